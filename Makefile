@@ -1,0 +1,56 @@
+# kerasrun: the README's two commands are `make run` and `make test`; `make help` lists the rest.
+#   TENSORFLOW=cpu|gpu   LIBTENSORFLOW=/dir   see scripts/setup.sh
+export TENSORFLOW LIBTENSORFLOW
+TENSORFLOW ?= cpu
+MODEL ?= models/resnext50
+PYTHON := .venv/bin/python
+GO := . ./env.sh && go
+export PYTHONDONTWRITEBYTECODE = 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+GO_SOURCES := go.mod go.sum $(shell find cmd labels preprocess runner savedmodel tensor -name '*.go' -not -name '*_test.go') \
+	$(shell find runner/serve -name '*.html')
+EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
+# Everything that can be tested without TensorFlow is tested under the race detector too.
+PURE := ./labels/... ./preprocess/... ./savedmodel/... ./tensor/... ./runner/batch/... ./runner/golden/... ./runner/score/... ./runner/serve/...
+
+.PHONY: help setup run test lint test-go test-race test-python lock clean
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv and .tensorflow from pinned packages
+	@scripts/setup.sh
+
+run: setup bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## set up, export, build, classify the sample photographs
+	@bin/kerasrun classify --model $(MODEL) testdata/photos
+
+bin/kerasrun: $(GO_SOURCES) | setup
+	@echo "build: bin/kerasrun"
+	@$(GO) build -o $@ ./cmd/kerasrun
+
+models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
+	@$(PYTHON) -m tools.export --weights imagenet --fallback-weights seeded --out models/resnext50
+
+test: lint test-go test-race test-python ## every test, Go and Python, and the linters
+
+lint: setup ## gofmt, go vet, staticcheck, ruff
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@$(GO) vet ./...
+	@$(GO) tool staticcheck ./...
+	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+
+test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests
+	@$(GO) test ./...
+
+test-race: setup ## the packages that need no TensorFlow, under the race detector
+	@$(GO) test -race -short $(PURE)
+
+test-python: setup ## the exporter's tests
+	@$(PYTHON) -m pytest -q
+
+lock: ## renew requirements.txt from requirements.in
+	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-package tensorflow \
+		--no-annotate --no-header -q -o requirements.txt
+
+clean: ## remove what the targets made, except .venv and .tensorflow
+	@rm -rf bin models dist out
