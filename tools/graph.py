@@ -1,0 +1,274 @@
+"""A frozen TensorFlow graph that can be edited: operations and constants by name, who consumes what, and back to a GraphDef.
+
+Constants are numpy arrays beside the operations, in whatever precision they were computed; they are rounded once, to the type that
+their Const node declares, when the graph is written.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, types_pb2
+from tensorflow.python.framework import tensor_util
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+
+
+def split(reference: str) -> tuple[str, int]:
+    """("conv", 1) for "conv:1", ("conv", 0) for "conv"."""
+    name, _, index = reference.partition(":")
+    return name, int(index or 0)
+
+
+def join(name: str, index: int) -> str:
+    """The spelling of a node's input: "conv" for output 0, "conv:1" for output 1."""
+    return f"{name}:{index}" if index else name
+
+
+@dataclass
+class Graph:
+    """A frozen inference graph. Every operation is stateless; control edges are dropped.
+
+    `outputs` maps signature keys to tensor references; what they name is never removed and keeps its values.
+    """
+
+    nodes: dict[str, node_def_pb2.NodeDef]
+    constants: dict[str, np.ndarray]
+    types: dict[str, int]
+    outputs: dict[str, str]
+    versions: object = None
+    _consumers: dict[str, list[tuple[str, int]]] | None = field(default=None, repr=False)
+
+    def op(self, reference: str) -> str:
+        """The operation type behind a reference; "Const" for constants."""
+        name, _ = split(reference)
+        return "Const" if name in self.constants else self.nodes[name].op
+
+    def constant(self, reference: str) -> np.ndarray | None:
+        """The value behind a reference, None where it is not constant."""
+        return self.constants.get(split(reference)[0])
+
+    def consumers(self, name: str) -> list[tuple[str, int]]:
+        """(operation, input position) for every use of any output of the node; ("", 0) for each signature output it is."""
+        if self._consumers is None:
+            self._consumers = defaultdict(list)
+            for node in self.nodes.values():
+                for position, reference in enumerate(node.input):
+                    self._consumers[split(reference)[0]].append((node.name, position))
+            for reference in self.outputs.values():
+                self._consumers[split(reference)[0]].append(("", 0))
+        return self._consumers.get(name, [])
+
+    def only_consumer(self, name: str) -> node_def_pb2.NodeDef | None:
+        """The one operation that uses the node's output 0 and nothing else does, or None."""
+        uses = self.consumers(name)
+        if len(uses) != 1 or not uses[0][0]:
+            return None
+        node = self.nodes[uses[0][0]]
+        return node if split(node.input[uses[0][1]])[1] == 0 else None
+
+    def changed(self) -> None:
+        """To be called after edges change."""
+        self._consumers = None
+
+    def add_constant(self, name: str, value: np.ndarray, dtype: int = types_pb2.DT_FLOAT) -> str:
+        """Adds a constant under the name, or the next free one, and returns it."""
+        free, i = name, 1
+        while free in self.constants or free in self.nodes:
+            free, i = f"{name}_{i}", i + 1
+        self.constants[free], self.types[free] = np.asarray(value), dtype
+        return free
+
+    def replace(self, name: str, op: str, inputs: list[str], **attributes: object) -> node_def_pb2.NodeDef:
+        """Puts a new operation at the name (replacing what was there), with attributes as tf.compat.v1.AttrValue or Python values."""
+        node = node_def_pb2.NodeDef(name=name, op=op, input=inputs)
+        for key, value in attributes.items():
+            set_attribute(node, key, value)
+        self.nodes[name] = node
+        self.changed()
+        return node
+
+    def redirect(self, old: str, new: str) -> None:
+        """Makes every user of output 0 of `old` use the reference `new`."""
+        for node in self.nodes.values():
+            for i, reference in enumerate(node.input):
+                if split(reference) == (old, 0):
+                    node.input[i] = new
+        for key, reference in self.outputs.items():
+            if split(reference) == (old, 0):
+                self.outputs[key] = new
+        self.changed()
+
+    def prune(self) -> None:
+        """Removes what no output needs."""
+        needed, pending = set(), [split(reference)[0] for reference in self.outputs.values()]
+        while pending:
+            name = pending.pop()
+            if name not in needed:
+                needed.add(name)
+                if name in self.nodes:
+                    pending += [split(reference)[0] for reference in self.nodes[name].input]
+        self.nodes = {name: node for name, node in self.nodes.items() if name in needed or node.op == "Placeholder"}
+        self.constants = {name: value for name, value in self.constants.items() if name in needed}
+        self.types = {name: dtype for name, dtype in self.types.items() if name in needed}
+        self.changed()
+
+    def order(self) -> list[str]:
+        """The operations, inputs before users; the same for the same graph."""
+        done: dict[str, None] = {}
+        for root in self.nodes:
+            stack = [(root, False)]
+            while stack:
+                name, expanded = stack.pop()
+                if name in done or name in self.constants:
+                    continue
+                if expanded:
+                    done[name] = None
+                else:
+                    stack.append((name, True))
+                    stack += [(split(reference)[0], False) for reference in reversed(self.nodes[name].input)]
+        return list(done)
+
+    def op_counts(self) -> Counter:
+        """How many operations there are of each type; constants are not counted."""
+        return Counter(node.op for node in self.nodes.values())
+
+    def graph_def(self) -> graph_pb2.GraphDef:
+        """The graph as TensorFlow reads it, each constant once and just before its first user."""
+        graph_def = graph_pb2.GraphDef()
+        if self.versions is not None:
+            graph_def.versions.CopyFrom(self.versions)
+        written = set()
+        constant_outputs = [split(reference)[0] for reference in self.outputs.values()]
+        for name in [*self.order(), *constant_outputs]:
+            names = [split(reference)[0] for reference in self.nodes[name].input] if name in self.nodes else [name]
+            for constant in names:
+                if constant in self.constants and constant not in written:
+                    written.add(constant)
+                    graph_def.node.add().CopyFrom(self._const_node(constant))
+            if name in self.nodes and name not in written:
+                written.add(name)
+                graph_def.node.add().CopyFrom(self.nodes[name])
+        return graph_def
+
+    def _const_node(self, name: str) -> node_def_pb2.NodeDef:
+        dtype = tf.dtypes.as_dtype(self.types[name])
+        value = self.constants[name]
+        node = node_def_pb2.NodeDef(name=name, op="Const")
+        node.attr["dtype"].type = self.types[name]
+        proto = tensor_util.make_tensor_proto(value.astype(dtype.as_numpy_dtype), dtype=dtype, shape=value.shape)
+        node.attr["value"].tensor.CopyFrom(proto)
+        return node
+
+
+def attribute(node: node_def_pb2.NodeDef, key: str) -> attr_value_pb2.AttrValue:
+    """A node's attribute, empty where it has none (reading `node.attr[key]` would add it)."""
+    return node.attr[key] if key in node.attr else attr_value_pb2.AttrValue()
+
+
+def set_attribute(node: node_def_pb2.NodeDef, key: str, value: object) -> None:
+    """Sets an attribute from a Python value: str, bool, int, list of int, tf.DType, or an AttrValue as it stands."""
+    attribute = node.attr[key]
+    if isinstance(value, bool):
+        attribute.b = value
+    elif isinstance(value, int):
+        attribute.i = value
+    elif isinstance(value, str):
+        attribute.s = value.encode()
+    elif isinstance(value, tf.DType):
+        attribute.type = value.as_datatype_enum
+    elif isinstance(value, (list, tuple)):
+        attribute.list.i.extend(value)
+    else:
+        attribute.CopyFrom(value)
+
+
+def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, str]) -> Graph:
+    """The graph of a concrete function with its variables turned to constants and every function call inlined.
+
+    outputs: signature keys to the names of tensors inside the function's graph.
+    Keras compiles `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like any other, which leaves the raw
+    grouped Conv2D operation.
+    """
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    graph_def = inline_calls(frozen.graph.as_graph_def())
+    graph = from_graph_def(graph_def, outputs)
+    graph.prune()
+    return graph
+
+
+def from_graph_def(graph_def: graph_pb2.GraphDef, outputs: dict[str, str]) -> Graph:
+    """Indexes a GraphDef that calls no function."""
+    nodes, constants, types = {}, {}, {}
+    for node in graph_def.node:
+        if node.op == "Const":
+            constants[node.name] = tensor_util.MakeNdarray(node.attr["value"].tensor)
+            types[node.name] = node.attr["dtype"].type
+            continue
+        copy = node_def_pb2.NodeDef()
+        copy.CopyFrom(node)
+        del copy.input[:]
+        copy.input.extend(join(*split(reference)) for reference in node.input if not reference.startswith("^"))
+        # Marks of the tracing and the freezing; they say nothing about the value.
+        for key in [key for key in copy.attr if key.startswith("_")]:
+            del copy.attr[key]
+        nodes[node.name] = copy
+    return Graph(
+        nodes, constants, types, {key: join(*split(name)) for key, name in outputs.items()}, graph_def.versions
+    )
+
+
+def inline_calls(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+    """Replaces every call of a library function by the function's body, `call/node` for each of its nodes."""
+    library = {function.signature.name: function for function in graph_def.library.function}
+    while True:
+        calls = [node for node in graph_def.node if node.op in ("PartitionedCall", "StatefulPartitionedCall")]
+        if not calls:
+            graph_def.ClearField("library")
+            return graph_def
+        inlined = graph_pb2.GraphDef(versions=graph_def.versions, library=graph_def.library)
+        renamed: dict[str, str] = {}  # "call:0" -> the tensor inside the body
+        for node in graph_def.node:
+            if node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
+                inlined.node.add().CopyFrom(node)
+                continue
+            function = library[node.attr["f"].func.name]
+            body, flat = function_def_to_graph_def(function)
+            data = [reference for reference in node.input if not reference.startswith("^")]
+            arguments = dict(zip((argument.name for argument in function.signature.input_arg), data, strict=True))
+            inside = {inner.name for inner in body.node}
+
+            def place(reference: str, prefix: str, arguments: dict = arguments) -> str:
+                name, index = split(reference.removeprefix("^"))
+                return arguments[name] if name in arguments else join(f"{prefix}/{name}", index)
+
+            for inner in body.node:
+                if inner.name in arguments:
+                    continue
+                copy = inlined.node.add()
+                copy.CopyFrom(inner)
+                copy.name = f"{node.name}/{inner.name}"
+                del copy.input[:]
+                copy.input.extend(place(r, node.name) for r in inner.input if not r.startswith("^"))
+            for i, argument in enumerate(function.signature.output_arg):
+                returned = function.ret[argument.name]
+                reference = returned if returned in inside else flat[returned]
+                renamed[join(node.name, i)] = place(reference, node.name)
+        for node in inlined.node:
+            data = [reference for reference in node.input if not reference.startswith("^")]
+            del node.input[:]
+            node.input.extend(renamed.get(join(*split(reference)), reference) for reference in data)
+        graph_def = inlined
+
+
+def static_shapes(graph: Graph) -> dict[str, list[int | None] | None]:
+    """The shape of every tensor as TensorFlow infers it, by reference ("name" or "name:1"); None: unknown rank or dimension."""
+    with tf.Graph().as_default() as imported:
+        tf.graph_util.import_graph_def(graph.graph_def(), name="")
+    shapes = {}
+    for operation in imported.get_operations():
+        for i, tensor in enumerate(operation.outputs):
+            known = tensor.shape.rank is not None
+            shapes[join(operation.name, i)] = tensor.shape.as_list() if known else None
+    return shapes
