@@ -10,8 +10,8 @@ import numpy as np
 
 from tools.backend import keras
 from tools.blocks import Layers, basic_block, grouped_block, preact_block
+from tools.photos import MODES, preprocess
 
-MODES = ("caffe", "tf", "torch", "none")
 IMAGENET_CLASSES = 1000
 MINIMUM_SIZE = 32
 
@@ -115,14 +115,6 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
         if np.allclose(got, preprocess(probe, mode), atol=1e-4):
             return mode
     raise ModelError(f"{architecture}: its preprocess_input is none of {', '.join(MODES)}")
-
-
-def preprocess(images: np.ndarray, mode: str) -> np.ndarray:
-    """RGB 0 to 255, (..., 3), as Keras's mode of that name makes it, float32; "none" leaves it as it is."""
-    images = np.asarray(images, np.float32)
-    if mode == "none":
-        return images
-    return keras.applications.imagenet_utils.preprocess_input(images.copy(), data_format="channels_last", mode=mode)
 
 
 def has_imagenet_classes(architecture: str, model: keras.Model) -> bool:
