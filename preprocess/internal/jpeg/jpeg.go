@@ -1,0 +1,139 @@
+// Package jpeg decodes JPEG files to the same RGB bytes as Pillow 13.
+//
+// Pillow decodes with libjpeg-turbo 3: the accurate integer inverse DCT, triangle-filter ("fancy") upsampling of the
+// colour planes, smoothing of progressive files that end early. This package computes the same integers, so that its
+// output equals Image.open(file).convert("RGB") byte for byte; it also accepts and refuses the same damaged files.
+// Baseline, extended sequential and progressive files with Huffman or arithmetic coding are read; grey, YCbCr, RGB,
+// CMYK and YCCK.
+//
+// The formulas and the recovery from damage follow libjpeg-turbo 3.2 (where its C and its x86-64 code differ, the
+// latter) and the JPEG standard, ITU-T T.81; the checks before decoding follow Pillow's JpegImagePlugin. This software
+// is based in part on the work of the Independent JPEG Group.
+package jpeg
+
+import (
+	"fmt"
+	"sync"
+)
+
+// A FormatError says why a file is not a JPEG that Pillow would decode.
+type FormatError string
+
+func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
+
+// An UnsupportedError says which legal feature of JPEG the file uses that this package does not decode.
+type UnsupportedError string
+
+func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
+
+// errTruncated means that the file ends before the picture does.
+const errTruncated = FormatError("the file is truncated")
+
+// Config is what a JPEG's headers declare.
+type Config struct {
+	Width, Height int // pixels
+	Components    int // 1 grey, 3 colour, 4 CMYK
+}
+
+// DecodeConfig reads the headers of a JPEG up to its first scan. It allocates nothing that grows with the picture, so
+// that a caller can refuse a size before Decode makes room for it. Errors are a FormatError or an UnsupportedError.
+func DecodeConfig(data []byte) (Config, error) { return readPillowHeader(data) }
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// Decode decodes a JPEG to pix, uint8 RGB, height x width x 3, row-major. The pixels are written to dst if it has the
+// capacity. Memory grows with the declared size: call DecodeConfig first. Errors are a FormatError, for what Pillow
+// refuses too, or an UnsupportedError. Decode is safe for concurrent use.
+func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) {
+	cfg, err := readPillowHeader(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	defer d.release()
+	d.reset(data)
+	if err := d.readFrame(); err != nil {
+		return nil, 0, 0, err
+	}
+	if d.width != cfg.Width || d.height != cfg.Height || len(d.comps) != cfg.Components {
+		return nil, 0, 0, FormatError(fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
+			d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
+	}
+	size := 3 * d.width * d.height
+	if cap(dst) < size {
+		dst = make([]byte, size)
+	}
+	d.pix = dst[:size]
+	if d.multiScan {
+		err = d.decodeScans()
+	} else {
+		err = d.decodeSingleScan()
+	}
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return d.pix, d.width, d.height, nil
+}
+
+// A decoder holds the state of one decoding. Its buffers are kept between pictures.
+type decoder struct {
+	source
+	bitReader
+
+	pix []byte // the output
+
+	// From the markers.
+	width, height   int
+	process         process
+	comps           []component
+	compBuf         [4]component
+	hmax, vmax      int // largest sampling factors
+	mcuRows         int // rows of fully interleaved MCUs
+	multiScan       bool
+	sawSOI, sawSOF  bool
+	jfif, adobe     bool
+	adobeTransform  byte
+	restartInterval int
+	nextRestart     int // 0..7, the number of the restart marker to come
+	quant           [4]quantTable
+	dcSpecs         [4]huffSpec
+	acSpecs         [4]huffSpec
+	arith           arithConditioning
+
+	// The current scan.
+	scan         scanHeader
+	restartsToGo int
+	mcu          mcuLayout
+	dcPred       [4]int32 // by position in the scan
+	dcTables     [4]huffTable
+	acTables     [4]huffTable
+	eobRun       int
+	arithState   arithDecoder
+	lastGoodRow  int // the last row of MCUs that the latest scan had data for
+
+	blocks [maxMCUBlocks]block
+	out    output
+}
+
+// release lets go of what belongs to the caller.
+func (d *decoder) release() {
+	d.data, d.pix = nil, nil
+}
+
+func (d *decoder) reset(data []byte) {
+	d.source = source{data: data}
+	d.bitReader = bitReader{}
+	d.more()
+	d.process = process{}
+	d.comps = nil
+	d.multiScan = false
+	d.sawSOI, d.sawSOF = false, false
+	for i := range 4 {
+		d.quant[i].defined = false
+		d.dcSpecs[i].defined = false
+		d.acSpecs[i].defined = false
+	}
+	d.scan = scanHeader{}
+	d.lastGoodRow = 0
+}

@@ -1,0 +1,266 @@
+package jpeg
+
+import "encoding/binary"
+
+// block holds the dequantized coefficients of a block, in natural order: row-major, by vertical frequency.
+type block struct {
+	coefs [64]int32
+	used  uint64 // bit i: coefs[i] may be other than 0
+	// size is the sum of the magnitudes, before their reduction to 16 bits. It bounds all results of the inverse DCT.
+	size int
+}
+
+func (b *block) clear() {
+	if b.used != 0 {
+		*b = block{}
+	}
+}
+
+// set puts a coefficient, of which the decoder knows the product with the divisor. As in libjpeg-turbo's x86-64 code,
+// coefficients have 16 bits.
+func (b *block) set(i uint8, product int32) {
+	b.coefs[i&63] = int32(int16(product))
+	b.used |= 1 << (i & 63)
+	b.size += int(max(product, -product))
+}
+
+// unquantized are the divisors for reading coefficients as they were coded.
+var unquantized = func() (q [128]int32) {
+	for i := range q {
+		q[i] = 1
+	}
+	return q
+}()
+
+// startSequential prepares for a scan of a baseline or extended sequential frame.
+func (d *decoder) startSequential() error {
+	for _, c := range d.scan.comps {
+		if c.dcIndex > 3 || c.acIndex > 3 {
+			return FormatError("a Huffman table numbered above 3")
+		}
+		if err := d.dcTables[c.dcIndex].build(&d.dcSpecs[c.dcIndex], true); err != nil {
+			return err
+		}
+		if err := d.acTables[c.acIndex].build(&d.acSpecs[c.acIndex], false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decodeMCU decodes the next MCU to d.blocks.
+func (d *decoder) decodeMCU() error {
+	if d.restartInterval != 0 {
+		if d.restartsToGo == 0 {
+			if err := d.restart(); err != nil {
+				return err
+			}
+		}
+		d.restartsToGo--
+	}
+	if d.insufficient {
+		for i := range d.mcu.blocks {
+			d.blocks[i].clear()
+		}
+		return nil
+	}
+	saved, pos, pred := d.bitReader, d.pos, d.dcPred
+	// libjpeg takes the fast way where no MCU can use up what has been handed over.
+	fast := d.restartInterval == 0 && d.marker == 0 && d.limit-d.pos >= 512*d.mcu.blocks
+	for !d.decodeBlocks(fast) {
+		if !fast && !d.more() {
+			return errTruncated
+		}
+		fast = false
+		d.bitReader, d.pos, d.dcPred = saved, pos, pred
+	}
+	return nil
+}
+
+// decodeBlocks decodes the blocks of an MCU. It returns false where decodeBlock or decodeBlockFast does.
+func (d *decoder) decodeBlocks(fast bool) bool {
+	for i := range d.mcu.blocks {
+		b := &d.blocks[i]
+		b.clear()
+		ci := d.mcu.comp[i] & 3
+		c := d.scan.comps[ci]
+		dc, ac, pred, quant := &d.dcTables[c.dcIndex&3], &d.acTables[c.acIndex&3], &d.dcPred[ci], d.mcu.quants[ci]
+		if fast {
+			if !d.decodeBlockFast(b, dc, ac, pred, quant) {
+				return false
+			}
+		} else if !d.decodeBlock(b, dc, ac, pred, quant) {
+			return false
+		}
+	}
+	return true
+}
+
+// decodeBlock decodes one block. It returns false at the end of the data handed over.
+func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[128]int32) bool {
+	s, buf, n := d.symbol(dc, d.buf, d.n)
+	if s < 0 {
+		return false
+	}
+	var diff int32
+	if s > 0 {
+		if n < s {
+			var ok bool
+			if buf, n, ok = d.fill(buf, n, s); !ok {
+				return false
+			}
+		}
+		n -= s
+		diff = extend(int32(buf>>n)&(1<<s-1), s)
+	}
+	*pred += diff
+	if v := int32(int16(*pred)); v != 0 {
+		b.set(0, v*quant[0])
+	}
+	for k := 1; k < 64; k++ {
+		if s, buf, n = d.symbol(ac, buf, n); s < 0 {
+			return false
+		}
+		run := s >> 4
+		s &= 15
+		if s == 0 {
+			if run != 15 {
+				break
+			}
+			k += 15
+			continue
+		}
+		k += run
+		if n < s {
+			var ok bool
+			if buf, n, ok = d.fill(buf, n, s); !ok {
+				return false
+			}
+		}
+		n -= s
+		b.set(zigzag[k&127], extend(int32(buf>>n)&(1<<s-1), s)*quant[k&127])
+	}
+	d.buf, d.n = buf, n
+	return true
+}
+
+// refill is fill for decodeBlockFast: it reads six bytes, and returns false at a marker.
+func (d *decoder) refill(buf uint64, n int) (uint64, int, bool) {
+	if d.limit-d.pos < 14 {
+		return buf, n, false
+	}
+	x := binary.BigEndian.Uint64(d.data[d.pos:])
+	if !hasFF(x) {
+		d.pos += 6
+		return buf<<48 | x>>16, n + 48, true
+	}
+	for range 6 {
+		c := d.data[d.pos]
+		d.pos++
+		if c == 0xFF {
+			if d.data[d.pos] != 0 {
+				return buf, n, false
+			}
+			d.pos++
+		}
+		buf = buf<<8 | uint64(c)
+		n += 8
+	}
+	return buf, n, true
+}
+
+// decodeBlockFast is decodeBlock for data without markers nearby. At a marker it returns false, and the MCU has to be
+// decoded anew.
+func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quant *[128]int32) bool {
+	b.used = ^uint64(0) // in case this returns early
+	buf, n, ok := d.buf, d.n, true
+	if n <= 16 {
+		if buf, n, ok = d.refill(buf, n); !ok {
+			return false
+		}
+	}
+	e := dc.look[buf>>((n-8)&63)&255]
+	s := int(e & 255)
+	if length := int(e >> 8); length <= 8 {
+		n -= length
+	} else {
+		s, n = dc.longCode(buf, n)
+	}
+	var diff int32
+	if s > 0 {
+		if n <= 16 {
+			if buf, n, ok = d.refill(buf, n); !ok {
+				return false
+			}
+		}
+		n -= s
+		diff = extend(int32(buf>>(n&63))&(1<<s-1), s)
+	}
+	*pred += diff
+	used, size := uint64(0), 0
+	if v := int32(int16(*pred)); v != 0 {
+		v *= quant[0]
+		b.coefs[0] = int32(int16(v))
+		used = 1
+		size = int(max(v, -v))
+	}
+	for k := 1; k < 64; k++ {
+		if n <= 16 {
+			if buf, n, ok = d.refill(buf, n); !ok {
+				return false
+			}
+		}
+		e := ac.fast[buf>>((n-fastBits)&63)&(1<<fastBits-1)]
+		v := int32(e) >> 16
+		if v != 0 {
+			n -= int(e & 255)
+			k += int(e >> 8 & 255)
+		} else {
+			s := int(e >> 8 & 255)
+			if e != 0 {
+				n -= int(e & 255)
+			} else {
+				s, n = ac.longCode(buf, n)
+			}
+			run := s >> 4
+			s &= 15
+			if s == 0 {
+				if run != 15 {
+					break
+				}
+				k += 15
+				continue
+			}
+			k += run
+			if n <= 16 {
+				if buf, n, ok = d.refill(buf, n); !ok {
+					return false
+				}
+			}
+			n -= s
+			v = extend(int32(buf>>(n&63))&(1<<s-1), s)
+		}
+		v *= quant[k&127]
+		i := zigzag[k&127] & 63
+		b.coefs[i] = int32(int16(v))
+		used |= 1 << i
+		size += int(max(v, -v))
+	}
+	d.buf, d.n = buf, n
+	b.used, b.size = used, size
+	return true
+}
+
+// longCode decodes a code of more than 8 bits where there are 17 at least.
+func (t *huffTable) longCode(buf uint64, n int) (symbol, rest int) {
+	length := 9
+	code := int32(buf>>(n-9)) & 511
+	for code > t.maxCode[length] {
+		length++
+		code = int32(buf>>(n-length)) & (1<<length - 1)
+	}
+	if length > 16 {
+		return 0, n - length
+	}
+	return int(t.values[uint8(code+t.offset[length])]), n - length
+}
