@@ -1,0 +1,346 @@
+package batch
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"kerasrun/tensor"
+)
+
+// Batcher joins concurrent requests into batches.
+type Batcher struct {
+	run        Run
+	parameters Parameters
+
+	mu      sync.Mutex
+	changed sync.Cond // something came into the queue, left it or grew old, or the batcher was closed
+	queue   list.List // of *request, oldest first
+	rows    int       // in the queue
+	closed  bool
+	threads sync.WaitGroup
+}
+
+// request is what waits in the queue.
+type request struct {
+	place   *list.Element // in the queue; nil once it has left
+	in      map[string]tensor.Tensor
+	rows    int
+	key     string
+	arrived time.Time
+	answer  chan answer // holds one, so that nobody waits for a caller who has left
+}
+
+type answer struct {
+	Result
+	err error
+}
+
+// Result answers one request.
+type Result struct {
+	Outputs map[string]tensor.Tensor
+	Queue   time.Duration // from arrival to the start of its run
+	Compute time.Duration // of the run that it was part of
+	Batch   int           // rows of that run that were anyone's
+}
+
+// New starts a batcher over run. Close ends it.
+func New(run Run, parameters Parameters) (*Batcher, error) {
+	if err := parameters.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Batcher{run: run, parameters: parameters}
+	b.changed.L = &b.mu
+	for range parameters.NumBatchThreads {
+		b.threads.Go(b.work)
+	}
+	return b, nil
+}
+
+// Run answers one request, of one or more rows, when a batch that it was part of has been run. The request's tensors must not change
+// until then. The error is ErrFull, ErrClosed, the context's (the request then leaves the queue, or its answer is dropped), or what the
+// run function says of this request alone.
+func (b *Batcher) Run(ctx context.Context, in map[string]tensor.Tensor) (Result, error) {
+	rows, key, err := rowsOf(in)
+	if err != nil {
+		return Result{}, err
+	}
+	if rows > b.parameters.MaxBatchSize {
+		if !b.parameters.EnableLargeBatchSplitting {
+			return Result{}, fmt.Errorf("batch: want at most %d rows (max_batch_size), got %d", b.parameters.MaxBatchSize, rows)
+		}
+		return b.split(ctx, in, rows, key)
+	}
+	r := &request{in: in, rows: rows, key: key, answer: make(chan answer, 1)}
+	if err := b.enqueue(ctx, r); err != nil {
+		return Result{}, err
+	}
+	return b.wait(ctx, r)
+}
+
+// split runs a request of too many rows as several, all of which are queued at once or not at all.
+func (b *Batcher) split(ctx context.Context, in map[string]tensor.Tensor, rows int, key string) (Result, error) {
+	var parts []*request
+	for from := 0; from < rows; from += b.parameters.MaxBatchSize {
+		to := min(from+b.parameters.MaxBatchSize, rows)
+		part, err := sliceAll(in, int64(from), int64(to))
+		if err != nil {
+			return Result{}, err
+		}
+		parts = append(parts, &request{in: part, rows: to - from, key: key, answer: make(chan answer, 1)})
+	}
+	if err := b.enqueue(ctx, parts...); err != nil {
+		return Result{}, err
+	}
+	var whole Result
+	var first error
+	outputs := map[string][]tensor.Tensor{}
+	for _, part := range parts {
+		r, err := b.wait(ctx, part)
+		if err != nil {
+			if first == nil {
+				first = err
+			}
+			continue // the other parts must leave the queue too
+		}
+		for name, t := range r.Outputs {
+			outputs[name] = append(outputs[name], t)
+		}
+		whole.Queue, whole.Batch = max(whole.Queue, r.Queue), max(whole.Batch, r.Batch)
+		whole.Compute += r.Compute
+	}
+	if first != nil {
+		return Result{}, first
+	}
+	whole.Outputs = make(map[string]tensor.Tensor, len(outputs))
+	for name, ts := range outputs {
+		var err error
+		if whole.Outputs[name], err = concat(ts, 0); err != nil {
+			return Result{}, fmt.Errorf("batch: output %q: %w", name, err)
+		}
+	}
+	return whole, nil
+}
+
+func (b *Batcher) enqueue(ctx context.Context, requests ...*request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	rows := 0
+	for _, r := range requests {
+		rows += r.rows
+	}
+	// A request larger than the whole queue is taken when nobody waits; otherwise it could never be answered.
+	if b.rows > 0 && b.rows+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize {
+		return ErrFull
+	}
+	now := time.Now()
+	for _, r := range requests {
+		r.arrived = now
+		r.place = b.queue.PushBack(r)
+	}
+	b.rows += rows
+	b.changed.Broadcast()
+	if timeout := b.parameters.BatchTimeout; timeout > 0 {
+		time.AfterFunc(timeout, b.wake)
+	}
+	return nil
+}
+
+func (b *Batcher) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.changed.Broadcast()
+}
+
+func (b *Batcher) wait(ctx context.Context, r *request) (Result, error) {
+	select {
+	case a := <-r.answer:
+		return a.Result, a.err
+	case <-ctx.Done():
+		b.forget(r)
+		return Result{}, ctx.Err()
+	}
+}
+
+// forget takes a request out of the queue, if it is still there.
+func (b *Batcher) forget(r *request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.place == nil {
+		return
+	}
+	b.leave(r)
+	b.changed.Broadcast()
+}
+
+// leave takes a request out of the queue.
+func (b *Batcher) leave(r *request) {
+	b.queue.Remove(r.place)
+	r.place = nil
+	b.rows -= r.rows
+}
+
+// Pending returns the number of requests that wait in the queue.
+func (b *Batcher) Pending() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queue.Len()
+}
+
+// Close refuses further requests with ErrClosed, waits until those in the queue are answered, and ends the batcher. It can be called
+// more than once.
+func (b *Batcher) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.changed.Broadcast()
+	b.mu.Unlock()
+	b.threads.Wait()
+}
+
+// work is one batch thread.
+func (b *Batcher) work() {
+	for {
+		requests := b.take()
+		if requests == nil {
+			return
+		}
+		b.answer(requests, time.Now())
+	}
+}
+
+// take waits for a batch and takes its requests out of the queue; nil when the batcher is closed and nothing waits.
+func (b *Batcher) take() []*request {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if b.ready() {
+			return b.pop()
+		}
+		if b.closed {
+			return nil
+		}
+		b.changed.Wait()
+	}
+}
+
+// ready says whether the head of the queue is to be run now.
+func (b *Batcher) ready() bool {
+	head := b.queue.Front()
+	if head == nil {
+		return false
+	}
+	return b.closed || b.rows >= b.parameters.MaxBatchSize ||
+		time.Since(head.Value.(*request).arrived) >= b.parameters.BatchTimeout
+}
+
+// pop takes as many requests as can be joined and fit in a batch from the head of the queue.
+func (b *Batcher) pop() []*request {
+	var requests []*request
+	rows := 0
+	for e := b.queue.Front(); e != nil; e = b.queue.Front() {
+		r := e.Value.(*request)
+		if len(requests) > 0 && (rows+r.rows > b.parameters.MaxBatchSize || r.key != requests[0].key) {
+			break
+		}
+		b.leave(r)
+		requests, rows = append(requests, r), rows+r.rows
+	}
+	return requests
+}
+
+// answer runs requests as one batch and answers each. Where the batch fails, each half is run by itself.
+func (b *Batcher) answer(requests []*request, taken time.Time) {
+	outputs, result, err := b.compute(requests, taken)
+	if err != nil && len(requests) > 1 {
+		half := len(requests) / 2
+		b.answer(requests[:half], taken)
+		b.answer(requests[half:], taken)
+		return
+	}
+	for i, r := range requests {
+		a := answer{Result: result, err: err}
+		if err == nil {
+			a.Outputs = outputs[i]
+		}
+		a.Queue = taken.Sub(r.arrived)
+		r.answer <- a
+	}
+}
+
+// compute runs requests as one batch and takes the outputs apart.
+func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[string]tensor.Tensor, result Result, err error) {
+	rows := 0
+	queued := make([]time.Duration, len(requests))
+	for i, r := range requests {
+		rows += r.rows
+		queued[i] = taken.Sub(r.arrived)
+	}
+	padding := b.parameters.size(rows) - rows
+	start := time.Now()
+	defer func() {
+		result = Result{Compute: time.Since(start), Batch: rows}
+		if b.parameters.Observe != nil {
+			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued, Compute: result.Compute, Err: err})
+		}
+	}()
+	in, err := join(requests, padding)
+	if err != nil {
+		return nil, result, err
+	}
+	// The run is nobody's alone: no request's context may end it.
+	out, err := b.run(context.Background(), in)
+	if err != nil {
+		return nil, result, err
+	}
+	outputs, err = part(out, requests, rows+padding)
+	return outputs, result, err
+}
+
+// join makes the batch's inputs of its requests'.
+func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
+	if len(requests) == 1 && padding == 0 {
+		return requests[0].in, nil
+	}
+	in := make(map[string]tensor.Tensor, len(requests[0].in))
+	for name := range requests[0].in {
+		parts := make([]tensor.Tensor, len(requests))
+		for i, r := range requests {
+			parts[i] = r.in[name]
+		}
+		var err error
+		if in[name], err = concat(parts, padding); err != nil {
+			return nil, fmt.Errorf("batch: input %q: %w", name, err)
+		}
+	}
+	return in, nil
+}
+
+// part gives each request its rows of the batch's outputs, of which there are size.
+func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[string]tensor.Tensor, error) {
+	for name, t := range out {
+		if len(t.Shape) == 0 || t.Shape[0] != int64(size) {
+			return nil, fmt.Errorf("batch: output %q: want %d rows, one for each of the inputs', got shape %v", name, size, t.Shape)
+		}
+	}
+	if len(requests) == 1 && requests[0].rows == size {
+		return []map[string]tensor.Tensor{out}, nil
+	}
+	outputs := make([]map[string]tensor.Tensor, len(requests))
+	from := int64(0)
+	for i, r := range requests {
+		var err error
+		if outputs[i], err = sliceAll(out, from, from+int64(r.rows)); err != nil {
+			return nil, err
+		}
+		from += int64(r.rows)
+	}
+	return outputs, nil
+}
