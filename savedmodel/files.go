@@ -1,0 +1,78 @@
+package savedmodel
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+)
+
+const (
+	maxFiles     = 100_000
+	maxFileDepth = 32
+)
+
+// textModels are other spellings of saved_model.pb that TensorFlow would read where it finds them.
+var textModels = []string{"saved_model.pbtxt", "saved_model.cpb"}
+
+// list fills Files with the regular files of the directory, and links with what is neither a file nor a directory of it.
+func (m *Model) list() error {
+	// A directory that is no model may be large: it is not walked.
+	entries, err := fs.ReadDir(m.fsys, ".")
+	if err != nil {
+		return err
+	}
+	model := false
+	for _, e := range entries {
+		model = model || e.Name() == GraphPath || e.Name() == textModels[0] || e.Name() == textModels[1]
+	}
+	if !model {
+		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+	}
+	return m.listDirectory(".", 0)
+}
+
+func (m *Model) listDirectory(directory string, depth int) error {
+	if depth > maxFileDepth {
+		return fmt.Errorf("%s: directories nested more than %d deep", directory, maxFileDepth)
+	}
+	entries, err := fs.ReadDir(m.fsys, directory)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(directory, e.Name())
+		if e.IsDir() {
+			if err := m.listDirectory(name, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := fs.Stat(m.fsys, name) // follows links, but not out of the directory
+		switch {
+		case err != nil:
+			m.links = append(m.links, Finding{Check: CheckLinks, File: name, Message: fmt.Sprintf("want a file of the directory: %v", err)})
+		case !info.Mode().IsRegular():
+			m.links = append(m.links, Finding{Check: CheckLinks, File: name, Message: "want a file, got " + info.Mode().Type().String()})
+		case len(m.Files) == maxFiles:
+			return fmt.Errorf("%s: more than %d files", directory, maxFiles)
+		default:
+			m.Files = append(m.Files, File{Path: name, Bytes: info.Size()})
+		}
+	}
+	return nil
+}
+
+// readFile reads the whole of a file that ought to be small.
+func (m *Model) readFile(name string, limit int64) ([]byte, error) {
+	f, err := m.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = &UnsupportedError{name, fmt.Sprintf("want at most %d bytes", limit)}
+	}
+	return data, err
+}

@@ -1,0 +1,299 @@
+package savedmodel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kerasrun/tensor"
+)
+
+// GraphPath is the file with the graphs, in every SavedModel directory.
+const GraphPath = "saved_model.pb"
+
+// maxGraphBytes is protobuf's own limit for a message.
+const maxGraphBytes = 1<<31 - 1
+
+// Model is a SavedModel directory as it was when it was read.
+type Model struct {
+	MetaGraphs []MetaGraph // in the file's order; most models have one
+	Variables  []Variable  // as variables/variables.index has them, sorted by name; nil where the directory has none
+	Files      []File      // every file, sorted by path
+	Manifest   *Manifest   // nil where the directory has none, or one that Validate refuses
+
+	fsys     fs.FS
+	links    []Finding
+	index    *index // nil where the directory has none, or one that cannot be read
+	indexErr error  // why the index could not be read
+	manifest error  // why the manifest was refused
+}
+
+// MetaGraph is one graph of the model with its signatures, chosen by its tags.
+type MetaGraph struct {
+	Tags       []string    // sorted
+	TensorFlow string      // the version that wrote it
+	Signatures []Signature // sorted by key
+	Ops        []OpCount   // in the graph and its library of functions together, most frequent first
+	Functions  []Function  // the library, sorted by name
+	Assets     []Asset
+
+	graph *graph
+}
+
+// Signature is a way to call the graph: named tensors in, named tensors out.
+type Signature struct {
+	Key     string // as "serving_default"
+	Method  string // as "tensorflow/serving/predict"
+	Inputs  map[string]TensorInfo
+	Outputs map[string]TensorInfo
+}
+
+// TensorInfo is a tensor of the graph: output Index of the operation Op. In Shape, -1 is a dimension not known, nil an unknown rank.
+type TensorInfo struct {
+	Op    string
+	Index int
+	DType tensor.DType
+	Shape tensor.Shape
+}
+
+// Name returns TensorFlow's spelling, "op:index".
+func (t TensorInfo) Name() string { return t.Op + ":" + strconv.Itoa(t.Index) }
+
+// OpCount is an operation and how many nodes are one.
+type OpCount struct {
+	Op    string
+	Count int
+}
+
+// Function is a function of the graph's library.
+type Function struct {
+	Name  string
+	Nodes int
+}
+
+// Asset is a file in assets/ that an initialiser reads; File is its name below assets/, Tensor the one that receives its path.
+type Asset struct {
+	Tensor string
+	File   string
+}
+
+// File is a file of the directory, its path with slashes.
+type File struct {
+	Path  string
+	Bytes int64
+}
+
+// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak of: saved_model.pb is missing or
+// malformed. Whatever else is wrong with the directory, [Model.Validate] says.
+//
+// Nothing outside of the directory is read, whatever links it holds.
+func Open(dir string) (*Model, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %w", err)
+	}
+	m, err := read(root.FS()) // which keeps root open until the Model is garbage
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("savedmodel: %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// Read is Open for a file system whose root is the SavedModel directory.
+func Read(fsys fs.FS) (*Model, error) {
+	m, err := read(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %w", err)
+	}
+	return m, nil
+}
+
+func read(fsys fs.FS) (*Model, error) {
+	m := &Model{fsys: fsys}
+	if err := m.list(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(m.Files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	if err := m.readGraphs(); err != nil {
+		return nil, err
+	}
+	m.readVariables()
+	m.readManifest()
+	return m, nil
+}
+
+func (m *Model) readGraphs() error {
+	if m.file(GraphPath) == nil {
+		for _, other := range textModels {
+			if m.file(other) != nil {
+				return &UnsupportedError{other, "want " + GraphPath}
+			}
+		}
+		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+	}
+	f, err := m.fsys.Open(GraphPath)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxGraphBytes {
+		return &FormatError{GraphPath, fmt.Errorf("%d bytes; want at most %d", info.Size(), int64(maxGraphBytes))}
+	}
+	graphs, err := readGraphs(newDecoder(f, info.Size()))
+	if err != nil {
+		return &FormatError{GraphPath, err}
+	}
+	if len(graphs) == 0 {
+		return &FormatError{GraphPath, errors.New("want at least one graph, got none")}
+	}
+	for _, g := range graphs {
+		m.MetaGraphs = append(m.MetaGraphs, newMetaGraph(g))
+	}
+	return nil
+}
+
+func newMetaGraph(g *graph) MetaGraph {
+	mg := MetaGraph{Tags: slices.Sorted(slices.Values(g.tags)), TensorFlow: g.version, graph: g}
+	counts := map[string]int{}
+	for _, n := range g.nodes {
+		counts[n.op]++
+	}
+	for _, f := range g.functions {
+		for _, n := range f.nodes {
+			counts[n.op]++
+		}
+		mg.Functions = append(mg.Functions, Function{Name: f.name, Nodes: len(f.nodes)})
+	}
+	for op, count := range counts {
+		mg.Ops = append(mg.Ops, OpCount{op, count})
+	}
+	slices.SortFunc(mg.Ops, func(a, b OpCount) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Op, b.Op)) })
+	slices.SortFunc(mg.Functions, func(a, b Function) int { return cmp.Compare(a.Name, b.Name) })
+	for key, s := range g.signatures {
+		mg.Signatures = append(mg.Signatures, Signature{Key: key, Method: s.method, Inputs: tensors(s.inputs), Outputs: tensors(s.outputs)})
+	}
+	slices.SortFunc(mg.Signatures, func(a, b Signature) int { return cmp.Compare(a.Key, b.Key) })
+	mg.Assets = g.assets
+	if len(g.assets) == 0 { // TensorFlow's own order of looking
+		mg.Assets = g.oldAssets
+	}
+	return mg
+}
+
+func tensors(infos map[string]*tensorInfo) map[string]TensorInfo {
+	t := make(map[string]TensorInfo, len(infos))
+	for name, info := range infos {
+		op, index := splitTensor(info.name)
+		t[name] = TensorInfo{Op: op, Index: index, DType: info.dtype, Shape: info.shape}
+	}
+	return t
+}
+
+// splitTensor splits a tensor's name, "op:1", into operation and output; without an output it is the first. A name that is neither
+// is returned whole: no operation is called that.
+func splitTensor(name string) (op string, index int) {
+	op, number, found := strings.Cut(name, ":")
+	if !found {
+		return name, 0
+	}
+	index, err := strconv.Atoi(number)
+	if err != nil || index < 0 {
+		return name, 0
+	}
+	return op, index
+}
+
+// MetaGraph returns the graph whose tags are exactly tags, in any order. Where there is none, the error lists the tags there are.
+func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
+	want := slices.Compact(slices.Sorted(slices.Values(tags)))
+	var have []string
+	for i := range m.MetaGraphs {
+		got := slices.Compact(slices.Clone(m.MetaGraphs[i].Tags))
+		if slices.Equal(got, want) {
+			return &m.MetaGraphs[i], nil
+		}
+		have = append(have, fmt.Sprintf("%q", got))
+	}
+	return nil, fmt.Errorf("savedmodel: %s: want a graph with the tags %q, got %s", GraphPath, want, strings.Join(have, ", "))
+}
+
+// initSignature is the key under which TensorFlow 2 stores an initialiser as if it were a signature.
+const initSignature = "__saved_model_init_op"
+
+// Signature returns the signature called key of the graph with exactly these tags. Where there is none, the error lists those that
+// there are. A signature of other than dense tensors is an [UnsupportedError]; one whose tensors are not in the graph, a
+// [FormatError].
+func (m *Model) Signature(tags []string, key string) (Signature, error) {
+	g, err := m.MetaGraph(tags)
+	if err != nil {
+		return Signature{}, err
+	}
+	s, err := g.signature(key)
+	if err != nil {
+		return Signature{}, fmt.Errorf("savedmodel: %w", err)
+	}
+	return s, nil
+}
+
+func (g *MetaGraph) signature(key string) (Signature, error) {
+	i := slices.IndexFunc(g.Signatures, func(s Signature) bool { return s.Key == key && key != initSignature })
+	if i < 0 {
+		var have []string
+		for _, s := range g.Signatures {
+			if s.Key != initSignature {
+				have = append(have, s.Key)
+			}
+		}
+		return Signature{}, fmt.Errorf("%s: tags %q: want a signature %q, got %q", GraphPath, g.Tags, key, have)
+	}
+	return g.Signatures[i], g.checkSignature(key)
+}
+
+// checkSignature returns an error where a tensor of the signature cannot be fed or fetched.
+func (g *MetaGraph) checkSignature(key string) error {
+	s := g.graph.signatures[key]
+	nodes := make(map[string]bool, len(g.graph.nodes))
+	for _, n := range g.graph.nodes {
+		nodes[n.name] = true
+	}
+	for _, side := range []struct {
+		what    string
+		tensors map[string]*tensorInfo
+	}{{"input", s.inputs}, {"output", s.outputs}} {
+		for name, t := range side.tensors {
+			where := fmt.Sprintf("signature %s: %s %q", key, side.what, name)
+			op, _ := splitTensor(t.name)
+			switch {
+			case t.encoding != "":
+				return &UnsupportedError{GraphPath, fmt.Sprintf("%s: want a dense tensor, got %s", where, t.encoding)}
+			case !nodes[op]:
+				return &FormatError{GraphPath, fmt.Errorf("%s: want a tensor of the graph, got %q", where, t.name)}
+			}
+			for i, size := range t.shape {
+				if size < -1 {
+					return &FormatError{GraphPath, fmt.Errorf("%s: dimension %d: want a size or -1, got %d", where, i, size)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// file returns the file at path, nil where there is none.
+func (m *Model) file(path string) *File {
+	i, found := slices.BinarySearchFunc(m.Files, path, func(f File, path string) int { return cmp.Compare(f.Path, path) })
+	if !found {
+		return nil
+	}
+	return &m.Files[i]
+}
