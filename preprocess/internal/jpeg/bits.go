@@ -109,15 +109,32 @@ func (d *decoder) longSymbol(t *huffTable, buf uint64, n, length int) (int, uint
 	return int(t.values[uint8(code+t.offset[length])]), buf, n
 }
 
-// restart begins the next interval.
+// nextInterval is called before each MCU. It begins a new restart interval where the last one is complete.
+func (d *decoder) nextInterval() error {
+	if d.restartInterval == 0 {
+		return nil
+	}
+	if d.restartsToGo == 0 {
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
+	d.restartsToGo--
+	return nil
+}
+
 func (d *decoder) restart() error {
 	d.buf, d.n = 0, 0
 	if err := d.readRestart(); err != nil {
 		return err
 	}
+	d.restartsToGo = d.restartInterval
+	if d.process.arithmetic {
+		d.arithState.restart(d)
+		return nil
+	}
 	d.dcPred = [4]int32{}
 	d.eobRun = 0
-	d.restartsToGo = d.restartInterval
 	// Behind a marker that could not be skipped the segment stays empty.
 	if d.marker == 0 {
 		d.insufficient = false

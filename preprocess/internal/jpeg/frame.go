@@ -151,11 +151,3 @@ func (d *decoder) startScan() error {
 		return d.startSequential()
 	}
 }
-
-// rowOf returns the row of interleaved MCUs to which a row of the current scan belongs.
-func (d *decoder) rowOf(mcuRow int) int {
-	if len(d.scan.comps) == 1 {
-		return mcuRow / d.scan.comps[0].v
-	}
-	return mcuRow
-}

@@ -32,6 +32,22 @@ const fastBits = 10
 // bits 8 to 15 are the symbol and bits 16 to 31 zero.
 func fastEntry(bits, symbol, value uint32) uint32 { return value<<16 | symbol<<8 | bits }
 
+// buildDC makes the DC table that a component uses in the current scan ready.
+func (d *decoder) buildDC(c *component) error {
+	if c.dcIndex > 3 {
+		return FormatError("a Huffman table numbered above 3")
+	}
+	return d.dcTables[c.dcIndex].build(&d.dcSpecs[c.dcIndex], true)
+}
+
+// buildAC does the same for the AC table.
+func (d *decoder) buildAC(c *component) error {
+	if c.acIndex > 3 {
+		return FormatError("a Huffman table numbered above 3")
+	}
+	return d.acTables[c.acIndex].build(&d.acSpecs[c.acIndex], false)
+}
+
 func (t *huffTable) build(s *huffSpec, dc bool) error {
 	if !s.defined {
 		return FormatError("a Huffman table is missing")

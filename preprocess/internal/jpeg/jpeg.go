@@ -110,10 +110,15 @@ type decoder struct {
 	acTables     [4]huffTable
 	eobRun       int
 	arithState   arithDecoder
+	arithErr     error
+	decodeCoefs  func(*decoder, []*coefBlock) error // decodes an MCU of the current scan
+	coefBits     [4]coefBits
 	lastGoodRow  int // the last row of MCUs that the latest scan had data for
 
-	blocks [maxMCUBlocks]block
-	out    output
+	blocks  [maxMCUBlocks]block
+	coefs   [maxMCUBlocks]coefBlock
+	coefsOf [maxMCUBlocks]*coefBlock
+	out     output
 }
 
 // release lets go of what belongs to the caller.
@@ -135,5 +140,6 @@ func (d *decoder) reset(data []byte) {
 		d.acSpecs[i].defined = false
 	}
 	d.scan = scanHeader{}
+	d.arithErr = nil
 	d.lastGoodRow = 0
 }

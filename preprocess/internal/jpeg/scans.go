@@ -1,5 +1,7 @@
 package jpeg
 
+import "fmt"
+
 // decodeSingleScan decodes a file that holds the whole picture in one scan, writing rows as they come.
 func (d *decoder) decodeSingleScan() error {
 	if !d.process.arithmetic {
@@ -24,7 +26,7 @@ func (d *decoder) decodeMCURow(m int) error {
 		c := &d.comps[0]
 		for y := range min(c.v, c.blocksHigh-m*c.v) {
 			for x := range d.mcu.wide {
-				if err := d.decodeMCU(); err != nil {
+				if err := d.decodeBlocksOfMCU(); err != nil {
 					return err
 				}
 				d.out.planes[0].put(&d.blocks[0], x, y)
@@ -33,7 +35,7 @@ func (d *decoder) decodeMCURow(m int) error {
 		return nil
 	}
 	for x := range d.mcu.wide {
-		if err := d.decodeMCU(); err != nil {
+		if err := d.decodeBlocksOfMCU(); err != nil {
 			return err
 		}
 		i := 0
@@ -53,6 +55,27 @@ func (d *decoder) decodeMCURow(m int) error {
 	return nil
 }
 
+// decodeBlocksOfMCU decodes the next MCU to d.blocks.
+func (d *decoder) decodeBlocksOfMCU() error {
+	if err := d.nextInterval(); err != nil {
+		return err
+	}
+	if !d.process.arithmetic {
+		return d.decodeMCU()
+	}
+	for i := range d.mcu.blocks {
+		d.coefs[i] = coefBlock{}
+		d.coefsOf[i] = &d.coefs[i]
+	}
+	if err := d.decodeCoefs(d, d.coefsOf[:d.mcu.blocks]); err != nil {
+		return err
+	}
+	for i := range d.mcu.blocks {
+		d.blocks[i].dequantize(&d.coefs[i], &d.scan.comps[d.mcu.comp[i]].quant)
+	}
+	return nil
+}
+
 // readTrailer reads on to the end of the image, as far as libjpeg does before Pillow stops it.
 func (d *decoder) readTrailer() error {
 	d.finishing = true
@@ -65,4 +88,114 @@ func (d *decoder) readTrailer() error {
 		return FormatError("more than the one scan that holds all components")
 	}
 	return nil
+}
+
+// maxScans bounds the work that a small file can ask for. Encoders write about ten scans. Pillow has no such limit.
+const maxScans = 500
+
+// decodeScans decodes a file with several scans: all of them first, then the picture.
+func (d *decoder) decodeScans() error {
+	if !d.process.arithmetic && !d.process.progressive {
+		d.standardTables()
+	}
+	for i := range d.comps {
+		c := &d.comps[i]
+		c.stride = ceilDiv(c.blocksWide, c.h) * c.h
+		n := c.stride * ceilDiv(c.blocksHigh, c.v) * c.v
+		if cap(c.coefs) < n {
+			c.coefs = make([]coefBlock, n)
+		} else {
+			c.coefs = c.coefs[:n]
+			clear(c.coefs)
+		}
+		for k := range 64 {
+			d.coefBits[i].now[k] = -1
+		}
+	}
+	for m := byte(markerSOS); m == markerSOS; {
+		if d.scan.number > maxScans {
+			return UnsupportedError(fmt.Sprintf("more than %d scans", maxScans))
+		}
+		err := d.startScan()
+		if err == nil {
+			err = d.decodeScan()
+		}
+		if err == nil {
+			m, err = d.readMarkers()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d.startOutput()
+	smooth := d.smoothing()
+	for m := range d.mcuRows {
+		for i := range d.comps {
+			c := &d.comps[i]
+			rows := min(c.v, c.blocksHigh-m*c.v)
+			for y := range rows {
+				if smooth {
+					d.smoothRow(c, m, y, rows)
+				} else {
+					d.plainRow(c, m, y)
+				}
+			}
+		}
+		d.writeRows(m)
+	}
+	return nil
+}
+
+// plainRow computes the samples of block row y of MCU row m for a component.
+func (d *decoder) plainRow(c *component, m, y int) {
+	row := c.coefs[(m*c.v+y)*c.stride:]
+	p, b := &d.out.planes[c.index], &d.blocks[0]
+	for x := range c.blocksWide {
+		b.dequantize(&row[x], &c.quant)
+		p.put(b, x, y)
+	}
+}
+
+// decodeScan decodes the current scan to the components' coefficients.
+func (d *decoder) decodeScan() error {
+	s := &d.scan
+	for y := range d.mcu.high {
+		row := y
+		if len(s.comps) == 1 {
+			row /= s.comps[0].v
+		}
+		for x := range d.mcu.wide {
+			if err := d.nextInterval(); err != nil {
+				return err
+			}
+			if !d.insufficient {
+				d.lastGoodRow = row
+			} else if d.restartInterval == 0 {
+				return nil // nothing more will come
+			}
+			if len(s.comps) == 1 {
+				c := s.comps[0]
+				d.coefsOf[0] = &c.coefs[y*c.stride+x]
+			} else {
+				d.interleaved(x, y)
+			}
+			if err := d.decodeCoefs(d, d.coefsOf[:d.mcu.blocks]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// interleaved looks up the blocks of an MCU of several components.
+func (d *decoder) interleaved(x, y int) {
+	i := 0
+	for _, c := range d.scan.comps {
+		for by := y * c.v; by < (y+1)*c.v; by++ {
+			for bx := x * c.h; bx < (x+1)*c.h; bx++ {
+				d.coefsOf[i] = &c.coefs[by*c.stride+bx]
+				i++
+			}
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // block holds the dequantized coefficients of a block, in natural order: row-major, by vertical frequency.
 type block struct {
@@ -24,6 +27,17 @@ func (b *block) set(i uint8, product int32) {
 	b.size += int(max(product, -product))
 }
 
+// dequantize takes over a block of coefficients as they were coded.
+func (b *block) dequantize(coefs *coefBlock, quant *[128]int32) {
+	b.clear()
+	for k := range 64 {
+		z := zigzag[k] & 63
+		if v := coefs[z]; v != 0 {
+			b.set(z, int32(v)*quant[k])
+		}
+	}
+}
+
 // unquantized are the divisors for reading coefficients as they were coded.
 var unquantized = func() (q [128]int32) {
 	for i := range q {
@@ -34,15 +48,28 @@ var unquantized = func() (q [128]int32) {
 
 // startSequential prepares for a scan of a baseline or extended sequential frame.
 func (d *decoder) startSequential() error {
+	d.decodeCoefs = (*decoder).sequentialCoefs
 	for _, c := range d.scan.comps {
-		if c.dcIndex > 3 || c.acIndex > 3 {
-			return FormatError("a Huffman table numbered above 3")
-		}
-		if err := d.dcTables[c.dcIndex].build(&d.dcSpecs[c.dcIndex], true); err != nil {
+		if err := d.buildDC(c); err != nil {
 			return err
 		}
-		if err := d.acTables[c.acIndex].build(&d.acSpecs[c.acIndex], false); err != nil {
+		if err := d.buildAC(c); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// sequentialCoefs decodes an MCU of a file with several scans.
+func (d *decoder) sequentialCoefs(blocks []*coefBlock) error {
+	if err := d.decodeMCU(); err != nil {
+		return err
+	}
+	for i, to := range blocks {
+		b := &d.blocks[i]
+		for used := b.used; used != 0; used &= used - 1 {
+			at := bits.TrailingZeros64(used)
+			to[at] = int16(b.coefs[at])
 		}
 	}
 	return nil
@@ -50,14 +77,6 @@ func (d *decoder) startSequential() error {
 
 // decodeMCU decodes the next MCU to d.blocks.
 func (d *decoder) decodeMCU() error {
-	if d.restartInterval != 0 {
-		if d.restartsToGo == 0 {
-			if err := d.restart(); err != nil {
-				return err
-			}
-		}
-		d.restartsToGo--
-	}
 	if d.insufficient {
 		for i := range d.mcu.blocks {
 			d.blocks[i].clear()
@@ -114,9 +133,7 @@ func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[
 		diff = extend(int32(buf>>n)&(1<<s-1), s)
 	}
 	*pred += diff
-	if v := int32(int16(*pred)); v != 0 {
-		b.set(0, v*quant[0])
-	}
+	b.set(0, int32(int16(*pred))*quant[0])
 	for k := 1; k < 64; k++ {
 		if s, buf, n = d.symbol(ac, buf, n); s < 0 {
 			return false
@@ -197,13 +214,9 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 		diff = extend(int32(buf>>(n&63))&(1<<s-1), s)
 	}
 	*pred += diff
-	used, size := uint64(0), 0
-	if v := int32(int16(*pred)); v != 0 {
-		v *= quant[0]
-		b.coefs[0] = int32(int16(v))
-		used = 1
-		size = int(max(v, -v))
-	}
+	v := int32(int16(*pred)) * quant[0]
+	b.coefs[0] = int32(int16(v))
+	used, size := uint64(1), int(max(v, -v))
 	for k := 1; k < 64; k++ {
 		if n <= 16 {
 			if buf, n, ok = d.refill(buf, n); !ok {

@@ -1,0 +1,165 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+const referenceScript = "testdata/reference.py"
+
+// python returns the interpreter of the repository's virtual environment.
+func python(t testing.TB) string {
+	t.Helper()
+	path, err := filepath.Abs("../../../.venv/bin/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("no Python with Pillow, run `make setup`: %v", err)
+	}
+	return path
+}
+
+type file struct {
+	name string
+	data []byte
+}
+
+// A picture is a decoded file, or the reason why it was refused.
+type picture struct {
+	width, height int
+	pix           []byte
+	reason        string
+}
+
+// pillow decodes files with Pillow, all in one process.
+func pillow(t testing.TB, files []file) []picture {
+	t.Helper()
+	cmd := exec.Command(python(t), referenceScript, "decode")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for _, f := range files {
+			binary.Write(stdin, binary.LittleEndian, int32(len(f.data)))
+			stdin.Write(f.data)
+		}
+		stdin.Close()
+	}()
+	pictures := make([]picture, len(files))
+	for i := range pictures {
+		p := &pictures[i]
+		var head [2]int32
+		if err := binary.Read(stdout, binary.LittleEndian, &head); err != nil {
+			t.Fatalf("%s: %v", files[i].name, err)
+		}
+		n := 3 * int(head[0]) * int(head[1])
+		if head[0] < 0 {
+			n = int(head[1])
+		}
+		buf := make([]byte, n)
+		if _, err := io.ReadFull(stdout, buf); err != nil {
+			t.Fatalf("%s: %v", files[i].name, err)
+		}
+		if head[0] < 0 {
+			p.reason = string(buf)
+		} else {
+			p.width, p.height, p.pix = int(head[0]), int(head[1]), buf
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return pictures
+}
+
+// madeUp returns the pictures that the reference script draws.
+func madeUp(t testing.TB, seed int) []file {
+	t.Helper()
+	cmd := exec.Command(python(t), referenceScript, "make", fmt.Sprint(seed))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() []byte {
+		n := binary.LittleEndian.Uint32(out)
+		b := out[4 : 4+n]
+		out = out[4+n:]
+		return b
+	}
+	var files []file
+	for len(out) > 0 {
+		name := string(next())
+		files = append(files, file{name, next()})
+	}
+	return files
+}
+
+// difference says where two pictures differ, in the empty string nowhere.
+func difference(got, want picture) string {
+	switch {
+	case got.reason == "" && want.reason != "":
+		return fmt.Sprintf("decoded what Pillow refuses: %s", want.reason)
+	case got.reason != "" && want.reason == "":
+		return fmt.Sprintf("refused what Pillow decodes: %s", got.reason)
+	case got.reason != "":
+		return ""
+	case got.width != want.width || got.height != want.height:
+		return fmt.Sprintf("%d x %d, want %d x %d", got.width, got.height, want.width, want.height)
+	case bytes.Equal(got.pix, want.pix):
+		return ""
+	}
+	largest, count, first := 0, 0, -1
+	for i, b := range got.pix {
+		if diff := max(int(b)-int(want.pix[i]), int(want.pix[i])-int(b)); diff > 0 {
+			largest = max(largest, diff)
+			count++
+			if first < 0 {
+				first = i
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d values differ, by up to %d; the first at x %d, y %d", count, len(got.pix), largest,
+		first/3%got.width, first/3/got.width)
+}
+
+func decode(f file) picture {
+	pix, w, h, err := Decode(f.data, nil)
+	if err != nil {
+		return picture{reason: err.Error()}
+	}
+	return picture{width: w, height: h, pix: pix}
+}
+
+func TestEqualsPillow(t *testing.T) {
+	for seed := range 3 {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			files := madeUp(t, seed)
+			for i, want := range pillow(t, files) {
+				if want.reason != "" {
+					t.Errorf("%s: Pillow: %s", files[i].name, want.reason)
+				}
+				if diff := difference(decode(files[i]), want); diff != "" {
+					t.Errorf("%s: %s", files[i].name, diff)
+				}
+			}
+			t.Logf("%d files", len(files))
+		})
+	}
+}
