@@ -1,0 +1,96 @@
+package score
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxPicture is the largest encoded picture that is taken out of an archive or a record.
+const maxPicture = 1 << 30
+
+// tarArchive lists the pictures of a tar file, gzipped or not, in the archive's order.
+func tarArchive(path string) Source {
+	return func(yield func(Item) bool) {
+		file, err := os.Open(path)
+		if err != nil {
+			yield(failedItem(path, err))
+			return
+		}
+		defer file.Close()
+		// A plain tar keeps the file itself, so that skipping a member is a seek.
+		var in io.Reader = file
+		if !strings.HasSuffix(strings.ToLower(path), ".tar") {
+			unzipped, err := gzip.NewReader(bufio.NewReader(file))
+			if err != nil {
+				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
+				return
+			}
+			in = unzipped
+		}
+		archive := tar.NewReader(in)
+		for {
+			header, err := archive.Next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
+				return
+			}
+			if header.Typeflag != tar.TypeReg || !IsPicture(header.Name) {
+				continue
+			}
+			name := path + "/" + header.Name
+			if !yield(memberItem(name, header.Size, func() ([]byte, error) { return io.ReadAll(archive) })) {
+				return
+			}
+		}
+	}
+}
+
+// zipArchive lists the pictures of a zip file in the order of its directory.
+func zipArchive(path string) Source {
+	return func(yield func(Item) bool) {
+		archive, err := zip.OpenReader(path)
+		if err != nil {
+			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
+			return
+		}
+		defer archive.Close()
+		for _, member := range archive.File {
+			if member.FileInfo().IsDir() || !IsPicture(member.Name) {
+				continue
+			}
+			read := func() ([]byte, error) {
+				r, err := member.Open()
+				if err != nil {
+					return nil, err
+				}
+				defer r.Close()
+				return io.ReadAll(io.LimitReader(r, maxPicture))
+			}
+			if !yield(memberItem(path+"/"+member.Name, int64(member.UncompressedSize64), read)) {
+				return
+			}
+		}
+	}
+}
+
+func memberItem(name string, size int64, read func() ([]byte, error)) Item {
+	if size < 0 || size > maxPicture {
+		return failedItem(name, fmt.Errorf("%s: %d bytes: over %d", name, size, maxPicture))
+	}
+	return Item{name, size, func() ([]byte, error) {
+		data, err := read()
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return data, err
+	}, true}
+}

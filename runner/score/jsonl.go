@@ -1,0 +1,162 @@
+package score
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+)
+
+type jsonl struct {
+	out     *bufio.Writer
+	columns Columns
+	line    []byte
+}
+
+func newJSONL(w io.Writer, c Columns) *jsonl {
+	return &jsonl{out: bufio.NewWriterSize(w, 1<<16), columns: c}
+}
+
+// Write writes {"index":0,"path":"a.jpg","class":[281],"label":["tabby"],"probability":[0.9],"error":null}; with Separate
+// "class_0":281,"label_0":"tabby","probability_0":0.9. A failed picture has null in place of an answer.
+func (j *jsonl) Write(r Record) error {
+	line := fmt.Appendf(j.line[:0], `{"index":%d,"path":`, r.Index)
+	line = appendJSON(line, r.Path)
+	ok := r.Error == ""
+	field := func(name string, value any) {
+		line = append(append(append(line, ',', '"'), name...), '"', ':')
+		if ok {
+			line = appendJSON(line, value)
+		} else {
+			line = append(line, "null"...)
+		}
+	}
+	switch c := j.columns; {
+	case c.hasTop() && c.Separate:
+		for k := range c.Top {
+			suffix := "_" + strconv.Itoa(k)
+			field("class"+suffix, at(r.Classes, k))
+			if c.hasLabels() {
+				field("label"+suffix, at(r.Labels, k))
+			}
+			field("probability"+suffix, at(r.Probabilities, k))
+		}
+	case c.hasTop():
+		field("class", r.Classes)
+		if c.hasLabels() {
+			field("label", r.Labels)
+		}
+		field("probability", r.Probabilities)
+	}
+	if j.columns.hasVector() {
+		field(string(j.columns.Vector), r.Vector)
+	}
+	line = append(line, `,"error":`...)
+	if ok {
+		line = append(line, "null"...)
+	} else {
+		line = appendJSON(line, r.Error)
+	}
+	j.line = append(line, '}', '\n')
+	_, err := j.out.Write(j.line)
+	return err
+}
+
+func (j *jsonl) Close() error { return j.out.Flush() }
+
+// at is the k-th value, or zero for a failed picture, whose columns are null anyway.
+func at[T any](values []T, k int) (v T) {
+	if k < len(values) {
+		v = values[k]
+	}
+	return v
+}
+
+func appendJSON(dst []byte, v any) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil { // NaN: the probabilities were checked when they were ranked, features may hold one
+		return append(dst, "null"...)
+	}
+	return append(dst, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
+}
+
+func readJSONL(path string, c Columns) iter.Seq2[Record, error] {
+	file, err := os.Open(path)
+	if err != nil {
+		return failed(err)
+	}
+	return func(yield func(Record, error) bool) {
+		defer file.Close()
+		in := json.NewDecoder(bufio.NewReaderSize(file, 1<<16))
+		for line := 1; ; line++ {
+			var fields map[string]json.RawMessage
+			err := in.Decode(&fields)
+			if err == io.EOF {
+				return
+			}
+			var r Record
+			if err == nil {
+				r, err = jsonRecord(fields, c)
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: line %d: %w", path, line, err)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err error) {
+	get := func(name string, into any) {
+		raw, there := fields[name]
+		if err != nil {
+			return
+		}
+		if !there {
+			err = fmt.Errorf("want a field %q, found none", name)
+			return
+		}
+		if e := json.Unmarshal(raw, into); e != nil {
+			err = fmt.Errorf("%s: %w", name, e)
+		}
+	}
+	get("index", &r.Index)
+	get("path", &r.Path)
+	get("error", &r.Error)
+	if r.Error != "" {
+		return r, err
+	}
+	switch {
+	case c.hasTop() && c.Separate:
+		r.Classes, r.Probabilities = make([]int64, c.Top), make([]float32, c.Top)
+		if c.hasLabels() {
+			r.Labels = make([]string, c.Top)
+		}
+		for k := range c.Top {
+			suffix := "_" + strconv.Itoa(k)
+			get("class"+suffix, &r.Classes[k])
+			if c.hasLabels() {
+				get("label"+suffix, &r.Labels[k])
+			}
+			get("probability"+suffix, &r.Probabilities[k])
+		}
+	case c.hasTop():
+		get("class", &r.Classes)
+		if c.hasLabels() {
+			get("label", &r.Labels)
+		}
+		get("probability", &r.Probabilities)
+	}
+	if c.hasVector() {
+		get(string(c.Vector), &r.Vector)
+	}
+	return r, err
+}

@@ -1,0 +1,111 @@
+package score
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Manifest says how an output came to be; it stands beside it as OUT.manifest.json.
+type Manifest struct {
+	Header       Header            `json:"run"`
+	Columns      Columns           `json:"columns"`
+	OutputSHA256 string            `json:"output_sha256"`
+	OutputBytes  int64             `json:"output_bytes"`
+	Pictures     int64             `json:"pictures"` // of this shard
+	Answered     int64             `json:"answered"`
+	Failed       int64             `json:"failed"`
+	Skipped      int64             `json:"skipped"` // failed and left out of the output, with --on-error skip
+	Started      time.Time         `json:"started"` // of the last process that worked on it
+	Finished     time.Time         `json:"finished"`
+	Versions     map[string]string `json:"versions"`
+}
+
+// ManifestPath is where the manifest of an output stands.
+func ManifestPath(output string) string { return output + ".manifest.json" }
+
+// ReadManifest reads the manifest of an output.
+func ReadManifest(output string) (Manifest, error) {
+	var m Manifest
+	data, err := os.ReadFile(ManifestPath(output))
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("%s: %w", ManifestPath(output), err)
+	}
+	if m.Header.Format != journalFormat {
+		return m, fmt.Errorf("%s: want format %d, got %d", ManifestPath(output), journalFormat, m.Header.Format)
+	}
+	return m, nil
+}
+
+// writeWhole makes a file appear under its name only when it is complete: written and flushed under another name, renamed, the directory
+// flushed. It returns the SHA-256 and the size of what was written.
+func writeWhole(path string, write func(io.Writer) error) (sum string, size int64, err error) {
+	partial := path + ".partial"
+	file, err := os.Create(partial)
+	if err != nil {
+		return "", 0, err
+	}
+	h := sha256.New()
+	counted := &countingWriter{w: io.MultiWriter(file, h)}
+	err = write(counted)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", 0, errors.Join(err, os.Remove(partial))
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), counted.n, syncDir(filepath.Dir(path))
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func writeManifest(output string, m Manifest) error {
+	_, _, err := writeWhole(ManifestPath(output), func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(m)
+	})
+	return err
+}
+
+func fileSHA256(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,92 @@
+package score
+
+import (
+	"fmt"
+
+	"kerasrun/labels"
+)
+
+// Outputs says what a run keeps of each picture.
+type Outputs string
+
+const (
+	Top      Outputs = "top"      // the k best classes with their probabilities
+	Probs    Outputs = "probs"    // those, and every class's probability
+	Features Outputs = "features" // the pooled features instead
+)
+
+// ParseOutputs accepts "top", "probs" and "features".
+func ParseOutputs(s string) (Outputs, error) {
+	switch o := Outputs(s); o {
+	case Top, Probs, Features:
+		return o, nil
+	}
+	return "", fmt.Errorf("outputs: want top, probs or features, got %q", s)
+}
+
+// LabelType says what stands in the label columns, as timm's --label-type does.
+type LabelType string
+
+const (
+	LabelNone LabelType = "none" // no label column
+	LabelID   LabelType = "id"   // the WordNet id, n02123045
+	LabelName LabelType = "name" // the name, tabby
+	LabelBoth LabelType = "both" // n02123045 tabby
+)
+
+// ParseLabelType accepts "none", "id", "name" and "both".
+func ParseLabelType(s string) (LabelType, error) {
+	switch l := LabelType(s); l {
+	case LabelNone, LabelID, LabelName, LabelBoth:
+		return l, nil
+	}
+	return "", fmt.Errorf("label type: want none, id, name or both, got %q", s)
+}
+
+func (t LabelType) of(p labels.Prediction) string {
+	switch t {
+	case LabelID:
+		return p.ID
+	case LabelName:
+		return p.Name
+	case LabelBoth:
+		return p.ID + " " + p.Name
+	}
+	return ""
+}
+
+// Record is the answer to one picture: a row of the output.
+type Record struct {
+	Index         int64     // the picture's place in the whole input, from 0
+	Path          string    // the file, or archive.tar/member
+	Classes       []int64   // the best classes, best first
+	Labels        []string  // their labels; nil with LabelNone
+	Probabilities []float32 // their probabilities
+	Vector        []float32 // every class's probability (Probs) or the pooled features (Features)
+	Error         string    // why there is no answer; empty when there is one
+}
+
+// Columns is the shape of an output: which columns there are. It is the same for every row.
+type Columns struct {
+	Top      int       // k; 0 with Features
+	Labels   LabelType // LabelNone leaves the label columns out
+	Vector   Outputs   // Probs or Features where there is such a column, else Top
+	Length   int       // of the vector
+	Separate bool      // class_0, class_1, ... in place of one list
+}
+
+func (c Columns) hasTop() bool    { return c.Top > 0 }
+func (c Columns) hasLabels() bool { return c.hasTop() && c.Labels != LabelNone }
+func (c Columns) hasVector() bool { return c.Vector != Top }
+
+func (c Columns) record(index int64, path string, top []labels.Prediction, vector []float32) Record {
+	r := Record{Index: index, Path: path, Vector: vector}
+	for _, p := range top {
+		r.Classes = append(r.Classes, int64(p.Index))
+		r.Probabilities = append(r.Probabilities, p.Probability)
+		if c.hasLabels() {
+			r.Labels = append(r.Labels, c.Labels.of(p))
+		}
+	}
+	return r
+}

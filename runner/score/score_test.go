@@ -1,0 +1,461 @@
+package score
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kerasrun/labels"
+	"kerasrun/tensor"
+)
+
+// The tests' model sees a picture as its first bytes: "bad" fails to decode, "crash" kills the process as native code does, and "nan" answers NaN.
+// Everything else answers with numbers drawn from its content, which depend on the batch too little for float32 to show.
+const classes = 7
+
+func fakeModel(delay time.Duration) Model {
+	list := make(labels.Labels, classes)
+	for i := range list {
+		list[i] = labels.Class{ID: fmt.Sprintf("n%04d", i), Name: fmt.Sprintf("a \"class\", %d", i)}
+	}
+	return Model{
+		ID: "fake", Contract: "2x2 caffe", Shape: tensor.Shape{2, 2, 3}, Labels: list,
+		Preprocess: func(dst []float32, image []byte) ([]float32, error) {
+			if strings.HasPrefix(string(image), "bad") {
+				return dst, errors.New("not a picture: \"bad\", as it says")
+			}
+			h := fnv.New64a()
+			h.Write(image)
+			marker := float32(0)
+			switch {
+			case strings.HasPrefix(string(image), "crash"):
+				marker = 1
+			case strings.HasPrefix(string(image), "nan"):
+				marker = 2
+			}
+			dst = append(dst, marker, float32(h.Sum64()>>40))
+			return append(dst, make([]float32, 10)...), nil
+		},
+		Run: func(_ context.Context, in tensor.Tensor) (tensor.Tensor, error) {
+			time.Sleep(delay)
+			pixels, _ := in.Float32s()
+			var out []float32
+			for row := range slices.Chunk(pixels, 12) {
+				if row[0] == 1 {
+					_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+					select {}
+				}
+				r := rand.New(rand.NewPCG(uint64(row[1]), 0))
+				for range classes {
+					p := r.Float32()
+					if row[0] == 2 {
+						p -= p
+						p /= p
+					}
+					out = append(out, p)
+				}
+			}
+			return tensor.New(tensor.Shape{in.Shape[0], classes}, out)
+		},
+	}
+}
+
+func config(output string, source Source) Config {
+	return Config{Model: fakeModel(0), Source: source, Output: output, Batch: 8, Lanes: 2, Workers: 3, OnError: RecordErrors,
+		Columns: Columns{Top: 3, Labels: LabelName, Vector: Top}, Warn: func(string) {}}
+}
+
+// pictures writes n files, of which a few are bad, and returns their folder.
+func pictures(t testing.TB, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		content := fmt.Sprintf("picture %d", i)
+		if i%13 == 5 {
+			content = "bad"
+		}
+		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), content)
+	}
+	return dir
+}
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func mustRun(t testing.TB, c Config) Summary {
+	t.Helper()
+	s, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Answered+s.Failed != s.Pictures {
+		t.Fatalf("%d pictures in, %d answered, %d failed", s.Pictures, s.Answered, s.Failed)
+	}
+	return s
+}
+
+// The child process of the tests that kill or crash a run.
+func TestMain(m *testing.M) {
+	spec := os.Getenv("KERASRUN_SCORE_CHILD")
+	if spec == "" {
+		os.Exit(m.Run())
+	}
+	var child struct{ Input, Output string }
+	if err := json.Unmarshal([]byte(spec), &child); err != nil {
+		panic(err)
+	}
+	c := config(child.Output, directory(child.Input))
+	c.Model = fakeModel(2 * time.Millisecond)
+	c.Columns.Vector, c.Columns.Length = Probs, classes
+	s, err := Run(context.Background(), c)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	fmt.Println(s.Answered, s.Failed)
+	os.Exit(0)
+}
+
+func child(input, output string) *exec.Cmd {
+	spec, _ := json.Marshal(map[string]string{"Input": input, "Output": output})
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "KERASRUN_SCORE_CHILD="+string(spec))
+	return cmd
+}
+
+func TestKilledAtAnyMoment(t *testing.T) {
+	kills := 50
+	if testing.Short() {
+		kills = 10
+	}
+	input := pictures(t, 1000)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for _, format := range []string{"jsonl", "csv", "parquet"} {
+		t.Run(format, func(t *testing.T) {
+			dir := t.TempDir()
+			undisturbed := filepath.Join(dir, "undisturbed."+format)
+			if out, err := child(input, undisturbed).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			output := filepath.Join(dir, "out."+format)
+			killed := 0
+			for killed < kills {
+				cmd := child(input, output)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(random.IntN(25)) * time.Millisecond)
+				_ = cmd.Process.Kill()
+				if cmd.Wait() != nil {
+					killed++
+				}
+				if m, err := ReadManifest(output); err == nil && m.Answered > 0 && killed < kills {
+					removeRun(t, output) // it got to the end: kill the next one
+				}
+			}
+			if out, err := child(input, output).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if read(t, output) != read(t, undisturbed) {
+				t.Error("the output after the kills differs from the undisturbed one")
+			}
+			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left, []string{ManifestPath(output)}) {
+				t.Errorf("want only the manifest beside the output, got %q", left)
+			}
+		})
+	}
+}
+
+func removeRun(t *testing.T, output string) {
+	t.Helper()
+	paths, _ := filepath.Glob(output + "*")
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPoison(t *testing.T) {
+	input := pictures(t, 40)
+	write(t, filepath.Join(input, "00019.jpg"), "crash, please")
+	output := filepath.Join(t.TempDir(), "out.jsonl")
+	for try := range 2 {
+		if out, err := child(input, output).CombinedOutput(); err == nil {
+			t.Fatalf("try %d: want a crash, got %s", try, out)
+		}
+	}
+	if out, err := child(input, output).CombinedOutput(); err != nil {
+		t.Fatalf("want the poison to be passed over: %v\n%s", err, out)
+	}
+	_, records, err := ReadOutput(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range records {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		switch {
+		case r.Index == 19:
+			want = errPoison.Error()
+		case r.Index%13 == 5:
+			want = "not a picture: \"bad\", as it says"
+		}
+		if r.Error != want {
+			t.Errorf("picture %d: want the error %q, got %q", r.Index, want, r.Error)
+		}
+	}
+}
+
+func TestShardsMergeToTheWhole(t *testing.T) {
+	input := directory(pictures(t, 150))
+	for _, format := range []string{"jsonl", "csv", "parquet"} {
+		for _, columns := range []Columns{
+			{Top: 3, Labels: LabelBoth, Vector: Top},
+			{Top: 2, Labels: LabelNone, Vector: Probs, Length: classes},
+			{Top: 2, Labels: LabelID, Vector: Top, Separate: true},
+			{Vector: Features, Length: classes},
+		} {
+			for _, onError := range []OnError{RecordErrors, SkipErrors} {
+				t.Run(fmt.Sprintf("%s/%+v/%s", format, columns, onError), func(t *testing.T) {
+					dir := t.TempDir()
+					c := config(filepath.Join(dir, "single."+format), input)
+					c.Columns, c.OnError = columns, onError
+					single := mustRun(t, c)
+					c.Output = filepath.Join(dir, "out."+format)
+					var shards []string
+					for i := range 4 {
+						c.Shard = Shard{i, 4}
+						shards = append(shards, mustRun(t, c).Output)
+					}
+					slices.Reverse(shards)
+					m, err := Merge(c.Output, shards, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if m.Pictures != single.Pictures || m.Answered != single.Answered || m.Failed != single.Failed {
+						t.Errorf("want the counts %+v, got %+v", single, m)
+					}
+					if read(t, c.Output) != read(t, single.Output) {
+						t.Error("the merged output differs from the single run's")
+					}
+					if d, err := Diff(single.Output, c.Output, 0); err != nil || !d.OK() {
+						t.Errorf("want no difference, got %+v, %v", d, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestMergeRefuses(t *testing.T) {
+	dir, input := t.TempDir(), directory(pictures(t, 40))
+	shard := func(name string, s Shard, change func(*Config)) string {
+		c := config(filepath.Join(dir, name), input)
+		c.Shard = s
+		if change != nil {
+			change(&c)
+		}
+		return mustRun(t, c).Output
+	}
+	a, b := shard("x.csv", Shard{0, 2}, nil), shard("x.csv", Shard{1, 2}, nil)
+	other := shard("y.csv", Shard{1, 2}, func(c *Config) { c.Model.ID = "another" })
+	for _, test := range []struct {
+		name   string
+		output string
+		shards []string
+		want   string
+	}{
+		{"missing", "m.csv", []string{a}, "shard 1/2 is missing"},
+		{"double", "m.csv", []string{a, b, b}, "shard 1/2, as"},
+		{"another model", "m.csv", []string{a, other}, "model: there another, now fake"},
+		{"another format", "m.jsonl", []string{a, b}, "want an output in csv"},
+		{"no manifest", "m.csv", []string{a, filepath.Join(dir, "none.csv")}, "none.csv.manifest.json"},
+		{"there already", filepath.Base(a), []string{a, b}, "is there already"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Merge(filepath.Join(dir, test.output), test.shards, nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("want an error with %q, got %v", test.want, err)
+			}
+		})
+	}
+}
+
+func TestResumeRefusesAnotherRun(t *testing.T) {
+	input := pictures(t, 40)
+	for _, test := range []struct {
+		want   string
+		change func(*Config)
+	}{
+		{"model: there fake, now another", func(c *Config) { c.Model.ID = "another" }},
+		{"preprocessing: there 2x2 caffe, now 3x3", func(c *Config) { c.Model.Contract = "3x3" }},
+		{"batch: there 8, now 16", func(c *Config) { c.Batch = 16 }},
+		{"number of pictures: there 40, now 5", func(c *Config) { c.Source = directory(pictures(t, 5)) }},
+		{"inputs: there", func(c *Config) { c.Source = directory(pictures(t, 40)) }},
+		{"columns: there", func(c *Config) { c.Columns.Top = 2 }},
+	} {
+		t.Run(test.want, func(t *testing.T) {
+			c := config(filepath.Join(t.TempDir(), "out.csv"), directory(input))
+			stopped, stop := context.WithCancel(t.Context())
+			c.Progress = func(Counts) { stop() }
+			if _, err := Run(stopped, c); !errors.Is(err, context.Canceled) {
+				t.Fatalf("want the run to be stopped, got %v", err)
+			}
+			c.Progress = nil
+			changed := c
+			test.change(&changed)
+			var mismatch *MismatchError
+			if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("want a refusal with %q, got %v", test.want, err)
+			}
+			mustRun(t, c)
+			if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) {
+				t.Errorf("want a refusal of the finished output, got %v", err)
+			}
+			if s := mustRun(t, c); !s.Already {
+				t.Error("want the finished run to be known again")
+			}
+		})
+	}
+}
+
+func TestJournalDamage(t *testing.T) {
+	input := directory(pictures(t, 100))
+	half := func(t *testing.T) (c Config, journal string) {
+		c = config(filepath.Join(t.TempDir(), "out.jsonl"), input)
+		stopped, stop := context.WithCancel(t.Context())
+		c.Progress = func(n Counts) {
+			if n.Answered+n.Failed >= 48 {
+				stop()
+			}
+		}
+		if _, err := Run(stopped, c); err == nil {
+			t.Fatal("want the run to be stopped")
+		}
+		c.Progress = nil
+		return c, c.Output + ".journal"
+	}
+	whole := config(filepath.Join(t.TempDir(), "whole.jsonl"), input)
+	mustRun(t, whole)
+	t.Run("torn at every length", func(t *testing.T) {
+		c, path := half(t)
+		journal := read(t, path)
+		last := strings.LastIndex(strings.TrimSuffix(journal, "\n"), "\n") + 1
+		for cut := last; cut < len(journal); cut += 1 + (len(journal)-last)/9 {
+			removeRun(t, c.Output)
+			write(t, path, journal[:cut])
+			warned := ""
+			c.Warn = func(m string) { warned = m }
+			mustRun(t, c)
+			if read(t, c.Output) != read(t, whole.Output) {
+				t.Errorf("cut at %d: the output differs", cut)
+			}
+			if (warned != "") != (cut > last) {
+				t.Errorf("cut at %d: warning %q", cut, warned)
+			}
+		}
+	})
+	t.Run("damaged before the end", func(t *testing.T) {
+		c, path := half(t)
+		lines := strings.SplitAfter(read(t, path), "\n")
+		lines[2] = strings.Replace(lines[2], "{", "[", 1)
+		write(t, path, strings.Join(lines, ""))
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "line 3 is damaged") {
+			t.Errorf("want an error that names line 3, got %v", err)
+		}
+	})
+}
+
+func TestOnErrorStop(t *testing.T) {
+	input := pictures(t, 40)
+	c := config(filepath.Join(t.TempDir(), "out.csv"), directory(input))
+	c.OnError = StopOnError
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "00005.jpg: not a picture") {
+		t.Errorf("want the first bad picture to stop the run, got %v", err)
+	}
+	if _, err := os.Stat(c.Output); err == nil {
+		t.Error("a stopped run left an output under its final name")
+	}
+}
+
+func TestNaNIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.jpg"), "nan")
+	write(t, filepath.Join(dir, "b.jpg"), "fine")
+	c := config(filepath.Join(t.TempDir(), "out.csv"), directory(dir))
+	if s := mustRun(t, c); s.Failed != 1 || s.Answered != 1 {
+		t.Errorf("want one answered and one failed, got %+v", s)
+	}
+}
+
+func TestPipeHasNoJournal(t *testing.T) {
+	var out strings.Builder
+	c := config("-", directory(pictures(t, 20)))
+	c.Stdout = &out
+	mustRun(t, c)
+	if n := strings.Count(out.String(), "\n"); n != 20 {
+		t.Errorf("want 20 lines, got %d", n)
+	}
+}
+
+func TestUnwritableOutput(t *testing.T) {
+	c := config(filepath.Join(t.TempDir(), "no", "such", "out.csv"), directory(pictures(t, 3)))
+	if _, err := Run(t.Context(), c); err == nil || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("want an error that names the folder, got %v", err)
+	}
+}
+
+// A limit on the size of files stops a write half way, as a full disk does.
+func TestFullDisk(t *testing.T) {
+	input, dir := pictures(t, 300), t.TempDir()
+	whole, output := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "out.jsonl")
+	if out, err := child(input, whole).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, kib := range []string{"4", "40"} {
+		cmd := child(input, output)
+		cmd.Args = []string{"sh", "-c", "ulimit -f " + kib + " && exec " + cmd.Path}
+		cmd.Path = "/bin/sh"
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "file too large") {
+			t.Errorf("%s KiB: want an error that says why, got %v\n%s", kib, err, out)
+		}
+		if _, err := os.Stat(output); err == nil {
+			t.Errorf("%s KiB: a failed run left an output under its final name", kib)
+		}
+	}
+	if out, err := child(input, output).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if read(t, output) != read(t, whole) {
+		t.Error("the output after the disk was full differs from the undisturbed one")
+	}
+}

@@ -1,0 +1,145 @@
+package score
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// tfRecords lists the pictures of a TFRecord file of tf.train.Example: the bytes of image/encoded, named by image/filename where there is one and
+// else by their number. Format: tensorflow/core/lib/io/record_writer.h.
+func tfRecords(path string) Source {
+	return func(yield func(Item) bool) {
+		file, err := os.Open(path)
+		if err != nil {
+			yield(failedItem(path, err))
+			return
+		}
+		defer file.Close()
+		in := bufio.NewReaderSize(file, 1<<20)
+		for number := 0; ; number++ {
+			record, err := readTFRecord(in)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(failedItem(path, fmt.Errorf("%s: record %d: %w", path, number, err)))
+				return
+			}
+			if !yield(exampleItem(path, number, record)) {
+				return
+			}
+		}
+	}
+}
+
+func exampleItem(path string, number int, record []byte) Item {
+	name := fmt.Sprintf("%s/%d", path, number)
+	features, err := exampleBytes(record)
+	if err != nil {
+		return failedItem(name, fmt.Errorf("%s: not a tf.train.Example: %w", name, err))
+	}
+	if file := features["image/filename"]; len(file) > 0 {
+		name = path + "/" + string(file)
+	}
+	data, ok := features["image/encoded"]
+	if !ok {
+		return failedItem(name, fmt.Errorf("%s: the example has no image/encoded", name))
+	}
+	return Item{Path: name, Size: int64(len(data)), Read: func() ([]byte, error) { return data, nil }}
+}
+
+// readTFRecord reads length, masked crc of the length, data, masked crc of the data.
+func readTFRecord(in io.Reader) ([]byte, error) {
+	var head [12]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(head[8:]) != maskedCRC(head[:8]) {
+		return nil, errors.New("the checksum of the length is wrong")
+	}
+	length := binary.LittleEndian.Uint64(head[:8])
+	if length > maxPicture {
+		return nil, fmt.Errorf("%d bytes: over %d", length, maxPicture)
+	}
+	// Grows with what is there, not with what the length says.
+	data, err := io.ReadAll(io.LimitReader(in, int64(length)+4))
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(data)) != length+4 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if binary.LittleEndian.Uint32(data[length:]) != maskedCRC(data[:length]) {
+		return nil, errors.New("the checksum of the data is wrong")
+	}
+	return data[:length], nil
+}
+
+func maskedCRC(data []byte) uint32 {
+	crc := crc32.Checksum(data, castagnoli)
+	return (crc>>15 | crc<<17) + 0xa282ead8
+}
+
+// exampleBytes returns the first bytes value of each feature: Example{Features features = 1}, Features{map<string, Feature> feature = 1},
+// Feature{BytesList bytes_list = 1}, BytesList{repeated bytes value = 1}.
+func exampleBytes(example []byte) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	err := eachBytes(example, 1, func(features []byte) error {
+		return eachBytes(features, 1, func(pair []byte) error {
+			var key string
+			var value []byte
+			err := errors.Join(
+				eachBytes(pair, 1, func(k []byte) error { key = string(k); return nil }),
+				eachBytes(pair, 2, func(feature []byte) error {
+					return eachBytes(feature, 1, func(list []byte) error {
+						return eachBytes(list, 1, func(v []byte) error {
+							if value == nil {
+								value = v
+							}
+							return nil
+						})
+					})
+				}))
+			if value != nil {
+				out[key] = value
+			}
+			return err
+		})
+	})
+	return out, err
+}
+
+// eachBytes calls f with each length-delimited field of that number and skips the others.
+func eachBytes(message []byte, number protowire.Number, f func([]byte) error) error {
+	for len(message) > 0 {
+		n, t, size := protowire.ConsumeTag(message)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		message = message[size:]
+		if n == number && t == protowire.BytesType {
+			value, size := protowire.ConsumeBytes(message)
+			if size < 0 {
+				return protowire.ParseError(size)
+			}
+			if err := f(value); err != nil {
+				return err
+			}
+			message = message[size:]
+			continue
+		}
+		size = protowire.ConsumeFieldValue(n, t, message)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		message = message[size:]
+	}
+	return nil
+}
