@@ -165,13 +165,13 @@ func (d *decoder) decodeScan() error {
 			row /= s.comps[0].v
 		}
 		for x := range d.mcu.wide {
-			if err := d.nextInterval(); err != nil {
-				return err
-			}
 			if !d.insufficient {
 				d.lastGoodRow = row
 			} else if d.restartInterval == 0 {
 				return nil // nothing more will come
+			}
+			if err := d.nextInterval(); err != nil {
+				return err
 			}
 			if len(s.comps) == 1 {
 				c := s.comps[0]
