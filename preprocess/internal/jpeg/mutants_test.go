@@ -61,15 +61,23 @@ func mutate(rng *rand.Rand, f file) file {
 func TestMutantsEqualPillow(t *testing.T) {
 	const seed = 1
 	rng := rand.New(rand.NewPCG(seed, 0))
+	committed := committed(t)
 	var small []file
-	for _, f := range madeUp(t, seed) {
+	for _, f := range append(committed, madeUp(t, seed)...) {
 		if len(f.data) < 20000 {
 			small = append(small, f)
 		}
 	}
 	var mutants []file
 	for range *mutantsFlag {
-		mutants = append(mutants, mutate(rng, small[rng.IntN(len(small))]))
+		f := small[rng.IntN(len(small))]
+		switch rng.IntN(4) {
+		case 0:
+			f = oddFrame(rng)
+		case 1:
+			f = small[rng.IntN(len(committed))]
+		}
+		mutants = append(mutants, mutate(rng, f))
 	}
 	accepted, differ := 0, 0
 	for i, want := range pillow(t, mutants) {

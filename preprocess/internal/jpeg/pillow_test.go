@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,6 +146,67 @@ func decode(f file) picture {
 		return picture{reason: err.Error()}
 	}
 	return picture{width: w, height: h, pix: pix}
+}
+
+// committed returns the files that no encoder at hand writes.
+func committed(t testing.TB) []file { return read(t, "testdata/*.jpg", "testdata/go/*.jpeg") }
+
+func read(t testing.TB, patterns ...string) []file {
+	t.Helper()
+	var files []file
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no files %s: %v", pattern, err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, file{name, data})
+		}
+	}
+	return files
+}
+
+func TestFilesEqualPillow(t *testing.T) {
+	files := append(committed(t), read(t, "../../../testdata/photos/*.jpg")...)
+	for i, want := range pillow(t, files) {
+		if want.reason != "" {
+			t.Errorf("%s: Pillow: %s", files[i].name, want.reason)
+		}
+		if diff := difference(decode(files[i]), want); diff != "" {
+			t.Errorf("%s: %s", files[i].name, diff)
+		}
+	}
+}
+
+// A progressive file that breaks off in any place, but is closed by an end marker, is decoded with what there is.
+func TestIncompleteEqualsPillow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 0))
+	var files []file
+	for _, f := range append(committed(t), madeUp(t, 4)...) {
+		if len(f.data) > 30000 || !bytes.Contains(f.data, []byte{0xFF, markerSOF2}) && !bytes.Contains(f.data, []byte{0xFF, markerSOF10}) {
+			continue
+		}
+		start := bytes.Index(f.data, []byte{0xFF, markerSOS})
+		for range 10 {
+			cut := start + rng.IntN(len(f.data)-start)
+			data := append(bytes.Clone(f.data[:cut]), 0xFF, markerEOI)
+			files = append(files, file{fmt.Sprintf("%s cut %d", f.name, cut), data})
+		}
+	}
+	accepted := 0
+	for i, want := range pillow(t, files) {
+		if want.reason == "" {
+			accepted++
+		}
+		if diff := difference(decode(files[i]), want); diff != "" {
+			t.Errorf("%s: %s", files[i].name, diff)
+		}
+	}
+	t.Logf("%d files, of which Pillow decodes %d", len(files), accepted)
 }
 
 func TestEqualsPillow(t *testing.T) {
