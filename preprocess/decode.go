@@ -1,0 +1,138 @@
+package preprocess
+
+import (
+	"errors"
+	"fmt"
+
+	"kerasrun/preprocess/internal/jpeg"
+	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/png"
+)
+
+// DefaultMaxPixels is the limit of a Pipeline that names none: Pillow's MAX_IMAGE_PIXELS, beyond which Pillow warns of a
+// decompression bomb. Decoding so large a picture takes about 270 MB.
+const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
+
+// A Config is what a picture declares about itself.
+type Config struct {
+	Format        string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
+	Width, Height int    // of the picture that Decode returns, in pixels; orientation tags are ignored, as in load_img
+}
+
+// format is a format that is read.
+type format struct {
+	name   string
+	match  func(data []byte) bool
+	config func(data []byte) (picture.Config, error)
+	decode func(dst, data []byte) (pix []byte, err error)
+}
+
+var formats = []format{
+	{"JPEG", prefix("\xff\xd8\xff"), jpegConfig, jpegDecode},
+	{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, png.Decode},
+}
+
+// DecodeConfig returns the format and size of a picture without decoding it. Errors are a *FormatError or an
+// *UnsupportedError.
+func DecodeConfig(image []byte) (Config, error) {
+	f, c, err := decodeConfig(image)
+	return Config{f.name, c.Width, c.Height}, err
+}
+
+// Decode decodes a picture to RGB: Image.open(...).convert("RGB"). The format is told from the bytes. maxPixels is the most
+// pixels, width x height, that the picture may declare; 0 means DefaultMaxPixels. Errors are a *FormatError, an
+// *UnsupportedError or a *TooLargeError.
+func Decode(image []byte, maxPixels int) (*RGB, error) {
+	m := new(RGB)
+	if err := decode(m, image, maxPixels); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// decode decodes into the memory of m where that is enough.
+func decode(m *RGB, image []byte, maxPixels int) error {
+	f, c, err := decodeConfig(image)
+	if err != nil {
+		return err
+	}
+	if maxPixels == 0 {
+		maxPixels = DefaultMaxPixels
+	}
+	if c.Width > maxPixels/c.Height {
+		return &TooLargeError{f.name, c.Width, c.Height, maxPixels}
+	}
+	var pix []byte
+	err = f.guard(func() (err error) {
+		pix, err = f.decode(m.Pix, image)
+		return err
+	})
+	if err == nil && len(pix) != 3*c.Width*c.Height {
+		err = &FormatError{f.name, fmt.Errorf("expected %d x %d pixels, decoded %d bytes", c.Width, c.Height, len(pix))}
+	}
+	if err != nil {
+		return err
+	}
+	m.Width, m.Height, m.Pix = c.Width, c.Height, pix
+	return nil
+}
+
+func decodeConfig(image []byte) (format, picture.Config, error) {
+	for _, f := range formats {
+		if !f.match(image) {
+			continue
+		}
+		var c picture.Config
+		err := f.guard(func() (err error) {
+			c, err = f.config(image)
+			return err
+		})
+		if err == nil && (c.Width < 1 || c.Height < 1) {
+			err = &FormatError{f.name, fmt.Errorf("the size is %d x %d", c.Width, c.Height)}
+		}
+		return f, c, err
+	}
+	return format{}, picture.Config{}, foreign(image)
+}
+
+// guard runs a step of a decoder and turns its errors, and the panics of a decoder that trips over hostile data, into the
+// errors of this package.
+func (f format) guard(step func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &FormatError{f.name, fmt.Errorf("the decoder failed: %v", r)}
+		}
+	}()
+	err = step()
+	var unsupported picture.UnsupportedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unsupported):
+		return &UnsupportedError{f.name, string(unsupported)}
+	default:
+		return &FormatError{f.name, err}
+	}
+}
+
+func prefix(magic string) func([]byte) bool {
+	return func(data []byte) bool { return len(data) >= len(magic) && string(data[:len(magic)]) == magic }
+}
+
+func jpegConfig(data []byte) (picture.Config, error) {
+	c, err := jpeg.DecodeConfig(data)
+	return picture.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+}
+
+func jpegDecode(dst, data []byte) ([]byte, error) {
+	pix, _, _, err := jpeg.Decode(data, dst)
+	return pix, jpegError(err)
+}
+
+func jpegError(err error) error {
+	var unsupported jpeg.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return picture.UnsupportedError(unsupported)
+	}
+	return err
+}

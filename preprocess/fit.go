@@ -1,0 +1,65 @@
+package preprocess
+
+import "fmt"
+
+// axes returns what of a picture is scaled to which size, and what of that is wanted.
+func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
+	w, h := p.Width, p.Height
+	x, y = axis{width, 0, width, w, 0, w}, axis{height, 0, height, h, 0, h}
+	switch p.Fit {
+	case KeepAspectRatio: // load_img; a side of 0 is possible and Pillow takes it
+		if width != w || height != h {
+			cropWidth, cropHeight := min(width, height*w/h), min(height, width*h/w)
+			x.lo, y.lo = (width-cropWidth)/2, (height-cropHeight)/2
+			x.hi, y.hi = x.lo+cropWidth, y.lo+cropHeight
+		}
+	case CenterCrop:
+		short := max(w, h) * 8 / 7
+		x.out, y.out = short, short
+		if width < height {
+			y.out = short * height / width
+		} else {
+			x.out = short * width / height
+		}
+		if max(x.out, y.out) > maxResized {
+			return x, y, fmt.Errorf("preprocess: a picture of %d x %d is too long for %v: resized it would be %d x %d",
+				width, height, p.Fit, x.out, y.out)
+		}
+		x.first, y.first = roundHalfEven(x.out-w), roundHalfEven(y.out-h)
+		x.last, y.last = x.first+w, y.first+h
+	}
+	return x, y, nil
+}
+
+// maxResized is the most pixels of the longer side of a picture that is resized before its centre is cut out.
+const maxResized = 1 << 24
+
+// roundHalfEven returns n/2 rounded, halves to even, as Python's round.
+func roundHalfEven(n int) int {
+	return (n + n>>1&1) / 2
+}
+
+// resize writes src, fitted and resized, to dst.
+func (p *Pipeline) resize(dst, src *RGB) error {
+	x, y, err := p.axes(src.Width, src.Height)
+	if err != nil {
+		return err
+	}
+	scale(dst, src, x, y, p.Filter)
+	return nil
+}
+
+// scale scales src to dst. A picture of the right size is copied, whatever the filter.
+func scale(dst, src *RGB, x, y axis, f Filter) {
+	if f == Nearest {
+		resampleNearest(dst, src, x, y)
+	} else {
+		resample(dst, src, x, y, f)
+	}
+}
+
+// Resize scales a picture to w x h pixels, 1 to 32767 each: Image.resize with the filter f.
+func Resize(src *RGB, w, h int, f Filter) (*RGB, error) {
+	p := Pipeline{Width: w, Height: h, Filter: f}
+	return p.Resize(src)
+}

@@ -1,0 +1,151 @@
+package png
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash"
+	"hash/adler32"
+	"io"
+
+	"compress/flate"
+)
+
+// pieceSize is how much of a chunk Pillow hands to zlib at a time.
+const pieceSize = 1 << 16
+
+// imageData is the zlib stream in the image data chunks. It reads byte by byte, so that the inflater takes no byte beyond
+// the end of its stream.
+type imageData struct {
+	c         *chunks
+	piece     []byte // what is left of the current piece
+	remaining int    // bytes of the current chunk after the piece
+	pos       int    // of the byte after the piece
+}
+
+// refill goes on to the next piece.
+func (s *imageData) refill() error {
+	for s.remaining == 0 {
+		s.c.pos = s.pos + 4
+		id, start, length, err := s.c.header()
+		switch {
+		case err != nil:
+			return err
+		case id == "fdAT":
+			if err := s.c.readFrameData(start, length); err != nil {
+				return err
+			}
+			start, length = start+4, length-4
+		case id != "IDAT" && id != "DDAT":
+			return errTruncated
+		}
+		s.pos, s.remaining = start, length
+	}
+	n := min(pieceSize, s.remaining)
+	got := min(n, max(0, len(s.c.data)-s.pos))
+	if got == 0 {
+		return errTruncated
+	}
+	s.piece = s.c.data[s.pos : s.pos+got]
+	s.pos += n
+	s.remaining -= n
+	return nil
+}
+
+func (s *imageData) ReadByte() (byte, error) {
+	if len(s.piece) == 0 {
+		if err := s.refill(); err != nil {
+			return 0, err
+		}
+	}
+	b := s.piece[0]
+	s.piece = s.piece[1:]
+	return b, nil
+}
+
+func (s *imageData) Read(p []byte) (int, error) {
+	if len(s.piece) == 0 {
+		if err := s.refill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, s.piece)
+	s.piece = s.piece[n:]
+	return n, nil
+}
+
+// end moves the chunk reader behind the image data.
+func (s *imageData) end() { s.c.pos = s.pos + s.remaining + 4 }
+
+// An inflater reads the rows of a picture out of its image data.
+type inflater struct {
+	in     imageData
+	flate  io.ReadCloser
+	adler  hash.Hash32
+	closed bool // the stream ended, and its checksum was right
+}
+
+func (z *inflater) reset(c *chunks, start, length int) error {
+	z.in = imageData{c: c, pos: start, remaining: length}
+	z.closed = false
+	cmf, err := z.in.ReadByte()
+	if err != nil {
+		return err
+	}
+	flg, err := z.in.ReadByte()
+	if err != nil {
+		return err
+	}
+	if cmf&15 != 8 || cmf>>4 > 7 || (int(cmf)<<8|int(flg))%31 != 0 || flg&0x20 != 0 {
+		return errors.New("the image data is no zlib stream")
+	}
+	if z.flate == nil {
+		z.flate = flate.NewReader(&z.in)
+		z.adler = adler32.New()
+		return nil
+	}
+	z.adler.Reset()
+	return z.flate.(flate.Resetter).Reset(&z.in, nil)
+}
+
+// readRow fills row. It returns io.EOF if the stream ended before the row, which leaves the rest of the picture black.
+func (z *inflater) readRow(row []byte) error {
+	n, err := io.ReadFull(z.flate, row)
+	z.adler.Write(row[:n])
+	switch {
+	case err == nil:
+		return nil
+	case err == io.EOF:
+		if err := z.finish(); err != nil {
+			return err
+		}
+		if !z.closed {
+			return errTruncated
+		}
+		return io.EOF
+	case err == io.ErrUnexpectedEOF:
+		return errTruncated
+	}
+	return err
+}
+
+// finish compares the checksum of a stream that has come to its end. zlib sees it together with the last bytes of the
+// picture only if it is in the same piece; what comes later Pillow never reads.
+func (z *inflater) finish() error {
+	if len(z.in.piece) < 4 {
+		return nil
+	}
+	if binary.BigEndian.Uint32(z.in.piece) != z.adler.Sum32() {
+		return errors.New("the checksum of the image data is wrong")
+	}
+	z.closed = true
+	return nil
+}
+
+// close checks the end of the stream after the last row.
+func (z *inflater) close() error {
+	var b [1]byte
+	if n, err := z.flate.Read(b[:]); n == 0 && err == io.EOF {
+		return z.finish()
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package preprocess
+
+// resampleNearest takes for each pixel of dst the source pixel that its centre falls on: ImagingScaleAffine in Pillow's
+// Geometry.c, which adds up the position step by step, rounding errors included.
+func resampleNearest(dst, src *RGB, x, y axis) {
+	dst.grow(x.wanted(), y.wanted())
+	columns := make([]int32, dst.Width)
+	x.eachNearest(func(i, from int) { columns[i] = int32(3 * from) })
+	stride := 3 * src.Width
+	y.eachNearest(func(i, from int) {
+		out := dst.Pix[3*dst.Width*i:][:3*dst.Width]
+		if from < 0 {
+			clear(out)
+			return
+		}
+		row := src.Pix[stride*from:][:stride]
+		for _, at := range columns {
+			if at < 0 {
+				out[0], out[1], out[2] = 0, 0, 0
+			} else {
+				p := row[at:][:3]
+				out[0], out[1], out[2] = p[0], p[1], p[2]
+			}
+			out = out[3:]
+		}
+	})
+}
+
+// eachNearest calls do for each wanted pixel with the source pixel it is a copy of, -1 where there is none.
+func (a axis) eachNearest(do func(i, from int)) {
+	step := a.scale()
+	pos := float64(float32(a.lo)) + float64(step*0.5)
+	for i := range a.last {
+		if i >= a.first {
+			from := int(pos)
+			if from >= a.size {
+				from = -1
+			}
+			do(i-a.first, from)
+		}
+		pos += step
+	}
+}

@@ -1,0 +1,106 @@
+package preprocess
+
+import "sync"
+
+// passBuffers holds pictures between the two passes of a resampling.
+var passBuffers = sync.Pool{New: func() any { return new(RGB) }}
+
+// resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's Resample.c. It makes two
+// passes, each rounded to 8 bits, the horizontal one first unless the picture is very tall (Image.resize).
+func resample(dst, src *RGB, x, y axis, f Filter) {
+	switch {
+	case x.identity() && y.identity():
+		crop(dst, src, x.lo+x.first, y.lo+y.first, x.wanted(), y.wanted())
+		return
+	case x.identity():
+		resampleVertical(dst, src, y, f, 0, x.lo+x.first, x.wanted())
+		return
+	case y.identity():
+		resampleHorizontal(dst, src, x, f, y.lo+y.first, y.wanted())
+		return
+	}
+	between := passBuffers.Get().(*RGB)
+	defer func() {
+		if cap(between.Pix) > maxKept {
+			between.Pix = nil
+		}
+		passBuffers.Put(between)
+	}()
+	if src.Height > 100*src.Width && y.out < src.Height {
+		resampleVertical(between, src, y, f, 0, 0, src.Width)
+		resampleHorizontal(dst, between, x, f, 0, between.Height)
+		return
+	}
+	_, top, _ := y.bounds(f, y.first)
+	_, _, bottom := y.bounds(f, y.last-1)
+	resampleHorizontal(between, src, x, f, top, bottom-top)
+	resampleVertical(dst, between, y, f, top, 0, between.Width)
+}
+
+// crop copies a part of src.
+func crop(dst, src *RGB, left, top, width, height int) {
+	dst.grow(width, height)
+	for y := range height {
+		copy(dst.Pix[3*width*y:][:3*width], src.Pix[3*(src.Width*(top+y)+left):])
+	}
+}
+
+// half is what a fixed-point sum begins with, so that dropping its fraction rounds it.
+const half = 1 << (precisionBits - 1)
+
+// clip8 rounds a fixed-point sum to a byte.
+func clip8(sum int32) uint8 {
+	v := sum >> precisionBits
+	if uint32(v) > 255 {
+		return uint8(^v >> 31)
+	}
+	return uint8(v)
+}
+
+// resampleHorizontal scales count rows of src, from the row top on, to the width wanted.
+func resampleHorizontal(dst, src *RGB, x axis, f Filter, top, count int) {
+	dst.grow(x.wanted(), count)
+	stride := 3 * src.Width
+	x.eachWindows(f, func(first int, windows []window) {
+		for y := range count {
+			row := src.Pix[stride*(top+y):][:stride]
+			out := dst.Pix[3*(dst.Width*y+first-x.first):][:3*len(windows)]
+			for i := range windows {
+				w := &windows[i]
+				r, g, b := int32(half), int32(half), int32(half)
+				pix := row[3*w.start:]
+				for _, k := range w.weights {
+					p := pix[:3]
+					r += int32(p[0]) * k
+					g += int32(p[1]) * k
+					b += int32(p[2]) * k
+					pix = pix[3:]
+				}
+				out[0], out[1], out[2] = clip8(r), clip8(g), clip8(b)
+				out = out[3:]
+			}
+		}
+	})
+}
+
+// resampleVertical scales width columns of src, from the column left on, to the height wanted. The first row of src is
+// number top of the axis.
+func resampleVertical(dst, src *RGB, y axis, f Filter, top, left, width int) {
+	dst.grow(width, y.wanted())
+	stride := 3 * src.Width
+	y.eachWindows(f, func(first int, windows []window) {
+		for i := range windows {
+			w := &windows[i]
+			out := dst.Pix[3*width*(first-y.first+i):][:3*width]
+			for c := range out {
+				sum := int32(half)
+				at := stride*(w.start-top) + 3*left + c
+				for _, k := range w.weights {
+					sum += int32(src.Pix[at]) * k
+					at += stride
+				}
+				out[c] = clip8(sum)
+			}
+		}
+	})
+}

@@ -1,0 +1,184 @@
+package preprocess
+
+import (
+	"math"
+	"sync"
+)
+
+// An axis is the scaling of one dimension: the source pixels lo to hi, of size in all, become out pixels, of which those
+// from first to last are wanted.
+type axis struct {
+	size, lo, hi, out int
+	first, last       int
+}
+
+// identity reports whether each wanted pixel is a copy of one source pixel.
+func (a axis) identity() bool { return a.hi-a.lo == a.out }
+
+// wanted is the number of wanted pixels.
+func (a axis) wanted() int { return a.last - a.first }
+
+// precisionBits is Pillow's PRECISION_BITS: weights are fixed-point numbers with this many bits after the point.
+const precisionBits = 32 - 8 - 2
+
+// A kernel is a resampling filter as a function and the distance from 0 beyond which it is 0: Pillow's Resample.c.
+type kernel struct {
+	at      func(x float64) float64
+	support float64
+}
+
+// Conversions to float64 keep a compiler from fusing a product and a sum, which would round once instead of twice.
+var kernels = [...]kernel{
+	Box: {func(x float64) float64 {
+		if x > -0.5 && x <= 0.5 {
+			return 1
+		}
+		return 0
+	}, 0.5},
+	Bilinear: {func(x float64) float64 { return max(0, 1-math.Abs(x)) }, 1},
+	Hamming: {func(x float64) float64 {
+		x = math.Abs(x)
+		if x == 0 {
+			return 1
+		}
+		if x >= 1 {
+			return 0
+		}
+		x *= math.Pi
+		return math.Sin(x) / x * float64(float64(float32(0.54))+float64(float64(float32(0.46))*math.Cos(x)))
+	}, 1},
+	Bicubic: {func(x float64) float64 {
+		const a = -0.5
+		x = math.Abs(x)
+		if x < 1 {
+			return float64(float64(float64(float64((a+2)*x)-(a+3))*x)*x) + 1
+		}
+		if x < 2 {
+			return float64(float64(float64(float64(float64(x-5)*x)+8)*x)-4) * a
+		}
+		return 0
+	}, 2},
+	Lanczos: {func(x float64) float64 {
+		if -3 <= x && x < 3 {
+			return sinc(x) * sinc(x/3)
+		}
+		return 0
+	}, 3},
+}
+
+func sinc(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	x *= math.Pi
+	return math.Sin(x) / x
+}
+
+// A window is the run of source pixels that make one pixel, with their weights.
+type window struct {
+	start   int
+	weights []int32
+}
+
+// scale is the number of source pixels to a pixel of the result.
+func (a axis) scale() float64 { return float64(float32(a.hi)-float32(a.lo)) / float64(a.out) }
+
+// bounds returns the position of pixel i's centre in the source and the source pixels, start to end, that f reaches from it.
+func (a axis) bounds(f Filter, i int) (center float64, start, end int) {
+	center = float64(float32(a.lo)) + float64((float64(i)+0.5)*a.scale())
+	support := kernels[f].support * max(a.scale(), 1)
+	return center, max(0, int(center-support+0.5)), min(a.size, int(center+support+0.5))
+}
+
+// windows computes the windows of the wanted pixels from i on, at least one and more while they have together no more than
+// limit weights: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. Weights of 0 at the ends are left out.
+func (a axis) windows(f Filter, i, limit int) []window {
+	at, inverse := kernels[f].at, 1/max(a.scale(), 1)
+	all := make([]window, 0, a.last-i)
+	var flat []int32
+	var exact []float64
+	for total := 0; i < a.last; i++ {
+		center, start, end := a.bounds(f, i)
+		if n := end - start; len(all) > 0 && total+n > limit {
+			break
+		}
+		exact = exact[:0]
+		sum := 0.0
+		for x := start; x < end; x++ {
+			w := at((float64(x) - center + 0.5) * inverse)
+			exact = append(exact, w)
+			sum += w
+		}
+		from := len(flat)
+		for _, w := range exact {
+			if sum != 0 {
+				w /= sum
+			}
+			w = float64(w * (1 << precisionBits))
+			if w < 0 {
+				w -= 0.5
+			} else {
+				w += 0.5
+			}
+			flat = append(flat, int32(w))
+		}
+		weights := flat[from:len(flat):len(flat)]
+		total += len(weights)
+		for len(weights) > 1 && weights[0] == 0 {
+			weights = weights[1:]
+			start++
+		}
+		for len(weights) > 1 && weights[len(weights)-1] == 0 {
+			weights = weights[:len(weights)-1]
+		}
+		all = append(all, window{start, weights})
+	}
+	return all
+}
+
+// Windows that are small enough are kept from one picture to the next: pictures of one camera or one collection tend to
+// have the same sizes.
+const (
+	maxWeights     = 1 << 18 // weights computed at a time, 1 MiB
+	maxKeptWeights = 1 << 15 // weights of an axis that is kept
+	maxKeptAxes    = 256
+)
+
+type axisFilter struct {
+	axis
+	filter Filter
+}
+
+var kept = struct {
+	sync.Mutex
+	windows map[axisFilter][]window
+}{windows: make(map[axisFilter][]window)}
+
+// eachWindows calls do with the windows of all wanted pixels, as many at a time as memory allows; first is the number of
+// the first of them.
+func (a axis) eachWindows(f Filter, do func(first int, w []window)) {
+	key := axisFilter{a, f}
+	kept.Lock()
+	w, ok := kept.windows[key]
+	kept.Unlock()
+	if ok {
+		do(a.first, w)
+		return
+	}
+	for i := a.first; i < a.last; i += len(w) {
+		w = a.windows(f, i, maxWeights)
+		do(i, w)
+	}
+	total := 0
+	for _, w := range w {
+		total += len(w.weights)
+	}
+	if len(w) == a.wanted() && total <= maxKeptWeights {
+		kept.Lock()
+		if len(kept.windows) >= maxKeptAxes {
+			clear(kept.windows)
+		}
+		kept.windows[key] = w
+		kept.Unlock()
+	}
+}
