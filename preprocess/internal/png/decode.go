@@ -143,7 +143,7 @@ func (d *decoder) rows(n int) {
 	size := 1 + (n*bitsPerPixel[d.c.layout]+7)/8
 	d.cur = slices.Grow(d.cur[:0], size)[:size]
 	d.prev = slices.Grow(d.prev[:0], size)[:size]
-	clear(d.prev)
+	clear(d.cur) // which is the earlier one once nextRow has swapped them
 }
 
 // nextRow reads a row to d.cur and undoes its filter.
