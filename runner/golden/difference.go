@@ -1,0 +1,101 @@
+package golden
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"kerasrun/tensor"
+)
+
+// Differences of a stage, over every element of every case, in bounded memory: a full pack's tensors have more elements than one
+// wants to sort for a quantile.
+type differences struct {
+	count   int
+	sum     float64
+	max     float64 // NaN once there was one
+	worst   Worst
+	buckets []int64 // by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide, relatively
+}
+
+// Worst is where a stage differs most.
+type Worst struct {
+	Case  string `json:"case"`
+	Index []int  `json:"index"` // in the case's array, without the batch dimension
+	Got   Number `json:"got"`
+	Want  Number `json:"want"`
+}
+
+// add counts the differences of one case between got and want, of equal length and row-major in the given shape, each divided by
+// unit.
+func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got, want []T, unit float64) {
+	if d.buckets == nil {
+		d.buckets = make([]int64, 1<<15)
+	}
+	for i := range want {
+		diff := 0.0
+		if got[i] != want[i] {
+			diff = math.Abs(float64(got[i])-float64(want[i])) / unit
+		}
+		d.count++
+		d.sum += diff
+		d.buckets[math.Float32bits(float32(diff))>>16]++
+		// The first NaN stays the worst; it is not below anything, and nothing is above it.
+		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {
+			d.max = diff
+			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: Number(got[i]), Want: Number(want[i])}
+		}
+	}
+}
+
+func (d *differences) mean() float64 {
+	if d.count == 0 {
+		return math.NaN()
+	}
+	return d.sum / float64(d.count)
+}
+
+// quantile is the smallest difference that at least the share q of all elements do not exceed, rounded up by at most 1/128 of it.
+func (d *differences) quantile(q float64) float64 {
+	need := int64(math.Ceil(q * float64(d.count)))
+	for i, n := range d.buckets {
+		need -= n
+		if n > 0 && need <= 0 {
+			if i == 0 {
+				return 0 // nothing that a float32 would not call zero
+			}
+			if upper := float64(math.Float32frombits(uint32(i)<<16 | 0xffff)); upper <= d.max {
+				return upper
+			}
+			return d.max
+		}
+	}
+	return math.NaN()
+}
+
+// unravel turns the position in a row-major array of the shape into one index a dimension.
+func unravel(at int, shape tensor.Shape) []int {
+	index := make([]int, len(shape))
+	for i, size := range slices.Backward(shape) {
+		index[i] = at % int(size)
+		at /= int(size)
+	}
+	return index
+}
+
+// Number is a float64 that JSON can carry: what JSON has no number for is written as "NaN", "Infinity" or "-Infinity".
+type Number float64
+
+// MarshalJSON writes a number, or a string where JSON has none.
+func (n Number) MarshalJSON() ([]byte, error) {
+	switch f := float64(n); {
+	case math.IsNaN(f):
+		return []byte(`"NaN"`), nil
+	case math.IsInf(f, 1):
+		return []byte(`"Infinity"`), nil
+	case math.IsInf(f, -1):
+		return []byte(`"-Infinity"`), nil
+	default:
+		return fmt.Appendf(nil, "%.9g", f), nil
+	}
+}

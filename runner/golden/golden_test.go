@@ -1,0 +1,561 @@
+package golden_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kerasrun/preprocess"
+	"kerasrun/runner/golden"
+	"kerasrun/tensor"
+	"kerasrun/tensor/npy"
+)
+
+const height, width, classes = 2, 3, 4
+
+// model is a fake with two outputs: logits, class c of row r the weighted sum of that row's tensor, and probs, their softmax.
+type model struct {
+	change func(batch int, out map[string]tensor.Tensor) // spoils the outputs
+	err    error
+}
+
+func (m model) Pipeline() *preprocess.Pipeline {
+	return &preprocess.Pipeline{Width: width, Height: height, Filter: preprocess.Nearest, Mode: preprocess.Caffe}
+}
+
+func (m model) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	images := in["images"]
+	if key != "serving_default" || images.DType != tensor.Float32 {
+		return nil, fmt.Errorf("got signature %q with %v", key, in)
+	}
+	batch := int(images.Shape[0])
+	logits, probs := make([]float32, 0, batch*classes), make([]float32, 0, batch*classes)
+	for row := range slices.Chunk(images.Data.([]float32), height*width*3) {
+		l, p := answer(row)
+		logits, probs = append(logits, l...), append(probs, p...)
+	}
+	shape := tensor.Shape{int64(batch), classes}
+	out := map[string]tensor.Tensor{
+		"logits": {DType: tensor.Float32, Shape: shape, Data: logits},
+		"probs":  {DType: tensor.Float32, Shape: shape, Data: probs},
+	}
+	if m.change != nil {
+		m.change(batch, out)
+	}
+	return out, nil
+}
+
+func answer(row []float32) (logits, probs []float32) {
+	logits, probs = make([]float32, classes), make([]float32, classes)
+	for i, v := range row {
+		logits[i%classes] += v * float32(i+1) / 100
+	}
+	var sum float64
+	for _, l := range logits {
+		sum += math.Exp(float64(l))
+	}
+	for i, l := range logits {
+		probs[i] = float32(math.Exp(float64(l)) / sum)
+	}
+	return logits, probs
+}
+
+func writePack(t *testing.T, change func(index map[string]any, arrays []map[string]tensor.Tensor)) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := makePack(dir, change); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// makePack writes a pack of three cases: 3 x 2 pictures, so that resizing leaves them as they are, and what caffe mode and the
+// fake model make of them, computed here.
+func makePack(dir string, change func(index map[string]any, arrays []map[string]tensor.Tensor)) error {
+	index := map[string]any{
+		"format": 1, "reference": "a fake", "command": "python -m tools.golden --out pack", "versions": map[string]string{"keras": "3"},
+		"signature": "serving_default", "outputs": []string{"logits", "probs"}, "top": 3,
+		"input": map[string]any{
+			"name": "images", "dtype": "float32", "height": height, "width": width, "channels": 3, "layout": "NHWC",
+			"color_order": "BGR", "mode": "caffe", "resample": "nearest", "fit": "stretch",
+		},
+		"tolerance": map[string]float64{"decode": 0, "resize": 0, "tensor": 0, "logits": 1e-4, "probs": 1e-5},
+	}
+	var cases []map[string]string
+	var arrays []map[string]tensor.Tensor
+	for c := range 3 {
+		name := fmt.Sprintf("case%d", c)
+		picture := image.NewNRGBA(image.Rect(0, 0, width, height))
+		var pix []uint8
+		var values []float32
+		for i := range height * width {
+			r, g, b := uint8(20*i+c), uint8(40*i), uint8(250-30*i-c)
+			picture.SetNRGBA(i%width, i/width, color.NRGBA{r, g, b, 255})
+			pix = append(pix, r, g, b)
+			values = append(values, float32(b)-103.939, float32(g)-116.779, float32(r)-123.68)
+		}
+		var file bytes.Buffer
+		if err := png.Encode(&file, picture); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), file.Bytes(), 0o666); err != nil {
+			return err
+		}
+		logits, probs := answer(values)
+		shape := tensor.Shape{height, width, 3}
+		arrays = append(arrays, map[string]tensor.Tensor{
+			"decoded": {DType: tensor.Uint8, Shape: shape, Data: pix},
+			"resized": {DType: tensor.Uint8, Shape: shape, Data: slices.Clone(pix)},
+			"tensor":  {DType: tensor.Float32, Shape: shape, Data: values},
+			"logits":  {DType: tensor.Float32, Shape: tensor.Shape{classes}, Data: logits},
+			"probs":   {DType: tensor.Float32, Shape: tensor.Shape{classes}, Data: probs},
+		})
+		cases = append(cases, map[string]string{"name": name, "image": name + ".png", "arrays": name + ".npz"})
+	}
+	index["cases"] = cases
+	if change != nil {
+		change(index, arrays)
+	}
+	for c, each := range arrays {
+		var file bytes.Buffer
+		if err := npy.WriteZip(&file, each); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("case%d.npz", c)), file.Bytes(), 0o666); err != nil {
+			return err
+		}
+	}
+	raw, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, golden.IndexName), raw, 0o666)
+}
+
+func write(t *testing.T, path string, raw []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, raw, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func verify(t *testing.T, m golden.Model, dir string) *golden.Report {
+	t.Helper()
+	pack, err := golden.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := golden.Verify(t.Context(), m, pack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// failed lists the stages that are not ok.
+func failed(report *golden.Report) []string {
+	var names []string
+	for _, s := range report.Stages {
+		if !s.OK {
+			names = append(names, strings.TrimSpace(s.Name+" "+s.Run))
+		}
+	}
+	return names
+}
+
+func TestVerify(t *testing.T) {
+	report := verify(t, model{}, writePack(t, nil))
+	if !report.OK || len(failed(report)) != 0 {
+		t.Fatalf("want all ok, got\n%v", report)
+	}
+	if got, want := len(report.Stages), 4+2*4; got != want {
+		t.Fatalf("got %d stages, want %d", got, want)
+	}
+	for _, s := range report.Stages {
+		if s.Cases != 3 {
+			t.Errorf("%s %s: got %d cases, want 3", s.Name, s.Run, s.Cases)
+		}
+		if a := s.Agreement; a != nil && *a != (golden.Agreement{K: 3, Cases: 3, Top1: 3, TopK: 3}) {
+			t.Errorf("%s %s: got %+v, want full agreement", s.Name, s.Run, *a)
+		}
+	}
+}
+
+// TestVerifyFinds breaks one thing a row.
+func TestVerifyFinds(t *testing.T) {
+	nan := float32(math.NaN())
+	every := []string{"logits alone", "logits batched", "logits padded"}
+	both := append(slices.Clone(every), "probs alone", "probs batched", "probs padded")
+	arrays := func(key string, change func(t tensor.Tensor)) func(map[string]any, []map[string]tensor.Tensor) {
+		return func(_ map[string]any, arrays []map[string]tensor.Tensor) { change(arrays[1][key]) }
+	}
+	outputs := func(run int, key string, change func([]float32)) model {
+		return model{change: func(batch int, out map[string]tensor.Tensor) {
+			if run == 0 || run == batch {
+				change(out[key].Data.([]float32))
+			}
+		}}
+	}
+	for name, test := range map[string]struct {
+		pack  func(map[string]any, []map[string]tensor.Tensor)
+		model model
+		want  []string
+		says  string
+	}{
+		"decode": {
+			// The resize stage is fed with the reference's decoded picture, so it sees the change too.
+			pack: arrays("decoded", func(t tensor.Tensor) { t.Data.([]uint8)[4]++ }),
+			want: []string{"decode", "resize"}, says: "decode: case1: want 41 at [0 1 1], got 40: differs by 1, tolerance 0",
+		},
+		"resize": {
+			pack: arrays("resized", func(t tensor.Tensor) { t.Data.([]uint8)[0]++ }),
+			want: []string{"resize", "tensor"}, says: "resize: case1: want 2 at [0 0 0], got 1",
+		},
+		"tensor": {
+			pack: arrays("tensor", func(t tensor.Tensor) { t.Data.([]float32)[17] *= 1 + 1e-6 }),
+			want: []string{"tensor", "pipeline"}, says: "tensor: case1: want",
+		},
+		"output": {
+			pack: arrays("logits", func(t tensor.Tensor) { t.Data.([]float32)[2] += 0.01 }),
+			want: every, says: "tolerance 0.0001 of max",
+		},
+		"output NaN in the reference": {
+			pack: arrays("probs", func(t tensor.Tensor) { t.Data.([]float32)[2] = nan }),
+			want: []string{"probs alone", "probs batched", "probs padded"}, says: "want NaN at [2], got",
+		},
+		"output NaN": {
+			model: outputs(0, "probs", func(p []float32) { p[2] = nan }),
+			want:  []string{"probs alone", "probs batched", "probs across"}, says: "NaN",
+		},
+		"every element NaN": {
+			model: outputs(0, "logits", func(p []float32) {
+				for i := range p {
+					p[i] = nan
+				}
+			}),
+			want: append(slices.Clone(every), "logits across"), says: "logits across: case0: want NaN at [0], got NaN",
+		},
+		"the batch alone": {
+			model: outputs(3, "logits", func(p []float32) { p[classes] += 1 }),
+			want:  []string{"logits batched", "logits across"}, says: "logits batched: case1: want",
+		},
+		"the neighbours": {
+			model: outputs(7, "logits", func(p []float32) { p[classes] += 1 }),
+			want:  []string{"logits padded", "logits across"}, says: "logits padded: case2: want",
+		},
+		"shape of an output": {
+			model: model{change: func(batch int, out map[string]tensor.Tensor) {
+				out["probs"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{int64(batch)}, Data: make([]float32, batch)}
+			}},
+			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
+			says: "probs padded: case2: want an output of shape (7, 4), got (7,)",
+		},
+		"type of an output": {
+			model: model{change: func(batch int, out map[string]tensor.Tensor) {
+				out["probs"] = tensor.Tensor{
+					DType: tensor.Int32, Shape: tensor.Shape{int64(batch), classes}, Data: make([]int32, batch*classes),
+				}
+			}},
+			want: []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: "int32",
+		},
+		"no such output": {
+			model: model{change: func(_ int, out map[string]tensor.Tensor) { delete(out, "probs") }},
+			want:  []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: `want an output "probs", got none`,
+		},
+		"a model that fails": {
+			model: model{err: errors.New("no memory")},
+			want:  append(both, "logits across", "probs across"), says: "logits alone: case0: no memory",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := verify(t, test.model, writePack(t, test.pack))
+			got := failed(report)
+			slices.Sort(got)
+			slices.Sort(test.want)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("failed: got %q, want %q", got, test.want)
+			}
+			if text := report.String(); report.OK || !strings.Contains(text, test.says) {
+				t.Errorf("want a report that says %q, got\n%s", test.says, text)
+			}
+		})
+	}
+}
+
+// TestVerifyDecodeError takes a picture that only the reference could read.
+func TestVerifyDecodeError(t *testing.T) {
+	dir := writePack(t, nil)
+	write(t, filepath.Join(dir, "case0.png"), []byte("no picture"))
+	report := verify(t, model{}, dir)
+	if got, want := failed(report), []string{"decode", "pipeline"}; !slices.Equal(got, want) {
+		t.Errorf("failed: got %q, want %q\n%v", got, want, report)
+	}
+	if !strings.Contains(report.String(), "decode: case0: ") {
+		t.Errorf("want the reason for case0, got\n%v", report)
+	}
+}
+
+// TestVerifyTies lets two classes change places where the reference itself all but ties them, and not where it does not.
+func TestVerifyTies(t *testing.T) {
+	for _, test := range []struct {
+		apart float32
+		ok    bool
+	}{{1e-6, true}, {1e-4, false}} {
+		tied := func(out tensor.Tensor, first, second int) {
+			for row := range slices.Chunk(out.Data.([]float32), classes) {
+				copy(row, []float32{0.1, 0.1, 0.1, 0.1})
+				row[first], row[second] = 0.4+test.apart, 0.4
+			}
+		}
+		dir := writePack(t, func(index map[string]any, arrays []map[string]tensor.Tensor) {
+			index["tolerance"].(map[string]float64)["probs"] = 1e-5
+			for _, each := range arrays {
+				tied(each["probs"], 0, 1)
+			}
+		})
+		report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) { tied(out["probs"], 1, 0) }}, dir)
+		if report.OK != test.ok {
+			t.Errorf("apart by %v: ok %v, want %v\n%v", test.apart, report.OK, test.ok, report)
+		}
+		if a := report.Stages[8].Agreement; a == nil || a.Top1 != 0 || a.TopK != 0 {
+			t.Errorf("apart by %v: got agreement %+v, want none counted", test.apart, a)
+		}
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(index map[string]any)
+		want   []string
+	}{
+		"format": {
+			func(index map[string]any) { index["format"] = 2 },
+			[]string{"format 2", "reads format 1", "regenerate", "python -m tools.golden --out pack"},
+		},
+		"signature": {func(index map[string]any) { index["signature"] = "" }, []string{"want a signature"}},
+		"several": {
+			func(index map[string]any) { index["outputs"], index["cases"], index["top"] = nil, nil, 0 },
+			[]string{"want outputs", "want cases", "want a top"},
+		},
+		"tolerance": {
+			func(index map[string]any) { index["tolerance"] = map[string]float64{"decode": -1} },
+			[]string{"0 or more for decode, got -1", "want a tolerance for probs"},
+		},
+		"input": {func(index map[string]any) { index["input"] = nil }, []string{"want an input"}},
+		"a file outside": {
+			func(index map[string]any) { index["cases"].([]map[string]string)[0]["image"] = "../cat.png" },
+			[]string{`case "case0": want a file name inside the pack, got "../cat.png"`},
+		},
+		"an absolute path": {
+			func(index map[string]any) { index["cases"].([]map[string]string)[2]["arrays"] = "/etc/passwd" },
+			[]string{`case "case2": want a file name inside the pack, got "/etc/passwd"`},
+		},
+		"the same name": {
+			func(index map[string]any) { index["cases"].([]map[string]string)[1]["name"] = "case0" },
+			[]string{`case 1: want a name of its own, got "case0"`},
+		},
+		"another type": {func(index map[string]any) { index["top"] = "five" }, []string{"goldens.json"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writePack(t, func(index map[string]any, _ []map[string]tensor.Tensor) { test.change(index) })
+			_, err := golden.Open(dir)
+			for _, want := range append(test.want, dir) {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want it to say %q", err, want)
+				}
+			}
+		})
+	}
+	if _, err := golden.Open(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("empty directory: got %v", err)
+	}
+	var version *golden.VersionError
+	_, err := golden.Open(writePack(t, func(index map[string]any, _ []map[string]tensor.Tensor) { index["format"] = 0 }))
+	if !errors.As(err, &version) || version.Format != 0 {
+		t.Errorf("got %v, want a *VersionError", err)
+	}
+}
+
+// TestVerifyErrors takes packs that cannot be compared at all.
+func TestVerifyErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(index map[string]any, arrays []map[string]tensor.Tensor)
+		after  func(t *testing.T, dir string)
+		want   []string
+	}{
+		"prepared otherwise": {
+			change: func(index map[string]any, _ []map[string]tensor.Tensor) {
+				index["input"].(map[string]any)["mode"] = "torch"
+			},
+			want: []string{"2x3 nearest stretch caffe", "2x3 nearest stretch torch"},
+		},
+		"missing arrays": {
+			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {
+				maps.DeleteFunc(arrays[2], func(key string, _ tensor.Tensor) bool { return key != "tensor" })
+			},
+			want: []string{"case2.npz", `want an array "decoded", got none`, `want an array "probs", got none`},
+		},
+		"wrong arrays": {
+			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {
+				arrays[0]["decoded"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{3}, Data: []float32{1, 2, 3}}
+				arrays[0]["tensor"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 1, 3}, Data: []float32{1, 2, 3}}
+			},
+			want: []string{"case0.npz: decoded: want uint8, got float32", "case0.npz: tensor: shape"},
+		},
+		"no arrays": {
+			after: func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "case1.npz")) },
+			want:  []string{"case1.npz"},
+		},
+		"no zip": {
+			after: func(t *testing.T, dir string) { write(t, filepath.Join(dir, "case1.npz"), []byte("PK, but no zip")) },
+			want:  []string{"case1.npz"},
+		},
+		"an array that claims too much": {
+			after: func(t *testing.T, dir string) {
+				var file bytes.Buffer
+				z := zip.NewWriter(&file)
+				f, err := z.Create("decoded.npy")
+				if err != nil {
+					t.Fatal(err)
+				}
+				header := "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 99999999, 3), }\n"
+				fmt.Fprintf(f, "\x93NUMPY\x01\x00%c\x00%s", len(header), header)
+				if err := z.Close(); err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, "case1.npz"), file.Bytes())
+			},
+			want: []string{"case1.npz"},
+		},
+		"no picture": {
+			after: func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "case1.png")) },
+			want:  []string{"case1.png"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writePack(t, test.change)
+			if test.after != nil {
+				test.after(t, dir)
+			}
+			pack, err := golden.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := golden.Verify(t.Context(), model{}, pack)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got report %v and error %v, want it to say %q", report, err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyCancelled(t *testing.T) {
+	pack, err := golden.Open(writePack(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := golden.Verify(ctx, model{}, pack); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestReport writes a report with a NaN in every format and reads it back.
+func TestReport(t *testing.T) {
+	report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) {
+		out["probs"].Data.([]float32)[0] = float32(math.NaN())
+	}}, writePack(t, nil))
+
+	var out bytes.Buffer
+	if err := report.WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	var parsed struct {
+		OK     bool
+		Stages []struct {
+			Stage, Run string
+			Max        any
+			OK         bool
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if s := parsed.Stages[8]; parsed.OK || s.Stage != "probs" || s.Run != "alone" || s.Max != "NaN" || s.OK {
+		t.Errorf("json: got %+v", s)
+	}
+
+	out.Reset()
+	if err := report.WriteJUnit(&out); err != nil {
+		t.Fatal(err)
+	}
+	var suite struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Cases    []struct {
+			Name    string `xml:"name,attr"`
+			Failure *struct {
+				Message string `xml:"message,attr"`
+			} `xml:"failure"`
+		} `xml:"testcase"`
+	}
+	if err := xml.Unmarshal(out.Bytes(), &suite); err != nil {
+		t.Fatal(err)
+	}
+	if c := suite.Cases[8]; suite.Tests != 12 || suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
+		t.Errorf("junit: got %+v", suite)
+	}
+
+	text := report.String()
+	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED", "python -m tools.golden --out pack", "keras 3"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("text: want %q in\n%s", want, text)
+		}
+	}
+}
+
+// recorder is a golden.T that remembers what it was told.
+type recorder struct {
+	*testing.T
+	errors []string
+}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...) }
+
+func TestTest(t *testing.T) {
+	golden.Test(t, model{}, writePack(t, nil))
+
+	r := &recorder{T: t}
+	golden.Test(r, model{err: errors.New("no memory")}, writePack(t, nil))
+	if len(r.errors) != 1 || !strings.Contains(r.errors[0], "no memory") {
+		t.Errorf("got %q, want the report", r.errors)
+	}
+	r = &recorder{T: t}
+	golden.Test(r, model{}, t.TempDir())
+	if len(r.errors) != 1 || !strings.Contains(r.errors[0], "goldens.json") {
+		t.Errorf("got %q, want that there is no pack", r.errors)
+	}
+}
