@@ -1,18 +1,25 @@
-"""A frozen TensorFlow graph that can be edited: operations and constants by name, who consumes what, and back to a GraphDef.
+"""A frozen TensorFlow graph that can be edited: operations and constants by name, and who consumes what.
 
-Constants are numpy arrays beside the operations, in whatever precision they were computed; they are rounded once, to the type that
-their Const node declares, when the graph is written.
+Constants are numpy arrays beside the operations, in whatever precision they were computed; they are rounded once, to
+the type that their Const node declares, when the graph is written.
 """
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
-import tensorflow as tf
+
+from tools.backend import tf
+
+# tools.backend comes first: it silences TensorFlow's import.
+# isort: split
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, types_pb2
 from tensorflow.python.framework import tensor_util
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+
+
+class GraphError(ValueError):
+    """A graph that cannot be frozen. The message is one line for the user."""
 
 
 def split(reference: str) -> tuple[str, int]:
@@ -50,7 +57,7 @@ class Graph:
         return self.constants.get(split(reference)[0])
 
     def consumers(self, name: str) -> list[tuple[str, int]]:
-        """(operation, input position) for every use of any output of the node; ("", 0) for each signature output it is."""
+        """(operation, input position) for every use of the node's outputs; ("", 0) for a signature output."""
         if self._consumers is None:
             self._consumers = defaultdict(list)
             for node in self.nodes.values():
@@ -81,7 +88,7 @@ class Graph:
         return free
 
     def replace(self, name: str, op: str, inputs: list[str], **attributes: object) -> node_def_pb2.NodeDef:
-        """Puts a new operation at the name (replacing what was there), with attributes as tf.compat.v1.AttrValue or Python values."""
+        """Puts a new operation at the name, in place of what was there; attributes as set_attribute takes them."""
         node = node_def_pb2.NodeDef(name=name, op=op, input=inputs)
         for key, value in attributes.items():
             set_attribute(node, key, value)
@@ -109,7 +116,7 @@ class Graph:
                 needed.add(name)
                 if name in self.nodes:
                     pending += [split(reference)[0] for reference in self.nodes[name].input]
-        self.nodes = {name: node for name, node in self.nodes.items() if name in needed or node.op == "Placeholder"}
+        self.nodes = {name: node for name, node in self.nodes.items() if name in needed}
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
         self.types = {name: dtype for name, dtype in self.types.items() if name in needed}
         self.changed()
@@ -188,12 +195,25 @@ def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, 
     """The graph of a concrete function with its variables turned to constants and every function call inlined.
 
     outputs: signature keys to the names of tensors inside the function's graph.
-    Keras compiles `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like any other, which leaves the raw
-    grouped Conv2D operation.
+    Keras compiles `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like any other, which
+    leaves the raw grouped Conv2D operation. Raises GraphError for a graph with loops or branches.
     """
-    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    graph_def = inline_calls(frozen.graph.as_graph_def())
-    graph = from_graph_def(graph_def, outputs)
+    graph = from_graph_def(inline_calls(function.graph.as_graph_def()), outputs)
+    reads = {name: split(node.input[0])[0] for name, node in graph.nodes.items() if node.op == "ReadVariableOp"}
+    for outside, inside in function.graph.captures:
+        name = inside.op.name
+        dtypes = {graph.nodes[read].attr["dtype"].type for read, source in reads.items() if source == name}
+        if outside.dtype == tf.resource:
+            if not dtypes:  # a variable that inference does not read
+                continue
+            value = tf.raw_ops.ReadVariableOp(resource=outside, dtype=dtypes.pop())
+        else:
+            value = outside
+        graph.nodes.pop(name, None)  # a placeholder; what was a constant outside is one inside already
+        graph.constants[name], graph.types[name] = value.numpy(), value.dtype.as_datatype_enum
+    for read, source in reads.items():
+        graph.redirect(read, source)
+        del graph.nodes[read]
     graph.prune()
     return graph
 
@@ -225,6 +245,9 @@ def inline_calls(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     while True:
         calls = [node for node in graph_def.node if node.op in ("PartitionedCall", "StatefulPartitionedCall")]
         if not calls:
+            for node in graph_def.node:
+                if any(value.HasField("func") or value.list.func for value in node.attr.values()):
+                    raise GraphError(f"operation {node.name} ({node.op}) cannot be frozen; --graph reference takes it")
             graph_def.ClearField("library")
             return graph_def
         inlined = graph_pb2.GraphDef(versions=graph_def.versions, library=graph_def.library)
@@ -263,7 +286,7 @@ def inline_calls(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
 
 
 def static_shapes(graph: Graph) -> dict[str, list[int | None] | None]:
-    """The shape of every tensor as TensorFlow infers it, by reference ("name" or "name:1"); None: unknown rank or dimension."""
+    """The shape of every tensor as TensorFlow infers it, by reference; None: unknown rank or dimension."""
     with tf.Graph().as_default() as imported:
         tf.graph_util.import_graph_def(graph.graph_def(), name="")
     shapes = {}

@@ -1,4 +1,4 @@
-"""Readable names for a rewritten graph: what a layer computes is called as the layer is, its constants `layer/kernel`, `layer/bias`."""
+"""Readable names for a rewritten graph: an operation is called as its layer, its constants `layer/kernel` and so on."""
 
 import re
 from collections import defaultdict
@@ -22,11 +22,11 @@ ROLES = {
 }
 
 
-def rename(graph: Graph, layers: set[str]) -> None:
+def rename(graph: Graph, model: str, layers: frozenset[str]) -> None:
     """Renames every node, in place: signature outputs to their keys, other operations after their Keras layer.
 
-    layers: the names of the model's layers, nested ones included. Where one layer left several operations the last bears its name and the
-    others `layer/Op`.
+    model: the Keras model's name; layers: those of its layers, nested ones included. Where one layer left several
+    operations the last bears its name and the others `layer/Op`.
     """
     new: dict[str, str] = {}
     for key, reference in graph.outputs.items():
@@ -41,7 +41,7 @@ def rename(graph: Graph, layers: set[str]) -> None:
     by_layer = defaultdict(list)
     for name in graph.order():
         inside = name.split("/", 1)[0] in taken  # "images/pinned" stays
-        by_layer[name if inside else _layer(name, layers)].append(name)
+        by_layer[name if inside else _layer(name, model, layers)].append(name)
     for layer, names in by_layer.items():
         for name in reversed(names):
             if name not in new:
@@ -56,11 +56,13 @@ def rename(graph: Graph, layers: set[str]) -> None:
     _apply(graph, new)
 
 
-def _layer(name: str, layers: set[str]) -> str:
-    """The innermost layer in a traced name ("resnext50_1/conv1_conv_1/convolution": "conv1_conv"); without one, the name's own last words."""
+def _layer(name: str, model: str, layers: frozenset[str]) -> str:
+    """The innermost layer in a traced name: "conv1_conv" in "resnext50_1/conv1_conv_1/convolution"."""
     parts = [part if part in layers else re.sub(r"_\d+$", "", part) for part in name.split("/")]
     known = [part for part in parts if part in layers]
-    return known[-1] if known else name.split("/", 1)[-1]
+    if known:
+        return known[-1]
+    return name.split("/", 1)[1] if parts[0] == model and len(parts) > 1 else name
 
 
 def _free(wish: str, taken: set[str]) -> str:

@@ -1,14 +1,15 @@
 """Exact rewriting of a frozen Keras inference graph into one that TensorFlow runs faster.
 
-Every pass keeps the function the graph computes: most move no number at all, those that combine constants (batch normalisation into
-the weights before it) do so in float64 and round once. What a pass cannot prove exact it leaves alone, so any Keras model may go through.
+Every pass keeps the function the graph computes: most move no number at all, those that combine constants (batch
+normalisation into the weights before it) do so in float64 and round once. What a pass cannot prove exact it leaves
+alone, so any Keras model may go through.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
+from tools.backend import tf
 from tools.graph import Graph, attribute, set_attribute, split, static_shapes
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
@@ -52,12 +53,13 @@ def _channels_last(node: object) -> bool:
 
 ELEMENTWISE: dict[str, Callable] = {
     "Add": np.add, "AddV2": np.add, "Sub": np.subtract, "Mul": np.multiply, "RealDiv": np.divide, "Maximum": np.maximum,
-    "Neg": np.negative, "Sqrt": np.sqrt, "Square": np.square, "Reciprocal": np.reciprocal, "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Neg": np.negative, "Sqrt": np.sqrt, "Square": np.square, "Reciprocal": np.reciprocal,
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
 }  # fmt: skip
 
 
 def fold_constants(graph: Graph) -> int:
-    """Computes what depends on constants alone, float32 arithmetic in float64: the scale and shift of a batch normalisation."""
+    """Computes in float64 what depends on constants alone: a batch normalisation's scale and shift."""
     count = 0
     for name in graph.order():
         node = graph.nodes[name]
@@ -103,10 +105,10 @@ def fix_reshapes(graph: Graph) -> int:
 def group_convolutions(graph: Graph) -> int:
     """Turns a depthwise convolution and the sum inside each group that follows it into one grouped Conv2D.
 
-    ResNeXt is published with its grouped convolution spelled as DepthwiseConv2D(depth_multiplier=c) and a sum of c channels each, by
-    a 1x1 convolution with a kernel of zeros and ones or by a reshape and a Sum. With D the depthwise kernel (h, w, in, c) and groups of
-    k input channels, W[h, w, i, g*c + j] = D[h, w, g*k + i, j] is the kernel of the grouped convolution that equals both: the same products,
-    added in another order.
+    ResNeXt is published with its grouped convolution spelled as DepthwiseConv2D(depth_multiplier=c) and a sum of c
+    channels each, by a 1x1 convolution with a kernel of zeros and ones or by a reshape and a Sum. With D the depthwise
+    kernel (h, w, in, c) and groups of k input channels, W[h, w, i, g*c + j] = D[h, w, g*k + i, j] is the kernel of the
+    grouped convolution that equals both: the same products, added in another order.
     """
     shapes, count = static_shapes(graph), 0
     for name, node in list(graph.nodes.items()):
@@ -137,7 +139,7 @@ def group_convolutions(graph: Graph) -> int:
 
 
 def _sum_by_convolution(graph: Graph, follower: object, kernel: np.ndarray) -> tuple[str, int] | None:
-    """(last node, input channels a group) if the follower is a 1x1 Conv2D whose kernel sums inside groups, else None."""
+    """(last node, input channels a group) if the follower is a 1x1 Conv2D that sums inside groups, else None."""
     ones = graph.constant(follower.input[1]) if follower.op == "Conv2D" else None
     channels, multiplier = kernel.shape[2:]
     if ones is None or ones.shape[:3] != (1, 1, channels * multiplier) or not _plain_strides(follower):
@@ -157,7 +159,7 @@ def _plain_strides(node: object) -> bool:
 
 
 def _sum_by_reduction(graph: Graph, follower: object, kernel: np.ndarray, shapes: dict) -> tuple[str | None, int]:
-    """(last node, input channels a group) if what follows is Reshape to (n, h, w, g, k, c), Sum over k, Reshape; else (None, 0)."""
+    """The same if what follows is a Reshape to (n, h, w, g, k, c), a Sum over k and a Reshape, else (None, 0)."""
     total = kernel.shape[2] * kernel.shape[3]
     added = graph.only_consumer(follower.name) if follower.op == "Reshape" else None
     last = graph.only_consumer(added.name) if added is not None and added.op == "Sum" else None
@@ -177,10 +179,10 @@ def _sum_by_reduction(graph: Graph, follower: object, kernel: np.ndarray, shapes
 
 
 def fold_affine(graph: Graph) -> int:
-    """Folds per-channel scales and shifts that follow a convolution or a dense layer into its weights, leaving one BiasAdd.
+    """Folds per-channel scales and shifts after a convolution or a dense layer into its weights and one BiasAdd.
 
-    That is batch normalisation in either of TensorFlow's spellings, biases, and scalings. A result that anything else uses ends the
-    chain, and so does whatever is not per channel (padding, an activation).
+    That is batch normalisation in either of TensorFlow's spellings, biases, and scalings. A result that anything else
+    uses ends the chain, and so does whatever is not per channel (padding, an activation).
     """
     count = 0
     for name in graph.order():
@@ -214,7 +216,7 @@ def fold_affine(graph: Graph) -> int:
 
 
 def _affine(graph: Graph, node: object, source: str, channels: int, rank: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """(scale, shift), float64 and (channels,), if the node computes source * scale + shift per channel (the last axis)."""
+    """(scale, shift), float64 (channels,), if the node computes source * scale + shift over the last axis."""
     if attribute(node, "T").type != FLOAT or not _channels_last(node):
         return None
     if node.op in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
@@ -228,12 +230,9 @@ def _affine(graph: Graph, node: object, source: str, channels: int, rank: int) -
         return None
     first, second = (split(reference)[0] for reference in node.input)
     value = graph.constant(node.input[1] if first == source else node.input[0])
-    if (
-        value is None
-        or value.ndim > rank
-        or value.size not in (1, channels)
-        or value.shape[-1:] not in ((), (1,), (value.size,))
-    ):
+    if value is None or value.ndim > rank or value.size not in (1, channels):
+        return None
+    if value.size > 1 and value.shape[-1] != channels:
         return None
     value = np.broadcast_to(value.reshape(-1).astype(np.float64), channels)
     one, zero = np.ones(channels), np.zeros(channels)
@@ -248,10 +247,13 @@ def _affine(graph: Graph, node: object, source: str, channels: int, rank: int) -
 
 
 def pad_inside(graph: Graph) -> int:
-    """Gives the zero padding before a convolution, or before a max-pooling of what is never negative, to that operation itself."""
+    """Moves zero padding into the convolution after it, or into a max-pooling of what is never negative.
+
+    Not into a depthwise convolution: TensorFlow 2.21 aborts the process on one with explicit padding (CPU, oneDNN).
+    """
     count = 0
     for node in list(graph.nodes.values()):
-        if node.op not in (*CONVOLUTIONS, "MaxPool") or attribute(node, "padding").s != b"VALID":
+        if node.op not in ("Conv2D", "MaxPool") or attribute(node, "padding").s != b"VALID":
             continue
         pad = graph.nodes.get(split(node.input[0])[0])
         if pad is None or pad.op != "Pad" or not _channels_last(node):
@@ -260,8 +262,8 @@ def pad_inside(graph: Graph) -> int:
         if widths is None or widths.shape != (4, 2) or widths[0].any() or widths[3].any() or (widths < 0).any():
             continue
         if node.op == "MaxPool":
-            # The pooling leaves the border out where the zeros took part: the same when no value is below zero and no window
-            # lies wholly in the border.
+            # The pooling leaves the border out where the zeros took part: the same when no value is below zero and no
+            # window lies wholly in the border.
             window = np.array(attribute(node, "ksize").list.i)[1:3]
             if graph.op(pad.input[0]) not in ("Relu", "Relu6") or (widths[1:3].max(axis=1) >= window).any():
                 continue
@@ -276,8 +278,8 @@ def pad_inside(graph: Graph) -> int:
 def pin_input(graph: Graph) -> int:
     """Puts a Reshape to (-1, height, width, channels) behind each image input whose shape is known but for the batch.
 
-    The values stay. TensorFlow takes a fed placeholder's shape as unknown and fuses convolution, bias, addition and activation only where it can
-    prove shapes equal; this Reshape is enough for that.
+    The values stay. TensorFlow takes a fed placeholder's shape as unknown and fuses convolution, bias, addition and
+    activation only where it can prove shapes equal; this Reshape is enough for that.
     """
     count = 0
     for name, node in list(graph.nodes.items()):

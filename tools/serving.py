@@ -1,0 +1,174 @@
+"""The served function of a Keras model, caffe-style images in and named outputs out, and its SavedModel directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tools.backend import keras, tf
+from tools.graph import Graph, freeze, join, split, static_shapes
+from tools.model import ModelError
+
+# tools.backend comes first: it silences TensorFlow's import.
+# isort: split
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+INPUT = "images"
+CAFFE_MEANS = np.array([103.939, 116.779, 123.68])  # of B, G, R, as in keras.applications.imagenet_utils
+TORCH_MEANS, TORCH_DEVIATIONS = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of R, G, B
+
+CONVERSIONS = {
+    "caffe": "",
+    "none": "channels reversed to RGB, then the channel means added, before the first layer",
+    "tf": "channels reversed to RGB, then x * scale + shift per channel from caffe to tf, before the first layer",
+    "torch": "channels reversed to RGB, then x * scale + shift per channel from caffe to torch, before the first layer",
+}
+
+
+def from_caffe(images: tf.Tensor, mode: str) -> tf.Tensor:
+    """Turns caffe-style images (BGR, means subtracted) into what preprocessing mode `mode` makes of the same picture.
+
+    An exact change of variables: the constants are combined in float64. It has to come before any zero padding, since
+    padding with zeros means another colour in each mode.
+    """
+    if mode == "caffe":
+        return images
+    scale, shift = np.ones(3), CAFFE_MEANS[::-1]
+    if mode == "tf":
+        scale, shift = scale / 127.5, shift / 127.5 - 1
+    elif mode == "torch":
+        scale, shift = scale / 255 / TORCH_DEVIATIONS, (shift / 255 - TORCH_MEANS) / TORCH_DEVIATIONS
+    x = tf.reverse(images, [-1], name="from_caffe/rgb")
+    if mode != "none":
+        x = tf.multiply(x, tf.constant(scale, tf.float32), name="from_caffe/scaled")
+    return tf.add(x, tf.constant(shift, tf.float32), name="from_caffe/shifted")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A traced model: `function` maps images to a dict of outputs, `signatures` are the outputs of each signature."""
+
+    function: object
+    signatures: dict[str, list[str]]
+    layers: frozenset[str]
+    model: keras.Model
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs the literal graph on caffe-style float32 images, (batch, height, width, 3)."""
+        return {key: value.numpy() for key, value in self.function(tf.constant(images)).items()}
+
+
+def trace(model: keras.Model, mode: str, headless: bool) -> Served:
+    """Traces a model whose layers expect images of preprocessing mode `mode`.
+
+    Outputs: `probs` and `logits` where the model ends in a softmax or sigmoid, and `features`, what the last dense
+    layer takes, in a signature of its own; a model without its top has `features` alone; any other keeps its outputs'
+    Keras names.
+    """
+    names = list(model.output_names)
+    signatures: dict[str, list[str]] = {}
+
+    @tf.function(autograph=False)
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        results = tf.nest.flatten(model(from_caffe(images, mode), training=False))
+        for name, result in zip(names, results, strict=True):
+            if result.dtype != tf.float32:
+                raise ModelError(f"output {name} is {result.dtype.name}: expected float32")
+        if headless or len(results) > 1:
+            outputs = {"features": results[0]} if headless else dict(zip(names, results, strict=True))
+            signatures["serving_default"] = sorted(outputs)
+            return outputs
+        outputs = _classifier(results[0]) or {names[0]: results[0]}
+        signatures["serving_default"] = sorted(key for key in outputs if key != "features")
+        if "features" in outputs:
+            signatures["features"] = ["features"]
+        return outputs
+
+    shape = (None, *model.input_shape[1:])
+    function = serve.get_concrete_function(tf.TensorSpec(shape, tf.float32, name=INPUT))
+    layers = {layer.name for layer in model._flatten_layers()}
+    return Served(function, signatures, frozenset(layers - {model.name}), model)
+
+
+def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
+    """{probs, logits} of a result that is a softmax or sigmoid, and features where a dense layer makes the logits."""
+    probs = _through_identities(result)
+    if probs.op.type not in ("Softmax", "Sigmoid") or result.shape.rank != 2:
+        return None
+    logits = probs.op.inputs[0]
+    outputs = {"probs": probs, "logits": logits}
+    dense = _through_identities(logits).op
+    if dense.type in ("BiasAdd", "AddV2"):
+        dense = _through_identities(dense.inputs[0]).op
+    if dense.type == "MatMul":
+        outputs["features"] = dense.inputs[0]
+    return outputs
+
+
+def _through_identities(tensor: tf.Tensor) -> tf.Tensor:
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def frozen(served: Served) -> Graph:
+    """The graph of a traced model with constants for variables."""
+    names = {key: tensor.name for key, tensor in served.function.structured_outputs.items()}
+    return freeze(served.function, names)
+
+
+def write_frozen(graph: Graph, signatures: dict[str, list[str]], directory: Path) -> None:
+    """Writes a frozen graph as a SavedModel (saved_model.pb alone). The same graph gives the same bytes."""
+    shapes = static_shapes(graph)
+    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    meta = saved.meta_graphs.add()
+    meta.meta_info_def.tags.append(tf.saved_model.SERVING)
+    meta.meta_info_def.tensorflow_version = tf.version.VERSION
+    meta.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
+    meta.graph_def.CopyFrom(graph.graph_def())
+    for key, outputs in signatures.items():
+        signature = meta.signature_def[key]
+        signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
+        _describe(signature.inputs[INPUT], INPUT, shapes)
+        for output in outputs:
+            _describe(signature.outputs[output], graph.outputs[output], shapes)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def _describe(info: meta_graph_pb2.TensorInfo, reference: str, shapes: dict) -> None:
+    name, index = split(reference)
+    info.name, info.dtype = f"{name}:{index}", tf.float32.as_datatype_enum
+    info.tensor_shape.CopyFrom(tf.TensorShape(shapes[join(name, index)]).as_proto())
+
+
+def write_reference(served: Served, directory: Path) -> None:
+    """Writes the literal graph of a traced model as a SavedModel with variables, each of them once."""
+    module = tf.Module()
+    # Plain tf.Variables by layer and name; tracking the Keras model itself would write each of them twice.
+    module.layers = {}
+    for variable in served.model.weights:
+        *scopes, name = variable.path.split("/")
+        holder = module.layers
+        for scope in scopes:
+            holder = holder.setdefault(scope, {})
+        holder[name] = variable.value
+    functions = {}
+    for key, outputs in served.signatures.items():
+
+        def signature(images: tf.Tensor, outputs: list[str] = outputs) -> dict[str, tf.Tensor]:
+            results = served.function(images)
+            return {output: results[output] for output in outputs}
+
+        spec = served.function.structured_input_signature[0][0]
+        functions[key] = tf.function(signature, autograph=False).get_concrete_function(spec)
+    tf.saved_model.save(module, str(directory), signatures=functions)
+
+
+def run(directory: Path, images: np.ndarray, key: str = "serving_default") -> dict[str, np.ndarray]:
+    """Loads a SavedModel directory, as the C API does, and runs one signature on caffe-style float32 images."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(directory))
+        signature = loaded.signature_def[key]
+        fetches = {name: info.name for name, info in signature.outputs.items()}
+        return session.run(fetches, {signature.inputs[INPUT].name: images})
