@@ -106,6 +106,7 @@ type decoder struct {
 	restartsToGo int
 	mcu          mcuLayout
 	dcPred       [4]int32 // by position in the scan
+	sawMarker    bool     // decodeBlockFast has met a marker
 	dcTables     [4]huffTable
 	acTables     [4]huffTable
 	eobRun       int

@@ -77,38 +77,55 @@ func (d *decoder) sequentialCoefs(blocks []*coefBlock) error {
 
 // decodeMCU decodes the next MCU to d.blocks.
 func (d *decoder) decodeMCU() error {
-	if d.insufficient {
+	for {
 		for i := range d.mcu.blocks {
 			d.blocks[i].clear()
 		}
-		return nil
-	}
-	saved, pos, pred := d.bitReader, d.pos, d.dcPred
-	// libjpeg takes the fast way where no MCU can use up what has been handed over.
-	fast := d.restartInterval == 0 && d.marker == 0 && d.limit-d.pos >= 512*d.mcu.blocks
-	for !d.decodeBlocks(fast) {
-		if !fast && !d.more() {
+		if d.insufficient {
+			return nil
+		}
+		saved, pos, pred := d.bitReader, d.pos, d.dcPred
+		// libjpeg takes the fast way where no MCU can use up what has been handed over.
+		if d.restartInterval == 0 && d.marker == 0 && d.limit-d.pos >= 512*d.mcu.blocks {
+			d.sawMarker = false
+			for i := range d.mcu.blocks {
+				t := d.blockTables(i)
+				d.decodeBlockFast(&d.blocks[i], t.dc, t.ac, t.pred, t.quant)
+			}
+			if !d.sawMarker {
+				return nil
+			}
+			// Like libjpeg, start over and leave behind the coefficients that do not come again.
+			d.bitReader, d.pos, d.dcPred = saved, pos, pred
+		}
+		if d.decodeBlocks() {
+			return nil
+		}
+		if !d.more() {
 			return errTruncated
 		}
-		fast = false
 		d.bitReader, d.pos, d.dcPred = saved, pos, pred
 	}
-	return nil
 }
 
-// decodeBlocks decodes the blocks of an MCU. It returns false where decodeBlock or decodeBlockFast does.
-func (d *decoder) decodeBlocks(fast bool) bool {
+// blockTables is what a block of an MCU is decoded with.
+type blockTables struct {
+	dc, ac *huffTable
+	pred   *int32
+	quant  *[128]int32
+}
+
+func (d *decoder) blockTables(i int) blockTables {
+	ci := d.mcu.comp[i] & 3
+	c := d.scan.comps[ci]
+	return blockTables{&d.dcTables[c.dcIndex&3], &d.acTables[c.acIndex&3], &d.dcPred[ci], d.mcu.quants[ci]}
+}
+
+// decodeBlocks decodes the blocks of an MCU. It returns false at the end of the data handed over.
+func (d *decoder) decodeBlocks() bool {
 	for i := range d.mcu.blocks {
-		b := &d.blocks[i]
-		b.clear()
-		ci := d.mcu.comp[i] & 3
-		c := d.scan.comps[ci]
-		dc, ac, pred, quant := &d.dcTables[c.dcIndex&3], &d.acTables[c.acIndex&3], &d.dcPred[ci], d.mcu.quants[ci]
-		if fast {
-			if !d.decodeBlockFast(b, dc, ac, pred, quant) {
-				return false
-			}
-		} else if !d.decodeBlock(b, dc, ac, pred, quant) {
+		t := d.blockTables(i)
+		if !d.decodeBlock(&d.blocks[i], t.dc, t.ac, t.pred, t.quant) {
 			return false
 		}
 	}
@@ -161,40 +178,40 @@ func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[
 	return true
 }
 
-// refill is fill for decodeBlockFast: it reads six bytes, and returns false at a marker.
-func (d *decoder) refill(buf uint64, n int) (uint64, int, bool) {
-	if d.limit-d.pos < 14 {
-		return buf, n, false
-	}
-	x := binary.BigEndian.Uint64(d.data[d.pos:])
-	if !hasFF(x) {
-		d.pos += 6
-		return buf<<48 | x>>16, n + 48, true
+// refill is fill for decodeBlockFast: it reads six bytes. At a marker it supplies zeros and sets d.sawMarker.
+func (d *decoder) refill(buf uint64, n int) (uint64, int) {
+	data, pos := d.data[:d.limit], d.pos
+	if pos+8 <= len(data) {
+		x := binary.BigEndian.Uint64(data[pos:])
+		if !hasFF(x) {
+			d.pos = pos + 6
+			return buf<<48 | x>>16, n + 48
+		}
 	}
 	for range 6 {
-		c := d.data[d.pos]
-		d.pos++
-		if c == 0xFF {
-			if d.data[d.pos] != 0 {
-				return buf, n, false
-			}
-			d.pos++
+		c := byte(0)
+		switch {
+		case pos+1 >= len(data) || data[pos] == 0xFF && data[pos+1] != 0:
+			d.sawMarker = true
+		case data[pos] == 0xFF:
+			c = 0xFF
+			pos += 2
+		default:
+			c = data[pos]
+			pos++
 		}
 		buf = buf<<8 | uint64(c)
-		n += 8
 	}
-	return buf, n, true
+	d.pos = pos
+	return buf, n + 48
 }
 
-// decodeBlockFast is decodeBlock for data without markers nearby. At a marker it returns false, and the MCU has to be
-// decoded anew.
-func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quant *[128]int32) bool {
-	b.used = ^uint64(0) // in case this returns early
-	buf, n, ok := d.buf, d.n, true
+// decodeBlockFast is decodeBlock for data without markers nearby. Where d.sawMarker is set afterwards, the MCU has to
+// be decoded anew.
+func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quant *[128]int32) {
+	buf, n := d.buf, d.n
 	if n <= 16 {
-		if buf, n, ok = d.refill(buf, n); !ok {
-			return false
-		}
+		buf, n = d.refill(buf, n)
 	}
 	e := dc.look[buf>>((n-8)&63)&255]
 	s := int(e & 255)
@@ -206,9 +223,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	var diff int32
 	if s > 0 {
 		if n <= 16 {
-			if buf, n, ok = d.refill(buf, n); !ok {
-				return false
-			}
+			buf, n = d.refill(buf, n)
 		}
 		n -= s
 		diff = extend(int32(buf>>(n&63))&(1<<s-1), s)
@@ -219,9 +234,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	used, size := uint64(1), int(max(v, -v))
 	for k := 1; k < 64; k++ {
 		if n <= 16 {
-			if buf, n, ok = d.refill(buf, n); !ok {
-				return false
-			}
+			buf, n = d.refill(buf, n)
 		}
 		e := ac.fast[buf>>((n-fastBits)&63)&(1<<fastBits-1)]
 		v := int32(e) >> 16
@@ -246,9 +259,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 			}
 			k += run
 			if n <= 16 {
-				if buf, n, ok = d.refill(buf, n); !ok {
-					return false
-				}
+				buf, n = d.refill(buf, n)
 			}
 			n -= s
 			v = extend(int32(buf>>(n&63))&(1<<s-1), s)
@@ -261,7 +272,6 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	}
 	d.buf, d.n = buf, n
 	b.used, b.size = used, size
-	return true
 }
 
 // longCode decodes a code of more than 8 bits where there are 17 at least.
