@@ -15,6 +15,9 @@ const (
 // textModels are other spellings of saved_model.pb that TensorFlow would read where it finds them.
 var textModels = []string{"saved_model.pbtxt", "saved_model.cpb"}
 
+// link is what is neither a file nor a directory of the model.
+type link struct{ path, fault string }
+
 // list fills Files with the regular files of the directory, and links with what is neither a file nor a directory of it.
 func (m *Model) list() error {
 	// A directory that is no model may be large: it is not walked.
@@ -51,9 +54,9 @@ func (m *Model) listDirectory(directory string, depth int) error {
 		info, err := fs.Stat(m.fsys, name) // follows links, but not out of the directory
 		switch {
 		case err != nil:
-			m.links = append(m.links, Finding{Check: CheckLinks, File: name, Message: fmt.Sprintf("want a file of the directory: %v", err)})
+			m.links = append(m.links, link{name, fmt.Sprintf("want a file of the directory: %v", err)})
 		case !info.Mode().IsRegular():
-			m.links = append(m.links, Finding{Check: CheckLinks, File: name, Message: "want a file, got " + info.Mode().Type().String()})
+			m.links = append(m.links, link{name, "want a file, got " + info.Mode().Type().String()})
 		case len(m.Files) == maxFiles:
 			return fmt.Errorf("%s: more than %d files", directory, maxFiles)
 		default:

@@ -8,11 +8,11 @@ import (
 // Check is the name of one of the checks that a model is held against.
 type Check string
 
-// The checks, in the order in which they are reported. Those from CheckFiles on compare with the manifest.
+// The checks, in the order in which they are reported.
 const (
-	CheckText       Check = "text"       // no saved_model.pbtxt or saved_model.cpb beside or in place of saved_model.pb
+	CheckText       Check = "text"       // no saved_model.pbtxt or saved_model.cpb beside saved_model.pb
 	CheckLinks      Check = "links"      // plain files only, no link out of the directory
-	CheckSignatures Check = "signatures" // signatures and tags that can be used, each once
+	CheckSignatures Check = "signatures" // graphs told apart by their tags, with signatures that can be called
 	CheckAssets     Check = "assets"     // assets are files below assets/
 	CheckVariables  Check = "variables"  // every variable of the graph is in variables/, whole and with the right checksum
 	CheckManifest   Check = "manifest"   // the manifest can be read
@@ -23,13 +23,22 @@ const (
 	CheckOps        Check = "ops"        // every operation is on the allow-list
 )
 
+// Severity says what a finding means for the use of the model.
+type Severity string
+
+const (
+	Error   Severity = "error"   // the model is not to be loaded
+	Warning Severity = "warning" // worth a look; what it is about is never run
+)
+
 // Finding is one thing that is wrong with a model.
 type Finding struct {
-	Check   Check  `json:"check"`
-	File    string `json:"file"`            // in the directory, with slashes
-	Where   string `json:"where,omitempty"` // in the file: a graph's node, a function's, a variable
-	Op      string `json:"op,omitempty"`    // of CheckOps: the operation
-	Message string `json:"message"`
+	Check    Check    `json:"check"`
+	Severity Severity `json:"severity"`
+	File     string   `json:"file"`            // in the directory, with slashes
+	Where    string   `json:"where,omitempty"` // in the file: a graph's node, a function's, a variable
+	Op       string   `json:"op,omitempty"`    // of CheckOps: the operation
+	Message  string   `json:"message"`
 }
 
 // Error returns the finding in a line: the file, the place in it, what is wrong.
@@ -41,11 +50,23 @@ func (f Finding) Error() string {
 	return strings.Join(append(parts, f.Message), ": ")
 }
 
-// join makes findings one error, nil where there are none.
-func join(findings []Finding) error {
-	errs := make([]error, len(findings))
-	for i, f := range findings {
-		errs[i] = f
+// Join makes of the findings that are errors one error, nil where there are none.
+func Join(findings []Finding) error {
+	var errs []error
+	for _, f := range findings {
+		if f.Severity == Error {
+			errs = append(errs, f)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// report collects the findings of one check.
+type report struct {
+	check    Check
+	findings []Finding
+}
+
+func (r *report) add(severity Severity, file, where, message string) {
+	r.findings = append(r.findings, Finding{Check: r.check, Severity: severity, File: file, Where: where, Message: message})
 }

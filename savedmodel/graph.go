@@ -2,6 +2,7 @@ package savedmodel
 
 import (
 	"fmt"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -20,6 +21,9 @@ type graph struct {
 	assets      []Asset // asset_file_def
 	oldAssets   []Asset // of the collection saved_model_assets, which TensorFlow reads when there are no asset_file_def
 	signatures  map[string]*signatureDef
+
+	reachOnce sync.Once
+	reached   reached
 }
 
 type signatureDef struct {

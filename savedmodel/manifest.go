@@ -85,7 +85,7 @@ func (m *Model) readManifest() {
 	if err == nil {
 		m.Manifest, err = parseManifest(data)
 	}
-	m.manifest = err
+	m.manifestErr = err
 }
 
 // parseManifest reads a manifest strictly: what this package does not know it does not pass over.

@@ -27,10 +27,11 @@ type Model struct {
 	Manifest   *Manifest   // nil where the directory has none, or one that Validate refuses
 
 	fsys     fs.FS
-	links    []Finding
+	links    []link
 	index    *index // nil where the directory has none, or one that cannot be read
 	indexErr error  // why the index could not be read
-	manifest error  // why the manifest was refused
+
+	manifestErr error // why the manifest was refused
 }
 
 // MetaGraph is one graph of the model with its signatures, chosen by its tags.

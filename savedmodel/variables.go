@@ -2,11 +2,9 @@ package savedmodel
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -163,21 +161,4 @@ func (d *decoder) bundleEntry() (Variable, error) {
 		return v, fmt.Errorf("%v of shape %v: want %d bytes, got %d", v.DType, v.Shape, elements*size, v.Bytes)
 	}
 	return v, nil
-}
-
-// byPlace orders variables as they lie in the shards.
-func byPlace(a, b *Variable) int {
-	return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Offset, b.Offset))
-}
-
-// inPlaceOrder returns the variables with bytes of their own, as they lie in the shards.
-func (m *Model) inPlaceOrder() []*Variable {
-	var order []*Variable
-	for i := range m.Variables {
-		if m.Variables[i].slices == 0 {
-			order = append(order, &m.Variables[i])
-		}
-	}
-	slices.SortFunc(order, byPlace)
-	return order
 }

@@ -1,0 +1,203 @@
+package savedmodel
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"kerasrun/tensor"
+)
+
+// variableOps make a variable. TensorFlow loads a graph with them from a directory without variables, and fails at the first run.
+var variableOps = []string{"VarHandleOp", "VariableV2", "Variable"}
+
+// checkVariables holds the graphs against the index, and the index against the shards, down to every checksum.
+func (m *Model) checkVariables(r *report) {
+	if m.indexErr != nil {
+		r.add(Error, IndexPath, "", m.indexErr.Error())
+		return
+	}
+	for i := range m.MetaGraphs {
+		m.checkRestored(r, &m.MetaGraphs[i])
+	}
+	if m.index == nil {
+		return
+	}
+	for shard, variables := range m.byShard() {
+		m.checkShard(r, m.index.shardPath(shard), variables)
+	}
+	slices.SortStableFunc(r.findings, func(a, b Finding) int { return cmp.Compare(a.File, b.File) })
+}
+
+// checkRestored returns what the graph restores that the index lacks.
+func (m *Model) checkRestored(r *report, g *MetaGraph) {
+	if m.index == nil {
+		for _, op := range g.Ops {
+			if slices.Contains(variableOps, op.Op) {
+				r.add(Error, IndexPath, "", fmt.Sprintf("want the variables of the graph's %d %s, got no file", op.Count, op.Op))
+			}
+		}
+		return
+	}
+	reached := g.reach()
+	check := func(nodes []*node, by reacher) {
+		names := nodeNames(nodes)
+		for _, n := range nodes {
+			if n.op != "RestoreV2" || len(n.inputs) < 3 || (by|reached.nodes[n])&byRestore == 0 {
+				continue
+			}
+			stored := names[producer(n.inputs[1])]
+			if stored == nil || stored.value() == nil {
+				continue
+			}
+			dtypes := n.attr("dtypes").dtypes
+			for i, name := range stored.value().strings {
+				v := m.index.variables[name]
+				if v == nil {
+					r.add(Error, IndexPath, fmt.Sprintf("variable %q", name), "want the variable that the graph restores, got none")
+				} else if i < len(dtypes) && v.DType != dtypes[i] {
+					r.add(Error, IndexPath, fmt.Sprintf("variable %q", name), fmt.Sprintf("want %v as the graph, got %v", dtypes[i], v.DType))
+				}
+			}
+		}
+	}
+	check(g.graph.nodes, 0)
+	for _, f := range g.graph.functions {
+		check(f.nodes, reached.functions[f])
+	}
+}
+
+// byShard returns the variables with bytes of their own, shard by shard, as they lie there.
+func (m *Model) byShard() map[int][]*Variable {
+	shards := map[int][]*Variable{}
+	for i := range m.Variables {
+		if v := &m.Variables[i]; v.slices == 0 {
+			shards[v.Shard] = append(shards[v.Shard], v)
+		}
+	}
+	for _, variables := range shards {
+		slices.SortFunc(variables, func(a, b *Variable) int { return cmp.Compare(a.Offset, b.Offset) })
+	}
+	return shards
+}
+
+func (m *Model) checkShard(r *report, name string, variables []*Variable) {
+	file := m.file(name)
+	if file == nil {
+		r.add(Error, name, "", fmt.Sprintf("want a shard with %d variables, got no file", len(variables)))
+		return
+	}
+	last := variables[len(variables)-1]
+	if want := last.Offset + last.Bytes; file.Bytes < want {
+		r.add(Error, name, "", fmt.Sprintf("want at least %d bytes, got %d", want, file.Bytes))
+		return
+	}
+	f, err := m.fsys.Open(name)
+	if err != nil {
+		r.add(Error, name, "", err.Error())
+		return
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<18)
+	var off int64
+	for _, v := range variables {
+		where := fmt.Sprintf("variable %q", v.Name)
+		if v.Offset < off {
+			r.add(Error, name, where, fmt.Sprintf("want it behind byte %d, where the one before ends, got byte %d", off, v.Offset))
+			return
+		}
+		if _, err := io.CopyN(io.Discard, in, v.Offset-off); err != nil {
+			r.add(Error, name, where, err.Error())
+			return
+		}
+		off = v.Offset + v.Bytes
+		data := &io.LimitedReader{R: in, N: v.Bytes}
+		got, err := v.checksum(data)
+		if err != nil {
+			r.add(Error, name, where, err.Error())
+		} else if want := unmask(v.crc); got != want {
+			r.add(Error, name, where, fmt.Sprintf("want CRC-32C %08x, got %08x", want, got))
+		}
+		if _, err := io.Copy(io.Discard, data); err != nil {
+			r.add(Error, name, where, err.Error())
+			return
+		}
+	}
+}
+
+// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the bytes, except for strings.
+func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
+	if v.DType == tensor.String {
+		return v.stringChecksum(data)
+	}
+	h := crc32.New(castagnoli)
+	_, err := io.Copy(h, data)
+	return h.Sum32(), err
+}
+
+// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the bytes. Checked are the lengths as
+// fixed-size numbers (32 bits where they fit), that first checksum as it is stored, the bytes.
+func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
+	elements, err := v.Shape.Elements()
+	if err != nil {
+		return 0, err
+	}
+	if v.Bytes == 0 && elements == 0 {
+		return 0, nil
+	}
+	in := bufio.NewReader(data)
+	var crc uint32
+	var total uint64
+	for range elements {
+		length, err := binary.ReadUvarint(in)
+		if err != nil {
+			return 0, unexpected(err)
+		}
+		if length > uint64(v.Bytes) {
+			return 0, fmt.Errorf("a string of %d bytes in %d", length, v.Bytes)
+		}
+		total += length
+		fixed := binary.LittleEndian.AppendUint32(nil, uint32(length))
+		if length > 1<<32-1 {
+			fixed = binary.LittleEndian.AppendUint64(nil, length)
+		}
+		crc = crc32.Update(crc, castagnoli, fixed)
+	}
+	var stored [4]byte
+	if _, err := io.ReadFull(in, stored[:]); err != nil {
+		return 0, unexpected(err)
+	}
+	if want := unmask(binary.LittleEndian.Uint32(stored[:])); crc != want {
+		return 0, fmt.Errorf("want CRC-32C %08x of the lengths, got %08x", want, crc)
+	}
+	crc = crc32.Update(crc, castagnoli, stored[:])
+	var n uint64
+	buffer := make([]byte, 1<<15)
+	for {
+		read, err := in.Read(buffer)
+		crc = crc32.Update(crc, castagnoli, buffer[:read])
+		n += uint64(read)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	if n != total {
+		return 0, fmt.Errorf("want strings of %d bytes, got %d", total, n)
+	}
+	return crc, nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

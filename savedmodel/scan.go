@@ -1,0 +1,234 @@
+package savedmodel
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"kerasrun/tensor"
+)
+
+// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the file, one value being repeated.
+const maxExpansion = 1 << 30
+
+// ScanOption relaxes Scan.
+type ScanOption func(*scan)
+
+type scan struct {
+	ops     map[string]bool
+	skipped map[Check]bool
+}
+
+// AllowOps lets these operations pass wherever they are.
+func AllowOps(ops ...string) ScanOption {
+	return func(s *scan) {
+		for _, op := range ops {
+			s.ops[op] = true
+		}
+	}
+}
+
+// Skip leaves checks out. Skipping CheckFiles leaves the hashes unread.
+func Skip(checks ...Check) ScanOption {
+	return func(s *scan) {
+		for _, c := range checks {
+			s.skipped[c] = true
+		}
+	}
+}
+
+// Scan returns everything that speaks against loading the model: what [Model.Validate] finds, and operations and constants that are not
+// safe to run. The findings of severity [Error] do; [Join] makes them one error.
+//
+// An operation has to be on the allow-list: a function of the inputs, the constants and the variables, without any effect outside. It
+// is refused wherever it is, in the graph or in a library function, where a signature, an initialiser or the restoring of the
+// variables runs it. Where nothing does, it is refused all the same if it is known to touch the world outside, and otherwise a
+// [Warning]. The operations that read and write variables are allowed where the saver alone runs them.
+func (m *Model) Scan(options ...ScanOption) []Finding {
+	s := scan{ops: map[string]bool{}, skipped: map[Check]bool{}}
+	for _, option := range options {
+		option(&s)
+	}
+	findings := m.validate(s.skipped)
+	for i := range m.MetaGraphs {
+		g := &m.MetaGraphs[i]
+		if !s.skipped[CheckConstants] {
+			findings = append(findings, g.checkConstants()...)
+		}
+		if !s.skipped[CheckOps] {
+			findings = append(findings, g.checkOps(s.ops)...)
+		}
+	}
+	return findings
+}
+
+// eachNode calls visit with every node of the graph and its library, with where it is and with what runs it.
+func (g *MetaGraph) eachNode(visit func(n *node, where string, by reacher)) {
+	r := g.reach()
+	for _, n := range g.graph.nodes {
+		visit(n, fmt.Sprintf("node %q", n.name), r.nodes[n])
+	}
+	for _, f := range g.graph.functions {
+		for _, n := range f.nodes {
+			visit(n, fmt.Sprintf("function %q: node %q", f.name, n.name), r.functions[f])
+		}
+	}
+}
+
+func isSaver(op string) bool { return saverOps[byRestore][op] || saverOps[bySave][op] }
+
+func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
+	r := report{check: CheckOps}
+	functions := map[string]bool{}
+	for _, f := range g.graph.functions {
+		functions[f.name] = true
+	}
+	g.eachNode(func(n *node, where string, by reacher) {
+		if allowedOps[n.op] || allowed[n.op] || functions[n.op] || saverOps[by][n.op] {
+			return
+		}
+		what, severity := danger(n.op), Error
+		unused := by == 0
+		if what == "" {
+			what = "is not on the list of operations that are pure functions, or not one of TensorFlow's"
+			unused = by == 0 || by == bySave
+		} else if !isSaver(n.op) { // a second graph of a model has the first one's saver, unused
+			unused = false
+		}
+		if unused {
+			severity = Warning
+		}
+		r.add(severity, GraphPath, where, fmt.Sprintf("%s %s; run by %v", n.op, what, by))
+		r.findings[len(r.findings)-1].Op = n.op
+	})
+	if !allowed["RestoreV2"] {
+		g.checkCheckpoints(&r)
+	}
+	return r.findings
+}
+
+// checkCheckpoints refuses a saver that restores from any other file than the one that it is given: the directory's variables.
+func (g *MetaGraph) checkCheckpoints(r *report) {
+	reached := g.reach()
+	functions := map[string]*function{}
+	for _, f := range g.graph.functions {
+		functions[f.name] = f
+	}
+	// Of every function, the arguments that are the file's name in each call of it seen so far. A function is looked at again when a
+	// call leaves fewer.
+	given := map[*function]map[string]bool{}
+	todo := []*function{nil} // nil is the graph itself
+	body := func(f *function) ([]*node, map[string]bool, string) {
+		if f == nil {
+			return g.graph.nodes, map[string]bool{producer(g.graph.saver.filename): true}, ""
+		}
+		return f.nodes, given[f], fmt.Sprintf("function %q: ", f.name)
+	}
+	for len(todo) > 0 {
+		f := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		nodes, known, _ := body(f)
+		names := nodeNames(nodes)
+		for _, n := range nodes {
+			if f == nil && reached.nodes[n]&byRestore == 0 {
+				continue
+			}
+			for _, callee := range n.call(functions) {
+				args := map[string]bool{}
+				for i, arg := range callee.args {
+					if before, seen := given[callee]; i < len(n.inputs) && (!seen || before[arg]) && isGiven(n.inputs[i], names, known) {
+						args[arg] = true
+					}
+				}
+				if before, seen := given[callee]; !seen || len(args) < len(before) {
+					given[callee] = args
+					todo = append(todo, callee)
+				}
+			}
+		}
+	}
+	for _, f := range append([]*function{nil}, g.graph.functions...) {
+		if _, called := given[f]; f != nil && !called {
+			continue
+		}
+		nodes, known, where := body(f)
+		names := nodeNames(nodes)
+		for _, n := range nodes {
+			if (f != nil || reached.nodes[n]&byRestore != 0) && saverOps[byRestore][n.op] &&
+				(len(n.inputs) == 0 || !isGiven(n.inputs[0], names, known)) {
+				r.add(Error, GraphPath, fmt.Sprintf("%snode %q", where, n.name), n.op+" reads another file than the model's variables")
+				r.findings[len(r.findings)-1].Op = n.op
+			}
+		}
+	}
+}
+
+// isGiven returns whether an input is, through Identity nodes, one of the known nodes or arguments.
+func isGiven(input string, names map[string]*node, known map[string]bool) bool {
+	name := producer(input)
+	for range maxDepth {
+		if known[name] {
+			return true
+		}
+		n := names[name]
+		if n == nil || n.op != "Identity" || len(n.inputs) == 0 {
+			return false
+		}
+		name = producer(n.inputs[0])
+	}
+	return false
+}
+
+// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape: one whose product overflows aborts
+// the process, one with a single value is filled up with it.
+func (g *MetaGraph) checkConstants() []Finding {
+	r := report{check: CheckConstants}
+	var expanded int64
+	g.eachNode(func(n *node, where string, _ reacher) {
+		for _, a := range n.attrs {
+			for _, c := range a.tensors {
+				bytes, err := c.expansion()
+				if err != nil {
+					r.add(Error, GraphPath, where, err.Error())
+					continue
+				}
+				expanded += bytes
+				if expanded > maxExpansion {
+					r.add(Error, GraphPath, where, fmt.Sprintf("want at most %d bytes of repeated values, got %v of shape %v", maxExpansion, c.dtype, c.shape))
+					expanded = 0
+				}
+			}
+		}
+	})
+	return r.findings
+}
+
+const (
+	resource tensor.DType = 20
+	variant  tensor.DType = 21
+)
+
+// expansion returns how many bytes the tensor takes beyond those in the file.
+func (c *constant) expansion() (int64, error) {
+	elements, err := c.shape.Elements()
+	if err != nil {
+		return 0, err
+	}
+	size := int64(c.dtype.Size())
+	switch {
+	case c.dtype == resource || c.dtype == variant:
+		return 0, fmt.Errorf("want a constant of numbers or strings, got %v", c.dtype)
+	case c.content > 0 && size > 0 && c.content != elements*size:
+		return 0, fmt.Errorf("%v of shape %v: want %d bytes, got %d", c.dtype, c.shape, elements*size, c.content)
+	case c.values > elements && elements > 0:
+		return 0, fmt.Errorf("%v of shape %v: want %d elements, got %d", c.dtype, c.shape, elements, c.values)
+	case c.content > 0:
+		return 0, nil
+	case size == 0:
+		size = 24 // of a string's header; no other type's element is larger
+	}
+	return size * (elements - min(c.values, elements)), nil
+}
+
+// AllowedOps returns the names of the operations that Scan lets pass everywhere, sorted.
+func AllowedOps() []string { return slices.Sorted(maps.Keys(allowedOps)) }
