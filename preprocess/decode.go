@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"kerasrun/preprocess/internal/bmp"
+	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/jpeg"
 	"kerasrun/preprocess/internal/picture"
 	"kerasrun/preprocess/internal/png"
@@ -30,6 +32,9 @@ type format struct {
 var formats = []format{
 	{"JPEG", prefix("\xff\xd8\xff"), jpegConfig, jpegDecode},
 	{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, png.Decode},
+	{"GIF", prefix("GIF87a"), gif.DecodeConfig, gif.Decode},
+	{"GIF", prefix("GIF89a"), gif.DecodeConfig, gif.Decode},
+	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
 }
 
 // DecodeConfig returns the format and size of a picture without decoding it. Errors are a *FormatError or an

@@ -31,9 +31,7 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 	if err := d.reset(d.c, start, length); err != nil {
 		return nil, err
 	}
-	for i := range d.palette {
-		d.palette[i] = [3]byte{byte(i), byte(i), byte(i)}
-	}
+	clear(d.palette[:]) // colours that are not in the file are black
 	for i := range len(d.c.palette) / 3 {
 		d.palette[i] = [3]byte(d.c.palette[3*i:])
 	}

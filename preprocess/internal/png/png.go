@@ -76,6 +76,7 @@ type chunks struct {
 	sequence int64  // number of the latest fcTL or fdAT, -1 before the first
 	frame    struct{ x0, y0, x1, y1 int }
 	hasFrame bool // frame was set by fcTL
+	animated bool // there is more than one frame, the default picture counted where it is not the first of them
 }
 
 func newChunks(data []byte) *chunks { return &chunks{data: data, pos: len(magic), sequence: -1} }
@@ -132,6 +133,7 @@ func (c *chunks) readHeaders() (start, length int, err error) {
 
 // complete checks what was read before the image data.
 func (c *chunks) complete() error {
+	c.animated = c.frames > 1 || (c.frames == 1 && !c.hasFrame)
 	switch {
 	case c.layout == 0:
 		return errors.New("no header chunk with a legal bit depth and colour type")
@@ -250,7 +252,7 @@ func (c *chunks) next(sequence uint32) error {
 func (c *chunks) readTrailer() error {
 	for {
 		id, start, length, err := c.header()
-		if err != nil || id == "IEND" || (id == "fcTL" && c.frames > 1) {
+		if err != nil || id == "IEND" || (id == "fcTL" && c.animated) {
 			return nil
 		}
 		if id == "fdAT" {

@@ -1,0 +1,177 @@
+package preprocess_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"kerasrun/preprocess"
+)
+
+// keras is a Python process that answers with what Keras and Pillow make of a picture; see testdata/reference.py.
+type keras struct {
+	mu  sync.Mutex
+	in  *bufio.Writer
+	out *bufio.Reader
+	err error
+}
+
+// startKeras starts the process on first use. It ends with the tests, when its standard input does.
+var startKeras = sync.OnceValue(func() *keras {
+	k := new(keras)
+	k.err = k.start()
+	return k
+})
+
+func (k *keras) start() error {
+	python, err := filepath.Abs("../.venv/bin/python")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(python); err != nil {
+		return fmt.Errorf("no Python with Keras, run `make setup`: %w", err)
+	}
+	cmd := exec.Command(python, "testdata/reference.py")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	k.in, k.out = bufio.NewWriterSize(in, 1<<16), bufio.NewReaderSize(out, 1<<16)
+	return cmd.Start()
+}
+
+// A refusal is Keras's reason not to load a picture.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// ask sends a request and a picture file, and returns the size and the bytes of the answer.
+func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, height int, answer []byte, err error) {
+	t.Helper()
+	if k.err != nil {
+		t.Fatal(k.err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	request["bytes"] = len(file)
+	line, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.in.Write(line)
+	k.in.WriteByte('\n')
+	k.in.Write(file)
+	if err := k.in.Flush(); err != nil {
+		t.Fatalf("the reference process ended: %v", err)
+	}
+	line, err = k.out.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("the reference process ended: %v", err)
+	}
+	var head struct {
+		Width, Height, Bytes int
+		Error                string
+	}
+	if err := json.Unmarshal(line, &head); err != nil {
+		t.Fatal(err)
+	}
+	answer = make([]byte, head.Bytes)
+	if _, err := io.ReadFull(k.out, answer); err != nil {
+		t.Fatal(err)
+	}
+	if head.Error != "" {
+		return 0, 0, nil, refusal(head.Error)
+	}
+	return head.Width, head.Height, answer, nil
+}
+
+// decode is load_img.
+func (k *keras) decode(t testing.TB, file []byte) (*preprocess.RGB, error) {
+	t.Helper()
+	w, h, pix, err := k.ask(t, map[string]any{}, file)
+	return &preprocess.RGB{Width: w, Height: h, Pix: pix}, err
+}
+
+// resize is load_img with p's size, filter and fit.
+func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*preprocess.RGB, error) {
+	t.Helper()
+	w, h, pix, err := k.ask(t, map[string]any{
+		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(),
+	}, file)
+	return &preprocess.RGB{Width: w, Height: h, Pix: pix}, err
+}
+
+// tensor is load_img, img_to_array and preprocess_input.
+func (k *keras) tensor(t testing.TB, p *preprocess.Pipeline, file []byte) ([]float32, error) {
+	t.Helper()
+	_, _, raw, err := k.ask(t, map[string]any{
+		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(), "mode": p.Mode.String(),
+	}, file)
+	x := make([]float32, len(raw)/4)
+	for i := range x {
+		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return x, err
+}
+
+// ppm is a picture as a file that Pillow reads.
+func ppm(m *preprocess.RGB) []byte {
+	return append(fmt.Appendf(nil, "P6 %d %d 255\n", m.Width, m.Height), m.Pix...)
+}
+
+// differ says how got differs from want, "" if it does not.
+func differ(got, want *preprocess.RGB) string {
+	if got.Width != want.Width || got.Height != want.Height {
+		return fmt.Sprintf("expected %d x %d, received %d x %d", want.Width, want.Height, got.Width, got.Height)
+	}
+	if len(got.Pix) != len(want.Pix) {
+		return fmt.Sprintf("expected %d bytes, received %d", len(want.Pix), len(got.Pix))
+	}
+	first, count, most := -1, 0, 0
+	for i, g := range got.Pix {
+		if d := int(g) - int(want.Pix[i]); d != 0 {
+			if first < 0 {
+				first = i
+			}
+			count++
+			most = max(most, d, -d)
+		}
+	}
+	if first < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): expected %d, received %d",
+		count, len(want.Pix), most, first%3, first/3%want.Width, first/3/want.Width, want.Pix[first], got.Pix[first])
+}
+
+// sameBits says where two tensors differ in a bit, "" if they do not.
+func sameBits(got, want []float32) string {
+	if len(got) != len(want) {
+		return fmt.Sprintf("expected %d elements, received %d", len(want), len(got))
+	}
+	for i, g := range got {
+		if math.Float32bits(g) != math.Float32bits(want[i]) {
+			return fmt.Sprintf("element %d: expected %v, received %v", i, want[i], g)
+		}
+	}
+	return ""
+}
+
+func isRefusal(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
