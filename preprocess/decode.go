@@ -9,6 +9,7 @@ import (
 	"kerasrun/preprocess/internal/jpeg"
 	"kerasrun/preprocess/internal/picture"
 	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/webp"
 )
 
 // DefaultMaxPixels is the limit of a Pipeline that names none: Pillow's MAX_IMAGE_PIXELS, beyond which Pillow warns of a
@@ -35,6 +36,7 @@ var formats = []format{
 	{"GIF", prefix("GIF87a"), gif.DecodeConfig, gif.Decode},
 	{"GIF", prefix("GIF89a"), gif.DecodeConfig, gif.Decode},
 	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
+	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
 }
 
 // DecodeConfig returns the format and size of a picture without decoding it. Errors are a *FormatError or an
@@ -122,6 +124,10 @@ func (f format) guard(step func() error) (err error) {
 
 func prefix(magic string) func([]byte) bool {
 	return func(data []byte) bool { return len(data) >= len(magic) && string(data[:len(magic)]) == magic }
+}
+
+func isWebP(data []byte) bool {
+	return len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP"
 }
 
 func jpegConfig(data []byte) (picture.Config, error) {
