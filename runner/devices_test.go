@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"kerasrun/tensor"
+)
+
+func TestDevices(t *testing.T) {
+	devices, err := Devices()
+	if err != nil || len(devices) == 0 || devices[0] != (Device{Name: "cpu", Type: "CPU"}) {
+		t.Fatalf("%v, %v", devices, err)
+	}
+	gpu := slices.ContainsFunc(devices, func(d Device) bool { return d.Type == "GPU" })
+	if why := NoGPU(); gpu != (why == "") {
+		t.Errorf("%v, but no GPU because %q", devices, why)
+	}
+}
+
+func TestFindGPUs(t *testing.T) {
+	cpu := []Device{{"cpu", "CPU", 0}}
+	gpus := append(slices.Clone(cpu), Device{"gpu:0", "GPU", 1 << 30}, Device{"gpu:1", "GPU", 1 << 30})
+	for _, c := range []struct {
+		named  []string
+		there  []Device
+		reason string
+		want   []int
+		err    string
+	}{
+		{[]string{"auto"}, cpu, "", nil, ""},
+		{[]string{"auto"}, gpus, "", []int{0}, ""},
+		{[]string{"gpu:1"}, gpus, "", []int{1}, ""},
+		{[]string{"gpu:1", "gpu:0"}, gpus, "", []int{1, 0}, ""},
+		{[]string{"gpu:0"}, cpu, "no driver", nil, "device gpu:0: want one of cpu: TensorFlow " + Version() + " sees no GPU: no driver"},
+		{[]string{"gpu:0", "gpu:2"}, gpus, "", nil, "device gpu:2: want one of cpu, gpu:0, gpu:1"},
+	} {
+		got, err := findGPUs(c.named, c.there, func() string { return c.reason })
+		if !slices.Equal(got, c.want) || !matches(err, c.err) {
+			t.Errorf("%v of %v: %v, %v; want %v, %q", c.named, c.there, got, err, c.want, c.err)
+		}
+	}
+}
+
+// TestPlaced runs a graph on a device of its own, as on a second GPU: here the second of two CPUs.
+func TestPlaced(t *testing.T) {
+	config, err := proto.Marshal(&tfpb.ConfigProto{DeviceCount: map[string]int32{"CPU": 2}, GraphOptions: &tfpb.GraphOptions{PlacePrunedGraph: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := load(filepath.Join(models, "conv"), []string{"serve"}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.on("/device:CPU:5", config); err != nil {
+		t.Fatal(err) // TensorFlow says so at the first run
+	}
+	second, err := first.on("/device:CPU:1", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	m, want := open(t, "conv"), answers(t)
+	m.sessions[0], second = second, m.sessions[0]
+	m.signatures = map[string]*signature{}
+	defer second.close()
+	out, err := m.Run(t.Context(), map[string]tensor.Tensor{"images": want["tensor"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "probs", want["tensor/probs"], out["probs"], 1e-5)
+}
+
+// TestSpread holds that runs go to the session with the fewest.
+func TestSpread(t *testing.T) {
+	m := &Model{running: make([]int, 3)}
+	var got []int
+	for range 6 {
+		i, err := m.begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, i)
+	}
+	m.end(1)
+	m.end(1)
+	for range 2 {
+		i, err := m.begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, i)
+	}
+	if want := []int{0, 1, 2, 0, 1, 2, 1, 1}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestSessionConfig has TensorFlow's own Python parse the bytes.
+func TestSessionConfig(t *testing.T) {
+	n := cpus()
+	defaults := func(more map[string]any) map[string]any {
+		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
+			"bf16": 0.0, "fp16": 0.0, "pruned": false}
+		for k, v := range more {
+			want[k] = v
+		}
+		return want
+	}
+	cases := []struct {
+		options []Option
+		gpu     bool
+		want    map[string]any
+	}{
+		{nil, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
+		{nil, true, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
+		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true,
+			defaults(map[string]any{"fraction": 0.25, "pruned": true})},
+	}
+	var lines strings.Builder
+	for _, c := range cases {
+		config, err := newConfig(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes, err := sessionConfig(config, c.gpu)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&lines, "%x\n", bytes)
+	}
+	python := exec.Command("../.venv/bin/python", "-c", `import json, sys, tensorflow as tf
+for line in sys.stdin:
+    c = tf.compat.v1.ConfigProto.FromString(bytes.fromhex(line))
+    r = c.graph_options.rewrite_options
+    print(json.dumps({"intra": c.intra_op_parallelism_threads, "inter": c.inter_op_parallelism_threads, "soft": c.allow_soft_placement,
+        "gpus": c.device_count.get("GPU"), "growth": c.gpu_options.allow_growth,
+        "fraction": c.gpu_options.per_process_gpu_memory_fraction, "bf16": r.auto_mixed_precision_onednn_bfloat16,
+        "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph}))`)
+	python.Stdin = strings.NewReader(lines.String())
+	python.Stderr = os.Stderr
+	out, err := python.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	for i, c := range cases {
+		var got map[string]any
+		if err := d.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("case %d: (-want +got)\n%s", i, diff)
+		}
+	}
+}
+
+func TestBfloat16(t *testing.T) {
+	m, want := open(t, "conv", WithDevice("cpu"), WithPrecision(BF16)), answers(t)
+	out, err := m.Run(t.Context(), map[string]tensor.Tensor{"images": want["tensor"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "probs", want["tensor/probs"], out["probs"], 0.05)
+}

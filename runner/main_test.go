@@ -1,0 +1,92 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kerasrun/tensor"
+	"kerasrun/tensor/npy"
+)
+
+// models is the directory that testdata/generate.py wrote for this run of the tests.
+var models string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if os.Getenv(quietChild) != "" {
+		devices, err := Devices()
+		fmt.Println(devices, err)
+		return 0
+	}
+	var err error
+	if models, err = os.MkdirTemp("", "runner"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(models)
+	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos", models).CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "testdata/generate.py: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// open opens a generated model, and closes it with the test.
+func open(t testing.TB, name string, options ...Option) *Model {
+	t.Helper()
+	m, err := Open(filepath.Join(models, name), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// answers returns what the generator saw TensorFlow answer.
+func answers(t *testing.T) map[string]tensor.Tensor {
+	t.Helper()
+	arrays, err := npy.ReadZip(filepath.Join(models, "conv.npz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return arrays
+}
+
+// near fails the test unless the tensors are of one shape and no two elements are further apart than tolerance.
+func near(t *testing.T, what string, want, got tensor.Tensor, tolerance float64) {
+	t.Helper()
+	a, err := want.Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := got.Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Shape.String() != got.Shape.String() {
+		t.Fatalf("%s: want %v, got %v", what, want.Shape, got.Shape)
+	}
+	for i := range a {
+		if diff := float64(a[i]) - float64(b[i]); !(diff <= tolerance && -diff <= tolerance) {
+			t.Fatalf("%s: element %d: want %v, got %v", what, i, a[i], b[i])
+		}
+	}
+}
+
+// matches says whether err is nil where want is empty, and else whether it says want in one line.
+func matches(err error, want string) bool {
+	if want == "" {
+		return err == nil
+	}
+	return err != nil && strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "\n")
+}

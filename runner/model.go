@@ -1,0 +1,320 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"kerasrun/labels"
+	"kerasrun/preprocess"
+	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+)
+
+// Model is a loaded model. Its methods are safe for concurrent use.
+type Model struct {
+	directory *savedmodel.Model
+	tags      []string
+	key       string // of Run's and Classify's signature
+	pipeline  *preprocess.Pipeline
+	labels    labels.Labels
+	sessions  []*session // one a device
+
+	mu         sync.Mutex
+	signatures map[string]*signature
+	running    []int // runs in each session
+	closed     bool
+	runs       sync.WaitGroup // all of them; none is added once closed is set
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// signature is a signature with its tensors in each session's graph.
+type signature struct {
+	savedmodel.Signature
+	calls []*call
+}
+
+// Open loads the SavedModel in dir. It is an error where the directory is not what its manifest says, where its graph holds an
+// operation that could do more than compute, where a device, a graph or a signature that was chosen is not there, and where TensorFlow
+// cannot load it.
+func Open(dir string, options ...Option) (*Model, error) {
+	c, err := newConfig(options)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := savedmodel.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
+	if err := savedmodel.Join(directory.Scan(c.scan...)); err != nil {
+		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	}
+	m := &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	if m.pipeline, err = NewPipeline(directory.Manifest); err != nil {
+		return nil, fmt.Errorf("runner: %s: %s: %w", dir, savedmodel.ManifestPath, err)
+	}
+	if m.labels, err = readLabels(dir, directory.Manifest); err != nil {
+		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	}
+	gpus, err := c.chooseGPUs()
+	if err != nil {
+		return nil, err
+	}
+	if m.tags == nil {
+		m.tags = chooseTags(directory, len(gpus) > 0)
+	}
+	if _, err := directory.Signature(m.tags, m.key); err != nil {
+		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	}
+	if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus); err != nil {
+		return nil, err
+	}
+	m.running = make([]int, len(m.sessions))
+	if _, err := m.signature(m.key); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for GPUs beside the one for all.
+func chooseTags(m *savedmodel.Model, gpu bool) []string {
+	if gpu && slices.ContainsFunc(m.MetaGraphs, func(g savedmodel.MetaGraph) bool { return slices.Equal(g.Tags, []string{"gpu", "serve"}) }) {
+		return []string{"serve", "gpu"}
+	}
+	return []string{"serve"}
+}
+
+// openSessions returns a session for each GPU, or the one on the CPU where there are none.
+func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []int) ([]*session, error) {
+	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
+	placed := len(gpus) > 1 || len(gpus) == 1 && gpus[0] > 0
+	config, err := sessionConfig(c, len(gpus) > 0 && !placed)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
+	if placed {
+		if op := stateful(directory, tags); op != "" {
+			return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
+				dir, strings.Join(c.devices, ", "), op)
+		}
+	}
+	first, err := load(dir, tags, config)
+	if err != nil || !placed {
+		return []*session{first}, err
+	}
+	defer first.close()
+	if config, err = sessionConfig(c, true); err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
+	var sessions []*session
+	for _, gpu := range gpus {
+		s, err := first.on(fmt.Sprintf("/device:GPU:%d", gpu), config)
+		if err != nil {
+			for _, s := range sessions {
+				err = errors.Join(err, s.close())
+			}
+			return nil, err
+		}
+		sessions = append(sessions, s)
+	}
+	return sessions, nil
+}
+
+// stateful returns an operation of the graph that keeps something from one run to the next, "" where none does.
+func stateful(m *savedmodel.Model, tags []string) string {
+	g, err := m.MetaGraph(tags)
+	if err != nil {
+		return ""
+	}
+	for _, op := range g.Ops {
+		if slices.Contains([]string{"VarHandleOp", "Variable", "VariableV2"}, op.Op) || strings.Contains(op.Op, "HashTable") {
+			return op.Op
+		}
+	}
+	return ""
+}
+
+// Directory returns what the model's directory holds.
+func (m *Model) Directory() *savedmodel.Model { return m.directory }
+
+// Pipeline returns how the model's pictures are prepared; nil where the directory has no manifest.
+func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
+
+// Labels returns the model's classes, in the order of its output; nil where the directory names none.
+func (m *Model) Labels() labels.Labels { return m.labels }
+
+// Run computes the outputs of the signature that Open chose; see RunSignature.
+func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	return m.RunSignature(ctx, m.key, in)
+}
+
+// RunSignature computes all outputs of the signature called key, by name, from all of its inputs. A tensor that is not the
+// signature's is an *InputError. TensorFlow cannot stop a run: where ctx ends first, RunSignature returns its error at once, the run
+// goes on without a receiver, and Close waits for it.
+func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	s, err := m.signature(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(in); err != nil {
+		return nil, err
+	}
+	return m.run(ctx, s, func(names []string) ([]*feed, error) {
+		var fed []*feed
+		for _, name := range names {
+			f, err := newFeed(in[name])
+			if err != nil {
+				free(fed)
+				return nil, &InputError{key, name, err}
+			}
+			fed = append(fed, f)
+		}
+		return fed, nil
+	})
+}
+
+// check holds the tensors against the signature. The message of a wrong one says what is wanted.
+func (s *signature) check(in map[string]tensor.Tensor) error {
+	names := s.calls[0].inputs
+	for name := range in {
+		if _, ok := s.Inputs[name]; !ok {
+			return &InputError{s.Key, name, fmt.Errorf("there is no such input: want %q", names)}
+		}
+	}
+	for _, name := range names {
+		want := s.Inputs[name]
+		got, ok := in[name]
+		if !ok {
+			return &InputError{s.Key, name, fmt.Errorf("want %v %v, got nothing", want.DType, want.Shape)}
+		}
+		if err := got.Validate(); err != nil {
+			return &InputError{s.Key, name, err}
+		}
+		if got.DType != want.DType || want.Shape.Accepts(got.Shape) != nil {
+			return &InputError{s.Key, name, fmt.Errorf("want %v %v, got %v %v", want.DType, want.Shape, got.DType, got.Shape)}
+		}
+		if n, err := got.Shape.Elements(); err != nil || n == 0 {
+			return &InputError{s.Key, name, fmt.Errorf("want elements, got none: shape %v", got.Shape)}
+		}
+	}
+	return nil
+}
+
+// signature finds a signature's tensors, once.
+func (m *Model) signature(key string) (*signature, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	if s := m.signatures[key]; s != nil {
+		return s, nil
+	}
+	found, err := m.directory.Signature(m.tags, key)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
+	s := &signature{Signature: found}
+	for _, session := range m.sessions {
+		c, err := session.call(found)
+		if err != nil {
+			return nil, err
+		}
+		s.calls = append(s.calls, c)
+	}
+	m.signatures[key] = s
+	return s, nil
+}
+
+// run runs a signature in the session with the fewest runs. feeds makes the tensors of the inputs.
+func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string) ([]*feed, error)) (map[string]tensor.Tensor, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i, err := m.begin()
+	if err != nil {
+		return nil, err
+	}
+	fed, err := feeds(s.calls[i].inputs)
+	if err != nil {
+		m.end(i)
+		return nil, err
+	}
+	type answer struct {
+		out map[string]tensor.Tensor
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		defer m.end(i)
+		out, err := m.sessions[i].run(s.calls[i], fed)
+		answered <- answer{out, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.out, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// begin counts a run in, in the session with the fewest.
+func (m *Model) begin() (session int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, ErrClosed
+	}
+	for i, n := range m.running {
+		if n < m.running[session] {
+			session = i
+		}
+	}
+	m.running[session]++
+	m.runs.Add(1)
+	return session, nil
+}
+
+func (m *Model) end(session int) {
+	m.mu.Lock()
+	m.running[session]--
+	m.mu.Unlock()
+	m.runs.Done()
+}
+
+// Close waits for the runs there are, those that nobody waits for included, and frees the model's memory. Only the first Close does
+// anything; all of them return its error.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.closeOnce.Do(func() {
+		m.runs.Wait()
+		for _, s := range m.sessions {
+			m.closeErr = errors.Join(m.closeErr, s.close())
+		}
+	})
+	return m.closeErr
+}
+
+func readLabels(dir string, manifest *savedmodel.Manifest) (labels.Labels, error) {
+	if manifest == nil || manifest.Labels == "" {
+		return nil, nil
+	}
+	f, err := os.OpenInRoot(dir, manifest.Labels)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	l, err := labels.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", manifest.Labels, err)
+	}
+	return l, nil
+}

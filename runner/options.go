@@ -1,0 +1,148 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kerasrun/savedmodel"
+)
+
+// Option is a choice made at Open.
+type Option func(*config) error
+
+// config is what the options choose.
+type config struct {
+	tags         []string // nil: chosen by device
+	signature    string
+	devices      []string // "auto", "cpu" or "gpu:N"
+	intra, inter int      // threads; 0: the CPUs that the process may use
+	gpuFraction  float64  // 0: no limit
+	gpuGrowth    bool
+	precision    Precision
+	scan         []savedmodel.ScanOption
+}
+
+func newConfig(options []Option) (config, error) {
+	c := config{signature: "serving_default", devices: []string{"auto"}, gpuGrowth: true, precision: FP32}
+	for _, option := range options {
+		if err := option(&c); err != nil {
+			return config{}, &OptionError{err}
+		}
+	}
+	return c, nil
+}
+
+// WithTags chooses the graph with exactly these tags. Without it, it is the one tagged "serve", or on a GPU, where there is one, the
+// one tagged "serve" and "gpu".
+func WithTags(tags ...string) Option {
+	return func(c *config) error {
+		if len(tags) == 0 {
+			return fmt.Errorf("tags: want at least one, got none")
+		}
+		c.tags = tags
+		return nil
+	}
+}
+
+// WithSignature chooses the signature of Run and Classify, which is otherwise "serving_default".
+func WithSignature(key string) Option {
+	return func(c *config) error { c.signature = key; return nil }
+}
+
+// WithDevice chooses where the model runs:
+//
+//	"auto"   on the first GPU if TensorFlow sees one, else on the CPU. This is the default.
+//	"cpu"    on the CPU
+//	"gpu"    on the first GPU; Open fails where there is none
+//	"gpu:N"  on GPU N, counted from 0
+//
+// Several GPUs may be named; each has a session of its own, and each run goes to the one with the fewest. A device that was named is
+// used or an error: nothing falls back to the CPU. Another GPU than the first needs a graph without variables.
+func WithDevice(devices ...string) Option {
+	return func(c *config) error {
+		c.devices = nil
+		for _, d := range devices {
+			name := strings.ToLower(d)
+			if name == "gpu" {
+				name = "gpu:0"
+			}
+			number, isGPU := strings.CutPrefix(name, "gpu:")
+			n, err := strconv.Atoi(number)
+			if isGPU && (err != nil || n < 0 || strconv.Itoa(n) != number) || !isGPU && name != "cpu" && name != "auto" {
+				return fmt.Errorf("device: want auto, cpu, gpu or gpu:N, got %q", d)
+			}
+			if slices.Contains(c.devices, name) {
+				return fmt.Errorf("device: %s is named twice", name)
+			}
+			c.devices = append(c.devices, name)
+		}
+		if len(c.devices) == 0 {
+			return fmt.Errorf("device: want at least one, got none")
+		}
+		if len(c.devices) > 1 && (slices.Contains(c.devices, "auto") || slices.Contains(c.devices, "cpu")) {
+			return fmt.Errorf("device: only GPUs can be used together, got %s", strings.Join(devices, ", "))
+		}
+		return nil
+	}
+}
+
+// WithThreads sets how many threads compute one operation (intra) and how many operations are computed at a time (inter). 0, the
+// default of both, is the number of CPUs that the process may use: its affinity, and the limit of its control group. TensorFlow keeps
+// one pool of each kind in a process, of the size that the first model asks for: another size later is an error of Open.
+func WithThreads(intra, inter int) Option {
+	return func(c *config) error {
+		if intra < 0 || inter < 0 {
+			return fmt.Errorf("threads: want 0 or more, got %d and %d", intra, inter)
+		}
+		c.intra, c.inter = intra, inter
+		return nil
+	}
+}
+
+// WithGPUMemoryFraction limits the memory that TensorFlow takes of each GPU to a fraction of it, over 0 and up to 1. It holds for the
+// whole process, and the first session that uses a GPU decides.
+func WithGPUMemoryFraction(fraction float64) Option {
+	return func(c *config) error {
+		if !(fraction > 0 && fraction <= 1) {
+			return fmt.Errorf("GPU memory fraction: want over 0 and up to 1, got %v", fraction)
+		}
+		c.gpuFraction = fraction
+		return nil
+	}
+}
+
+// WithGPUMemoryGrowth says whether TensorFlow takes a GPU's memory as it needs it, which is the default, or all of it at once. It
+// holds for the whole process, and the first session that uses a GPU decides.
+func WithGPUMemoryGrowth(growth bool) Option {
+	return func(c *config) error { c.gpuGrowth = growth; return nil }
+}
+
+// Precision is the arithmetic that a graph of float32 is computed in.
+type Precision string
+
+// The precisions.
+const (
+	FP32 Precision = "fp32" // float32 throughout, on GPUs without TensorFloat-32 too: the answers of Keras
+	BF16 Precision = "bf16" // CPU: bfloat16 where oneDNN has it, through TensorFlow's rewriter; probabilities moved by up to 0.008
+	FP16 Precision = "fp16" // GPU: float16 where it is safe, through TensorFlow's rewriter
+	TF32 Precision = "tf32" // GPU: float32 with TensorFloat-32 products, for the whole process
+)
+
+// WithPrecision chooses the arithmetic; the default is FP32. One that the device does not have is an error of Open.
+func WithPrecision(p Precision) Option {
+	return func(c *config) error {
+		if !slices.Contains([]Precision{FP32, BF16, FP16, TF32}, p) {
+			return fmt.Errorf("precision: want fp32, bf16, fp16 or tf32, got %q", string(p))
+		}
+		c.precision = p
+		return nil
+	}
+}
+
+// WithScan relaxes what Open holds the directory against, by name: [savedmodel.AllowOps] lets operations run that are not on the
+// allow-list, [savedmodel.Skip] leaves out checks. It is for models from where one would run a program.
+func WithScan(options ...savedmodel.ScanOption) Option {
+	return func(c *config) error { c.scan = append(c.scan, options...); return nil }
+}

@@ -1,0 +1,46 @@
+package runner
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// quietChild names the environment variable that makes of the test's executable a program that lists the devices and ends.
+const quietChild = "RUNNER_TEST_LIST_DEVICES"
+
+// TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the user wants it to.
+func TestStandardError(t *testing.T) {
+	for level, want := range map[string]struct{ banner, session bool }{
+		"":  {false, false},
+		"0": {true, true},
+		"1": {false, false},
+		"2": {false, false},
+	} {
+		var stdout, stderr bytes.Buffer
+		child := exec.Command(os.Args[0])
+		for _, v := range os.Environ() {
+			if !strings.HasPrefix(v, "TF_CPP_MIN_LOG_LEVEL=") {
+				child.Env = append(child.Env, v)
+			}
+		}
+		child.Env = append(child.Env, quietChild+"=1")
+		if level != "" {
+			child.Env = append(child.Env, "TF_CPP_MIN_LOG_LEVEL="+level)
+		}
+		child.Stdout, child.Stderr = &stdout, &stderr
+		if err := child.Run(); err != nil {
+			t.Fatalf("level %q: %v\n%s", level, err, &stderr)
+		}
+		if !strings.Contains(stdout.String(), "cpu") {
+			t.Errorf("level %q: devices: %s", level, &stdout)
+		}
+		text := stderr.String()
+		if strings.Contains(text, "oneDNN custom operations") != want.banner || strings.Contains(text, "cpu_feature_guard") != want.session ||
+			!want.banner && text != "" {
+			t.Errorf("level %q: standard error is %q", level, text)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package runner
+
+/*
+#cgo LDFLAGS: -ltensorflow
+#cgo linux LDFLAGS: -ldl
+#include <stdlib.h>
+#include "tensorflow/c/c_api.h"
+#include "tensorflow/c/tf_tstring.h"
+
+// Called when TensorFlow has let go of a tensor that was fed.
+static void release(void* data, size_t length, void* strings) {
+	for (size_t i = 0; i < (size_t)strings; i++) TF_StringDealloc((TF_TString*)data + i);
+	free(data);
+}
+
+static TF_Tensor* new_tensor(TF_DataType dtype, const int64_t* dims, int rank, void* data, size_t length, size_t strings) {
+	return TF_NewTensor(dtype, dims, rank, data, length, release, (void*)strings);
+}
+
+static TF_TString* string_at(void* data, size_t i) { return (TF_TString*)data + i; }
+*/
+import "C"
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"unsafe"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tfgo"
+
+	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+)
+
+// session is a loaded graph that can be run, concurrently. It calls TensorFlow's C API below the Go binding, which frees the memory of
+// tensors in finalizers only, copies them twice, and has no strings of any shape and no uint32 and uint64.
+type session struct {
+	session *tf.Session
+	graph   *tf.Graph
+	c       *C.TF_Session
+	g       *C.TF_Graph
+}
+
+// load loads the directory's graph with tfgo, which panics with a string where it cannot.
+func load(dir string, tags []string, config []byte) (s *session, err error) {
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(fault)
+		case string:
+			err = fmt.Errorf("runner: %s: TensorFlow: %s", dir, oneLine(fault))
+		case error:
+			err = fmt.Errorf("runner: %s: TensorFlow: %s", dir, oneLine(fault.Error()))
+		default:
+			panic(fault)
+		}
+	}()
+	model := tfgo.LoadModel(dir, tags, &tf.SessionOptions{Config: config})
+	// tfgo closes the session when the model is garbage, and has no other way to: take it out of the model, and close it in close.
+	runtime.SetFinalizer(model, nil)
+	pointer, err := field(model, "saved", reflect.TypeFor[*tf.SavedModel]().String())
+	if err != nil {
+		return nil, err
+	}
+	saved := (*tf.SavedModel)(pointer)
+	return newSession(saved.Session, saved.Graph)
+}
+
+// newSession takes over a session and its graph.
+func newSession(s *tf.Session, g *tf.Graph) (*session, error) {
+	cs, err := field(s, "c", "*tensorflow._Ctype_struct_TF_Session")
+	if err != nil {
+		return nil, err
+	}
+	cg, err := field(g, "c", "*tensorflow._Ctype_struct_TF_Graph")
+	if err != nil {
+		return nil, err
+	}
+	runtime.SetFinalizer(g, nil)
+	return &session{session: s, graph: g, c: (*C.TF_Session)(cs), g: (*C.TF_Graph)(cg)}, nil
+}
+
+// field returns the pointer in a field that tfgo or the binding does not export. Neither has had a change since the versions in go.mod.
+func field(object any, name, want string) (unsafe.Pointer, error) {
+	f := reflect.ValueOf(object).Elem().FieldByName(name)
+	if !f.IsValid() || f.Type().String() != want || f.IsNil() {
+		return nil, fmt.Errorf("runner: this version of tfgo or its TensorFlow binding is not known: want a %s in the field %s of a %T",
+			want, name, object)
+	}
+	return f.UnsafePointer(), nil
+}
+
+// on returns a session of the same graph on another device, as TensorFlow names it: "/device:GPU:1". The graph must keep no state.
+func (s *session) on(device string, config []byte) (*session, error) {
+	var def bytes.Buffer
+	if _, err := s.graph.WriteTo(&def); err != nil {
+		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
+	}
+	graph := tf.NewGraph()
+	if err := graph.ImportWithOptions(def.Bytes(), tf.GraphImportOptions{Device: device}); err != nil {
+		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
+	}
+	other, err := tf.NewSession(graph, &tf.SessionOptions{Config: config})
+	if err != nil {
+		return nil, fmt.Errorf("runner: a session on %s: TensorFlow: %s", device, oneLine(err.Error()))
+	}
+	return newSession(other, graph)
+}
+
+// close frees the session and the graph. Nothing may run.
+func (s *session) close() error {
+	err := s.session.Close()
+	C.TF_DeleteGraph(s.g)
+	if err != nil {
+		return fmt.Errorf("runner: TensorFlow: %s", oneLine(err.Error()))
+	}
+	return nil
+}
+
+// call is a signature in a session's graph: what to feed and to fetch, in the order of the names.
+type call struct {
+	inputs, outputs []string
+	feeds, fetches  []C.TF_Output
+}
+
+func (s *session) call(signature savedmodel.Signature) (*call, error) {
+	c := &call{inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
+	for _, name := range c.inputs {
+		t, err := s.endpoint(signature.Inputs[name])
+		if err != nil {
+			return nil, fmt.Errorf("runner: signature %s: input %q: %w", signature.Key, name, err)
+		}
+		c.feeds = append(c.feeds, t)
+	}
+	for _, name := range c.outputs {
+		t, err := s.endpoint(signature.Outputs[name])
+		if err != nil {
+			return nil, fmt.Errorf("runner: signature %s: output %q: %w", signature.Key, name, err)
+		}
+		c.fetches = append(c.fetches, t)
+	}
+	return c, nil
+}
+
+// endpoint finds a tensor of a signature in the graph.
+func (s *session) endpoint(t savedmodel.TensorInfo) (C.TF_Output, error) {
+	name := C.CString(t.Op)
+	defer C.free(unsafe.Pointer(name))
+	op := C.TF_GraphOperationByName(s.g, name)
+	if op == nil || t.Index >= int(C.TF_OperationNumOutputs(op)) {
+		return C.TF_Output{}, fmt.Errorf("the graph has no tensor %s", t.Name())
+	}
+	return C.TF_Output{oper: op, index: C.int(t.Index)}, nil
+}
+
+// run feeds the tensors, in the order of c.inputs, and frees them. It returns the outputs by name.
+func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
+	in := make([]*C.TF_Tensor, len(fed))
+	for i, f := range fed {
+		in[i] = f.c
+	}
+	defer free(fed)
+	out := make([]*C.TF_Tensor, len(c.fetches))
+	defer func() {
+		for _, t := range out {
+			if t != nil {
+				C.TF_DeleteTensor(t)
+			}
+		}
+	}()
+	status := C.TF_NewStatus()
+	defer C.TF_DeleteStatus(status)
+	C.TF_SessionRun(s.c, nil, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
+		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, nil, status)
+	if C.TF_GetCode(status) != C.TF_OK {
+		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
+	}
+	results := make(map[string]tensor.Tensor, len(out))
+	for i, t := range out {
+		result, err := fetch(t)
+		if err != nil {
+			return nil, fmt.Errorf("runner: output %q: %w", c.outputs[i], err)
+		}
+		results[c.outputs[i]] = result
+	}
+	return results, nil
+}
+
+// feed is a tensor in C memory.
+type feed struct{ c *C.TF_Tensor }
+
+func free(fed []*feed) {
+	for _, f := range fed {
+		C.TF_DeleteTensor(f.c)
+	}
+}
+
+// alignment is the strictest that TensorFlow has for tensors; of memory less aligned it would make a copy.
+const alignment = 64
+
+// buffer is C memory for a tensor's elements, as long as it is not in a feed.
+type buffer struct {
+	data   unsafe.Pointer
+	length int // bytes
+}
+
+func newBuffer(length int64) (buffer, error) {
+	var data unsafe.Pointer
+	// TensorFlow takes no null pointer for the data of an empty tensor.
+	if C.posix_memalign(&data, alignment, C.size_t(max(length, 1))) != 0 {
+		return buffer{}, fmt.Errorf("out of memory: a tensor of %d bytes", length)
+	}
+	return buffer{data, int(length)}, nil
+}
+
+func (b buffer) free() { C.free(b.data) }
+
+// feed makes the buffer's beginning a tensor of this type and shape, and gives the buffer away. The elements must be initialised.
+func (b buffer) feed(dtype tensor.DType, shape tensor.Shape, length, strings int) *feed {
+	dims := unsafe.SliceData(shape)
+	return &feed{C.new_tensor(C.TF_DataType(dtype), (*C.int64_t)(unsafe.Pointer(dims)), C.int(len(shape)), b.data,
+		C.size_t(length), C.size_t(strings))}
+}
+
+// newFeed copies a valid tensor into C memory.
+func newFeed(t tensor.Tensor) (*feed, error) {
+	if t.DType == tensor.String {
+		texts := t.Data.([][]byte)
+		length := len(texts) * int(unsafe.Sizeof(C.TF_TString{}))
+		b, err := newBuffer(int64(length))
+		if err != nil {
+			return nil, err
+		}
+		for i, text := range texts {
+			s := C.string_at(b.data, C.size_t(i))
+			C.TF_StringInit(s)
+			C.TF_StringCopy(s, (*C.char)(unsafe.Pointer(unsafe.SliceData(text))), C.size_t(len(text)))
+		}
+		return b.feed(t.DType, t.Shape, length, len(texts)), nil
+	}
+	raw, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	b, err := newBuffer(int64(len(raw)))
+	if err != nil {
+		return nil, err
+	}
+	copy(unsafe.Slice((*byte)(b.data), b.length), raw)
+	return b.feed(t.DType, t.Shape, b.length, 0), nil
+}
+
+// fetch copies a tensor out of C memory.
+func fetch(c *C.TF_Tensor) (tensor.Tensor, error) {
+	dtype := tensor.DType(C.TF_TensorType(c))
+	shape := make(tensor.Shape, C.TF_NumDims(c))
+	for i := range shape {
+		shape[i] = int64(C.TF_Dim(c, C.int(i)))
+	}
+	data, length := C.TF_TensorData(c), int(C.TF_TensorByteSize(c))
+	if dtype == tensor.String {
+		n, err := shape.Elements()
+		if err != nil {
+			return tensor.Tensor{}, err
+		}
+		texts := make([][]byte, n)
+		for i := range texts {
+			s := C.string_at(data, C.size_t(i))
+			texts[i] = bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(C.TF_StringGetDataPointer(s))), int(C.TF_StringGetSize(s))))
+		}
+		return tensor.New(shape, texts)
+	}
+	raw := make([]byte, length)
+	copy(raw, unsafe.Slice((*byte)(data), length))
+	return tensor.FromBytes(dtype, shape, raw)
+}
+
+// oneLine makes one line of TensorFlow's messages, which go on with the nodes they are about.
+func oneLine(message string) string {
+	return strings.Join(strings.Fields(message), " ")
+}

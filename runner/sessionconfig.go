@@ -1,0 +1,71 @@
+package runner
+
+import (
+	"fmt"
+	"sync"
+
+	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/proto"
+)
+
+// sessionConfig returns the bytes of the ConfigProto that sessions are made with: on the GPUs, or with all of them hidden.
+func sessionConfig(c config, gpu bool) ([]byte, error) {
+	threads := int32(cpus())
+	p := &tfpb.ConfigProto{
+		IntraOpParallelismThreads: threads,
+		InterOpParallelismThreads: threads,
+		AllowSoftPlacement:        c.devices[0] == "auto",
+	}
+	if c.intra > 0 {
+		p.IntraOpParallelismThreads = int32(c.intra)
+	}
+	if c.inter > 0 {
+		p.InterOpParallelismThreads = int32(c.inter)
+	}
+	// One pass of the optimisers finds what there is in a frozen graph, and the memory optimiser is for training. Each of them copies
+	// the graph, constants included: this halves the time that the first run takes for it.
+	rewrite := &tfpb.RewriterConfig{MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT}
+	switch c.precision {
+	case BF16:
+		rewrite.AutoMixedPrecisionOnednnBfloat16 = tfpb.RewriterConfig_ON
+	case FP16:
+		rewrite.AutoMixedPrecision = tfpb.RewriterConfig_ON
+	}
+	// Of the whole graph, the saver's operations have no place on a GPU: only what is run is placed.
+	p.GraphOptions = &tfpb.GraphOptions{RewriteOptions: rewrite, PlacePrunedGraph: gpu}
+	if gpu {
+		p.GpuOptions = &tfpb.GPUOptions{AllowGrowth: c.gpuGrowth, PerProcessGpuMemoryFraction: c.gpuFraction}
+	} else {
+		p.DeviceCount = map[string]int32{"GPU": 0}
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(p)
+}
+
+// process is what TensorFlow keeps once for the whole process, as the first model that asked for it left it.
+var process struct {
+	sync.Mutex
+	intra, inter int
+	tf32         *bool
+}
+
+// claimThreads returns an error where the options name other thread counts than those the process has already.
+func claimThreads(c config) error {
+	process.Lock()
+	defer process.Unlock()
+	if process.intra == 0 {
+		n := cpus()
+		process.intra, process.inter = n, n
+		if c.intra > 0 {
+			process.intra = c.intra
+		}
+		if c.inter > 0 {
+			process.inter = c.inter
+		}
+		return nil
+	}
+	if c.intra > 0 && c.intra != process.intra || c.inter > 0 && c.inter != process.inter {
+		return fmt.Errorf("threads: this process has %d intra and %d inter already, as its first model chose: want the same, got %d and %d",
+			process.intra, process.inter, c.intra, c.inter)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+"""Writes the small SavedModels of runner's tests, and what TensorFlow and Keras answer: python generate.py PHOTOS OUT
+
+conv       a classifier of pictures, frozen, with a manifest; conv.npz has TensorFlow's answers for a tensor, and for
+           each photograph Keras's tensor and TensorFlow's answers
+both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
+types      a signature for each type, giving back what it gets
+variables  twice the input, with the 2 in a variable
+faulty     a signature that TensorFlow fails to run, one that gives NaN, and one that takes as many steps as it is told
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+NUMBERS = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
+TYPES = [*NUMBERS, "uint8", "uint16", "uint32", "uint64", "bool", "string"]
+
+
+def save(path, graphs):
+    """Writes graphs, a list of (tags, function that builds a graph and returns its signatures)."""
+    builder = v1.saved_model.Builder(str(path))
+    for i, (tags, build) in enumerate(graphs):
+        with tf.Graph().as_default(), v1.Session() as session:
+            signatures = {
+                key: v1.saved_model.predict_signature_def(inputs, outputs) for key, (inputs, outputs) in build().items()
+            }
+            session.run(v1.global_variables_initializer())
+            if i == 0:
+                builder.add_meta_graph_and_variables(session, tags, signature_def_map=signatures)
+            else:
+                builder.add_meta_graph(tags, signature_def_map=signatures)
+    builder.save()
+
+
+def conv():
+    random = np.random.default_rng(0)
+    images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
+    filters = random.normal(size=(3, 3, 3, 8)).astype("float32") / 300
+    features = tf.nn.relu(tf.nn.conv2d(images, filters, 2, "SAME"))
+    dense = random.normal(size=(8 * 16 * 16, 5)).astype("float32") / 4
+    logits = tf.matmul(tf.reshape(features, (-1, 8 * 16 * 16)), dense)
+    return {
+        "serving_default": ({"images": images}, {"logits": logits, "probs": tf.nn.softmax(logits)}),
+        "features": ({"images": images}, {"features": tf.reduce_mean(features, (1, 2))}),
+    }
+
+
+def constant(value):
+    def build():
+        x = v1.placeholder(tf.float32, (None,), "x")
+        return {"serving_default": ({"x": x}, {"y": x * 0 + value})}
+
+    return build
+
+
+def types():
+    signatures = {}
+    for name in TYPES:
+        x = v1.placeholder(tf.as_dtype(name), (None, 2), name)
+        signatures[name] = ({"x": x}, {"y": tf.identity(x)})
+    x = v1.placeholder(tf.float32, (), "scalar")
+    signatures["scalar"] = ({"x": x}, {"y": tf.identity(x)})
+    x = v1.placeholder(tf.float32, None, "any")
+    signatures["any"] = ({"x": x}, {"y": tf.identity(x)})
+    a, b = v1.placeholder(tf.float32, (None,), "a"), v1.placeholder(tf.float32, (None,), "b")
+    signatures["two"] = ({"a": a, "b": b}, {"difference": a - b, "sum": a + b})
+    signatures["complex"] = ({"a": a, "b": b}, {"y": tf.complex(a, b)})
+    return signatures
+
+
+def variables():
+    x = v1.placeholder(tf.float32, (None,), "x")
+    return {"serving_default": ({"x": x}, {"y": x * v1.get_variable("two", initializer=2.0, use_resource=True)})}
+
+
+def faulty():
+    x = v1.placeholder(tf.float32, (None,), "x")
+    steps = v1.placeholder(tf.int32, (), "steps")
+    start = tf.fill((200, 200), 0.001)
+    body = tf.while_loop(lambda i, _: i < steps, lambda i, m: (i + 1, tf.matmul(m, start)), (0, start))
+    return {
+        "fails": ({"x": x}, {"y": tf.reshape(x, (7,))}),
+        "nan": ({"x": x}, {"y": x / 0.0 * 0.0}),
+        "steps": ({"steps": steps}, {"y": body[0]}),
+    }
+
+
+def write_manifest(path):
+    (path / "assets.extra").mkdir()
+    labels = {str(i): [f"n{i:08d}", f"class_{i}"] for i in range(5)}
+    (path / "assets.extra/labels.json").write_text(json.dumps(labels))
+    files = {
+        str(file.relative_to(path)): {
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "bytes": file.stat().st_size,
+        }
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+    manifest = {
+        "format": 1,
+        "architecture": "conv",
+        "graph": "reference",
+        "precision": "float32",
+        "parameters": 0,
+        "flops": 0,
+        "weights": {"source": "seeded:0", "sha256": "0" * 64},
+        "trained_with": "caffe",
+        "conversion": "",
+        "reference_difference": 0,
+        "input": {
+            "name": "images",
+            "dtype": "float32",
+            "height": 32,
+            "width": 32,
+            "channels": 3,
+            "layout": "NHWC",
+            "color_order": "BGR",
+            "mode": "caffe",
+            "resample": "nearest",
+            "fit": "stretch",
+        },
+        "outputs": {"serving_default": ["logits", "probs"], "features": ["features"]},
+        "labels": "assets.extra/labels.json",
+        "goldens": "",
+        "recipe": {},
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "files": files,
+    }
+    (path / "assets.extra/kerasrun.json").write_text(json.dumps(manifest))
+
+
+def answers(photos):
+    random = np.random.default_rng(1)
+    tensors = {"tensor": random.normal(0, 60, (3, 32, 32, 3)).astype("float32")}
+    for photo in sorted(photos.glob("*.jpg")):
+        image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(32, 32)))
+        tensors[photo.name] = keras.applications.imagenet_utils.preprocess_input(image[None], mode="caffe")
+    arrays = {}
+    with tf.Graph().as_default(), v1.Session() as session:
+        (inputs, outputs) = conv()["serving_default"]
+        for name, tensor in tensors.items():
+            for key, value in session.run(outputs, {inputs["images"]: tensor}).items():
+                arrays[f"{name}/{key}"] = value
+            arrays[name] = tensor
+    return arrays
+
+
+def main(photos, out):
+    save(out / "conv", [(["serve"], conv)])
+    write_manifest(out / "conv")
+    np.savez(out / "conv.npz", **answers(photos))
+    save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
+    save(out / "types", [(["serve"], types)])
+    save(out / "variables", [(["serve"], variables)])
+    save(out / "faulty", [(["serve"], faulty)])
+
+
+if __name__ == "__main__":
+    v1.disable_eager_execution()
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
