@@ -13,13 +13,14 @@ import (
 	"kerasrun/tensor"
 )
 
-// variableOps make a variable. TensorFlow loads a graph with them from a directory without variables, and fails at the first run.
+// variableOps make a variable. TensorFlow loads a graph with them from a directory without variables, and fails at the
+// first run.
 var variableOps = []string{"VarHandleOp", "VariableV2", "Variable"}
 
 // checkVariables holds the graphs against the index, and the index against the shards, down to every checksum.
 func (m *Model) checkVariables(r *report) {
 	if m.indexErr != nil {
-		r.add(Error, IndexPath, "", m.indexErr.Error())
+		r.errorf(IndexPath, "", "%v", m.indexErr)
 		return
 	}
 	for i := range m.MetaGraphs {
@@ -39,7 +40,7 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	if m.index == nil {
 		for _, op := range g.Ops {
 			if slices.Contains(variableOps, op.Op) {
-				r.add(Error, IndexPath, "", fmt.Sprintf("want the variables of the graph's %d %s, got no file", op.Count, op.Op))
+				r.errorf(IndexPath, "", "want the variables of the graph's %d %s, got no file", op.Count, op.Op)
 			}
 		}
 		return
@@ -58,10 +59,11 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 			dtypes := n.attr("dtypes").dtypes
 			for i, name := range stored.value().strings {
 				v := m.index.variables[name]
+				where := fmt.Sprintf("variable %q", name)
 				if v == nil {
-					r.add(Error, IndexPath, fmt.Sprintf("variable %q", name), "want the variable that the graph restores, got none")
+					r.errorf(IndexPath, where, "want the variable that the graph restores, got none")
 				} else if i < len(dtypes) && v.DType != dtypes[i] {
-					r.add(Error, IndexPath, fmt.Sprintf("variable %q", name), fmt.Sprintf("want %v as the graph, got %v", dtypes[i], v.DType))
+					r.errorf(IndexPath, where, "want %v as the graph, got %v", dtypes[i], v.DType)
 				}
 			}
 		}
@@ -89,17 +91,17 @@ func (m *Model) byShard() map[int][]*Variable {
 func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	file := m.file(name)
 	if file == nil {
-		r.add(Error, name, "", fmt.Sprintf("want a shard with %d variables, got no file", len(variables)))
+		r.errorf(name, "", "want a shard with %d variables, got no file", len(variables))
 		return
 	}
 	last := variables[len(variables)-1]
 	if want := last.Offset + last.Bytes; file.Bytes < want {
-		r.add(Error, name, "", fmt.Sprintf("want at least %d bytes, got %d", want, file.Bytes))
+		r.errorf(name, "", "want at least %d bytes, got %d", want, file.Bytes)
 		return
 	}
 	f, err := m.fsys.Open(name)
 	if err != nil {
-		r.add(Error, name, "", err.Error())
+		r.errorf(name, "", "%v", err)
 		return
 	}
 	defer f.Close()
@@ -108,29 +110,30 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	for _, v := range variables {
 		where := fmt.Sprintf("variable %q", v.Name)
 		if v.Offset < off {
-			r.add(Error, name, where, fmt.Sprintf("want it behind byte %d, where the one before ends, got byte %d", off, v.Offset))
+			r.errorf(name, where, "want it behind byte %d, where the one before ends, got byte %d", off, v.Offset)
 			return
 		}
 		if _, err := io.CopyN(io.Discard, in, v.Offset-off); err != nil {
-			r.add(Error, name, where, err.Error())
+			r.errorf(name, where, "%v", err)
 			return
 		}
 		off = v.Offset + v.Bytes
 		data := &io.LimitedReader{R: in, N: v.Bytes}
 		got, err := v.checksum(data)
 		if err != nil {
-			r.add(Error, name, where, err.Error())
+			r.errorf(name, where, "%v", err)
 		} else if want := unmask(v.crc); got != want {
-			r.add(Error, name, where, fmt.Sprintf("want CRC-32C %08x, got %08x", want, got))
+			r.errorf(name, where, "want CRC-32C %08x, got %08x", want, got)
 		}
 		if _, err := io.Copy(io.Discard, data); err != nil {
-			r.add(Error, name, where, err.Error())
+			r.errorf(name, where, "%v", err)
 			return
 		}
 	}
 }
 
-// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the bytes, except for strings.
+// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the bytes, except for
+// strings.
 func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	if v.DType == tensor.String {
 		return v.stringChecksum(data)
@@ -140,8 +143,8 @@ func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	return h.Sum32(), err
 }
 
-// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the bytes. Checked are the lengths as
-// fixed-size numbers (32 bits where they fit), that first checksum as it is stored, the bytes.
+// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the bytes. Checked are
+// the lengths as fixed-size numbers (32 bits where they fit), that first checksum as it is stored, the bytes.
 func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 	elements, err := v.Shape.Elements()
 	if err != nil {

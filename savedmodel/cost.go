@@ -12,13 +12,15 @@ import (
 const fewElements = 16
 
 // contractions are operations whose cost Cost cannot tell from shapes alone.
-var contractions = opSet(`Conv Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput Conv3DBackpropInputV2 Einsum BatchMatMul
-	BatchMatMulV2 BatchMatMulV3 SparseMatMul SparseTensorDenseMatMul FusedPadConv2D FusedResizeAndPadConv2D BlockLSTM BlockLSTMV2 CudnnRNN
-	CudnnRNNV2 CudnnRNNV3 GRUBlockCell LSTMBlockCell UniformQuantizedConvolution UniformQuantizedConvolutionHybrid UniformQuantizedDot
-	UniformQuantizedDotHybrid XlaCallModule While StatelessWhile For If StatelessIf Case StatelessCase LoopCond MapDefun`)
+var contractions = opSet(`Conv Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput Conv3DBackpropInputV2
+	Einsum BatchMatMul BatchMatMulV2 BatchMatMulV3 SparseMatMul SparseTensorDenseMatMul FusedPadConv2D
+	FusedResizeAndPadConv2D BlockLSTM BlockLSTMV2 CudnnRNN CudnnRNNV2 CudnnRNNV3 GRUBlockCell LSTMBlockCell
+	UniformQuantizedConvolution UniformQuantizedConvolutionHybrid UniformQuantizedDot UniformQuantizedDotHybrid
+	XlaCallModule While StatelessWhile For If StatelessIf Case StatelessCase LoopCond MapDefun`)
 
-// Parameters returns the number of floating-point elements in the variables that the signature's outputs depend on, and in the
-// constants larger than 16 elements. A graph whose batch normalisation is folded into its weights has fewer than the model it came from.
+// Parameters returns the number of floating-point elements in the variables that the signature's outputs depend on, and
+// in the constants larger than 16 elements. A graph whose batch normalisation is folded into its weights has fewer than
+// the model it came from.
 func (g *MetaGraph) Parameters(key string) (int64, error) {
 	c, err := g.coster(key)
 	if err != nil {
@@ -72,9 +74,9 @@ func (g *MetaGraph) Parameters(key string) (int64, error) {
 	return total, nil
 }
 
-// FLOPs returns the floating-point operations of the convolutions and matrix products that the signature's outputs depend on, for a
-// batch of one; a multiply-add is two. It is an error where the graph does not say: shapes that its writer left out, loops, operations of
-// other kinds that multiply matrices.
+// FLOPs returns the floating-point operations of the convolutions and matrix products that the signature's outputs
+// depend on, for a batch of one; a multiply-add is two. It is an error where the graph does not say: shapes that its
+// writer left out, loops, operations of other kinds that multiply matrices.
 func (g *MetaGraph) FLOPs(key string) (int64, error) {
 	c, err := g.coster(key)
 	if err != nil {
@@ -96,8 +98,8 @@ type coster struct {
 }
 
 func (g *MetaGraph) coster(key string) (*coster, error) {
-	if _, err := g.signature(key); err != nil {
-		return nil, fmt.Errorf("savedmodel: %w", err)
+	if _, err := g.Signature(key); err != nil {
+		return nil, err
 	}
 	c := &coster{graph: g.graph, functions: map[string]*function{}, done: map[*function]int64{}}
 	for _, t := range g.graph.signatures[key].outputs {
@@ -167,7 +169,8 @@ func (c *coster) flops(f *function, depth int) (int64, error) {
 	return total, nil
 }
 
-// nodeFLOPs returns what one node costs: for each element of its output, a multiply-add for each input that goes into it.
+// nodeFLOPs returns what one node costs: for each element of its output, a multiply-add for each input that goes into
+// it.
 func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	if contractions[n.op] {
 		return 0, fmt.Errorf("%s is not counted", n.op)
@@ -231,8 +234,8 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	return int64(total), nil
 }
 
-// rowsPerImage returns how many rows of the matrix that n gives belong to one image. A dense layer on a picture is a product of a
-// matrix with a row for each of its places, made by a Reshape before it.
+// rowsPerImage returns how many rows of the matrix that n gives belong to one image. A dense layer on a picture is a
+// product of a matrix with a row for each of its places, made by a Reshape before it.
 func rowsPerImage(n *node, names map[string]*node) (int64, error) {
 	for range len(names) {
 		var input *node
@@ -256,7 +259,7 @@ func rowsPerImage(n *node, names map[string]*node) (int64, error) {
 			}
 			elements, err := slices.Clone(shape[min(1, len(shape)):]).Elements()
 			if err != nil || len(shape) < 3 || shape[0] != -1 || rows[1] < 1 || elements%rows[1] != 0 {
-				return 0, fmt.Errorf("the graph does not say how many rows of %q belong to an image: %v from %v", n.name, rows, shape)
+				return 0, fmt.Errorf("%q: the graph does not say how many rows belong to an image", n.name)
 			}
 			return elements / rows[1], nil
 		default:

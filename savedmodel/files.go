@@ -18,7 +18,8 @@ var textModels = []string{"saved_model.pbtxt", "saved_model.cpb"}
 // link is what is neither a file nor a directory of the model.
 type link struct{ path, fault string }
 
-// list fills Files with the regular files of the directory, and links with what is neither a file nor a directory of it.
+// list fills Files with the regular files of the directory, and links with what is neither a file nor a directory of
+// it.
 func (m *Model) list() error {
 	// A directory that is no model may be large: it is not walked.
 	entries, err := fs.ReadDir(m.fsys, ".")

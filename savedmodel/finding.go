@@ -2,6 +2,7 @@ package savedmodel
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -69,4 +70,8 @@ type report struct {
 
 func (r *report) add(severity Severity, file, where, message string) {
 	r.findings = append(r.findings, Finding{Check: r.check, Severity: severity, File: file, Where: where, Message: message})
+}
+
+func (r *report) errorf(file, where, format string, args ...any) {
+	r.add(Error, file, where, fmt.Sprintf(format, args...))
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"kerasrun/tensor"
 )
@@ -21,22 +22,23 @@ const ManifestFormat = 1
 
 const maxManifestBytes = 16 << 20
 
-// Manifest is the contract of an exported directory: what the model is, what it takes and gives, and the hash of every other file.
+// Manifest is the contract of an exported directory: what the model is, what it takes and gives, and the hash of every
+// other file.
 type Manifest struct {
 	Format              int                     `json:"format"`
 	Architecture        string                  `json:"architecture"` // as "resnext50"
 	Graph               string                  `json:"graph"`        // "optimized" or "reference"
-	Precision           string                  `json:"precision"`    // of the graph's arithmetic: "float32", "bfloat16", "float16"
-	Parameters          int64                   `json:"parameters"`   // of the model as published, folded batch normalisation included
+	Precision           string                  `json:"precision"`    // of the arithmetic: "float32", "bfloat16", "float16"
+	Parameters          int64                   `json:"parameters"`   // of the model before anything was folded
 	FLOPs               int64                   `json:"flops"`        // for one image; a multiply-add is two
 	Weights             Weights                 `json:"weights"`
-	TrainedWith         string                  `json:"trained_with"`         // the preprocessing the weights expect: caffe, tf, torch, none
-	Conversion          string                  `json:"conversion"`           // the change of variables in the graph, in words; "" where none
-	ReferenceDifference float64                 `json:"reference_difference"` // largest difference of a probability from the reference graph's
+	TrainedWith         string                  `json:"trained_with"`         // what the weights expect: caffe, tf, torch, none
+	Conversion          string                  `json:"conversion"`           // the change of variables in the graph, in words
+	ReferenceDifference float64                 `json:"reference_difference"` // largest of a probability, from Keras
 	Input               Input                   `json:"input"`
 	Outputs             map[string][]string     `json:"outputs"` // of each signature
 	Labels              string                  `json:"labels"`  // the class list's path in the directory, "" where none
-	Goldens             string                  `json:"goldens"` // the golden pack's directory in the directory, "" where none
+	Goldens             string                  `json:"goldens"` // the golden pack's directory, "" where none
 	Recipe              map[string]any          `json:"recipe"`  // the exporter's options that make the model again
 	Versions            map[string]string       `json:"versions"`
 	Files               map[string]ManifestFile `json:"files"` // by slash path: every file but the manifest
@@ -48,7 +50,8 @@ type Weights struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Input is the tensor that the model takes for a picture. Mode, Resample and Fit are Keras's names, as preprocess parses them.
+// Input is the tensor that the model takes for a picture. Mode, Resample and Fit are Keras's names, as preprocess
+// parses them.
 type Input struct {
 	Name       string `json:"name"`
 	DType      string `json:"dtype"`
@@ -157,7 +160,11 @@ func (m *Manifest) check() error {
 		field string
 		got   int
 		most  int
-	}{{"input.height", m.Input.Height, 1 << 16}, {"input.width", m.Input.Width, 1 << 16}, {"input.channels", m.Input.Channels, 4}} {
+	}{
+		{"input.height", m.Input.Height, 1 << 16},
+		{"input.width", m.Input.Width, 1 << 16},
+		{"input.channels", m.Input.Channels, 4},
+	} {
 		if f.got < 1 || f.got > f.most {
 			wrong("%s: want 1 to %d, got %d", f.field, f.most, f.got)
 		}
@@ -171,14 +178,14 @@ func (m *Manifest) check() error {
 		}
 	}
 	if !isSHA256(m.Weights.SHA256) {
-		wrong("weights.sha256: want 64 hexadecimal digits, got %q", m.Weights.SHA256)
+		wrong("weights.sha256: want 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
 	}
 	for name, f := range m.Files {
 		switch {
 		case !fs.ValidPath(name) || name == ManifestPath:
 			wrong("files: want paths of other files in the directory, got %q", name)
 		case !isSHA256(f.SHA256):
-			wrong("files: %s: sha256: want 64 hexadecimal digits, got %q", name, f.SHA256)
+			wrong("files: %s: sha256: want 64 lower-case hexadecimal digits, got %q", name, f.SHA256)
 		case f.Bytes < 0:
 			wrong("files: %s: bytes: want a size, got %d", name, f.Bytes)
 		}
@@ -189,5 +196,5 @@ func (m *Manifest) check() error {
 
 func isSHA256(s string) bool {
 	sum, err := hex.DecodeString(s)
-	return err == nil && len(sum) == 32
+	return err == nil && len(sum) == 32 && s == strings.ToLower(s)
 }

@@ -54,7 +54,8 @@ type Signature struct {
 	Outputs map[string]TensorInfo
 }
 
-// TensorInfo is a tensor of the graph: output Index of the operation Op. In Shape, -1 is a dimension not known, nil an unknown rank.
+// TensorInfo is a tensor of the graph: output Index of the operation Op. In Shape, -1 is a dimension not known, nil an
+// unknown rank.
 type TensorInfo struct {
 	Op    string
 	Index int
@@ -77,7 +78,8 @@ type Function struct {
 	Nodes int
 }
 
-// Asset is a file in assets/ that an initialiser reads; File is its name below assets/, Tensor the one that receives its path.
+// Asset is a file in assets/ that an initialiser reads; File is its name below assets/, Tensor the one that receives
+// its path.
 type Asset struct {
 	Tensor string
 	File   string
@@ -89,8 +91,8 @@ type File struct {
 	Bytes int64
 }
 
-// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak of: saved_model.pb is missing or
-// malformed. Whatever else is wrong with the directory, [Model.Validate] says.
+// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak of: saved_model.pb is
+// missing or malformed. Whatever else is wrong with the directory, [Model.Validate] says.
 //
 // Nothing outside of the directory is read, whatever links it holds.
 func Open(dir string) (*Model, error) {
@@ -178,10 +180,13 @@ func newMetaGraph(g *graph) MetaGraph {
 	for op, count := range counts {
 		mg.Ops = append(mg.Ops, OpCount{op, count})
 	}
-	slices.SortFunc(mg.Ops, func(a, b OpCount) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Op, b.Op)) })
+	slices.SortFunc(mg.Ops, func(a, b OpCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Op, b.Op))
+	})
 	slices.SortFunc(mg.Functions, func(a, b Function) int { return cmp.Compare(a.Name, b.Name) })
 	for key, s := range g.signatures {
-		mg.Signatures = append(mg.Signatures, Signature{Key: key, Method: s.method, Inputs: tensors(s.inputs), Outputs: tensors(s.outputs)})
+		signature := Signature{Key: key, Method: s.method, Inputs: tensors(s.inputs), Outputs: tensors(s.outputs)}
+		mg.Signatures = append(mg.Signatures, signature)
 	}
 	slices.SortFunc(mg.Signatures, func(a, b Signature) int { return cmp.Compare(a.Key, b.Key) })
 	mg.Assets = g.assets
@@ -200,8 +205,8 @@ func tensors(infos map[string]*tensorInfo) map[string]TensorInfo {
 	return t
 }
 
-// splitTensor splits a tensor's name, "op:1", into operation and output; without an output it is the first. A name that is neither
-// is returned whole: no operation is called that.
+// splitTensor splits a tensor's name, "op:1", into operation and output; without an output it is the first. A name that
+// is neither is returned whole: no operation is called that.
 func splitTensor(name string) (op string, index int) {
 	op, number, found := strings.Cut(name, ":")
 	if !found {
@@ -214,8 +219,17 @@ func splitTensor(name string) (op string, index int) {
 	return op, index
 }
 
-// MetaGraph returns the graph whose tags are exactly tags, in any order. Where there is none, the error lists the tags there are.
+// MetaGraph returns the graph whose tags are exactly tags, in any order. Where there is none, the error lists the tags
+// there are.
 func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
+	g, err := m.findGraph(tags)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+	}
+	return g, nil
+}
+
+func (m *Model) findGraph(tags []string) (*MetaGraph, error) {
 	want := slices.Compact(slices.Sorted(slices.Values(tags)))
 	var have []string
 	for i := range m.MetaGraphs {
@@ -225,28 +239,36 @@ func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
 		}
 		have = append(have, fmt.Sprintf("%q", got))
 	}
-	return nil, fmt.Errorf("savedmodel: %s: want a graph with the tags %q, got %s", GraphPath, want, strings.Join(have, ", "))
+	return nil, fmt.Errorf("want a graph with the tags %q, got %s", want, strings.Join(have, ", "))
 }
 
 // initSignature is the key under which TensorFlow 2 stores an initialiser as if it were a signature.
 const initSignature = "__saved_model_init_op"
 
-// Signature returns the signature called key of the graph with exactly these tags. Where there is none, the error lists those that
-// there are. A signature of other than dense tensors is an [UnsupportedError]; one whose tensors are not in the graph, a
-// [FormatError].
+// Signature returns the signature called key of the graph with exactly these tags. Where there is none, the error lists
+// those that there are. A signature of other than dense tensors is an [UnsupportedError]; one whose tensors are not in
+// the graph, a [FormatError].
 func (m *Model) Signature(tags []string, key string) (Signature, error) {
 	g, err := m.MetaGraph(tags)
 	if err != nil {
 		return Signature{}, err
 	}
-	s, err := g.signature(key)
+	return g.Signature(key)
+}
+
+// Signature is Model.Signature for this graph.
+func (g *MetaGraph) Signature(key string) (Signature, error) {
+	s, err := g.findSignature(key)
 	if err != nil {
+		return Signature{}, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+	}
+	if err := g.checkSignature(key); err != nil {
 		return Signature{}, fmt.Errorf("savedmodel: %w", err)
 	}
 	return s, nil
 }
 
-func (g *MetaGraph) signature(key string) (Signature, error) {
+func (g *MetaGraph) findSignature(key string) (Signature, error) {
 	i := slices.IndexFunc(g.Signatures, func(s Signature) bool { return s.Key == key && key != initSignature })
 	if i < 0 {
 		var have []string
@@ -255,9 +277,9 @@ func (g *MetaGraph) signature(key string) (Signature, error) {
 				have = append(have, s.Key)
 			}
 		}
-		return Signature{}, fmt.Errorf("%s: tags %q: want a signature %q, got %q", GraphPath, g.Tags, key, have)
+		return Signature{}, fmt.Errorf("tags %q: want a signature %q, got %q", g.Tags, key, have)
 	}
-	return g.Signatures[i], g.checkSignature(key)
+	return g.Signatures[i], nil
 }
 
 // checkSignature returns an error where a tensor of the signature cannot be fed or fetched.

@@ -15,7 +15,12 @@ const (
 var reachers = []struct {
 	by   reacher
 	name string
-}{{bySignature, "a signature"}, {byInitialiser, "an initialiser"}, {byRestore, "the restoring of variables"}, {bySave, "the saving of variables"}}
+}{
+	{bySignature, "a signature"},
+	{byInitialiser, "an initialiser"},
+	{byRestore, "the restoring of variables"},
+	{bySave, "the saving of variables"},
+}
 
 func (r reacher) String() string {
 	var names []string
@@ -30,8 +35,8 @@ func (r reacher) String() string {
 	return strings.Join(names, ", ")
 }
 
-// reached says of the graph's nodes, and of the library's functions, from where they are run. Of a function that is run all nodes may
-// be: its stateful ones are whatever its outputs need.
+// reached says of the graph's nodes, and of the library's functions, from where they are run. Of a function that is run
+// all nodes may be: its stateful ones are whatever its outputs need.
 type reached struct {
 	nodes     map[*node]reacher
 	functions map[*function]reacher
@@ -91,8 +96,8 @@ func (g *MetaGraph) roots() []root {
 	return append(roots, root{g.graph.saver.restore, byRestore}, root{g.graph.saver.save, bySave})
 }
 
-// producer returns the node of an input as a node or a signature names it: "node", "node:1", "^node" (a control input), and in a
-// function "node:output:1" or an argument.
+// producer returns the node of an input as a node or a signature names it: "node", "node:1", "^node" (a control input),
+// and in a function "node:output:1" or an argument.
 func producer(input string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
 	return name
@@ -102,10 +107,11 @@ type walk struct {
 	reached
 	names           map[string]*node
 	functions       map[string]*function
-	implementations map[string][]*function // by what they implement: TensorFlow's optimizer may call one in place of another
+	implementations map[string][]*function // by what they implement: TensorFlow may call one in place of another
 }
 
-// follow marks what running n runs. It keeps a list, not the stack, of what is still to do: a graph may be a million nodes deep.
+// follow marks what running n runs. It keeps a list, not the stack, of what is still to do: a graph may be a million
+// nodes deep.
 func (w *walk) follow(n *node, by reacher) {
 	todo := []*node{n}
 	for len(todo) > 0 {

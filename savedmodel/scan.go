@@ -8,7 +8,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the file, one value being repeated.
+// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the file, one value being
+// repeated.
 const maxExpansion = 1 << 30
 
 // ScanOption relaxes Scan.
@@ -37,13 +38,14 @@ func Skip(checks ...Check) ScanOption {
 	}
 }
 
-// Scan returns everything that speaks against loading the model: what [Model.Validate] finds, and operations and constants that are not
-// safe to run. The findings of severity [Error] do; [Join] makes them one error.
+// Scan returns everything that speaks against loading the model: what [Model.Validate] finds, and operations and
+// constants that are not safe to run. The findings of severity [Error] do; [Join] makes them one error.
 //
-// An operation has to be on the allow-list: a function of the inputs, the constants and the variables, without any effect outside. It
-// is refused wherever it is, in the graph or in a library function, where a signature, an initialiser or the restoring of the
-// variables runs it. Where nothing does, it is refused all the same if it is known to touch the world outside, and otherwise a
-// [Warning]. The operations that read and write variables are allowed where the saver alone runs them.
+// An operation has to be on the allow-list: a function of the inputs, the constants and the variables, without any
+// effect outside. It is refused wherever it is, in the graph or in a library function, where a signature, an
+// initialiser or the restoring of the variables runs it. Where nothing does, it is refused all the same if it is known
+// to touch the world outside, and otherwise a [Warning]. The operations that read and write variables are allowed where
+// the saver alone runs them.
 func (m *Model) Scan(options ...ScanOption) []Finding {
 	s := scan{ops: map[string]bool{}, skipped: map[Check]bool{}}
 	for _, option := range options {
@@ -66,11 +68,11 @@ func (m *Model) Scan(options ...ScanOption) []Finding {
 func (g *MetaGraph) eachNode(visit func(n *node, where string, by reacher)) {
 	r := g.reach()
 	for _, n := range g.graph.nodes {
-		visit(n, fmt.Sprintf("node %q", n.name), r.nodes[n])
+		visit(n, place(nil, n), r.nodes[n])
 	}
 	for _, f := range g.graph.functions {
 		for _, n := range f.nodes {
-			visit(n, fmt.Sprintf("function %q: node %q", f.name, n.name), r.functions[f])
+			visit(n, place(f, n), r.functions[f])
 		}
 	}
 }
@@ -107,40 +109,39 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 	return r.findings
 }
 
-// checkCheckpoints refuses a saver that restores from any other file than the one that it is given: the directory's variables.
+// checkCheckpoints refuses a saver that restores from any other file than the one that it is given: the directory's
+// variables.
 func (g *MetaGraph) checkCheckpoints(r *report) {
 	reached := g.reach()
 	functions := map[string]*function{}
 	for _, f := range g.graph.functions {
 		functions[f.name] = f
 	}
-	// Of every function, the arguments that are the file's name in each call of it seen so far. A function is looked at again when a
-	// call leaves fewer.
-	given := map[*function]map[string]bool{}
-	todo := []*function{nil} // nil is the graph itself
-	body := func(f *function) ([]*node, map[string]bool, string) {
-		if f == nil {
-			return g.graph.nodes, map[string]bool{producer(g.graph.saver.filename): true}, ""
+	// Of every function, the arguments that are the file's name in each call of it seen so far. A function is looked at
+	// again when a call leaves fewer. nil stands for the graph itself.
+	given := map[*function]map[string]bool{nil: {producer(g.graph.saver.filename): true}}
+	body := func(f *function) []*node {
+		if f != nil {
+			return f.nodes
 		}
-		return f.nodes, given[f], fmt.Sprintf("function %q: ", f.name)
+		return slices.DeleteFunc(slices.Clone(g.graph.nodes), func(n *node) bool { return reached.nodes[n]&byRestore == 0 })
 	}
+	todo := []*function{nil}
 	for len(todo) > 0 {
 		f := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		nodes, known, _ := body(f)
+		nodes := body(f)
 		names := nodeNames(nodes)
 		for _, n := range nodes {
-			if f == nil && reached.nodes[n]&byRestore == 0 {
-				continue
-			}
 			for _, callee := range n.call(functions) {
+				before, seen := given[callee]
 				args := map[string]bool{}
-				for i, arg := range callee.args {
-					if before, seen := given[callee]; i < len(n.inputs) && (!seen || before[arg]) && isGiven(n.inputs[i], names, known) {
+				for i, arg := range callee.args[:min(len(callee.args), len(n.inputs))] {
+					if (!seen || before[arg]) && isGiven(n.inputs[i], names, given[f]) {
 						args[arg] = true
 					}
 				}
-				if before, seen := given[callee]; !seen || len(args) < len(before) {
+				if !seen || len(args) < len(before) {
 					given[callee] = args
 					todo = append(todo, callee)
 				}
@@ -148,19 +149,26 @@ func (g *MetaGraph) checkCheckpoints(r *report) {
 		}
 	}
 	for _, f := range append([]*function{nil}, g.graph.functions...) {
-		if _, called := given[f]; f != nil && !called {
+		if _, called := given[f]; !called {
 			continue
 		}
-		nodes, known, where := body(f)
+		nodes := body(f)
 		names := nodeNames(nodes)
 		for _, n := range nodes {
-			if (f != nil || reached.nodes[n]&byRestore != 0) && saverOps[byRestore][n.op] &&
-				(len(n.inputs) == 0 || !isGiven(n.inputs[0], names, known)) {
-				r.add(Error, GraphPath, fmt.Sprintf("%snode %q", where, n.name), n.op+" reads another file than the model's variables")
+			if saverOps[byRestore][n.op] && (len(n.inputs) == 0 || !isGiven(n.inputs[0], names, given[f])) {
+				r.errorf(GraphPath, place(f, n), "%s reads another file than the model's variables", n.op)
 				r.findings[len(r.findings)-1].Op = n.op
 			}
 		}
 	}
+}
+
+// place says where a node is, in a function or (nil) in the graph itself.
+func place(f *function, n *node) string {
+	if f == nil {
+		return fmt.Sprintf("node %q", n.name)
+	}
+	return fmt.Sprintf("function %q: node %q", f.name, n.name)
 }
 
 // isGiven returns whether an input is, through Identity nodes, one of the known nodes or arguments.
@@ -179,8 +187,8 @@ func isGiven(input string, names map[string]*node, known map[string]bool) bool {
 	return false
 }
 
-// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape: one whose product overflows aborts
-// the process, one with a single value is filled up with it.
+// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape: one whose product
+// overflows aborts the process, one with a single value is filled up with it.
 func (g *MetaGraph) checkConstants() []Finding {
 	r := report{check: CheckConstants}
 	var expanded int64
@@ -189,12 +197,13 @@ func (g *MetaGraph) checkConstants() []Finding {
 			for _, c := range a.tensors {
 				bytes, err := c.expansion()
 				if err != nil {
-					r.add(Error, GraphPath, where, err.Error())
+					r.errorf(GraphPath, where, "%v", err)
 					continue
 				}
 				expanded += bytes
 				if expanded > maxExpansion {
-					r.add(Error, GraphPath, where, fmt.Sprintf("want at most %d bytes of repeated values, got %v of shape %v", maxExpansion, c.dtype, c.shape))
+					r.errorf(GraphPath, where, "want at most %d bytes of repeated values, got more with %v of shape %v",
+						maxExpansion, c.dtype, c.shape)
 					expanded = 0
 				}
 			}

@@ -9,8 +9,9 @@ import (
 	"github.com/klauspost/compress/snappy"
 )
 
-// The format of variables.index is that of LevelDB's tables (doc/table_format.md there; tensorflow/core/lib/io/table.cc): blocks of
-// sorted keys with shared prefixes, an index block of the blocks' last keys and places, and a footer with the index block's place.
+// The format of variables.index is that of LevelDB's tables (doc/table_format.md there;
+// tensorflow/core/lib/io/table.cc): blocks of sorted keys with shared prefixes, an index block of the blocks' last keys
+// and places, and a footer with the index block's place.
 const (
 	tableFooter  = 48
 	tableMagic   = 0xdb4775248b80fb57
@@ -60,13 +61,13 @@ func readTable(data []byte, entry func(key, value []byte) error) error {
 	})
 }
 
-type place struct{ offset, size uint64 }
+type handle struct{ offset, size uint64 }
 
-func blockHandle(b []byte) (p place, rest []byte, err error) {
-	if p.offset, b, err = uvarint(b); err == nil {
-		p.size, b, err = uvarint(b)
+func blockHandle(b []byte) (h handle, rest []byte, err error) {
+	if h.offset, b, err = uvarint(b); err == nil {
+		h.size, b, err = uvarint(b)
 	}
-	return p, b, err
+	return h, b, err
 }
 
 func uvarint(b []byte) (v uint64, rest []byte, err error) {
@@ -78,7 +79,7 @@ func uvarint(b []byte) (v uint64, rest []byte, err error) {
 }
 
 // readBlock returns the contents of the block at p, checked and decompressed.
-func readBlock(data []byte, p place) ([]byte, error) {
+func readBlock(data []byte, p handle) ([]byte, error) {
 	size := uint64(len(data))
 	if size < blockTrailer || p.size > size-blockTrailer || p.offset > size-blockTrailer-p.size {
 		return nil, fmt.Errorf("a block of %d bytes at byte %d, past the end of the blocks at %d", p.size, p.offset, size)
@@ -106,8 +107,9 @@ func readBlock(data []byte, p place) ([]byte, error) {
 	return nil, fmt.Errorf("block at byte %d: want the compression 0 or 1, got %d", p.offset, compression)
 }
 
-// readEntries reads the entries of a block: three numbers (bytes of the key shared with the one before, bytes of the key that follow,
-// bytes of the value), the rest of the key, the value. Behind them are the places where no prefix is shared, not needed here.
+// readEntries reads the entries of a block: three numbers (bytes of the key shared with the one before, bytes of the
+// key that follow, bytes of the value), the rest of the key, the value. Behind them are the places where no prefix is
+// shared, not needed here.
 func readEntries(block []byte, entry func(key, value []byte) error) error {
 	if len(block) < 4 {
 		return fmt.Errorf("a block of %d bytes", len(block))
@@ -128,7 +130,7 @@ func readEntries(block []byte, entry func(key, value []byte) error) error {
 		}
 		shared, unshared, value := lengths[0], lengths[1], lengths[2]
 		if size := uint64(len(rest)); shared > uint64(len(key)) || unshared > size || value > size-unshared {
-			return fmt.Errorf("an entry longer than its block: %d + %d bytes of key, %d of value, %d left", shared, unshared, value, size)
+			return fmt.Errorf("an entry of %d + %d bytes of key and %d of value, with %d left", shared, unshared, value, size)
 		}
 		key = append(key[:shared], rest[:unshared]...)
 		if err := entry(key, rest[unshared:unshared+value]); err != nil {

@@ -15,11 +15,15 @@ import (
 	"kerasrun/tensor"
 )
 
+// ofManifest ends what compares a file with the manifest: either may be the one that was changed.
+const ofManifest = " (" + ManifestPath + ")"
+
 // assetsPath is the directory that a graph's assets are in.
 const assetsPath = "assets"
 
-// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where nothing is. It reads every
-// file that the manifest names, and all of the variables. It does not judge what the graph does: that is [Model.Scan]'s part.
+// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where nothing is. It
+// reads every file that the manifest names, and all of the variables. It does not judge what the graph does: that is
+// [Model.Scan]'s part.
 func (m *Model) Validate() error {
 	return Join(m.validate(nil))
 }
@@ -53,14 +57,14 @@ func (m *Model) validate(skipped map[Check]bool) []Finding {
 func (m *Model) checkText(r *report) {
 	for _, other := range textModels {
 		if m.file(other) != nil {
-			r.add(Error, other, "", "want "+GraphPath+" alone")
+			r.errorf(other, "", "want "+GraphPath+" alone")
 		}
 	}
 }
 
 func (m *Model) checkLinks(r *report) {
 	for _, link := range m.links {
-		r.add(Error, link.path, "", link.fault)
+		r.errorf(link.path, "", "%s", link.fault)
 	}
 }
 
@@ -70,7 +74,7 @@ func (m *Model) checkSignatures(r *report) {
 		g := &m.MetaGraphs[i]
 		tags := fmt.Sprintf("tags %q", g.Tags)
 		if seen[tags] {
-			r.add(Error, GraphPath, tags, "want one graph with them, got two")
+			r.errorf(GraphPath, tags, "want one graph with them, got two")
 		}
 		seen[tags] = true
 		usable := 0
@@ -85,13 +89,13 @@ func (m *Model) checkSignatures(r *report) {
 			usable++
 		}
 		if usable == 0 {
-			r.add(Error, GraphPath, tags, "want a signature that can be called, got none")
+			r.errorf(GraphPath, tags, "want a signature that can be called, got none")
 		}
 	}
 }
 
-// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass over. TensorFlow makes the paths by
-// joining the directory, "assets" and the name, whatever the name is.
+// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass over. TensorFlow
+// makes the paths by joining the directory, "assets" and the name, whatever the name is.
 func (m *Model) checkAssets(r *report) {
 	for _, g := range m.MetaGraphs {
 		for _, asset := range slices.Concat(g.graph.assets, g.graph.oldAssets) {
@@ -99,9 +103,9 @@ func (m *Model) checkAssets(r *report) {
 			name := path.Join(assetsPath, asset.File)
 			switch {
 			case !fs.ValidPath(asset.File) || asset.File == "." || strings.Contains(asset.File, `\`):
-				r.add(Error, GraphPath, where, fmt.Sprintf("want a path inside of %s, got %q", assetsPath, asset.File))
+				r.errorf(GraphPath, where, "want a path inside of %s, got %q", assetsPath, asset.File)
 			case m.file(name) == nil:
-				r.add(Error, name, where, "want a file, got none")
+				r.errorf(name, where, "want a file, got none")
 			}
 		}
 	}
@@ -116,7 +120,7 @@ func (m *Model) checkManifest(r *report) {
 		faults = joined.Unwrap()
 	}
 	for _, fault := range faults {
-		r.add(Error, ManifestPath, "", fault.Error())
+		r.errorf(ManifestPath, "", "%v", fault)
 	}
 }
 
@@ -129,21 +133,21 @@ func (m *Model) checkFiles(r *report) {
 		want, got := m.Manifest.Files[name], m.file(name)
 		switch {
 		case got == nil:
-			r.add(Error, name, "", "want the file of the manifest, got none")
+			r.errorf(name, "", "want the file of the manifest, got none"+ofManifest)
 		case got.Bytes != want.Bytes:
-			r.add(Error, name, "", fmt.Sprintf("want %d bytes, got %d", want.Bytes, got.Bytes))
+			r.errorf(name, "", "want the manifest's %d bytes, got %d"+ofManifest, want.Bytes, got.Bytes)
 		default:
 			sum, err := m.sha256(name)
 			if err != nil {
-				r.add(Error, name, "", err.Error())
-			} else if sum != strings.ToLower(want.SHA256) {
-				r.add(Error, name, "", fmt.Sprintf("want SHA-256 %s, got %s", want.SHA256, sum))
+				r.errorf(name, "", "%v", err)
+			} else if sum != want.SHA256 {
+				r.errorf(name, "", "want the manifest's SHA-256 %s, got %s"+ofManifest, want.SHA256, sum)
 			}
 		}
 	}
 	for _, f := range m.Files {
 		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != ManifestPath {
-			r.add(Error, f.Path, "", "want only files of the manifest, got one that it does not name")
+			r.errorf(f.Path, "", "want only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
 }
@@ -166,30 +170,31 @@ func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
 	}
-	g, err := m.MetaGraph([]string{"serve"})
+	g, err := m.findGraph([]string{"serve"})
 	if err != nil {
-		r.add(Error, GraphPath, "", err.Error())
+		r.errorf(GraphPath, "", "%v", err)
 		return
 	}
+	const besides = "want only signatures of the manifest, got one that it does not name" + ofManifest
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
-		s, err := g.signature(key)
+		s, err := g.findSignature(key)
 		if err != nil {
-			r.add(Error, GraphPath, "", err.Error())
+			r.errorf(GraphPath, "", "%v"+ofManifest, err)
 			continue
 		}
 		m.checkInput(r, s)
 		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])), slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
-			r.add(Error, GraphPath, "signature "+key, fmt.Sprintf("want the manifest's outputs %q, got %q", want, got))
+			r.errorf(GraphPath, "signature "+key, "want the manifest's outputs %q, got %q"+ofManifest, want, got)
 		}
 	}
 	for _, s := range g.Signatures {
 		if _, listed := m.Manifest.Outputs[s.Key]; !listed && s.Key != initSignature {
-			r.add(Error, GraphPath, "signature "+s.Key, "want only signatures of the manifest, got one that it does not name")
+			r.errorf(GraphPath, "signature "+s.Key, besides)
 		}
 	}
 	if goldens := m.Manifest.Goldens; goldens != "" && m.file(path.Join(goldens, "goldens.json")) == nil {
-		r.add(Error, path.Join(goldens, "goldens.json"), "", "want the goldens of the manifest, got none")
+		r.errorf(path.Join(goldens, "goldens.json"), "", "want the goldens of the manifest, got none"+ofManifest)
 	}
 }
 
@@ -198,15 +203,15 @@ func (m *Model) checkInput(r *report, s Signature) {
 	got, found := s.Inputs[want.Name]
 	if !found || len(s.Inputs) != 1 {
 		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.add(Error, GraphPath, "signature "+s.Key, fmt.Sprintf("want the manifest's input %q alone, got %q", want.Name, inputs))
+		r.errorf(GraphPath, "signature "+s.Key, "want the manifest's input %q alone, got %q"+ofManifest, want.Name, inputs)
 		return
 	}
 	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
 	if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
-		r.add(Error, GraphPath, where, fmt.Sprintf("want the manifest's %v, got %v", dtype, got.DType))
+		r.errorf(GraphPath, where, "want the manifest's %v, got %v"+ofManifest, dtype, got.DType)
 	}
 	if got.Shape == nil || !slices.Equal(got.Shape, want.Shape()) {
-		r.add(Error, GraphPath, where, fmt.Sprintf("want the manifest's shape %v, got %v", want.Shape(), got.Shape))
+		r.errorf(GraphPath, where, "want the manifest's shape %v, got %v"+ofManifest, want.Shape(), got.Shape)
 	}
 }
 
@@ -218,23 +223,23 @@ func (m *Model) checkLabels(r *report) {
 	name := m.Manifest.Labels
 	f, err := m.fsys.Open(name)
 	if err != nil {
-		r.add(Error, name, "", err.Error())
+		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
 		return
 	}
 	defer f.Close()
 	classes, err := labels.Read(io.LimitReader(f, maxManifestBytes))
 	if err != nil {
-		r.add(Error, name, "", err.Error())
+		r.errorf(name, "", "%v", err)
 		return
 	}
 	s, err := m.Signature([]string{"serve"}, "serving_default")
 	if err != nil {
-		return // checkContract says so
+		return // checkSignatures and checkContract say so
 	}
 	for _, output := range slices.Sorted(maps.Keys(s.Outputs)) {
 		shape := s.Outputs[output].Shape
 		if len(shape) == 2 && shape[1] != -1 && shape[1] != int64(len(classes)) {
-			r.add(Error, name, "", fmt.Sprintf("want the %d classes of the output %q, got %d", shape[1], output, len(classes)))
+			r.errorf(name, "", "want the %d classes of the output %q, got %d", shape[1], output, len(classes))
 		}
 	}
 }

@@ -17,10 +17,10 @@ const IndexPath = "variables/variables.index"
 // maxIndexBytes is the largest variables.index that is read: over a million variables.
 const maxIndexBytes = 256 << 20
 
-// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables have an entry for each slice of theirs
-// (and one without bytes for the whole).
+// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables have an entry for each
+// slice of theirs (and one without bytes for the whole).
 type Variable struct {
-	Name   string // as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, its name and place in TensorFlow's encoding
+	Name   string // as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's encoding
 	DType  tensor.DType
 	Shape  tensor.Shape
 	Shard  int

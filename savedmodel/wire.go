@@ -16,8 +16,9 @@ const (
 	maxText  = 1 << 20 // bytes of one name or string that is kept
 )
 
-// decoder walks a protobuf message in a file from front to back. It keeps nothing but what it is asked for, and steps over the rest,
-// where the file can seek without reading it. The first error sticks; every method does nothing after it.
+// decoder walks a protobuf message in a file from front to back. It keeps nothing but what it is asked for, and steps
+// over the rest, where the file can seek without reading it. The first error sticks; every method does nothing after
+// it.
 type decoder struct {
 	r       *bufio.Reader
 	seeker  io.Seeker // nil where the file cannot seek
@@ -29,7 +30,8 @@ type decoder struct {
 	err     error
 }
 
-// newDecoder reads a message of size bytes. Lengths in the message are held against size, so it must be the file's true one.
+// newDecoder reads a message of size bytes. Lengths in the message are held against size, so it must be the file's true
+// one.
 func newDecoder(r io.Reader, size int64) *decoder {
 	d := &decoder{r: bufio.NewReaderSize(r, 1<<16), end: size}
 	if s, ok := r.(io.Seeker); ok {

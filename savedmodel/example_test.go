@@ -1,0 +1,44 @@
+package savedmodel_test
+
+import (
+	"fmt"
+	"log"
+
+	"kerasrun/savedmodel"
+)
+
+func Example() {
+	m, err := savedmodel.Open("testdata/dense")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := m.Signature([]string{"serve"}, "serving_default")
+	if err != nil {
+		log.Fatal(err)
+	}
+	x := s.Inputs["x"]
+	fmt.Println("input", x.Name(), x.DType, x.Shape)
+	for _, v := range m.Variables[1:3] {
+		fmt.Println("variable", v.Name, v.DType, v.Shape, v.Bytes, "bytes")
+	}
+	fmt.Println(m.Validate())
+	// Output:
+	// input serving_default_x:0 float32 (-1, 4)
+	// variable bias/.ATTRIBUTES/VARIABLE_VALUE float32 (3,) 12 bytes
+	// variable kernel/.ATTRIBUTES/VARIABLE_VALUE float32 (4, 3) 48 bytes
+	// <nil>
+}
+
+func ExampleModel_Scan() {
+	m, err := savedmodel.Open("testdata/bad_in_loop")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range m.Scan() {
+		fmt.Println(f.Severity, f.Check, f.Op)
+	}
+	fmt.Println(savedmodel.Join(m.Scan(savedmodel.AllowOps("ReadFile"))))
+	// Output:
+	// error ops ReadFile
+	// <nil>
+}

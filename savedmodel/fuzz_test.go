@@ -1,0 +1,74 @@
+package savedmodel
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+)
+
+// seed adds the files of that name of every model in testdata.
+func seed(f *testing.F, name string) {
+	paths, err := filepath.Glob(filepath.Join("testdata", "*", filepath.FromSlash(name)))
+	if err != nil || len(paths) == 0 {
+		f.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+}
+
+// use calls everything that there is to call.
+func use(m *Model) {
+	_ = m.Scan()
+	for i := range m.MetaGraphs {
+		g := &m.MetaGraphs[i]
+		for _, s := range g.Signatures {
+			_, _ = m.Signature(g.Tags, s.Key)
+			_, _ = g.FLOPs(s.Key)
+			_, _ = g.Parameters(s.Key)
+		}
+	}
+}
+
+func FuzzSavedModel(f *testing.F) {
+	seed(f, GraphPath)
+	f.Fuzz(func(t *testing.T, graph []byte) {
+		m, err := Read(fstest.MapFS{GraphPath: {Data: graph}})
+		if err == nil {
+			use(m)
+		}
+	})
+}
+
+func FuzzVariablesIndex(f *testing.F) {
+	seed(f, IndexPath)
+	model := load(f, "dense")
+	f.Fuzz(func(t *testing.T, index []byte) {
+		model[IndexPath].Data = index
+		m, err := Read(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(m)
+	})
+}
+
+func FuzzManifest(f *testing.F) {
+	model := exported(f, nil)
+	f.Add(model[ManifestPath].Data)
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		model[ManifestPath].Data = manifest
+		m, err := Read(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Manifest == nil && m.Validate() == nil {
+			t.Error("a manifest that was refused, and no finding")
+		}
+	})
+}

@@ -1,0 +1,305 @@
+package savedmodel
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// load reads a directory of testdata into memory, so that a test can break it.
+func load(t testing.TB, name string) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{}
+	dir := os.DirFS(filepath.Join("testdata", name))
+	err := fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(dir, path)
+		files[path] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// manifestOf returns a manifest of the model "convolutions" and these files.
+func manifestOf(files fstest.MapFS) *Manifest {
+	m := &Manifest{
+		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32", Parameters: 282, FLOPs: 4128, TrainedWith: "caffe",
+		Weights: Weights{Source: "seeded:0", SHA256: strings.Repeat("0", 64)},
+		Input: Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2, Layout: "NHWC", ColorOrder: "BGR", Mode: "caffe",
+			Resample: "nearest", Fit: "stretch"},
+		Outputs:  map[string][]string{"serving_default": {"y"}},
+		Labels:   "assets.extra/labels.json",
+		Versions: map[string]string{"tensorflow": "2.21.0"},
+		Files:    map[string]ManifestFile{},
+	}
+	for name, f := range files {
+		if name != ManifestPath {
+			sum := sha256.Sum256(f.Data)
+			m.Files[name] = ManifestFile{hex.EncodeToString(sum[:]), int64(len(f.Data))}
+		}
+	}
+	return m
+}
+
+// exported returns the model "convolutions" as an exporter would leave it: with labels and a manifest that change may
+// alter.
+func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
+	t.Helper()
+	files := load(t, "convolutions")
+	files["assets.extra/labels.json"] = &fstest.MapFile{Data: []byte(
+		`{"0": ["a", "a"], "1": ["b", "b"], "2": ["c", "c"], "3": ["d", "d"], "4": ["e", "e"]}`)}
+	m := manifestOf(files)
+	if change != nil {
+		change(m)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files[ManifestPath] = &fstest.MapFile{Data: text}
+	return files
+}
+
+// TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
+func TestValidate(t *testing.T) {
+	const shard = "variables/variables.data-00000-of-00001"
+	manifest := func(change func(*Manifest)) func(testing.TB) fstest.MapFS {
+		return func(t testing.TB) fstest.MapFS { return exported(t, change) }
+	}
+	files := func(model string, change func(fstest.MapFS)) func(testing.TB) fstest.MapFS {
+		return func(t testing.TB) fstest.MapFS {
+			f := load(t, model)
+			change(f)
+			return f
+		}
+	}
+	for _, test := range []struct {
+		name string
+		make func(testing.TB) fstest.MapFS
+		want []string // beginnings of the findings, in order; none: the directory is right
+	}{
+		{"as exported", manifest(nil), nil},
+		{"dense", files("dense", func(fstest.MapFS) {}), nil},
+		{"a partitioned variable", files("partitioned", func(fstest.MapFS) {}), nil},
+		{"a compressed index", files("compressed", func(fstest.MapFS) {}), nil},
+		{"text beside the graph", files("dense", func(f fstest.MapFS) { f["saved_model.pbtxt"] = &fstest.MapFile{} }),
+			[]string{"saved_model.pbtxt: want saved_model.pb alone"}},
+		{"a missing asset", files("half_plus_two", func(f fstest.MapFS) { delete(f, "assets/foo.txt") }),
+			[]string{`assets/foo.txt: asset of tensor "Const:0": want a file, got none`}},
+
+		{"no variables", files("dense", func(f fstest.MapFS) { delete(f, IndexPath); delete(f, shard) }),
+			[]string{"variables/variables.index: want the variables of the graph's 4 VarHandleOp, got no file"}},
+		{"no variables, version 1", files("half_plus_two", func(f fstest.MapFS) { delete(f, IndexPath) }),
+			[]string{"variables/variables.index: want the variables of the graph's 4 VariableV2, got no file"}},
+		{"no shard", files("dense", func(f fstest.MapFS) { delete(f, shard) }), []string{shard + ": want a shard with 5 variables, got no file"}},
+		{"a short shard", files("dense", func(f fstest.MapFS) { f[shard].Data = f[shard].Data[:60] }), []string{shard + ": want at least "}},
+		{"a changed number", files("dense", func(f fstest.MapFS) { f[shard].Data[0] ^= 1 }), []string{shard + `: variable "`}},
+		{"a changed index", files("dense", func(f fstest.MapFS) { f[IndexPath].Data[20] ^= 1 }),
+			[]string{IndexPath + ": block at byte 0: want the checksum "}},
+		{"a cut index", files("dense", func(f fstest.MapFS) { f[IndexPath].Data = f[IndexPath].Data[:40] }),
+			[]string{IndexPath + ": want a footer of 48 bytes, got a file of 40"}},
+		{"the index of another model", files("dense", func(f fstest.MapFS) {
+			other := load(t, "half_plus_two")
+			f[IndexPath], f[shard] = other[IndexPath], other[shard]
+		}), []string{
+			IndexPath + `: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": want the variable that the graph restores, got none`,
+			IndexPath + `: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": want`,
+			IndexPath + `: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": want`,
+			IndexPath + `: variable "words/.ATTRIBUTES/VARIABLE_VALUE": want`,
+			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": want`,
+		}},
+
+		{"another format", manifest(func(m *Manifest) { m.Format = 2 }), []string{ManifestPath + ": format: want 1, got 2"}},
+		{"faults of the manifest", manifest(func(m *Manifest) { m.Input.Mode = "Caffe"; m.Input.Height = 0; m.Labels = "/etc/passwd" }),
+			[]string{
+				ManifestPath + ": input.height: want 1 to 65536, got 0",
+				ManifestPath + `: input.mode: want one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
+				ManifestPath + `: labels: want a path in the directory, got "/etc/passwd"`,
+			}},
+		{"an unknown field", files("convolutions", func(f fstest.MapFS) {
+			f[ManifestPath] = &fstest.MapFile{Data: []byte(`{"format": 1, "colour": "red"}`)}
+		}), []string{ManifestPath + `: json: unknown field "colour"`}},
+		{"no JSON", files("convolutions", func(f fstest.MapFS) { f[ManifestPath] = &fstest.MapFile{Data: []byte("{")} }),
+			[]string{ManifestPath + ": unexpected end of JSON input"}},
+
+		{"a changed file", func(t testing.TB) fstest.MapFS {
+			f := exported(t, nil)
+			f["assets.extra/labels.json"].Data[8] ^= 2
+			return f
+		}, []string{"assets.extra/labels.json: want the manifest's SHA-256 "}},
+		{"a longer file", func(t testing.TB) fstest.MapFS {
+			f := exported(t, nil)
+			f["assets.extra/labels.json"].Data = append(f["assets.extra/labels.json"].Data, '\n')
+			return f
+		}, []string{"assets.extra/labels.json: want the manifest's 85 bytes, got 86"}},
+		{"files besides and missing", func(t testing.TB) fstest.MapFS {
+			f := exported(t, func(m *Manifest) { m.Files["notes.txt"] = m.Files[GraphPath] })
+			f["more/notes.txt"] = &fstest.MapFile{}
+			return f
+		}, []string{
+			"notes.txt: want the file of the manifest, got none",
+			"more/notes.txt: want only files of the manifest, got one that it does not name (assets.extra/kerasrun.json)",
+		}},
+
+		{"another input", manifest(func(m *Manifest) { m.Input.Name = "x" }),
+			[]string{`saved_model.pb: signature serving_default: want the manifest's input "x" alone, got ["images"]`}},
+		{"another type and shape", manifest(func(m *Manifest) { m.Input.DType = "uint8"; m.Input.Height = 9; m.Input.Layout = "NCHW" }),
+			[]string{
+				`saved_model.pb: signature serving_default: input "images": want the manifest's uint8, got float32`,
+				`saved_model.pb: signature serving_default: input "images": want the manifest's shape (-1, 2, 9, 8), got (-1, 8, 8, 2)`,
+			}},
+		{"another output", manifest(func(m *Manifest) { m.Outputs["serving_default"] = []string{"probs"} }),
+			[]string{`saved_model.pb: signature serving_default: want the manifest's outputs ["probs"], got ["y"]`}},
+		{"another signature", manifest(func(m *Manifest) { m.Outputs = map[string][]string{"features": {"y"}} }), []string{
+			`saved_model.pb: tags ["serve"]: want a signature "features", got ["serving_default"]`,
+			"saved_model.pb: signature serving_default: want only signatures of the manifest",
+		}},
+		{"no goldens", manifest(func(m *Manifest) { m.Goldens = "assets.extra/goldens" }),
+			[]string{"assets.extra/goldens/goldens.json: want the goldens of the manifest, got none"}},
+		{"too few labels", func(t testing.TB) fstest.MapFS {
+			f := exported(t, nil)
+			f["assets.extra/labels.json"].Data = []byte(`{"0": ["a", "a"]}`)
+			m := manifestOf(f)
+			f[ManifestPath].Data, _ = json.Marshal(m)
+			return f
+		}, []string{`assets.extra/labels.json: want the 5 classes of the output "y", got 1`}},
+		{"two faults of different kinds", func(t testing.TB) fstest.MapFS {
+			f := exported(t, func(m *Manifest) { m.Input.Height = 9 })
+			f["saved_model.cpb"] = &fstest.MapFile{}
+			return f
+		}, []string{
+			"saved_model.cpb: want saved_model.pb alone",
+			"saved_model.cpb: want only files of the manifest",
+			`saved_model.pb: signature serving_default: input "images": want the manifest's shape`,
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m, err := Read(test.make(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			if err := m.Validate(); err != nil {
+				got = strings.Split(err.Error(), "\n")
+			}
+			if !slices.EqualFunc(got, test.want, func(got, want string) bool { return strings.HasPrefix(got, want) }) {
+				t.Errorf("want\n%s\ngot\n%s", strings.Join(test.want, "\n"), strings.Join(got, "\n"))
+			}
+		})
+	}
+}
+
+// TestLinks makes links into the directory, out of it and to nothing, and a link in place of each file.
+func TestLinks(t *testing.T) {
+	copied := func(t *testing.T) string {
+		dir := filepath.Join(t.TempDir(), "model")
+		if err := os.CopyFS(dir, os.DirFS("testdata/half_plus_two")); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	for _, test := range []struct{ name, file, target, want string }{
+		{"inside", "assets/bar.txt", "foo.txt", ""},
+		{"outside", "assets/bar.txt", "../../secret.txt", "assets/bar.txt: want a file of the directory: "},
+		{"absolute", "assets/bar.txt", "/etc/hostname", "assets/bar.txt: want a file of the directory: "},
+		{"to nothing", "assets/bar.txt", "none.txt", "assets/bar.txt: want a file of the directory: "},
+		{"to a directory", "assets/bar", "../variables", "assets/bar: want a file, got "},
+		{"an asset", "assets/foo.txt", "../../secret.txt", "assets/foo.txt: want a file of the directory: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := copied(t)
+			if err := os.WriteFile(filepath.Join(dir, "..", "secret.txt"), []byte("secret"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, filepath.FromSlash(test.file))
+			if err := os.RemoveAll(file); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(test.target, file); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = m.Validate()
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
+				t.Errorf("want %q, got %v", test.want, err)
+			}
+		})
+	}
+	dir := copied(t)
+	graph := filepath.Join(dir, GraphPath)
+	if err := os.Rename(graph, filepath.Join(dir, "..", "elsewhere.pb")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../elsewhere.pb", graph); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), GraphPath) {
+		t.Errorf("a graph outside of the directory: want an error that names %s, got %v", GraphPath, err)
+	}
+}
+
+// TestEveryChangeIsFound flips 1,000 bits and cuts 200 times, anywhere in a directory with a manifest: each is an error
+// that names the file.
+func TestEveryChangeIsFound(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	files := exported(t, nil)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i := range 1200 {
+		name := names[i%len(names)]
+		whole := files[name].Data
+		broken := slices.Clone(whole)
+		if i < 1000 {
+			broken[random.IntN(len(broken))] ^= 1 << random.IntN(8)
+		} else {
+			broken = broken[:random.IntN(len(broken))]
+		}
+		files[name].Data = broken
+		m, err := Read(files)
+		if err == nil {
+			err = Join(m.Scan())
+		}
+		files[name].Data = whole
+		if name == ManifestPath && err == nil && sameContract(t, broken, whole) {
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("change %d: want an error that names %s, got %v", i, name, err)
+		}
+	}
+}
+
+// sameContract returns whether a changed manifest differs only in what is told and not acted on.
+func sameContract(t *testing.T, changed, whole []byte) bool {
+	var manifests [2]*Manifest
+	for i, data := range [][]byte{changed, whole} {
+		m, err := parseManifest(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Architecture, m.Parameters, m.FLOPs, m.Weights, m.ReferenceDifference, m.Versions = "", 0, 0, Weights{}, 0, nil
+		manifests[i] = m
+	}
+	return cmp.Equal(manifests[0], manifests[1])
+}
