@@ -64,16 +64,25 @@ const (
 	rangeBits  = 0xFF00_FF00_FF00_0000
 )
 
-// yccPixel returns R, G and B in the lowest three bytes, R the lowest.
+// clampSum clamps the values in a sum that are out of range.
+func clampSum(t uint64) uint64 {
+	r := clampUint8(int32(t>>48) - 256)
+	b := clampUint8(int32(t>>32&0xFFFF) - 256)
+	g := clampUint8(int32(t>>16&0xFFFF) - 256)
+	return uint64(r)<<48 | uint64(b)<<32 | uint64(g)<<16
+}
+
+// pixelOf returns R, G and B of a sum in the lowest three bytes, R the lowest.
+func pixelOf(t uint64) uint32 {
+	return uint32(t>>48)&0xFF | uint32(t>>8)&0xFF00 | uint32(t>>16)&0xFF0000
+}
+
 func yccPixel(y, cb, cr uint8) uint32 {
 	t := crTable[cr] + cbTable[cb] + uint64(y)*lumaWeight
-	if t&rangeBits == inRange {
-		return uint32(t>>48)&0xFF | uint32(t>>8)&0xFF00 | uint32(t>>16)&0xFF0000
+	if t&rangeBits != inRange {
+		t = clampSum(t)
 	}
-	r := clampUint8(int32(t>>48) - 256)
-	g := clampUint8(int32(t>>16&0xFFFF) - 256)
-	b := clampUint8(int32(t>>32&0xFFFF) - 256)
-	return uint32(r) | uint32(g)<<8 | uint32(b)<<16
+	return pixelOf(t)
 }
 
 // putPixel writes the last pixel of a row, after which there may be no room for a fourth byte.
@@ -88,8 +97,12 @@ func yccRow(dst, ys, cbs, crs []byte) {
 	n := len(ys) - 1
 	cbs, crs = cbs[:n+1], crs[:n+1]
 	out := dst
-	for i := range n {
-		binary.LittleEndian.PutUint32(out, yccPixel(ys[i], cbs[i], crs[i]))
+	for i, y := range ys[:n] {
+		t := crTable[crs[i]] + cbTable[cbs[i]] + uint64(y)*lumaWeight
+		if t&rangeBits != inRange {
+			t = clampSum(t)
+		}
+		binary.LittleEndian.PutUint32(out, pixelOf(t))
 		out = out[3:]
 	}
 	putPixel(out, yccPixel(ys[n], cbs[n], crs[n]))

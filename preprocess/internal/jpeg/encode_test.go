@@ -221,7 +221,7 @@ func TestOddFramesEqualPillow(t *testing.T) {
 	const seed = 3
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var files []file
-	for range 3000 {
+	for range 1500 {
 		files = append(files, oddFrame(rng))
 	}
 	accepted := 0

@@ -42,87 +42,167 @@ var limit4096 = func() (t [4096]uint8) {
 func clampUint8(v int32) uint8 { return uint8(max(0, min(255, v))) }
 
 // inverseDCT writes the samples of a block to 8 rows of dst.
+//
+// It computes two columns, then two rows at a time. A pair of numbers is held in one 64-bit word as low + high<<32, both
+// signed: sums, differences and products with constants of such words are again the pairs of the results.
 func inverseDCT(b *block, dst []byte, stride int) {
-	if b.size > maxPlainSize {
+	switch {
+	case b.size > maxPlainSize:
 		saturatingDCT(b, dst, stride)
-		return
-	}
-	if b.used&^1 == 0 {
+	case b.used&^1 == 0:
 		fill8x8(dst, stride, limit4096[(b.coefs[0]*4+16)>>5&4095])
-		return
+	case b.used&^0x0F0F0F0F == 0:
+		inverseDCT4(b, dst, stride)
+	default:
+		inverseDCT8(b, dst, stride)
 	}
+}
+
+const (
+	down1 = constBits - pass1Bits
+	half1 = (1<<32 + 1) << (down1 - 1)
+	down2 = constBits + pass1Bits + 3
+	half2 = (1<<32 + 1) << (down2 - 1)
+	carry = 1 << 31 // makes up for what a negative low half takes from the high one
+)
+
+// pair holds x in the low half, y in the high one.
+func pair(x, y int32) int64 { return int64(x) + int64(y)<<32 }
+
+// low1, high1, low2 and high2 are the halves of a sum, less the fraction of the first and of the second pass.
+func low1(x int64) int32  { return int32(x) >> down1 }
+func high1(x int64) int32 { return int32((x + carry) >> (32 + down1)) }
+func low2(x int64) uint64 { return uint64(limit4096[int32(x)>>down2&4095]) }
+func high2(x int64) uint64 {
+	return uint64(limit4096[(x+carry)>>(32+down2)&4095])
+}
+
+func inverseDCT8(b *block, dst []byte, stride int) {
 	var ws [64]int32
-	const down1 = constBits - pass1Bits
-	const half1 = 1 << (down1 - 1)
-	for i := range 8 {
-		in := &b.coefs
-		if b.used>>i&0x0101010101010100 == 0 {
-			v := in[i] << pass1Bits
+	in := &b.coefs
+	for i := 0; i < 8; i += 2 {
+		if b.used>>i&0x0303030303030300 == 0 {
+			x, y := in[i]<<pass1Bits, in[i+1]<<pass1Bits
 			for j := 0; j < 64; j += 8 {
-				ws[(i+j)&63] = v
+				ws[(i+j)&63], ws[(i+j+1)&63] = x, y
 			}
 			continue
 		}
-		e0, e1, e2, e3, o0, o1, o2, o3 := dct8(in[i], in[i+8], in[i+16], in[i+24], in[i+32], in[i+40], in[i+48], in[i+56])
-		ws[i] = (e0 + o3 + half1) >> down1
-		ws[i+56] = (e0 - o3 + half1) >> down1
-		ws[i+8] = (e1 + o2 + half1) >> down1
-		ws[i+48] = (e1 - o2 + half1) >> down1
-		ws[i+16] = (e2 + o1 + half1) >> down1
-		ws[i+40] = (e2 - o1 + half1) >> down1
-		ws[i+24] = (e3 + o0 + half1) >> down1
-		ws[i+32] = (e3 - o0 + half1) >> down1
+		x0, x1 := pair(in[i], in[i+1]), pair(in[i+8], in[i+9])
+		x2, x3 := pair(in[i+16], in[i+17]), pair(in[i+24], in[i+25])
+		x4, x5 := pair(in[i+32], in[i+33]), pair(in[i+40], in[i+41])
+		x6, x7 := pair(in[i+48], in[i+49]), pair(in[i+56], in[i+57])
+
+		z1 := (x2 + x6) * fix0541196100
+		t2, t3 := z1-x6*fix1847759065, z1+x2*fix0765366865
+		t0, t1 := (x0+x4)<<constBits+half1, (x0-x4)<<constBits+half1
+		e0, e3, e1, e2 := t0+t3, t0-t3, t1+t2, t1-t2
+		z5 := (x7 + x3 + x5 + x1) * fix1175875602
+		z1, z2 := (x7+x1)*fix0899976223, (x5+x3)*fix2562915447
+		z3, z4 := z5-(x7+x3)*fix1961570560, z5-(x5+x1)*fix0390180644
+		o0, o1 := x7*fix0298631336-z1+z3, x5*fix2053119869-z2+z4
+		o2, o3 := x3*fix3072711026-z2+z3, x1*fix1501321110-z1+z4
+
+		ws[i], ws[i+1] = low1(e0+o3), high1(e0+o3)
+		ws[i+8], ws[i+9] = low1(e1+o2), high1(e1+o2)
+		ws[i+16], ws[i+17] = low1(e2+o1), high1(e2+o1)
+		ws[i+24], ws[i+25] = low1(e3+o0), high1(e3+o0)
+		ws[i+32], ws[i+33] = low1(e3-o0), high1(e3-o0)
+		ws[i+40], ws[i+41] = low1(e2-o1), high1(e2-o1)
+		ws[i+48], ws[i+49] = low1(e1-o2), high1(e1-o2)
+		ws[i+56], ws[i+57] = low1(e0-o3), high1(e0-o3)
 	}
-	const down2 = constBits + pass1Bits + 3
-	const half2 = 1 << (down2 - 1)
-	for i := 0; i < 64; i += 8 {
-		in := (*[8]int32)(ws[i : i+8])
-		e0, e1, e2, e3, o0, o1, o2, o3 := dct8(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7])
-		out := (*[8]byte)(dst)
-		out[0] = limit4096[(e0+o3+half2)>>down2&4095]
-		out[7] = limit4096[(e0-o3+half2)>>down2&4095]
-		out[1] = limit4096[(e1+o2+half2)>>down2&4095]
-		out[6] = limit4096[(e1-o2+half2)>>down2&4095]
-		out[2] = limit4096[(e2+o1+half2)>>down2&4095]
-		out[5] = limit4096[(e2-o1+half2)>>down2&4095]
-		out[3] = limit4096[(e3+o0+half2)>>down2&4095]
-		out[4] = limit4096[(e3-o0+half2)>>down2&4095]
-		if i < 56 {
+	for i := 0; i < 64; i += 16 {
+		r, s := (*[8]int32)(ws[i:i+8]), (*[8]int32)(ws[i+8:i+16])
+		x0, x1, x2, x3 := pair(r[0], s[0]), pair(r[1], s[1]), pair(r[2], s[2]), pair(r[3], s[3])
+		x4, x5, x6, x7 := pair(r[4], s[4]), pair(r[5], s[5]), pair(r[6], s[6]), pair(r[7], s[7])
+
+		z1 := (x2 + x6) * fix0541196100
+		t2, t3 := z1-x6*fix1847759065, z1+x2*fix0765366865
+		t0, t1 := (x0+x4)<<constBits+half2, (x0-x4)<<constBits+half2
+		e0, e3, e1, e2 := t0+t3, t0-t3, t1+t2, t1-t2
+		z5 := (x7 + x3 + x5 + x1) * fix1175875602
+		z1, z2 := (x7+x1)*fix0899976223, (x5+x3)*fix2562915447
+		z3, z4 := z5-(x7+x3)*fix1961570560, z5-(x5+x1)*fix0390180644
+		o0, o1 := x7*fix0298631336-z1+z3, x5*fix2053119869-z2+z4
+		o2, o3 := x3*fix3072711026-z2+z3, x1*fix1501321110-z1+z4
+
+		put8(dst, low2(e0+o3)|low2(e1+o2)<<8|low2(e2+o1)<<16|low2(e3+o0)<<24|
+			low2(e3-o0)<<32|low2(e2-o1)<<40|low2(e1-o2)<<48|low2(e0-o3)<<56)
+		dst = dst[stride:]
+		put8(dst, high2(e0+o3)|high2(e1+o2)<<8|high2(e2+o1)<<16|high2(e3+o0)<<24|
+			high2(e3-o0)<<32|high2(e2-o1)<<40|high2(e1-o2)<<48|high2(e0-o3)<<56)
+		if i < 48 {
 			dst = dst[stride:]
 		}
 	}
 }
 
-// dct8 is the one-dimensional inverse DCT without the last additions: the results are e0+o3, e1+o2, e2+o1, e3+o0,
-// e3-o0, e2-o1, e1-o2, e0-o3.
-func dct8(x0, x1, x2, x3, x4, x5, x6, x7 int32) (e0, e1, e2, e3, o0, o1, o2, o3 int32) {
-	z1 := (x2 + x6) * fix0541196100
-	t2 := z1 - x6*fix1847759065
-	t3 := z1 + x2*fix0765366865
-	t0 := (x0 + x4) << constBits
-	t1 := (x0 - x4) << constBits
-	e0, e3, e1, e2 = t0+t3, t0-t3, t1+t2, t1-t2
+// The odd part of the DCT where only the lower four inputs are other than 0: what inputs 1 and 3 contribute.
+const (
+	odd01 = fix1175875602 - fix0899976223
+	odd03 = fix1175875602 - fix1961570560
+	odd11 = fix1175875602 - fix0390180644
+	odd13 = fix1175875602 - fix2562915447
+	odd21 = fix1175875602
+	odd23 = fix1175875602 - fix1961570560 - fix2562915447 + fix3072711026
+	odd31 = fix1175875602 - fix0390180644 - fix0899976223 + fix1501321110
+	odd33 = fix1175875602
+)
 
-	z3, z4 := x7+x3, x5+x1
-	z5 := (z3 + z4) * fix1175875602
-	z1 = -(x7 + x1) * fix0899976223
-	z2 := -(x5 + x3) * fix2562915447
-	z3 = z5 - z3*fix1961570560
-	z4 = z5 - z4*fix0390180644
-	o0 = x7*fix0298631336 + z1 + z3
-	o1 = x5*fix2053119869 + z2 + z4
-	o2 = x3*fix3072711026 + z2 + z3
-	o3 = x1*fix1501321110 + z1 + z4
-	return
+// inverseDCT4 is inverseDCT8 for blocks that have only the 4 x 4 lowest frequencies.
+func inverseDCT4(b *block, dst []byte, stride int) {
+	var ws [32]int32 // 8 rows of 4
+	in := &b.coefs
+	for i := 0; i < 4; i += 2 {
+		x0, x1 := pair(in[i], in[i+1]), pair(in[i+8], in[i+9])
+		x2, x3 := pair(in[i+16], in[i+17]), pair(in[i+24], in[i+25])
+
+		t2, t3 := x2*fix0541196100, x2*(fix0541196100+fix0765366865)
+		t0 := x0<<constBits + half1
+		e0, e3, e1, e2 := t0+t3, t0-t3, t0+t2, t0-t2
+		o0, o1 := x1*odd01+x3*odd03, x1*odd11+x3*odd13
+		o2, o3 := x1*odd21+x3*odd23, x1*odd31+x3*odd33
+
+		ws[i], ws[i+1] = low1(e0+o3), high1(e0+o3)
+		ws[i+4], ws[i+5] = low1(e1+o2), high1(e1+o2)
+		ws[i+8], ws[i+9] = low1(e2+o1), high1(e2+o1)
+		ws[i+12], ws[i+13] = low1(e3+o0), high1(e3+o0)
+		ws[i+16], ws[i+17] = low1(e3-o0), high1(e3-o0)
+		ws[i+20], ws[i+21] = low1(e2-o1), high1(e2-o1)
+		ws[i+24], ws[i+25] = low1(e1-o2), high1(e1-o2)
+		ws[i+28], ws[i+29] = low1(e0-o3), high1(e0-o3)
+	}
+	for i := 0; i < 32; i += 8 {
+		r := (*[8]int32)(ws[i : i+8])
+		x0, x1, x2, x3 := pair(r[0], r[4]), pair(r[1], r[5]), pair(r[2], r[6]), pair(r[3], r[7])
+
+		t2, t3 := x2*fix0541196100, x2*(fix0541196100+fix0765366865)
+		t0 := x0<<constBits + half2
+		e0, e3, e1, e2 := t0+t3, t0-t3, t0+t2, t0-t2
+		o0, o1 := x1*odd01+x3*odd03, x1*odd11+x3*odd13
+		o2, o3 := x1*odd21+x3*odd23, x1*odd31+x3*odd33
+
+		put8(dst, low2(e0+o3)|low2(e1+o2)<<8|low2(e2+o1)<<16|low2(e3+o0)<<24|
+			low2(e3-o0)<<32|low2(e2-o1)<<40|low2(e1-o2)<<48|low2(e0-o3)<<56)
+		dst = dst[stride:]
+		put8(dst, high2(e0+o3)|high2(e1+o2)<<8|high2(e2+o1)<<16|high2(e3+o0)<<24|
+			high2(e3-o0)<<32|high2(e2-o1)<<40|high2(e1-o2)<<48|high2(e0-o3)<<56)
+		if i < 24 {
+			dst = dst[stride:]
+		}
+	}
 }
+
+func put8(dst []byte, x uint64) { binary.LittleEndian.PutUint64(dst, x) }
 
 func fill8x8(dst []byte, stride int, v byte) {
 	x := uint64(v) * 0x0101010101010101
 	for range 7 {
-		binary.LittleEndian.PutUint64(dst, x)
+		put8(dst, x)
 		dst = dst[stride:]
 	}
-	binary.LittleEndian.PutUint64(dst, x)
+	put8(dst, x)
 }
 
 // saturatingDCT is the inverse DCT for coefficients so large that numbers run over, as only made-up or damaged files

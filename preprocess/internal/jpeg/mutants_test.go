@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var mutantsFlag = flag.Int("mutants", 2000, "how many damaged files to compare with Pillow")
+var mutantsFlag = flag.Int("mutants", 1000, "how many damaged files to compare with Pillow")
 
 // mutate damages a file in one to four places.
 func mutate(rng *rand.Rand, f file) file {

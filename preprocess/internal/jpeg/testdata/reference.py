@@ -24,7 +24,7 @@ def decode(src, dst):
         data = src.read(struct.unpack("<i", head)[0])
         try:
             image = Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB")
-        except Exception as error:  # noqa: BLE001 - whatever a caller would get
+        except Exception as error:  # whatever a caller would get
             reason = f"{type(error).__name__}: {error}".encode()
             dst.write(struct.pack("<ii", -1, len(reason)) + reason)
         else:
@@ -42,7 +42,7 @@ def picture(rng, width, height, mode):
         plane = 128 + 120 * np.sin(a * x + b * y + c * np.sqrt(x * y)) * np.cos(d * (x - y))
         plane += rng.choice([0, 3, 40, 300]) * rng.standard_normal((height, width))
         edge = rng.integers(0, max(1, width)), rng.integers(0, max(1, height))
-        plane[edge[1]:, edge[0]:] = rng.choice([0, 255, 77])
+        plane[edge[1] :, edge[0] :] = rng.choice([0, 255, 77])
         planes.append(plane)
     array = np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
     return Image.fromarray(array[:, :, 0] if channels == 1 else array, mode)
@@ -64,8 +64,13 @@ def make(seed, dst):
     for width in range(1, 41):
         for height in range(1, 41):
             if width < 9 or height < 9 or (width * 40 + height) % 3 == seed % 3:
-                write("RGB", width, height, subsampling=samplings[(width + height + seed) % 3],
-                      quality=int(rng.integers(1, 101)))
+                write(
+                    "RGB",
+                    width,
+                    height,
+                    subsampling=samplings[(width + height + seed) % 3],
+                    quality=int(rng.integers(1, 101)),
+                )
     for quality in range(1, 101):
         width, height = (int(n) for n in rng.integers(1, 130, 2))
         mode = ["RGB", "L", "CMYK", "YCbCr"][quality % 4]
