@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tools import weights as published
 from tools.backend import keras
 from tools.blocks import Layers, basic_block, grouped_block, preact_block
 from tools.photos import MODES, preprocess
@@ -55,6 +56,7 @@ def build(
     architecture: str,
     *,
     include_top: bool = True,
+    weights: str | None = None,
     input_shape: tuple | None = None,
     input_tensor=None,
     pooling: str | None = None,
@@ -68,6 +70,7 @@ def build(
         ("MobileNetV2"), or the path of a .keras or .h5 model file, which comes with its own shape, top and weights.
     include_top: ends in `avg_pool` and the softmax layer `probs`, (batch, classes); otherwise in the last feature map,
         or, with pooling "avg" or "max", in (batch, channels).
+    weights: None (Keras's own random initialisation) or what `tools.weights.load` takes.
     input_shape: (height, width, 3), or (3, height, width) for channels_first; None in place of a size leaves it free.
         By default the architecture's own size.
     input_tensor: a Keras tensor to build on in place of a new input.
@@ -77,7 +80,7 @@ def build(
         takes channels last, so the exporter builds with "channels_last"; a file saved channels first gets a
         transposition before its input.
 
-    Raises ModelError.
+    Raises ModelError, and WeightsError where weights are given.
     """
     data_format = data_format or keras.config.image_data_format()
     if data_format not in ("channels_last", "channels_first"):
@@ -88,6 +91,8 @@ def build(
         raise ModelError(f"unknown group sum {group_sum!r}: expected reduce or gconv")
     if classes < 1:
         raise ModelError(f"classes: expected at least 1, got {classes}")
+    if weights == "imagenet" and include_top and classes != IMAGENET_CLASSES:
+        raise ModelError(f"imagenet weights have a top of {IMAGENET_CLASSES} classes, not {classes}: leave out the top")
     if is_file(architecture):
         model = _load_file(architecture)
     elif architecture in DESIGNS:
@@ -95,6 +100,8 @@ def build(
         model = _build(architecture, include_top, shape, input_tensor, pooling, classes, Layers(data_format, group_sum))
     else:
         model = _build_application(architecture, include_top, input_shape, input_tensor, pooling, classes, data_format)
+    if weights is not None:
+        published.load(model, weights, architecture=architecture, mode=native_mode(architecture, weights))
     return model
 
 
@@ -200,12 +207,18 @@ def _build_application(
     _, function = _application(name)
     with _image_data_format(data_format):
         try:
-            if shape is None and not include_top:  # without its top Keras leaves the size free
-                shape = function(weights=None).input_shape[1:]
+            if shape is None and tensor is None:
+                shape = _own_shape(function)
             options = {"input_shape": shape, "input_tensor": tensor, "pooling": pooling, "classes": classes}
             return function(weights=None, include_top=include_top, **options)
         except ValueError as error:
             raise ModelError(f"{name}: {_first_line(error)}") from error
+
+
+def _own_shape(function: Callable) -> tuple:
+    """The input that a `keras.applications` model is published for, which Keras gives only where it builds the top."""
+    shape = function(weights=None).input_shape[1:]
+    return tuple(side or 224 for side in shape)  # MobileNetV3 leaves it free; its weights are for 224
 
 
 def _load_file(path: str) -> keras.Model:
