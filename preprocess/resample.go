@@ -6,7 +6,8 @@ import "sync"
 var passBuffers = sync.Pool{New: func() any { return new(RGB) }}
 
 // resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's Resample.c. It makes two
-// passes, each rounded to 8 bits, the horizontal one first unless the picture is very tall (Image.resize).
+// passes, each rounded to 8 bits; the vertical one comes first where the height shrinks by more than twice what the width
+// does, as in Pillow since version 13.
 func resample(dst, src *RGB, x, y axis, f Filter) {
 	switch {
 	case x.identity() && y.identity():
@@ -26,7 +27,7 @@ func resample(dst, src *RGB, x, y axis, f Filter) {
 		}
 		passBuffers.Put(between)
 	}()
-	if src.Height > 100*src.Width && y.out < src.Height {
+	if lost := src.Height - y.out; lost > 0 && lost > 2*(src.Width-x.out) {
 		resampleVertical(between, src, y, f, 0, 0, src.Width)
 		resampleHorizontal(dst, between, x, f, 0, between.Height)
 		return
