@@ -36,6 +36,24 @@ type batch struct {
 	answered chan struct{}
 }
 
+// Answer answers one batch by itself: the pictures from index first on, in order. It is what other schedulers, such as Apache Beam, call; the bits
+// are those of a run that cuts the same batch.
+func Answer(ctx context.Context, m Model, c Columns, first int64, items []Item) ([]Record, error) {
+	p := pipeline{Config: Config{Model: m, Columns: c}}
+	var b batch
+	b.reset(0, first)
+	b.items = items
+	b.size(m.Shape)
+	for i := range items {
+		go func() {
+			defer b.decoded.Done()
+			b.failures[i] = p.decode(&b, i)
+		}()
+	}
+	err := p.answer(ctx, &b)
+	return b.records, err
+}
+
 func (p *pipeline) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	free := make(chan *batch, p.Lanes+2)

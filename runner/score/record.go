@@ -68,11 +68,11 @@ type Record struct {
 
 // Columns is the shape of an output: which columns there are. It is the same for every row.
 type Columns struct {
-	Top      int       // k; 0 with Features
-	Labels   LabelType // LabelNone leaves the label columns out
-	Vector   Outputs   // Probs or Features where there is such a column, else Top
-	Length   int       // of the vector
-	Separate bool      // class_0, class_1, ... in place of one list
+	Top      int       `json:"top"`      // k; 0 with Features
+	Labels   LabelType `json:"labels"`   // LabelNone leaves the label columns out
+	Vector   Outputs   `json:"vector"`   // Probs or Features where there is such a column, else Top
+	Length   int       `json:"length"`   // of the vector
+	Separate bool      `json:"separate"` // class_0, class_1, ... in place of one list
 }
 
 func (c Columns) hasTop() bool    { return c.Top > 0 }

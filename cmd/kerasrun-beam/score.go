@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"kerasrun/runner"
+	"kerasrun/runner/score"
+	"kerasrun/runner/score/tfmodel"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, Batch, func(Row), func(Row), error](&scoreFn{})
+	register.Emitter1[Row]()
+	beam.RegisterType(typeOf[Batch]())
+	beam.RegisterType(typeOf[Row]())
+}
+
+// Batch is a fixed cut of the input: Names[i] is how the i-th picture is called in the output, Paths[i] where a worker opens it.
+type Batch struct {
+	First int64
+	Names []string
+	Paths []string
+}
+
+// Row is a line of the output.
+type Row struct {
+	Index int64
+	Line  string
+}
+
+// scoreFn answers batches. Beam makes several of it in a worker process; they share one model.
+type scoreFn struct {
+	Model   string
+	Columns score.Columns
+
+	scored                    score.Model
+	columns                   score.Columns
+	answered, failed, batches beam.Counter
+}
+
+// shared is the worker process's model, open as long as any scoreFn is set up.
+var shared struct {
+	sync.Mutex
+	model *runner.Model
+	users int
+}
+
+// Setup opens the model, once a worker process.
+func (f *scoreFn) Setup() error {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.users == 0 {
+		m, err := runner.Open(f.Model)
+		if err != nil {
+			return err
+		}
+		shared.model = m
+	}
+	shared.users++
+	var err error
+	f.scored, f.columns, err = tfmodel.New(shared.model, f.Model, "fp32", f.Columns)
+	f.answered, f.failed = beam.NewCounter("kerasrun", "answered"), beam.NewCounter("kerasrun", "failed")
+	f.batches = beam.NewCounter("kerasrun", "batches")
+	return err
+}
+
+// Teardown closes the model when nobody is left who uses it.
+func (f *scoreFn) Teardown() error {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.users--; shared.users > 0 {
+		return nil
+	}
+	return shared.model.Close()
+}
+
+// ProcessElement emits the rows of a batch: answers, and pictures without one.
+func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure func(Row)) error {
+	items := make([]score.Item, len(b.Paths))
+	for i, path := range b.Paths {
+		items[i] = score.Item{Path: b.Names[i], Read: func() ([]byte, error) { return readFile(ctx, path) }}
+	}
+	records, err := score.Answer(ctx, f.scored, f.columns, b.First, items)
+	if err != nil {
+		return fmt.Errorf("pictures from %d on: %w", b.First, err)
+	}
+	f.batches.Inc(ctx, 1)
+	for _, r := range records {
+		var line bytes.Buffer
+		sink, err := score.NewSink(&line, score.JSONL, f.columns)
+		if err != nil {
+			return err
+		}
+		if err := sink.Write(r); err != nil {
+			return err
+		}
+		if err := sink.Close(); err != nil {
+			return err
+		}
+		row := Row{r.Index, line.String()}
+		if r.Error == "" {
+			f.answered.Inc(ctx, 1)
+			answer(row)
+		} else {
+			f.failed.Inc(ctx, 1)
+			failure(row)
+		}
+	}
+	return nil
+}
+
+func readFile(ctx context.Context, path string) ([]byte, error) {
+	fs, err := filesystem.New(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer fs.Close()
+	r, err := fs.OpenRead(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}

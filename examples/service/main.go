@@ -1,0 +1,31 @@
+// Service answers pictures over HTTP: curl --data-binary @cat.jpg 127.0.0.1:8080/classify
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+
+	"kerasrun/runner"
+)
+
+func main() {
+	model, err := runner.Open("models/resnext50")
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.HandleFunc("POST /classify", func(w http.ResponseWriter, r *http.Request) {
+		image, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 20<<20))
+		if err == nil {
+			var predictions any
+			if predictions, err = model.Classify(r.Context(), 5, image); err == nil {
+				err = json.NewEncoder(w).Encode(predictions)
+			}
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		}
+	})
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
+}
