@@ -186,9 +186,9 @@ func TestSignature(t *testing.T) {
 	}{
 		{"dense", []string{"train"}, "serving_default", `want a graph with the tags ["train"], got ["serve"]`},
 		{"dense", nil, "serving_default", `want a graph with the tags [], got ["serve"]`},
-		{"partitioned", []string{"gpu"}, "serving_default", `want a graph with the tags ["gpu"], got ["serve"], ["gpu" "serve"]`},
+		{"partitioned", []string{"gpu"}, "serving_default", `tags ["gpu"], got ["serve"], ["gpu" "serve"]`},
 		{"dense", []string{"serve"}, "features", `want a signature "features", got ["logits" "serving_default"]`},
-		{"dense", []string{"serve"}, initSignature, `want a signature "__saved_model_init_op", got ["logits" "serving_default"]`},
+		{"dense", []string{"serve"}, initSignature, `"__saved_model_init_op", got ["logits" "serving_default"]`},
 	} {
 		_, err := open(t, test.model).Signature(test.tags, test.key)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

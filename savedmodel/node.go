@@ -101,7 +101,17 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 			d.attr(a)
 		}
 	})
-	into[key] = a
+	if usedAttrs[key] || a.calls != nil || a.tensors != nil {
+		into[key] = a
+	} else {
+		delete(into, key)
+	}
+}
+
+// usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are kept only for the
+// functions and the tensors in them.
+var usedAttrs = map[string]bool{
+	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "transpose_b": true, "api_implements": true,
 }
 
 // attr reads an AttrValue. Everything ever named in it is kept, even by a later member of the oneof: more is seen,

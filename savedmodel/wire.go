@@ -33,7 +33,7 @@ type decoder struct {
 // newDecoder reads a message of size bytes. Lengths in the message are held against size, so it must be the file's true
 // one.
 func newDecoder(r io.Reader, size int64) *decoder {
-	d := &decoder{r: bufio.NewReaderSize(r, 1<<16), end: size}
+	d := &decoder{r: bufio.NewReaderSize(r, int(min(size, 1<<16))), end: size}
 	if s, ok := r.(io.Seeker); ok {
 		d.seeker = s
 	}
