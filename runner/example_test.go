@@ -25,7 +25,7 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	for _, p := range rows[0] {
-		fmt.Printf("%s %s %.3f\n", p.ID, p.Name, p.Probability)
-	}
+	best := rows[0][0] // with its ID, Name and Probability
+	fmt.Println(len(rows[0]), "predictions of", len(model.Labels()), "classes;", best.Name == model.Labels()[best.Index].Name)
+	// Output: 5 predictions of 1000 classes; true
 }

@@ -4,6 +4,9 @@ package runner
 #cgo LDFLAGS: -ltensorflow
 #cgo linux LDFLAGS: -ldl
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
 
@@ -17,6 +20,13 @@ static TF_Tensor* new_tensor(TF_DataType dtype, const int64_t* dims, int rank, v
 	return TF_NewTensor(dtype, dims, rank, data, length, release, (void*)strings);
 }
 
+// Gives free memory back to the system, which the C library keeps otherwise.
+static void trim(void) {
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 static TF_TString* string_at(void* data, size_t i) { return (TF_TString*)data + i; }
 */
 import "C"
@@ -27,8 +37,10 @@ import (
 	"maps"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -70,6 +82,8 @@ func load(dir string, tags []string, config []byte) (s *session, err error) {
 		return nil, err
 	}
 	saved := (*tf.SavedModel)(pointer)
+	// The binding has made two copies of the graph in Go to read the signatures from, and keeps none.
+	debug.FreeOSMemory()
 	return newSession(saved.Session, saved.Graph)
 }
 
@@ -118,6 +132,7 @@ func (s *session) on(device string, config []byte) (*session, error) {
 func (s *session) close() error {
 	err := s.session.Close()
 	C.TF_DeleteGraph(s.g)
+	C.trim()
 	if err != nil {
 		return fmt.Errorf("runner: TensorFlow: %s", oneLine(err.Error()))
 	}
@@ -128,6 +143,7 @@ func (s *session) close() error {
 type call struct {
 	inputs, outputs []string
 	feeds, fetches  []C.TF_Output
+	first           sync.Once // done with the first run
 }
 
 func (s *session) call(signature savedmodel.Signature) (*call, error) {
@@ -179,6 +195,8 @@ func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
 	defer C.TF_DeleteStatus(status)
 	C.TF_SessionRun(s.c, nil, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
 		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, nil, status)
+	// In the first run TensorFlow optimises the graph, in memory of several times its size.
+	c.first.Do(func() { C.trim() })
 	if C.TF_GetCode(status) != C.TF_OK {
 		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
 	}
