@@ -35,6 +35,20 @@ func (d *Decoder) BytesNext() bool {
 	return ahead.Kind() == Object
 }
 
+// Base64Next says whether the next value is an object that begins with the key b64.
+func (d *Decoder) Base64Next() bool {
+	ahead := *d
+	if ahead.Kind() != Object {
+		return false
+	}
+	ahead.pos++
+	if ahead.Kind() != String {
+		return false
+	}
+	key, err := ahead.quoted()
+	return err == nil && string(key) == "b64"
+}
+
 // Rows collects tensors of equal shapes, read one by one, as the rows of one tensor.
 type Rows struct {
 	leaves leaves

@@ -1,0 +1,87 @@
+package serve
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc/codes"
+)
+
+// memory bounds what all requests together hold, in bytes.
+type memory struct{ *semaphore.Weighted }
+
+// take takes so many bytes, or fails at once.
+func (m memory) take(bytes int64) error {
+	if !m.TryAcquire(bytes) {
+		return errorf(codes.Unavailable, "too much memory is taken by requests")
+	}
+	return nil
+}
+
+// bodyChunk is how much memory is asked for at a time.
+const bodyChunk = 1 << 16
+
+// readBody returns the whole body, unpacked. free gives its memory back to others, and must be called in any case.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
+	held, limit := int64(0), s.config.Limits.Body
+	free = func() { s.memory.Release(held) }
+	unpacked, err := unpack(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"))
+	if err != nil {
+		return nil, free, err
+	}
+	var buffer bytes.Buffer
+	for {
+		if err := s.memory.take(bodyChunk); err != nil {
+			return nil, free, err
+		}
+		held += bodyChunk
+		_, err := io.CopyN(&buffer, unpacked, min(bodyChunk, limit+1-int64(buffer.Len())))
+		if int64(buffer.Len()) > limit {
+			return nil, free, tooLongError(limit)
+		}
+		if err == io.EOF {
+			return buffer.Bytes(), free, nil
+		}
+		if err != nil {
+			return nil, free, readError(err)
+		}
+	}
+}
+
+// unpack undoes a body's Content-Encoding.
+func unpack(body io.Reader, encoding string) (io.Reader, error) {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity":
+		return body, nil
+	case "gzip", "x-gzip":
+		r, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, readError(err)
+		}
+		return r, nil
+	case "deflate":
+		r, err := zlib.NewReader(body)
+		if err != nil {
+			return nil, readError(err)
+		}
+		return r, nil
+	}
+	return nil, &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType,
+		Err: fmt.Errorf("Content-Encoding: want gzip, deflate or none, got %.40q", encoding)}
+}
+
+// readError is for a body that ended early or cannot be unpacked.
+func readError(err error) error {
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return err
+	}
+	return errorf(codes.InvalidArgument, "the body cannot be read: %w", err)
+}

@@ -1,0 +1,89 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/preprocess"
+	"kerasrun/tensor"
+)
+
+// decoders bounds the pictures that are decoded at a time, by number and by pixels.
+type decoders struct {
+	image  int64 // bytes of one picture
+	number *semaphore.Weighted
+	pixels *semaphore.Weighted
+	most   int64 // pixels in flight
+}
+
+func newDecoders(l Limits) *decoders {
+	return &decoders{
+		image:  l.Image,
+		number: semaphore.NewWeighted(int64(l.Decoders)),
+		pixels: semaphore.NewWeighted(l.PixelsInFlight),
+		most:   l.PixelsInFlight,
+	}
+}
+
+// append decodes one picture as pipeline says and appends its tensor to dst.
+func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, dst []float32, image []byte) ([]float32, error) {
+	if int64(len(image)) > d.image {
+		return dst, &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge,
+			Err: fmt.Errorf("a picture of %d bytes is over the limit of %d", len(image), d.image)}
+	}
+	config, err := preprocess.DecodeConfig(image)
+	if err != nil {
+		return dst, err
+	}
+	// What is over the limit of one picture is refused below, before it takes any memory.
+	pixels := min(int64(config.Width)*int64(config.Height), d.most)
+	if err := d.number.Acquire(ctx, 1); err != nil {
+		return dst, err
+	}
+	defer d.number.Release(1)
+	if err := d.pixels.Acquire(ctx, pixels); err != nil {
+		return dst, err
+	}
+	defer d.pixels.Release(pixels)
+	return pipeline.Append(dst, image)
+}
+
+// decodePictures makes the model's input of pictures; the tensor of bytes, of any shape, becomes one row a picture. free gives its
+// memory back to others, and must be called in any case.
+func (s *Server) decodePictures(ctx context.Context, v *version, pictures tensor.Tensor) (t tensor.Tensor, free func(), err error) {
+	images, ok := pictures.Data.([][]byte)
+	free = func() {}
+	if !ok || len(images) == 0 {
+		return t, free, errorf(codes.InvalidArgument, "want one or more pictures, got none")
+	}
+	p := v.pipeline
+	width := p.Height * p.Width * 3
+	// The smallest pictures have a few dozen bytes, and the tensor has many thousands for each.
+	bytes := int64(len(images)) * int64(width) * 4
+	if err := s.memory.take(bytes); err != nil {
+		return t, free, err
+	}
+	free = func() { s.memory.Release(bytes) }
+	pixels := make([]float32, len(images)*width)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.config.Limits.Decoders)
+	for i, image := range images {
+		group.Go(func() error {
+			_, err := s.decoders.append(ctx, p, pixels[i*width:i*width:(i+1)*width], image)
+			if err != nil && len(images) > 1 {
+				err = fmt.Errorf("picture %d: %w", i, err)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return t, free, err
+	}
+	t, err = tensor.New(tensor.Shape{int64(len(images)), int64(p.Height), int64(p.Width), 3}, pixels)
+	return t, free, err
+}
