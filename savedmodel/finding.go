@@ -24,6 +24,12 @@ const (
 	CheckOps        Check = "ops"        // every operation is on the allow-list
 )
 
+// Checks returns every check, in the order in which they are reported.
+func Checks() []Check {
+	return []Check{CheckText, CheckLinks, CheckSignatures, CheckAssets, CheckVariables, CheckManifest, CheckFiles, CheckContract,
+		CheckLabels, CheckConstants, CheckOps}
+}
+
 // Severity says what a finding means for the use of the model.
 type Severity string
 
