@@ -73,11 +73,9 @@ func clampSum(t uint64) uint64 {
 }
 
 // pixelOf returns R, G and B of a sum in the lowest three bytes, R the lowest.
-func pixelOf(t uint64) uint32 {
-	return uint32(t>>48)&0xFF | uint32(t>>8)&0xFF00 | uint32(t>>16)&0xFF0000
-}
+func pixelOf(t uint64) uint64 { return t>>48&0xFF | t>>8&0xFF00 | t>>16&0xFF0000 }
 
-func yccPixel(y, cb, cr uint8) uint32 {
+func yccPixel(y, cb, cr uint8) uint64 {
 	t := crTable[cr] + cbTable[cb] + uint64(y)*lumaWeight
 	if t&rangeBits != inRange {
 		t = clampSum(t)
@@ -85,43 +83,53 @@ func yccPixel(y, cb, cr uint8) uint32 {
 	return pixelOf(t)
 }
 
-// putPixel writes the last pixel of a row, after which there may be no room for a fourth byte.
-func putPixel(dst []byte, p uint32) {
+func putPixel(dst []byte, p uint64) {
 	_ = dst[2]
 	dst[0], dst[1], dst[2] = byte(p), byte(p>>8), byte(p>>16)
 }
 
-// yccRow converts a row of YCbCr samples to RGB. Here and below, all pixels but the last are written with one byte too
-// many, which the next one overwrites.
+// yccRow converts a row of YCbCr samples to RGB, two pixels at a time.
 func yccRow(dst, ys, cbs, crs []byte) {
-	n := len(ys) - 1
-	cbs, crs = cbs[:n+1], crs[:n+1]
-	out := dst
-	for i, y := range ys[:n] {
-		t := crTable[crs[i]] + cbTable[cbs[i]] + uint64(y)*lumaWeight
-		if t&rangeBits != inRange {
-			t = clampSum(t)
-		}
-		binary.LittleEndian.PutUint32(out, pixelOf(t))
-		out = out[3:]
+	n := len(ys)
+	dst, cbs, crs = dst[:3*n], cbs[:n], crs[:n]
+	i := 0
+	if useAVX2 && n >= 10 {
+		// Two pixels have to remain for what is written too much.
+		i = (n - 2) &^ 7
+		yccRowAVX2(&dst[0], &ys[0], &cbs[0], &crs[0], i)
 	}
-	putPixel(out, yccPixel(ys[n], cbs[n], crs[n]))
+	// A pair is written as eight bytes, of which the next pixels overwrite two.
+	for ; i+3 <= n; i += 2 {
+		y, cb, cr := ys[i:i+2], cbs[i:i+2], crs[i:i+2]
+		s := crTable[cr[0]] + cbTable[cb[0]] + uint64(y[0])*lumaWeight
+		t := crTable[cr[1]] + cbTable[cb[1]] + uint64(y[1])*lumaWeight
+		if ((s^inRange)|(t^inRange))&rangeBits != 0 {
+			s, t = clampSum(s), clampSum(t)
+		}
+		binary.LittleEndian.PutUint64(dst[3*i:3*i+8], pixelOf(s)|pixelOf(t)<<24)
+	}
+	for ; i < n; i++ {
+		putPixel(dst[3*i:], yccPixel(ys[i], cbs[i], crs[i]))
+	}
 }
 
 func grayRow(dst, ys []byte) {
-	n := len(ys) - 1
-	out := dst
-	for i := range n {
-		binary.LittleEndian.PutUint32(out, uint32(ys[i])*0x010101)
-		out = out[3:]
+	n := len(ys)
+	dst = dst[:3*n]
+	i := 0
+	for ; i+3 <= n; i += 2 {
+		y := ys[i : i+2]
+		binary.LittleEndian.PutUint64(dst[3*i:3*i+8], uint64(y[0])*0x010101|uint64(y[1])*0x010101000000)
 	}
-	putPixel(out, uint32(ys[n])*0x010101)
+	for ; i < n; i++ {
+		putPixel(dst[3*i:], uint64(ys[i])*0x010101)
+	}
 }
 
 func rgbRow(dst, rs, gs, bs []byte) {
 	gs, bs = gs[:len(rs)], bs[:len(rs)]
 	for i, r := range rs {
-		putPixel(dst[3*i:], uint32(r)|uint32(gs[i])<<8|uint32(bs[i])<<16)
+		putPixel(dst[3*i:], uint64(r)|uint64(gs[i])<<8|uint64(bs[i])<<16)
 	}
 }
 

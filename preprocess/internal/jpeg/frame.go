@@ -21,6 +21,7 @@ type component struct {
 
 	latched bool       // whether quant is set: at the component's first scan
 	quant   [128]int32 // divisors in zigzag order, then the last one repeated (see zigzag)
+	natural [64]int32  // the same in natural order
 
 	// For files with more than one scan: all coefficients, a row of stride blocks after the other.
 	coefs  []coefBlock
@@ -135,6 +136,7 @@ func (d *decoder) startScan() error {
 		}
 		for k := range c.quant {
 			c.quant[k] = int32(d.quant[c.quantIndex].values[min(k, 63)])
+			c.natural[zigzag[k]] = c.quant[k]
 		}
 		c.latched = true
 	}

@@ -126,9 +126,11 @@ func (t *huffTable) fillFast(code int32, length int, symbol uint32) {
 	}
 }
 
-// extend makes a signed number of the n bits that follow a symbol, n > 0, ITU-T T.81 figure F.12.
+// extend makes a signed number of the lowest n bits of x, those that follow a symbol, 0 < n < 16, ITU-T T.81 figure
+// F.12. (The masks tell the compiler that no shift is too far.)
 func extend(x int32, n int) int32 {
-	return x + ((x-1<<(n-1))>>31)&(-1<<n+1)
+	x &= 1<<(n&31) - 1
+	return x + ((x-1<<((n-1)&31))>>31)&(-1<<(n&31)+1)
 }
 
 // standardTables fills in the tables that files may leave out, as frames of Motion JPEG do, ITU-T T.81 section K.3.

@@ -51,6 +51,9 @@ func inverseDCT(b *block, dst []byte, stride int) {
 		saturatingDCT(b, dst, stride)
 	case b.used&^1 == 0:
 		fill8x8(dst, stride, limit4096[(b.coefs[0]*4+16)>>5&4095])
+	case useAVX2:
+		_ = dst[7*stride+7]
+		inverseDCTAVX2(&b.coefs, &dst[0], stride)
 	case b.used&^0x0F0F0F0F == 0:
 		inverseDCT4(b, dst, stride)
 	default:

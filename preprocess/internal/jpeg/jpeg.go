@@ -6,6 +6,9 @@
 // Baseline, extended sequential and progressive files with Huffman or arithmetic coding are read; grey, YCbCr, RGB,
 // CMYK and YCCK.
 //
+// On amd64 processors with AVX2 the inverse DCT and the colour conversion are in assembly, each a function over memory
+// that Go has checked the bounds of. Everything else is plain Go, and so are these two elsewhere.
+//
 // The formulas and the recovery from damage follow libjpeg-turbo 3.2 (where its C and its x86-64 code differ, the
 // latter) and the JPEG standard, ITU-T T.81; the checks before decoding follow Pillow's JpegImagePlugin. This software
 // is based in part on the work of the Independent JPEG Group.

@@ -89,7 +89,7 @@ func (d *decoder) dcFirst(blocks []*coefBlock) error {
 				}
 			}
 			n -= s
-			diff = int(extend(int32(buf>>n)&(1<<s-1), s))
+			diff = int(extend(int32(buf>>(n&63)), s))
 		}
 		d.buf, d.n = buf, n
 		dc := int(d.dcPred[ci]) + diff
@@ -182,35 +182,31 @@ func (d *decoder) acRefine(blocks []*coefBlock) error {
 		return nil
 	}
 	b, table := blocks[0], &d.acTables[d.scan.comps[0].acIndex&3]
-	one := int16(1) << d.scan.al
+	buf, n, al := d.buf, d.n, d.scan.al&15
 	k, se := d.scan.ss, d.scan.se
-	for ; k <= se && d.eobRun == 0; k++ {
-		s, buf, n := d.symbol(table, d.buf, d.n)
-		if s < 0 {
+	ok := true
+	for k <= se && d.eobRun == 0 {
+		var s int
+		if s, buf, n = d.symbol(table, buf, n); s < 0 {
 			return errTruncated
 		}
-		d.buf, d.n = buf, n
-		run := s >> 4
+		run, bits := s>>4, 1
 		s &= 15
-		value := int16(0)
-		if s != 0 {
-			bit, ok := d.bit()
-			if !ok {
+		if s == 0 {
+			bits = run
+			if run == 15 {
+				bits = 0
+			}
+		}
+		if n < bits {
+			if buf, n, ok = d.fill(buf, n, bits); !ok {
 				return errTruncated
 			}
-			value = -one
-			if bit != 0 {
-				value = one
-			}
-		} else if run != 15 {
-			d.eobRun = 1
-			for range run {
-				bit, ok := d.bit()
-				if !ok {
-					return errTruncated
-				}
-				d.eobRun = d.eobRun<<1 | int(bit)
-			}
+		}
+		n -= bits
+		x := int(buf>>(n&63)) & (1<<bits - 1)
+		if s == 0 && run != 15 {
+			d.eobRun = 1<<run + x
 			break
 		}
 		// Pass over run coefficients that are still zero, refining those that are not.
@@ -221,34 +217,45 @@ func (d *decoder) acRefine(blocks []*coefBlock) error {
 				if run < 0 {
 					break
 				}
-			} else if !d.refine(c, one) {
-				return errTruncated
+				continue
 			}
+			if n < 1 {
+				if buf, n, ok = d.fill(buf, n, 1); !ok {
+					return errTruncated
+				}
+			}
+			n--
+			*c = refined(*c, int16(buf>>(n&63)), al)
 		}
-		if value != 0 {
-			b[zigzag[k&127]&63] = value
+		if s != 0 {
+			b[zigzag[k&127]&63] = int16(2*x-1) << al
 		}
+		k++
 	}
 	if d.eobRun > 0 {
 		for ; k <= se; k++ {
-			if c := &b[zigzag[k&127]&63]; *c != 0 && !d.refine(c, one) {
-				return errTruncated
+			c := &b[zigzag[k&127]&63]
+			if *c == 0 {
+				continue
 			}
+			if n < 1 {
+				if buf, n, ok = d.fill(buf, n, 1); !ok {
+					return errTruncated
+				}
+			}
+			n--
+			*c = refined(*c, int16(buf>>(n&63)), al)
 		}
 		d.eobRun--
 	}
+	d.buf, d.n = buf, n
 	return nil
 }
 
-// refine reads the next bit of a coefficient that is not zero.
-func (d *decoder) refine(c *int16, one int16) bool {
-	bit, ok := d.bit()
-	if bit != 0 && *c&one == 0 {
-		if *c > 0 {
-			*c += one
-		} else {
-			*c -= one
-		}
-	}
-	return ok
+// refined adds the lowest bit of bit to a coefficient that is not zero, at place al, away from zero. Without branches,
+// for nobody can foretell the bit.
+func refined(c, bit int16, al int) int16 {
+	bit &= ^(c >> al) & 1
+	sign := c >> 15
+	return c + (bit<<al ^ sign - sign)
 }

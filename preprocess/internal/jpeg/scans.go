@@ -71,7 +71,7 @@ func (d *decoder) decodeBlocksOfMCU() error {
 		return err
 	}
 	for i := range d.mcu.blocks {
-		d.blocks[i].dequantize(&d.coefs[i], &d.scan.comps[d.mcu.comp[i]].quant)
+		d.blocks[i].dequantize(&d.coefs[i], &d.scan.comps[d.mcu.comp[i]].natural)
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (d *decoder) plainRow(c *component, m, y int) {
 	row := c.coefs[(m*c.v+y)*c.stride:]
 	p, b := &d.out.planes[c.index], &d.blocks[0]
 	for x := range c.blocksWide {
-		b.dequantize(&row[x], &c.quant)
+		b.dequantize(&row[x], &c.natural)
 		p.put(b, x, y)
 	}
 }

@@ -28,12 +28,17 @@ func (b *block) set(i uint8, product int32) {
 }
 
 // dequantize takes over a block of coefficients as they were coded.
-func (b *block) dequantize(coefs *coefBlock, quant *[128]int32) {
+func (b *block) dequantize(coefs *coefBlock, natural *[64]int32) {
 	b.clear()
-	for k := range 64 {
-		z := zigzag[k] & 63
-		if v := coefs[z]; v != 0 {
-			b.set(z, int32(v)*quant[k])
+	for i := 0; i < 64; i += 8 {
+		row := (*[8]int16)(coefs[i : i+8])
+		if row[0]|row[1]|row[2]|row[3]|row[4]|row[5]|row[6]|row[7] == 0 {
+			continue
+		}
+		for j, v := range row {
+			if v != 0 {
+				b.set(uint8(i+j), int32(v)*natural[(i+j)&63])
+			}
 		}
 	}
 }
@@ -147,7 +152,7 @@ func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[
 			}
 		}
 		n -= s
-		diff = extend(int32(buf>>n)&(1<<s-1), s)
+		diff = extend(int32(buf>>(n&63)), s)
 	}
 	*pred += diff
 	b.set(0, int32(int16(*pred))*quant[0])
@@ -172,7 +177,7 @@ func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[
 			}
 		}
 		n -= s
-		b.set(zigzag[k&127], extend(int32(buf>>n)&(1<<s-1), s)*quant[k&127])
+		b.set(zigzag[k&127], extend(int32(buf>>(n&63)), s)*quant[k&127])
 	}
 	d.buf, d.n = buf, n
 	return true
@@ -226,7 +231,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 			buf, n = d.refill(buf, n)
 		}
 		n -= s
-		diff = extend(int32(buf>>(n&63))&(1<<s-1), s)
+		diff = extend(int32(buf>>(n&63)), s)
 	}
 	*pred += diff
 	v := int32(int16(*pred)) * quant[0]
@@ -262,7 +267,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 				buf, n = d.refill(buf, n)
 			}
 			n -= s
-			v = extend(int32(buf>>(n&63))&(1<<s-1), s)
+			v = extend(int32(buf>>(n&63)), s)
 		}
 		v *= quant[k&127]
 		i := zigzag[k&127] & 63
@@ -274,7 +279,10 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	b.used, b.size = used, size
 }
 
-// longCode decodes a code of more than 8 bits where there are 17 at least.
+// longCode decodes a code of more than 8 bits where there are 17 at least. Inlined it would only take registers from the
+// loop around it.
+//
+//go:noinline
 func (t *huffTable) longCode(buf uint64, n int) (symbol, rest int) {
 	length := 9
 	code := int32(buf>>(n-9)) & 511

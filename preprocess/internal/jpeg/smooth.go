@@ -154,7 +154,7 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 				}
 			}
 		}
-		b.dequantize(&coefs, &c.quant)
+		b.dequantize(&coefs, &c.natural)
 		p.put(b, x, y)
 	}
 }

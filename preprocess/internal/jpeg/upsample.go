@@ -85,17 +85,14 @@ func widenBlend(dst, near, far []byte) {
 	dst[0] = uint8((4*sum(0) + 8) >> 4)
 	dst[1] = uint8((3*sum(0) + sum(1) + 7) >> 4)
 	i := 1
-	if n >= 6 {
-		sum4 := func(i int) uint64 {
-			return 3*spread(binary.LittleEndian.Uint32(near[i:])) + spread(binary.LittleEndian.Uint32(far[i:]))
-		}
-		last := uint64(sum(0))
-		for ; i+5 <= n; i += 4 {
-			t := sum4(i)
+	if n >= 9 {
+		last, t := uint64(sum(0)), sum4(near[1:], far[1:])
+		for ; i+8 <= n; i += 4 {
+			next := sum4(near[i+4:i+8], far[i+4:i+8])
 			even := 3*t + (t<<16 | last) + 8*ones
-			odd := 3*t + (t>>16 | uint64(sum(i+4))<<48) + 7*ones
-			binary.LittleEndian.PutUint64(dst[2*i:], even>>4&lowBytes|(odd>>4&lowBytes)<<8)
-			last = t >> 48
+			odd := 3*t + (t>>16 | next<<48) + 7*ones
+			binary.LittleEndian.PutUint64(dst[2*i:2*i+8], even>>4&lowBytes|(odd>>4&lowBytes)<<8)
+			last, t = t>>48, next
 		}
 	}
 	for ; i < n-1; i++ {
@@ -105,6 +102,11 @@ func widenBlend(dst, near, far []byte) {
 	}
 	dst[2*n-2] = uint8((3*sum(n-1) + sum(n-2) + 8) >> 4)
 	dst[2*n-1] = uint8((4*sum(n-1) + 7) >> 4)
+}
+
+// sum4 is three times a sample plus the one in the other row, for four samples.
+func sum4(near, far []byte) uint64 {
+	return 3*spread(binary.LittleEndian.Uint32(near)) + spread(binary.LittleEndian.Uint32(far))
 }
 
 // repeat writes each sample times times. dst is a multiple of that long.

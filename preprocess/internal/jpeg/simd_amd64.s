@@ -1,0 +1,237 @@
+#include "textflag.h"
+
+// Eight copies of a 32-bit number.
+#define EIGHT(name, value) \
+	DATA name<>+0(SB)/4, $value  \
+	DATA name<>+4(SB)/4, $value  \
+	DATA name<>+8(SB)/4, $value  \
+	DATA name<>+12(SB)/4, $value \
+	DATA name<>+16(SB)/4, $value \
+	DATA name<>+20(SB)/4, $value \
+	DATA name<>+24(SB)/4, $value \
+	DATA name<>+28(SB)/4, $value \
+	GLOBL name<>(SB), RODATA|NOPTR, $32
+
+EIGHT(fix0298631336, 2446)
+EIGHT(fix0390180644, 3196)
+EIGHT(fix0541196100, 4433)
+EIGHT(fix0765366865, 6270)
+EIGHT(fix0899976223, 7373)
+EIGHT(fix1175875602, 9633)
+EIGHT(fix1501321110, 12299)
+EIGHT(fix1847759065, 15137)
+EIGHT(fix1961570560, 16069)
+EIGHT(fix2053119869, 16819)
+EIGHT(fix2562915447, 20995)
+EIGHT(fix3072711026, 25172)
+EIGHT(half1, 0x400)
+EIGHT(half2, 0x20000)
+EIGHT(signs, 0x80808080)
+
+// Takes four columns of four rows to four rows of four columns, in bytes.
+DATA transpose4<>+0(SB)/8, $0x0D0905010C080400
+DATA transpose4<>+8(SB)/8, $0x0F0B07030E0A0602
+DATA transpose4<>+16(SB)/8, $0x0D0905010C080400
+DATA transpose4<>+24(SB)/8, $0x0F0B07030E0A0602
+GLOBL transpose4<>(SB), RODATA|NOPTR, $32
+
+EIGHT(center, 128)
+EIGHT(half, 0x8000)
+EIGHT(crToR, 91881)
+EIGHT(cbToB, 116130)
+EIGHT(cbToG, -22554)
+EIGHT(crToG, -46802)
+EIGHT(top, 255)
+
+// Takes the lower three bytes of four 32-bit numbers.
+DATA lower3<>+0(SB)/8, $0x0908060504020100
+DATA lower3<>+8(SB)/8, $0x808080800E0D0C0A
+DATA lower3<>+16(SB)/8, $0x0908060504020100
+DATA lower3<>+24(SB)/8, $0x808080800E0D0C0A
+GLOBL lower3<>(SB), RODATA|NOPTR, $32
+
+// The one-dimensional inverse DCT of idct.go on eight columns, from Y0 to Y7 to Y8 to Y15.
+#define DCT8(half, down) \
+	VPADDD  Y6, Y2, Y8                  \
+	VPMULLD fix0541196100<>(SB), Y8, Y8 \
+	VPMULLD fix1847759065<>(SB), Y6, Y6 \
+	VPMULLD fix0765366865<>(SB), Y2, Y2 \
+	VPSUBD  Y6, Y8, Y9                  \
+	VPADDD  Y2, Y8, Y10                 \
+	VPADDD  Y4, Y0, Y8                  \
+	VPSUBD  Y4, Y0, Y11                 \
+	VPSLLD  $13, Y8, Y8                 \
+	VPSLLD  $13, Y11, Y11               \
+	VPADDD  half<>(SB), Y8, Y8          \
+	VPADDD  half<>(SB), Y11, Y11        \
+	VPADDD  Y10, Y8, Y0                 \ // e0
+	VPSUBD  Y10, Y8, Y4                 \ // e3
+	VPADDD  Y9, Y11, Y2                 \ // e1
+	VPSUBD  Y9, Y11, Y6                 \ // e2
+	VPADDD  Y3, Y7, Y8                  \
+	VPADDD  Y1, Y5, Y9                  \
+	VPADDD  Y9, Y8, Y10                 \
+	VPMULLD fix1175875602<>(SB), Y10, Y10 \
+	VPMULLD fix1961570560<>(SB), Y8, Y8 \
+	VPMULLD fix0390180644<>(SB), Y9, Y9 \
+	VPSUBD  Y8, Y10, Y8                 \ // z3
+	VPSUBD  Y9, Y10, Y9                 \ // z4
+	VPADDD  Y1, Y7, Y10                 \
+	VPADDD  Y3, Y5, Y11                 \
+	VPMULLD fix0899976223<>(SB), Y10, Y10 \
+	VPMULLD fix2562915447<>(SB), Y11, Y11 \
+	VPMULLD fix0298631336<>(SB), Y7, Y7 \
+	VPMULLD fix2053119869<>(SB), Y5, Y5 \
+	VPMULLD fix3072711026<>(SB), Y3, Y3 \
+	VPMULLD fix1501321110<>(SB), Y1, Y1 \
+	VPSUBD  Y10, Y7, Y7                 \
+	VPSUBD  Y11, Y5, Y5                 \
+	VPSUBD  Y11, Y3, Y3                 \
+	VPSUBD  Y10, Y1, Y1                 \
+	VPADDD  Y8, Y7, Y7                  \ // o0
+	VPADDD  Y9, Y5, Y5                  \ // o1
+	VPADDD  Y8, Y3, Y3                  \ // o2
+	VPADDD  Y9, Y1, Y1                  \ // o3
+	VPADDD  Y1, Y0, Y8                  \
+	VPADDD  Y3, Y2, Y9                  \
+	VPADDD  Y5, Y6, Y10                 \
+	VPADDD  Y7, Y4, Y11                 \
+	VPSUBD  Y7, Y4, Y12                 \
+	VPSUBD  Y5, Y6, Y13                 \
+	VPSUBD  Y3, Y2, Y14                 \
+	VPSUBD  Y1, Y0, Y15                 \
+	VPSRAD  down, Y8, Y8                \
+	VPSRAD  down, Y9, Y9                \
+	VPSRAD  down, Y10, Y10              \
+	VPSRAD  down, Y11, Y11              \
+	VPSRAD  down, Y12, Y12              \
+	VPSRAD  down, Y13, Y13              \
+	VPSRAD  down, Y14, Y14              \
+	VPSRAD  down, Y15, Y15
+
+// func inverseDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+TEXT ·inverseDCTAVX2(SB), NOSPLIT, $0-24
+	MOVQ coefs+0(FP), AX
+	MOVQ dst+8(FP), DI
+	MOVQ stride+16(FP), DX
+
+	VMOVDQU 0(AX), Y0
+	VMOVDQU 32(AX), Y1
+	VMOVDQU 64(AX), Y2
+	VMOVDQU 96(AX), Y3
+	VMOVDQU 128(AX), Y4
+	VMOVDQU 160(AX), Y5
+	VMOVDQU 192(AX), Y6
+	VMOVDQU 224(AX), Y7
+	DCT8(half1, $11)
+
+	// Transpose Y8 to Y15 into Y0 to Y7.
+	VPUNPCKLDQ  Y9, Y8, Y0
+	VPUNPCKHDQ  Y9, Y8, Y1
+	VPUNPCKLDQ  Y11, Y10, Y2
+	VPUNPCKHDQ  Y11, Y10, Y3
+	VPUNPCKLDQ  Y13, Y12, Y4
+	VPUNPCKHDQ  Y13, Y12, Y5
+	VPUNPCKLDQ  Y15, Y14, Y6
+	VPUNPCKHDQ  Y15, Y14, Y7
+	VPUNPCKLQDQ Y2, Y0, Y8
+	VPUNPCKHQDQ Y2, Y0, Y9
+	VPUNPCKLQDQ Y3, Y1, Y10
+	VPUNPCKHQDQ Y3, Y1, Y11
+	VPUNPCKLQDQ Y6, Y4, Y12
+	VPUNPCKHQDQ Y6, Y4, Y13
+	VPUNPCKLQDQ Y7, Y5, Y14
+	VPUNPCKHQDQ Y7, Y5, Y15
+	VPERM2I128  $0x20, Y12, Y8, Y0
+	VPERM2I128  $0x20, Y13, Y9, Y1
+	VPERM2I128  $0x20, Y14, Y10, Y2
+	VPERM2I128  $0x20, Y15, Y11, Y3
+	VPERM2I128  $0x31, Y12, Y8, Y4
+	VPERM2I128  $0x31, Y13, Y9, Y5
+	VPERM2I128  $0x31, Y14, Y10, Y6
+	VPERM2I128  $0x31, Y15, Y11, Y7
+	DCT8(half2, $18)
+
+	// Now Y8 to Y15 are columns. Saturate to signed bytes, make them unsigned, transpose.
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSDW Y11, Y10, Y10
+	VPACKSSDW Y13, Y12, Y12
+	VPACKSSDW Y15, Y14, Y14
+	VPACKSSWB Y10, Y8, Y8
+	VPACKSSWB Y14, Y12, Y12
+	VPXOR     signs<>(SB), Y8, Y8
+	VPXOR     signs<>(SB), Y12, Y12
+	VPSHUFB   transpose4<>(SB), Y8, Y8
+	VPSHUFB   transpose4<>(SB), Y12, Y12
+	VPUNPCKLDQ Y12, Y8, Y0 // rows 0, 1 and 4, 5
+	VPUNPCKHDQ Y12, Y8, Y1 // rows 2, 3 and 6, 7
+	VEXTRACTI128 $1, Y0, X2
+	VEXTRACTI128 $1, Y1, X3
+	LEAQ    (DX)(DX*2), CX
+	LEAQ    (DI)(DX*4), SI
+	VMOVQ   X0, (DI)
+	VPEXTRQ $1, X0, (DI)(DX*1)
+	VMOVQ   X1, (DI)(DX*2)
+	VPEXTRQ $1, X1, (DI)(CX*1)
+	VMOVQ   X2, (SI)
+	VPEXTRQ $1, X2, (SI)(DX*1)
+	VMOVQ   X3, (SI)(DX*2)
+	VPEXTRQ $1, X3, (SI)(CX*1)
+	VZEROUPPER
+	RET
+
+// func yccRowAVX2(dst, ys, cbs, crs *byte, n int)
+TEXT ·yccRowAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ ys+8(FP), AX
+	MOVQ cbs+16(FP), BX
+	MOVQ crs+24(FP), CX
+	MOVQ n+32(FP), DX
+	VPXOR   Y15, Y15, Y15
+	VMOVDQU top<>(SB), Y14
+	VMOVDQU half<>(SB), Y13
+	VMOVDQU lower3<>(SB), Y12
+	VMOVDQU center<>(SB), Y11
+
+loop:
+	VPMOVZXBD (AX), Y0
+	VPMOVZXBD (BX), Y1
+	VPMOVZXBD (CX), Y2
+	VPSUBD    Y11, Y1, Y1
+	VPSUBD    Y11, Y2, Y2
+	VPMULLD   crToR<>(SB), Y2, Y3
+	VPMULLD   cbToB<>(SB), Y1, Y4
+	VPMULLD   cbToG<>(SB), Y1, Y5
+	VPMULLD   crToG<>(SB), Y2, Y6
+	VPADDD    Y6, Y5, Y5
+	VPADDD    Y13, Y3, Y3
+	VPADDD    Y13, Y4, Y4
+	VPADDD    Y13, Y5, Y5
+	VPSRAD    $16, Y3, Y3
+	VPSRAD    $16, Y4, Y4
+	VPSRAD    $16, Y5, Y5
+	VPADDD    Y0, Y3, Y3
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y0, Y5, Y5
+	VPMAXSD   Y15, Y3, Y3
+	VPMAXSD   Y15, Y4, Y4
+	VPMAXSD   Y15, Y5, Y5
+	VPMINSD   Y14, Y3, Y3
+	VPMINSD   Y14, Y4, Y4
+	VPMINSD   Y14, Y5, Y5
+	VPSLLD    $16, Y4, Y4
+	VPSLLD    $8, Y5, Y5
+	VPOR      Y4, Y3, Y3
+	VPOR      Y5, Y3, Y3
+	VPSHUFB   Y12, Y3, Y3
+	VMOVDQU   X3, (DI)
+	VEXTRACTI128 $1, Y3, X4
+	VMOVDQU   X4, 12(DI)
+	ADDQ      $8, AX
+	ADDQ      $8, BX
+	ADDQ      $8, CX
+	ADDQ      $24, DI
+	SUBQ      $8, DX
+	JG        loop
+	VZEROUPPER
+	RET

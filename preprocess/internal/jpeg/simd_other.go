@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package jpeg
+
+var useAVX2 = false
+
+func inverseDCTAVX2(*[64]int32, *byte, int) { panic("no AVX2") }
+
+func yccRowAVX2(_, _, _, _ *byte, _ int) { panic("no AVX2") }
