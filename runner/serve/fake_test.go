@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -28,8 +27,8 @@ type fakeModel struct {
 	gate   chan struct{} // if not nil, each run takes one from it first
 	closed atomic.Bool
 
-	mu   sync.Mutex
-	runs int
+	waiting atomic.Int64 // runs that wait at the gate
+	rows    atomic.Int64 // of half_plus_two
 }
 
 var errFake = errors.New("the fake failed")
@@ -93,14 +92,14 @@ func (m *fakeModel) RunSignature(_ context.Context, key string, in map[string]te
 		return nil, errors.New("the fake was run after it was closed")
 	}
 	if m.gate != nil {
+		m.waiting.Add(1)
 		<-m.gate
+		m.waiting.Add(-1)
 	}
-	m.mu.Lock()
-	m.runs++
-	m.mu.Unlock()
 	switch key {
 	case "half_plus_two":
 		x := in["x"].Data.([]float32)
+		m.rows.Add(int64(len(x)))
 		y := make([]float32, len(x))
 		for i, v := range x {
 			if v == 666 {

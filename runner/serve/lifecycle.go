@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -29,74 +30,128 @@ type Listeners struct {
 // Serve answers requests until ctx ends, then drains. It returns nil when every request that was taken has been answered. The models
 // stay loaded until Close.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
+	a := &answering{Listeners: l, web: s.webServer(l.TLS), webDone: make(chan error, 1), rpcDone: make(chan error, 1)}
+	a.web.ConnState = a.busy.change
+	go func() {
+		listener := netutil.LimitListener(l.HTTP, s.config.Limits.Connections)
+		if l.TLS != nil {
+			a.webDone <- a.web.ServeTLS(listener, "", "")
+		} else {
+			a.webDone <- a.web.Serve(listener)
+		}
+	}()
+	if l.GRPC != nil {
+		options := s.GRPCOptions()
+		if l.TLS != nil {
+			options = append(options, grpc.Creds(credentials.NewTLS(l.TLS)))
+		}
+		a.rpc = grpc.NewServer(options...)
+		s.RegisterGRPC(a.rpc)
+		go func() { a.rpcDone <- a.rpc.Serve(netutil.LimitListener(l.GRPC, s.config.Limits.Connections)) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		s.Drain()
+		err = a.drain()
+	case err = <-a.webDone:
+	case err = <-a.rpcDone:
+	}
+	a.web.Close()
+	if a.rpc != nil {
+		a.rpc.Stop()
+	}
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) webServer(c *tls.Config) *http.Server {
 	limits := s.config.Limits
-	web := &http.Server{
+	return &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,
 		WriteTimeout:      limits.Read + limits.Deadline + limits.Read, // to be sent, answered and received
 		IdleTimeout:       limits.Idle,
 		MaxHeaderBytes:    limits.HeaderBytes,
-		TLSConfig:         l.TLS,
+		TLSConfig:         c,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
-	failed := make(chan error, 2)
-	go func() {
-		listener := netutil.LimitListener(l.HTTP, limits.Connections)
-		if l.TLS != nil {
-			failed <- web.ServeTLS(listener, "", "")
-		} else {
-			failed <- web.Serve(listener)
-		}
-	}()
-	var rpc *grpc.Server
-	if l.GRPC != nil {
-		options := s.GRPCOptions()
-		if l.TLS != nil {
-			options = append(options, grpc.Creds(credentials.NewTLS(l.TLS)))
-		}
-		rpc = grpc.NewServer(options...)
-		s.RegisterGRPC(rpc)
-		go func() { failed <- rpc.Serve(netutil.LimitListener(l.GRPC, limits.Connections)) }()
-	}
-	var cause error
-	select {
-	case <-ctx.Done():
-		cause = s.drain(l, web, rpc)
-	case cause = <-failed:
-		cause = fmt.Errorf("serve: %w", cause)
-	}
-	web.Close()
-	if rpc != nil {
-		rpc.Stop()
-	}
-	return cause
 }
 
-// drain stops taking requests and waits for those that were taken.
-func (s *Server) drain(l Listeners, web *http.Server, rpc *grpc.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), l.DrainTimeout)
+// answering is what answers on the listeners.
+type answering struct {
+	Listeners
+	web              *http.Server
+	busy             connections
+	rpc              *grpc.Server // nil: no gRPC
+	webDone, rpcDone chan error
+}
+
+// drain takes requests for a little longer, then none, and waits for those that were taken.
+func (a *answering) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.DrainTimeout)
 	defer cancel()
-	s.Drain()
 	select {
 	case <-ctx.Done():
-	case <-time.After(l.DrainDelay):
+	case <-time.After(a.DrainDelay):
 	}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		if rpc != nil {
-			rpc.GracefulStop()
+		if a.rpc != nil {
+			a.rpc.GracefulStop()
 		}
 	}()
-	err := web.Shutdown(ctx)
+	// Shutdown drops a request that it finds half read, so that it may only be called when there is none.
+	a.HTTP.Close()
+	<-a.webDone // by now every connection that was accepted is known to be
+	a.busy.wait(ctx)
+	err := a.web.Shutdown(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // the listener was closed above
+	}
 	select {
 	case <-stopped:
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
 	}
 	if err != nil {
-		return fmt.Errorf("serve: requests were left unanswered after %v: %w", l.DrainTimeout, err)
+		return fmt.Errorf("requests were left unanswered after %v: %w", a.DrainTimeout, err)
 	}
 	return nil
+}
+
+// connections knows which of a server's connections have a request on them, or are about to.
+type connections struct {
+	mu   sync.Mutex
+	busy map[net.Conn]bool
+}
+
+func (c *connections) change(connection net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy == nil {
+		c.busy = map[net.Conn]bool{}
+	}
+	if state == http.StateNew || state == http.StateActive {
+		c.busy[connection] = true
+	} else {
+		delete(c.busy, connection)
+	}
+}
+
+// wait returns when no connection has a request on it, or ctx ends.
+func (c *connections) wait(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		n := len(c.busy)
+		c.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
