@@ -12,9 +12,10 @@ GO_SOURCES := go.mod go.sum $(shell find cmd labels preprocess runner savedmodel
 	$(shell find runner/serve -name '*.html')
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE := ./labels/... ./preprocess/... ./savedmodel/... ./tensor/... ./runner/batch/... ./runner/golden/... ./runner/score/... ./runner/serve/...
+PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
+PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web fuzz bench bench-peers lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -47,6 +48,26 @@ test-race: setup ## the packages that need no TensorFlow, under the race detecto
 
 test-python: setup ## the exporter's tests
 	@$(PYTHON) -m pytest -q
+
+test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
+	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
+
+test-web: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the page in headless Chromium, which is installed where that may be
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
+	@$(GO) test -count=1 -tags web ./runner/serve/... ./cmd/kerasrun/...
+
+FUZZTIME ?= 10s
+fuzz: setup ## each fuzz target for FUZZTIME
+	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS)); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
+
+bench: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's benchmarks of each stage, readable by benchstat
+	@$(GO) test -run '^$$' -bench . -benchmem ./preprocess/... ./runner/...
+
+bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes on the same weights and inputs, interleaved
+	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
+	@$(PYTHON) -m tools.benchmarks
 
 lock: ## renew requirements.txt from requirements.in
 	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-package tensorflow \

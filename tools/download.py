@@ -29,8 +29,9 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasrun"
 
 
-def fetch(url: str, digest: str) -> Path:
-    """The file at url, from the cache or downloaded. digest: its MD5 or SHA-256 in hexadecimal.
+def fetch(url: str, digest: str | None) -> Path:
+    """The file at url, from the cache or downloaded. digest: its MD5 or SHA-256 in hexadecimal,
+    None where none is published.
 
     Raises UnreachableError, and WeightsError where the file is not the one that the digest says.
     """
@@ -38,7 +39,7 @@ def fetch(url: str, digest: str) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_name(target.name + ".lock")):
-            if not target.is_file() or hash_file(target, digest) != digest:
+            if not (target.is_file() and _is_right(target, digest)):
                 _download(url, digest, target)
     except OSError as error:  # requests' own are turned into UnreachableError where they arise
         raise WeightsError(f"{target}: {error.strerror or error}") from error
@@ -51,6 +52,10 @@ def hash_file(path: Path, like: str) -> str:
         return hashlib.file_digest(file, "md5" if len(like) == 32 else "sha256").hexdigest()
 
 
+def _is_right(path: Path, digest: str | None) -> bool:
+    return digest is None or hash_file(path, digest) == digest
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time."""
@@ -59,18 +64,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _download(url: str, digest: str, target: Path) -> None:
+def _download(url: str, digest: str | None, target: Path) -> None:
     part = target.with_name(target.name + ".part")
+    if digest is None:  # then nothing says that what lies there is the beginning of this file
+        part.unlink(missing_ok=True)
     resumed = part.exists()
     _transfer(url, part)
-    got = hash_file(part, digest)
-    if got != digest and resumed:  # what lay there may have been the beginning of something else
+    if resumed and not _is_right(part, digest):  # what lay there may have been the beginning of something else
         part.unlink()
         _transfer(url, part)
-        got = hash_file(part, digest)
-    if got != digest:
+    if not _is_right(part, digest):
+        got, kind = hash_file(part, digest), "md5" if len(digest) == 32 else "sha256"
         part.unlink()
-        kind = "md5" if len(digest) == 32 else "sha256"
         raise WeightsError(f"{url}: not the published file: {kind} {got}, expected {digest}; it was not kept")
     os.replace(part, target)
 

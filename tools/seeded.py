@@ -111,12 +111,13 @@ def _calibrate(model: keras.Model, mode: str) -> None:
         images = tf.transpose(images, (0, 3, 1, 2))
     inputs = keras.Input(model.input_shape[1:], dtype="float64")
     double = keras.models.clone_model(model, inputs, clone_function=_in_float64, recursive=True)
-    for variable, value in zip(double.variables, model.get_weights(), strict=True):
-        variable.assign(value.reshape(variable.shape))
+    by_name = {layer.name: layer for layer in walk(double)}
+    for layer in walk(model):
+        for source, variable in zip(layer.weights, by_name[layer.name].weights, strict=True):
+            variable.assign(source.numpy().reshape(variable.shape))
     head = _classifier(double)
     end = double.output if head is None else head.input
     features = np.asarray(keras.Model(double.inputs[0], end)(images))
-    by_name = {layer.name: layer for layer in walk(double)}
     for layer in walk(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights(by_name[layer.name].get_weights())

@@ -144,15 +144,16 @@ def _describe(info: meta_graph_pb2.TensorInfo, reference: str, shapes: dict) -> 
 
 def write_reference(served: Served, directory: Path) -> None:
     """Writes the literal graph of a traced model as a SavedModel with variables, each of them once."""
-    module = tf.Module()
     # Plain tf.Variables by layer and name; tracking the Keras model itself would write each of them twice.
-    module.layers = {}
+    variables: dict = {}
     for variable in served.model.weights:
         *scopes, name = variable.path.split("/")
-        holder = module.layers
+        holder = variables
         for scope in scopes:
             holder = holder.setdefault(scope, {})
         holder[name] = variable.value
+    module = tf.Module()
+    module.layers = variables
     functions = {}
     for key, outputs in served.signatures.items():
 

@@ -91,11 +91,11 @@ def _published_application(model: keras.Model, architecture: str, top: bool, mir
     """Has Keras load its own weights, by its own rules, through our downloads."""
     fetched = []
 
-    def get_file(name: str, origin: str, *_, file_hash: str, **__) -> str:
+    def get_file(name: str, origin: str, *_, file_hash: str | None = None, **__) -> str:
         fetched.append(download.fetch(_join(mirror, name) if mirror else origin, file_hash))
         return str(fetched[-1])
 
-    options = {"include_top": top, "input_shape": model.input_shape[1:], "classes": model.output_shape[-1]}
+    options = {"include_top": top, "input_shape": model.input_shape[1:]}
     with mock.patch("keras.src.utils.file_utils.get_file", get_file):
         try:
             twin = getattr(keras.applications, architecture)(weights="imagenet", **options)
@@ -103,8 +103,29 @@ def _published_application(model: keras.Model, architecture: str, top: bool, mir
             raise
         except ValueError as error:
             raise WeightsError(f"{architecture}: {str(error).strip().splitlines()[0]}") from error
-    model.set_weights(twin.get_weights())
+    ours, theirs = ([layer for layer in walk(m) if layer.weights] for m in (model, twin))
+    for layer, other in zip(ours, theirs, strict=True):
+        _assign(layer, other.get_weights())
+    _fold_rescaling(model, twin)
     return fetched[-1]
+
+
+def _fold_rescaling(model: keras.Model, twin: keras.Model) -> None:
+    """Puts into our EfficientNet's normalisation the division by the square root of the deviation that Keras builds
+    after it for imagenet weights alone.
+    """
+    kind = keras.layers.Rescaling
+    ours, theirs = ([layer for layer in walk(m) if isinstance(layer, kind)] for m in (model, twin))
+    if len(theirs) > len(ours):
+        normalization = next(layer for layer in walk(model) if isinstance(layer, keras.layers.Normalization))
+        mean, variance, *rest = normalization.get_weights()
+        _assign(normalization, [mean, variance / np.square(theirs[-1].scale), *rest])
+
+
+def _assign(layer: keras.layers.Layer, arrays: list[np.ndarray]) -> None:
+    layer.set_weights(arrays)
+    if isinstance(layer, keras.layers.Normalization):  # which computes with copies of its weights
+        layer.finalize_state()
 
 
 def _join(base: str, name: str) -> str:
@@ -123,7 +144,7 @@ def load_file(model: keras.Model, path: Path) -> None:
     except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is cut off or damaged
         raise WeightsError(f"{path}: not a readable HDF5 file: {str(error).splitlines()[0]}") from error
     for layer, arrays in loaded:
-        layer.set_weights(arrays)
+        _assign(layer, arrays)
 
 
 def _read(file: h5py.File, path: Path) -> Iterator[tuple[str, dict[str, h5py.Dataset]]]:

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kerasrun/runner"
+)
+
+func newDevicesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "devices",
+		Short: "List the devices that a model can run on",
+		Long: `List the devices that TensorFlow sees, by the names that --device takes, with their type and the memory that TensorFlow takes of
+them at most, and, where there is no GPU among them, the reason.`,
+		Args: noArgs,
+	}
+	format := addChoice(cmd, "format", "what to print", "text", "json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		devices, err := runner.Devices()
+		if err != nil {
+			return err
+		}
+		noGPU := runner.NoGPU()
+		if format.value == "json" {
+			return writeJSON(cmd.OutOrStdout(), struct {
+				Devices []runner.Device `json:"devices"`
+				NoGPU   string          `json:"no_gpu"` // why there is none, "" where there is one
+			}{devices, noGPU})
+		}
+		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		for _, d := range devices {
+			memory := ""
+			if d.MemoryBytes > 0 {
+				memory = fmt.Sprintf("%.1f GiB", float64(d.MemoryBytes)/(1<<30))
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", d.Name, d.Type, memory)
+		}
+		if noGPU != "" {
+			fmt.Fprintf(table, "no GPU: %s\n", noGPU)
+		}
+		return table.Flush()
+	}
+	return cmd
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const tensorflow = "github.com/galeone/tensorflow/tensorflow/go"
+
+// Imports go one way: a package may import only those of ours that stand here beside it.
+func TestImportDirections(t *testing.T) {
+	allowed := map[string][]string{
+		"tensor":               {},
+		"tensor/npy":           {"tensor"},
+		"labels":               {},
+		"preprocess":           {"preprocess/internal/*"},
+		"savedmodel":           {"labels", "tensor"},
+		"runner":               {"labels", "preprocess", "savedmodel", "tensor"},
+		"runner/batch":         {"tensor"},
+		"runner/golden":        {"labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
+		"runner/score":         {"labels", "tensor"},
+		"runner/score/tfmodel": {"runner", "runner/score", "savedmodel", "tensor"},
+		"runner/serve":         {"labels", "preprocess", "runner/batch", "runner/serve/internal/*", "savedmodel", "tensor"},
+	}
+	for pkg, may := range allowed {
+		for _, imported := range list(t, "{{join .Imports \"\\n\"}}", "kerasrun/"+pkg) {
+			name, ours := strings.CutPrefix(imported, "kerasrun/")
+			if ours && !slices.ContainsFunc(may, func(m string) bool {
+				return m == name || strings.HasSuffix(m, "*") && strings.HasPrefix(name, m[:len(m)-1])
+			}) {
+				t.Errorf("%s imports %s; it may import %v", pkg, name, may)
+			}
+		}
+	}
+}
+
+// Only the runner, and what stands on it, links TensorFlow.
+func TestOnlyTheRunnerLinksTensorFlow(t *testing.T) {
+	linking := []string{"kerasrun/cmd/kerasrun", "kerasrun/examples/service", "kerasrun/runner", "kerasrun/runner/score/tfmodel"}
+	for _, pkg := range list(t, "{{.ImportPath}}", "kerasrun/...") {
+		links := slices.Contains(list(t, "{{join .Deps \"\\n\"}}", pkg), tensorflow)
+		if links != slices.Contains(linking, pkg) {
+			t.Errorf("%s: links TensorFlow: %v", pkg, links)
+		}
+	}
+}
+
+func list(t *testing.T, format string, packages ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-f", format}, packages...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}

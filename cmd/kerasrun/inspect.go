@@ -1,0 +1,270 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+)
+
+func newInspectCommand() *cobra.Command {
+	var model modelDir
+	cmd := &cobra.Command{
+		Use:   "inspect [DIR]",
+		Short: "Show what is in a model's directory",
+		Long: `Show a model's contract, its graphs with their signatures, parameters, operations and cost, and its files, as saved_model_cli show does.
+
+Nothing of the model is run, and TensorFlow does not see it. Parameters and FLOPs of a graph are counted in the graph; those of the
+contract are the published architecture's. A multiply-add is two operations. ` + "`kerasrun scan`" + ` says what is wrong with a directory.`,
+		Example: `  kerasrun inspect
+  kerasrun inspect --format json models/mine | jq '.graphs[].signatures | keys'`,
+		Args: optionalModel,
+	}
+	model.register(cmd)
+	format := addChoice(cmd, "format", "what to print", "text", "json")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := model.argument(cmd, args); err != nil {
+			return err
+		}
+		m, err := model.read()
+		if err != nil {
+			return err
+		}
+		d := describe(model.dir, m)
+		if format.value == "json" {
+			err = writeJSON(cmd.OutOrStdout(), d)
+		} else {
+			err = d.write(cmd.OutOrStdout())
+		}
+		if err != nil {
+			return err
+		}
+		return manifestFault(m)
+	}
+	return cmd
+}
+
+// manifestFault is why a manifest that is there could not be shown.
+func manifestFault(m *savedmodel.Model) error {
+	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool { return f.Path == savedmodel.ManifestPath })
+	if m.Manifest != nil || !hasOne {
+		return nil
+	}
+	others := slices.DeleteFunc(savedmodel.Checks(), func(c savedmodel.Check) bool { return c == savedmodel.CheckManifest })
+	return savedmodel.Join(m.Scan(savedmodel.Skip(others...)))
+}
+
+// description is what inspect shows; its JSON is the one of --format json.
+type description struct {
+	Path      string                `json:"path"`
+	Contract  *savedmodel.Manifest  `json:"contract"` // assets.extra/kerasrun.json; null where there is none
+	Graphs    []graphDescription    `json:"graphs"`
+	Variables []variableDescription `json:"variables"`
+	Files     []fileDescription     `json:"files"`
+	Bytes     int64                 `json:"bytes"` // of all files
+}
+
+type graphDescription struct {
+	Tags       []string                        `json:"tags"`
+	TensorFlow string                          `json:"tensorflow"` // the version that wrote it
+	Signatures map[string]signatureDescription `json:"signatures"`
+	Operations map[string]int                  `json:"operations"` // in the graph and its functions
+	Functions  []string                        `json:"functions"`
+}
+
+type signatureDescription struct {
+	Method     string                       `json:"method"`
+	Inputs     map[string]tensorDescription `json:"inputs"`
+	Outputs    map[string]tensorDescription `json:"outputs"`
+	Parameters *int64                       `json:"parameters"` // null where the graph does not say
+	FLOPs      *int64                       `json:"flops"`      // for a batch of one; null where the graph does not say
+}
+
+type tensorDescription struct {
+	Name  string       `json:"name"` // of the graph's tensor
+	DType string       `json:"dtype"`
+	Shape tensor.Shape `json:"shape"` // -1 is a free dimension; null where the rank is unknown
+}
+
+type variableDescription struct {
+	Name  string       `json:"name"`
+	DType string       `json:"dtype"`
+	Shape tensor.Shape `json:"shape"`
+	Bytes int64        `json:"bytes"`
+}
+
+type fileDescription struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+}
+
+func describe(dir string, m *savedmodel.Model) description {
+	d := description{
+		Path: dir, Contract: m.Manifest, Graphs: []graphDescription{}, Variables: []variableDescription{}, Files: []fileDescription{},
+	}
+	for i := range m.MetaGraphs {
+		d.Graphs = append(d.Graphs, describeGraph(&m.MetaGraphs[i]))
+	}
+	for _, v := range m.Variables {
+		d.Variables = append(d.Variables, variableDescription{v.Name, v.DType.String(), v.Shape, v.Bytes})
+	}
+	for _, f := range m.Files {
+		d.Files = append(d.Files, fileDescription(f))
+		d.Bytes += f.Bytes
+	}
+	return d
+}
+
+func describeGraph(g *savedmodel.MetaGraph) graphDescription {
+	d := graphDescription{
+		Tags: g.Tags, TensorFlow: g.TensorFlow,
+		Signatures: map[string]signatureDescription{}, Operations: map[string]int{}, Functions: []string{},
+	}
+	for _, s := range g.Signatures {
+		signature := signatureDescription{Method: s.Method, Inputs: describeTensors(s.Inputs), Outputs: describeTensors(s.Outputs)}
+		if n, err := g.Parameters(s.Key); err == nil {
+			signature.Parameters = &n
+		}
+		if n, err := g.FLOPs(s.Key); err == nil {
+			signature.FLOPs = &n
+		}
+		d.Signatures[s.Key] = signature
+	}
+	for _, op := range g.Ops {
+		d.Operations[op.Op] = op.Count
+	}
+	for _, f := range g.Functions {
+		d.Functions = append(d.Functions, f.Name)
+	}
+	return d
+}
+
+func describeTensors(infos map[string]savedmodel.TensorInfo) map[string]tensorDescription {
+	d := map[string]tensorDescription{}
+	for name, t := range infos {
+		d[name] = tensorDescription{t.Name(), t.DType.String(), t.Shape}
+	}
+	return d
+}
+
+// write prints the description for people.
+func (d description) write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, d.Path)
+	if d.Contract != nil {
+		writeContract(&b, d.Contract)
+	}
+	for _, g := range d.Graphs {
+		g.write(&b)
+	}
+	if len(d.Variables) > 0 {
+		fmt.Fprintf(&b, "\nVariables: %d\n", len(d.Variables))
+		rows(&b, func(row func(cells ...string)) {
+			for _, v := range d.Variables {
+				row(v.Name, v.DType, v.Shape.String(), digits(v.Bytes)+" bytes")
+			}
+		})
+	}
+	fmt.Fprintf(&b, "\nFiles: %s bytes\n", digits(d.Bytes))
+	rows(&b, func(row func(cells ...string)) {
+		for _, f := range d.Files {
+			row(f.Path, fmt.Sprintf("%15s", digits(f.Bytes)))
+		}
+	})
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeContract(b *strings.Builder, m *savedmodel.Manifest) {
+	in := m.Input
+	fmt.Fprintf(b, "\nContract\n")
+	rows(b, func(row func(cells ...string)) {
+		row("model", fmt.Sprintf("%s, %s graph, %s", m.Architecture, m.Graph, m.Precision))
+		row("parameters", digits(m.Parameters))
+		row("FLOPs", digits(m.FLOPs)+" an image")
+		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
+		row("input", fmt.Sprintf("%s: %s %v, %s, %s", in.Name, in.DType, in.Shape(), in.Layout, in.ColorOrder))
+		row("pictures", fmt.Sprintf("%s, %s, %s", in.Resample, in.Fit, in.Mode))
+		row("trained with", m.TrainedWith)
+		if m.Conversion != "" {
+			row("conversion", m.Conversion)
+		}
+		row("reference", fmt.Sprintf("probabilities differ by at most %.2g", m.ReferenceDifference))
+		if m.Labels != "" {
+			row("labels", m.Labels)
+		}
+		if m.Goldens != "" {
+			row("goldens", m.Goldens)
+		}
+		var versions []string
+		for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
+			versions = append(versions, name+" "+m.Versions[name])
+		}
+		row("written by", strings.Join(versions, ", "))
+	})
+}
+
+func (g graphDescription) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\nGraph %s, of TensorFlow %s\n", strings.Join(g.Tags, ","), g.TensorFlow)
+	for _, key := range slices.Sorted(maps.Keys(g.Signatures)) {
+		s := g.Signatures[key]
+		fmt.Fprintf(b, "  signature %s (%s)\n", key, s.Method)
+		rows(b, func(row func(cells ...string)) {
+			for _, side := range []struct {
+				what    string
+				tensors map[string]tensorDescription
+			}{{"input", s.Inputs}, {"output", s.Outputs}} {
+				for _, name := range slices.Sorted(maps.Keys(side.tensors)) {
+					t := side.tensors[name]
+					row("  "+side.what, name, t.DType, t.Shape.String(), t.Name)
+				}
+			}
+		})
+		fmt.Fprintf(b, "    %s parameters, %s FLOPs for a batch of one\n", counted(s.Parameters), counted(s.FLOPs))
+	}
+	total := 0
+	var counts []string
+	byCount := slices.SortedFunc(maps.Keys(g.Operations), func(a, b string) int {
+		if d := g.Operations[b] - g.Operations[a]; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for _, op := range byCount {
+		counts = append(counts, fmt.Sprintf("%d %s", g.Operations[op], op))
+		total += g.Operations[op]
+	}
+	fmt.Fprintf(b, "  operations: %d, in %d functions and the graph\n", total, len(g.Functions))
+	fmt.Fprintf(b, "    %s\n", strings.Join(counts, ", "))
+}
+
+// rows prints aligned rows of cells.
+func rows(b *strings.Builder, each func(row func(cells ...string))) {
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	each(func(cells ...string) { fmt.Fprintf(table, "  %s\n", strings.Join(cells, "\t")) })
+	table.Flush() // a strings.Builder does not fail
+}
+
+func counted(n *int64) string {
+	if n == nil {
+		return "an unknown number of"
+	}
+	return digits(*n)
+}
+
+// digits writes a number with a comma before every three digits.
+func digits(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

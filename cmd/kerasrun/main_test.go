@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show.
+func TestMain(m *testing.M) {
+	if os.Getenv("KERASRUN_TEST_MAIN") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// inRepository goes to the repository for the time of a test, as who follows the README stands there: models/resnext50 is the model and
+// testdata/photos has pictures.
+func inRepository(t *testing.T) {
+	t.Helper()
+	t.Chdir("../..")
+}
+
+// call runs one command line and returns its exit status and what it printed.
+func call(t *testing.T, stdin io.Reader, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = execute(t.Context(), args, stdin, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+// well runs a command line that must go well and returns what it printed to standard output.
+func well(t *testing.T, args ...string) string {
+	t.Helper()
+	status, stdout, stderr := call(t, nil, args...)
+	if status != 0 {
+		t.Fatalf("kerasrun %s: exit status %d: %s%s", strings.Join(args, " "), status, stdout, stderr)
+	}
+	return stdout
+}
+
+// python runs a Python program of testdata, in the repository, and fails the test where it fails.
+func python(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(".venv/bin/python", append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, stderr.Bytes())
+	}
+	return string(out)
+}
+
+func TestUsage(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want string // of the one line on standard error, after the program's name
+	}{
+		{"", "want a command; see 'kerasrun --help'"},
+		{"clasify x.jpg", `unknown command "clasify", did you mean classify?; see 'kerasrun --help'`},
+		{"--model x", "unknown flag: --model; see 'kerasrun --help'"},
+		{"classify", "want one or more pictures; see 'kerasrun classify --help'"},
+		{"classify --best 3 x.jpg", "unknown flag: --best; see 'kerasrun classify --help'"},
+		{"classify --top 0 x.jpg", "--top: want 1 or more, got 0; see 'kerasrun classify --help'"},
+		{"classify --top five x.jpg", `invalid argument "five" for "--top" flag`},
+		{"classify --format xml x.jpg", `invalid argument "xml" for "--format" flag: want one of text, json, jsonl, csv`},
+		{"classify - -", "want standard input (-) once"},
+		{"classify --device tpu x.jpg", `device: want auto, cpu, gpu or gpu:N, got "tpu"`},
+		{"classify --device cpu,gpu x.jpg", "device: only GPUs can be used together"},
+		{"classify --intra-threads -1 x.jpg", "threads: want 0 or more"},
+		{"classify --gpu-memory-fraction 2 x.jpg", "GPU memory fraction: want over 0 and up to 1, got 2"},
+		{"classify --precision int8 x.jpg", "want one of fp32, bf16, fp16, tf32"},
+		{"inspect a b", `want one model, got ["a" "b"]`},
+		{"inspect --model a b", "want the model as an argument or with --model, got both"},
+		{"inspect --format csv", "want one of text, json"},
+		{"preprocess x.jpg", `required flag(s) "output" not set`},
+		{"preprocess -o x.npy", "want one or more pictures"},
+		{"preprocess -o x.txt x.jpg", `--output: want a file name that ends in .npy or .npz, got "x.txt"`},
+		{"preprocess -o x.npy --size 224 x.jpg", `--size: want HxW, such as 224x224, got "224"`},
+		{"preprocess -o x.npy --size 0x9 x.jpg", "1 to 32767"},
+		{"preprocess -o x.npy --mode keras x.jpg", "want one of caffe, tf, torch, none"},
+		{"preprocess -o x.npy --stage logits x.jpg", "want one of tensor, resize, decode"},
+		{"preprocess -o x.npy --keep-aspect-ratio --center-crop x.jpg", "keep-aspect-ratio center-crop"},
+		{"predict -o x.npz", `required flag(s) "input" not set`},
+		{"predict -o x.npz --input x.npy", `--input: want NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
+		{"predict -o x.npz --input images=x.npz", "--input: want the array's key, images=x.npz[KEY]"},
+		{"predict -o x.npz --input a=x.npy --input a=y.npy", `--input: want "a" once`},
+		{"predict -o x.npz --input a=x.npy more", `want no arguments, got ["more"]`},
+		{"verify a b", "want one model"},
+		{"verify --format csv", "want one of text, json, junit"},
+		{"scan a b", "want one model"},
+		{"scan --skip-check ops,graph", `invalid argument "ops,graph" for "--skip-check" flag: want one of text, links`},
+		{"bench --batch 0", "--batch: want 1 or more, got 0"},
+		{"bench --seconds 0", "--seconds: want over 0 and up to 3600, got 0"},
+		{"devices x", "want no arguments"},
+		{"version x", "want no arguments"},
+	} {
+		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
+		if status != exitUsage || stdout != "" {
+			t.Errorf("kerasrun %s: exit status %d, want %d; stdout %q", test.args, status, exitUsage, stdout)
+		}
+		line, ended := strings.CutSuffix(stderr, " --help'\n")
+		if !ended || strings.Contains(line, "\n") || !strings.HasPrefix(line, "kerasrun: ") || !strings.Contains(stderr, test.want) {
+			t.Errorf("kerasrun %s: got %q, want one line with %q", test.args, stderr, test.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, cmd := range newRootCommand().Commands() {
+		help := well(t, cmd.Name(), "--help")
+		if !strings.Contains(help, "Usage:\n  kerasrun "+cmd.Name()) {
+			t.Errorf("help of %s: got\n%s", cmd.Name(), help)
+		}
+		for line := range strings.Lines(help) {
+			if len(line) > 181 {
+				t.Errorf("help of %s: a line of %d characters: %s", cmd.Name(), len(line), line)
+			}
+		}
+		if help := well(t, "help", cmd.Name()); !strings.Contains(help, "kerasrun "+cmd.Name()) {
+			t.Errorf("help %s: got\n%s", cmd.Name(), help)
+		}
+	}
+	if script := well(t, "completion", "bash"); !strings.Contains(script, "kerasrun") {
+		t.Errorf("completion: got %q", script)
+	}
+	if words := well(t, "__complete", "classify", "--format", ""); !strings.HasPrefix(words, "text\njson\njsonl\ncsv\n") {
+		t.Errorf("completion of --format: got %q", words)
+	}
+}
+
+// TestNoModel takes directories that hold no model, with every command that wants one.
+func TestNoModel(t *testing.T) {
+	inRepository(t)
+	empty := t.TempDir()
+	for _, dir := range []string{empty, filepath.Join(empty, "none"), "go.mod"} {
+		for _, args := range [][]string{
+			{"classify", "--model", dir, "testdata/photos/cat.jpg"}, {"inspect", dir}, {"verify", dir}, {"scan", dir},
+			{"preprocess", "--model", dir, "-o", filepath.Join(empty, "x.npy"), "testdata/photos/cat.jpg"},
+			{"bench", "--model", dir},
+		} {
+			status, stdout, stderr := call(t, nil, args...)
+			if status != exitFailed || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, dir) {
+				t.Errorf("kerasrun %s: exit status %d, stdout %q, stderr %q", strings.Join(args, " "), status, stdout, stderr)
+			}
+		}
+	}
+	t.Chdir(empty)
+	if _, _, stderr := call(t, nil, "inspect"); !strings.Contains(stderr, "`make run` exports it") {
+		t.Errorf("inspect without the default model: got %q", stderr)
+	}
+}
+
+// brokenWriter fails as a pipe does that nobody reads.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func TestBrokenOutput(t *testing.T) {
+	inRepository(t)
+	for _, args := range [][]string{
+		{"classify", "testdata/photos/cat.jpg"},
+		{"inspect"}, {"inspect", "--format", "json"},
+		{"scan"}, {"scan", "--json"},
+		{"verify"},
+		{"devices"}, {"version"},
+	} {
+		var stderr bytes.Buffer
+		status := execute(t.Context(), args, nil, brokenWriter{}, &stderr)
+		if status != exitFailed || !strings.HasSuffix(stderr.String(), "kerasrun: broken pipe\n") {
+			t.Errorf("kerasrun %s: exit status %d, stderr %q", strings.Join(args, " "), status, stderr.String())
+		}
+	}
+}
+
+// TestBrokenPipe reads only the beginning of a process's output, which must then end without a word.
+func TestBrokenPipe(t *testing.T) {
+	inRepository(t)
+	cmd := exec.Command(os.Args[0], "inspect", "--format", "json")
+	cmd.Env = append(os.Environ(), "KERASRUN_TEST_MAIN=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.Len() > 0 {
+		t.Errorf("got %v with %q, want the end by SIGPIPE", err, stderr.String())
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	inRepository(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	status := execute(ctx, []string{"classify", "testdata/photos/cat.jpg"}, nil, &stdout, &stderr)
+	if status != exitFailed || stdout.Len() > 0 || !strings.HasSuffix(stderr.String(), "kerasrun: context canceled\n") {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
+	}
+}

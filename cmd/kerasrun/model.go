@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kerasrun/preprocess"
+	"kerasrun/runner"
+	"kerasrun/savedmodel"
+)
+
+const defaultModel = "models/resnext50"
+
+// modelDir is the --model flag: a directory that is read without TensorFlow.
+type modelDir struct{ dir string }
+
+func (m *modelDir) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's directory")
+	// It fails for a flag that does not exist.
+	_ = cmd.MarkFlagDirname("model")
+}
+
+// argument takes the directory from the command's optional argument, where it has one.
+func (m *modelDir) argument(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.Flags().Changed("model") {
+		return usagef("want the model as an argument or with --model, got both")
+	}
+	m.dir = args[0]
+	return nil
+}
+
+// optionalModel wants no argument but a model's directory.
+func optionalModel(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("want one model, got %q", args)
+	}
+	return nil
+}
+
+// read reads the directory.
+func (m *modelDir) read() (*savedmodel.Model, error) {
+	model, err := savedmodel.Open(m.dir)
+	return model, m.hint(err)
+}
+
+// hint adds to the error for the default model that nobody has made yet how it is made.
+func (m *modelDir) hint(err error) error {
+	if m.dir == defaultModel && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
+	}
+	return err
+}
+
+// pipeline is how the model's manifest has pictures prepared.
+func (m *modelDir) pipeline() (*preprocess.Pipeline, error) {
+	model, err := m.read()
+	if err != nil {
+		return nil, err
+	}
+	if model.Manifest == nil {
+		return nil, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none; --size, --mode and --resample say it too",
+			m.dir)
+	}
+	p, err := runner.NewPipeline(model.Manifest)
+	if err == nil && p == nil {
+		err = fmt.Errorf("want an input of float32 pictures, height x width x 3, got %+v", model.Manifest.Input)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", m.dir, savedmodel.ManifestPath, err)
+	}
+	return p, nil
+}
+
+// modelFlags are the common flags of the commands that run a model.
+type modelFlags struct {
+	modelDir
+	devices      []string
+	intra, inter int
+	gpuFraction  float64
+	gpuGrowth    bool
+	precision    *choice
+	scan         scanFlags
+}
+
+func (m *modelFlags) register(cmd *cobra.Command) {
+	m.modelDir.register(cmd)
+	flags := cmd.Flags()
+	flags.StringSliceVar(&m.devices, "device", []string{"auto"}, "where to run: auto, cpu, gpu, gpu:N, or several GPUs")
+	flags.IntVar(&m.intra, "intra-threads", 0, "threads that compute one operation (default the CPUs that the process may use)")
+	flags.IntVar(&m.inter, "inter-threads", 0, "operations computed at a time (default the CPUs that the process may use)")
+	flags.Float64Var(&m.gpuFraction, "gpu-memory-fraction", 1, "share of each GPU's memory to take at most")
+	flags.BoolVar(&m.gpuGrowth, "gpu-memory-growth", true, "take GPU memory as it is needed, not all at once")
+	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32")
+	m.scan.register(cmd)
+}
+
+// options are what the flags choose.
+func (m *modelFlags) options() []runner.Option {
+	options := []runner.Option{
+		runner.WithDevice(m.devices...),
+		runner.WithThreads(m.intra, m.inter),
+		runner.WithGPUMemoryGrowth(m.gpuGrowth),
+		runner.WithPrecision(runner.Precision(m.precision.value)),
+		runner.WithScan(m.scan.options()...),
+	}
+	if m.gpuFraction != 1 {
+		options = append(options, runner.WithGPUMemoryFraction(m.gpuFraction))
+	}
+	return options
+}
+
+// open loads the model.
+func (m *modelFlags) open() (*runner.Model, error) {
+	model, err := runner.Open(m.dir, m.options()...)
+	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
+		return nil, &usageError{wrong.Err}
+	}
+	return model, m.hint(err)
+}
+
+// noteSeeded says where the classes' names mean nothing.
+func noteSeeded(stderr io.Writer, model *savedmodel.Model) {
+	if model.Manifest != nil && strings.HasPrefix(model.Manifest.Weights.Source, "seeded") {
+		fmt.Fprintln(stderr, "kerasrun: the model has seeded weights, not trained ones: its classes mean nothing")
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"kerasrun/runner"
+	"kerasrun/runner/score"
+	"kerasrun/runner/score/tfmodel"
+)
+
+// scoreFlags are the command line of score.
+type scoreFlags struct {
+	model     modelFlags
+	output    string
+	filesFrom string
+	column    string
+	shard     string
+	batch     int
+	top       int
+	separate  bool
+	quiet     bool
+	outputs   *choice
+	labels    *choice
+	onError   *choice
+}
+
+func newScoreCommand() *cobra.Command {
+	var f scoreFlags
+	cmd := &cobra.Command{
+		Use:   "score --output OUT INPUT...",
+		Short: "Answer any number of pictures, resumably",
+		Long: `Answer pictures offline and write a row for each, in the order of the input. An INPUT is a picture, a directory, a glob, an archive (.tar,
+.tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord file (image/encoded), or a .csv or .parquet file with a --column of paths.
+
+OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is complete, with OUT.manifest.json beside it.
+Until then OUT.journal holds what has been answered: whatever stops the run, even kill -9, the same command goes on from there and ends with
+the same bytes. A picture that cannot be answered is a row with its error, and the exit status is 1.
+
+Columns: index, path, class, label, probability (lists of the k best; class_0, label_0, probability_0, ... in csv or with
+--separate-columns), probs or features where --outputs asks for them, and error.`,
+		Example: `  kerasrun score --output scores.jsonl photos
+  kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output scores.csv --shard 0/4 shards/*.tar && kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
+	}
+	f.model.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&f.output, "output", "o", "", "the output: FILE.jsonl, FILE.csv, FILE.parquet, or -")
+	flags.StringVar(&f.filesFrom, "files-from", "", "a file with a path on each line, or - for standard input, in place of INPUTs")
+	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
+	flags.IntVar(&f.batch, "batch", 32, "pictures that run together")
+	flags.IntVar(&f.top, "top", 5, "classes a picture")
+	f.outputs = addChoice(cmd, "outputs", "what to keep of a picture", "top", "probs", "features")
+	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both", "none")
+	flags.BoolVar(&f.separate, "separate-columns", false, "a column for each of the best classes, in place of lists")
+	flags.StringVar(&f.shard, "shard", "", "answer part I/N of the batches, or /N with I from JOB_COMPLETION_INDEX")
+	f.onError = addChoice(cmd, "on-error", "what a picture without an answer does", "record", "skip", "stop")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		switch {
+		case f.output == "":
+			return fmt.Errorf("want --output")
+		case (len(args) > 0) == (f.filesFrom != ""):
+			return fmt.Errorf("want INPUTs or --files-from, and not both")
+		case f.batch < 1 || f.top < 1:
+			return fmt.Errorf("want a --batch and a --top of 1 or more, got %d and %d", f.batch, f.top)
+		}
+		_, err := score.FormatOf(f.output)
+		return err
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
+	return cmd
+}
+
+func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
+	var shard score.Shard
+	var err error
+	if f.shard != "" {
+		if shard, err = score.ParseShard(f.shard); err != nil {
+			return usagef("--%v", err)
+		}
+	}
+	source, err := f.source(args, cmd.InOrStdin())
+	if err != nil {
+		return asUsage(err)
+	}
+	model, err := f.model.open()
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	noteSeeded(cmd.ErrOrStderr(), model.Directory())
+	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value), Separate: f.separate}
+	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
+	if err != nil {
+		return err
+	}
+	stderr := cmd.ErrOrStderr()
+	shown := newProgress(stderr, f.quiet)
+	summary, err := score.Run(cmd.Context(), score.Config{
+		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns, Batch: f.batch,
+		Lanes: max(1, len(f.model.devices)), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
+		Versions: versions(),
+		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
+		Progress: shown.update,
+	})
+	shown.close()
+	if err != nil {
+		if cmd.Context().Err() != nil {
+			return fmt.Errorf("stopped after %d of %d pictures; the same command goes on from there", summary.Answered+summary.Failed, summary.Pictures)
+		}
+		return asUsage(err)
+	}
+	if !f.quiet {
+		already := ""
+		if summary.Already {
+			already = ", complete before"
+		}
+		fmt.Fprintf(stderr, "kerasrun: %d pictures in, %d answered, %d failed: %s%s\n", summary.Pictures, summary.Answered, summary.Failed,
+			summary.Output, already)
+	}
+	if summary.Failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+func (f *scoreFlags) source(args []string, stdin io.Reader) (score.Source, error) {
+	switch f.filesFrom {
+	case "":
+		return score.Open(args, score.InputOptions{Column: f.column})
+	case "-":
+		return score.List(stdin)
+	}
+	list, err := os.Open(f.filesFrom)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close()
+	return score.List(list)
+}
+
+func versions() map[string]string {
+	v := map[string]string{"tensorflow": runner.Version(), "go": runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v["kerasrun"] = info.Main.Version
+	}
+	return v
+}

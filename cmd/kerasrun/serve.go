@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"kerasrun/runner"
+	"kerasrun/runner/batch"
+	"kerasrun/runner/golden"
+	"kerasrun/runner/serve"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	model modelFlags
+	name  string
+	file  string // of models
+	check bool
+
+	addr, grpcAddr     string
+	cert, key, token   string
+	batching           batch.Parameters
+	batchingFile       string
+	batchTimeoutMicros int
+	limits             serve.Limits
+	poll               time.Duration
+	drainDelay         time.Duration
+	drainTimeout       time.Duration
+	logFormat          *choice
+	logLevel           *choice
+	pprof              bool
+}
+
+func newServeCommand() *cobra.Command {
+	f := serveFlags{batching: batch.Default(), limits: serve.DefaultLimits()}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer over HTTP and gRPC, as TensorFlow Serving and Triton do",
+		Long: `Answer over HTTP and gRPC: pictures at /classify and on the page at /, TensorFlow Serving's REST API at /v1, the Open Inference
+Protocol of KServe and Triton at /v2 and, with --grpc-addr, over gRPC; metrics at /metrics and /monitoring/prometheus/metrics.
+
+The model is a directory that tools.export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
+version is loaded, held against its goldens on this very device, warmed, and only then swapped in; no request is lost. A broken
+one is refused, and the old one serves on.
+
+On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, the requests that were taken are answered, and the exit status is
+0. A second one ends the program at once.`,
+		Example: `  kerasrun serve
+  curl --data-binary @cat.jpg localhost:8501/classify
+  kerasrun serve --model models/resnext50 --addr :8501 --grpc-addr :8001 --token-file token --tls-cert cert.pem --tls-key key.pem`,
+		Args: noArgs,
+	}
+	f.register(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd) }
+	return cmd
+}
+
+func (f *serveFlags) register(cmd *cobra.Command) {
+	f.model.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.name, "model-name", "", "what clients call the model (default the directory's name)")
+	flags.StringVar(&f.file, "model-config-file", "", "TensorFlow Serving's list of several models, in place of --model")
+	cmd.MarkFlagsMutuallyExclusive("model", "model-config-file")
+	cmd.MarkFlagsMutuallyExclusive("model-name", "model-config-file")
+	flags.BoolVar(&f.check, "verify", true, "hold each version against its goldens before it is served")
+	flags.DurationVar(&f.poll, "poll", time.Second, "how often to look for new versions; 0 is never")
+
+	flags.StringVar(&f.addr, "addr", "127.0.0.1:8501", "where to answer HTTP")
+	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "where to answer gRPC (default not at all)")
+	flags.StringVar(&f.cert, "tls-cert", "", "certificate, PEM")
+	flags.StringVar(&f.key, "tls-key", "", "the certificate's key, PEM")
+	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
+	flags.StringVar(&f.token, "token-file", "", "file with the token that requests must bear")
+
+	flags.IntVar(&f.batching.MaxBatchSize, "max-batch-size", f.batching.MaxBatchSize, "rows of a batch at most")
+	flags.IntVar(&f.batchTimeoutMicros, "batch-timeout-micros", 0, "how long a request waits for others to join it")
+	flags.IntVar(&f.batching.MaxEnqueuedBatches, "max-enqueued-batches", f.batching.MaxEnqueuedBatches, "batches that wait at most; 503 beyond")
+	flags.IntVar(&f.batching.NumBatchThreads, "num-batch-threads", f.batching.NumBatchThreads, "batches that are run at a time")
+	flags.IntSliceVar(&f.batching.AllowedBatchSizes, "allowed-batch-sizes", nil, "sizes that batches are filled up to (default any)")
+	flags.StringVar(&f.batchingFile, "batching-parameters-file", "", "TensorFlow Serving's file of the five above and enable_large_batch_splitting")
+	for _, name := range []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches", "num-batch-threads", "allowed-batch-sizes"} {
+		cmd.MarkFlagsMutuallyExclusive(name, "batching-parameters-file")
+	}
+
+	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body, "bytes of a request, also unpacked; 413 beyond")
+	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image, "bytes of a picture; 413 beyond")
+	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels, "width x height of a picture; 422 beyond")
+	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections, "connections at a time")
+	flags.DurationVar(&f.limits.Deadline, "deadline", f.limits.Deadline, "time to answer a request; 504 beyond")
+	flags.DurationVar(&f.drainDelay, "drain-delay", time.Second, "time to take requests still, after saying that no more are wanted")
+	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second, "time to answer what was taken, the delay included")
+
+	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
+	f.logLevel = addChoice(cmd, "log-level", "least of what is logged", "info", "debug", "warn", "error")
+	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/, which lets clients look into the process")
+}
+
+func (f *serveFlags) run(cmd *cobra.Command) error {
+	log := f.logger(cmd.ErrOrStderr())
+	config, err := f.config(log)
+	if err != nil {
+		return err
+	}
+	listeners, err := f.listen(log, config.Token)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+	server, err := serve.New(config)
+	if err != nil {
+		return &usageError{err}
+	}
+	defer server.Close()
+	log.Info("listening", "address", listeners.HTTP.Addr().String(), "grpc", f.grpcAddr, "tensorflow", runner.Version())
+	// Probes are answered while the models are loaded.
+	group, ctx := errgroup.WithContext(cmd.Context())
+	group.Go(func() error { return server.Start(ctx) })
+	group.Go(func() error { return server.Serve(ctx, listeners.Listeners) })
+	return group.Wait()
+}
+
+func (f *serveFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel.value)); err != nil {
+		panic(err) // the flag's words are levels
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.logFormat.value == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
+	c = serve.Config{
+		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version,
+	}
+	if c.Models, err = f.models(); err != nil {
+		return c, err
+	}
+	c.Batching.BatchTimeout = time.Duration(f.batchTimeoutMicros) * time.Microsecond
+	if f.batchingFile != "" {
+		if c.Batching, err = serve.ReadBatching(f.batchingFile, batch.Default()); err != nil {
+			return c, err
+		}
+	}
+	if c.Limits.PixelsInFlight < int64(c.Limits.Pixels) {
+		c.Limits.PixelsInFlight = int64(c.Limits.Pixels) // one such picture at a time
+	}
+	if f.token != "" {
+		token, err := os.ReadFile(f.token)
+		if err != nil {
+			return c, err
+		}
+		if c.Token = strings.TrimSpace(string(token)); c.Token == "" {
+			return c, fmt.Errorf("%s: want a token, got none", f.token)
+		}
+	}
+	return c, nil
+}
+
+func (f *serveFlags) models() ([]serve.ModelConfig, error) {
+	if f.file != "" {
+		return serve.ReadModels(f.file)
+	}
+	name := f.name
+	if name == "" {
+		path, err := filepath.Abs(f.model.dir)
+		if err != nil {
+			return nil, err
+		}
+		name = filepath.Base(path)
+	}
+	return []serve.ModelConfig{{Name: name, Path: f.model.dir}}, nil
+}
+
+// load loads a version and holds it against its goldens.
+func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve.Model, error) {
+	return func(ctx context.Context, dir string) (serve.Model, error) {
+		flags := f.model
+		flags.dir = dir
+		m, err := flags.open()
+		if err != nil {
+			return nil, err
+		}
+		if err := f.verify(ctx, log, m, dir); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		return m, nil
+	}
+}
+
+func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model, dir string) error {
+	manifest := m.Directory().Manifest
+	if !f.check || manifest == nil || manifest.Goldens == "" {
+		log.Warn("the version is not held against goldens", "directory", dir)
+		return nil
+	}
+	pack, err := golden.Open(filepath.Join(dir, filepath.FromSlash(manifest.Goldens)))
+	if err != nil {
+		return err
+	}
+	report, err := golden.Verify(ctx, m, pack)
+	if err != nil {
+		return err
+	}
+	if !report.OK {
+		return fmt.Errorf("%s does not answer as %s does; `kerasrun verify %s` says where", dir, pack.Reference, dir)
+	}
+	return nil
+}
+
+// listening is what a server answers on, closed when it does not come to answer.
+type listening struct{ serve.Listeners }
+
+func (l *listening) close() {
+	for _, listener := range []net.Listener{l.HTTP, l.GRPC} {
+		if listener != nil {
+			listener.Close() // closed already, if all went well
+		}
+	}
+}
+
+// listen takes the addresses, before the model is loaded.
+func (f *serveFlags) listen(log *slog.Logger, token string) (l *listening, err error) {
+	l = &listening{serve.Listeners{DrainDelay: f.drainDelay, DrainTimeout: f.drainTimeout}}
+	if f.cert != "" {
+		certificate, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, err
+		}
+		l.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	if l.HTTP, err = net.Listen("tcp", f.addr); err != nil {
+		return nil, err
+	}
+	if f.grpcAddr != "" {
+		if l.GRPC, err = net.Listen("tcp", f.grpcAddr); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	if address, ok := l.HTTP.Addr().(*net.TCPAddr); ok && !address.IP.IsLoopback() && token == "" {
+		log.Warn("anyone who can reach this machine can ask: want --token-file", "address", address.String())
+	}
+	return l, nil
+}

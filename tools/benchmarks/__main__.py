@@ -1,0 +1,224 @@
+"""Runs every peer on the same weights and inputs, interleaved in one go, and writes a table and a picture.
+
+`python -m tools.benchmarks` (or `make bench-peers`). Each peer lives in a process of its own that is loaded and warmed
+up once; then, round after round, each has its turn alone. A ratio is taken within each round, so that a machine whose
+speed drifts cannot favour anyone; its spread over the rounds is printed with it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "out" / "bench"
+FP32 = [
+    "keras-literal",
+    "keras-grouped",
+    "tensorflow-python",
+    "litert",
+    "onnxruntime",
+    "openvino",
+    "onnxruntime-go",
+    "tfgo-alone",
+    "kerasrun",
+]
+BF16 = ["openvino-bf16", "kerasrun-bf16"]
+LIMITS = ["matmul-fp32", "matmul-bf16"]
+OURS = {"kerasrun": "fp32", "kerasrun-bf16": "bf16"}
+
+
+@dataclass
+class Result:
+    load_ms: float = 0
+    first_run_ms: float = 0
+    peak_rss_bytes: int = 0
+    round_ms: list[float] = field(default_factory=list)  # the median milliseconds an image of each round
+
+
+class Peer:
+    """A process of tools.benchmarks.peers or of gopeers."""
+
+    def __init__(self, name: str, command: list[str], batch: int) -> None:
+        self.name, self.batch, self.result = name, batch, Result()
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        hello = self.read()
+        self.result.load_ms, self.result.first_run_ms, self.answer = (
+            hello["load_ms"],
+            hello["first_run_ms"],
+            hello.get("answer"),
+        )
+
+    def read(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"bench-peers: {self.name} stopped with status {self.process.wait()}")
+        return json.loads(line)
+
+    def turn(self, seconds: float) -> None:
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        answer = self.read()
+        self.result.round_ms.append(statistics.median(answer["runs_ms"]) / self.batch)
+        self.result.peak_rss_bytes = max(self.result.peak_rss_bytes, answer["peak_rss_bytes"])
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Ours(Peer):
+    """`kerasrun bench`, as a user runs it: a fresh process each turn."""
+
+    def __init__(self, name: str, model: Path, batch: int) -> None:
+        self.name, self.batch, self.model, self.result, self.answer = name, batch, model, Result(), None
+
+    def turn(self, seconds: float) -> None:
+        command = [str(ROOT / "bin" / "kerasrun"), "bench", "--model", str(self.model), "--precision", OURS[self.name]]
+        command += ["--batch", str(self.batch), "--seconds", str(seconds), "--json"]
+        measured = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        self.result.round_ms.append(measured["latency_ms"]["p50"] / self.batch)
+        self.result.peak_rss_bytes = max(self.result.peak_rss_bytes, measured["peak_rss_bytes"])
+        self.result.load_ms, self.result.first_run_ms = measured["load_ms"], measured["first_run_ms"]
+
+    def close(self) -> None:
+        pass
+
+
+def start(name: str, model: Path, batch: int) -> Peer:
+    if name in OURS:
+        return Ours(name, model, batch)
+    go = OUT / "gopeers"
+    images = OUT / f"images-{batch}.f32"
+    if name == "tfgo-alone":
+        from tools.benchmarks.peers import frozen_graph
+
+        op = frozen_graph(model).signature_def["serving_default"].outputs["probs"].name.split(":")[0]
+        return Peer(name, [str(go), "tfgo", str(model), str(images), str(batch), op], batch)
+    if name == "onnxruntime-go":
+        import onnxruntime
+
+        library = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))
+        return Peer(
+            name, [str(go), "onnxruntime", str(library), str(OUT / "resnext50.onnx"), str(images), str(batch)], batch
+        )
+    if name in LIMITS:
+        batch = 1
+    command = [sys.executable, "-m", "tools.benchmarks.peers", name, "--model", str(model), "--batch", str(batch)]
+    return Peer(name, command, batch)
+
+
+def prepare(model: Path, batches: list[int]) -> None:
+    from tools.benchmarks.peers import images, onnx_file
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    onnx_file(model)
+    for batch in batches:
+        images(batch).tofile(OUT / f"images-{batch}.f32")
+    build = f". ./env.sh && cd tools/benchmarks/gopeers && go build -o {OUT / 'gopeers'} ."
+    subprocess.run(["sh", "-c", build], cwd=ROOT, check=True)
+
+
+def compare(names: list[str], model: Path, batch: int, rounds: int, seconds: float) -> dict[str, Result]:
+    peers = []
+    try:
+        for name in names:
+            print(f"batch {batch}: loading {name}", file=sys.stderr, flush=True)
+            peers.append(start(name, model, batch))
+        check_answers(peers)
+        for k in range(rounds):
+            for peer in peers[k % len(peers) :] + peers[: k % len(peers)]:  # nobody always follows the same neighbour
+                peer.turn(seconds)
+            print(f"batch {batch}: round {k + 1} of {rounds}", file=sys.stderr, flush=True)
+    finally:
+        for peer in peers:
+            peer.close()
+    return {p.name: p.result for p in peers}
+
+
+def check_answers(peers: list[Peer]) -> None:
+    """Peers that do not compute the same thing must not be compared."""
+    answers = {p.name: p.answer for p in peers if p.answer and p.name not in LIMITS}
+    reference = answers["tensorflow-python"]
+    for name, answer in answers.items():
+        worst = max(abs(a - b) for a, b in zip(answer, reference, strict=True))
+        if not worst <= (0.05 if "bf16" in name else 1e-4):
+            raise SystemExit(f"bench-peers: {name} answers differently: probabilities differ by {worst:.2g}")
+
+
+TABLE_HEAD = (
+    "| peer | batch | ms an image | ours is faster by (range) | of matmul rate | load ms | first run ms | peak MB |"
+)
+
+
+def table(results: dict[int, dict[str, Result]], flops: int) -> str:
+    lines = [TABLE_HEAD, "|---|---|---|---|---|---|---|---|"]
+    for batch, by_name in results.items():
+        for name, r in by_name.items():
+            bf16 = "bf16" in name
+            ours = by_name["kerasrun-bf16" if bf16 else "kerasrun"]
+            ratios = [a / b for a, b in zip(r.round_ms, ours.round_ms, strict=True)]
+            if name in LIMITS:
+                lines.append(f"| {name} | | {rate(r) / 1e9:.0f} GFLOP/s | | | | | |")
+                continue
+            limit = by_name["matmul-bf16" if bf16 else "matmul-fp32"]
+            share = [
+                flops / (ms / 1e3) / (MATMUL_FLOPS / (m / 1e3))
+                for ms, m in zip(r.round_ms, limit.round_ms, strict=True)
+            ]
+            lines.append(
+                f"| {name} | {batch} | {statistics.median(r.round_ms):.1f} "
+                f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) "
+                f"| {100 * statistics.median(share):.0f} % "
+                f"| {r.load_ms:.0f} | {r.first_run_ms:.0f} | {r.peak_rss_bytes / 1e6:.0f} |"
+            )
+    return "\n".join(lines)
+
+
+MATMUL_SIZE = 3072
+MATMUL_FLOPS = 2 * MATMUL_SIZE**3
+
+
+def rate(r: Result) -> float:
+    """Floating-point operations a second of the matrix product, from its median round."""
+    return MATMUL_FLOPS / (statistics.median(r.round_ms) / 1e3)
+
+
+def machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks", description=__doc__)
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "resnext50")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3, help="each peer's turn in each round")
+    parser.add_argument("--peers", nargs="+", default=[*LIMITS, *FP32, *BF16])
+    args = parser.parse_args()
+
+    prepare(args.model, args.batches)
+    flops = manifest.read(args.model)["flops"]
+    results = {b: compare(args.peers, args.model, b, args.rounds, args.seconds) for b in args.batches}
+    command = f"python -m tools.benchmarks --rounds {args.rounds} --seconds {args.seconds:g}"
+    text = f"{machine()}; `{command}`\n\n{table(results, flops)}\n"
+    print(text)
+    (OUT / "peers.md").write_text(text)
+    raw = {str(b): {n: vars(r) for n, r in by.items()} for b, by in results.items()}
+    (OUT / "peers.json").write_text(json.dumps({"machine": machine(), "command": command, "results": raw}, indent=1))
+    from tools.benchmarks.picture import draw
+
+    draw(results, machine(), OUT / "peers.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The exported model in Keras itself: as published, and with Keras's own grouped convolution."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tools import manifest, recipe
+from tools.backend import keras
+from tools.blocks import GROUPS, GroupSum
+
+
+def load(directory: Path, grouped: bool) -> keras.Model:
+    """Builds the model that the directory was exported from, with the same weights."""
+    model = recipe.from_manifest(manifest.read(directory)).load().model
+    return _grouped(model) if grouped else model
+
+
+def _grouped(model: keras.Model) -> keras.Model:
+    """The model with `Conv2D(groups=32)` where it has a depthwise convolution and a group sum."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, GroupSum):
+            return keras.layers.Identity(name=layer.name)
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            filters = layer.depth_multiplier * GROUPS
+            return keras.layers.Conv2D(
+                filters, layer.kernel_size, layer.strides, groups=GROUPS, use_bias=False, name=layer.name
+            )
+        return layer.__class__.from_config(layer.get_config())
+
+    twin = keras.models.clone_model(model, clone_function=clone)
+    for layer in twin.layers:
+        weights = model.get_layer(layer.name).get_weights()
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups == GROUPS:
+            weights = [_grouped_kernel(weights[0])]
+        layer.set_weights(weights)
+    return twin
+
+
+def _grouped_kernel(depthwise: np.ndarray) -> np.ndarray:
+    """(h, w, groups*c, c) to (h, w, c, groups*c): W[h, w, k, g*c + j] = D[h, w, g*c + k, j]."""
+    h, w, channels, c = depthwise.shape
+    return depthwise.reshape(h, w, channels // c, c, c).transpose(0, 1, 3, 2, 4).reshape(h, w, c, channels)

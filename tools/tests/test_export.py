@@ -1,0 +1,315 @@
+"""Exported directories against Keras, and keras_applications on tf_keras, in the same run."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras_applications
+import keras_applications.resnext
+import numpy as np
+import pytest
+import tf_keras
+
+from tools import export, manifest, photos, recipe, serving
+from tools.backend import keras, tf
+from tools.graph import Graph
+from tools.model import preprocess
+
+MODULES = {key: getattr(tf_keras, key) for key in ("backend", "layers", "models", "utils")}
+SIDE = 64
+
+
+def published(name: str, seed: int, **options) -> "tf_keras.Model":
+    """keras_applications' own model with drawn weights; small residual branches keep float32's rounding errors small."""
+    tf_keras.utils.set_random_seed(seed)
+    model = getattr(keras_applications.resnext, name)(weights=None, input_shape=(SIDE, SIDE, 3), **options, **MODULES)
+    random = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            size = layer.gamma.shape
+            gamma = random.uniform(0.5, 1.5, size) * (0.2 if layer.name.endswith("_3_bn") else 1)
+            shifts = random.normal(0, 0.1, (2, *size))
+            layer.set_weights([gamma, *shifts, random.uniform(0.5, 1.5, size)])
+    return model
+
+
+def torch_style() -> np.ndarray:
+    """The sample photographs as keras_applications' own preprocessing for ResNeXt makes them."""
+    images = pictures().astype(np.float32)
+    return keras_applications.resnext.preprocess_input(images, data_format="channels_last", **MODULES)
+
+
+def pictures(side: int = SIDE) -> np.ndarray:
+    return np.stack([np.asarray(keras.utils.load_img(path, target_size=(side, side))) for path in photos.paths()])
+
+
+def assert_same(got: dict, probs: np.ndarray) -> None:
+    assert np.abs(got["probs"] - probs).max() <= 1e-5
+    np.testing.assert_array_equal(got["probs"].argsort()[:, -5:], probs.argsort()[:, -5:])
+
+
+def files(directory: Path) -> set[str]:
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def h5(tmp_path_factory) -> tuple[Path, "tf_keras.Model"]:
+    """A weights file of the official layout with seven classes, and the published model that wrote it."""
+    model = published("ResNeXt50", 11, classes=7)
+    path = tmp_path_factory.mktemp("h5") / "resnext50.h5"
+    model.save_weights(path)
+    return path, model
+
+
+@pytest.mark.parametrize("graph", ["optimized", "reference"])
+def test_resnext50_from_a_file_of_the_official_layout(tmp_path, h5, graph):
+    weights, model = h5
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"class {i}\n" for i in range(7)))
+    out = tmp_path / "out"
+    arguments = ["--weights", str(weights), "--trained-with", "torch", "--classes", "7", "--input-shape", "64x64"]
+    assert export.main([*arguments, "--graph", graph, "--labels", str(labels), "--out", str(out)]) == 0
+
+    # keras_applications' whole chain, its own torch-style preprocessing included, against caffe-style tensors.
+    want = model.predict(torch_style(), verbose=0)
+    caffe = preprocess(pictures(), "caffe")
+    got = serving.run(out, caffe)
+    assert_same(got, want)
+    features = tf_keras.Model(model.input, model.layers[-2].output).predict(torch_style(), verbose=0)
+    logits = features @ model.layers[-1].kernel.numpy() + model.layers[-1].bias.numpy()
+    assert np.abs(got["logits"] - logits).max() <= 1e-4 * np.abs(logits).max()
+    pooled = serving.run(out, caffe, "features")["features"]
+    assert np.abs(pooled - features).max() <= 1e-5 * np.abs(features).max()
+    # Loaded as TensorFlow 2 loads it, one picture at a time.
+    function = tf.saved_model.load(str(out)).signatures["serving_default"]
+    alone = function(images=tf.constant(caffe[:1]))
+    assert np.abs(alone["probs"].numpy() - want[:1]).max() <= 1e-5
+
+    stored = manifest.read(out)
+    assert stored["graph"] == graph
+    assert stored["trained_with"] == "torch"
+    assert "torch" in stored["conversion"]
+    assert stored["input"]["mode"] == "caffe"
+    assert stored["parameters"] == model.count_params()
+    assert stored["weights"] == {"source": "resnext50.h5", "sha256": manifest.sha256(weights)}
+    assert stored["outputs"] == {"serving_default": ["logits", "probs"], "features": ["features"]}
+    assert json.loads((out / stored["labels"]).read_text())["6"] == ["class 6", "class 6"]
+    assert stored["files"].keys() == files(out) - {manifest.PATH.as_posix()}
+    for name, file in stored["files"].items():
+        data = (out / name).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"]), name
+    assert sum(file["bytes"] for file in stored["files"].values()) <= 1.02 * 4 * stored["parameters"]
+    assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "out"}
+
+
+def write(chosen: recipe.Recipe, directory: Path) -> recipe.Loaded:
+    """The SavedModel of a recipe alone, unchecked: the tests hold it against the published model themselves."""
+    loaded = chosen.load()
+    export.write_graph(serving.trace(loaded.model, loaded.mode, loaded.headless), directory, literal=False)
+    return loaded
+
+
+def test_resnext101(tmp_path):
+    model = published("ResNeXt101", 12, classes=5)
+    model.save_weights(tmp_path / "weights.h5")
+    options = {"weights": str(tmp_path / "weights.h5"), "classes": 5, "input_shape": (SIDE, SIDE)}
+    write(recipe.Recipe(architecture="resnext101", trained_with="torch", **options), tmp_path / "out")
+    assert_same(serving.run(tmp_path / "out", preprocess(pictures(), "caffe")), model.predict(torch_style(), verbose=0))
+
+
+def test_without_the_top(tmp_path):
+    model = published("ResNeXt50", 13, include_top=False)
+    model.save_weights(tmp_path / "weights.h5")
+    maps = model.predict(torch_style(), verbose=0)
+    for pooling, want in ((None, maps), ("avg", maps.mean((1, 2))), ("max", maps.max((1, 2)))):
+        options = {
+            "weights": str(tmp_path / "weights.h5"),
+            "no_top": True,
+            "pooling": pooling,
+            "input_shape": (SIDE, SIDE),
+        }
+        write(recipe.Recipe(trained_with="torch", **options), tmp_path / str(pooling))
+        got = serving.run(tmp_path / str(pooling), preprocess(pictures(), "caffe"))
+        assert got.keys() == {"features"}
+        assert got["features"].shape == want.shape
+        assert np.abs(got["features"] - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_the_labels_are_those_of_keras():
+    assert hashlib.md5(export.IMAGENET_LABELS.read_bytes()).hexdigest() == "c2c37ea517e94d9795004a39431a14cb"
+
+
+def own_model(last: str | None = "softmax", data_format: str = "channels_last") -> keras.Model:
+    """A small model of a user's own, with what a rewriting could get wrong."""
+    keras.utils.set_random_seed(3)
+    shape = (3, 40, 48) if data_format == "channels_first" else (40, 48, 3)
+    axis = 1 if data_format == "channels_first" else -1
+    inputs = x = keras.Input(shape)
+    for filters in (8, 16):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", data_format=data_format)(x)
+        x = keras.layers.BatchNormalization(axis=axis, momentum=0.5)(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D(data_format=data_format)(x)
+    model = keras.Model(inputs, keras.layers.Dense(4, activation=last, name="score")(keras.layers.Dropout(0.5)(x)))
+    batch = np.random.default_rng(3).normal(0, 60, (4, *shape)).astype(np.float32)
+    model(batch, training=True)  # moves the statistics
+    return model
+
+
+@pytest.mark.parametrize(
+    ("last", "data_format", "suffix", "outputs"),
+    [
+        ("softmax", "channels_last", ".keras", {"serving_default": ["logits", "probs"], "features": ["features"]}),
+        ("softmax", "channels_first", ".keras", {"serving_default": ["logits", "probs"], "features": ["features"]}),
+        ("sigmoid", "channels_last", ".h5", {"serving_default": ["logits", "probs"], "features": ["features"]}),
+        (None, "channels_last", ".keras", {"serving_default": ["score"]}),
+    ],
+)
+def test_model_files(tmp_path, last, data_format, suffix, outputs):
+    model = own_model(last, data_format)
+    path = tmp_path / f"own{suffix}"
+    model.save(path)
+    assert export.main(["--architecture", str(path), "--trained-with", "tf", "--out", str(tmp_path / "out")]) == 0
+    stored = manifest.read(tmp_path / "out")
+    assert stored["outputs"] == outputs
+    assert stored["labels"] == ""
+    assert stored["weights"]["sha256"] == manifest.sha256(path)
+    assert (stored["input"]["height"], stored["input"]["width"]) == (40, 48)
+    photographs = np.stack([np.asarray(keras.utils.load_img(path, target_size=(40, 48))) for path in photos.paths()])
+    ready = preprocess(photographs, "tf")
+    want = model.predict(ready.transpose(0, 3, 1, 2) if data_format == "channels_first" else ready, verbose=0)
+    got = serving.run(tmp_path / "out", preprocess(photographs, "caffe"))
+    key = "score" if last is None else "probs"
+    np.testing.assert_allclose(got[key], want, atol=1e-5)
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    own_model().save(tmp_path / "own.keras")
+    return tmp_path / "own.keras"
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path, own):
+    assert export.main(["--architecture", str(own), "--out", str(tmp_path / "a")]) == 0
+    command = [sys.executable, "-m", "tools.export", "--architecture", str(own), "--out", str(tmp_path / "b")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "probs" in done.stdout
+    first, second = (manifest.read(tmp_path / name) for name in "ab")
+    assert first == second
+
+
+def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = ["--architecture", str(own), "--out", str(out)]
+    assert export.main(arguments) == 0  # into an empty directory
+    (out / "saved_model.pb").write_bytes(b"old")
+    assert export.main(arguments) == 0
+    assert (out / "saved_model.pb").stat().st_size > 1000
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("the only copy")
+    assert export.main(["--architecture", str(own), "--out", str(other)]) == 1
+    assert export.main(["--architecture", str(own), "--out", str(other / "thesis.txt")]) == 1
+    assert files(other) == {"thesis.txt"}
+    first, second = capsys.readouterr().err.splitlines()
+    assert (
+        first == f"export: {other}: has other files in it; it is replaced only where it is an export ({manifest.PATH})"
+    )
+    assert second == f"export: {other}/thesis.txt: is there and not a directory"
+
+
+def test_a_graph_that_differs_is_refused(tmp_path, own, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert export.main(["--architecture", str(own), "--out", str(out)]) == 0
+    before = manifest.read(out)
+    monkeypatch.setattr(export.rewrite, "optimize", spoil)
+    for target in (out, tmp_path / "new"):
+        assert export.main(["--architecture", str(own), "--out", str(target)]) == 1
+        assert re.fullmatch(r"export: \w+: differ by \S+ from keras .*, more than 1e-0[45]\n", capsys.readouterr().err)
+    assert manifest.read(out) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"own.keras", "out"}
+
+
+def spoil(graph: Graph) -> None:
+    """A rewriting with a mistake in it."""
+    for name, value in graph.constants.items():
+        if value.ndim == 4:
+            graph.constants[name] = value * 1.01
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_a_number_differs(value):
+    want = np.ones((1, 3), np.float32)
+    got = np.array([[1, value, 1]], np.float32)
+    assert not export.largest_difference(got, want, relative=False) <= 1e-5
+    assert not export.largest_difference(got, want, relative=True) <= 1e-5
+
+
+def test_the_fallback_is_said_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    arguments = ["--weights", "imagenet", "--mirror", "http://127.0.0.1:9/", "--input-shape", "32x32"]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert export.main([*arguments, "--fallback-weights", "seeded:5", "--out", str(tmp_path / "out")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "127.0.0.1:9" in line
+    assert line.endswith("going on with seeded:5 weights, whose labels mean nothing")
+    stored = manifest.read(tmp_path / "out")
+    assert stored["weights"]["source"] == "seeded:5"
+    assert stored["trained_with"] == "caffe"
+    assert (tmp_path / "out" / stored["labels"]).read_bytes() == export.IMAGENET_LABELS.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--architecture", "resnext51"], "unknown architecture 'resnext51'"),
+        (["--architecture", "none.keras"], "none.keras: no such file"),
+        (["--architecture", "OWN", "--weights", "seeded"], "--weights: OWN comes with its own"),
+        (["--architecture", "OWN", "--input-shape", "64x64"], "--input-shape: OWN takes 40x48, not 64x64"),
+        (["--architecture", "OWN", "--labels", "none.txt"], "No such file or directory: 'none.txt'"),
+        (["--architecture", "OWN", "--labels", "THREE"], "THREE: 3 labels: expected 4, one for each class"),
+        (["--architecture", "OWN", "--labels", "BROKEN"], "BROKEN: expected Keras's form"),
+        (["--weights", "none.h5"], "unknown weights 'none.h5'"),
+        (["--weights", "imagenet", "--classes", "7"], "the imagenet weights have a top of 1000 classes, not 7"),
+        (["--input-shape", "16x16"], "at least 32"),
+    ],
+)
+def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    (tmp_path / "broken.json").write_text('{"0": ["n01", "tench"], "2": 3}')
+    places = {"OWN": own, "THREE": tmp_path / "three.txt", "BROKEN": tmp_path / "broken.json"}
+    arguments = [str(places.get(argument, argument)) for argument in arguments]
+    for key, place in places.items():
+        message = message.replace(key, str(place))
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("export: ")
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--out"],
+        ["--out", "x", "--colour"],
+        ["--out", "x", "--graph", "fast"],
+        ["--out", "x", "--trained-with", "rgb"],
+        ["--out", "x", "--pooling", "avg"],
+        ["--out", "x", "--input-shape", "224"],
+        ["--out", "x", "--classes", "0"],
+    ],
+)
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        export.main(arguments)
+    assert exit_status.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m tools.export")
