@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -169,9 +168,4 @@ func sameBits(got, want []float32) string {
 		}
 	}
 	return ""
-}
-
-func isRefusal(err error) bool {
-	var r refusal
-	return errors.As(err, &r)
 }

@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -90,27 +91,34 @@ func (a axis) bounds(f Filter, i int) (center float64, start, end int) {
 	return center, max(0, int(center-support+0.5)), min(a.size, int(center+support+0.5))
 }
 
-// windows computes the windows of the wanted pixels from i on, at least one and more while they have together no more than
-// limit weights: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. Weights of 0 at the ends are left out.
-func (a axis) windows(f Filter, i, limit int) []window {
+// windowTable computes windows, and holds the memory of those it computed last.
+type windowTable struct {
+	windows []window
+	weights []int32
+	exact   []float64 // the weights of one window, before rounding
+}
+
+// compute fills t with the windows of the wanted pixels from i on, at least one and more while they have together no more
+// than limit weights: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. Weights of 0 at the ends are left out.
+func (t *windowTable) compute(a axis, f Filter, i, limit int) {
 	at, inverse := kernels[f].at, 1/max(a.scale(), 1)
-	all := make([]window, 0, a.last-i)
-	var flat []int32
-	var exact []float64
-	for total := 0; i < a.last; i++ {
+	t.windows = slices.Grow(t.windows[:0], a.last-i)
+	t.weights = t.weights[:0]
+	for ; i < a.last; i++ {
 		center, start, end := a.bounds(f, i)
-		if n := end - start; len(all) > 0 && total+n > limit {
-			break
+		from := len(t.weights)
+		if len(t.windows) > 0 && from+end-start > limit {
+			return
 		}
-		exact = exact[:0]
+		t.exact = slices.Grow(t.exact[:0], end-start)
 		sum := 0.0
 		for x := start; x < end; x++ {
 			w := at((float64(x) - center + 0.5) * inverse)
-			exact = append(exact, w)
+			t.exact = append(t.exact, w)
 			sum += w
 		}
-		from := len(flat)
-		for _, w := range exact {
+		t.weights = slices.Grow(t.weights, end-start)
+		for _, w := range t.exact {
 			if sum != 0 {
 				w /= sum
 			}
@@ -120,10 +128,9 @@ func (a axis) windows(f Filter, i, limit int) []window {
 			} else {
 				w += 0.5
 			}
-			flat = append(flat, int32(w))
+			t.weights = append(t.weights, int32(w))
 		}
-		weights := flat[from:len(flat):len(flat)]
-		total += len(weights)
+		weights := t.weights[from:]
 		for len(weights) > 1 && weights[0] == 0 {
 			weights = weights[1:]
 			start++
@@ -131,9 +138,8 @@ func (a axis) windows(f Filter, i, limit int) []window {
 		for len(weights) > 1 && weights[len(weights)-1] == 0 {
 			weights = weights[:len(weights)-1]
 		}
-		all = append(all, window{start, weights})
+		t.windows = append(t.windows, window{start, weights})
 	}
-	return all
 }
 
 // Windows that are small enough are kept from one picture to the next: pictures of one camera or one collection tend to
@@ -165,20 +171,17 @@ func (a axis) eachWindows(f Filter, do func(first int, w []window)) {
 		do(a.first, w)
 		return
 	}
-	for i := a.first; i < a.last; i += len(w) {
-		w = a.windows(f, i, maxWeights)
-		do(i, w)
+	var t windowTable
+	for i := a.first; i < a.last; i += len(t.windows) {
+		t.compute(a, f, i, maxWeights)
+		do(i, t.windows)
 	}
-	total := 0
-	for _, w := range w {
-		total += len(w.weights)
-	}
-	if len(w) == a.wanted() && total <= maxKeptWeights {
+	if len(t.windows) == a.wanted() && len(t.weights) <= maxKeptWeights {
 		kept.Lock()
 		if len(kept.windows) >= maxKeptAxes {
 			clear(kept.windows)
 		}
-		kept.windows[key] = w
+		kept.windows[key] = t.windows
 		kept.Unlock()
 	}
 }

@@ -7,8 +7,8 @@ Reads requests from standard input until it ends and answers each on standard ou
     {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}     and brought to a size
     {..., "mode": "caffe"}                                and made a tensor ("none": img_to_array alone)
 
-The answer is a line of JSON, {"width", "height", "bytes"} and so many bytes (uint8, or float32 with a mode, row-major), or
-{"error": reason, "bytes": 0}.
+The answer is a line of JSON, {"width", "height", "bytes"} and so many bytes (uint8, or float32 with a mode, row-major),
+or {"error": reason, "bytes": 0}.
 """
 
 import io

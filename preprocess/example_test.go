@@ -1,0 +1,50 @@
+package preprocess_test
+
+import (
+	"fmt"
+	"log"
+	"os"
+
+	"kerasrun/preprocess"
+)
+
+func ExamplePipeline_Append() {
+	// keras.utils.load_img(path, target_size=(224, 224)) and preprocess_input(..., mode="caffe")
+	p := preprocess.Pipeline{Width: 224, Height: 224, Filter: preprocess.Nearest, Mode: preprocess.Caffe}
+	var batch []float32
+	for _, path := range []string{"../testdata/photos/cat.jpg", "../testdata/photos/coffee.jpg"} {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if batch, err = p.Append(batch, file); err != nil {
+			log.Fatalf("%s: %v", path, err)
+		}
+	}
+	fmt.Println(len(batch) == 2*224*224*3, batch[:3])
+	// Output: true [0.06099701 3.2210007 19.32]
+}
+
+func ExampleDecodeConfig() {
+	file, err := os.ReadFile("../testdata/photos/cat.jpg")
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := preprocess.DecodeConfig(file)
+	fmt.Println(c.Format, c.Width, c.Height, err)
+	_, err = preprocess.DecodeConfig([]byte("II*\x00"))
+	fmt.Println(err)
+	// Output:
+	// JPEG 451 300 <nil>
+	// unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read
+}
+
+func ExampleResize() {
+	src := &preprocess.RGB{Width: 2, Height: 1, Pix: []uint8{0, 0, 0, 200, 100, 50}}
+	dst, err := preprocess.Resize(src, 4, 1, preprocess.Bilinear)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(dst.Pix)
+	// Output: [0 0 0 50 25 13 150 75 38 200 100 50]
+}

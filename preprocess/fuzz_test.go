@@ -1,0 +1,181 @@
+package preprocess_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"kerasrun/preprocess"
+)
+
+func fuzzDecode(f *testing.F, pattern string) {
+	for _, file := range seeds(f, pattern) {
+		f.Add(file)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) { checkDecode(t, "fuzzed file", file) })
+}
+
+func FuzzJPEG(f *testing.F) { fuzzDecode(f, patterns["JPEG"]) }
+func FuzzPNG(f *testing.F)  { fuzzDecode(f, patterns["PNG"]) }
+func FuzzGIF(f *testing.F)  { fuzzDecode(f, patterns["GIF"]) }
+func FuzzBMP(f *testing.F)  { fuzzDecode(f, patterns["BMP"]) }
+func FuzzWebP(f *testing.F) { fuzzDecode(f, patterns["WebP"]) }
+
+// FuzzResize compares Resize with slowResize over any sizes and filters.
+func FuzzResize(f *testing.F) {
+	for _, filter := range filters {
+		f.Add(uint16(7), uint16(5), uint16(3), uint16(9), int(filter), uint64(1))
+		f.Add(uint16(64), uint16(300), uint16(224), uint16(1), int(filter), uint64(2))
+		f.Add(uint16(1), uint16(1), uint16(31), uint16(17), int(filter), uint64(3))
+		f.Add(uint16(99), uint16(40), uint16(99), uint16(41), int(filter), uint64(4))
+	}
+	f.Fuzz(func(t *testing.T, w, h, toW, toH uint16, filter int, seed uint64) {
+		side := func(n uint16) int { return 1 + int(n)%512 }
+		src := noise(rand.New(rand.NewPCG(seed, 0)), side(w), side(h))
+		fl := filters[uint(filter)%uint(len(filters))]
+		got, err := preprocess.Resize(src, side(toW), side(toH), fl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := differ(got, slowResize(src, side(toW), side(toH), fl)); d != "" {
+			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, side(toW), side(toH), fl, d)
+		}
+	})
+}
+
+// slowResize is Image.resize written down once more, pixel by pixel and with nothing shared: Resample.c and
+// ImagingScaleAffine of Pillow 13. TestSlowResizeEqualsKeras keeps it honest.
+func slowResize(src *preprocess.RGB, w, h int, f preprocess.Filter) *preprocess.RGB {
+	switch lost := src.Height - h; {
+	case src.Width == w && src.Height == h:
+		return src
+	case f == preprocess.Nearest:
+		return slowColumns(slowRows(src, h, slowNearest), w, slowNearest)
+	case lost > 0 && lost > 2*(src.Width-w):
+		return slowColumns(slowRows(src, h, slowWeigh(f)), w, slowWeigh(f))
+	default:
+		return slowRows(slowColumns(src, w, slowWeigh(f)), h, slowWeigh(f))
+	}
+}
+
+// slowLine scales a line of one channel.
+type slowLine func(line []uint8, n int) []uint8
+
+func slowRows(src *preprocess.RGB, h int, scale slowLine) *preprocess.RGB {
+	dst := &preprocess.RGB{Width: src.Width, Height: h, Pix: make([]uint8, 3*src.Width*h)}
+	for x := range 3 * src.Width {
+		line := make([]uint8, src.Height)
+		for y := range line {
+			line[y] = src.Pix[3*src.Width*y+x]
+		}
+		if len(line) != h {
+			line = scale(line, h)
+		}
+		for y, v := range line {
+			dst.Pix[3*src.Width*y+x] = v
+		}
+	}
+	return dst
+}
+
+func slowColumns(src *preprocess.RGB, w int, scale slowLine) *preprocess.RGB {
+	dst := &preprocess.RGB{Width: w, Height: src.Height, Pix: make([]uint8, 3*w*src.Height)}
+	for y := range src.Height {
+		for c := range 3 {
+			line := make([]uint8, src.Width)
+			for x := range line {
+				line[x] = src.Pix[3*(src.Width*y+x)+c]
+			}
+			if len(line) != w {
+				line = scale(line, w)
+			}
+			for x, v := range line {
+				dst.Pix[3*(w*y+x)+c] = v
+			}
+		}
+	}
+	return dst
+}
+
+func slowNearest(line []uint8, n int) []uint8 {
+	out := make([]uint8, n)
+	step := float64(len(line)) / float64(n)
+	at := step * 0.5
+	for i := range out {
+		if int(at) < len(line) {
+			out[i] = line[int(at)]
+		}
+		at += step
+	}
+	return out
+}
+
+func slowWeigh(f preprocess.Filter) slowLine {
+	return func(line []uint8, n int) []uint8 {
+		out := make([]uint8, n)
+		scale := float64(len(line)) / float64(n)
+		stretch := math.Max(scale, 1)
+		reach := map[preprocess.Filter]float64{
+			preprocess.Box: 0.5, preprocess.Bilinear: 1, preprocess.Hamming: 1, preprocess.Bicubic: 2, preprocess.Lanczos: 3,
+		}[f] * stretch
+		for i := range out {
+			center := float64((float64(i) + 0.5) * scale)
+			first := int(math.Max(0, math.Trunc(center-reach+0.5)))
+			last := int(math.Min(float64(len(line)), math.Trunc(center+reach+0.5)))
+			total := 0.0
+			for x := first; x < last; x++ {
+				total += slowFilter(f, (float64(x)-center+0.5)*(1/stretch))
+			}
+			sum := int64(1) << 21
+			for x := first; x < last; x++ {
+				k := float64(slowFilter(f, (float64(x)-center+0.5)*(1/stretch)) / total * (1 << 22))
+				sum += int64(line[x]) * int64(k+math.Copysign(0.5, k))
+			}
+			out[i] = uint8(min(max(sum>>22, 0), 255))
+		}
+		return out
+	}
+}
+
+func slowFilter(f preprocess.Filter, x float64) float64 {
+	sinc := func(x float64) float64 {
+		if x == 0 {
+			return 1
+		}
+		return math.Sin(x*math.Pi) / (x * math.Pi)
+	}
+	switch a := math.Abs(x); {
+	case f == preprocess.Box && x > -0.5 && x <= 0.5:
+		return 1
+	case f == preprocess.Bilinear && a < 1:
+		return 1 - a
+	case f == preprocess.Hamming && a < 1:
+		return sinc(a) * float64(float64(float32(0.54))+float64(float64(float32(0.46))*math.Cos(a*math.Pi)))
+	case f == preprocess.Bicubic && a < 1:
+		return float64(float64(float64(float64(1.5*a)-2.5)*a)*a) + 1
+	case f == preprocess.Bicubic && a < 2:
+		return float64(float64(float64(float64(float64(a-5)*a)+8)*a)-4) * -0.5
+	case f == preprocess.Lanczos && x >= -3 && x < 3:
+		return sinc(x) * sinc(x/3)
+	}
+	return 0
+}
+
+// TestSlowResizeEqualsKeras holds the model of the fuzz target itself against Keras.
+func TestSlowResizeEqualsKeras(t *testing.T) {
+	keras := startKeras()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
+		src := noise(r, 1+r.IntN(60), 1+r.IntN(60))
+		p := &preprocess.Pipeline{Width: 1 + r.IntN(60), Height: 1 + r.IntN(60), Filter: filters[r.IntN(len(filters))]}
+		want, err := keras.resize(t, p, ppm(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := differ(slowResize(src, p.Width, p.Height, p.Filter), want); d != "" {
+			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, p.Width, p.Height, p.Filter, d)
+		}
+	}
+}
