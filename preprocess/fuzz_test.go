@@ -145,6 +145,8 @@ func slowFilter(f preprocess.Filter, x float64) float64 {
 		return math.Sin(x*math.Pi) / (x * math.Pi)
 	}
 	switch a := math.Abs(x); {
+	case x == 0:
+		return 1
 	case f == preprocess.Box && x > -0.5 && x <= 0.5:
 		return 1
 	case f == preprocess.Bilinear && a < 1:
