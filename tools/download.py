@@ -13,6 +13,7 @@ import requests
 
 DECIDED_WITHIN = 9.0  # seconds until a server that has not answered counts as out of reach
 STALLED_AFTER = 30.0  # seconds without a byte until a transfer counts as broken off
+CHUNK = 1 << 16  # bytes; a connection that breaks loses at most these
 FRUITLESS_TRIES = 3  # connections in a row that bring nothing until a broken transfer is given up
 
 
@@ -112,7 +113,7 @@ def _receive(url: str, part: Path, have: int) -> None:
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else None
         with part.open(mode) as file, _progress(part.name.removesuffix(".part"), total) as show:
-            for chunk in response.iter_content(1 << 18):
+            for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 have += len(chunk)
                 show(have)

@@ -113,8 +113,9 @@ def _calibrate(model: keras.Model, mode: str) -> None:
     double = keras.models.clone_model(model, inputs, clone_function=_in_float64, recursive=True)
     by_name = {layer.name: layer for layer in walk(double)}
     for layer in walk(model):
-        for source, variable in zip(layer.weights, by_name[layer.name].weights, strict=True):
-            variable.assign(source.numpy().reshape(variable.shape))
+        if layer.weights:  # an input's name is not kept
+            for source, variable in zip(layer.weights, by_name[layer.name].weights, strict=True):
+                variable.assign(source.numpy().reshape(variable.shape))
     head = _classifier(double)
     end = double.output if head is None else head.input
     features = np.asarray(keras.Model(double.inputs[0], end)(images))
