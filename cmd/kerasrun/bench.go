@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -68,10 +67,8 @@ read, decoded and prepared while another is computed, and its latency holds the 
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if manifest := m.Directory().Manifest; manifest != nil && manifest.Goldens != "" {
-				images = filepath.Join(model.dir, filepath.FromSlash(manifest.Goldens))
-			} else {
-				return fmt.Errorf("%s: the model has no goldens whose pictures could be taken; want --images", model.dir)
+			if images, err = model.goldens(m.Directory()); err != nil {
+				return fmt.Errorf("%w; --images names other pictures", err)
 			}
 		}
 		b, err := newBenchmark(m, images, len(model.devices), time.Duration(seconds*float64(time.Second)))

@@ -95,6 +95,15 @@ Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 			return &failure{err}
 		}
 	}
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = func(_ *cobra.Command, args []string) error {
+			if cmd, rest, err := root.Find(args); err != nil || len(rest) > 0 || cmd == nil {
+				return fmt.Errorf("no help for %q", strings.Join(args, " "))
+			}
+			return nil
+		}
+	}
 	return root
 }
 

@@ -102,6 +102,7 @@ func TestUsage(t *testing.T) {
 		{"bench --seconds 0", "--seconds: want over 0 and up to 3600, got 0"},
 		{"devices x", "want no arguments"},
 		{"version x", "want no arguments"},
+		{"help clasify", `no help for "clasify"; see 'kerasrun help --help'`},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
 		if status != exitUsage || stdout != "" {

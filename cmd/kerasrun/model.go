@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,14 @@ func (m *modelDir) hint(err error) error {
 		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
 	}
 	return err
+}
+
+// goldens is the directory of the golden pack that is in the model's.
+func (m *modelDir) goldens(model *savedmodel.Model) (string, error) {
+	if model.Manifest == nil || model.Manifest.Goldens == "" {
+		return "", fmt.Errorf("%s: want a model with goldens of its own, got none", m.dir)
+	}
+	return filepath.Join(m.dir, filepath.FromSlash(model.Manifest.Goldens)), nil
 }
 
 // pipeline is how the model's manifest has pictures prepared.

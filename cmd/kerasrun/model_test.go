@@ -152,15 +152,23 @@ func TestVerify(t *testing.T) {
 	if err != nil || read != nil {
 		t.Fatal(err, read)
 	}
-	status, stdout, stderr := call(t, nil, "verify", "--goldens", pack, "--format", "junit")
-	var suite struct {
-		Failures int `xml:"failures,attr"`
+	status, stdout, stderr := call(t, nil, "verify", "--goldens", pack, "--format", "junit", "--precision", "bf16")
+	var suites struct {
+		Suites []struct {
+			Name     string `xml:"name,attr"`
+			Failures int    `xml:"failures,attr"`
+		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal([]byte(stdout), &suite); err != nil {
+	if err := xml.Unmarshal([]byte(stdout), &suites); err != nil {
 		t.Fatal(err)
 	}
-	if status != exitFailed || suite.Failures != 2 || !strings.Contains(stderr, "does not answer as") { // decode and pipeline
-		t.Errorf("exit status %d, %d failures, stderr %q", status, suite.Failures, stderr)
+	if status != exitFailed || len(suites.Suites) != 2 || !strings.Contains(stderr, "does not answer as") { // decode and pipeline
+		t.Fatalf("exit status %d, got %+v, stderr %q", status, suites, stderr)
+	}
+	for i, precision := range []string{"fp32", "bf16"} {
+		if s := suites.Suites[i]; s.Name != pack+" "+precision || s.Failures != 2 {
+			t.Errorf("got %+v, want two failures of %s", s, precision)
+		}
 	}
 	status, stdout, stderr = call(t, nil, "verify", "--goldens", t.TempDir())
 	if status != exitFailed || stdout != "" || !strings.Contains(stderr, "goldens.json") {

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/runner"
 	"kerasrun/runner/golden"
 )
 
@@ -19,9 +20,13 @@ func newVerifyCommand() *cobra.Command {
 the resized one, the tensor, and the model's outputs, for every case alone, in a batch, and in a batch with other rows between.
 
 It exits with 1 when any stage differs by more than its tolerance. The pack is the model's own, or, with --goldens, any that
-` + "`python -m tools.golden`" + ` wrote.`,
+` + "`python -m tools.golden`" + ` wrote.
+
+With another --precision than fp32 the outputs are measured, and only what is not a number fails; those of fp32 are shown, and judged,
+before them (not before tf32's, which holds for a whole process). --format json prints an object for each of the two, junit a test suite.`,
 		Example: `  kerasrun verify
   kerasrun verify --goldens pack models/mine
+  kerasrun verify --precision bf16
   kerasrun verify --format junit > verify.xml`,
 		Args: optionalModel,
 	}
@@ -32,38 +37,72 @@ It exits with 1 when any stage differs by more than its tolerance. The pack is t
 		if err := model.argument(cmd, args); err != nil {
 			return err
 		}
-		m, err := model.open()
-		if err != nil {
-			return err
+		precisions := []string{model.precision.value}
+		if chosen := runner.Precision(precisions[0]); chosen != runner.FP32 && chosen != runner.TF32 {
+			precisions = []string{string(runner.FP32), precisions[0]}
 		}
-		defer m.Close()
-		if goldens == "" {
-			manifest := m.Directory().Manifest
-			if manifest == nil || manifest.Goldens == "" {
-				return fmt.Errorf("%s: the model has no goldens of its own; want --goldens", model.dir)
+		var reports []*golden.Report
+		for _, precision := range precisions {
+			model.precision.value = precision
+			report, err := verify(cmd.Context(), &model, goldens)
+			if err != nil {
+				return err
 			}
-			goldens = filepath.Join(model.dir, filepath.FromSlash(manifest.Goldens))
+			reports = append(reports, report)
 		}
-		pack, err := golden.Open(goldens)
-		if err != nil {
-			return err
+		if format.value == "junit" {
+			if err := golden.WriteJUnit(cmd.OutOrStdout(), reports...); err != nil {
+				return err
+			}
 		}
-		report, err := golden.Verify(cmd.Context(), m, pack)
-		if err != nil {
-			return err
+		ok := true
+		for i, report := range reports {
+			ok = ok && report.OK
+			var err error
+			switch {
+			case format.value == "json":
+				err = report.WriteJSON(cmd.OutOrStdout())
+			case format.value == "text" && i > 0:
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "\n%v", report)
+			case format.value == "text":
+				err = report.WriteText(cmd.OutOrStdout())
+			}
+			if err != nil {
+				return err
+			}
 		}
-		write := map[string]func() error{
-			"text":  func() error { return report.WriteText(cmd.OutOrStdout()) },
-			"json":  func() error { return report.WriteJSON(cmd.OutOrStdout()) },
-			"junit": func() error { return report.WriteJUnit(cmd.OutOrStdout()) },
-		}[format.value]
-		if err := write(); err != nil {
-			return err
-		}
-		if !report.OK {
-			return fmt.Errorf("%s does not answer as %s does", model.dir, pack.Reference)
+		if !ok {
+			return fmt.Errorf("%s does not answer as %s does", model.dir, reports[0].Reference)
 		}
 		return nil
 	}
 	return cmd
+}
+
+// verify verifies the model, in the precision that its flags choose, against the pack in goldens, or the model's own.
+func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Report, error) {
+	m, err := model.open()
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	if goldens == "" {
+		if goldens, err = model.goldens(m.Directory()); err != nil {
+			return nil, err
+		}
+	}
+	pack, err := golden.Open(goldens)
+	if err != nil {
+		return nil, err
+	}
+	precision := model.precision.value
+	if precision != string(runner.FP32) {
+		pack = pack.Measured()
+	}
+	report, err := golden.Verify(ctx, m, pack)
+	if err != nil {
+		return nil, err
+	}
+	report.Precision = precision
+	return report, nil
 }

@@ -480,6 +480,30 @@ func TestVerifyCancelled(t *testing.T) {
 	}
 }
 
+// TestMeasured lets any finite difference of the outputs pass, and nothing else.
+func TestMeasured(t *testing.T) {
+	for _, test := range []struct {
+		value float32
+		ok    bool
+	}{{1e6, true}, {float32(math.NaN()), false}, {float32(math.Inf(1)), false}} {
+		pack, err := golden.Open(writePack(t, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := model{change: func(_ int, out map[string]tensor.Tensor) { out["logits"].Data.([]float32)[3] = test.value }}
+		report, err := golden.Verify(t.Context(), m, pack.Measured())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.OK != test.ok || !strings.Contains(report.String(), "none") {
+			t.Errorf("%v: got ok %v, want %v\n%v", test.value, report.OK, test.ok, report)
+		}
+		if report := verify(t, m, pack.Dir); report.OK {
+			t.Errorf("%v: judged, want a failure", test.value)
+		}
+	}
+}
+
 // TestReport writes a report with a NaN in every format and reads it back.
 func TestReport(t *testing.T) {
 	report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) {
@@ -506,23 +530,26 @@ func TestReport(t *testing.T) {
 	}
 
 	out.Reset()
-	if err := report.WriteJUnit(&out); err != nil {
+	if err := golden.WriteJUnit(&out, report, report); err != nil {
 		t.Fatal(err)
 	}
-	var suite struct {
-		Tests    int `xml:"tests,attr"`
-		Failures int `xml:"failures,attr"`
-		Cases    []struct {
-			Name    string `xml:"name,attr"`
-			Failure *struct {
-				Message string `xml:"message,attr"`
-			} `xml:"failure"`
-		} `xml:"testcase"`
+	var suites struct {
+		Suites []struct {
+			Tests    int `xml:"tests,attr"`
+			Failures int `xml:"failures,attr"`
+			Cases    []struct {
+				Name    string `xml:"name,attr"`
+				Failure *struct {
+					Message string `xml:"message,attr"`
+				} `xml:"failure"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal(out.Bytes(), &suite); err != nil {
+	if err := xml.Unmarshal(out.Bytes(), &suites); err != nil {
 		t.Fatal(err)
 	}
-	if c := suite.Cases[8]; suite.Tests != 12 || suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
+	suite := suites.Suites[1]
+	if c := suite.Cases[8]; len(suites.Suites) != 2 || suite.Tests != 12 || suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
 		t.Errorf("junit: got %+v", suite)
 	}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +15,7 @@ import (
 // Report is what [Verify] found. Its JSON form is what `kerasrun verify --format json` prints.
 type Report struct {
 	Pack      string            `json:"pack"`
+	Precision string            `json:"precision,omitempty"` // that the model was run in, where the caller says so
 	Reference string            `json:"reference"`
 	Command   string            `json:"command"`
 	Versions  map[string]string `json:"versions"`
@@ -30,8 +32,8 @@ type Stage struct {
 	Cases     int        `json:"cases"`
 	Max       Number     `json:"max"`
 	Mean      Number     `json:"mean"`
-	P99       Number     `json:"p99"` // 99 % of the elements differ by no more; rounded up by at most 1/128
-	Tolerance Number     `json:"tolerance"`
+	P99       Number     `json:"p99"`       // 99 % of the elements differ by no more; rounded up by at most 1/128
+	Tolerance Number     `json:"tolerance"` // infinite where it is measured and not judged
 	Relative  bool       `json:"relative"`
 	Worst     *Worst     `json:"worst,omitempty"`     // where Max is
 	Agreement *Agreement `json:"agreement,omitempty"` // of an output with one value a class
@@ -60,7 +62,7 @@ func (s Stage) faults() []string {
 	if s.Worst == nil && len(faults) == 0 {
 		faults = append(faults, "there was nothing to compare")
 	}
-	if s.Worst != nil && !(s.Max <= s.Tolerance) {
+	if s.Worst != nil && (!(s.Max <= s.Tolerance) || math.IsInf(float64(s.Max), 1)) {
 		faults = append(faults, fmt.Sprintf("%s: want %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
 			s.Worst.Case, float64(s.Worst.Want), s.Worst.Index, float64(s.Worst.Got), float64(s.Max), s.tolerance()))
 	}
@@ -68,11 +70,17 @@ func (s Stage) faults() []string {
 }
 
 func (s Stage) tolerance() string {
+	if math.IsInf(float64(s.Tolerance), 1) {
+		return "none"
+	}
 	if s.Relative && s.Tolerance != 0 {
 		return fmt.Sprintf("%.3g of max", float64(s.Tolerance))
 	}
 	return fmt.Sprintf("%.3g", float64(s.Tolerance))
 }
+
+// name tells the report from others.
+func (r *Report) name() string { return strings.TrimSpace(r.Pack + " " + r.Precision) }
 
 // String is the report as a table, with the reasons for what failed under it.
 func (r *Report) String() string {
@@ -84,7 +92,7 @@ func (r *Report) String() string {
 // WriteText writes the report as a table, with the reasons for what failed under it.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d cases of %s\n\n", r.Pack, r.Cases, r.Reference)
+	fmt.Fprintf(&b, "%s: %d cases of %s\n\n", r.name(), r.Cases, r.Reference)
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	k := 0
 	for _, s := range r.Stages {
@@ -139,8 +147,8 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteJUnit writes the report as JUnit's XML, a test case a stage, for what reads test results in a CI.
-func (r *Report) WriteJUnit(w io.Writer) error {
+// WriteJUnit writes reports as JUnit's XML, a test suite each and a test case a stage, for what reads test results in a CI.
+func WriteJUnit(w io.Writer, reports ...*Report) error {
 	type failure struct {
 		Message string `xml:"message,attr"`
 		Text    string `xml:",chardata"`
@@ -152,29 +160,36 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 		Output  string   `xml:"system-out"`
 	}
 	type testsuite struct {
-		XMLName  xml.Name   `xml:"testsuite"`
 		Name     string     `xml:"name,attr"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
 		Cases    []testcase `xml:"testcase"`
 	}
-	suite := testsuite{Name: r.Pack, Tests: len(r.Stages)}
-	for _, s := range r.Stages {
-		c := testcase{Class: "kerasrun.verify", Name: s.label(), Output: fmt.Sprintf("%d cases: max %.3g, mean %.3g, 99 %% %.3g, tolerance %s",
-			s.Cases, float64(s.Max), float64(s.Mean), float64(s.P99), s.tolerance())}
-		if !s.OK {
-			suite.Failures++
-			faults := s.faults()
-			c.Failure = &failure{Message: faults[0], Text: strings.Join(faults, "\n")}
+	var all struct {
+		XMLName xml.Name    `xml:"testsuites"`
+		Suites  []testsuite `xml:"testsuite"`
+	}
+	for _, r := range reports {
+		suite := testsuite{Name: r.name(), Tests: len(r.Stages)}
+		for _, s := range r.Stages {
+			c := testcase{Class: "kerasrun.verify", Name: s.label()}
+			c.Output = fmt.Sprintf("%d cases: max %.3g, mean %.3g, 99 %% %.3g, tolerance %s",
+				s.Cases, float64(s.Max), float64(s.Mean), float64(s.P99), s.tolerance())
+			if !s.OK {
+				suite.Failures++
+				faults := s.faults()
+				c.Failure = &failure{Message: faults[0], Text: strings.Join(faults, "\n")}
+			}
+			suite.Cases = append(suite.Cases, c)
 		}
-		suite.Cases = append(suite.Cases, c)
+		all.Suites = append(all.Suites, suite)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
 	e := xml.NewEncoder(w)
 	e.Indent("", "  ")
-	if err := e.Encode(suite); err != nil {
+	if err := e.Encode(all); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, "\n")

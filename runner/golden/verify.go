@@ -330,7 +330,7 @@ func (v *verification) report() *Report {
 		} else {
 			out.Worst = &s.worst
 		}
-		out.OK = s.max <= float64(out.Tolerance) && s.count > 0 && len(s.Errors) == 0
+		out.OK = s.max <= float64(out.Tolerance) && !math.IsInf(s.max, 1) && s.count > 0 && len(s.Errors) == 0
 		report.OK = report.OK && out.OK
 		report.Stages = append(report.Stages, out)
 	}
