@@ -64,24 +64,34 @@ func resampleHorizontal(dst, src *RGB, x axis, f Filter, top, count int) {
 	stride := 3 * src.Width
 	x.eachWindows(f, func(first int, windows []window) {
 		for y := range count {
-			row := src.Pix[stride*(top+y):][:stride]
+			row := src.Pix[stride*(top+y):]
 			out := dst.Pix[3*(dst.Width*y+first-x.first):][:3*len(windows)]
-			for i := range windows {
-				w := &windows[i]
-				r, g, b := int32(half), int32(half), int32(half)
-				pix := row[3*w.start:]
-				for _, k := range w.weights {
-					p := pix[:3]
-					r += int32(p[0]) * k
-					g += int32(p[1]) * k
-					b += int32(p[2]) * k
-					pix = pix[3:]
-				}
-				out[0], out[1], out[2] = clip8(r), clip8(g), clip8(b)
-				out = out[3:]
+			// The vector code reads a little beyond a window; the last row, where that would be beyond the picture, goes without.
+			if hasVectors && len(row) >= stride+vectorSlack {
+				horizontalVectors(out, row, windows)
+			} else {
+				horizontal(out, row, windows)
 			}
 		}
 	})
+}
+
+// horizontal makes one row of the windows of another.
+func horizontal(out, row []uint8, windows []window) {
+	for i := range windows {
+		w := &windows[i]
+		r, g, b := int32(half), int32(half), int32(half)
+		pix := row[3*w.start:]
+		for _, k := range w.weights {
+			p := pix[:3]
+			r += int32(p[0]) * k
+			g += int32(p[1]) * k
+			b += int32(p[2]) * k
+			pix = pix[3:]
+		}
+		out[0], out[1], out[2] = clip8(r), clip8(g), clip8(b)
+		out = out[3:]
+	}
 }
 
 // resampleVertical scales width columns of src, from the column left on, to the height wanted. The first row of src is
@@ -93,15 +103,33 @@ func resampleVertical(dst, src *RGB, y axis, f Filter, top, left, width int) {
 		for i := range windows {
 			w := &windows[i]
 			out := dst.Pix[3*width*(first-y.first+i):][:3*width]
-			for c := range out {
-				sum := int32(half)
-				at := stride*(w.start-top) + 3*left + c
-				for _, k := range w.weights {
-					sum += int32(src.Pix[at]) * k
-					at += stride
-				}
-				out[c] = clip8(sum)
+			rows := src.Pix[stride*(w.start-top)+3*left:]
+			if hasVectors && len(out) >= vectorSize && len(w.weights) > 0 {
+				verticalVectors(out, rows, stride, w.weights)
+			} else {
+				vertical(out, rows, stride, w.weights)
 			}
 		}
 	})
+}
+
+// vertical makes one row of the sum of others, which begin stride bytes apart.
+func vertical(out, rows []uint8, stride int, weights []int32) {
+	const block = 64
+	for len(out) > 0 {
+		n := min(block, len(out))
+		var sums [block]int32
+		for i := range sums {
+			sums[i] = half
+		}
+		for i, k := range weights {
+			for c, v := range rows[stride*i:][:n] {
+				sums[c&(block-1)] += int32(v) * k
+			}
+		}
+		for c := range out[:n] {
+			out[c] = clip8(sums[c&(block-1)])
+		}
+		out, rows = out[n:], rows[min(n, len(rows)):]
+	}
 }
