@@ -6,9 +6,11 @@ python -m tools.golden --model my.keras --images photos/ --out goldens/
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         _make(options)
-    except (GoldenError, *recipe.ERRORS, OSError) as error:
+    except (GoldenError, manifest.ManifestError, *recipe.ERRORS, OSError) as error:
         print(f"golden: {error}", file=sys.stderr)
         return 1
     return 0
@@ -102,8 +104,8 @@ def _make(options: argparse.Namespace) -> None:
     pictures = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise GoldenError(f"{options.images}: no pictures ({', '.join(SUFFIXES)})")
-    if options.out.exists() and any(options.out.iterdir()):
-        raise GoldenError(f"{options.out}: not empty")
+    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
+        raise GoldenError(f"{options.out}: is there and not an empty directory")
     if Path(options.model).is_dir():
         stored = manifest.read(Path(options.model))
         loaded = recipe.from_manifest(stored).load()
@@ -115,7 +117,11 @@ def _make(options: argparse.Namespace) -> None:
         contract = manifest.input_contract(*loaded.size)
     expected = reference(loaded.model, loaded.mode, loaded.headless)
     command = f"python -m tools.golden --model {shlex.quote(options.model)} --images {shlex.quote(str(options.images))}"
-    write(options.out, expected, contract, pictures, command)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{options.out.name}.", dir=options.out.parent) as scratch:
+        pack = Path(scratch) / "pack"
+        write(pack, expected, contract, pictures, command)
+        os.rename(pack, options.out)
     print(f"{options.out}: {len(pictures)} cases from {expected.description}")
 
 

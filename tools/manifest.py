@@ -14,6 +14,10 @@ LABELS = Path("assets.extra/labels.json")
 GOLDENS = Path("assets.extra/goldens")
 
 
+class ManifestError(ValueError):
+    """A directory without a manifest that can be read. The message is one line for the user."""
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -60,12 +64,12 @@ def write(directory: Path, fields: dict[str, object]) -> None:
 
 
 def read(directory: Path) -> dict:
-    """The manifest of a directory; ValueError where it has none or another format."""
+    """The manifest of a directory; ManifestError where it has none or another format."""
     path = directory / PATH
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a manifest of an exported model: {error}") from error
+        raise ManifestError(f"{path}: not a manifest of an exported model: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected a manifest of format {FORMAT}")
+        raise ManifestError(f"{path}: expected a manifest of format {FORMAT}")
     return manifest

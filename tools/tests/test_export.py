@@ -23,7 +23,7 @@ SIDE = 64
 
 
 def published(name: str, seed: int, **options) -> "tf_keras.Model":
-    """keras_applications' own model with drawn weights; small residual branches keep float32's rounding errors small."""
+    """keras_applications' own model with drawn weights; small residual branches keep rounding errors small."""
     tf_keras.utils.set_random_seed(seed)
     model = getattr(keras_applications.resnext, name)(weights=None, input_shape=(SIDE, SIDE, 3), **options, **MODULES)
     random = np.random.default_rng(seed)

@@ -1,0 +1,124 @@
+"""Golden packs against what Keras makes of the same pictures in the same run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tools import export, golden, manifest, photos
+from tools.backend import keras
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A small model file of a user's own."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((32, 40, 3))
+    x = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 5, strides=3)(inputs))
+    keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(x)).save(tmp_path / "own.keras")
+    return tmp_path / "own.keras"
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Pictures of three formats, two of them of one name, and a file that is none."""
+    directory = tmp_path / "images"
+    directory.mkdir()
+    for source, name in (("cat.jpg", "cat.JPG"), ("astronaut.png", "cat.png"), ("flower.webp", "flower.webp")):
+        (directory / name).write_bytes((photos.DIRECTORY / source).read_bytes())
+    (directory / "notes.txt").write_text("not a picture")
+    return directory
+
+
+def check(pack: Path, images: Path, predict) -> dict:
+    """Holds every array of a pack against Keras; returns its index. predict: caffe-style batch to outputs by name."""
+    index = json.loads((pack / "goldens.json").read_text())
+    size = (index["input"]["height"], index["input"]["width"])
+    assert [case["name"] for case in index["cases"]] == sorted({case["name"] for case in index["cases"]})
+    for case in index["cases"]:
+        arrays = np.load(pack / case["arrays"])
+        picture = pack / case["image"]
+        assert any(picture.read_bytes() == path.read_bytes() for path in images.iterdir())
+        decoded = keras.utils.img_to_array(keras.utils.load_img(picture))
+        resized = keras.utils.img_to_array(keras.utils.load_img(picture, target_size=size))
+        tensor = keras.applications.imagenet_utils.preprocess_input(resized.copy(), mode="caffe")
+        for key, want in {"decoded": decoded, "resized": resized, "tensor": tensor}.items():
+            assert arrays[key].dtype == (np.float32 if key == "tensor" else np.uint8)
+            np.testing.assert_array_equal(arrays[key], want)
+        want = predict(tensor[np.newaxis])
+        assert set(arrays) == {"decoded", "resized", "tensor", *index["outputs"]}
+        for key in index["outputs"]:
+            np.testing.assert_allclose(arrays[key], want[key][0], atol=index["tolerance"][key], err_msg=key)
+    return index
+
+
+def test_a_pack_for_a_model_file(tmp_path, own, images):
+    pack = tmp_path / "pack"
+    command = [sys.executable, "-m", "tools.golden", "--model", str(own), "--images", str(images), "--out", str(pack)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    model = keras.models.load_model(own)
+
+    def predict(batch: np.ndarray) -> dict[str, np.ndarray]:
+        logits = keras.Model(model.input, model.layers[-1].input)(batch) @ model.layers[-1].kernel
+        return {"probs": model.predict(batch, verbose=0), "logits": logits.numpy() + model.layers[-1].bias.numpy()}
+
+    index = check(pack, images, predict)
+    assert [case["name"] for case in index["cases"]] == ["cat_JPG", "cat_png", "flower"]
+    assert [case["image"] for case in index["cases"]] == ["cat_JPG.jpg", "cat_png.png", "flower.webp"]
+    assert index["format"] == 1
+    assert index["signature"] == "serving_default"
+    assert index["outputs"] == ["logits", "probs"]
+    assert index["tolerance"] == {"decode": 0, "resize": 0, "tensor": 0, "logits": 1e-4, "probs": 1e-5}
+    assert index["input"] == manifest.input_contract(32, 40)
+
+
+def test_packs_of_an_exported_resnext(tmp_path, images):
+    out = tmp_path / "model"
+    arguments = ["--input-shape", "32x32", "--classes", "5", "--trained-with", "torch", "--weights", "seeded:3"]
+    assert export.main([*arguments, "--out", str(out)]) == 0
+    stored = manifest.read(out)
+    embedded = out / stored["goldens"]
+    assert sum(path.stat().st_size for path in embedded.iterdir()) < 1_500_000
+    pack = tmp_path / "pack"
+    assert golden.main(["--model", str(out), "--images", str(images), "--out", str(pack)]) == 0
+
+    def predict(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return export.serving.run(out, batch)
+
+    made = check(pack, images, predict)
+    index = json.loads((embedded / "goldens.json").read_text())
+    assert len(index["cases"]) == len(export.EMBEDDED)
+    for reference in (made["reference"], index["reference"]):
+        assert reference == "keras_applications 1.0.8 resnext.ResNeXt50 on tf_keras 2.21.0"
+    assert made["input"] == index["input"] == stored["input"]
+    assert {"keras_applications", "tf_keras", "tensorflow", "keras", "python"} <= made["versions"].keys()
+
+
+def test_what_cannot_be_made(tmp_path, own, images, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    Image.new("RGB", (64, 64)).save(broken / "whole.png")
+    (broken / "cut.png").write_bytes((broken / "whole.png").read_bytes()[:60])
+    for model, pictures, out, message in (
+        (own, tmp_path / "none", "a", "none: no such directory"),
+        (own, empty, "b", "empty: no pictures"),
+        (own, broken, "c", "cut.png: Keras cannot read it"),
+        (own, images, "images", "images: is there and not an empty directory"),
+        (tmp_path / "none.keras", images, "d", "none.keras: no such file"),
+        (empty, images, "e", "not a manifest"),
+    ):
+        assert golden.main(["--model", str(model), "--images", str(pictures), "--out", str(tmp_path / out)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("golden: ")
+        assert message in line
+        assert out == "images" or not (tmp_path / out).exists()
+    with pytest.raises(SystemExit) as exit_status:
+        golden.main(["--model", str(own)])
+    assert exit_status.value.code == 2
