@@ -4,8 +4,8 @@ package preprocess
 // Geometry.c, which adds up the position step by step, rounding errors included.
 func resampleNearest(dst, src *RGB, x, y axis) {
 	dst.grow(x.wanted(), y.wanted())
-	columns := make([]int32, dst.Width)
-	x.eachNearest(func(i, from int) { columns[i] = int32(3 * from) })
+	columns := make([]int, dst.Width) // where in a row each pixel is, negative where none is
+	x.eachNearest(func(i, from int) { columns[i] = 3 * from })
 	stride := 3 * src.Width
 	y.eachNearest(func(i, from int) {
 		out := dst.Pix[3*dst.Width*i:][:3*dst.Width]
@@ -15,11 +15,13 @@ func resampleNearest(dst, src *RGB, x, y axis) {
 		}
 		row := src.Pix[stride*from:][:stride]
 		for _, at := range columns {
-			if at < 0 {
-				out[0], out[1], out[2] = 0, 0, 0
+			if len(out) < 3 {
+				break
+			}
+			if uint(at)+2 < uint(len(row)) {
+				out[0], out[1], out[2] = row[at], row[at+1], row[at+2]
 			} else {
-				p := row[at:][:3]
-				out[0], out[1], out[2] = p[0], p[1], p[2]
+				out[0], out[1], out[2] = 0, 0, 0
 			}
 			out = out[3:]
 		}

@@ -67,7 +67,11 @@ func TestRandomResizeEqualsKeras(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	side := func() int { return 1 + int(r.ExpFloat64()*60) }
-	for range 1000 {
+	count := 1000
+	if testing.Short() {
+		count = 200
+	}
+	for range count {
 		src := noise(r, side(), side())
 		if r.IntN(8) == 0 { // Pillow takes very tall pictures vertically first
 			src = noise(r, 1+r.IntN(3), 90+r.IntN(600))

@@ -1,7 +1,6 @@
 package png
 
 import (
-	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -150,57 +149,7 @@ func (d *decoder) nextRow() error {
 	if err := d.readRow(d.cur); err != nil {
 		return err
 	}
-	cur, prev := d.cur[1:], d.prev[1:]
-	bpp := (bitsPerPixel[d.c.layout] + 7) / 8
-	switch d.cur[0] {
-	case 0:
-	case 1:
-		for i := bpp; i < len(cur); i++ {
-			cur[i] += cur[i-bpp]
-		}
-	case 2:
-		for i, p := range prev {
-			cur[i] += p
-		}
-	case 3:
-		for i := range bpp {
-			cur[i] += prev[i] / 2
-		}
-		for i := bpp; i < len(cur); i++ {
-			cur[i] += byte((int(cur[i-bpp]) + int(prev[i])) / 2)
-		}
-	case 4:
-		unfilterPaeth(cur, prev, bpp)
-	default:
-		return errors.New("unknown filter")
-	}
-	return nil
-}
-
-func unfilterPaeth(cur, prev []byte, bpp int) {
-	for start := range bpp {
-		var a, c int
-		for i := start; i < len(cur); i += bpp {
-			b := int(prev[i])
-			pa, pb := b-c, a-c
-			pc := abs(pa + pb)
-			pa, pb = abs(pa), abs(pb)
-			if pb < pa {
-				pa, a = pb, b
-			}
-			if pc < pa {
-				a = c
-			}
-			a = (a + int(cur[i])) & 0xff
-			cur[i] = byte(a)
-			c = b
-		}
-	}
-}
-
-func abs(x int) int {
-	m := x >> (64 - 1)
-	return (x ^ m) - m
+	return unfilter(d.cur[0], d.cur[1:], d.prev[1:], (bitsPerPixel[d.c.layout]+7)/8)
 }
 
 // unpack turns a row into RGB.
