@@ -62,7 +62,7 @@ func (c config) listDevices() ([]Device, error) {
 	if err := claimThreads(c); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	config, err := sessionConfig(c, true)
+	config, err := sessionConfig(c, true, false)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}

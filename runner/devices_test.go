@@ -110,23 +110,24 @@ func TestSessionConfig(t *testing.T) {
 	n := cpus()
 	defaults := func(more map[string]any) map[string]any {
 		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
-			"bf16": 0.0, "fp16": 0.0, "pruned": false}
+			"bf16": 0.0, "fp16": 0.0, "pruned": false, "optimizers": []any{}, "tfg": true}
 		for k, v := range more {
 			want[k] = v
 		}
 		return want
 	}
 	cases := []struct {
-		options []Option
-		gpu     bool
-		want    map[string]any
+		options        []Option
+		gpu, optimized bool
+		want           map[string]any
 	}{
-		{nil, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
-		{nil, true, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
-		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
-		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0})},
-		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true,
+		{nil, false, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
+		{[]Option{WithDevice("cpu")}, false, true, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
+		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
+		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true,
 			defaults(map[string]any{"fraction": 0.25, "pruned": true})},
 	}
 	var lines strings.Builder
@@ -135,7 +136,7 @@ func TestSessionConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes, err := sessionConfig(config, c.gpu)
+		bytes, err := sessionConfig(config, c.gpu, c.optimized)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +149,8 @@ for line in sys.stdin:
     print(json.dumps({"intra": c.intra_op_parallelism_threads, "inter": c.inter_op_parallelism_threads, "soft": c.allow_soft_placement,
         "gpus": c.device_count.get("GPU"), "growth": c.gpu_options.allow_growth,
         "fraction": c.gpu_options.per_process_gpu_memory_fraction, "bf16": r.auto_mixed_precision_onednn_bfloat16,
-        "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph}))`)
+        "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph,
+        "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
 	python.Stdin = strings.NewReader(lines.String())
 	python.Stderr = os.Stderr
 	out, err := python.Output()

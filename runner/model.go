@@ -94,7 +94,8 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []int) ([]*session, error) {
 	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
 	placed := len(gpus) > 1 || len(gpus) == 1 && gpus[0] > 0
-	config, err := sessionConfig(c, len(gpus) > 0 && !placed)
+	optimized := directory.Manifest != nil && directory.Manifest.Graph == "optimized"
+	config, err := sessionConfig(c, len(gpus) > 0 && !placed, optimized)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
@@ -109,7 +110,7 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 		return []*session{first}, err
 	}
 	defer first.close()
-	if config, err = sessionConfig(c, true); err != nil {
+	if config, err = sessionConfig(c, true, optimized); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
 	var sessions []*session

@@ -5,11 +5,16 @@ import (
 	"sync"
 
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
-// sessionConfig returns the bytes of the ConfigProto that sessions are made with: on the GPUs, or with all of them hidden.
-func sessionConfig(c config, gpu bool) ([]byte, error) {
+// disableTFGOptimizer is RewriterConfig's field disable_tfg_optimizer, a bool, which is newer than the binding.
+const disableTFGOptimizer = 32
+
+// sessionConfig returns the bytes of the ConfigProto that sessions are made with: on the GPUs, or with all of them hidden. optimized
+// says that the graph is one that the exporter has rewritten already.
+func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
 	threads := int32(cpus())
 	p := &tfpb.ConfigProto{
 		IntraOpParallelismThreads: threads,
@@ -23,8 +28,13 @@ func sessionConfig(c config, gpu bool) ([]byte, error) {
 		p.InterOpParallelismThreads = int32(c.inter)
 	}
 	// One pass of the optimisers finds what there is in a frozen graph, and the memory optimiser is for training. Each of them copies
-	// the graph, constants included: this halves the time that the first run takes for it.
+	// the graph, constants included, which is most of the time that the first run takes.
 	rewrite := &tfpb.RewriterConfig{MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT}
+	if optimized && !gpu && c.precision == FP32 {
+		// Only the fusion of operations is left to do.
+		rewrite.Optimizers = []string{"remap"}
+		rewrite.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, disableTFGOptimizer, protowire.VarintType), 1))
+	}
 	switch c.precision {
 	case BF16:
 		rewrite.AutoMixedPrecisionOnednnBfloat16 = tfpb.RewriterConfig_ON
