@@ -137,8 +137,7 @@ func (b *Batcher) enqueue(ctx context.Context, requests ...*request) error {
 	for _, r := range requests {
 		rows += r.rows
 	}
-	// A request larger than the whole queue is taken when nobody waits; otherwise it could never be answered.
-	if b.rows > 0 && b.rows+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize {
+	if b.full(rows) {
 		return ErrFull
 	}
 	now := time.Now()
@@ -152,6 +151,19 @@ func (b *Batcher) enqueue(ctx context.Context, requests ...*request) error {
 		time.AfterFunc(timeout, b.wake)
 	}
 	return nil
+}
+
+// full says whether so many more rows are too many. A request larger than the whole queue is taken when nobody waits; otherwise it
+// could never be answered.
+func (b *Batcher) full(rows int) bool {
+	return b.rows > 0 && b.rows+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize
+}
+
+// Full says whether a request of so many rows would now get ErrFull, for who has work to do before it can ask.
+func (b *Batcher) Full(rows int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full(rows)
 }
 
 func (b *Batcher) wake() {

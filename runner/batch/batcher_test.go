@@ -257,7 +257,7 @@ func TestFullQueue(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) {
+		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) || !b.Full(1) || b.Full(0) {
 			t.Errorf("want %v, got %v", ErrFull, err)
 		}
 		close(m.gate)

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"kerasrun/runner/batch"
 	"kerasrun/tensor"
 )
 
@@ -40,6 +41,10 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature, in map[str
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
 	if picture, ok := in[v.picture]; ok && sig.takesPicture(v, picture) {
+		// Decoding what will be turned away would take the cores from what was taken.
+		if elements, err := picture.Shape.Elements(); sig.batcher != nil && err == nil && sig.batcher.Full(int(elements)) {
+			return nil, took, batch.ErrFull
+		}
 		start := time.Now()
 		decoded, free, err := s.decodePictures(ctx, v, picture)
 		defer free()
