@@ -47,14 +47,16 @@ def test_without_top(pooling, seed, tmp_path):
 
 
 def test_calibrated_weights_at_full_size(seed):
-    """Seeded weights in both, over the photographs at 224x224: the same probabilities, the same five best classes."""
+    """Seeded weights in both, over the photographs at 224x224: the same probabilities and five best classes."""
     ours = model.build("resnext50", weights=f"seeded:{seed % 10**9}")
     theirs = published.build("resnext50")
     published.copy_weights(ours, theirs)
     images = photos.load(224, 224, "caffe")
     got, want = np.asarray(ours(images)), theirs(images, training=False).numpy()
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(got.argsort()[:, -5:], want.argsort()[:, -5:])
+    best = np.take_along_axis(got, want.argsort()[:, :-6:-1], axis=1)
+    assert (np.diff(best, axis=1) <= 1e-6).all(), "the same five, in the same order but for what is as good as equal"
+    assert (best[:, -1] >= np.sort(got)[:, -5] - 1e-6).all()
     assert len(set(want[:8].argmax(axis=1))) >= 5
 
 
