@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from tools import flops, golden, manifest, names, photos, recipe, rewrite, serving, weights
-from tools.backend import keras
+from tools.backend import keras, tf
 from tools.model import MODES, preprocess
 from tools.reference import Reference, reference
 
@@ -105,7 +105,11 @@ def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> floa
     """
     pictures = np.stack([np.asarray(keras.utils.load_img(path, target_size=size)) for path in photos.paths()])
     want = expected.predict(pictures)
-    got = serving.run(directory, preprocess(pictures, "caffe"))
+    try:
+        got = serving.run(directory, preprocess(pictures, "caffe"))
+    except tf.errors.OpError as error:
+        reason = error.message.replace("Graph execution error:", "").strip().splitlines()
+        raise ExportError(f"TensorFlow cannot run the graph: {' '.join(line.strip() for line in reason[:3])}") from error
     differences = {key: largest_difference(got[key], value, relative=key != "probs") for key, value in want.items()}
     for key, difference in differences.items():
         allowed = LOGITS_TOLERANCE if key == "logits" else TOLERANCE
