@@ -54,7 +54,7 @@ test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline
 
 test-web: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the page in headless Chromium, which is installed where that may be
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
-	@$(GO) test -count=1 -tags web ./runner/serve/... ./cmd/kerasrun/...
+	@$(GO) test -count=1 -tags web -run TestPage ./runner/serve
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
