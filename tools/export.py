@@ -109,7 +109,9 @@ def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> floa
         got = serving.run(directory, preprocess(pictures, "caffe"))
     except tf.errors.OpError as error:
         reason = error.message.replace("Graph execution error:", "").strip().splitlines()
-        raise ExportError(f"TensorFlow cannot run the graph: {' '.join(line.strip() for line in reason[:3])}") from error
+        raise ExportError(
+            f"TensorFlow cannot run the graph: {' '.join(line.strip() for line in reason[:3])}"
+        ) from error
     differences = {key: largest_difference(got[key], value, relative=key != "probs") for key, value in want.items()}
     for key, difference in differences.items():
         allowed = LOGITS_TOLERANCE if key == "logits" else TOLERANCE
