@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools import export
+from tools import export, photos
 from tools.backend import keras
 from tools.model import preprocess
 from tools.tests import published
@@ -28,12 +28,19 @@ CASES = [
 ]
 
 
+def calibrate(model) -> None:
+    """Scales the classifier so that logits spread by 1; drawn ones spread so far that float32 blurs probabilities."""
+    body = published.tf_keras.Model(model.input, model.layers[-2].output)
+    kernel, bias = model.layers[-1].get_weights()
+    spread = np.std(body(photos.load(SIDE, SIDE, "caffe"), training=False).numpy() @ kernel)
+    model.layers[-1].set_weights([kernel / spread, bias])
+
+
 def make(name: str, architecture: str, options: dict, flags: list[str], seed: int, directory: Path) -> None:
     model = published.build(architecture, input_shape=(SIDE, SIDE, 3), **options)
     published.draw(model, seed)
-    if model.layers[-1].name == "probs":  # drawn logits reach 50, where float32 cannot tell probabilities to 1e-5
-        kernel, bias = model.layers[-1].get_weights()
-        model.layers[-1].set_weights([kernel / 8, bias])
+    if "--no-top" not in flags:
+        calibrate(model)
     weights = directory / f"{name}.h5"
     model.save_weights(weights)
     out = directory / name
