@@ -41,13 +41,13 @@ lint: setup ## gofmt, go vet, staticcheck, ruff
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 
 test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests
-	@$(GO) test ./...
+	@$(GO) test -timeout 20m ./...
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
 
 test-python: setup ## the exporter's tests
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q --disable-warnings
 
 test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
@@ -69,9 +69,11 @@ bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes 
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m tools.benchmarks
 
-lock: ## renew requirements.txt from requirements.in
+lock: ## renew requirements.txt and requirements-gpu.txt from requirements.in
 	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-package tensorflow \
 		--no-annotate --no-header -q -o requirements.txt
+	@sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.in | .venv/bin/uv pip compile - --python-version 3.11 --universal \
+		--no-annotate --no-header -q -o requirements-gpu.txt
 
 clean: ## remove what the targets made, except .venv and .tensorflow
 	@rm -rf bin models dist out
