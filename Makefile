@@ -8,8 +8,8 @@ GO := . ./env.sh && go
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-GO_SOURCES := go.mod go.sum $(shell find cmd labels preprocess runner savedmodel tensor -name '*.go' -not -name '*_test.go') \
-	$(shell find runner/serve -name '*.html')
+GO_SOURCES := go.mod go.sum $(shell find cmd/kerasrun labels preprocess runner savedmodel tensor \
+	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
