@@ -87,6 +87,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.batching.MaxBatchSize, "max-batch-size", f.batching.MaxBatchSize, "rows of a batch at most")
 	flags.IntVar(&f.batchTimeoutMicros, "batch-timeout-micros", 0, "how long a request waits for others to join it")
 	flags.IntVar(&f.batching.MaxEnqueuedBatches, "max-enqueued-batches", f.batching.MaxEnqueuedBatches, "batches that wait at most; 503 beyond")
+	flags.DurationVar(&f.batching.QueueTimeout, "queue-timeout", f.batching.QueueTimeout,
+		"how long a request waits for its run at most; 503 beyond, at once where that can be foreseen; 0 is no limit")
 	flags.IntVar(&f.batching.NumBatchThreads, "num-batch-threads", f.batching.NumBatchThreads, "batches that are run at a time")
 	flags.IntSliceVar(&f.batching.AllowedBatchSizes, "allowed-batch-sizes", nil, "sizes that batches are filled up to (default any)")
 	flags.StringVar(&f.batchingFile, "batching-parameters-file", "", "TensorFlow Serving's file of the five above and enable_large_batch_splitting")
@@ -152,7 +154,9 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 	}
 	c.Batching.BatchTimeout = time.Duration(f.batchTimeoutMicros) * time.Microsecond
 	if f.batchingFile != "" {
-		if c.Batching, err = serve.ReadBatching(f.batchingFile, batch.Default()); err != nil {
+		parameters := batch.Default()
+		parameters.QueueTimeout = f.batching.QueueTimeout
+		if c.Batching, err = serve.ReadBatching(f.batchingFile, parameters); err != nil {
 			return c, err
 		}
 	}

@@ -27,6 +27,10 @@ type Parameters struct {
 	MaxEnqueuedBatches int           // max_enqueued_batches: the queue holds this times MaxBatchSize rows; ErrFull beyond
 	NumBatchThreads    int           // num_batch_threads: runs at a time
 
+	// QueueTimeout (Triton's default_timeout_microseconds), if not 0: ErrTimeout for a request that would wait for its run longer than
+	// this, by what runs took lately, and for one that has.
+	QueueTimeout time.Duration
+
 	// AllowedBatchSizes (allowed_batch_sizes), if any: the numbers of rows that a run may take, ascending, the last equal to
 	// MaxBatchSize. A batch of another size is filled up with copies of its first row, whose answers are dropped.
 	AllowedBatchSizes []int
@@ -49,10 +53,12 @@ type Observation struct {
 }
 
 // Default returns TensorFlow Serving's parameters, except for batches of at most 32 rows, one thread (a run of TensorFlow keeps
-// every core busy by itself), and large requests split. Without a timeout a batch is what came in while the last one ran: a lone
-// request never waits.
+// every core busy by itself), large requests split, and at most four seconds in the queue. Without a batch timeout a batch is what came
+// in while the last one ran: a lone request never waits.
 func Default() Parameters {
-	return Parameters{MaxBatchSize: 32, MaxEnqueuedBatches: 10, NumBatchThreads: 1, EnableLargeBatchSplitting: true}
+	return Parameters{
+		MaxBatchSize: 32, MaxEnqueuedBatches: 10, NumBatchThreads: 1, EnableLargeBatchSplitting: true, QueueTimeout: 4 * time.Second,
+	}
 }
 
 // Validate returns everything that is wrong with the parameters.
@@ -67,6 +73,9 @@ func (p Parameters) Validate() error {
 	atLeast("batch_timeout_micros", int(p.BatchTimeout/time.Microsecond), 0)
 	atLeast("max_enqueued_batches", p.MaxEnqueuedBatches, 1)
 	atLeast("num_batch_threads", p.NumBatchThreads, 1)
+	if p.QueueTimeout < 0 || p.QueueTimeout > 0 && p.QueueTimeout <= p.BatchTimeout {
+		faults = append(faults, fmt.Errorf("batch: queue timeout: want 0, for none, or more than batch_timeout_micros, got %v", p.QueueTimeout))
+	}
 	if sizes := p.AllowedBatchSizes; len(sizes) > 0 {
 		ascending := slices.IsSorted(sizes) && len(slices.Compact(slices.Clone(sizes))) == len(sizes)
 		if !ascending || sizes[0] < 1 || sizes[len(sizes)-1] != p.MaxBatchSize {
@@ -89,6 +98,8 @@ func (p Parameters) size(rows int) int {
 
 // The errors of a request that was not run.
 var (
-	ErrFull   = errors.New("batch: the queue is full")
-	ErrClosed = errors.New("batch: the batcher is closed")
+	ErrFull    = errors.New("batch: the queue is full")
+	ErrTimeout = errors.New("batch: the wait in the queue is over its limit")
+	ErrTooLong = errors.New("batch: the request has more rows than max_batch_size")
+	ErrClosed  = errors.New("batch: the batcher is closed")
 )

@@ -15,12 +15,15 @@ type Batcher struct {
 	run        Run
 	parameters Parameters
 
-	mu      sync.Mutex
-	changed sync.Cond // something came into the queue, left it or grew old, or the batcher was closed
-	queue   list.List // of *request, oldest first
-	rows    int       // in the queue
-	closed  bool
-	threads sync.WaitGroup
+	mu       sync.Mutex
+	changed  sync.Cond     // something came into the queue, left it or grew old, or the batcher was closed
+	queue    list.List     // of *request, oldest first
+	rows     int           // in the queue
+	reserved int           // rows that have a place in it and are yet to come
+	running  []running     // what each thread runs
+	rowTime  time.Duration // that a row took lately
+	closed   bool
+	threads  sync.WaitGroup
 }
 
 // request is what waits in the queue.
@@ -51,68 +54,61 @@ func New(run Run, parameters Parameters) (*Batcher, error) {
 	if err := parameters.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Batcher{run: run, parameters: parameters}
+	b := &Batcher{run: run, parameters: parameters, running: make([]running, parameters.NumBatchThreads)}
 	b.changed.L = &b.mu
-	for range parameters.NumBatchThreads {
-		b.threads.Go(b.work)
+	for thread := range b.running {
+		b.threads.Go(func() { b.work(&b.running[thread]) })
 	}
 	return b, nil
 }
 
 // Run answers one request, of one or more rows, when a batch that it was part of has been run. The request's tensors must not change
-// until then. The error is ErrFull, ErrClosed, the context's (the request then leaves the queue, or its answer is dropped), or what the
-// run function says of this request alone.
+// until then. The error is ErrFull, ErrTimeout, ErrTooLong, ErrClosed, the context's (the request then leaves the queue, or its answer is
+// dropped), or what the run function says of this request alone.
 func (b *Batcher) Run(ctx context.Context, in map[string]tensor.Tensor) (Result, error) {
-	rows, key, err := rowsOf(in)
+	rows, _, err := rowsOf(in)
 	if err != nil {
 		return Result{}, err
 	}
-	if rows > b.parameters.MaxBatchSize {
-		if !b.parameters.EnableLargeBatchSplitting {
-			return Result{}, fmt.Errorf("batch: want at most %d rows (max_batch_size), got %d", b.parameters.MaxBatchSize, rows)
-		}
-		return b.split(ctx, in, rows, key)
-	}
-	r := &request{in: in, rows: rows, key: key, answer: make(chan answer, 1)}
-	if err := b.enqueue(ctx, r); err != nil {
+	place, err := b.Reserve(rows)
+	if err != nil {
 		return Result{}, err
 	}
-	return b.wait(ctx, r)
+	return place.Run(ctx, in)
 }
 
-// split runs a request of too many rows as several, all of which are queued at once or not at all.
-func (b *Batcher) split(ctx context.Context, in map[string]tensor.Tensor, rows int, key string) (Result, error) {
+// split cuts a request into parts that fit in a batch each.
+func (b *Batcher) split(in map[string]tensor.Tensor, rows int, key string) ([]*request, error) {
 	var parts []*request
 	for from := 0; from < rows; from += b.parameters.MaxBatchSize {
 		to := min(from+b.parameters.MaxBatchSize, rows)
 		part, err := sliceAll(in, int64(from), int64(to))
 		if err != nil {
-			return Result{}, err
+			return nil, err
 		}
 		parts = append(parts, &request{in: part, rows: to - from, key: key, answer: make(chan answer, 1)})
 	}
-	if err := b.enqueue(ctx, parts...); err != nil {
-		return Result{}, err
-	}
+	return parts, nil
+}
+
+// waitAll waits for the parts of one request, which were queued at once, and puts their answers together.
+func (b *Batcher) waitAll(ctx context.Context, parts []*request) (Result, error) {
 	var whole Result
-	var first error
 	outputs := map[string][]tensor.Tensor{}
-	for _, part := range parts {
-		r, err := b.wait(ctx, part)
+	for i, part := range parts {
+		// When the first part is run, the others are next.
+		r, err := b.wait(ctx, part, i == 0)
 		if err != nil {
-			if first == nil {
-				first = err
+			for _, part := range parts[i:] {
+				b.forget(part)
 			}
-			continue // the other parts must leave the queue too
+			return Result{}, err
 		}
 		for name, t := range r.Outputs {
 			outputs[name] = append(outputs[name], t)
 		}
 		whole.Queue, whole.Batch = max(whole.Queue, r.Queue), max(whole.Batch, r.Batch)
 		whole.Compute += r.Compute
-	}
-	if first != nil {
-		return Result{}, first
 	}
 	whole.Outputs = make(map[string]tensor.Tensor, len(outputs))
 	for name, ts := range outputs {
@@ -124,46 +120,28 @@ func (b *Batcher) split(ctx context.Context, in map[string]tensor.Tensor, rows i
 	return whole, nil
 }
 
-func (b *Batcher) enqueue(ctx context.Context, requests ...*request) error {
+// enqueue puts requests into the queue, in the place that was reserved for them.
+func (b *Batcher) enqueue(ctx context.Context, place *Reservation, requests ...*request) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	place.release()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed {
 		return ErrClosed
-	}
-	rows := 0
-	for _, r := range requests {
-		rows += r.rows
-	}
-	if b.full(rows) {
-		return ErrFull
 	}
 	now := time.Now()
 	for _, r := range requests {
 		r.arrived = now
 		r.place = b.queue.PushBack(r)
+		b.rows += r.rows
 	}
-	b.rows += rows
 	b.changed.Broadcast()
 	if timeout := b.parameters.BatchTimeout; timeout > 0 {
 		time.AfterFunc(timeout, b.wake)
 	}
 	return nil
-}
-
-// full says whether so many more rows are too many. A request larger than the whole queue is taken when nobody waits; otherwise it
-// could never be answered.
-func (b *Batcher) full(rows int) bool {
-	return b.rows > 0 && b.rows+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize
-}
-
-// Full says whether a request of so many rows would now get ErrFull, for who has work to do before it can ask.
-func (b *Batcher) Full(rows int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.full(rows)
 }
 
 func (b *Batcher) wake() {
@@ -172,25 +150,40 @@ func (b *Batcher) wake() {
 	b.changed.Broadcast()
 }
 
-func (b *Batcher) wait(ctx context.Context, r *request) (Result, error) {
-	select {
-	case a := <-r.answer:
-		return a.Result, a.err
-	case <-ctx.Done():
-		b.forget(r)
-		return Result{}, ctx.Err()
+// wait waits for a request's answer; where limited, only so long for its run to begin.
+func (b *Batcher) wait(ctx context.Context, r *request, limited bool) (Result, error) {
+	var late <-chan time.Time
+	if timeout := b.parameters.QueueTimeout; limited && timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case a := <-r.answer:
+			return a.Result, a.err
+		case <-late:
+			if b.forget(r) {
+				return Result{}, ErrTimeout
+			}
+			late = nil // it is being run
+		case <-ctx.Done():
+			b.forget(r)
+			return Result{}, ctx.Err()
+		}
 	}
 }
 
 // forget takes a request out of the queue, if it is still there.
-func (b *Batcher) forget(r *request) {
+func (b *Batcher) forget(r *request) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.place == nil {
-		return
+		return false
 	}
 	b.leave(r)
 	b.changed.Broadcast()
+	return true
 }
 
 // leave takes a request out of the queue.
@@ -218,26 +211,32 @@ func (b *Batcher) Close() {
 }
 
 // work is one batch thread.
-func (b *Batcher) work() {
+func (b *Batcher) work(now *running) {
 	for {
-		requests := b.take()
+		requests, taken := b.take(now)
 		if requests == nil {
 			return
 		}
-		b.answer(requests, time.Now())
+		b.answer(requests, taken)
 	}
 }
 
 // take waits for a batch and takes its requests out of the queue; nil when the batcher is closed and nothing waits.
-func (b *Batcher) take() []*request {
+func (b *Batcher) take(now *running) ([]*request, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	*now = running{}
 	for {
 		if b.ready() {
-			return b.pop()
+			requests := b.pop()
+			*now = running{since: time.Now()}
+			for _, r := range requests {
+				now.rows += r.rows
+			}
+			return requests, now.since
 		}
 		if b.closed {
-			return nil
+			return nil, time.Time{}
 		}
 		b.changed.Wait()
 	}
@@ -299,6 +298,9 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	start := time.Now()
 	defer func() {
 		result = Result{Compute: time.Since(start), Batch: rows}
+		if err == nil {
+			b.learn(result.Compute, rows+padding)
+		}
 		if b.parameters.Observe != nil {
 			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued, Compute: result.Compute, Err: err})
 		}

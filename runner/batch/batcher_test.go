@@ -257,7 +257,7 @@ func TestFullQueue(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) || !b.Full(1) || b.Full(0) {
+		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) || b.Refuses(1) != ErrFull || b.Refuses(0) != nil {
 			t.Errorf("want %v, got %v", ErrFull, err)
 		}
 		close(m.gate)
@@ -283,7 +283,7 @@ func TestLargeRequest(t *testing.T) {
 	}
 	p.EnableLargeBatchSplitting = false
 	_, err = start(t, m, p).Run(t.Context(), numbers(t, 10, 3))
-	if want := "want at most 4 rows (max_batch_size), got 10"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "max_batch_size: want at most 4, got 10"; !errors.Is(err, ErrTooLong) || !strings.Contains(err.Error(), want) {
 		t.Errorf("want an error with %q, got %v", want, err)
 	}
 }
@@ -339,7 +339,7 @@ func TestCloseAnswersWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{gate: make(chan struct{})}
 		p := Default()
-		p.BatchTimeout = time.Hour
+		p.BatchTimeout, p.QueueTimeout = time.Hour, 0
 		b := start(t, m, p)
 		var clients sync.WaitGroup
 		for i := range 3 {

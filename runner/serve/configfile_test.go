@@ -83,6 +83,7 @@ enable_large_batch_splitting { value: false }`), batch.Default())
 		t.Fatal(err)
 	}
 	want := batch.Parameters{MaxBatchSize: 128, BatchTimeout: 1500 * time.Microsecond, MaxEnqueuedBatches: 1000000, NumBatchThreads: 8,
+		QueueTimeout:      batch.Default().QueueTimeout,
 		AllowedBatchSizes: []int{64, 128}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -91,8 +91,10 @@ func asError(err error) *Error {
 		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.As(err, &unsupported):
 		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType, Err: err}
-	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
+	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout), errors.Is(err, batch.ErrClosed):
 		return &Error{Code: codes.Unavailable, Err: err}
+	case errors.Is(err, batch.ErrTooLong):
+		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: codes.DeadlineExceeded, Err: errors.New("the request took longer than its deadline")}
 	case errors.Is(err, context.Canceled):

@@ -137,6 +137,13 @@ func readKServe(header string, body []byte, v *version) (request kserveRequest, 
 	if err != nil {
 		return request, false, err
 	}
+	sig, err := v.signature(parsed.signature)
+	if err == nil {
+		err = sig.refuses()
+	}
+	if err != nil {
+		return request, false, err
+	}
 	request = kserveRequest{id: parsed.id, signature: parsed.signature, inputs: map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
 		out.kserveOutput.binary = parsed.binary

@@ -40,10 +40,15 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature, in map[str
 
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
+	var place *batch.Reservation // nil: none is needed, or not yet
 	if picture, ok := in[v.picture]; ok && sig.takesPicture(v, picture) {
+		var err error
 		// Decoding what will be turned away would take the cores from what was taken.
-		if elements, err := picture.Shape.Elements(); sig.batcher != nil && err == nil && sig.batcher.Full(int(elements)) {
-			return nil, took, batch.ErrFull
+		if place, err = sig.reserve(picture); err != nil {
+			return nil, took, err
+		}
+		if place != nil {
+			defer place.Release()
 		}
 		start := time.Now()
 		decoded, free, err := s.decodePictures(ctx, v, picture)
@@ -63,9 +68,33 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature, in 
 		took.Inference = time.Since(start)
 		return out, took, err
 	}
-	r, err := sig.batcher.Run(ctx, in)
+	answer := sig.batcher.Run
+	if place != nil {
+		answer = place.Run
+	}
+	r, err := answer(ctx, in)
 	took.Queue, took.Inference, took.Batch = r.Queue, r.Compute, r.Batch
 	return r.Outputs, took, err
+}
+
+// reserve takes a place in the queue for pictures; nil where there is no queue, or there are no pictures, which is an error later.
+func (sig *signature) reserve(pictures tensor.Tensor) (*batch.Reservation, error) {
+	n, err := pictures.Shape.Elements()
+	if sig.batcher == nil || err != nil || n < 1 {
+		return nil, nil
+	}
+	return sig.batcher.Reserve(int(n))
+}
+
+// refuses says whether even a request of one row would be turned away now, for who has a long text to read first.
+func (sig *signature) refuses() error {
+	if sig.batcher == nil {
+		return nil
+	}
+	if err := sig.batcher.Refuses(1); err != nil {
+		return asError(err) // not the client's fault
+	}
+	return nil
 }
 
 // takesPicture says whether bytes came for an input that is made from pictures.

@@ -59,6 +59,9 @@ func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *versi
 		return timing{}, err
 	}
 	sig, err := v.signature(request.signature)
+	if err == nil {
+		err = sig.refuses()
+	}
 	if err != nil {
 		return timing{}, err
 	}

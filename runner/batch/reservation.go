@@ -1,0 +1,117 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kerasrun/tensor"
+)
+
+// Reservation is a place in the queue for a request that is yet to be made. Making it is then no work for nothing: once it has a place it
+// is not turned away, unless it waits too long.
+type Reservation struct {
+	batcher *Batcher
+	rows    int // 0 once the place is given up
+}
+
+// Reserve takes a place for a request of so many rows. The error is ErrFull, ErrTimeout or ErrClosed. Run or Release gives the place up.
+func (b *Batcher) Reserve(rows int) (*Reservation, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.refuses(rows); err != nil {
+		return nil, err
+	}
+	b.reserved += rows
+	return &Reservation{b, rows}, nil
+}
+
+// Refuses returns the error that Reserve would, without taking a place.
+func (b *Batcher) Refuses(rows int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refuses(rows)
+}
+
+// Run answers the request that the place is for, as Batcher.Run does.
+func (r *Reservation) Run(ctx context.Context, in map[string]tensor.Tensor) (Result, error) {
+	defer r.Release()
+	b := r.batcher
+	rows, key, err := rowsOf(in)
+	if err != nil {
+		return Result{}, err
+	}
+	if rows > b.parameters.MaxBatchSize && !b.parameters.EnableLargeBatchSplitting {
+		return Result{}, fmt.Errorf("%w: want at most %d, got %d", ErrTooLong, b.parameters.MaxBatchSize, rows)
+	}
+	parts := []*request{{in: in, rows: rows, key: key, answer: make(chan answer, 1)}}
+	if rows > b.parameters.MaxBatchSize {
+		if parts, err = b.split(in, rows, key); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := b.enqueue(ctx, r, parts...); err != nil {
+		return Result{}, err
+	}
+	if len(parts) == 1 {
+		return b.wait(ctx, parts[0], true)
+	}
+	return b.waitAll(ctx, parts)
+}
+
+// Release gives the place up, if Run has not.
+func (r *Reservation) Release() {
+	r.batcher.mu.Lock()
+	defer r.batcher.mu.Unlock()
+	r.release()
+}
+
+func (r *Reservation) release() {
+	r.batcher.reserved -= r.rows
+	r.rows = 0
+}
+
+// refuses says why so many more rows are too many. A request larger than the whole queue is taken when nobody waits; otherwise it could
+// never be answered.
+func (b *Batcher) refuses(rows int) error {
+	before := b.rows + b.reserved
+	switch {
+	case b.closed:
+		return ErrClosed
+	case before > 0 && before+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize:
+		return ErrFull
+	case b.parameters.QueueTimeout > 0 && b.expected(before) > b.parameters.QueueTimeout:
+		return ErrTimeout
+	}
+	return nil
+}
+
+// running is what a thread runs: nothing, or a batch.
+type running struct {
+	rows  int
+	since time.Time
+}
+
+// expected returns how long a request will wait that has so many rows before it: for what is left of the runs under way and for the
+// full batches before its own.
+func (b *Batcher) expected(before int) time.Duration {
+	size := b.parameters.MaxBatchSize
+	wait := time.Duration(before/size*size) * b.rowTime
+	for _, r := range b.running {
+		if r.rows > 0 {
+			wait += max(0, time.Duration(r.rows)*b.rowTime-time.Since(r.since))
+		}
+	}
+	return wait / time.Duration(len(b.running))
+}
+
+// learn takes note of how long a run of so many rows took.
+func (b *Batcher) learn(took time.Duration, rows int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	row := took / time.Duration(rows)
+	if b.rowTime == 0 {
+		b.rowTime = row
+	}
+	b.rowTime += (row - b.rowTime) / 4
+}
