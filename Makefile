@@ -15,7 +15,7 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web fuzz bench bench-peers lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve fuzz bench bench-peers lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -52,9 +52,24 @@ test-python: setup ## the exporter's tests
 test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
 
-test-web: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the page in headless Chromium, which is installed where that may be
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
+test-web: setup ## the page in headless Chromium, which is installed where that may be
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
 	@$(GO) test -count=1 -tags web -run TestPage ./runner/serve
+
+dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
+	@MODEL=$(MODEL) scripts/dist.sh
+
+test-dist: dist ## try that tarball in a bare Debian (root, debootstrap), and hold deploy/ against its validators
+	@MODEL=$(MODEL) scripts/test-dist.sh
+
+models/resnext50-32/assets.extra/kerasrun.json: $(EXPORTER) | setup
+	@$(PYTHON) -m tools.export --input-shape 32x32 --weights seeded --out models/resnext50-32
+
+PROOFS ?= Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
+prove-serve: setup $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## what serve promises under load: 15 minutes, alone
+	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME

@@ -54,17 +54,8 @@ func newBenchmark(m *runner.Model, images string, devices int, span time.Duratio
 // measure fills in what is measured of one batch size.
 func (b *benchmark) measure(ctx context.Context, batch int, r *benchmarkResult) error {
 	r.Batch = batch
-	data := make([]float32, 0, batch*len(b.tensors[0]))
-	for i := range batch {
-		data = append(data, b.tensors[i%len(b.tensors)]...)
-	}
-	images, err := tensor.New(slices.Concat(tensor.Shape{int64(batch)}, b.shape), data)
+	alone, err := b.fromTensor(ctx, batch)
 	if err != nil {
-		return err
-	}
-	in := map[string]tensor.Tensor{b.input: images}
-	alone := func(int) error {
-		_, err := b.model.Run(ctx, in)
 		return err
 	}
 	start := time.Now()
@@ -75,7 +66,31 @@ func (b *benchmark) measure(ctx context.Context, batch int, r *benchmarkResult) 
 	if r.throughput, err = b.repeat(batch, b.devices, alone); err != nil {
 		return err
 	}
-	r.EndToEnd, err = b.repeat(batch, b.devices+1, func(run int) error {
+	r.EndToEnd, err = b.repeat(batch, b.devices+1, b.fromFiles(ctx, batch))
+	r.PeakRSSBytes = peakRSS()
+	return err
+}
+
+// fromTensor returns a run of the model alone.
+func (b *benchmark) fromTensor(ctx context.Context, batch int) (run func(int) error, err error) {
+	data := make([]float32, 0, batch*len(b.tensors[0]))
+	for i := range batch {
+		data = append(data, b.tensors[i%len(b.tensors)]...)
+	}
+	images, err := tensor.New(slices.Concat(tensor.Shape{int64(batch)}, b.shape), data)
+	if err != nil {
+		return nil, err
+	}
+	in := map[string]tensor.Tensor{b.input: images}
+	return func(int) error {
+		_, err := b.model.Run(ctx, in)
+		return err
+	}, nil
+}
+
+// fromFiles returns a run from picture files to their top 5 classes.
+func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) error {
+	return func(run int) error {
 		files := make([][]byte, batch)
 		for i := range files {
 			var err error
@@ -85,9 +100,7 @@ func (b *benchmark) measure(ctx context.Context, batch int, r *benchmarkResult) 
 		}
 		_, err := b.model.Classify(ctx, 5, files...)
 		return err
-	})
-	r.PeakRSSBytes = peakRSS()
-	return err
+	}
 }
 
 // repeat keeps as many runs going at a time as inFlight says, for a warm-up that is not counted, and then for the measurement.

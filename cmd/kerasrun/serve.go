@@ -55,6 +55,9 @@ The model is a directory that tools.export made, or one with the versions 1, 2, 
 version is loaded, held against its goldens on this very device, warmed, and only then swapped in; no request is lost. A broken
 one is refused, and the old one serves on.
 
+Traces go to OpenTelemetry's collector where the environment names one by OTEL_EXPORTER_OTLP_ENDPOINT or
+OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, and as OpenTelemetry's other variables say.
+
 On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, the requests that were taken are answered, and the exit status is
 0. A second one ends the program at once.`,
 		Example: `  kerasrun serve
@@ -125,7 +128,16 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return &usageError{err}
 	}
 	defer server.Close()
-	log.Info("listening", "address", listeners.HTTP.Addr().String(), "grpc", f.grpcAddr, "tensorflow", runner.Version())
+	flush, err := exportTraces(cmd.Context(), log)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	about := []any{"address", listeners.HTTP.Addr().String()}
+	if listeners.GRPC != nil {
+		about = append(about, "grpc", listeners.GRPC.Addr().String())
+	}
+	log.Info("listening", append(about, "tensorflow", runner.Version())...)
 	// Probes are answered while the models are loaded.
 	group, ctx := errgroup.WithContext(cmd.Context())
 	group.Go(func() error { return server.Start(ctx) })

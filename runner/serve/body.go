@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -25,8 +26,10 @@ func (m memory) take(bytes int64) error {
 	return nil
 }
 
-// bodyChunk is how much memory is asked for at a time.
-const bodyChunk = 1 << 16
+const (
+	bodyChunk = 1 << 16 // how much memory is asked for at a time
+	bodyStart = 1 << 20 // how much of the length that a client declares is believed before it is there
+)
 
 // readBody returns the whole body, unpacked. free gives its memory back to others, and must be called in any case.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
@@ -37,6 +40,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 		return nil, free, err
 	}
 	var buffer bytes.Buffer
+	buffer.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, bodyStart, limit)))
 	for {
 		if err := s.memory.take(bodyChunk); err != nil {
 			return nil, free, err
@@ -82,6 +86,9 @@ func readError(err error) error {
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Error{Code: codes.DeadlineExceeded, HTTP: http.StatusRequestTimeout, Err: errors.New("the request took too long to arrive")}
 	}
 	return errorf(codes.InvalidArgument, "the body cannot be read: %w", err)
 }

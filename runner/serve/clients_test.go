@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"os"
 	"os/exec"
@@ -13,7 +14,12 @@ import (
 // listen answers on loopback until the test ends.
 func listen(t testing.TB, s *Server) (http, grpc string) {
 	t.Helper()
-	var l Listeners
+	return listenWith(t, s, nil)
+}
+
+func listenWith(t testing.TB, s *Server, c *tls.Config) (http, grpc string) {
+	t.Helper()
+	l := Listeners{TLS: c}
 	var err error
 	if l.HTTP, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)

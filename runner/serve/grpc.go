@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"kerasrun/runner/serve/internal/inference"
@@ -27,8 +28,17 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(256), // of one connection
 		grpc.ConnectionTimeout(l.ReadHeader),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: l.Idle}),
+		grpc.InTapHandle(s.admitGRPC),
 		grpc.ChainUnaryInterceptor(s.answerGRPC),
 	}
+}
+
+// admitGRPC wants the token from all but probes, before it reads what they have to say.
+func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !strings.HasPrefix(info.FullMethodName, "/grpc.health.v1.") && !s.bears(strings.Join(info.Header.Get("authorization"), "")) {
+		return nil, asError(errToken).GRPCStatus().Err()
+	}
+	return ctx, nil
 }
 
 // RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC server made with GRPCOptions.
@@ -37,12 +47,13 @@ func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 }
 
-// answerGRPC gives each call an id, a deadline and a line in the log, wants the token, and keeps a panic within the call.
+// answerGRPC gives each call an id, a span, a deadline and a line in the log, and keeps a panic within the call.
 func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
 	start := time.Now()
-	header := func(name string) string { return strings.Join(metadata.ValueFromIncomingContext(ctx, name), "") }
-	id, authorization := requestID(header("x-request-id")), header("authorization")
+	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
 	grpc.SetHeader(ctx, metadata.Pairs("x-request-id", id)) // fails only after the header was sent
+	ctx, span := traceCall(ctx, info.FullMethod)
+	defer span.End()
 	ctx, log := s.withRequest(ctx, id)
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Deadline)
 	defer cancel()
@@ -61,9 +72,6 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 		}
 		log.logger.Info("request", append(notes, log.notes...)...)
 	}()
-	if !strings.HasPrefix(info.FullMethod, "/grpc.health.v1.") && !s.bears(authorization) {
-		return nil, errToken
-	}
 	return next(ctx, request)
 }
 

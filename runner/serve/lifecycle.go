@@ -31,9 +31,13 @@ type Listeners struct {
 // stay loaded until Close.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	a := &answering{Listeners: l, web: s.webServer(l.TLS), webDone: make(chan error, 1), rpcDone: make(chan error, 1)}
-	a.web.ConnState = a.busy.change
+	limit := s.config.Limits.Connections
+	a.web.ConnState = a.connections.change
+	a.web.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, crowdedKey{}, a.connections.number() >= limit)
+	}
 	go func() {
-		listener := netutil.LimitListener(l.HTTP, s.config.Limits.Connections)
+		listener := netutil.LimitListener(l.HTTP, limit+spareConnections)
 		if l.TLS != nil {
 			a.webDone <- a.web.ServeTLS(listener, "", "")
 		} else {
@@ -47,7 +51,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 		}
 		a.rpc = grpc.NewServer(options...)
 		s.RegisterGRPC(a.rpc)
-		go func() { a.rpcDone <- a.rpc.Serve(netutil.LimitListener(l.GRPC, s.config.Limits.Connections)) }()
+		go func() { a.rpcDone <- a.rpc.Serve(netutil.LimitListener(l.GRPC, limit)) }()
 	}
 	var err error
 	select {
@@ -85,7 +89,7 @@ func (s *Server) webServer(c *tls.Config) *http.Server {
 type answering struct {
 	Listeners
 	web              *http.Server
-	busy             connections
+	connections      connections
 	rpc              *grpc.Server // nil: no gRPC
 	webDone, rpcDone chan error
 }
@@ -108,7 +112,7 @@ func (a *answering) drain() error {
 	// Shutdown drops a request that it finds half read, so that it may only be called when there is none.
 	a.HTTP.Close()
 	<-a.webDone // by now every connection that was accepted is known to be
-	a.busy.wait(ctx)
+	a.connections.wait(ctx)
 	err := a.web.Shutdown(ctx)
 	if errors.Is(err, net.ErrClosed) {
 		err = nil // the listener was closed above
@@ -124,34 +128,51 @@ func (a *answering) drain() error {
 	return nil
 }
 
-// connections knows which of a server's connections have a request on them, or are about to.
+// spareConnections are accepted beyond the limit, for probes.
+const spareConnections = 64
+
+// crowdedKey is of a request's context: whether its connection is beyond the limit.
+type crowdedKey struct{}
+
+// connections knows a server's open connections, and which of them have a request on them, or are about to.
 type connections struct {
 	mu   sync.Mutex
-	busy map[net.Conn]bool
+	open map[net.Conn]bool // true: busy
 }
 
 func (c *connections) change(connection net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy == nil {
-		c.busy = map[net.Conn]bool{}
+	if c.open == nil {
+		c.open = map[net.Conn]bool{}
 	}
-	if state == http.StateNew || state == http.StateActive {
-		c.busy[connection] = true
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(c.open, connection)
 	} else {
-		delete(c.busy, connection)
+		c.open[connection] = state == http.StateNew || state == http.StateActive
 	}
+}
+
+func (c *connections) number() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
+func (c *connections) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, busy := range c.open {
+		if busy {
+			return true
+		}
+	}
+	return false
 }
 
 // wait returns when no connection has a request on it, or ctx ends.
 func (c *connections) wait(ctx context.Context) {
-	for ctx.Err() == nil {
-		c.mu.Lock()
-		n := len(c.busy)
-		c.mu.Unlock()
-		if n == 0 {
-			return
-		}
+	for ctx.Err() == nil && c.busy() {
 		time.Sleep(time.Millisecond)
 	}
 }

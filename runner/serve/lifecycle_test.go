@@ -5,15 +5,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"kerasrun/runner/batch"
 )
 
 // serving is a Server that answers on loopback.
@@ -170,4 +174,58 @@ func TestDrainGivesUp(t *testing.T) {
 		t.Error("the request was answered all the same")
 	}
 	close(m.gate)
+}
+
+// Ready is loaded and warm, for every model; live is from the start, and however much there is to do.
+func TestReadiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		loading, m := make(chan struct{}), &fakeModel{gate: make(chan struct{})}
+		s, err := New(Config{
+			Models: []ModelConfig{{Name: "fake", Path: modelDirectory(t)}},
+			Load: func(context.Context, string) (Model, error) {
+				<-loading
+				return m, nil
+			},
+			Batching: batch.Parameters{MaxBatchSize: 1, MaxEnqueuedBatches: 1, NumBatchThreads: 1}, Limits: DefaultLimits(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		probes := func(when string, ready int) {
+			t.Helper()
+			synctest.Wait()
+			for path, want := range map[string]int{"/v2/health/live": 200, "/v2/health/ready": ready, "/v2/models/fake/ready": ready} {
+				if w := request(s.Handler(), "GET", path, ""); w.Code != want {
+					t.Errorf("%s, %s: want %d, got %d %s", when, path, want, w.Code, w.Body)
+				}
+			}
+		}
+		var started sync.WaitGroup
+		started.Go(func() {
+			if err := s.Start(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		probes("while it is loaded", 503)
+		close(loading)
+		probes("while it is warmed", 503)
+		m.gate <- struct{}{}
+		started.Wait()
+		probes("warm", 200)
+		var clients sync.WaitGroup
+		answers := make([]int, 8)
+		for i := range answers {
+			clients.Go(func() { answers[i] = request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf).Code })
+		}
+		probes("with a full queue", 200)
+		close(m.gate)
+		clients.Wait()
+		slices.Sort(answers)
+		if answers[0] != 200 || answers[7] != 503 {
+			t.Errorf("the queue was not full: %v", answers)
+		}
+		s.Drain()
+		probes("draining", 503)
+		s.Close()
+	})
 }

@@ -21,7 +21,7 @@ type Limits struct {
 	Read        time.Duration // to send a request
 	Idle        time.Duration // between two requests of a connection
 	HeaderBytes int
-	Connections int // of each listener; further ones wait to be accepted
+	Connections int // of each listener; on further ones only probes are answered, and others over gRPC wait to be accepted
 }
 
 // DefaultLimits returns limits for pictures of usual sizes and a machine of usual size.

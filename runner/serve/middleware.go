@@ -137,17 +137,35 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	return protection.Handler(next)
 }
 
+// probe says whether a request asks after the server's health.
+func probe(r *http.Request) bool {
+	return r.URL.Path == "/v2/health/live" || r.URL.Path == "/v2/health/ready"
+}
+
+// uncrowded answers nothing but probes on connections beyond the limit: that there are many does not make the server dead.
+func (s *Server) uncrowded(next http.Handler) http.Handler {
+	refused := s.errors(func(w http.ResponseWriter, _ *http.Request) error {
+		return errorf(codes.Unavailable, "too many connections")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if crowded, _ := r.Context().Value(crowdedKey{}).(bool); crowded {
+			w.Header().Set("Connection", "close")
+			if !probe(r) {
+				refused.ServeHTTP(w, r)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // authorised wants the token, if there is one, from all but probes and those who just look at the page.
 func (s *Server) authorised(next http.Handler) http.Handler {
 	refused := s.errors(func(http.ResponseWriter, *http.Request) error { return errToken })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/", "/v2/health/live", "/v2/health/ready":
-		default:
-			if !s.bears(r.Header.Get("Authorization")) {
-				refused.ServeHTTP(w, r)
-				return
-			}
+		if r.URL.Path != "/" && !probe(r) && !s.bears(r.Header.Get("Authorization")) {
+			refused.ServeHTTP(w, r)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

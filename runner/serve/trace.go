@@ -3,12 +3,14 @@ package serve
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/metadata"
 )
 
 // Traces go to OpenTelemetry's global provider, which drops them until the program sets one.
@@ -20,6 +22,20 @@ func traceRequest(r *http.Request) (*http.Request, trace.Span) {
 	ctx, span := tracer().Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		attribute.String("http.request.method", r.Method), attribute.String("url.path", r.URL.Path)))
 	return r.WithContext(ctx), span
+}
+
+// traceCall continues the trace that a call's metadata name, in a span of its own.
+func traceCall(ctx context.Context, method string) (context.Context, trace.Span) {
+	headers := propagation.HeaderCarrier{}
+	for _, name := range (propagation.TraceContext{}).Fields() {
+		for _, value := range metadata.ValueFromIncomingContext(ctx, name) {
+			headers.Set(name, value)
+		}
+	}
+	ctx = propagation.TraceContext{}.Extract(ctx, headers)
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return tracer().Start(ctx, service+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("rpc.system", "grpc"), attribute.String("rpc.service", service), attribute.String("rpc.method", name)))
 }
 
 // startSpan begins a span of a request to a version.

@@ -10,6 +10,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/embedded"
 	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc/metadata"
+
+	"kerasrun/runner/serve/internal/inference"
 )
 
 // spanNames is an OpenTelemetry provider that remembers each span's name and the trace that it belongs to.
@@ -42,7 +45,13 @@ func TestTraces(t *testing.T) {
 	s := startServer(t, &fakeModel{}, nil)
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
 	request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "traceparent", "00-"+id+"-00f067aa0ba902b7-01")
-	if got, want := strings.Join(spans.names, ", "), "POST of "+id+", run of "+id; got != want {
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", "00-"+id+"-00f067aa0ba902b7-01")
+	client := inference.NewGRPCInferenceServiceClient(dial(t, s))
+	if _, err := client.ServerLive(ctx, &inference.ServerLiveRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "POST of " + id + ", run of " + id + ", inference.GRPCInferenceService/ServerLive of " + id
+	if got := strings.Join(spans.names, ", "); got != want {
 		t.Errorf("want %s, got %s", want, got)
 	}
 }

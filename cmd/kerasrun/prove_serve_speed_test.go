@@ -1,0 +1,353 @@
+//go:build prove
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"kerasrun/runner"
+	"kerasrun/runner/batch"
+	"kerasrun/runner/serve"
+	"kerasrun/tensor"
+)
+
+// distinct returns inputs of the small model, all different, and the probabilities that a run of each alone gives, in this process.
+func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
+	t.Helper()
+	m, err := runner.Open(smallModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	p := m.Pipeline()
+	shape := tensor.Shape{1, int64(p.Height), int64(p.Width), 3}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range n {
+		pixels := make([]float32, p.Height*p.Width*3)
+		for i := range pixels {
+			pixels[i] = 256*random.Float32() - 128
+		}
+		x, err := tensor.New(shape, pixels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.Directory().Manifest.Input.Name: x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		probs, err := out["probs"].Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := x.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs, want = append(inputs, raw), append(want, probs)
+	}
+	return inputs, want
+}
+
+// inferRaw sends one input as the Open Inference Protocol has it in binary, and asks for the probabilities in JSON.
+func (s *server) inferRaw(model string, raw []byte) reply {
+	side := 224
+	if len(raw) == 32*32*3*4 {
+		side = 32
+	}
+	header := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, %d, %d, 3], "parameters": {"binary_data_size": %d}}], `+
+		`"outputs": [{"name": "probs"}]}`, side, side, len(raw))
+	return s.send("/v2/models/"+model+"/infer", "application/octet-stream", append([]byte(header), raw...),
+		"Inference-Header-Content-Length", strconv.Itoa(len(header)))
+}
+
+func probabilitiesOf(r reply) ([]float32, error) {
+	if r.err != nil || r.status != http.StatusOK {
+		return nil, fmt.Errorf("%d %.300s %v", r.status, r.body, r.err)
+	}
+	var answer struct{ Outputs []struct{ Data []float32 } }
+	if err := json.Unmarshal(r.body, &answer); err != nil {
+		return nil, err
+	}
+	return answer.Outputs[0].Data, nil
+}
+
+// speed is a server, and the same model in this process, which are measured in turns.
+type speed struct {
+	*server
+	*benchmark
+	pictures [][]byte
+	raw      [][]byte // the pictures' tensors
+}
+
+func newSpeed(t *testing.T) *speed {
+	t.Helper()
+	inRepository(t)
+	m, err := runner.Open(defaultModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	b, err := newBenchmark(m, "testdata/photos", 1, 6*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &speed{server: startServer(t), benchmark: b}
+	for i, path := range b.paths {
+		s.pictures = append(s.pictures, []byte(readFile(t, path)))
+		x, err := tensor.New(slices.Concat(tensor.Shape{1}, b.shape), b.tensors[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := x.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.raw = append(s.raw, raw)
+	}
+	return s
+}
+
+// Served images a second, against what bench measures at the batch that was formed; both in turns, three times.
+func TestProveThroughput(t *testing.T) {
+	s := newSpeed(t)
+	for _, kind := range []string{"tensors", "pictures"} {
+		send := func(i int) reply { return s.inferRaw("resnext50", s.raw[i%len(s.raw)]) }
+		if kind == "pictures" {
+			send = func(i int) reply { return s.classify(s.pictures[i%len(s.pictures)]) }
+		}
+		for _, clients := range []int{1, 8, 64} {
+			closedLoop(clients, after(s.span/3), send) // a warm-up
+			var served, bench, formed float64
+			const turns = 3
+			for range turns {
+				before, began := s.runs(t), time.Now()
+				replies := closedLoop(clients, after(s.span), send)
+				elapsed, r := time.Since(began), s.runs(t).since(before)
+				for _, reply := range replies {
+					if reply.status != http.StatusOK {
+						t.Fatalf("%d clients: %d %.200s %v", clients, reply.status, reply.body, reply.err)
+					}
+				}
+				size := max(1, int(r.rows/r.count+0.5))
+				measured, err := s.alone(size, kind == "pictures", min(2, clients))
+				if err != nil {
+					t.Fatal(err)
+				}
+				served += float64(len(replies)) / elapsed.Seconds() / turns
+				bench += measured / turns
+				formed += r.rows / r.count / turns
+			}
+			t.Logf("%2d clients, %-8s: %6.2f images/s, bench at its mean batch of %4.1f: %6.2f; ratio %.3f", clients, kind, served, formed, bench, served/bench)
+			if !(served >= 0.95*bench) {
+				t.Errorf("%d clients, %s: want 0.95 of bench, got %.3f", clients, kind, served/bench)
+			}
+		}
+	}
+}
+
+// alone returns images a second as bench measures them: of the model alone, or from files with so many batches in flight.
+func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
+	run, err := s.fromTensor(context.Background(), size)
+	if err != nil {
+		return 0, err
+	}
+	if files {
+		run = s.fromFiles(context.Background(), size)
+	} else {
+		inFlight = 1
+	}
+	result, err := s.repeat(size, inFlight, run)
+	return result.ImagesPerSecond, err
+}
+
+// What HTTP adds to one request, against the same model called from Go, in turns: the difference of the medians.
+func TestProveLatency(t *testing.T) {
+	inRepository(t)
+	m, err := runner.Open(defaultModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	b, err := newBenchmark(m, "testdata/photos", 1, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{client: &http.Client{}, url: serveHere(t, m)}
+	x, err := tensor.New(slices.Concat(tensor.Shape{1}, b.shape), b.tensors[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := []byte(readFile(t, b.paths[0]))
+	for _, c := range []struct {
+		name   string
+		direct func() error
+		http   func() reply
+	}{
+		{"tensors", func() error { _, err := m.Run(t.Context(), map[string]tensor.Tensor{b.input: x}); return err },
+			func() reply { return s.inferRaw("here", raw) }},
+		{"pictures", func() error { _, err := m.Classify(t.Context(), 5, picture); return err }, func() reply { return s.classify(picture) }},
+	} {
+		var direct, served []float64
+		const turns, warm = 300, 20
+		for i := range turns + warm {
+			began := time.Now()
+			if err := c.direct(); err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(began)
+			r := c.http()
+			if r.status != http.StatusOK {
+				t.Fatalf("%d %s %v", r.status, r.body, r.err)
+			}
+			if i >= warm {
+				direct, served = append(direct, milliseconds(took)), append(served, milliseconds(r.took))
+			}
+		}
+		slices.Sort(direct)
+		slices.Sort(served)
+		p50, p95 := percentile(served, 0.5)-percentile(direct, 0.5), percentile(served, 0.95)-percentile(direct, 0.95)
+		t.Logf("batch 1, %s: %.2f ms from Go, %.2f ms over HTTP: %+.2f ms at the median of %d, %+.2f ms at p95",
+			c.name, percentile(direct, 0.5), percentile(served, 0.5), p50, turns, p95)
+		if !(p50 < 2) {
+			t.Errorf("%s: HTTP adds %.2f ms", c.name, p50)
+		}
+	}
+}
+
+// kept is a model that the server does not close.
+type kept struct{ *runner.Model }
+
+func (kept) Close() error { return nil }
+
+// serveHere serves a model from this process.
+func serveHere(t *testing.T, m *runner.Model) (url string) {
+	t.Helper()
+	s, err := serve.New(serve.Config{
+		Models:   []serve.ModelConfig{{Name: "here", Path: defaultModel}},
+		Load:     func(context.Context, string) (serve.Model, error) { return kept{m}, nil },
+		Batching: batch.Default(), Limits: serve.DefaultLimits(), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err == nil {
+		err = s.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := s.Serve(ctx, serve.Listeners{HTTP: listener, DrainTimeout: time.Second}); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		serving.Wait()
+		s.Close()
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// Four times as many requests as a server can answer, for a minute.
+func TestProveOverload(t *testing.T) {
+	inRepository(t)
+	pictures := photos(t)
+	s := startServer(t)
+	send := func(i int) reply { return s.classify(pictures[i%len(pictures)]) }
+	closedLoop(64, after(8*time.Second), send) // memory for full batches is taken
+	began := time.Now()
+	replies := closedLoop(64, after(10*time.Second), send)
+	capacity := float64(len(replies)) / time.Since(began).Seconds()
+	alone := median(closedLoop(1, after(3*time.Second), send))
+	memory := s.rss(t)
+
+	before := s.runs(t)
+	replies = openLoop(4*capacity, time.Minute, send)
+	ended := time.Now()
+	r := s.runs(t).since(before)
+	most := s.rss(t)
+
+	var admitted []time.Duration
+	turned, turnedLate := 0, 0
+	for _, reply := range replies {
+		switch {
+		case reply.status == http.StatusOK:
+			admitted = append(admitted, reply.took)
+		case reply.status == http.StatusServiceUnavailable && reply.retryAfter != "":
+			if turned++; reply.took > time.Second {
+				turnedLate++
+			}
+		default:
+			t.Fatalf("%d %.200s %v, Retry-After %q", reply.status, reply.body, reply.err, reply.retryAfter)
+		}
+	}
+	slices.Sort(admitted)
+	run := time.Duration(r.seconds / r.count * float64(time.Second))
+	bound := batch.Default().QueueTimeout + 2*run
+	p99 := admitted[len(admitted)*99/100]
+	t.Logf("capacity %.1f requests/s; %.1f/s for 60 s: %d answered, %d turned away (%d of them after a second or more)",
+		capacity, 4*capacity, len(admitted), turned, turnedLate)
+	t.Logf("answered: p50 %v, p99 %v, at most %v; queue timeout + 2 runs of %.1f rows = %v", admitted[len(admitted)/2], p99,
+		admitted[len(admitted)-1], r.rows/r.count, bound)
+	t.Logf("memory %.0f MiB before, %.0f MiB after: %+.1f %%", memory/(1<<20), most/(1<<20), 100*(most/memory-1))
+	if p99 > bound {
+		t.Errorf("p99 %v is over %v", p99, bound)
+	}
+	if most > 1.05*memory {
+		t.Error("memory has grown by more than 5 %")
+	}
+	// Back to normal: requests one at a time are answered as quickly as before.
+	for {
+		reply := send(0)
+		if reply.status == http.StatusOK && reply.took < alone*3/2 {
+			t.Logf("back to normal after %v", time.Since(ended))
+			break
+		}
+		if time.Since(ended) > 5*time.Second {
+			t.Fatalf("5 s after the load: %d after %v; before it took %v", reply.status, reply.took, alone)
+		}
+	}
+	s.stop(t)
+}
+
+// openLoop sends so many requests a second whether or not they are answered, and returns every reply.
+func openLoop(rate float64, span time.Duration, send func(i int) reply) []reply {
+	replies := make([]reply, int(rate*span.Seconds()))
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range replies {
+		time.Sleep(time.Until(began.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
+		all.Go(func() { replies[i] = send(i) })
+	}
+	all.Wait()
+	return replies
+}
+
+func median(replies []reply) time.Duration {
+	var took []time.Duration
+	for _, r := range replies {
+		took = append(took, r.took)
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Makes dist/kerasrun-VERSION-linux-ARCH and a tarball of it: the program, TensorFlow's two libraries, the model, and the licences of all of
+# it. The program finds the libraries beside it, so that the directory may lie anywhere. Run by `make dist`, after the model is exported.
+set -eu
+cd "$(dirname "$0")/.."
+model=${MODEL:-models/resnext50}
+version=$(sed -n 's/^const version = "\(.*\)"$/\1/p' cmd/kerasrun/version.go)
+name=kerasrun-$version-linux-$(. ./env.sh && go env GOARCH)
+out=dist/$name
+
+rm -rf "$out" "$out.tar.gz"
+mkdir -p "$out/bin" "$out/lib" "$out/models"
+
+# env.sh's run path is this checkout's; the loader's $ORIGIN is the program's own folder.
+# shellcheck disable=SC2016
+(. ./env.sh && CGO_LDFLAGS="-L$PWD/.tensorflow/lib -ltensorflow -ltensorflow_framework" \
+  go build -trimpath -ldflags '-s -w -r $ORIGIN/../lib' -o "$out/bin/kerasrun" ./cmd/kerasrun)
+
+# The names that the program asks the loader for; what strip takes away only a debugger misses.
+for library in libtensorflow.so libtensorflow_framework.so; do
+  soname=$(readelf -d ".tensorflow/lib/$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+  strip --strip-unneeded -o "$out/lib/$soname" ".tensorflow/lib/$library"
+done
+
+cp -rL "$model" "$out/models/"
+cp LICENSE "$out/"
+cp -r deploy "$out/"
+.venv/bin/python scripts/licences.py "$out/licences"
+
+epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
+find "$out" -exec touch -d "@$epoch" {} +
+tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mode=go=u,go-w -cf - "$name" | gzip -n >"$out.tar.gz"
+echo "dist: $out ($(du -sh "$out" | cut -f1)), $out.tar.gz ($(du -h "$out.tar.gz" | cut -f1))"
