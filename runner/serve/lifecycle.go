@@ -80,7 +80,7 @@ func (s *Server) webServer(c *tls.Config) *http.Server {
 		WriteTimeout:      limits.Read + limits.Deadline + limits.Read, // to be sent, answered and received
 		IdleTimeout:       limits.Idle,
 		MaxHeaderBytes:    limits.HeaderBytes,
-		TLSConfig:         c,
+		TLSConfig:         c.Clone(), // the server changes it
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 }
