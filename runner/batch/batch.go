@@ -27,8 +27,8 @@ type Parameters struct {
 	MaxEnqueuedBatches int           // max_enqueued_batches: the queue holds this times MaxBatchSize rows; ErrFull beyond
 	NumBatchThreads    int           // num_batch_threads: runs at a time
 
-	// QueueTimeout (Triton's default_timeout_microseconds), if not 0: ErrTimeout for a request that would wait for its run longer than
-	// this, by what runs took lately, and for one that has.
+	// QueueTimeout (Triton's default_timeout_microseconds), if not 0: ErrTimeout for a request that has waited this long for its run; at
+	// once for one that would wait for three quarters of it, by what runs took lately, so that few wait in vain.
 	QueueTimeout time.Duration
 
 	// AllowedBatchSizes (allowed_batch_sizes), if any: the numbers of rows that a run may take, ascending, the last equal to

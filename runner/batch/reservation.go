@@ -80,7 +80,7 @@ func (b *Batcher) refuses(rows int) error {
 		return ErrClosed
 	case before > 0 && before+rows > b.parameters.MaxEnqueuedBatches*b.parameters.MaxBatchSize:
 		return ErrFull
-	case b.parameters.QueueTimeout > 0 && b.expected(before) > b.parameters.QueueTimeout:
+	case b.parameters.QueueTimeout > 0 && b.expected(before) > b.parameters.QueueTimeout*3/4:
 		return ErrTimeout
 	}
 	return nil

@@ -111,7 +111,7 @@ func TestPageChoose(t *testing.T) {
 		t.Errorf("want %s, got %s", greenClasses, got)
 	}
 	times := get(t, ctx, chromedp.Text(chromedp.ID("times")))
-	for _, word := range []string{"fake 1", "Preprocess", "Queue", "Inference", "Total", "ms"} {
+	for _, word := range []string{"fake, version 1", "Preprocess", "Queue", "Inference", "Total", "ms"} {
 		if !strings.Contains(times, word) {
 			t.Errorf("times: want %q in %q", word, times)
 		}
