@@ -114,7 +114,7 @@ func TestServeTraces(t *testing.T) {
 	defer otel.SetTracerProvider(noop.NewTracerProvider())
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	t.Setenv("OTEL_SERVICE_NAME", "pictures")
-	url, stop := startServe(t, "--verify=false")
+	url, _, stop := startServe(t, "--verify=false")
 	waitReady(t, url)
 	picture, err := os.ReadFile(filepath.Join("testdata/photos", "cat.jpg"))
 	if err != nil {

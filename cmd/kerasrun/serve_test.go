@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,24 +22,24 @@ import (
 	"kerasrun/labels"
 )
 
-// startServe runs serve on a free port until stop is called, which returns the exit status and the log.
-func startServe(t *testing.T, args ...string) (url string, stop func() (int, string)) {
+// startServe runs serve on free ports until stop is called, which returns the exit status and the log; rpc is the address for gRPC.
+func startServe(t *testing.T, args ...string) (url, rpc string, stop func() (int, string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	read, write := io.Pipe()
 	status := make(chan int, 1)
 	go func() {
-		status <- execute(ctx, append([]string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s"}, args...), nil, io.Discard, write)
+		status <- execute(ctx, append([]string{"serve", "--addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--drain-delay", "0s"}, args...), nil, io.Discard, write)
 		write.Close()
 	}()
 	var log bytes.Buffer
 	lines := bufio.NewScanner(read)
-	address := regexp.MustCompile(`address=(\S+)`)
+	address := regexp.MustCompile(`address=(\S+) grpc=(\S+)`)
 	for url == "" && lines.Scan() {
 		fmt.Fprintln(&log, lines.Text())
 		if match := address.FindStringSubmatch(lines.Text()); match != nil {
-			url = "http://" + match[1]
+			url, rpc = "http://"+match[1], match[2]
 		}
 	}
 	done := make(chan struct{})
@@ -47,7 +49,7 @@ func startServe(t *testing.T, args ...string) (url string, stop func() (int, str
 			fmt.Fprintln(&log, lines.Text())
 		}
 	}()
-	return url, func() (int, string) {
+	return url, rpc, func() (int, string) {
 		cancel()
 		<-done
 		return <-status, log.String()
@@ -76,7 +78,7 @@ func waitReady(t *testing.T, url string) {
 // What is served is what classify prints, picture for picture.
 func TestServe(t *testing.T) {
 	inRepository(t)
-	url, stop := startServe(t)
+	url, _, stop := startServe(t)
 	waitReady(t, url)
 	photos := []string{"testdata/photos/cat.jpg", "testdata/photos/flower.webp"}
 	want := map[string][]labels.Prediction{}
@@ -116,6 +118,36 @@ func TestServe(t *testing.T) {
 		if !strings.Contains(log, words) {
 			t.Errorf("want %q in the log:\n%s", words, log)
 		}
+	}
+}
+
+// The README's Python runs as it stands there, but for the addresses and the files.
+func TestReadmeClients(t *testing.T) {
+	inRepository(t)
+	_, after, _ := strings.Cut(readFile(t, "README.md"), "\n## Serving\n")
+	_, after, found := strings.Cut(after, "```python\n")
+	program, _, _ := strings.Cut(after, "```\n")
+	if !found {
+		t.Fatal("no Python under Serving in the README")
+	}
+	url, rpc, stop := startServe(t, "--verify=false")
+	waitReady(t, url)
+	tensors := filepath.Join(t.TempDir(), "x.npy")
+	well(t, "preprocess", "-o", tensors, "testdata/photos/cat.jpg")
+	for _, c := range [][2]string{
+		{"127.0.0.1:8501", strings.TrimPrefix(url, "http://")}, {"127.0.0.1:8001", rpc}, {"x.npy", tensors}, {"cat.jpg", "testdata/photos/cat.jpg"},
+	} {
+		if !strings.Contains(program, c[0]) {
+			t.Errorf("want %s in the program", c[0])
+		}
+		program = strings.ReplaceAll(program, c[0], c[1])
+	}
+	out, err := exec.Command(".venv/bin/python", "-c", program).CombinedOutput()
+	if lines := strings.Count(string(out), "\n"); err != nil || lines < 5 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if status, log := stop(); status != 0 {
+		t.Errorf("exit status %d: %s", status, log)
 	}
 }
 
