@@ -20,9 +20,9 @@ func TestImportDirections(t *testing.T) {
 		"runner":               {"labels", "preprocess", "savedmodel", "tensor"},
 		"runner/batch":         {"tensor"},
 		"runner/golden":        {"labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
-		"runner/score":         {"labels", "tensor"},
+		"runner/score":         {"labels", "runner/internal/*", "tensor"},
 		"runner/score/tfmodel": {"runner", "runner/score", "savedmodel", "tensor"},
-		"runner/serve":         {"labels", "preprocess", "runner/batch", "runner/serve/internal/*", "savedmodel", "tensor"},
+		"runner/serve":         {"labels", "preprocess", "runner/batch", "runner/internal/*", "runner/serve/internal/*", "savedmodel", "tensor"},
 	}
 	for pkg, may := range allowed {
 		for _, imported := range list(t, "{{join .Imports \"\\n\"}}", "kerasrun/"+pkg) {

@@ -2,18 +2,18 @@ package score
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kerasrun/runner/internal/tfrecord"
 )
 
-// tfRecords lists the pictures of a TFRecord file of tf.train.Example: the bytes of image/encoded, named by image/filename where there is one and
-// else by their number. Format: tensorflow/core/lib/io/record_writer.h.
+// tfRecords lists the pictures of a TFRecord file of tf.train.Example: the bytes of image/encoded, named by image/filename, or, as TensorFlow Datasets
+// has them, of image, named by file_name. A picture without a name is named by its number.
 func tfRecords(path string) Source {
 	return func(yield func(Item) bool) {
 		file, err := os.Open(path)
@@ -24,7 +24,7 @@ func tfRecords(path string) Source {
 		defer file.Close()
 		in := bufio.NewReaderSize(file, 1<<20)
 		for number := 0; ; number++ {
-			record, err := readTFRecord(in)
+			record, err := tfrecord.Read(in, maxPicture)
 			if err == io.EOF {
 				return
 			}
@@ -45,46 +45,23 @@ func exampleItem(path string, number int, record []byte) Item {
 	if err != nil {
 		return failedItem(name, fmt.Errorf("%s: not a tf.train.Example: %w", name, err))
 	}
-	if file := features["image/filename"]; len(file) > 0 {
+	if file := firstOf(features, "image/filename", "file_name"); len(file) > 0 {
 		name = path + "/" + string(file)
 	}
-	data, ok := features["image/encoded"]
-	if !ok {
-		return failedItem(name, fmt.Errorf("%s: the example has no image/encoded", name))
+	data := firstOf(features, "image/encoded", "image")
+	if data == nil {
+		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image", name))
 	}
 	return Item{Path: name, Size: int64(len(data)), Read: func() ([]byte, error) { return data, nil }}
 }
 
-// readTFRecord reads length, masked crc of the length, data, masked crc of the data.
-func readTFRecord(in io.Reader) ([]byte, error) {
-	var head [12]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return nil, err
+func firstOf(features map[string][]byte, keys ...string) []byte {
+	for _, key := range keys {
+		if value, ok := features[key]; ok {
+			return value
+		}
 	}
-	if binary.LittleEndian.Uint32(head[8:]) != maskedCRC(head[:8]) {
-		return nil, errors.New("the checksum of the length is wrong")
-	}
-	length := binary.LittleEndian.Uint64(head[:8])
-	if length > maxPicture {
-		return nil, fmt.Errorf("%d bytes: over %d", length, maxPicture)
-	}
-	// Grows with what is there, not with what the length says.
-	data, err := io.ReadAll(io.LimitReader(in, int64(length)+4))
-	if err != nil {
-		return nil, err
-	}
-	if uint64(len(data)) != length+4 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	if binary.LittleEndian.Uint32(data[length:]) != maskedCRC(data[:length]) {
-		return nil, errors.New("the checksum of the data is wrong")
-	}
-	return data[:length], nil
-}
-
-func maskedCRC(data []byte) uint32 {
-	crc := crc32.Checksum(data, castagnoli)
-	return (crc>>15 | crc<<17) + 0xa282ead8
+	return nil
 }
 
 // exampleBytes returns the first bytes value of each feature: Example{Features features = 1}, Features{map<string, Feature> feature = 1},

@@ -3,10 +3,8 @@ package serve
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"kerasrun/runner/internal/tfrecord"
 	"kerasrun/runner/serve/internal/servingpb"
 	"kerasrun/tensor"
 )
@@ -88,7 +87,7 @@ func (v *version) replay(ctx context.Context, path string) (n int, err error) {
 	defer f.Close()
 	in := bufio.NewReader(f)
 	for ; ; n++ {
-		record, err := readRecord(in)
+		record, err := tfrecord.Read(in, maxWarmupRecordBytes)
 		if err == io.EOF {
 			return n, nil
 		}
@@ -128,39 +127,6 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 	}
 	_, err = v.model.RunSignature(ctx, sig.Key, in)
 	return err
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// readRecord reads a TFRecord: its length, a checksum of that, the data, and a checksum of them; io.EOF when there is none.
-func readRecord(in io.Reader) ([]byte, error) {
-	masked := func(data []byte) uint32 {
-		sum := crc32.Checksum(data, castagnoli)
-		return (sum>>15 | sum<<17) + 0xa282ead8
-	}
-	var head [12]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return nil, err
-	}
-	length := binary.LittleEndian.Uint64(head[:])
-	if binary.LittleEndian.Uint32(head[8:]) != masked(head[:8]) {
-		return nil, errors.New("the checksum of the length is wrong")
-	}
-	if length > maxWarmupRecordBytes {
-		return nil, fmt.Errorf("want at most %d bytes, got %d", maxWarmupRecordBytes, length)
-	}
-	data, err := io.ReadAll(io.LimitReader(in, int64(length)+4)) // grows with what is there
-	if err != nil {
-		return nil, err
-	}
-	if uint64(len(data)) != length+4 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	data, sum := data[:length], binary.LittleEndian.Uint32(data[length:])
-	if sum != masked(data) {
-		return nil, errors.New("the checksum of the data is wrong")
-	}
-	return data, nil
 }
 
 // protoTensor reads a TensorProto: tensor_content, or values of the type, of which the last stands for all that are missing.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"kerasrun/runner/batch"
+	"kerasrun/runner/internal/tfrecord"
 	"kerasrun/runner/serve/internal/servingpb"
 	"kerasrun/tensor"
 )
@@ -164,7 +165,7 @@ func FuzzWarmup(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := bytes.NewReader(data)
 		for {
-			record, err := readRecord(in)
+			record, err := tfrecord.Read(in, maxWarmupRecordBytes)
 			if err == io.EOF {
 				return
 			}

@@ -1,0 +1,12 @@
+"""Writes records.tfrecord with TensorFlow: an empty record, a short one and one of 5,000 bytes.
+
+Run from the repository's root, with PYTHONPATH=. as well.
+"""
+
+from pathlib import Path
+
+from tools.backend import tf
+
+with tf.io.TFRecordWriter(str(Path(__file__).with_name("records.tfrecord"))) as writer:
+    for record in (b"", b"kerasrun", bytes(5_000)):
+        writer.write(record)
