@@ -3,23 +3,19 @@ package main
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
+
+	"kerasrun/runner/score"
 )
 
 // maxImageBytes bounds the memory that one picture file, or standard input, can take before it is decoded.
 const maxImageBytes = 256 << 20
 
-// imageExtensions are those of the formats that preprocess decodes; in a directory, other files are passed over.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
-
 // walkImages yields the picture files that args name: a file by its path, whatever its name; "-", which is standard input; and of a
-// directory every file below it with a picture's extension, in lexical order. A path that cannot be walked, or a directory without
-// a picture, is yielded with its error.
+// directory the pictures below it, as score takes them. A path that cannot be walked, or a directory without a picture, is yielded with
+// its error.
 func walkImages(args []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
@@ -29,24 +25,14 @@ func walkImages(args []string) iter.Seq2[string, error] {
 				}
 				continue
 			}
-			found, stopped := false, false
-			// The function itself returns no error, so WalkDir has none either.
-			_ = filepath.WalkDir(arg, func(path string, entry fs.DirEntry, err error) error {
-				picture := err == nil && !entry.IsDir() && slices.Contains(imageExtensions, strings.ToLower(filepath.Ext(path)))
-				if err == nil && !picture {
-					return nil
-				}
-				found = true // or, where it could not be read, not known to be empty
+			empty := true
+			for path, err := range score.Pictures(arg) {
+				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
-					stopped = true
-					return fs.SkipAll
+					return
 				}
-				return nil
-			})
-			if stopped {
-				return
 			}
-			if !found && !yield(arg, fmt.Errorf("%s: no pictures below it (%s)", arg, strings.Join(imageExtensions, " "))) {
+			if empty && !yield(arg, fmt.Errorf("%s: no pictures below it (%s)", arg, strings.Join(score.PictureExtensions, " "))) {
 				return
 			}
 		}

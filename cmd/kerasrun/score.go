@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,7 @@ type scoreFlags struct {
 	separate  bool
 	quiet     bool
 	outputs   *choice
+	values    *choice
 	labels    *choice
 	onError   *choice
 }
@@ -36,14 +38,15 @@ func newScoreCommand() *cobra.Command {
 		Use:   "score --output OUT INPUT...",
 		Short: "Answer any number of pictures, resumably",
 		Long: `Answer pictures offline and write a row for each, in the order of the input. An INPUT is a picture, a directory, a glob, an archive (.tar,
-.tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord file (image/encoded), or a .csv or .parquet file with a --column of paths.
+.tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of
+paths on standard input.
 
 OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is complete, with OUT.manifest.json beside it.
 Until then OUT.journal holds what has been answered: whatever stops the run, even kill -9, the same command goes on from there and ends with
 the same bytes. A picture that cannot be answered is a row with its error, and the exit status is 1.
 
 Columns: index, path, class, label, probability (lists of the k best; class_0, label_0, probability_0, ... in csv or with
---separate-columns), probs or features where --outputs asks for them, and error.`,
+--separate-columns), probs or features where --outputs asks for them, and error. With --output-type logit they are logit and logits.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar && kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
@@ -56,6 +59,7 @@ Columns: index, path, class, label, probability (lists of the k best; class_0, l
 	flags.IntVar(&f.batch, "batch", 32, "pictures that run together")
 	flags.IntVar(&f.top, "top", 5, "classes a picture")
 	f.outputs = addChoice(cmd, "outputs", "what to keep of a picture", "top", "probs", "features")
+	f.values = addChoice(cmd, "output-type", "the numbers of the classes", "prob", "logit")
 	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both", "none")
 	flags.BoolVar(&f.separate, "separate-columns", false, "a column for each of the best classes, in place of lists")
 	flags.StringVar(&f.shard, "shard", "", "answer part I/N of the batches, or /N with I from JOB_COMPLETION_INDEX")
@@ -67,6 +71,8 @@ Columns: index, path, class, label, probability (lists of the k best; class_0, l
 			return fmt.Errorf("want --output")
 		case (len(args) > 0) == (f.filesFrom != ""):
 			return fmt.Errorf("want INPUTs or --files-from, and not both")
+		case f.outputs.value == "features" && f.values.value == "logit":
+			return fmt.Errorf("--outputs features has neither probabilities nor logits")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("want a --batch and a --top of 1 or more, got %d and %d", f.batch, f.top)
 		}
@@ -93,9 +99,14 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer model.Close()
+	defer func() {
+		if cmd.Context().Err() == nil { // else it would wait for the batch in TensorFlow, which the end of the process does not
+			_ = model.Close()
+		}
+	}()
 	noteSeeded(cmd.ErrOrStderr(), model.Directory())
-	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value), Separate: f.separate}
+	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
+		Logits: f.values.value == "logit", Separate: f.separate}
 	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
 	if err != nil {
 		return err
@@ -131,11 +142,11 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 }
 
 func (f *scoreFlags) source(args []string, stdin io.Reader) (score.Source, error) {
-	switch f.filesFrom {
-	case "":
-		return score.Open(args, score.InputOptions{Column: f.column})
-	case "-":
+	switch {
+	case f.filesFrom == "-" || slices.Equal(args, []string{"-"}):
 		return score.List(stdin)
+	case f.filesFrom == "":
+		return score.Open(args, score.InputOptions{Column: f.column})
 	}
 	list, err := os.Open(f.filesFrom)
 	if err != nil {

@@ -43,7 +43,7 @@ func tarArchive(path string) Source {
 				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 				return
 			}
-			if header.Typeflag != tar.TypeReg || !IsPicture(header.Name) {
+			if header.Typeflag != tar.TypeReg || !isPicture(header.Name) {
 				continue
 			}
 			name := path + "/" + header.Name
@@ -64,7 +64,7 @@ func zipArchive(path string) Source {
 		}
 		defer archive.Close()
 		for _, member := range archive.File {
-			if member.FileInfo().IsDir() || !IsPicture(member.Name) {
+			if member.FileInfo().IsDir() || !isPicture(member.Name) {
 				continue
 			}
 			read := func() ([]byte, error) {

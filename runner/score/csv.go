@@ -29,11 +29,11 @@ func csvHeader(c Columns) []string {
 		if c.hasLabels() {
 			header = append(header, fmt.Sprintf("label_%d", k))
 		}
-		header = append(header, fmt.Sprintf("probability_%d", k))
+		header = append(header, fmt.Sprintf("%s_%d", c.score(), k))
 	}
 	if c.hasVector() {
 		for k := range c.Length {
-			header = append(header, fmt.Sprintf("%s_%d", c.Vector, k))
+			header = append(header, fmt.Sprintf("%s_%d", c.vector(), k))
 		}
 	}
 	return append(header, "error")
@@ -53,7 +53,7 @@ func (s *csvSink) Write(r Record) error {
 		if c.hasLabels() {
 			cell(at(r.Labels, k))
 		}
-		cell(formatFloat(at(r.Probabilities, k)))
+		cell(formatFloat(at(r.Scores, k)))
 	}
 	if c.hasVector() {
 		for k := range c.Length {
@@ -135,7 +135,7 @@ func csvRecord(row []string, c Columns) (r Record, err error) {
 		if c.hasLabels() {
 			r.Labels = append(r.Labels, next())
 		}
-		r.Probabilities = append(r.Probabilities, float())
+		r.Scores = append(r.Scores, float())
 	}
 	if c.hasVector() {
 		for range c.Length {

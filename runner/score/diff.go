@@ -140,7 +140,7 @@ func largest(a, b []float32) (worst float64) {
 func sharedClasses(a, b Record) (worst float64) {
 	for i, class := range a.Classes {
 		if k := slices.Index(b.Classes, class); k >= 0 {
-			worst = max(worst, math.Abs(float64(a.Probabilities[i])-float64(b.Probabilities[k])))
+			worst = max(worst, math.Abs(float64(a.Scores[i])-float64(b.Scores[k])))
 		}
 	}
 	return worst

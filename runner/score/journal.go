@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -30,16 +31,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Header says what a run is. A journal may only be continued by a run with the same header.
 type Header struct {
-	Format   int    `json:"format"`
-	Model    string `json:"model"`    // the SHA-256 of the model's manifest, which holds the hash of each of its files
-	Contract string `json:"contract"` // the preprocessing
-	Inputs   string `json:"inputs"`   // the SHA-256 of every path and size, in order
-	Pictures int64  `json:"pictures"`
-	Batch    int    `json:"batch"`
-	Columns  string `json:"columns"`
-	Output   string `json:"output"` // jsonl, csv or parquet
-	Shard    string `json:"shard"`  // I/N
-	OnError  string `json:"on_error"`
+	Format   int       `json:"format"`
+	Model    string    `json:"model"`    // the SHA-256 of the model's manifest, which holds the hash of each of its files
+	Contract string    `json:"contract"` // the preprocessing
+	Inputs   string    `json:"inputs"`   // the SHA-256 of every path and size, in order
+	Pictures int64     `json:"pictures"`
+	Batch    int       `json:"batch"`
+	Columns  string    `json:"columns"`
+	Output   string    `json:"output"` // jsonl, csv or parquet
+	Shard    string    `json:"shard"`  // I/N
+	OnError  string    `json:"on_error"`
+	Started  time.Time `json:"started"` // of the first process that worked on it; the one field that may differ
 }
 
 // MismatchError says in which respects a journal belongs to another run.
@@ -65,7 +67,7 @@ func (h Header) differences(other Header) []string {
 	add("model", h.Model, other.Model)
 	add("preprocessing", h.Contract, other.Contract)
 	add("number of pictures", h.Pictures, other.Pictures)
-	add("inputs", h.Inputs, other.Inputs)
+	add("inputs, by the SHA-256 of their paths and sizes", h.Inputs, other.Inputs)
 	add("batch", h.Batch, other.Batch)
 	add("columns", h.Columns, other.Columns)
 	add("output format", h.Output, other.Output)
@@ -118,7 +120,7 @@ func unpackFloats(s string) ([]float32, error) {
 }
 
 func packRecord(r Record) recordEntry {
-	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Probabilities), packFloats(r.Vector), r.Error}
+	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores), packFloats(r.Vector), r.Error}
 }
 
 func (e recordEntry) unpack() (Record, error) {
@@ -138,15 +140,18 @@ type journal struct {
 	file   *os.File
 	synced time.Time
 
+	started time.Time // when the first process began
+
 	done map[int64]bool // batches answered
 	// Batches that were running when the process crashed, and pictures that are known to crash it.
 	crashed, poison map[int64]bool
 	answered        int64 // pictures in the batches done, failed ones included
 	failed          int64
-	warning         string // of a torn last line that was dropped
+	warnings        []string // for the user: a torn last line, a crash
 }
 
-// openJournal creates the journal or, where there is one, reads it to its end, drops a torn last line and continues it.
+// openJournal creates the journal or, where there is one, reads it to its end, drops a torn last line and continues it. One process at a time may
+// have it open.
 func openJournal(path string, h Header) (*journal, error) {
 	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{}, poison: map[int64]bool{}}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
@@ -154,6 +159,10 @@ func openJournal(path string, h Header) (*journal, error) {
 		return nil, err
 	}
 	j.file = file
+	// The system lets go of the lock with the process, however it ends.
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err), file.Close())
+	}
 	if err := j.recover(h); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -170,6 +179,7 @@ func (j *journal) recover(h Header) error {
 			if d := header.differences(h); len(d) > 0 {
 				return &MismatchError{j.path, d}
 			}
+			j.started = header.Started
 			return nil
 		}
 		switch {
@@ -200,7 +210,7 @@ func (j *journal) recover(h Header) error {
 	var torn *tornError
 	switch {
 	case errors.As(err, &torn):
-		j.warning = torn.Error()
+		j.warnings = append(j.warnings, torn.Error())
 	case err != nil:
 		return fmt.Errorf("%s: %w", j.path, err)
 	}
@@ -211,6 +221,7 @@ func (j *journal) recover(h Header) error {
 		return err
 	}
 	if good == 0 {
+		j.started = h.Started
 		line, err := json.Marshal(h)
 		if err != nil {
 			return err
@@ -239,11 +250,13 @@ func (j *journal) blame(running []int64, probing int64) error {
 	switch {
 	case probing >= 0:
 		j.poison[probing] = true
+		j.warnings = append(j.warnings, fmt.Sprintf("picture %d crashed the process for the second time and is passed over", probing))
 		err = j.append(entry{Poison: &probing})
 	case len(running) > 0:
 		for _, b := range running {
 			j.crashed[b] = true
 		}
+		j.warnings = append(j.warnings, "the process crashed; the pictures that it was at are run one by one, to find the one that did it")
 		err = j.append(entry{Crash: running})
 	}
 	if err != nil {

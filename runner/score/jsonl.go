@@ -43,17 +43,17 @@ func (j *jsonl) Write(r Record) error {
 			if c.hasLabels() {
 				field("label"+suffix, at(r.Labels, k))
 			}
-			field("probability"+suffix, at(r.Probabilities, k))
+			field(c.score()+suffix, at(r.Scores, k))
 		}
 	case c.hasTop():
 		field("class", r.Classes)
 		if c.hasLabels() {
 			field("label", r.Labels)
 		}
-		field("probability", r.Probabilities)
+		field(c.score(), r.Scores)
 	}
 	if j.columns.hasVector() {
-		field(string(j.columns.Vector), r.Vector)
+		field(j.columns.vector(), r.Vector)
 	}
 	line = append(line, `,"error":`...)
 	if ok {
@@ -136,7 +136,7 @@ func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err err
 	}
 	switch {
 	case c.hasTop() && c.Separate:
-		r.Classes, r.Probabilities = make([]int64, c.Top), make([]float32, c.Top)
+		r.Classes, r.Scores = make([]int64, c.Top), make([]float32, c.Top)
 		if c.hasLabels() {
 			r.Labels = make([]string, c.Top)
 		}
@@ -146,17 +146,17 @@ func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err err
 			if c.hasLabels() {
 				get("label"+suffix, &r.Labels[k])
 			}
-			get("probability"+suffix, &r.Probabilities[k])
+			get(c.score()+suffix, &r.Scores[k])
 		}
 	case c.hasTop():
 		get("class", &r.Classes)
 		if c.hasLabels() {
 			get("label", &r.Labels)
 		}
-		get("probability", &r.Probabilities)
+		get(c.score(), &r.Scores)
 	}
 	if c.hasVector() {
-		get(string(c.Vector), &r.Vector)
+		get(c.vector(), &r.Vector)
 	}
 	return r, err
 }

@@ -22,9 +22,8 @@ type Manifest struct {
 	Answered     int64             `json:"answered"`
 	Failed       int64             `json:"failed"`
 	Skipped      int64             `json:"skipped"` // failed and left out of the output, with --on-error skip
-	Started      time.Time         `json:"started"` // of the last process that worked on it
 	Finished     time.Time         `json:"finished"`
-	Versions     map[string]string `json:"versions"`
+	Versions     map[string]string `json:"versions"` // of the process that finished it
 }
 
 // ManifestPath is where the manifest of an output stands.

@@ -23,7 +23,6 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	if _, err := os.Stat(output); !errors.Is(err, os.ErrNotExist) {
 		return m, errors.Join(err, fmt.Errorf("%s is there already; remove it or name another output", output))
 	}
-	started := time.Now()
 	m, err = shardManifests(shards, format)
 	if err != nil {
 		return m, err
@@ -46,7 +45,7 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	if want := m.Pictures - m.Skipped; rows != want {
 		return m, errors.Join(fmt.Errorf("%s: want %d rows, got %d", output, want, rows), os.Remove(output))
 	}
-	m.Started, m.Finished, m.Versions = started.UTC(), time.Now().UTC(), versions
+	m.Finished, m.Versions = time.Now().UTC(), versions
 	return m, writeManifest(output, m)
 }
 
@@ -73,6 +72,9 @@ func shardManifests(shards []string, format Format) (whole Manifest, err error) 
 		same.Shard = whole.Header.Shard
 		if d := same.differences(whole.Header); len(d) > 0 {
 			faults = append(faults, fmt.Errorf("%s: of another run than %s (%s)", path, shards[0], strings.Join(d, "; ")))
+		}
+		if m.Header.Started.Before(whole.Header.Started) {
+			whole.Header.Started = m.Header.Started
 		}
 		whole.Pictures += m.Pictures
 		whole.Answered += m.Answered

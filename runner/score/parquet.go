@@ -42,13 +42,13 @@ func parquetSchema(c Columns) *parquet.Schema {
 	}
 	for k := range c.Top {
 		add("class", k, int64s)
-		add("probability", k, float)
+		add(c.score(), k, float)
 		if c.hasLabels() {
 			add("label", k, text)
 		}
 	}
 	if c.hasVector() {
-		group[string(c.Vector)] = parquet.Optional(parquet.List(float))
+		group[c.vector()] = parquet.Optional(parquet.List(float))
 	}
 	return parquet.NewSchema("scores", group)
 }
@@ -63,19 +63,19 @@ func (s *parquetSink) Write(r Record) error {
 	case c.hasTop() && c.Separate:
 		for k := range c.Top {
 			suffix := "_" + strconv.Itoa(k)
-			row["class"+suffix], row["probability"+suffix] = at(r.Classes, k), at(r.Probabilities, k)
+			row["class"+suffix], row[c.score()+suffix] = at(r.Classes, k), at(r.Scores, k)
 			if c.hasLabels() {
 				row["label"+suffix] = at(r.Labels, k)
 			}
 		}
 	case c.hasTop():
-		row["class"], row["probability"] = r.Classes, r.Probabilities
+		row["class"], row[c.score()] = r.Classes, r.Scores
 		if c.hasLabels() {
 			row["label"] = r.Labels
 		}
 	}
 	if s.columns.hasVector() {
-		row[string(s.columns.Vector)] = r.Vector
+		row[s.columns.vector()] = r.Vector
 	}
 	return s.write(row)
 }
@@ -143,14 +143,14 @@ func parquetRecord(row map[string]any, c Columns) (r Record, err error) {
 		return list
 	}
 	if c.hasTop() {
-		r.Classes, r.Probabilities = typed[int64](column("class")), typed[float32](column("probability"))
+		r.Classes, r.Scores = typed[int64](column("class")), typed[float32](column(c.score()))
 		if c.hasLabels() {
 			r.Labels = typed[string](column("label"))
 		}
 	}
 	if c.hasVector() {
 		c.Separate = false
-		r.Vector = typed[float32](column(string(c.Vector)))
+		r.Vector = typed[float32](column(c.vector()))
 	}
 	return r, err
 }

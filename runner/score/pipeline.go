@@ -17,6 +17,7 @@ import (
 // their buffers are reused.
 type pipeline struct {
 	Config
+	census  census
 	journal *journal // nil for an output that is not resumed
 	keep    func(batch int64, records []Record) error
 	counts  Counts
@@ -121,40 +122,56 @@ func (p *pipeline) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// cut forms the batches that are this shard's and not yet answered, and hands each to emit.
+// cut forms the batches that are this shard's and not yet answered, and hands each to emit. It stops where the source no longer has the paths that
+// the census found: pictures under another index than theirs must not reach the journal.
 func (p *pipeline) cut(ctx context.Context, free <-chan *batch, emit func(*batch) error) error {
 	var b *batch
-	index := int64(-1)
-	for item := range p.Source {
-		index++
-		number := index / int64(p.Batch)
-		if !p.Shard.has(number) || p.journal != nil && p.journal.done[number] {
-			continue
+	size, index := int64(p.Batch), int64(-1)
+	paths := newPathHash()
+	end := func() error {
+		if number := index / size; number >= int64(len(p.census.batches)) || paths.sum() != p.census.batches[number] {
+			return fmt.Errorf("the inputs are no longer those that the run began with, among pictures %d to %d", number*size, index)
 		}
 		if b == nil {
-			select {
-			case b = <-free:
-				b.reset(number, index)
-			case <-ctx.Done():
-				return ctx.Err()
+			return nil
+		}
+		b.size(p.Model.Shape)
+		whole := b
+		b = nil
+		return emit(whole)
+	}
+	for item := range p.Source {
+		index++
+		paths.add(item.Path)
+		number := index / size
+		if p.Shard.has(number) && !(p.journal != nil && p.journal.done[number]) {
+			if b == nil {
+				select {
+				case b = <-free:
+					b.reset(number, index)
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
+			if item.Streamed {
+				data, err := item.Read()
+				item.Read = func() ([]byte, error) { return data, err }
+			}
+			b.items = append(b.items, item)
 		}
-		if item.Streamed {
-			data, err := item.Read()
-			item.Read = func() ([]byte, error) { return data, err }
-		}
-		b.items = append(b.items, item)
-		if (index+1)%int64(p.Batch) == 0 {
-			b.size(p.Model.Shape)
-			if err := emit(b); err != nil {
+		if (index+1)%size == 0 {
+			if err := end(); err != nil {
 				return err
 			}
-			b = nil
 		}
 	}
-	if b != nil {
-		b.size(p.Model.Shape)
-		return emit(b)
+	if (index+1)%size != 0 {
+		if err := end(); err != nil {
+			return err
+		}
+	}
+	if index+1 != p.census.pictures {
+		return fmt.Errorf("the inputs held %d pictures when the run began, and now hold %d", p.census.pictures, index+1)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 type Outputs string
 
 const (
-	Top      Outputs = "top"      // the k best classes with their probabilities
-	Probs    Outputs = "probs"    // those, and every class's probability
+	Top      Outputs = "top"      // the k best classes with their probabilities, or logits
+	Probs    Outputs = "probs"    // those, and every class's probability, or logit
 	Features Outputs = "features" // the pooled features instead
 )
 
@@ -57,13 +57,13 @@ func (t LabelType) of(p labels.Prediction) string {
 
 // Record is the answer to one picture: a row of the output.
 type Record struct {
-	Index         int64     // the picture's place in the whole input, from 0
-	Path          string    // the file, or archive.tar/member
-	Classes       []int64   // the best classes, best first
-	Labels        []string  // their labels; nil with LabelNone
-	Probabilities []float32 // their probabilities
-	Vector        []float32 // every class's probability (Probs) or the pooled features (Features)
-	Error         string    // why there is no answer; empty when there is one
+	Index   int64     // the picture's place in the whole input, from 0
+	Path    string    // the file, or archive.tar/member
+	Classes []int64   // the best classes, best first
+	Labels  []string  // their labels; nil with LabelNone
+	Scores  []float32 // their probabilities, or logits with Columns.Logits
+	Vector  []float32 // every class's probability or logit (Probs), or the pooled features (Features)
+	Error   string    // why there is no answer; empty when there is one
 }
 
 // Columns is the shape of an output: which columns there are. It is the same for every row.
@@ -72,6 +72,7 @@ type Columns struct {
 	Labels   LabelType `json:"labels"`   // LabelNone leaves the label columns out
 	Vector   Outputs   `json:"vector"`   // Probs or Features where there is such a column, else Top
 	Length   int       `json:"length"`   // of the vector
+	Logits   bool      `json:"logits"`   // logits in place of probabilities
 	Separate bool      `json:"separate"` // class_0, class_1, ... in place of one list
 }
 
@@ -79,11 +80,26 @@ func (c Columns) hasTop() bool    { return c.Top > 0 }
 func (c Columns) hasLabels() bool { return c.hasTop() && c.Labels != LabelNone }
 func (c Columns) hasVector() bool { return c.Vector != Top }
 
+// score and vector name the columns of numbers.
+func (c Columns) score() string {
+	if c.Logits {
+		return "logit"
+	}
+	return "probability"
+}
+
+func (c Columns) vector() string {
+	if c.Vector == Probs && c.Logits {
+		return "logits"
+	}
+	return string(c.Vector)
+}
+
 func (c Columns) record(index int64, path string, top []labels.Prediction, vector []float32) Record {
 	r := Record{Index: index, Path: path, Vector: vector}
 	for _, p := range top {
 		r.Classes = append(r.Classes, int64(p.Index))
-		r.Probabilities = append(r.Probabilities, p.Probability)
+		r.Scores = append(r.Scores, p.Probability)
 		if c.hasLabels() {
 			r.Labels = append(r.Labels, c.Labels.of(p))
 		}

@@ -80,7 +80,7 @@ func (s Shard) has(batch int64) bool { return s.Count <= 1 || batch%int64(s.Coun
 
 // Path is where that shard of an output is written: out.csv, shard 0 of 4, is out-00000-of-00004.csv.
 func (s Shard) Path(output string) string {
-	if s.Count <= 1 {
+	if s.Count <= 1 || output == "-" {
 		return output
 	}
 	ext := filepath.Ext(output)
@@ -126,24 +126,22 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, err
 	}
-	total, digest := census(c.Source)
-	if total == 0 {
+	inputs := take(c.Source, c.Batch)
+	if inputs.pictures == 0 {
 		return s, &UsageError{"the inputs hold no picture"}
 	}
-	s.Pictures = c.mine(total)
-	header := Header{journalFormat, c.Model.ID, c.Model.Contract, digest, total, c.Batch, fmt.Sprintf("%+v", c.Columns), string(format),
-		c.Shard.String(), string(c.OnError)}
+	s.Pictures = c.mine(inputs.pictures)
 	if c.Output == "-" {
-		sink, err := NewSink(c.Stdout, format, c.Columns)
-		if err != nil {
-			return s, err
-		}
-		p := pipeline{Config: c, counts: s.Counts, keep: func(_ int64, records []Record) error { return c.writeRecords(sink, records) }}
-		err = errors.Join(p.run(ctx), sink.Close())
+		p := pipeline{Config: c, census: inputs, counts: s.Counts, keep: func(_ int64, records []Record) error {
+			sink := newJSONL(c.Stdout, c.Columns)
+			return errors.Join(c.writeRecords(sink, records), sink.Close()) // nothing waits for more
+		}}
+		err = p.run(ctx)
 		s.Counts = p.counts
 		return s, err
 	}
-	started := time.Now()
+	header := Header{journalFormat, c.Model.ID, c.Model.Contract, inputs.digest, inputs.pictures, c.Batch, fmt.Sprintf("%+v", c.Columns), string(format),
+		c.Shard.String(), string(c.OnError), time.Now().UTC()}
 	journalPath := s.Output + ".journal"
 	if done, err := finished(s.Output, journalPath, header); done != nil || err != nil {
 		if done != nil {
@@ -156,8 +154,8 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, err
 	}
-	if j.warning != "" {
-		c.Warn(journalPath + ": " + j.warning)
+	for _, warning := range j.warnings {
+		c.Warn(journalPath + ": " + warning)
 	}
 	// The Go runtime writes here when native code crashes the process; see journal.blame.
 	crash, err := os.OpenFile(j.crashPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
@@ -171,13 +169,13 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
 
 	s.Answered, s.Failed, s.Resumed = j.answered-j.failed, j.failed, j.answered
-	p := pipeline{Config: c, counts: s.Counts, journal: j, keep: j.commit}
+	p := pipeline{Config: c, census: inputs, counts: s.Counts, journal: j, keep: j.commit}
 	err = p.run(ctx)
 	s.Counts = p.counts
 	if err != nil {
 		return s, errors.Join(err, j.close())
 	}
-	return s, c.finish(j, format, header, s, started)
+	return s, c.finish(j, format, header, s)
 }
 
 // mine is the number of pictures in this shard's batches.
@@ -214,7 +212,7 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 }
 
 // finish writes the output from the journal, then the manifest, and removes the journal.
-func (c Config) finish(j *journal, format Format, h Header, s Summary, started time.Time) error {
+func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
 	if s.Answered+s.Failed != s.Pictures {
 		return errors.Join(fmt.Errorf("%s: %d pictures in, %d answered and %d failed: the sums differ", s.Output, s.Pictures, s.Answered, s.Failed), j.close())
 	}
@@ -236,8 +234,9 @@ func (c Config) finish(j *journal, format Format, h Header, s Summary, started t
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
+	h.Started = j.started
 	m := Manifest{Header: h, Columns: c.Columns, OutputSHA256: sum, OutputBytes: size, Pictures: s.Pictures, Answered: s.Answered, Failed: s.Failed,
-		Started: started.UTC(), Finished: time.Now().UTC(), Versions: c.Versions}
+		Finished: time.Now().UTC(), Versions: c.Versions}
 	if c.OnError == SkipErrors {
 		m.Skipped = s.Failed
 	}

@@ -90,6 +90,15 @@ func pictures(t testing.TB, n int) string {
 	return dir
 }
 
+func source(t testing.TB, args ...string) Source {
+	t.Helper()
+	s, err := Open(args, InputOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
@@ -128,7 +137,11 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(spec), &child); err != nil {
 		panic(err)
 	}
-	c := config(child.Output, directory(child.Input))
+	source, err := directory(child.Input)
+	if err != nil {
+		panic(err)
+	}
+	c := config(child.Output, source)
 	c.Model = fakeModel(2 * time.Millisecond)
 	c.Columns.Vector, c.Columns.Length = Probs, classes
 	s, err := Run(context.Background(), c)
@@ -236,7 +249,7 @@ func TestPoison(t *testing.T) {
 }
 
 func TestShardsMergeToTheWhole(t *testing.T) {
-	input := directory(pictures(t, 150))
+	input := source(t, pictures(t, 150))
 	for _, format := range []string{"jsonl", "csv", "parquet"} {
 		for _, columns := range []Columns{
 			{Top: 3, Labels: LabelBoth, Vector: Top},
@@ -277,7 +290,7 @@ func TestShardsMergeToTheWhole(t *testing.T) {
 }
 
 func TestMergeRefuses(t *testing.T) {
-	dir, input := t.TempDir(), directory(pictures(t, 40))
+	dir, input := t.TempDir(), source(t, pictures(t, 40))
 	shard := func(name string, s Shard, change func(*Config)) string {
 		c := config(filepath.Join(dir, name), input)
 		c.Shard = s
@@ -319,12 +332,12 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		{"model: there fake, now another", func(c *Config) { c.Model.ID = "another" }},
 		{"preprocessing: there 2x2 caffe, now 3x3", func(c *Config) { c.Model.Contract = "3x3" }},
 		{"batch: there 8, now 16", func(c *Config) { c.Batch = 16 }},
-		{"number of pictures: there 40, now 5", func(c *Config) { c.Source = directory(pictures(t, 5)) }},
-		{"inputs: there", func(c *Config) { c.Source = directory(pictures(t, 40)) }},
+		{"number of pictures: there 40, now 5", func(c *Config) { c.Source = source(t, pictures(t, 5)) }},
+		{"inputs, by the SHA-256 of their paths and sizes: there", func(c *Config) { c.Source = source(t, pictures(t, 40)) }},
 		{"columns: there", func(c *Config) { c.Columns.Top = 2 }},
 	} {
 		t.Run(test.want, func(t *testing.T) {
-			c := config(filepath.Join(t.TempDir(), "out.csv"), directory(input))
+			c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, input))
 			stopped, stop := context.WithCancel(t.Context())
 			c.Progress = func(Counts) { stop() }
 			if _, err := Run(stopped, c); !errors.Is(err, context.Canceled) {
@@ -349,7 +362,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 }
 
 func TestJournalDamage(t *testing.T) {
-	input := directory(pictures(t, 100))
+	input := source(t, pictures(t, 100))
 	half := func(t *testing.T) (c Config, journal string) {
 		c = config(filepath.Join(t.TempDir(), "out.jsonl"), input)
 		stopped, stop := context.WithCancel(t.Context())
@@ -397,7 +410,7 @@ func TestJournalDamage(t *testing.T) {
 
 func TestOnErrorStop(t *testing.T) {
 	input := pictures(t, 40)
-	c := config(filepath.Join(t.TempDir(), "out.csv"), directory(input))
+	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, input))
 	c.OnError = StopOnError
 	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "00005.jpg: not a picture") {
 		t.Errorf("want the first bad picture to stop the run, got %v", err)
@@ -411,7 +424,7 @@ func TestNaNIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a.jpg"), "nan")
 	write(t, filepath.Join(dir, "b.jpg"), "fine")
-	c := config(filepath.Join(t.TempDir(), "out.csv"), directory(dir))
+	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, dir))
 	if s := mustRun(t, c); s.Failed != 1 || s.Answered != 1 {
 		t.Errorf("want one answered and one failed, got %+v", s)
 	}
@@ -419,7 +432,7 @@ func TestNaNIsAnError(t *testing.T) {
 
 func TestPipeHasNoJournal(t *testing.T) {
 	var out strings.Builder
-	c := config("-", directory(pictures(t, 20)))
+	c := config("-", source(t, pictures(t, 20)))
 	c.Stdout = &out
 	mustRun(t, c)
 	if n := strings.Count(out.String(), "\n"); n != 20 {
@@ -428,7 +441,7 @@ func TestPipeHasNoJournal(t *testing.T) {
 }
 
 func TestUnwritableOutput(t *testing.T) {
-	c := config(filepath.Join(t.TempDir(), "no", "such", "out.csv"), directory(pictures(t, 3)))
+	c := config(filepath.Join(t.TempDir(), "no", "such", "out.csv"), source(t, pictures(t, 3)))
 	if _, err := Run(t.Context(), c); err == nil || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("want an error that names the folder, got %v", err)
 	}
@@ -458,4 +471,17 @@ func TestFullDisk(t *testing.T) {
 	if read(t, output) != read(t, whole) {
 		t.Error("the output after the disk was full differs from the undisturbed one")
 	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, pictures(t, 40)))
+	second := c
+	c.Progress = func(n Counts) {
+		if n.Answered+n.Failed == 8 {
+			if _, err := Run(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another process is at this run") {
+				t.Errorf("want the second run to be refused, got %v", err)
+			}
+		}
+	}
+	mustRun(t, c)
 }

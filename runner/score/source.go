@@ -4,12 +4,18 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -37,8 +43,8 @@ type UsageError struct{ Reason string }
 func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its pictures in lexical order), a glob, an archive
-// (.tar, .tar.gz, .tgz, .zip; WebDataset shards are such), a .tfrecord file of tf.train.Example with image/encoded, or a .csv or .parquet file
-// with a column of paths.
+// (.tar, .tar.gz, .tgz, .zip; WebDataset shards are such), a .tfrecord file of tf.train.Example with image/encoded or image, or a .csv or .parquet
+// file with a column of paths.
 func Open(args []string, o InputOptions) (Source, error) {
 	var all []Source
 	for _, arg := range args {
@@ -59,28 +65,73 @@ func Open(args []string, o InputOptions) (Source, error) {
 
 // List makes a source of paths, one a line, each taken as a file.
 func List(r io.Reader) (Source, error) {
-	var paths []string
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if path := strings.TrimRight(lines.Text(), "\r"); path != "" {
-			paths = append(paths, path)
+	return remember(func(add func(string, error) error) error {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, 1<<20)
+		number := 1
+		for ; lines.Scan(); number++ {
+			if path := strings.TrimRight(lines.Text(), "\r"); path != "" {
+				if err := add(path, nil); err != nil {
+					return err
+				}
+			}
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("list of files, line %d: %w", len(paths)+1, err)
-	}
-	return listed(paths), nil
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("list of files, line %d: %w", number, err)
+		}
+		return nil
+	})
 }
 
-func listed(paths []string) Source {
+// remember makes a source of the paths that fill adds, or of why one could not be had. They are kept in a temporary file without a name: the source
+// takes no memory, and is the same each time it is gone through, whatever becomes of the directories and lists that it was made from.
+func remember(fill func(add func(path string, err error) error) error) (Source, error) {
+	file, err := os.CreateTemp("", "kerasrun-inputs-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	out := bufio.NewWriter(file)
+	err = fill(func(path string, failure error) error {
+		reason := ""
+		if failure != nil {
+			reason = failure.Error()
+		}
+		_, err := out.WriteString(path + "\x00" + reason + "\x00") // no path holds a zero byte
+		return err
+	})
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	return func(yield func(Item) bool) {
-		for _, path := range paths {
-			if !yield(fileItem(path)) {
+		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
+		for {
+			path, err := in.ReadString(0)
+			if err == io.EOF {
+				return
+			}
+			reason := ""
+			if err == nil {
+				reason, err = in.ReadString(0)
+			}
+			path, reason = strings.TrimSuffix(path, "\x00"), strings.TrimSuffix(reason, "\x00")
+			item := fileItem(path)
+			switch {
+			case err != nil:
+				item = failedItem(path, fmt.Errorf("list of inputs: %w", err))
+			case reason != "":
+				item = failedItem(path, errors.New(reason))
+			}
+			if !yield(item) || err != nil {
 				return
 			}
 		}
-	}
+	}, nil
 }
 
 func concat(sources []Source) Source {
@@ -95,7 +146,7 @@ func concat(sources []Source) Source {
 	}
 }
 
-// expand turns a glob into the paths that match it. A path that exists is never a glob.
+// expand turns a glob into the paths that match it, in lexical order and, as in a shell, without hidden ones. A path that exists is never a glob.
 func expand(arg string) ([]string, error) {
 	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
@@ -104,22 +155,29 @@ func expand(arg string) ([]string, error) {
 	if err != nil {
 		return nil, &UsageError{fmt.Sprintf("%s: %v", arg, err)}
 	}
+	hidden := func(path string) bool { return strings.HasPrefix(filepath.Base(path), ".") }
+	if !hidden(arg) {
+		paths = slices.DeleteFunc(paths, hidden)
+	}
 	if len(paths) == 0 {
 		return nil, &UsageError{fmt.Sprintf("%s: matches no file", arg)}
 	}
 	return paths, nil
 }
 
+// tfRecordName also takes the shards of TensorFlow Datasets, imagenet2012-train.tfrecord-00000-of-01024.
+var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
+
 func open(path string, o InputOptions) (Source, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return directory(path), nil
+		return directory(path)
 	}
 	switch lower := strings.ToLower(path); {
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"):
 		return tarArchive(path), nil
 	case strings.HasSuffix(lower, ".zip"):
 		return zipArchive(path), nil
-	case strings.HasSuffix(lower, ".tfrecord"), strings.HasSuffix(lower, ".tfrecords"):
+	case tfRecordName.MatchString(lower):
 		return tfRecords(path), nil
 	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
 		if o.Column == "" {
@@ -127,19 +185,32 @@ func open(path string, o InputOptions) (Source, error) {
 		}
 		return pathColumn(path, o.Column)
 	}
-	return listed([]string{path}), nil
+	return func(yield func(Item) bool) { yield(fileItem(path)) }, nil
 }
 
-// IsPicture tells by its name whether a file in a directory or an archive is taken for a picture. Files that are named are always taken.
-func IsPicture(name string) bool {
-	if strings.HasPrefix(filepath.Base(name), ".") {
-		return false
+// isPicture tells by its name whether a file in a directory or an archive is taken for a picture. Files that are named are always taken.
+func isPicture(name string) bool {
+	return !strings.HasPrefix(filepath.Base(name), ".") && slices.Contains(PictureExtensions, strings.ToLower(filepath.Ext(name)))
+}
+
+// PictureExtensions are those of the formats that are decoded, in lower case.
+var PictureExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+
+// Pictures yields the picture files below a directory, in lexical order: those whose names end as pictures do and do not begin with a dot. What
+// cannot be read is yielded with its error.
+func Pictures(root string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		// It reads one directory at a time. The slash makes it follow a root that is a link. The function itself returns no error.
+		_ = filepath.WalkDir(root+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !(isPicture(path) && (entry.Type().IsRegular() || entry.Type() == fs.ModeSymlink)) {
+				return nil
+			}
+			if !yield(path, err) {
+				return fs.SkipAll
+			}
+			return nil
+		})
 	}
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp":
-		return true
-	}
-	return false
 }
 
 func fileItem(path string) Item {
@@ -154,34 +225,49 @@ func failedItem(path string, err error) Item {
 	return Item{Path: path, Size: -1, Read: func() ([]byte, error) { return nil, err }}
 }
 
-func directory(root string) Source {
-	return func(yield func(Item) bool) {
-		// WalkDir reads one directory at a time, in lexical order.
-		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				if !yield(failedItem(path, err)) {
-					return fs.SkipAll
-				}
-				if entry != nil && entry.IsDir() {
-					return fs.SkipDir
-				}
-			case !entry.IsDir() && IsPicture(path):
-				if !yield(fileItem(path)) {
-					return fs.SkipAll
-				}
+func directory(root string) (Source, error) {
+	return remember(func(add func(string, error) error) error {
+		for path, err := range Pictures(root) {
+			if err := add(path, err); err != nil {
+				return err
 			}
-			return nil
-		})
-	}
+		}
+		return nil
+	})
 }
 
-// census counts a source and makes a digest of its paths and sizes, by which a later run knows the same input again.
-func census(s Source) (count int64, digest string) {
-	h := sha256.New()
+// census is what a first pass over a source finds, by which later passes and runs know the same input again.
+type census struct {
+	pictures int64
+	digest   string   // the SHA-256 of every path and size, in order
+	batches  []uint64 // a hash of the paths of each batch
+}
+
+func take(s Source, batch int) (c census) {
+	all, paths := sha256.New(), newPathHash()
 	for item := range s {
-		count++
-		fmt.Fprintf(h, "%d %d %s\n", len(item.Path), item.Size, item.Path)
+		c.pictures++
+		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
+		paths.add(item.Path)
+		if c.pictures%int64(batch) == 0 {
+			c.batches = append(c.batches, paths.sum())
+		}
 	}
-	return count, hex.EncodeToString(h.Sum(nil))
+	if c.pictures%int64(batch) != 0 {
+		c.batches = append(c.batches, paths.sum())
+	}
+	c.digest = hex.EncodeToString(all.Sum(nil))
+	return c
+}
+
+// pathHash hashes the paths of one batch after the other.
+type pathHash struct{ h hash.Hash64 }
+
+func newPathHash() pathHash { return pathHash{fnv.New64a()} }
+
+func (p pathHash) add(path string) { _, _ = io.WriteString(p.h, path+"\x00") } // a hash takes everything
+
+func (p pathHash) sum() uint64 {
+	defer p.h.Reset()
+	return p.h.Sum64()
 }

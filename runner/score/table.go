@@ -19,75 +19,74 @@ func pathColumn(table, column string) (Source, error) {
 	if strings.EqualFold(filepath.Ext(table), ".parquet") {
 		read = parquetColumn
 	}
-	paths, err := read(table, column)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", table, err)
-	}
-	for i, path := range paths {
-		if !filepath.IsAbs(path) {
-			paths[i] = filepath.Join(filepath.Dir(table), path)
+	return remember(func(add func(string, error) error) error {
+		file, err := os.Open(table)
+		if err != nil {
+			return err
 		}
-	}
-	return listed(paths), nil
+		defer file.Close()
+		err = read(file, column, func(path string) error {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(filepath.Dir(table), path)
+			}
+			return add(path, nil)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", table, err)
+		}
+		return nil
+	})
 }
 
-func csvColumn(table, column string) ([]string, error) {
-	file, err := os.Open(table)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func csvColumn(file *os.File, column string, add func(path string) error) error {
 	rows := csv.NewReader(file)
+	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	k := slices.Index(header, column)
 	if k < 0 {
-		return nil, fmt.Errorf("want a column %q, got %q", column, header)
+		return fmt.Errorf("want a column %q, got %q", column, header)
 	}
-	var paths []string
 	for {
 		row, err := rows.Read()
 		if err == io.EOF {
-			return paths, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		paths = append(paths, strings.Clone(row[k]))
+		if err := add(row[k]); err != nil {
+			return err
+		}
 	}
 }
 
-func parquetColumn(table, column string) (paths []string, err error) {
-	file, err := os.Open(table)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func parquetColumn(file *os.File, column string, add func(path string) error) error {
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	opened, err := parquet.OpenFile(file, info.Size())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	leaf, ok := opened.Schema().Lookup(column)
-	if !ok {
-		return nil, fmt.Errorf("want a column %q, got %v", column, opened.Schema().Columns())
+	if !ok || leaf.Node.Type().Kind() != parquet.ByteArray {
+		return fmt.Errorf("want a column %q of texts, got %v", column, opened.Schema().Columns())
 	}
 	for _, group := range opened.RowGroups() {
 		pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
-		err := eachValue(pages, func(v parquet.Value) { paths = append(paths, string(v.ByteArray())) })
+		err := eachValue(pages, func(v parquet.Value) error { return add(string(v.ByteArray())) })
 		if err := errors.Join(err, pages.Close()); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return paths, nil
+	return nil
 }
 
-func eachValue(pages parquet.Pages, f func(parquet.Value)) error {
+func eachValue(pages parquet.Pages, f func(parquet.Value) error) error {
 	buffer := make([]parquet.Value, 256)
 	for {
 		page, err := pages.ReadPage()
@@ -101,7 +100,9 @@ func eachValue(pages parquet.Pages, f func(parquet.Value)) error {
 		for {
 			n, err := values.ReadValues(buffer)
 			for _, v := range buffer[:n] {
-				f(v)
+				if err := f(v); err != nil {
+					return err
+				}
 			}
 			if err == io.EOF {
 				break

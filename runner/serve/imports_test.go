@@ -21,7 +21,8 @@ func TestImports(t *testing.T) {
 	}
 	for _, dep := range deps {
 		switch dep {
-		case "kerasrun/labels", "kerasrun/preprocess", "kerasrun/savedmodel", "kerasrun/tensor", "kerasrun/runner/batch", "kerasrun/runner/internal/tfrecord":
+		case "kerasrun/labels", "kerasrun/preprocess", "kerasrun/savedmodel", "kerasrun/tensor", "kerasrun/runner/batch",
+			"kerasrun/runner/internal/tfrecord":
 		default:
 			inside := strings.HasPrefix(dep, "kerasrun/runner/serve") || strings.HasPrefix(dep, "kerasrun/preprocess/internal/")
 			if strings.HasPrefix(dep, "kerasrun/") && !inside {

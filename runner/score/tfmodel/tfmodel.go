@@ -24,6 +24,9 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 		return score.Model{}, c, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none", dir)
 	}
 	signature, output := "serving_default", "probs"
+	if c.Logits {
+		output = "logits"
+	}
 	if c.Vector == score.Features {
 		c.Top, output = 0, "features"
 		if _, ok := manifest.Outputs["features"]; ok {
