@@ -123,7 +123,11 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	shown.close()
 	if err != nil {
 		if cmd.Context().Err() != nil {
-			return fmt.Errorf("stopped after %d of %d pictures; the same command goes on from there", summary.Answered+summary.Failed, summary.Pictures)
+			goesOn := "; the same command goes on from there"
+			if f.output == "-" {
+				goesOn = ""
+			}
+			return fmt.Errorf("stopped after %d of %d pictures%s", summary.Answered+summary.Failed, summary.Pictures, goesOn)
 		}
 		return asUsage(err)
 	}

@@ -37,16 +37,20 @@ func (d Difference) OK() bool {
 
 const worstCases = 10
 
-// Diff compares two outputs, of any of the formats. Both are read once, side by side, in the order of the pictures' indices.
+// Diff compares two outputs, of any of the formats, that hold the same numbers. Both are read once, side by side, in the order of the pictures' indices.
 func Diff(a, b string, tolerance float64) (d Difference, err error) {
 	d.Tolerance = tolerance
-	_, recordsA, err := ReadOutput(a)
+	columnsA, recordsA, err := ReadOutput(a)
 	if err != nil {
 		return d, err
 	}
-	_, recordsB, err := ReadOutput(b)
+	columnsB, recordsB, err := ReadOutput(b)
 	if err != nil {
 		return d, err
+	}
+	if columnsA.Vector != columnsB.Vector || columnsA.Logits != columnsB.Logits {
+		return d, fmt.Errorf("want outputs of the same columns; %s has %s and %s, %s has %s and %s", a, columnsA.score(), columnsA.vector(),
+			b, columnsB.score(), columnsB.vector())
 	}
 	nextA, stopA := iter.Pull2(recordsA)
 	defer stopA()
