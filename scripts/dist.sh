@@ -16,10 +16,10 @@ mkdir -p "$out/bin" "$out/lib" "$out/models"
 (. ./env.sh && CGO_LDFLAGS="-L$PWD/.tensorflow/lib -ltensorflow -ltensorflow_framework" \
   go build -trimpath -ldflags '-s -w -r $ORIGIN/../lib' -o "$out/bin/kerasrun" ./cmd/kerasrun)
 
-# The names that the program asks the loader for. They are not stripped: binutils' strip breaks them.
+# The names that the program asks the loader for; what strip takes away only a debugger misses.
 for library in libtensorflow.so libtensorflow_framework.so; do
   soname=$(readelf -d ".tensorflow/lib/$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
-  cp -L ".tensorflow/lib/$library" "$out/lib/$soname"
+  strip --strip-unneeded -o "$out/lib/$soname" ".tensorflow/lib/$soname"
 done
 
 cp -rL "$model" "$out/models/"

@@ -99,7 +99,7 @@ func newSpeed(t *testing.T) *speed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := newBenchmark(m, "testdata/photos", 1, 6*time.Second)
+	b, err := newBenchmark(m, "testdata/photos", 1, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestProveLatency(t *testing.T) {
 		{"pictures", func() error { _, err := m.Classify(t.Context(), 5, picture); return err }, func() reply { return s.classify(picture) }},
 	} {
 		var direct, served []float64
-		const turns, warm = 300, 20
+		const turns, warm = 200, 20
 		for i := range turns + warm {
 			began := time.Now()
 			if err := c.direct(); err != nil {
