@@ -202,8 +202,11 @@ func closedLoop(clients int, stop <-chan struct{}, send func(i int) reply) []rep
 				}
 				r := send(i)
 				replies[c] = append(replies[c], r)
-				if r.status == 0 {
+				switch r.status {
+				case 0:
 					return
+				case http.StatusServiceUnavailable:
+					time.Sleep(time.Second) // as Retry-After says
 				}
 			}
 		})

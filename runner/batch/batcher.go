@@ -16,14 +16,17 @@ type Batcher struct {
 	parameters Parameters
 
 	mu       sync.Mutex
-	changed  sync.Cond     // something came into the queue, left it or grew old, or the batcher was closed
-	queue    list.List     // of *request, oldest first
-	rows     int           // in the queue
-	reserved int           // rows that have a place in it and are yet to come
-	running  []running     // what each thread runs
-	rowTime  time.Duration // that a row took lately
-	closed   bool
-	threads  sync.WaitGroup
+	changed  sync.Cond // something came into the queue, left it or grew old, or the batcher was closed
+	queue    list.List // of *request, oldest first
+	rows     int       // in the queue
+	reserved int       // rows that have a place in it and are yet to come
+	running  []running // what each thread runs
+	past     struct {  // the runs, the further back the less they count
+		time time.Duration
+		rows float64
+	}
+	closed  bool
+	threads sync.WaitGroup
 }
 
 // request is what waits in the queue.
@@ -299,7 +302,7 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	defer func() {
 		result = Result{Compute: time.Since(start), Batch: rows}
 		if err == nil {
-			b.learn(result.Compute, rows+padding)
+			b.Learn(result.Compute, rows+padding)
 		}
 		if b.parameters.Observe != nil {
 			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued, Compute: result.Compute, Err: err})

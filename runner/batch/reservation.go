@@ -95,23 +95,28 @@ type running struct {
 // expected returns how long a request will wait that has so many rows before it: for what is left of the runs under way and for the
 // full batches before its own.
 func (b *Batcher) expected(before int) time.Duration {
-	size := b.parameters.MaxBatchSize
-	wait := time.Duration(before/size*size) * b.rowTime
+	size, row := b.parameters.MaxBatchSize, b.rowTime()
+	wait := time.Duration(before/size*size) * row
 	for _, r := range b.running {
 		if r.rows > 0 {
-			wait += max(0, time.Duration(r.rows)*b.rowTime-time.Since(r.since))
+			wait += max(0, time.Duration(r.rows)*row-time.Since(r.since))
 		}
 	}
 	return wait / time.Duration(len(b.running))
 }
 
-// learn takes note of how long a run of so many rows took.
-func (b *Batcher) learn(took time.Duration, rows int) {
+// Learn takes note of how long a run of so many rows took, as is done of every run; a model that was warmed has had runs of its own.
+func (b *Batcher) Learn(took time.Duration, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	row := took / time.Duration(rows)
-	if b.rowTime == 0 {
-		b.rowTime = row
+	b.past.time += took - b.past.time/4
+	b.past.rows += float64(rows) - b.past.rows/4
+}
+
+// rowTime is how long a row took lately. A run counts by its rows: a slow one of a single row says little of large ones.
+func (b *Batcher) rowTime() time.Duration {
+	if b.past.rows == 0 {
+		return 0
 	}
-	b.rowTime += (row - b.rowTime) / 4
+	return time.Duration(float64(b.past.time) / b.past.rows)
 }

@@ -27,7 +27,7 @@ const (
 )
 
 // warm runs a new version until its first request will be as quick as later ones: with the model's own warm-up requests, or, where it has
-// none, with one row of zeros, and, in any case, for each allowed batch size.
+// none, with one row of zeros, and, in any case, for each allowed batch size; for the largest where any is.
 func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	start := time.Now()
 	defer func() { s.metrics.warmed(v, dir, time.Since(start), err) }()
@@ -39,18 +39,23 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}
-	sizes := s.config.Batching.AllowedBatchSizes
+	sizes := slices.Clone(s.config.Batching.AllowedBatchSizes)
+	if len(sizes) == 0 {
+		sizes = []int{s.config.Batching.MaxBatchSize}
+	}
 	if n == 0 {
 		sizes = append([]int{1}, sizes...)
 	}
-	for _, rows := range slices.Compact(slices.Clone(sizes)) {
+	for _, rows := range slices.Compact(sizes) {
 		in, err := sig.zeros(int64(rows))
 		if in == nil || err != nil {
 			return err
 		}
+		began := time.Now()
 		if _, err := v.model.RunSignature(ctx, sig.Key, in); err != nil {
 			return fmt.Errorf("warm-up with %d rows: %w", rows, err)
 		}
+		sig.batcher.Learn(time.Since(began), rows)
 	}
 	return nil
 }

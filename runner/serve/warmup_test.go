@@ -60,7 +60,7 @@ func TestWarmup(t *testing.T) {
 func TestWarmupWithoutRequests(t *testing.T) {
 	m := &recording{fakeModel: &fakeModel{}}
 	startServer(t, m, nil)
-	if got, want := strings.Join(m.runs, "; "), "serving_default (1, 2, 2, 3) sum 0"; got != want {
+	if got, want := strings.Join(m.runs, "; "), "serving_default (1, 2, 2, 3) sum 0; serving_default (32, 2, 2, 3) sum 0"; got != want {
 		t.Errorf("want %s, got %s", want, got)
 	}
 }
