@@ -33,7 +33,7 @@ type server struct {
 	cmd     *exec.Cmd
 	url     string
 	client  *http.Client
-	logged  map[string]int // lines of the log about requests, by their status
+	logged  map[string]int // lines of the log about requests other than probes, by their status
 	reading sync.WaitGroup // of the log
 }
 
@@ -71,8 +71,8 @@ func (s *server) readLog(t *testing.T, log io.Reader, address chan<- string) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var line struct {
-			Level, Msg, Address, Error string
-			Status                     int
+			Level, Msg, Address, Method string
+			Status                      int
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Logf("log: %s", lines.Bytes()) // TensorFlow's
@@ -81,7 +81,7 @@ func (s *server) readLog(t *testing.T, log io.Reader, address chan<- string) {
 		switch {
 		case line.Msg == "listening":
 			address <- line.Address
-		case line.Msg == "request":
+		case line.Msg == "request" && line.Method == http.MethodPost:
 			s.logged[strconv.Itoa(line.Status)]++
 		case line.Level == "ERROR":
 			t.Errorf("log: %s", lines.Bytes())
