@@ -1,5 +1,6 @@
 """The served function of a Keras model, caffe-style images in and named outputs out, and its SavedModel directory."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def write_frozen(graph: Graph, signatures: dict[str, list[str]], directory: Path
     meta.meta_info_def.tensorflow_version = tf.version.VERSION
     meta.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
     meta.graph_def.CopyFrom(graph.graph_def())
+    for node in meta.graph_def.node:  # for readers that infer none: what an operation costs follows from its shapes
+        if node.op != "Const":
+            outputs = (join(node.name, i) for i in itertools.count())
+            known = itertools.takewhile(shapes.__contains__, outputs)
+            node.attr["_output_shapes"].list.shape.extend(tf.TensorShape(shapes[output]).as_proto() for output in known)
     for key, outputs in signatures.items():
         signature = meta.signature_def[key]
         signature.method_name = tf.saved_model.PREDICT_METHOD_NAME

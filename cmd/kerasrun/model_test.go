@@ -46,6 +46,9 @@ func TestInspect(t *testing.T) {
 	if s.Parameters == nil || g.Operations["Conv2D"] != 53 {
 		t.Errorf("got the parameters %v, the operations %v", s.Parameters, g.Operations)
 	}
+	if s.FLOPs == nil || *s.FLOPs != d.Contract.FLOPs { // Go's count of the graph, Python's of the layers
+		t.Errorf("want the contract's FLOPs, %d, got %v", d.Contract.FLOPs, s.FLOPs)
+	}
 }
 
 func TestDigits(t *testing.T) {
