@@ -32,7 +32,10 @@ bin/kerasrun: $(GO_SOURCES) | setup
 models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 	@$(PYTHON) -m tools.export --weights imagenet --fallback-weights seeded --out models/resnext50
 
-test: lint test-go test-race test-python ## every test, Go and Python, and the linters
+# Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
+test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
+	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web
 
 lint: setup ## gofmt, go vet, staticcheck, ruff
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
