@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -22,7 +23,7 @@ type progress struct {
 	quiet   bool
 	bars    *mpb.Progress // nil where lines are printed
 	bar     *mpb.Bar
-	counts  score.Counts
+	counts  atomic.Pointer[score.Counts] // the bar is drawn in a goroutine of its own
 	began   time.Time
 	printed time.Time
 }
@@ -37,7 +38,7 @@ func newProgress(out io.Writer, quiet bool) *progress {
 
 // update is called after each batch, in order, from one goroutine.
 func (p *progress) update(c score.Counts) {
-	p.counts = c
+	p.counts.Store(&c)
 	switch done := c.Answered + c.Failed; {
 	case p.quiet:
 	case p.bars != nil:
@@ -49,16 +50,17 @@ func (p *progress) update(c score.Counts) {
 		p.bar.SetCurrent(done)
 	case time.Since(p.printed) >= lineEvery:
 		p.printed = time.Now()
-		fmt.Fprintf(p.out, "kerasrun: %d of %d pictures%s\n", done, c.Pictures, p.rate())
+		fmt.Fprintf(p.out, "kerasrun: %d of %d pictures, %s\n", done, c.Pictures, p.rate())
 	}
 }
 
 // rate is that of this process, without what earlier ones did.
 func (p *progress) rate() string {
-	done := p.counts.Answered + p.counts.Failed
-	perSecond := float64(done-p.counts.Resumed) / time.Since(p.began).Seconds()
-	left := time.Duration(float64(p.counts.Pictures-done) / perSecond * float64(time.Second))
-	return fmt.Sprintf(", %.1f/s, %v left, %d failed", perSecond, left.Round(time.Second), p.counts.Failed)
+	c := p.counts.Load()
+	done := c.Answered + c.Failed
+	perSecond := float64(done-c.Resumed) / time.Since(p.began).Seconds()
+	left := time.Duration(float64(c.Pictures-done) / perSecond * float64(time.Second))
+	return fmt.Sprintf("%.1f/s, %v left, %d failed", perSecond, left.Round(time.Second), c.Failed)
 }
 
 func (p *progress) close() {

@@ -104,7 +104,9 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			_ = model.Close()
 		}
 	}()
-	noteSeeded(cmd.ErrOrStderr(), model.Directory())
+	if !f.quiet {
+		noteSeeded(cmd.ErrOrStderr(), model.Directory())
+	}
 	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
 		Logits: f.values.value == "logit", Separate: f.separate}
 	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)

@@ -29,8 +29,8 @@ func TestScore(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("no picture"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	lines, table := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.parquet")
-	for _, output := range []string{lines, table} {
+	lines, table, parquet := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.csv"), filepath.Join(dir, "out.parquet")
+	for _, output := range []string{lines, table, parquet} {
 		status, _, stderr := call(t, nil, "score", "--quiet", "--top", "3", "--output", output, "testdata/photos", bad)
 		if status != exitFailed {
 			t.Fatalf("%s: want exit status 1 for the bad picture, got %d\n%s", output, status, stderr)
@@ -51,23 +51,39 @@ func TestScore(t *testing.T) {
 		}
 	}
 
-	types, records, _ := strings.Cut(python(t, "read_parquet.py", table), "\n")
-	var schema map[string]string
-	unmarshal(t, []byte(types), &schema)
-	wantTypes := map[string]string{
-		"index": "int64", "path": "string", "class": "list<element: int64>", "label": "list<element: string>",
-		"probability": "list<element: float>", "error": "string",
+	arrow := map[string]map[string]string{
+		lines: {
+			"index": "int64", "path": "string", "class": "list<item: int64>", "label": "list<item: string>", "probability": "list<item: double>",
+			"error": "string",
+		},
+		table: {
+			"index": "int64", "path": "string", "class_0": "int64", "label_0": "string", "probability_0": "double", "class_1": "int64",
+			"label_1": "string", "probability_1": "double", "class_2": "int64", "label_2": "string", "probability_2": "double", "error": "string",
+		},
+		parquet: {
+			"index": "int64", "path": "string", "class": "list<element: int64>", "label": "list<element: string>",
+			"probability": "list<element: float>", "error": "string",
+		},
 	}
-	if !maps.Equal(schema, wantTypes) {
-		t.Errorf("pyarrow's types: %s", cmp.Diff(wantTypes, schema))
+	outputs := []string{lines, table, parquet}
+	read := strings.Split(strings.TrimSpace(python(t, "read_outputs.py", outputs...)), "\n")
+	if len(read) != 2*len(outputs) {
+		t.Fatalf("want two lines an output, got %q", read)
 	}
-	var frame []scored
-	unmarshal(t, []byte(records), &frame)
 	close := cmp.Comparer(func(a, b float64) bool { return abs(a-b) <= 1e-7 })
-	if d := cmp.Diff(rows, frame, close); d != "" {
-		t.Errorf("pandas reads other rows than the JSON lines have:\n%s", d)
+	for i, output := range outputs {
+		var types map[string]string
+		unmarshal(t, []byte(read[2*i]), &types)
+		if !maps.Equal(types, arrow[output]) {
+			t.Errorf("%s: pyarrow's types: %s", output, cmp.Diff(arrow[output], types))
+		}
+		var frame []scored
+		unmarshal(t, []byte(read[2*i+1]), &frame)
+		if d := cmp.Diff(rows, frame, close); d != "" {
+			t.Errorf("%s: pandas reads other rows than the JSON lines have:\n%s", output, d)
+		}
+		well(t, "diff", "--tolerance", "0", lines, output)
 	}
-	well(t, "diff", "--tolerance", "0", lines, table)
 }
 
 func TestScoreShards(t *testing.T) {

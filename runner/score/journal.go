@@ -208,7 +208,10 @@ func (j *journal) recover(h Header) error {
 		return nil
 	})
 	var torn *tornError
+	var mismatch *MismatchError
 	switch {
+	case errors.As(err, &mismatch):
+		return mismatch
 	case errors.As(err, &torn):
 		j.warnings = append(j.warnings, torn.Error())
 	case err != nil:

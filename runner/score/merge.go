@@ -37,7 +37,10 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 			rows++
 			return sink.Write(r)
 		})
-		return errors.Join(err, sink.Close())
+		if err != nil {
+			return err
+		}
+		return sink.Close()
 	})
 	if err != nil {
 		return m, err

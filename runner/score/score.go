@@ -226,7 +226,10 @@ func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
 			rows++
 			return c.writeRecords(sink, []Record{r})
 		})
-		return errors.Join(err, sink.Close())
+		if err != nil {
+			return err
+		}
+		return sink.Close()
 	})
 	if err == nil && rows != s.Pictures {
 		err = fmt.Errorf("%s: %d pictures in, %d records in the journal", s.Output, s.Pictures, rows)
