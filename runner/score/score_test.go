@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -351,4 +352,41 @@ func TestDiffRefusesOtherColumns(t *testing.T) {
 	if _, err := Diff(a.Output, b.Output, 1); err == nil || !strings.Contains(err.Error(), "the same columns") {
 		t.Errorf("want an error that says the columns differ, got %v", err)
 	}
+}
+
+// Whatever stands in a journal, reading it ends: with what is whole, and an error that is not a torn line's where more than the end is damaged.
+func FuzzReadJournal(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "out.csv")
+	c := config(path, source(f, pictures(f, 10)))
+	j, err := openJournal(path+".journal", Header{Format: journalFormat})
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := pipeline{Config: c, census: take(c.Source, c.Batch), journal: j, keep: j.commit}
+	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
+		f.Fatal(err)
+	}
+	good := read(f, path+".journal")
+	f.Add([]byte(good))
+	f.Add([]byte(good[:len(good)-7]))
+	f.Add([]byte(strings.Replace(good, "picture", "PICTURE", 1)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var end int64
+		err := readJournal(bytes.NewReader(data), func(_ *Header, e entry, at int64) error {
+			if at <= end || at > int64(len(data)) || data[at-1] != '\n' {
+				t.Errorf("a line ends at %d, after %d, of %d", at, end, len(data))
+			}
+			end = at
+			if e.Batch != nil {
+				for _, r := range e.Batch.Records {
+					_, _ = r.unpack()
+				}
+			}
+			return nil
+		})
+		var torn *tornError
+		if rest := data[end:]; errors.As(err, &torn) && bytes.IndexByte(rest, '\n') >= 0 && bytes.IndexByte(rest, '\n') != len(rest)-1 {
+			t.Errorf("%v, with more lines after it", err)
+		}
+	})
 }

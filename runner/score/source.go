@@ -24,7 +24,7 @@ type Item struct {
 	Path string // the file's path, or archive/member
 	Size int64  // bytes; -1 where the picture cannot be had
 	Read func() ([]byte, error)
-	// Streamed items must be read before the sequence goes on: what is passed over without Read is skipped, not read.
+	// Streamed items are parts of a file, and must be read before the sequence goes on: what is passed over without Read is skipped, not read.
 	Streamed bool
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kerasrun/runner/internal/tfrecord"
 )
 
 // items are the paths and contents of a source; an error stands in place of the content it is the reason for the lack of.
@@ -200,4 +202,18 @@ func TestInputReplacedMeanwhile(t *testing.T) {
 		}
 		removeRun(t, c.Output)
 	}
+}
+
+// Whatever stands in a record, it is an item.
+func FuzzExample(f *testing.F) {
+	in := strings.NewReader(read(f, "testdata/pictures.tfrecord"))
+	for record, err := tfrecord.Read(in, maxPicture); err == nil; record, err = tfrecord.Read(in, maxPicture) {
+		f.Add(record)
+	}
+	f.Fuzz(func(t *testing.T, record []byte) {
+		item := exampleItem("x.tfrecord", 0, record)
+		if data, err := item.Read(); err == nil && int64(len(data)) != item.Size {
+			t.Errorf("want %d bytes, got %d", item.Size, len(data))
+		}
+	})
 }

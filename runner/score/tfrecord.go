@@ -52,7 +52,7 @@ func exampleItem(path string, number int, record []byte) Item {
 	if data == nil {
 		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image", name))
 	}
-	return Item{Path: name, Size: int64(len(data)), Read: func() ([]byte, error) { return data, nil }}
+	return Item{name, int64(len(data)), func() ([]byte, error) { return data, nil }, true}
 }
 
 func firstOf(features map[string][]byte, keys ...string) []byte {
