@@ -35,10 +35,11 @@ func ExampleModel_Scan() {
 		log.Fatal(err)
 	}
 	for _, f := range m.Scan() {
-		fmt.Println(f.Severity, f.Check, f.Op)
+		fmt.Printf("%s: %s [%s]\n", f.Severity, f.Message, f.Check)
 	}
 	fmt.Println(savedmodel.Join(m.Scan(savedmodel.AllowOps("ReadFile"))))
 	// Output:
-	// error ops ReadFile
+	// warning: want a manifest, got none: nothing says what the model takes, or that its files are whole [manifest]
+	// error: ReadFile reads files; run by a signature [ops]
 	// <nil>
 }

@@ -67,8 +67,12 @@ func (m *Model) listDirectory(directory string, depth int) error {
 	return nil
 }
 
-// readFile reads the whole of a file that ought to be small.
+// readFile reads the whole of a file that ought to be small. What is no file, such as a pipe that nobody writes to, is not
+// there.
 func (m *Model) readFile(name string, limit int64) ([]byte, error) {
+	if m.file(name) == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	f, err := m.fsys.Open(name)
 	if err != nil {
 		return nil, err

@@ -21,13 +21,15 @@ const (
 	CheckContract   Check = "contract"   // the signatures are those of the manifest, with its input
 	CheckLabels     Check = "labels"     // there are as many labels as classes
 	CheckConstants  Check = "constants"  // the graph's constants hold the elements that their shapes say
+	CheckAttributes Check = "attributes" // shapes and lists of numbers are of sizes that can be
+	CheckCalls      Check = "calls"      // functions call each other in no circle, and not too often
 	CheckOps        Check = "ops"        // every operation is on the allow-list
 )
 
 // Checks returns every check, in the order in which they are reported.
 func Checks() []Check {
 	return []Check{CheckText, CheckLinks, CheckSignatures, CheckAssets, CheckVariables, CheckManifest, CheckFiles, CheckContract,
-		CheckLabels, CheckConstants, CheckOps}
+		CheckLabels, CheckConstants, CheckAttributes, CheckCalls, CheckOps}
 }
 
 // Severity says what a finding means for the use of the model.

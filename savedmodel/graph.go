@@ -161,6 +161,9 @@ func (d *decoder) collection(g *graph) {
 	d.message(func(number protowire.Number) {
 		switch number {
 		case 1:
+			if named {
+				d.fail("a collection has two keys")
+			}
 			key, named = d.text(), true
 		case 2: // CollectionDef, a oneof of which these two matter
 			if !named {

@@ -1,6 +1,11 @@
 package savedmodel
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kerasrun/tensor"
@@ -14,6 +19,8 @@ type node struct {
 
 // attr is an AttrValue. Of tensors, the description; of function attributes, every function named however deep.
 type attr struct {
+	set     bool   // one of its values has been read
+	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
 	flag    bool
 	dtype   tensor.DType
@@ -34,30 +41,61 @@ type constant struct {
 }
 
 type function struct {
-	name   string
-	args   []string
-	nodes  []*node
-	ret    map[string]string
-	attrs  map[string]*attr
-	shapes map[int]tensor.Shape // of arguments, where known
+	name     string
+	args     []string
+	listArgs bool // an argument is a list of tensors: the caller's inputs are not one for one
+	nodes    []*node
+	ret      map[string]string
+	attrs    map[string]*attr
+	// defaults are the values of the attributes that its body leaves to the caller and the caller leaves out.
+	defaults []*attr
+	shapes   map[int]tensor.Shape // of arguments, where known
 }
 
-// call returns the functions that the node calls: itself one (an op may be a function's name), or those that its
-// attributes name.
+// call returns the functions that the node calls: itself one (an op may be a function's name), those that its
+// attributes name, and those that these take from their defaults.
 func (n *node) call(functions map[string]*function) []*function {
 	var called []*function
-	if f := functions[n.op]; f != nil {
+	add := func(name string) {
+		f := functions[name]
+		if f == nil {
+			return
+		}
 		called = append(called, f)
+		for _, a := range f.defaults {
+			for _, name := range a.calls {
+				if f := functions[name]; f != nil {
+					called = append(called, f)
+				}
+			}
+		}
 	}
+	add(n.op)
 	for _, a := range n.attrs {
 		for _, name := range a.calls {
-			if f := functions[name]; f != nil {
-				called = append(called, f)
-			}
+			add(name)
 		}
 	}
 	return called
 }
+
+// hands returns whether the node calls the function with its own inputs as the arguments, one for one.
+func (n *node) hands(f *function) bool {
+	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
+	if f.listArgs || inputs != len(f.args) {
+		return false
+	}
+	switch n.op {
+	case f.name:
+		return true
+	case "PartitionedCall", "StatefulPartitionedCall":
+		return slices.Equal(n.attr("f").calls, []string{f.name})
+	}
+	return false
+}
+
+// isControl returns whether an input only says what has to run before.
+func isControl(input string) bool { return strings.HasPrefix(input, "^") }
 
 func (n *node) attr(name string) *attr {
 	if a := n.attrs[name]; a != nil {
@@ -101,7 +139,10 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 			d.attr(a)
 		}
 	})
-	if usedAttrs[key] || a.calls != nil || a.tensors != nil {
+	if key == hashKey {
+		a.fault = ""
+	}
+	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
 		into[key] = a
 	} else {
 		delete(into, key)
@@ -114,18 +155,34 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "transpose_b": true, "api_implements": true,
 }
 
-// attr reads an AttrValue. Everything ever named in it is kept, even by a later member of the oneof: more is seen,
-// never less.
+// hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
+const hashKey = "hash_key"
+
+// attr reads an AttrValue, which holds one value of one kind. Protobuf takes more, and merges or replaces them by rules
+// that depend on the kinds; nothing writes that.
 func (d *decoder) attr(a *attr) {
 	d.message(func(number protowire.Number) {
+		if a.set && number <= 10 {
+			d.fail("an attribute has two values")
+			return
+		}
+		a.set = true
 		switch number {
 		case 1: // list
 			d.message(func(number protowire.Number) {
 				switch number {
+				case 3:
+					d.varints(func(v uint64) {
+						if int64(v) != int64(int32(v)) {
+							a.fault = fmt.Sprintf("want numbers of 32 bits in a list, got %d", int64(v))
+						}
+					})
 				case 6:
 					d.varints(func(v uint64) { a.dtypes = append(a.dtypes, tensor.DType(v)) })
 				case 7:
-					a.shapes = append(a.shapes, d.shape(tensor.Shape{}))
+					shape := d.shape(tensor.Shape{})
+					a.shapes = append(a.shapes, shape)
+					a.hold(shape)
 				case 8:
 					a.tensors = append(a.tensors, d.constant())
 				case 9:
@@ -144,12 +201,26 @@ func (d *decoder) attr(a *attr) {
 			a.dtype = tensor.DType(d.varint())
 		case 7:
 			a.shape = d.shape(tensor.Shape{})
+			a.hold(a.shape)
 		case 8:
 			a.tensors = append(a.tensors, d.constant())
 		case 10:
 			d.functionName(a)
 		}
 	})
+}
+
+// hold notes what is wrong with a shape in the attribute.
+func (a *attr) hold(shape tensor.Shape) {
+	known := slices.Clone(shape)
+	for i, size := range known {
+		if size == -1 {
+			known[i] = 1
+		}
+	}
+	if _, err := known.Elements(); err != nil && shape != nil {
+		a.fault = err.Error()
+	}
 }
 
 // functionName reads a NameAttrList: a function and the attributes it is called with, which may name functions again.
@@ -164,6 +235,7 @@ func (d *decoder) functionName(a *attr) {
 			for _, i := range inner {
 				a.calls = append(a.calls, i.calls...)
 				a.tensors = append(a.tensors, i.tensors...)
+				a.fault = cmp.Or(a.fault, i.fault)
 			}
 		}
 	})
@@ -242,11 +314,22 @@ func (d *decoder) function() *function {
 				switch number {
 				case 1:
 					f.name = d.text()
+				case 4: // attr: its default value is the attribute's where a call gives none
+					d.message(func(number protowire.Number) {
+						if number == 3 {
+							a := &attr{}
+							d.attr(a)
+							f.defaults = append(f.defaults, a)
+						}
+					})
 				case 2: // input_arg
 					name := ""
 					d.message(func(number protowire.Number) {
-						if number == 1 {
+						switch number {
+						case 1:
 							name = d.text()
+						case 5, 6: // number_attr, type_list_attr
+							f.listArgs = d.text() != "" || f.listArgs
 						}
 					})
 					f.args = append(f.args, name)

@@ -9,7 +9,7 @@ import "strings"
 var allowedOps = opSet(
 	// Inputs, constants, and passing values on.
 	`Placeholder PlaceholderV2 PlaceholderWithDefault Const HostConst NoOp Identity IdentityN Snapshot StopGradient
-	PreventGradient EnsureShape GuaranteeConst ControlTrigger FakeParam Empty`,
+	PreventGradient EnsureShape GuaranteeConst ControlTrigger`,
 	// Checks of values, which end a run with an error.
 	`Assert CheckNumerics CheckNumericsV2`,
 	// Variables: made, set by the initialiser or the saver, read.
@@ -99,6 +99,10 @@ var allowedOps = opSet(
 	`HashTable HashTableV2 InitializeTable InitializeTableV2 LookupTableFind LookupTableFindV2 LookupTableSize
 	LookupTableSizeV2`,
 )
+
+// variableWriters are allowed where the initialiser or the saver runs them: not where a signature does, which would
+// answer by what it was asked before.
+var variableWriters = opSet("Assign AssignVariableOp")
 
 // saverOps are the saver's own, allowed where nothing but the saver runs them.
 var saverOps = map[reacher]map[string]bool{

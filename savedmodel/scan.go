@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"kerasrun/tensor"
 )
@@ -47,21 +48,38 @@ func Skip(checks ...Check) ScanOption {
 // to touch the world outside, and otherwise a [Warning]. The operations that read and write variables are allowed where
 // the saver alone runs them.
 func (m *Model) Scan(options ...ScanOption) []Finding {
-	s := scan{ops: map[string]bool{}, skipped: map[Check]bool{}}
-	for _, option := range options {
-		option(&s)
-	}
+	s := newScan(options)
 	findings := m.validate(s.skipped)
 	for i := range m.MetaGraphs {
 		g := &m.MetaGraphs[i]
 		if !s.skipped[CheckConstants] {
 			findings = append(findings, g.checkConstants()...)
 		}
+		if !s.skipped[CheckAttributes] {
+			findings = append(findings, g.checkAttributes()...)
+		}
+		if !s.skipped[CheckCalls] {
+			findings = append(findings, g.checkCalls()...)
+		}
 		if !s.skipped[CheckOps] {
 			findings = append(findings, g.checkOps(s.ops)...)
 		}
 	}
 	return findings
+}
+
+func newScan(options []ScanOption) scan {
+	s := scan{ops: map[string]bool{}, skipped: map[Check]bool{}}
+	for _, option := range options {
+		option(&s)
+	}
+	return s
+}
+
+// Verified returns whether Scan with these options holds every file against a manifest. A manifest says that the files are
+// whole and what the model takes; it does not say who made them.
+func (m *Model) Verified(options ...ScanOption) bool {
+	return m.Manifest != nil && !newScan(options).skipped[CheckFiles]
 }
 
 // eachNode calls visit with every node of the graph and its library, with where it is and with what runs it.
@@ -77,6 +95,20 @@ func (g *MetaGraph) eachNode(visit func(n *node, where string, by reacher)) {
 	}
 }
 
+// eachAttr calls visit with every attribute of the graph and its library, and with where it is.
+func (g *MetaGraph) eachAttr(visit func(a *attr, where string)) {
+	g.eachNode(func(n *node, where string, _ reacher) {
+		for _, key := range slices.Sorted(maps.Keys(n.attrs)) {
+			visit(n.attrs[key], where)
+		}
+	})
+	for _, f := range g.graph.functions {
+		for _, a := range slices.Concat(slices.Collect(maps.Values(f.attrs)), f.defaults) {
+			visit(a, fmt.Sprintf("function %q", f.name))
+		}
+	}
+}
+
 func isSaver(op string) bool { return saverOps[byRestore][op] || saverOps[bySave][op] }
 
 func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
@@ -86,12 +118,16 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 		functions[f.name] = true
 	}
 	g.eachNode(func(n *node, where string, by reacher) {
-		if allowedOps[n.op] || allowed[n.op] || functions[n.op] || saverOps[by][n.op] {
+		known := allowedOps[n.op] || isSaver(n.op) || danger(n.op) != ""
+		changes := variableWriters[n.op] && by&bySignature != 0
+		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes || functions[n.op] && !known {
 			return
 		}
 		what, severity := danger(n.op), Error
 		unused := by == 0
-		if what == "" {
+		if changes {
+			what = "changes a variable, so that the next answer may be another"
+		} else if what == "" {
 			what = "is not on the list of operations that are pure functions, or not one of TensorFlow's"
 			unused = by == 0 || by == bySave
 		} else if !isSaver(n.op) { // a second graph of a model has the first one's saver, unused
@@ -119,7 +155,7 @@ func (g *MetaGraph) checkCheckpoints(r *report) {
 	}
 	// Of every function, the arguments that are the file's name in each call of it seen so far. A function is looked at
 	// again when a call leaves fewer. nil stands for the graph itself.
-	given := map[*function]map[string]bool{nil: {producer(g.graph.saver.filename): true}}
+	given := map[*function]map[string]bool{nil: {plainTensor(g.graph.saver.filename): true}}
 	body := func(f *function) []*node {
 		if f != nil {
 			return f.nodes
@@ -136,9 +172,11 @@ func (g *MetaGraph) checkCheckpoints(r *report) {
 			for _, callee := range n.call(functions) {
 				before, seen := given[callee]
 				args := map[string]bool{}
-				for i, arg := range callee.args[:min(len(callee.args), len(n.inputs))] {
-					if (!seen || before[arg]) && isGiven(n.inputs[i], names, given[f]) {
-						args[arg] = true
+				if n.hands(callee) {
+					for i, arg := range callee.args {
+						if (!seen || before[arg]) && isGiven(n.inputs[i], names, given[f]) {
+							args[arg] = true
+						}
 					}
 				}
 				if !seen || len(args) < len(before) {
@@ -171,20 +209,30 @@ func place(f *function, n *node) string {
 	return fmt.Sprintf("function %q: node %q", f.name, n.name)
 }
 
-// isGiven returns whether an input is, through Identity nodes, one of the known nodes or arguments.
+// isGiven returns whether an input is, through Identity nodes, one of the known tensors or arguments.
 func isGiven(input string, names map[string]*node, known map[string]bool) bool {
-	name := producer(input)
 	for range maxDepth {
-		if known[name] {
+		input = plainTensor(input)
+		if known[input] {
 			return true
 		}
-		n := names[name]
+		n := names[input]
 		if n == nil || n.op != "Identity" || len(n.inputs) == 0 {
 			return false
 		}
-		name = producer(n.inputs[0])
+		input = n.inputs[0]
 	}
 	return false
+}
+
+// plainTensor returns the name alone of a node's first output or of an argument, which TensorFlow spells "node",
+// "node:0", and in a function "node:output:0". Other tensors' names are returned whole.
+func plainTensor(input string) string {
+	name, output, _ := strings.Cut(input, ":")
+	if index := output[strings.LastIndex(output, ":")+1:]; index == "" || index == "0" {
+		return name
+	}
+	return input
 }
 
 // checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape: one whose product
@@ -192,29 +240,42 @@ func isGiven(input string, names map[string]*node, known map[string]bool) bool {
 func (g *MetaGraph) checkConstants() []Finding {
 	r := report{check: CheckConstants}
 	var expanded int64
-	g.eachNode(func(n *node, where string, _ reacher) {
-		for _, a := range n.attrs {
-			for _, c := range a.tensors {
-				bytes, err := c.expansion()
-				if err != nil {
-					r.errorf(GraphPath, where, "%v", err)
-					continue
-				}
-				expanded += bytes
-				if expanded > maxExpansion {
-					r.errorf(GraphPath, where, "want at most %d bytes of repeated values, got more with %v of shape %v",
-						maxExpansion, c.dtype, c.shape)
-					expanded = 0
-				}
+	g.eachAttr(func(a *attr, where string) {
+		for _, c := range a.tensors {
+			bytes, err := c.expansion()
+			if err != nil {
+				r.errorf(GraphPath, where, "%v", err)
+				continue
+			}
+			expanded += bytes
+			if expanded > maxExpansion {
+				r.errorf(GraphPath, where, "want at most %d bytes of repeated values, got more with %v of shape %v",
+					maxExpansion, c.dtype, c.shape)
+				expanded = 0
 			}
 		}
 	})
 	return r.findings
 }
 
+// checkAttributes reports shapes and numbers that TensorFlow's code takes for granted: some operations abort the process
+// where a shape's product overflows, others cut a number to 32 bits.
+func (g *MetaGraph) checkAttributes() []Finding {
+	r := report{check: CheckAttributes}
+	g.eachAttr(func(a *attr, where string) {
+		if a.fault != "" {
+			r.errorf(GraphPath, where, "%s", a.fault)
+		}
+	})
+	return r.findings
+}
+
+// Types of TensorFlow's that are no tensor's here.
 const (
-	resource tensor.DType = 20
-	variant  tensor.DType = 21
+	complex64  tensor.DType = 8
+	complex128 tensor.DType = 18
+	resource   tensor.DType = 20
+	variant    tensor.DType = 21
 )
 
 // expansion returns how many bytes the tensor takes beyond those in the file.
@@ -224,19 +285,24 @@ func (c *constant) expansion() (int64, error) {
 		return 0, err
 	}
 	size := int64(c.dtype.Size())
+	values := c.values
+	if c.dtype == complex64 || c.dtype == complex128 {
+		values /= 2
+	}
 	switch {
 	case c.dtype == resource || c.dtype == variant:
 		return 0, fmt.Errorf("want a constant of numbers or strings, got %v", c.dtype)
 	case c.content > 0 && size > 0 && c.content != elements*size:
 		return 0, fmt.Errorf("%v of shape %v: want %d bytes, got %d", c.dtype, c.shape, elements*size, c.content)
-	case c.values > elements && elements > 0:
-		return 0, fmt.Errorf("%v of shape %v: want %d elements, got %d", c.dtype, c.shape, elements, c.values)
-	case c.content > 0:
+	case values > elements && elements > 0:
+		return 0, fmt.Errorf("%v of shape %v: want %d elements, got %d", c.dtype, c.shape, elements, values)
+	case c.content > 0 && size > 0:
 		return 0, nil
 	case size == 0:
-		size = 24 // of a string's header; no other type's element is larger
+		size = 24           // of a string's header; no other type's element is larger
+		values += c.content // each of them takes a byte at least
 	}
-	return size * (elements - min(c.values, elements)), nil
+	return size * (elements - min(values, elements)), nil
 }
 
 // AllowedOps returns the names of the operations that Scan lets pass everywhere, sorted.

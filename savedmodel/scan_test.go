@@ -96,6 +96,9 @@ func TestUnusedSaver(t *testing.T) {
 		t.Error("want warnings, got none")
 	}
 	for _, f := range findings {
+		if f.Check == CheckManifest {
+			continue
+		}
 		if f.Severity != Warning || !isSaver(f.Op) || !strings.HasSuffix(f.Message, "run by nothing") {
 			t.Errorf("want warnings of the saver's operations alone, got %+v", f)
 		}
@@ -104,8 +107,8 @@ func TestUnusedSaver(t *testing.T) {
 
 // stateful are the allowed operations that TensorFlow registers as having state, with why they pass.
 var stateful = map[string]string{
-	"Empty": "uninitialised elements, which the graph fills", "GuaranteeConst": "the same value each time",
-	"Assert": "ends the run", "CheckNumerics": "ends the run", "CheckNumericsV2": "ends the run",
+	"GuaranteeConst": "the same value each time",
+	"Assert":         "ends the run", "CheckNumerics": "ends the run", "CheckNumericsV2": "ends the run",
 	"Variable": "a variable", "VariableV2": "a variable", "VarHandleOp": "a variable", "AssignVariableOp": "a variable",
 	"VarIsInitializedOp": "a variable", "ReadVariableOp": "a variable", "VariableShape": "a variable",
 	"DisableCopyOnRead": "a variable", "ResourceGather": "a variable", "ResourceGatherNd": "a variable",

@@ -113,6 +113,9 @@ func (m *Model) checkAssets(r *report) {
 
 func (m *Model) checkManifest(r *report) {
 	if m.manifestErr == nil {
+		if m.Manifest == nil {
+			r.add(Warning, ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
+		}
 		return
 	}
 	faults := []error{m.manifestErr}
@@ -221,9 +224,13 @@ func (m *Model) checkLabels(r *report) {
 		return
 	}
 	name := m.Manifest.Labels
+	if m.file(name) == nil {
+		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
+		return
+	}
 	f, err := m.fsys.Open(name)
 	if err != nil {
-		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
+		r.errorf(name, "", "%v", err)
 		return
 	}
 	defer f.Close()
