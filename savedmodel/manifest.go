@@ -2,6 +2,7 @@ package savedmodel
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,7 @@ const ManifestFormat = 1
 const maxManifestBytes = 16 << 20
 
 // Manifest is the contract of an exported directory: what the model is, what it takes and gives, and the hash of every
-// other file.
+// file, its own included.
 type Manifest struct {
 	Format              int                     `json:"format"`
 	Architecture        string                  `json:"architecture"` // as "resnext50"
@@ -42,6 +43,9 @@ type Manifest struct {
 	Recipe              map[string]any          `json:"recipe"`  // the exporter's options that make the model again
 	Versions            map[string]string       `json:"versions"`
 	Files               map[string]ManifestFile `json:"files"` // by slash path: every file but the manifest
+	// SHA256 is that of the manifest itself with 64 zeros in its own place, so that no changed contract is taken for the
+	// one that was exported.
+	SHA256 string `json:"sha256"`
 }
 
 // Weights says where the weights came from, and the SHA-256 of the file, or of the arrays drawn, in hexadecimal.
@@ -114,10 +118,34 @@ func parseManifest(data []byte) (*Manifest, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("want the end of the file after the manifest, got more at byte %d", d.InputOffset())
 	}
+	if err := m.checkSum(data); err != nil {
+		return nil, err
+	}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// checkSum holds the manifest's file against the SHA-256 in it.
+func (m *Manifest) checkSum(data []byte) error {
+	if !isSHA256(m.SHA256) {
+		return fmt.Errorf("sha256: want 64 lower-case hexadecimal digits, got %q; export the model again", m.SHA256)
+	}
+	if got := ownSum(data, m.SHA256); got != m.SHA256 {
+		return fmt.Errorf("sha256: want %s, got %s: the manifest is not as it was written", m.SHA256, got)
+	}
+	return nil
+}
+
+// ownSum returns the SHA-256 of a manifest with zeros in the place of the sum that it holds, its last field.
+func ownSum(data []byte, sum string) string {
+	data = bytes.Clone(data)
+	if at := bytes.LastIndex(data, []byte(sum)); at >= 0 {
+		copy(data[at:], bytes.Repeat([]byte("0"), len(sum)))
+	}
+	got := sha256.Sum256(data)
+	return hex.EncodeToString(got[:])
 }
 
 // check returns all that is wrong with the manifest itself.

@@ -1,6 +1,7 @@
 package savedmodel
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,12 +10,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // load reads a directory of testdata into memory, so that a test can break it.
@@ -69,12 +69,21 @@ func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
 	if change != nil {
 		change(m)
 	}
+	files[ManifestPath] = &fstest.MapFile{Data: written(t, m)}
+	return files
+}
+
+// written returns the manifest's file, with its own sum.
+func written(t testing.TB, m *Manifest) []byte {
+	t.Helper()
+	m.SHA256 = strings.Repeat("0", 64)
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files[ManifestPath] = &fstest.MapFile{Data: text}
-	return files
+	at := bytes.LastIndex(text, []byte(m.SHA256))
+	copy(text[at:], ownSum(text, m.SHA256))
+	return text
 }
 
 // TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
@@ -130,6 +139,16 @@ func TestValidate(t *testing.T) {
 		}},
 
 		{"another format", manifest(func(m *Manifest) { m.Format = 2 }), []string{ManifestPath + ": format: want 1, got 2"}},
+		{"a changed manifest", func(t testing.TB) fstest.MapFS {
+			f := exported(t, nil)
+			f[ManifestPath].Data = bytes.Replace(f[ManifestPath].Data, []byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
+			return f
+		}, []string{ManifestPath + ": sha256: want "}},
+		{"a manifest without its sum", func(t testing.TB) fstest.MapFS {
+			f := exported(t, nil)
+			f[ManifestPath].Data = regexp.MustCompile(`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[ManifestPath].Data, []byte("}"))
+			return f
+		}, []string{ManifestPath + ": sha256: want 64 lower-case hexadecimal digits, got \"\"; export the model again"}},
 		{"faults of the manifest", manifest(func(m *Manifest) {
 			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"
 		}),
@@ -183,8 +202,7 @@ func TestValidate(t *testing.T) {
 		{"too few labels", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f["assets.extra/labels.json"].Data = []byte(`{"0": ["a", "a"]}`)
-			m := manifestOf(f)
-			f[ManifestPath].Data, _ = json.Marshal(m)
+			f[ManifestPath].Data = written(t, manifestOf(f))
 			return f
 		}, []string{`assets.extra/labels.json: want the 5 classes of the output "y", got 1`}},
 		{"two faults of different kinds", func(t testing.TB) fstest.MapFS {
@@ -290,25 +308,8 @@ func TestEveryChangeIsFound(t *testing.T) {
 			err = Join(m.Scan())
 		}
 		files[name].Data = whole
-		if name == ManifestPath && err == nil && sameContract(t, broken, whole) {
-			continue
-		}
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("change %d: want an error that names %s, got %v", i, name, err)
 		}
 	}
-}
-
-// sameContract returns whether a changed manifest differs only in what is told and not acted on.
-func sameContract(t *testing.T, changed, whole []byte) bool {
-	var manifests [2]*Manifest
-	for i, data := range [][]byte{changed, whole} {
-		m, err := parseManifest(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Architecture, m.Parameters, m.FLOPs, m.Weights, m.ReferenceDifference, m.Versions = "", 0, 0, Weights{}, 0, nil
-		manifests[i] = m
-	}
-	return cmp.Equal(manifests[0], manifests[1])
 }

@@ -1,4 +1,6 @@
-"""The manifest of an exported directory: what the model is, what it takes and gives, and every other file's SHA-256."""
+"""The manifest of an exported directory: what the model is, what it takes and gives, and every file's SHA-256, its own
+included.
+"""
 
 import hashlib
 import json
@@ -12,6 +14,7 @@ VERSION = "0.1.0"
 PATH = Path("assets.extra/kerasrun.json")
 LABELS = Path("assets.extra/labels.json")
 GOLDENS = Path("assets.extra/goldens")
+BLANK = "0" * 64  # in the place of the manifest's own SHA-256 when that is computed
 
 
 class ManifestError(ValueError):
@@ -57,19 +60,34 @@ def write(directory: Path, fields: dict[str, object]) -> None:
         if path.is_file() and path != directory / PATH:
             name = path.relative_to(directory).as_posix()
             files[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
-    manifest = {"format": FORMAT, **fields, "versions": versions(), "files": files}
+    manifest = {"format": FORMAT, **fields, "versions": versions(), "files": files, "sha256": BLANK}
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     path = directory / PATH
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(exchange(text, BLANK, own_sha256(text, BLANK)), encoding="utf-8")
+
+
+def own_sha256(text: str, held: str) -> str:
+    """The SHA-256 of a manifest with zeros in the place of the sum that it holds, its last field."""
+    return hashlib.sha256(exchange(text, held, BLANK).encode()).hexdigest()
+
+
+def exchange(text: str, old: str, new: str) -> str:
+    """The text with the last `old` in it made `new`."""
+    return new.join(text.rsplit(old, 1))
 
 
 def read(directory: Path) -> dict:
-    """The manifest of a directory; ManifestError where it has none or another format."""
+    """The manifest of a directory; ManifestError where it has none, another format, or one that was changed."""
     path = directory / PATH
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path}: not a manifest of an exported model: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ManifestError(f"{path}: expected a manifest of format {FORMAT}")
+    held = manifest.get("sha256")
+    if not isinstance(held, str) or len(held) != len(BLANK) or own_sha256(text, held) != held:
+        raise ManifestError(f"{path}: expected the manifest as it was written; export the model again")
     return manifest

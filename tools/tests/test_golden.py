@@ -106,6 +106,10 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
     broken.mkdir()
     Image.new("RGB", (64, 64)).save(broken / "whole.png")
     (broken / "cut.png").write_bytes((broken / "whole.png").read_bytes()[:60])
+    changed = tmp_path / "changed"
+    manifest.write(changed, {"input": {"mode": "caffe"}})
+    assert manifest.read(changed)["input"] == {"mode": "caffe"}
+    (changed / manifest.PATH).write_text((changed / manifest.PATH).read_text().replace("caffe", "torch"))
     for model, pictures, out, message in (
         (own, tmp_path / "none", "a", "none: no such directory"),
         (own, empty, "b", "empty: no pictures"),
@@ -113,6 +117,7 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
         (own, images, "images", "images: is there and not an empty directory"),
         (tmp_path / "none.keras", images, "d", "none.keras: no such file"),
         (empty, images, "e", "not a manifest"),
+        (changed, images, "f", "expected the manifest as it was written"),
     ):
         assert golden.main(["--model", str(model), "--images", str(pictures), "--out", str(tmp_path / out)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
