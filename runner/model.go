@@ -40,9 +40,9 @@ type signature struct {
 	calls []*call
 }
 
-// Open loads the SavedModel in dir. It is an error where the directory is not what its manifest says, where its graph holds an
-// operation that could do more than compute, where a device, a graph or a signature that was chosen is not there, and where TensorFlow
-// cannot load it.
+// Open loads the SavedModel in dir. It is an error where the directory is not what its manifest says, where it has none (ErrUnverified,
+// which WithUnverified relaxes), where its graph holds an operation that could do more than compute, where a device, a graph or a
+// signature that was chosen is not there, and where TensorFlow cannot load it.
 func Open(dir string, options ...Option) (*Model, error) {
 	c, err := newConfig(options)
 	if err != nil {
@@ -55,7 +55,20 @@ func Open(dir string, options ...Option) (*Model, error) {
 	if err := savedmodel.Join(directory.Scan(c.scan...)); err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
 	}
-	m := &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	if !directory.Verified(c.scan...) {
+		if c.trial == nil {
+			return nil, fmt.Errorf("runner: %s: %s: %w", dir, savedmodel.ManifestPath, ErrUnverified)
+		}
+		if err := c.try(dir); err != nil {
+			return nil, err
+		}
+	}
+	return openScanned(dir, directory, c)
+}
+
+// openScanned is Open of a directory that may be loaded.
+func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
+	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
 	if m.pipeline, err = NewPipeline(directory.Manifest); err != nil {
 		return nil, fmt.Errorf("runner: %s: %s: %w", dir, savedmodel.ManifestPath, err)
 	}

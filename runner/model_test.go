@@ -188,7 +188,7 @@ func TestOpenErrors(t *testing.T) {
 		{"tf32 on the CPU", both, []Option{WithDevice("cpu"), WithPrecision(TF32)}, "precision tf32: needs a GPU"},
 		{"a GPU that is not there", both, []Option{WithDevice("gpu:7")}, "device gpu:7: want one of cpu"},
 	} {
-		if m, err := Open(c.dir, c.options...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if m, err := Open(c.dir, append([]Option{trusted}, c.options...)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 			if m != nil {
 				m.Close()
@@ -208,7 +208,7 @@ func TestOpenRelaxed(t *testing.T) {
 	if _, err := Open(changed); err == nil {
 		t.Fatal("a file that the manifest does not name passed")
 	}
-	m, err := Open(changed, WithScan(savedmodel.Skip(savedmodel.CheckFiles)))
+	m, err := Open(changed, WithScan(savedmodel.Skip(savedmodel.CheckFiles)), trusted)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type config struct {
 	gpuGrowth    bool
 	precision    Precision
 	scan         []savedmodel.ScanOption
+	trial        []string // the command that tries a model that is not verified; nil: it is refused
 }
 
 func newConfig(options []Option) (config, error) {
@@ -143,6 +144,8 @@ func WithPrecision(p Precision) Option {
 
 // WithScan relaxes what Open holds the directory against, by name: [savedmodel.AllowOps] lets operations run that are not on the
 // allow-list, [savedmodel.Skip] leaves out checks. It is for models from where one would run a program.
+//
+// Without CheckFiles a model is not verified: see WithUnverified.
 func WithScan(options ...savedmodel.ScanOption) Option {
 	return func(c *config) error { c.scan = append(c.scan, options...); return nil }
 }

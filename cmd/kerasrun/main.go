@@ -82,6 +82,7 @@ Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 		newMergeCommand(),
 		newDiffCommand(),
 		newDevicesCommand(),
+		newTrialCommand(),
 		newVersionCommand(),
 	)
 	for _, cmd := range root.Commands() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -97,6 +98,7 @@ type modelFlags struct {
 	gpuGrowth    bool
 	precision    *choice
 	scan         scanFlags
+	unverified   bool
 }
 
 func (m *modelFlags) register(cmd *cobra.Command) {
@@ -109,6 +111,8 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&m.gpuGrowth, "gpu-memory-growth", true, "take GPU memory as it is needed, not all at once")
 	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32")
 	m.scan.register(cmd)
+	flags.BoolVar(&m.unverified, "allow-unverified", false,
+		"run a model without a manifest too, once it has survived a trial in a process of its own")
 }
 
 // options are what the flags choose.
@@ -128,11 +132,35 @@ func (m *modelFlags) options() []runner.Option {
 
 // open loads the model.
 func (m *modelFlags) open() (*runner.Model, error) {
-	model, err := runner.Open(m.dir, m.options()...)
+	options := m.options()
+	if m.unverified {
+		program, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, runner.WithUnverified(program, trialCommand))
+	}
+	model, err := runner.Open(m.dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}
+	if errors.Is(err, runner.ErrUnverified) {
+		err = fmt.Errorf("%w; --allow-unverified runs it all the same, after a trial in a process of its own", err)
+	}
 	return model, m.hint(err)
+}
+
+const trialCommand = "trial"
+
+// newTrialCommand is what --allow-unverified starts.
+func newTrialCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    trialCommand,
+		Short:  "Load and run the model that standard input names, in place of the process that wants to",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Trial(cmd.InOrStdin()) },
+	}
 }
 
 // noteSeeded says where the classes' names mean nothing.

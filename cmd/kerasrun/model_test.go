@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"kerasrun/runner/golden"
 	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+	"kerasrun/tensor/npy"
 )
 
 func TestInspect(t *testing.T) {
@@ -122,6 +125,33 @@ func TestScan(t *testing.T) {
 	dir := changedModel(t, "assets.extra/labels.json", []byte("{}"))
 	if got := well(t, "scan", "--skip-check", "files,labels", dir); !strings.HasSuffix(got, ": 0 errors, 0 warnings\n") {
 		t.Errorf("with checks left out: got %q", got)
+	}
+}
+
+// TestUnverified runs TensorFlow's own example, which has no manifest.
+func TestUnverified(t *testing.T) {
+	t.Setenv("KERASRUN_TEST_MAIN", "1") // for the process that the model is tried in
+	const dir = "../../savedmodel/testdata/half_plus_two"
+	x := filepath.Join(t.TempDir(), "x.npy")
+	f, err := os.Create(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(npy.Write(f, tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 1}, Data: []float32{1, 5}}), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	y := filepath.Join(filepath.Dir(x), "y.npz")
+	status, _, stderr := call(t, nil, "predict", "--model", dir, "--input", "x="+x, "-o", y)
+	if status != exitFailed || !strings.Contains(stderr, dir) || !strings.Contains(stderr, "--allow-unverified") {
+		t.Errorf("exit status %d, %q", status, stderr)
+	}
+	well(t, "predict", "--model", dir, "--allow-unverified", "--input", "x="+x, "-o", y)
+	arrays, err := npy.ReadZip(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := arrays["y"].Float32s(); err != nil || !slices.Equal(got, []float32{2.5, 4.5}) {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

@@ -6,6 +6,7 @@ both       two graphs in one directory, tagged "serve" and "serve, gpu", which a
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
 faulty     a signature that TensorFlow fails to run, one that gives NaN, and one that takes as many steps as it is told
+aborts     a graph that ends the process that runs it: a list of tensors whose sizes, which the graph computes, overflow
 """
 
 import hashlib
@@ -94,6 +95,15 @@ def faulty():
     }
 
 
+def aborts():
+    x = v1.placeholder(tf.float32, (None,), "x")
+    size = 2**31 - 1 - tf.cast(tf.reduce_sum(x), tf.int32)
+    shape = tf.stack([size, size])
+    tensors = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=3, element_dtype=tf.float32)
+    y = tf.raw_ops.TensorListStack(input_handle=tensors, element_shape=shape, element_dtype=tf.float32)
+    return {"serving_default": ({"x": x}, {"y": tf.size(y)})}
+
+
 def write_manifest(path):
     (path / "assets.extra").mkdir()
     labels = {str(i): [f"n{i:08d}", f"class_{i}"] for i in range(5)}
@@ -135,8 +145,11 @@ def write_manifest(path):
         "recipe": {},
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "files": files,
+        "sha256": "0" * 64,
     }
-    (path / "assets.extra/kerasrun.json").write_text(json.dumps(manifest))
+    text = json.dumps(manifest)
+    own = hashlib.sha256(text.encode()).hexdigest()
+    (path / "assets.extra/kerasrun.json").write_text(own.join(text.rsplit("0" * 64, 1)))
 
 
 def answers(photos):
@@ -163,6 +176,7 @@ def main(photos, out):
     save(out / "types", [(["serve"], types)])
     save(out / "variables", [(["serve"], variables)])
     save(out / "faulty", [(["serve"], faulty)])
+    save(out / "aborts", [(["serve"], aborts)])
 
 
 if __name__ == "__main__":
