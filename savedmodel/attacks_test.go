@@ -188,6 +188,17 @@ func TestAttacksLookalikes(t *testing.T) {
 	}
 }
 
+// TestNamesThatDriveTerminals holds that a finding is one line, whatever an operation is called.
+func TestNamesThatDriveTerminals(t *testing.T) {
+	m, err := Read(fstest.MapFS{GraphPath: {Data: graphOf(nodeOf("y", "X\nmodel: 0 errors\x1b[2J"))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(m.Scan()); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
+		t.Errorf("want one line, got %q", err)
+	}
+}
+
 // TestPipes puts a pipe that nobody writes to in place of each file: whoever opened it would wait for ever.
 func TestPipes(t *testing.T) {
 	for _, name := range []string{"variables/variables.index", "variables/variables.data-00000-of-00001", "assets/foo.txt", ManifestPath, "fingerprint.pb"} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Check is the name of one of the checks that a model is held against.
@@ -52,7 +53,7 @@ type Finding struct {
 
 // Error returns the finding in a line: the file, the place in it, what is wrong.
 func (f Finding) Error() string {
-	parts := []string{f.File}
+	parts := []string{oneLine(f.File)}
 	if f.Where != "" {
 		parts = append(parts, f.Where)
 	}
@@ -77,7 +78,19 @@ type report struct {
 }
 
 func (r *report) add(severity Severity, file, where, message string) {
-	r.findings = append(r.findings, Finding{Check: r.check, Severity: severity, File: file, Where: where, Message: message})
+	r.findings = append(r.findings, Finding{
+		Check: r.check, Severity: severity, File: file, Where: oneLine(where), Message: oneLine(message),
+	})
+}
+
+// oneLine takes out of a text what would begin another line or drive a terminal: names in it may be a hostile model's.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 func (r *report) errorf(file, where, format string, args ...any) {

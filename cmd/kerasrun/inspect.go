@@ -179,7 +179,7 @@ func (d description) write(w io.Writer) error {
 			row(f.Path, fmt.Sprintf("%15s", digits(f.Bytes)))
 		}
 	})
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, printable(b.String()))
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -132,6 +133,16 @@ var errReported = errors.New("already reported")
 // reportError prints err, of which several may be joined, each on a line of its own that begins with the program's name.
 func reportError(stderr io.Writer, err error) {
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "kerasrun: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(stderr, "kerasrun: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
+}
+
+// printable takes out of a text what drives a terminal: names in it may be a hostile file's. Line ends and tabs stay.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +101,7 @@ func unreadable(err error) bool {
 
 func (r scanReport) write(cmd *cobra.Command) error {
 	for _, f := range r.Findings {
-		place := filepath.Join(r.Path, filepath.FromSlash(f.File))
+		place := printable(strings.ReplaceAll(filepath.Join(r.Path, filepath.FromSlash(f.File)), "\n", " "))
 		if f.Where != "" {
 			place += ": " + f.Where
 		}
