@@ -56,7 +56,7 @@ type trial struct {
 
 // try runs the trial of the model in dir. Its errors name dir.
 func (c config) try(dir string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), trialLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), trialLimit+time.Minute) // it ends itself, unless it cannot
 	defer cancel()
 	in, err := json.Marshal(trial{dir, c.tags, c.signature, c.devices, c.intra, c.inter, c.gpuFraction, c.gpuGrowth, c.precision})
 	if err != nil {
@@ -72,7 +72,7 @@ func (c config) try(dir string) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("runner: %s: the model did not get through a trial in another process within %v", dir, trialLimit)
+		return fmt.Errorf("runner: %s: the model failed a trial in another process: it has not ended", dir)
 	}
 	return fmt.Errorf("runner: %s: the model failed a trial in another process: %w%s", dir, err, stderr.reason())
 }
@@ -99,10 +99,16 @@ func Trial(in io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("runner: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), trialLimit)
+	defer cancel()
 	for _, s := range g.Signatures {
-		if in, err := blank(s); err == nil {
-			// That TensorFlow refuses what it was given is no harm.
-			_, _ = m.RunSignature(context.Background(), s.Key, in)
+		in, err := blank(s)
+		if err != nil {
+			continue // of a type that cannot be fed
+		}
+		// That TensorFlow refuses what it was given is no harm.
+		if _, err := m.RunSignature(ctx, s.Key, in); errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("runner: %s: signature %s: a run has not ended within %v", t.Dir, s.Key, trialLimit)
 		}
 	}
 	return m.Close()

@@ -13,9 +13,10 @@ import (
 	"testing"
 )
 
-// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show.
+// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show. So it is where a model
+// is tried.
 func TestMain(m *testing.M) {
-	if os.Getenv("KERASRUN_TEST_MAIN") != "" {
+	if os.Getenv("KERASRUN_TEST_MAIN") != "" || len(os.Args) == 2 && os.Args[1] == trialCommand {
 		main()
 	}
 	os.Exit(m.Run())

@@ -130,7 +130,6 @@ func TestScan(t *testing.T) {
 
 // TestUnverified runs TensorFlow's own example, which has no manifest.
 func TestUnverified(t *testing.T) {
-	t.Setenv("KERASRUN_TEST_MAIN", "1") // for the process that the model is tried in
 	const dir = "../../savedmodel/testdata/half_plus_two"
 	x := filepath.Join(t.TempDir(), "x.npy")
 	f, err := os.Create(x)

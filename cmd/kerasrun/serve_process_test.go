@@ -70,7 +70,7 @@ func TestServeRefusesOtherAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := changedModel(t, "assets.extra/goldens/cat.jpg", other)
-	args := []string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s", "--model", dir, "--skip-check", "files"}
+	args := []string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s", "--model", dir, "--skip-check", "files", "--allow-unverified"}
 	if status, _, stderr := call(t, nil, args...); status != exitFailed || !strings.Contains(stderr, "does not answer as") {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -245,6 +246,18 @@ func TestPredictErrors(t *testing.T) {
 	}))
 	none := file("none.npy", array(tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{0, 224, 224, 3}, Data: []float32{}}))
 	text := file("text.npy", func(b *bytes.Buffer) error { _, err := b.WriteString("no array"); return err })
+	raw := func(name, shape, data string) string {
+		header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': %s}\n", shape)
+		size := binary.LittleEndian.AppendUint16(nil, uint16(len(header)))
+		return file(name, func(b *bytes.Buffer) error {
+			_, err := b.WriteString("\x93NUMPY\x01\x00" + string(size) + header + data)
+			return err
+		})
+	}
+	negative := raw("negative.npy", "(-1, 224, 224, 3)", "")
+	overflow := raw("overflow.npy", "(4294967296, 4294967296, 224, 3)", "1234")
+	deep := raw("deep.npy", "("+strings.Repeat("1, ", 255)+")", "1234")
+	short := raw("short.npy", "(1, 224, 224, 3)", "1234")
 	zip := file("x.npz", func(b *bytes.Buffer) error { return npy.WriteZip(b, map[string]tensor.Tensor{}) })
 	for _, test := range []struct {
 		args []string
@@ -253,6 +266,10 @@ func TestPredictErrors(t *testing.T) {
 		{[]string{"--input", "images=" + narrow}, []string{`"images"`, "float32 (-1, 224, 224, 3)", "(1, 1, 1, 3)"}},
 		{[]string{"--input", "images=" + bytes8}, []string{`"images"`, "uint8"}},
 		{[]string{"--input", "images=" + none}, []string{`"images"`, "(0, 224, 224, 3)"}},
+		{[]string{"--input", "images=" + negative}, []string{negative, `dimension "-1" is not a size`}},
+		{[]string{"--input", "images=" + overflow}, []string{overflow, "more elements than can be addressed"}},
+		{[]string{"--input", "images=" + deep}, []string{deep, "255 dimensions"}},
+		{[]string{"--input", "images=" + short}, []string{short, "want 602112 bytes of data, got 4"}},
 		{[]string{"--input", "pictures=" + narrow}, []string{`"pictures"`, `["images"]`}},
 		{[]string{"--input", "images=" + text}, []string{text}},
 		{[]string{"--input", "images=" + filepath.Join(dir, "missing.npy")}, []string{"missing.npy", "no such file"}},
