@@ -15,7 +15,7 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve fuzz bench bench-peers lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -73,6 +73,15 @@ models/resnext50-32/assets.extra/kerasrun.json: $(EXPORTER) | setup
 PROOFS ?= Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
 prove-serve: setup $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## what serve promises under load: 15 minutes, alone
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
+
+SOAKTIME ?= 60s
+soak: setup models/resnext50-32/assets.extra/kerasrun.json ## memory over predictions, opens, version swaps and mutants: SOAKTIME a part at most
+	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess
+	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' ./cmd/kerasrun -args -soaktime $(SOAKTIME)
+
+prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast pictures, Keras's own exports: 10 minutes
+	@$(GO) test -count=1 -timeout 60m -tags prove -v -run TestProveVast ./preprocess
+	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME

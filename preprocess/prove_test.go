@@ -1,0 +1,75 @@
+//go:build prove
+
+package preprocess_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kerasrun/preprocess"
+)
+
+// resident returns how much memory the process holds, in bytes, when all that is garbage is given back.
+func resident(t *testing.T) float64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib * 1024
+}
+
+// TestProveMutants decodes 10,000 mutants of each format, and wants the memory back.
+func TestProveMutants(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	run := func(count int) (decoded int) {
+		for _, pattern := range patterns {
+			r := rand.New(rand.NewPCG(seed, uint64(count)))
+			files := seeds(t, pattern)
+			names := slices.Sorted(maps.Keys(files))
+			for range count {
+				name := names[r.IntN(len(names))]
+				if checkDecode(t, name, mutate(r, files[name])) {
+					decoded++
+				}
+			}
+		}
+		return decoded
+	}
+	run(1000)
+	before := resident(t)
+	decoded := run(10_000)
+	after := resident(t)
+	t.Logf("%d mutants, %d of them decode, 0 crashes: memory %.1f MiB before, %.1f MiB after (%+.1f %%)",
+		len(patterns)*10_000, decoded, before/(1<<20), after/(1<<20), 100*(after/before-1))
+	if after > 1.05*before {
+		t.Error("want memory to grow by less than 5 %")
+	}
+}
+
+// TestProveVast refuses the largest pictures there are within 50 ms.
+func TestProveVast(t *testing.T) {
+	for name, file := range vast(65535, 65535) {
+		begin := time.Now()
+		_, err := preprocess.Decode(file, 0)
+		took := time.Since(begin)
+		if err == nil || took > 50*time.Millisecond {
+			t.Errorf("%s: %v, %v", name, took, err)
+		}
+		t.Logf("%s: refused in %v", name, took)
+	}
+}
