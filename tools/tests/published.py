@@ -47,6 +47,13 @@ def draw(model: "tf_keras.Model", seed: int) -> None:
         layer.set_weights(drawn)
 
 
+def calibrate(model: "tf_keras.Model", images: np.ndarray) -> None:
+    """Scales the classifier so that logits spread by 1; drawn ones spread so far that float32 blurs probabilities."""
+    body = tf_keras.Model(model.input, model.layers[-2].output)
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel / np.std(body(images, training=False).numpy() @ kernel), bias])
+
+
 def copy_weights(source, target) -> None:
     """Layer by layer and by name, from a model of either Keras to one of the other."""
     for layer in target.layers:

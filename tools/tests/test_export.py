@@ -13,33 +13,19 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tools import export, manifest, photos, recipe, serving
+from tools import export, manifest, photos, serving
 from tools.backend import keras, tf
 from tools.graph import Graph
 from tools.model import preprocess
+from tools.tests import published
 
-MODULES = {key: getattr(tf_keras, key) for key in ("backend", "layers", "models", "utils")}
 SIDE = 64
-
-
-def published(name: str, seed: int, **options) -> "tf_keras.Model":
-    """keras_applications' own model with drawn weights; small residual branches keep rounding errors small."""
-    tf_keras.utils.set_random_seed(seed)
-    model = getattr(keras_applications.resnext, name)(weights=None, input_shape=(SIDE, SIDE, 3), **options, **MODULES)
-    random = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, tf_keras.layers.BatchNormalization):
-            size = layer.gamma.shape
-            gamma = random.uniform(0.5, 1.5, size) * (0.2 if layer.name.endswith("_3_bn") else 1)
-            shifts = random.normal(0, 0.1, (2, *size))
-            layer.set_weights([gamma, *shifts, random.uniform(0.5, 1.5, size)])
-    return model
 
 
 def torch_style() -> np.ndarray:
     """The sample photographs as keras_applications' own preprocessing for ResNeXt makes them."""
     images = pictures().astype(np.float32)
-    return keras_applications.resnext.preprocess_input(images, data_format="channels_last", **MODULES)
+    return keras_applications.resnext.preprocess_input(images, data_format="channels_last", **published.MODULES)
 
 
 def pictures(side: int = SIDE) -> np.ndarray:
@@ -58,7 +44,9 @@ def files(directory: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def h5(tmp_path_factory) -> tuple[Path, "tf_keras.Model"]:
     """A weights file of the official layout with seven classes, and the published model that wrote it."""
-    model = published("ResNeXt50", 11, classes=7)
+    model = published.build("resnext50", input_shape=(SIDE, SIDE, 3), classes=7)
+    published.draw(model, 11)
+    published.calibrate(model, torch_style())
     path = tmp_path_factory.mktemp("h5") / "resnext50.h5"
     model.save_weights(path)
     return path, model
@@ -103,39 +91,6 @@ def test_resnext50_from_a_file_of_the_official_layout(tmp_path, h5, graph):
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"]), name
     assert sum(file["bytes"] for file in stored["files"].values()) <= 1.02 * 4 * stored["parameters"]
     assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "out"}
-
-
-def write(chosen: recipe.Recipe, directory: Path) -> recipe.Loaded:
-    """The SavedModel of a recipe alone, unchecked: the tests hold it against the published model themselves."""
-    loaded = chosen.load()
-    export.write_graph(serving.trace(loaded.model, loaded.mode, loaded.headless), directory, literal=False)
-    return loaded
-
-
-def test_resnext101(tmp_path):
-    model = published("ResNeXt101", 12, classes=5)
-    model.save_weights(tmp_path / "weights.h5")
-    options = {"weights": str(tmp_path / "weights.h5"), "classes": 5, "input_shape": (SIDE, SIDE)}
-    write(recipe.Recipe(architecture="resnext101", trained_with="torch", **options), tmp_path / "out")
-    assert_same(serving.run(tmp_path / "out", preprocess(pictures(), "caffe")), model.predict(torch_style(), verbose=0))
-
-
-def test_without_the_top(tmp_path):
-    model = published("ResNeXt50", 13, include_top=False)
-    model.save_weights(tmp_path / "weights.h5")
-    maps = model.predict(torch_style(), verbose=0)
-    for pooling, want in ((None, maps), ("avg", maps.mean((1, 2))), ("max", maps.max((1, 2)))):
-        options = {
-            "weights": str(tmp_path / "weights.h5"),
-            "no_top": True,
-            "pooling": pooling,
-            "input_shape": (SIDE, SIDE),
-        }
-        write(recipe.Recipe(trained_with="torch", **options), tmp_path / str(pooling))
-        got = serving.run(tmp_path / str(pooling), preprocess(pictures(), "caffe"))
-        assert got.keys() == {"features"}
-        assert got["features"].shape == want.shape
-        assert np.abs(got["features"] - want).max() <= 1e-5 * np.abs(want).max()
 
 
 def test_the_labels_are_those_of_keras():

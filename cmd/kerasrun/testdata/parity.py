@@ -28,19 +28,11 @@ CASES = [
 ]
 
 
-def calibrate(model) -> None:
-    """Scales the classifier so that logits spread by 1; drawn ones spread so far that float32 blurs probabilities."""
-    body = published.tf_keras.Model(model.input, model.layers[-2].output)
-    kernel, bias = model.layers[-1].get_weights()
-    spread = np.std(body(photos.load(SIDE, SIDE, "caffe"), training=False).numpy() @ kernel)
-    model.layers[-1].set_weights([kernel / spread, bias])
-
-
 def make(name: str, architecture: str, options: dict, flags: list[str], seed: int, directory: Path) -> None:
     model = published.build(architecture, input_shape=(SIDE, SIDE, 3), **options)
     published.draw(model, seed)
     if "--no-top" not in flags:
-        calibrate(model)
+        published.calibrate(model, photos.load(SIDE, SIDE, "caffe"))
     weights = directory / f"{name}.h5"
     model.save_weights(weights)
     out = directory / name
