@@ -15,8 +15,13 @@ root=${DIST_ROOT:-$PWD/dist/root}
 opt=$root/opt/kerasrun
 server=
 cleanup() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  umount "$opt" "$root/proc" 2>/dev/null || true
+  if [ -n "$server" ]; then
+    kill "$server" 2>/dev/null || true
+    wait "$server" || true
+  fi
+  for place in "$opt" "$root/proc"; do
+    umount "$place" 2>/dev/null || true
+  done
 }
 trap cleanup EXIT
 
@@ -33,7 +38,8 @@ mount -o remount,bind,ro "$opt"
 mount -t proc proc "$root/proc"
 
 # The photographs are those of the goldens, so that the answers are known.
-inside() { chroot --userspec=65532:65532 "$root" env -i /opt/kerasrun/bin/kerasrun "$@"; }
+enter="chroot --userspec=65532:65532 $root env -i /opt/kerasrun/bin/kerasrun"
+inside() { $enter "$@"; }
 inside version
 inside verify --model "/opt/kerasrun/models/$model" >/dev/null || fail "the answers in the bare Debian are not Keras's"
 want=$(bin/kerasrun classify --model "models/$model" --format json testdata/photos/cat.jpg 2>/dev/null | sed 's/"path":"[^"]*"//g')
@@ -41,7 +47,7 @@ got=$(inside classify --model "/opt/kerasrun/models/$model" --format json /opt/k
 [ "$got" = "$want" ] || fail "classify: want $want, got $got"
 
 log=$(mktemp)
-inside serve --model "/opt/kerasrun/models/$model" --addr 127.0.0.1:0 --drain-delay 0s 2>"$log" &
+$enter serve --model "/opt/kerasrun/models/$model" --addr 127.0.0.1:0 --drain-delay 0s 2>"$log" & # no shell between it and its signal
 server=$!
 address=
 for _ in $(seq 300); do

@@ -98,8 +98,8 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		answer := &recorder{ResponseWriter: w}
 		next.ServeHTTP(answer, r.WithContext(ctx))
 		level := slog.LevelInfo
-		if r.Method == http.MethodGet && answer.status < http.StatusBadRequest {
-			level = slog.LevelDebug // probes and scrapes
+		if probe(r) || r.Method == http.MethodGet && answer.status < http.StatusBadRequest {
+			level = slog.LevelDebug // probes, scrapes and those who look
 		}
 		log.logger.Log(ctx, level, "request", append([]any{
 			"method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes,
