@@ -1,10 +1,9 @@
 # kerasrun: the README's two commands are `make run` and `make test`; `make help` lists the rest.
-#   TENSORFLOW=cpu|gpu   LIBTENSORFLOW=/dir   see scripts/setup.sh
-export TENSORFLOW LIBTENSORFLOW
-TENSORFLOW ?= cpu
+#   TENSORFLOW=cpu|gpu   LIBTENSORFLOW=/dir   OFFLINE=/dir   see scripts/setup.sh
+export TENSORFLOW LIBTENSORFLOW OFFLINE
 MODEL ?= models/resnext50
 PYTHON := .venv/bin/python
-GO := . ./env.sh && go
+GO = . ./env.sh $(if $(OFFLINE),&& export GOPROXY=file://$(abspath $(OFFLINE))/modules GOSUMDB=off GOTOOLCHAIN=local) && go
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

@@ -1,17 +1,32 @@
 #!/bin/sh
 # Makes .venv (pinned Python packages) and .tensorflow (headers and libraries for cgo). Run by `make setup`; safe to run again:
 # what is up to date is left alone.
-#   TENSORFLOW=cpu|gpu       which wheel: tensorflow-cpu (default) or tensorflow[and-cuda]
-#   LIBTENSORFLOW=/dir       use an installed libtensorflow (/dir/include, /dir/lib) for Go instead of the wheel's
+#   TENSORFLOW=cpu|gpu       which wheel: tensorflow-cpu (at first) or tensorflow[and-cuda]
+#   LIBTENSORFLOW=/dir       use an installed libtensorflow (/dir/include, /dir/lib) for Go instead of the wheel's; wheel: the wheel's
+# Which of these two is not given stays as it was last given.
 #   PYTHON=python3           the interpreter to make .venv from
+#   OFFLINE=/dir             take Python packages from /dir/wheels, as `make offline` lays them there, and nothing from the network
 set -eu
 cd "$(dirname "$0")/.."
-flavour=${TENSORFLOW:-cpu}
+flavour=${TENSORFLOW:-$(cut -d' ' -f1 .venv/installed 2>/dev/null || true)}
+flavour=${flavour:-cpu}
 case $flavour in
   cpu) lock=requirements.txt ;;
   gpu) lock=requirements-gpu.txt ;;
   *) echo "setup: TENSORFLOW=$flavour: expected cpu or gpu" >&2; exit 2 ;;
 esac
+chosen=${LIBTENSORFLOW:-$(cat .tensorflow/chosen 2>/dev/null || echo wheel)}
+if [ "$chosen" != wheel ]; then
+  for f in include/tensorflow/c/c_api.h lib/libtensorflow.so lib/libtensorflow_framework.so; do
+    [ -e "$chosen/$f" ] || { echo "setup: LIBTENSORFLOW=$chosen: expected $f there, found none" >&2; exit 1; }
+  done
+  chosen=$(cd "$chosen" && pwd)
+fi
+set -- # the options of pip and uv that say where packages come from
+if [ -n "${OFFLINE:-}" ]; then
+  [ -d "$OFFLINE/wheels" ] || { echo "setup: OFFLINE=$OFFLINE: expected the folder wheels there, found none" >&2; exit 1; }
+  set -- --no-index --find-links "$OFFLINE/wheels"
+fi
 
 want="$flavour $(cksum <"$lock")"
 if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
@@ -22,35 +37,41 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
   rm -rf .venv
   "$python" -m venv .venv
   # --no-deps: the lock is complete, and tf-keras would pull a second TensorFlow.
-  uv=$(command -v uv || { .venv/bin/pip install -q "$(grep '^uv==' "$lock" | cut -d' ' -f1)" >/dev/null 2>&1 && echo .venv/bin/uv; } || true)
+  uv=$(command -v uv || { .venv/bin/pip install -q "$@" "$(grep '^uv==' "$lock" | cut -d' ' -f1)" >/dev/null 2>&1 && echo .venv/bin/uv; } || true)
   if [ -n "$uv" ]; then
-    "$uv" pip install -q --no-deps --python .venv/bin/python -r "$lock"
+    "$uv" pip install -q --no-deps "$@" --python .venv/bin/python -r "$lock"
   else
-    .venv/bin/pip install -q --no-deps -r "$lock"
+    .venv/bin/pip install -q --no-deps "$@" -r "$lock"
   fi
   echo "$want" >.venv/installed
 fi
 
-if [ -n "${LIBTENSORFLOW:-}" ]; then
-  for f in include/tensorflow/c/c_api.h lib/libtensorflow.so lib/libtensorflow_framework.so; do
-    [ -e "$LIBTENSORFLOW/$f" ] || { echo "setup: LIBTENSORFLOW=$LIBTENSORFLOW: expected $f there, found none" >&2; exit 1; }
-  done
-  include=$LIBTENSORFLOW/include; library=$LIBTENSORFLOW/lib/libtensorflow.so; framework=$LIBTENSORFLOW/lib/libtensorflow_framework.so
+if [ "$chosen" != wheel ]; then
+  include=$chosen/include; library=$chosen/lib/libtensorflow.so; framework=$chosen/lib/libtensorflow_framework.so; cuda=
 else
   wheel=$(.venv/bin/python -c 'import importlib.util as u; print(u.find_spec("tensorflow").submodule_search_locations[0])')
-  include=$wheel/include; library=$wheel/libtensorflow_cc.so.2; framework=$wheel/libtensorflow_framework.so.2
+  include=$wheel/include; library=$wheel/libtensorflow_cc.so.2; framework=$wheel/libtensorflow_framework.so.2; cuda=$(dirname "$wheel")/nvidia
 fi
-if [ "$(cat .tensorflow/installed 2>/dev/null)" != "$flavour $library" ]; then
+want="$library $(cat .venv/installed scripts/setup.sh | cksum)"
+if [ "$(cat .tensorflow/installed 2>/dev/null)" != "$want" ]; then
   echo "setup: TensorFlow for cgo into .tensorflow, from $library"
   rm -rf .tensorflow
   mkdir -p .tensorflow/lib
   ln -s "$include" .tensorflow/include
-  # The linker looks for the plain names, the loader for the libraries' own (their sonames).
-  for f in "$(dirname "$library")"/libtensorflow*.so.*; do [ -e "$f" ] && ln -s "$f" .tensorflow/lib/; done
+  # The loader looks for the libraries' own names (their sonames). That is libtensorflow_cc.so.2 for the wheel's and libtensorflow.so.2
+  # for an installed one: with both there, what was linked with one runs with the other.
+  for f in libtensorflow.so.2 libtensorflow_cc.so.2; do ln -s "$library" .tensorflow/lib/$f; done
+  for f in libtensorflow_framework.so libtensorflow_framework.so.2; do ln -s "$framework" .tensorflow/lib/$f; done
   # To link against the names of the C API takes an eighth of the time that the library's 800 MB do.
   nm -D --defined-only "$library" | sed -n 's/.* T \(\(TF\|TFE\|TSL\)_[A-Za-z0-9_]*\).*/.globl \1\n.type \1, %function\n\1:/p' |
     gcc -shared -nostdlib -x assembler -o .tensorflow/lib/libtensorflow.so \
       -Wl,-soname,"$(objdump -p "$library" | sed -n 's/ *SONAME *//p')" -
-  ln -sf "$framework" .tensorflow/lib/libtensorflow_framework.so
-  echo "$flavour $library" >.tensorflow/installed
+  # The wheel's libraries look for CUDA's beside them, from where the loader found them: in .tensorflow/lib/../nvidia. For
+  # libcusolver they have no path of their own, so it is put where they look for TensorRT, which TensorFlow no longer uses.
+  if [ -d "$cuda" ]; then
+    ln -s "$cuda" .tensorflow/nvidia
+    ln -s "$cuda/cusolver/lib" .tensorflow/tensorrt
+  fi
+  echo "$chosen" >.tensorflow/chosen
+  echo "$want" >.tensorflow/installed
 fi
