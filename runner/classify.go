@@ -20,8 +20,20 @@ import (
 // probabilities is the output that the exporter gives the classes' probabilities.
 const probabilities = "probs"
 
-// batchSize is the most pictures that Classify runs at a time: a CPU gains nothing from more.
-const batchSize = 32
+// The most pictures that Classify runs at a time. A CPU gains nothing from more; a GPU's many more units need them.
+const (
+	batchSizeCPU = 32
+	batchSizeGPU = 128
+)
+
+// BatchSize returns how many pictures Classify runs at a time at most, on one device. A few times as many in one call keep all
+// devices busy while further ones are prepared.
+func (m *Model) BatchSize() int {
+	if m.devices[0] == "cpu" {
+		return batchSizeCPU
+	}
+	return batchSizeGPU
+}
 
 // NewPipeline returns the preprocessing that a manifest states, nil where there is no manifest or its model takes no pictures as
 // preprocess makes them: float32, height x width x 3.
@@ -56,7 +68,7 @@ func NewPipeline(manifest *savedmodel.Manifest) (*preprocess.Pipeline, error) {
 // the top most probable classes of each, best first, as Keras's decode_predictions does. A picture that cannot be decoded has no row
 // (nil), and an *ImageError joined into the error, which takes nothing from the others. Any other error ends Classify: no rows then.
 //
-// The pictures are run in batches of at most 32, and while one is computed the next is prepared.
+// The pictures are run in batches of at most BatchSize, and while one is computed the next is prepared.
 func (m *Model) Classify(ctx context.Context, top int, images ...[]byte) ([][]labels.Prediction, error) {
 	s, err := m.signature(m.key)
 	if err != nil {
@@ -71,8 +83,9 @@ func (m *Model) Classify(ctx context.Context, top int, images ...[]byte) ([][]la
 	rows, faults := make([][]labels.Prediction, len(images)), make([]error, len(images))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(1 + len(m.sessions))
-	for at := 0; at < len(images); at += batchSize {
-		end := min(at+batchSize, len(images))
+	size := m.BatchSize()
+	for at := 0; at < len(images); at += size {
+		end := min(at+size, len(images))
 		group.Go(func() error {
 			return m.classify(ctx, s, top, images[at:end], rows[at:end], faults[at:end])
 		})

@@ -11,12 +11,10 @@ import (
 )
 
 // cpus returns how many CPUs the process may use: those of its affinity, or fewer where its control group has a smaller limit.
-func cpus() int {
-	n := runtime.NumCPU()
-	if limit := cgroupCPUs(os.DirFS("/")); limit < float64(n) {
-		n = max(1, int(math.Ceil(limit)))
-	}
-	return n
+func cpus() int { return limitedCPUs(runtime.NumCPU(), cgroupCPUs(os.DirFS("/"))) }
+
+func limitedCPUs(affinity int, limit float64) int {
+	return min(affinity, max(1, int(math.Ceil(min(limit, float64(affinity))))))
 }
 
 // cgroupCPUs returns the CPU limit of the process's control group (a quota over its period), infinite where it has none. In version 1

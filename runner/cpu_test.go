@@ -2,8 +2,12 @@ package runner
 
 import (
 	"math"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/fstest"
+
+	"golang.org/x/sys/unix"
 )
 
 func tree(files map[string]string) fstest.MapFS {
@@ -90,6 +94,30 @@ func TestCgroupCPUs(t *testing.T) {
 			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us":  "-1\n",
 			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
 		}, none},
+		{"version 2, nested, the smallest of the limits holds", map[string]string{
+			"proc/self/cgroup":                                         "0::/kubepods.slice/pod.slice/container\n",
+			"proc/self/mountinfo":                                      mountV2,
+			"sys/fs/cgroup/cpu.max":                                    "max 100000\n", // a root has none, some kernels' do
+			"sys/fs/cgroup/kubepods.slice/cpu.max":                     "800000 100000\n",
+			"sys/fs/cgroup/kubepods.slice/pod.slice/cpu.max":           "125000 50000\n",
+			"sys/fs/cgroup/kubepods.slice/pod.slice/container/cpu.max": "300000 100000\n",
+		}, 2.5},
+		{"version 1, nested, the smallest of the limits holds", map[string]string{
+			"proc/self/cgroup":    "4:cpu,cpuacct:/kubepods/pod/container\n",
+			"proc/self/mountinfo": mountV1,
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/pod/container/cpu.cfs_quota_us":  "-1\n",
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/pod/container/cpu.cfs_period_us": "100000\n",
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/pod/cpu.cfs_quota_us":            "70000\n",
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/pod/cpu.cfs_period_us":           "100000\n",
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/cpu.cfs_quota_us":                "400000\n",
+			"sys/fs/cgroup/cpu,cpuacct/kubepods/cpu.cfs_period_us":               "100000\n",
+		}, 0.7},
+		{"version 1, a sibling whose name begins with the mount's", map[string]string{
+			"proc/self/cgroup":                    "4:cpu:/docker/abcdef\n",
+			"proc/self/mountinfo":                 "34 32 0:30 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":  "100000\n",
+			"sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+		}, 1},
 		{"both versions, the CPU in version 1", map[string]string{
 			"proc/self/cgroup":                                "4:cpu,cpuacct:/job\n0::/job\n",
 			"proc/self/mountinfo":                             mountV1 + "35 32 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
@@ -101,7 +129,61 @@ func TestCgroupCPUs(t *testing.T) {
 			t.Errorf("%s: %v CPUs, want %v", c.name, got, c.want)
 		}
 	}
-	if n := cpus(); n < 1 {
+}
+
+func TestLimitedCPUs(t *testing.T) {
+	for _, c := range []struct {
+		affinity int
+		limit    float64
+		want     int
+	}{
+		{8, math.Inf(1), 8},
+		{8, 8, 8},
+		{8, 64, 8},
+		{8, 2.5, 3}, // part of a CPU is worth a thread
+		{8, 0.1, 1},
+		{1, 0.5, 1},
+	} {
+		if got := limitedCPUs(c.affinity, c.limit); got != c.want {
+			t.Errorf("affinity %d, limit %v: %d CPUs, want %d", c.affinity, c.limit, got, c.want)
+		}
+	}
+	if n := cpus(); n < 1 || n > runtime.NumCPU() {
 		t.Errorf("%d CPUs here", n)
+	}
+}
+
+// cpusChild names the environment variable that makes of the test's executable a program that prints how many CPUs it may use and ends.
+const cpusChild = "RUNNER_TEST_COUNT_CPUS"
+
+// TestAffinity has a process with one CPU, as a control group's cpuset or taskset leaves it.
+func TestAffinity(t *testing.T) {
+	type result struct {
+		out string
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // a child has its thread's CPUs; the thread ends with this function, locked as it is
+		var before, one unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &before); err != nil {
+			done <- result{err: err}
+			return
+		}
+		for cpu := range 1024 {
+			if before.IsSet(cpu) {
+				one.Set(cpu)
+				break
+			}
+		}
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			done <- result{err: err}
+			return
+		}
+		out, _, err := child("", cpusChild+"=1")
+		done <- result{out, err}
+	}()
+	if r := <-done; r.err != nil || strings.TrimSpace(r.out) != "1" {
+		t.Errorf("%q CPUs, %v; want 1", r.out, r.err)
 	}
 }

@@ -6,18 +6,6 @@ package runner
 #include <stdlib.h>
 #include "tensorflow/c/c_api.h"
 
-// Whether there is a driver (0 no libcuda.so.1, 1 it fails, with its error in *error, 2 it counts *count GPUs).
-static int driver(int* error, int* count) {
-	void* cuda = dlopen("libcuda.so.1", RTLD_LAZY);
-	if (!cuda) return 0;
-	int (*init)(unsigned) = (int (*)(unsigned))dlsym(cuda, "cuInit");
-	int (*get_count)(int*) = (int (*)(int*))dlsym(cuda, "cuDeviceGetCount");
-	if (!init || !get_count) return 0;
-	*error = init(0);
-	if (*error == 0) *error = get_count(count);
-	return *error == 0 ? 2 : 1;
-}
-
 // TensorFlow has no function of C for TensorFloat-32; this is what its Python calls. False where the library has none.
 static bool set_tf32(bool on) {
 	void (*set)(bool) = (void (*)(bool))dlsym(RTLD_DEFAULT, "_ZN3tsl32enable_tensor_float_32_executionEb");
@@ -29,7 +17,7 @@ import "C"
 
 import (
 	"fmt"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -47,6 +35,8 @@ type Device struct {
 	Name        string `json:"name"`         // as WithDevice takes it: "cpu", "gpu:0"
 	Type        string `json:"type"`         // as TensorFlow has it: "CPU", "GPU"
 	MemoryBytes int64  `json:"memory_bytes"` // the most that TensorFlow takes of a GPU's; 0 for the CPU, where it sets itself no limit
+	Model       string `json:"model"`        // of a GPU, as its driver has it: "NVIDIA H100 80GB HBM3"; "" for the CPU
+	Compute     string `json:"compute"`      // a GPU's compute capability: "9.0"; "" for the CPU
 }
 
 // Devices lists the devices that TensorFlow sees, the CPU first. Where there is no GPU among them, NoGPU says why.
@@ -62,7 +52,9 @@ func (c config) listDevices() ([]Device, error) {
 	if err := claimThreads(c); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	config, err := sessionConfig(c, true, false)
+	// Where there can be no GPU TensorFlow is not asked for one: it would write errors to standard error.
+	gpus, fault := driverGPUs()
+	config, err := sessionConfig(c, HasCUDA() && fault == "", false)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
@@ -84,23 +76,22 @@ func (c config) listDevices() ([]Device, error) {
 			devices = append(devices, Device{Name: "gpu:" + number, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
 		}
 	}
+	// TensorFlow counts as the driver does, unless it leaves one out.
+	if len(devices) == 1+len(gpus) {
+		for i, gpu := range gpus {
+			devices[1+i].Model, devices[1+i].Compute = gpu.model, gpu.compute()
+		}
+	}
 	return devices, nil
 }
 
-// NoGPU says why TensorFlow sees no GPU, as far as can be told: "" where nothing stands against it.
+// NoGPU says why TensorFlow sees no GPU, as far as can be told: "" where it sees one.
 func NoGPU() string {
-	if !hasGPUKernels() {
+	if !HasCUDA() {
 		return "the TensorFlow library is built for the CPU only, without CUDA"
 	}
-	var fault, count C.int
-	switch C.driver(&fault, &count) {
-	case 0:
-		return "there is no NVIDIA driver: libcuda.so.1 is not found"
-	case 1:
-		return fmt.Sprintf("the NVIDIA driver answers with CUDA error %d%s", fault, visible())
-	}
-	if count == 0 {
-		return "the NVIDIA driver has no GPU" + visible()
+	if _, fault := driverGPUs(); fault != "" {
+		return fault
 	}
 	devices, err := Devices()
 	if err != nil {
@@ -111,18 +102,15 @@ func NoGPU() string {
 			return ""
 		}
 	}
-	return "the NVIDIA driver has a GPU, but TensorFlow cannot use it: with TF_CPP_MIN_LOG_LEVEL=0 it says why, most often a CUDA library not found"
-}
-
-func visible() string {
-	if v, ok := os.LookupEnv("CUDA_VISIBLE_DEVICES"); ok {
-		return fmt.Sprintf(" (CUDA_VISIBLE_DEVICES is %q)", v)
+	reason := "the NVIDIA driver has a GPU, but TensorFlow "
+	if missing := missingLibraries(loadedFiles()); len(missing) > 0 {
+		return reason + "did not find " + strings.Join(missing, ", ")
 	}
-	return ""
+	return reason + "does not use it: with TF_CPP_MIN_LOG_LEVEL=0 it says why"
 }
 
-// hasGPUKernels says whether the library is built for GPUs: whether it can multiply matrices on one.
-func hasGPUKernels() bool {
+// HasCUDA says whether the TensorFlow library is built for GPUs: whether it can multiply matrices on one.
+func HasCUDA() bool {
 	name, status := C.CString("MatMul"), C.TF_NewStatus()
 	defer C.free(unsafe.Pointer(name))
 	defer C.TF_DeleteStatus(status)
@@ -143,14 +131,14 @@ func hasGPUKernels() bool {
 	return false
 }
 
-// chooseGPUs returns the numbers of the GPUs to run on, none for the CPU. It makes the process's choices that hold for all models, and
-// says where they, the precision or the devices cannot be had.
-func (c config) chooseGPUs() ([]int, error) {
+// chooseGPUs returns the GPUs to run on, none for the CPU. It makes the process's choices that hold for all models, and says where
+// they, the precision or the devices cannot be had.
+func (c config) chooseGPUs() ([]Device, error) {
 	if err := claimThreads(c); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	var gpus []int
-	if c.devices[0] != "cpu" && (c.devices[0] != "auto" || hasGPUKernels()) {
+	var gpus []Device
+	if c.devices[0] != "cpu" && (c.devices[0] != "auto" || HasCUDA()) {
 		devices, err := c.listDevices()
 		if err != nil {
 			return nil, err
@@ -159,11 +147,8 @@ func (c config) chooseGPUs() ([]int, error) {
 			return nil, fmt.Errorf("runner: %w", err)
 		}
 	}
-	if len(gpus) > 0 && c.precision == BF16 {
-		return nil, fmt.Errorf("runner: precision bf16: on a GPU want fp16, tf32 or fp32")
-	}
-	if len(gpus) == 0 && (c.precision == FP16 || c.precision == TF32) {
-		return nil, fmt.Errorf("runner: precision %s: needs a GPU; on the CPU want bf16 or fp32", c.precision)
+	if err := checkPrecision(c.precision, gpus); err != nil {
+		return nil, fmt.Errorf("runner: precision %s: %w", c.precision, err)
 	}
 	if len(gpus) > 0 {
 		if err := claimTF32(c.precision == TF32); err != nil {
@@ -173,25 +158,39 @@ func (c config) chooseGPUs() ([]int, error) {
 	return gpus, nil
 }
 
+// leastCompute is the compute capability from which on GPUs have a precision. Below it TensorFlow would go on in float32, silently.
+var leastCompute = map[Precision]float64{FP16: 7.0, TF32: 8.0}
+
+// checkPrecision returns an error where one of the GPUs, or the CPU where there are none, does not have the precision.
+func checkPrecision(p Precision, gpus []Device) error {
+	if len(gpus) == 0 && leastCompute[p] > 0 {
+		return fmt.Errorf("needs a GPU; on the CPU want bf16 or fp32")
+	}
+	if len(gpus) > 0 && p == BF16 {
+		return fmt.Errorf("on a GPU want fp16, tf32 or fp32")
+	}
+	for _, d := range gpus {
+		// Nothing is known of a GPU whose capability does not parse.
+		if has, err := strconv.ParseFloat(d.Compute, 64); err == nil && has < leastCompute[p] {
+			return fmt.Errorf("%s is %s with compute capability %s: want %.1f or later", d.Name, d.Model, d.Compute, leastCompute[p])
+		}
+	}
+	return nil
+}
+
 // findGPUs looks up the devices that were named among those that there are.
-func findGPUs(named []string, there []Device, reason func() string) ([]int, error) {
-	var gpus []int
+func findGPUs(named []string, there []Device, reason func() string) ([]Device, error) {
+	var gpus []Device
 	var names []string
 	for _, d := range there {
 		names = append(names, d.Name)
 	}
 	for _, name := range named {
-		found := false
-		for _, d := range there {
-			if d.Type == "GPU" && (name == "auto" && d.Name == "gpu:0" || name == d.Name) {
-				n, err := strconv.Atoi(strings.TrimPrefix(d.Name, "gpu:"))
-				if err != nil {
-					return nil, fmt.Errorf("device %s: %w", d.Name, err)
-				}
-				gpus, found = append(gpus, n), true
-			}
-		}
-		if !found && name != "auto" {
+		i := slices.IndexFunc(there, func(d Device) bool { return d.Type == "GPU" && (name == d.Name || name == "auto" && d.Name == "gpu:0") })
+		switch {
+		case i >= 0:
+			gpus = append(gpus, there[i])
+		case name != "auto":
 			text := fmt.Sprintf("device %s: want one of %s", name, strings.Join(names, ", "))
 			if why := reason(); why != "" {
 				text += fmt.Sprintf(": TensorFlow %s sees no GPU: %s", Version(), why)

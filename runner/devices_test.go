@@ -29,19 +29,19 @@ func TestDevices(t *testing.T) {
 }
 
 func TestFindGPUs(t *testing.T) {
-	cpu := []Device{{"cpu", "CPU", 0}}
-	gpus := append(slices.Clone(cpu), Device{"gpu:0", "GPU", 1 << 30}, Device{"gpu:1", "GPU", 1 << 30})
+	cpu := []Device{{Name: "cpu", Type: "CPU"}}
+	gpus := append(slices.Clone(cpu), Device{Name: "gpu:0", Type: "GPU"}, Device{Name: "gpu:1", Type: "GPU"})
 	for _, c := range []struct {
 		named  []string
 		there  []Device
 		reason string
-		want   []int
+		want   []Device
 		err    string
 	}{
 		{[]string{"auto"}, cpu, "", nil, ""},
-		{[]string{"auto"}, gpus, "", []int{0}, ""},
-		{[]string{"gpu:1"}, gpus, "", []int{1}, ""},
-		{[]string{"gpu:1", "gpu:0"}, gpus, "", []int{1, 0}, ""},
+		{[]string{"auto"}, gpus, "", gpus[1:2], ""},
+		{[]string{"gpu:1"}, gpus, "", gpus[2:3], ""},
+		{[]string{"gpu:1", "gpu:0"}, gpus, "", []Device{gpus[2], gpus[1]}, ""},
 		{[]string{"gpu:0"}, cpu, "no driver", nil, "device gpu:0: want one of cpu: TensorFlow " + Version() + " sees no GPU: no driver"},
 		{[]string{"gpu:0", "gpu:2"}, gpus, "", nil, "device gpu:2: want one of cpu, gpu:0, gpu:1"},
 	} {
@@ -52,7 +52,37 @@ func TestFindGPUs(t *testing.T) {
 	}
 }
 
-// TestPlaced runs a graph on a device of its own, as on a second GPU: here the second of two CPUs.
+func TestCheckPrecision(t *testing.T) {
+	with := func(compute ...string) (gpus []Device) {
+		for _, c := range compute {
+			gpus = append(gpus, Device{Name: "gpu:0", Type: "GPU", Model: "Tesla", Compute: c})
+		}
+		return gpus
+	}
+	for _, c := range []struct {
+		precision Precision
+		gpus      []Device
+		err       string
+	}{
+		{FP32, nil, ""},
+		{BF16, nil, ""},
+		{FP16, nil, "needs a GPU"},
+		{TF32, nil, "needs a GPU"},
+		{FP32, with("3.5"), ""},
+		{BF16, with("9.0"), "on a GPU want fp16, tf32 or fp32"},
+		{FP16, with("7.0"), ""},
+		{FP16, with("6.1"), "gpu:0 is Tesla with compute capability 6.1: want 7.0 or later"},
+		{TF32, with("8.0", "10.3"), ""},
+		{TF32, with("9.0", "7.5"), "compute capability 7.5: want 8.0 or later"},
+		{TF32, with(""), ""}, // not known
+	} {
+		if err := checkPrecision(c.precision, c.gpus); !matches(err, c.err) {
+			t.Errorf("%s on %v: %v, want %q", c.precision, c.gpus, err, c.err)
+		}
+	}
+}
+
+// TestPlaced classifies on two devices, as on two GPUs: here on two CPUs, which TensorFlow makes of one.
 func TestPlaced(t *testing.T) {
 	config, err := proto.Marshal(&tfpb.ConfigProto{DeviceCount: map[string]int32{"CPU": 2}, GraphOptions: &tfpb.GraphOptions{PlacePrunedGraph: true}})
 	if err != nil {
@@ -62,22 +92,89 @@ func TestPlaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := first.on("/device:CPU:1", config)
+	placed, err := first.onEach([]string{"/device:CPU:0", "/device:CPU:1"}, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := first.close(); err != nil {
 		t.Fatal(err)
 	}
-	m, want := open(t, "conv"), answers(t)
-	m.sessions[0], second = second, m.sessions[0]
-	m.signatures = map[string]*signature{}
-	defer second.close()
-	out, err := m.Run(t.Context(), map[string]tensor.Tensor{"images": want["tensor"]})
+	m := open(t, "conv")
+	// 3 batches of pictures, on whichever session has the fewest runs.
+	_, photos := readPhotos(t)
+	var images [][]byte
+	for len(images) < 3*m.BatchSize() {
+		images = append(images, photos...)
+	}
+	want, err := m.Classify(t.Context(), 3, images...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "probs", want["tensor/probs"], out["probs"], 1e-5)
+	alone := m.sessions[0]
+	m.sessions, m.running = placed, make([]int, 2)
+	m.signatures = map[string]*signature{}
+	defer func() {
+		for _, s := range placed[1:] {
+			if err := s.close(); err != nil {
+				t.Error(err)
+			}
+		}
+		m.sessions, m.running = []*session{placed[0]}, make([]int, 1)
+		if err := alone.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	got, err := m.Classify(t.Context(), 3, images...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		for j, p := range want[i] {
+			if q := got[i][j]; p.Index != q.Index || p.Probability-q.Probability > 1e-5 || q.Probability-p.Probability > 1e-5 {
+				t.Fatalf("picture %d: %v on two devices, %v on one", i, got[i], want[i])
+			}
+		}
+	}
+	// Each of the two computes: with one busy, a run goes to the other.
+	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
+	for busy := range placed {
+		m.running = make([]int, 2)
+		m.running[busy] = 1
+		out, err := m.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "probs", answers(t)["tensor/probs"], out["probs"], 1e-5)
+	}
+}
+
+// TestSoftPlacement has a graph on a device that is not there: an error where the user named a device, else another one is taken.
+func TestSoftPlacement(t *testing.T) {
+	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
+	for device, want := range map[string]string{"cpu": "/device:CPU:7", "auto": ""} {
+		m := open(t, "conv", WithDevice(device))
+		c, err := newConfig([]Option{WithDevice(device)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := sessionConfig(c, false, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed, err := m.sessions[0].onEach([]string{"/device:CPU:7"}, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := m.sessions[0]
+		m.sessions[0], m.signatures = placed[0], map[string]*signature{}
+		if _, err := m.Run(t.Context(), in); !matches(err, want) {
+			t.Errorf("device %s: %v, want %q", device, err, want)
+		}
+		m.sessions[0] = there
+		if err := placed[0].close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestSpread holds that runs go to the session with the fewest.
@@ -110,7 +207,7 @@ func TestSessionConfig(t *testing.T) {
 	n := cpus()
 	defaults := func(more map[string]any) map[string]any {
 		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
-			"bf16": 0.0, "fp16": 0.0, "pruned": false, "optimizers": []any{}, "tfg": true}
+			"bf16": 0.0, "fp16": 0.0, "pruned": false, "optimizers": []any{}, "tfg": true, "passes": 1.0}
 		for k, v := range more {
 			want[k] = v
 		}
@@ -126,7 +223,7 @@ func TestSessionConfig(t *testing.T) {
 		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
 		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
 		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
-		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0, "passes": 2.0})},
 		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true,
 			defaults(map[string]any{"fraction": 0.25, "pruned": true})},
 	}
@@ -150,7 +247,7 @@ for line in sys.stdin:
         "gpus": c.device_count.get("GPU"), "growth": c.gpu_options.allow_growth,
         "fraction": c.gpu_options.per_process_gpu_memory_fraction, "bf16": r.auto_mixed_precision_onednn_bfloat16,
         "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph,
-        "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
+        "passes": r.meta_optimizer_iterations, "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
 	python.Stdin = strings.NewReader(lines.String())
 	python.Stderr = os.Stderr
 	out, err := python.Output()

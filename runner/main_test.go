@@ -18,9 +18,17 @@ var models string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	if os.Getenv(quietChild) != "" {
+	switch {
+	case os.Getenv(quietChild) != "":
 		devices, err := Devices()
 		fmt.Println(devices, err)
+		return 0
+	case os.Getenv(driverChild) != "":
+		gpus, fault := driverGPUs()
+		fmt.Printf("%v %q\n", gpus, fault)
+		return 0
+	case os.Getenv(cpusChild) != "":
+		fmt.Println(cpus())
 		return 0
 	}
 	if len(os.Args) == 2 && os.Args[1] == trialChild {

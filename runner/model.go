@@ -22,6 +22,7 @@ type Model struct {
 	key       string // of Run's and Classify's signature
 	pipeline  *preprocess.Pipeline
 	labels    labels.Labels
+	devices   []string
 	sessions  []*session // one a device
 
 	mu         sync.Mutex
@@ -85,6 +86,13 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 	if _, err := directory.Signature(m.tags, m.key); err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
 	}
+	m.devices = []string{"cpu"}
+	if len(gpus) > 0 {
+		m.devices = nil
+		for _, gpu := range gpus {
+			m.devices = append(m.devices, gpu.Name)
+		}
+	}
 	if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus); err != nil {
 		return nil, err
 	}
@@ -104,9 +112,9 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 }
 
 // openSessions returns a session for each GPU, or the one on the CPU where there are none.
-func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []int) ([]*session, error) {
+func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device) ([]*session, error) {
 	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
-	placed := len(gpus) > 1 || len(gpus) == 1 && gpus[0] > 0
+	placed := len(gpus) > 1 || len(gpus) == 1 && gpus[0].Name != "gpu:0"
 	optimized := directory.Manifest != nil && directory.Manifest.Graph == "optimized"
 	config, err := sessionConfig(c, len(gpus) > 0 && !placed, optimized)
 	if err != nil {
@@ -126,18 +134,11 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	if config, err = sessionConfig(c, true, optimized); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	var sessions []*session
+	var names []string
 	for _, gpu := range gpus {
-		s, err := first.on(fmt.Sprintf("/device:GPU:%d", gpu), config)
-		if err != nil {
-			for _, s := range sessions {
-				err = errors.Join(err, s.close())
-			}
-			return nil, err
-		}
-		sessions = append(sessions, s)
+		names = append(names, "/device:"+strings.ToUpper(gpu.Name))
 	}
-	return sessions, nil
+	return first.onEach(names, config)
 }
 
 // stateful returns an operation of the graph that keeps something from one run to the next, "" where none does.
@@ -159,6 +160,9 @@ func (m *Model) Directory() *savedmodel.Model { return m.directory }
 
 // Pipeline returns how the model's pictures are prepared; nil where the directory has no manifest.
 func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
+
+// Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It never holds "auto".
+func (m *Model) Devices() []string { return slices.Clone(m.devices) }
 
 // Labels returns the model's classes, in the order of its output; nil where the directory names none.
 func (m *Model) Labels() labels.Labels { return m.labels }

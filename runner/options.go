@@ -127,8 +127,8 @@ type Precision string
 const (
 	FP32 Precision = "fp32" // float32 throughout, on GPUs without TensorFloat-32 too: the answers of Keras
 	BF16 Precision = "bf16" // CPU: bfloat16 where oneDNN has it, through TensorFlow's rewriter; probabilities moved by up to 0.008
-	FP16 Precision = "fp16" // GPU: float16 where it is safe, through TensorFlow's rewriter
-	TF32 Precision = "tf32" // GPU: float32 with TensorFloat-32 products, for the whole process
+	FP16 Precision = "fp16" // GPU of compute capability 7.0: float16 where it is safe, through TensorFlow's rewriter
+	TF32 Precision = "tf32" // GPU of compute capability 8.0: float32 with TensorFloat-32 products, for the whole process
 )
 
 // WithPrecision chooses the arithmetic; the default is FP32. One that the device does not have is an error of Open.

@@ -4,28 +4,8 @@ package runner
 #cgo LDFLAGS: -ltensorflow
 #cgo linux LDFLAGS: -ldl
 #include <stdlib.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
-
-// Called when TensorFlow has let go of a tensor that was fed.
-static void release(void* data, size_t length, void* strings) {
-	for (size_t i = 0; i < (size_t)strings; i++) TF_StringDealloc((TF_TString*)data + i);
-	free(data);
-}
-
-static TF_Tensor* new_tensor(TF_DataType dtype, const int64_t* dims, int rank, void* data, size_t length, size_t strings) {
-	return TF_NewTensor(dtype, dims, rank, data, length, release, (void*)strings);
-}
-
-// Gives free memory back to the system, which the C library keeps otherwise.
-static void trim(void) {
-#ifdef __GLIBC__
-	malloc_trim(0);
-#endif
-}
 
 static TF_TString* string_at(void* data, size_t i) { return (TF_TString*)data + i; }
 */
@@ -33,6 +13,7 @@ import "C"
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -128,11 +109,27 @@ func (s *session) on(device string, config []byte) (*session, error) {
 	return newSession(other, graph)
 }
 
+// onEach returns a session on each of the devices, or none where one of them fails.
+func (s *session) onEach(devices []string, config []byte) ([]*session, error) {
+	var sessions []*session
+	for _, device := range devices {
+		other, err := s.on(device, config)
+		if err != nil {
+			for _, opened := range sessions {
+				err = errors.Join(err, opened.close())
+			}
+			return nil, err
+		}
+		sessions = append(sessions, other)
+	}
+	return sessions, nil
+}
+
 // close frees the session and the graph. Nothing may run.
 func (s *session) close() error {
 	err := s.session.Close()
 	C.TF_DeleteGraph(s.g)
-	C.trim()
+	trim()
 	if err != nil {
 		return fmt.Errorf("runner: TensorFlow: %s", oneLine(err.Error()))
 	}
@@ -196,7 +193,7 @@ func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
 	C.TF_SessionRun(s.c, nil, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
 		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, nil, status)
 	// In the first run TensorFlow optimises the graph, in memory of several times its size.
-	c.first.Do(func() { C.trim() })
+	c.first.Do(func() { trim() })
 	if C.TF_GetCode(status) != C.TF_OK {
 		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
 	}
@@ -218,33 +215,6 @@ func free(fed []*feed) {
 	for _, f := range fed {
 		C.TF_DeleteTensor(f.c)
 	}
-}
-
-// alignment is the strictest that TensorFlow has for tensors; of memory less aligned it would make a copy.
-const alignment = 64
-
-// buffer is C memory for a tensor's elements, as long as it is not in a feed.
-type buffer struct {
-	data   unsafe.Pointer
-	length int // bytes
-}
-
-func newBuffer(length int64) (buffer, error) {
-	var data unsafe.Pointer
-	// TensorFlow takes no null pointer for the data of an empty tensor.
-	if C.posix_memalign(&data, alignment, C.size_t(max(length, 1))) != 0 {
-		return buffer{}, fmt.Errorf("out of memory: a tensor of %d bytes", length)
-	}
-	return buffer{data, int(length)}, nil
-}
-
-func (b buffer) free() { C.free(b.data) }
-
-// feed makes the buffer's beginning a tensor of this type and shape, and gives the buffer away. The elements must be initialised.
-func (b buffer) feed(dtype tensor.DType, shape tensor.Shape, length, strings int) *feed {
-	dims := unsafe.SliceData(shape)
-	return &feed{C.new_tensor(C.TF_DataType(dtype), (*C.int64_t)(unsafe.Pointer(dims)), C.int(len(shape)), b.data,
-		C.size_t(length), C.size_t(strings))}
 }
 
 // newFeed copies a valid tensor into C memory.

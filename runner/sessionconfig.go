@@ -40,6 +40,8 @@ func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
 		rewrite.AutoMixedPrecisionOnednnBfloat16 = tfpb.RewriterConfig_ON
 	case FP16:
 		rewrite.AutoMixedPrecision = tfpb.RewriterConfig_ON
+		// A second pass computes the casts of the weights that the rewriter adds in the first, once and not in each run.
+		rewrite.MetaOptimizerIterations = tfpb.RewriterConfig_TWO
 	}
 	// Of the whole graph, the saver's operations have no place on a GPU: only what is run is placed.
 	p.GraphOptions = &tfpb.GraphOptions{RewriteOptions: rewrite, PlacePrunedGraph: gpu}

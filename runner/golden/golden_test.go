@@ -290,6 +290,39 @@ func TestMeasured(t *testing.T) {
 	}
 }
 
+// TestLoosened lets the outputs, and nothing else, differ by more.
+func TestLoosened(t *testing.T) {
+	pack, err := golden.Open(writePack(t, func(index map[string]any, _ []map[string]tensor.Tensor) {
+		index["tolerance"].(map[string]float64)["probs"] = 1e-5
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loose := pack.Loosened(200)
+	if got := loose.Tolerance["tensor"]; got != pack.Tolerance["tensor"] {
+		t.Errorf("tolerance %v of the tensors, want %v", got, pack.Tolerance["tensor"])
+	}
+	for _, test := range []struct {
+		pack *golden.Pack
+		by   float32
+		ok   bool
+	}{{pack, 5e-6, true}, {pack, 1e-4, false}, {loose, 1e-3, true}, {loose, 3e-3, false}} {
+		m := model{change: func(_ int, out map[string]tensor.Tensor) {
+			probs := out["probs"].Data.([]float32)
+			for i := range probs {
+				probs[i] += test.by
+			}
+		}}
+		report, err := golden.Verify(t.Context(), m, test.pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.OK != test.ok {
+			t.Errorf("by %v with a tolerance of %v: got ok %v, want %v\n%v", test.by, test.pack.Tolerance["probs"], report.OK, test.ok, report)
+		}
+	}
+}
+
 // TestReport writes a report with a NaN in every format and reads it back.
 func TestReport(t *testing.T) {
 	report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) {

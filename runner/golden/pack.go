@@ -90,12 +90,21 @@ func Open(dir string) (*Pack, error) {
 // Measured returns the pack with outputs that are measured, not judged, as one wants of an arithmetic that was chosen for its speed: any
 // finite difference passes, and any order of the classes. What is not a number, or has another shape, fails as ever.
 func (p *Pack) Measured() *Pack {
-	measured := *p
-	measured.Tolerance = maps.Clone(p.Tolerance)
+	return p.tolerating(func(float64) float64 { return math.Inf(1) })
+}
+
+// Loosened returns the pack with outputs that may differ by so many times what it tolerates.
+func (p *Pack) Loosened(times float64) *Pack {
+	return p.tolerating(func(tolerance float64) float64 { return times * tolerance })
+}
+
+func (p *Pack) tolerating(change func(float64) float64) *Pack {
+	other := *p
+	other.Tolerance = maps.Clone(p.Tolerance)
 	for _, name := range p.Outputs {
-		measured.Tolerance[name] = math.Inf(1)
+		other.Tolerance[name] = change(p.Tolerance[name])
 	}
-	return &measured
+	return &other
 }
 
 func (p *Pack) validate() error {

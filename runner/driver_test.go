@@ -1,0 +1,109 @@
+package runner
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// driverChild names the environment variable that makes of the test's executable a program that prints what the driver says and ends.
+const driverChild = "RUNNER_TEST_ASK_DRIVER"
+
+// fakeDriver compiles the driver of no GPU, under the names that NVIDIA's have, and returns its directory.
+func fakeDriver(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"libcuda.so.1", "libnvidia-ml.so.1"} {
+		out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name), "testdata/fakecuda.c").CombinedOutput()
+		if err != nil {
+			t.Fatalf("cc: %v\n%s", err, out)
+		}
+	}
+	return dir
+}
+
+// child runs the test's executable with a driver and more environment variables.
+func child(driver string, more ...string) (stdout, stderr string, err error) {
+	var out, log bytes.Buffer
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "TF_CPP_MIN_LOG_LEVEL=") || strings.HasPrefix(v, "CUDA_VISIBLE_DEVICES=")
+	}), more...)
+	if driver != "" {
+		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+driver)
+	}
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err = cmd.Run()
+	return out.String(), log.String(), err
+}
+
+func TestDriver(t *testing.T) {
+	fake := fakeDriver(t)
+	other := t.TempDir() // a library of that name that is no driver
+	source := filepath.Join(other, "empty.c")
+	if err := os.WriteFile(source, []byte("int nothing;\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cc", "-shared", "-o", filepath.Join(other, "libcuda.so.1"), source).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, out)
+	}
+	for _, c := range []struct {
+		name, driver string
+		environment  []string
+		want         string
+	}{
+		{"two GPUs", fake, []string{"FAKE_CUDA_COUNT=2"}, `[{Fake GPU 8 0} {Fake GPU 8 1}] ""`},
+		{"no GPU", fake, []string{"FAKE_CUDA_COUNT=0"}, `[] "the NVIDIA driver has no GPU"`},
+		{"hidden", fake, []string{"FAKE_CUDA_COUNT=0", "CUDA_VISIBLE_DEVICES=-1"},
+			`[] "the NVIDIA driver has no GPU (CUDA_VISIBLE_DEVICES is \"-1\")"`},
+		{"an error", fake, []string{"FAKE_CUDA_ERROR=803"}, `[] "the NVIDIA driver answers with CUDA error 803, a fake error"`},
+		{"no driver's functions", other, nil, `[] "there is no NVIDIA driver: libcuda.so.1 is not found"`},
+	} {
+		got, stderr, err := child(c.driver, append(c.environment, driverChild+"=1")...)
+		if err != nil || strings.TrimSpace(got) != c.want {
+			t.Errorf("%s: %v, %s%s, want %s", c.name, err, got, stderr, c.want)
+		}
+	}
+}
+
+// TestCUDALibraries holds that TensorFlow finds every library of CUDA's that it looks for on a machine with a GPU: it looks for them once
+// there is a driver, and where a library is missing it goes without the GPU.
+func TestCUDALibraries(t *testing.T) {
+	if !HasCUDA() {
+		t.Skip("the TensorFlow library is built without CUDA; with TENSORFLOW=gpu this runs")
+	}
+	// TensorFlow ends the process when the driver does not have the rest of its functions. Its log has been written by then.
+	_, log, _ := child(fakeDriver(t), quietChild+"=1", "TF_CPP_MIN_LOG_LEVEL=0", "TF_CPP_MAX_VLOG_LEVEL=1")
+	for _, name := range libraries {
+		if !strings.Contains(log, "Successfully opened dynamic library "+name+".so") {
+			t.Errorf("TensorFlow did not find %s", name)
+		}
+	}
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "Could not load dynamic library") || strings.Contains(line, "Cannot dlopen") {
+			t.Error(line)
+		}
+	}
+}
+
+func TestMissingLibraries(t *testing.T) {
+	maps := "7eff r-xp 00000000 08:01 1 /usr/lib/libnvidia-ml.so.575.57.08\n7f00 r-xp 00000000 08:01 1 /opt/nvidia/cublas/lib/libcublasLt.so.12\n7f01 r-xp 00000000 08:01 2 /usr/lib/libcudart.so.12.9.79\n" +
+		"7f02 r-xp 00000000 08:01 3 /opt/libcufft.so.11\n7f03 r-xp 00000000 08:01 4 /opt/libcusparse.so.12\n" +
+		"7f04 r-xp 00000000 08:01 5 /opt/libcudnn_graph.so.9\n7f05 r-xp 00000000 08:01 6 /opt/libcusolverMg.so.11\n"
+	if got, want := missingLibraries(maps), []string{"libcublas", "libcusolver", "libcudnn"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := missingLibraries("7f00 r-xp 00000000 08:01 1 /usr/lib/libcuda.so.1\n"); !slices.Equal(got, []string{"libnvidia-ml"}) {
+		t.Errorf("%v without the driver's second library", got)
+	}
+	if got := missingLibraries(""); got != nil {
+		t.Errorf("%v of a system that does not say what is loaded", got)
+	}
+	if here := loadedFiles(); !strings.Contains(here, "/libtensorflow") {
+		t.Errorf("the files of this process have no libtensorflow:\n%s", here)
+	}
+}
