@@ -71,12 +71,12 @@ read, decoded and prepared while another is computed, and its latency holds the 
 				return fmt.Errorf("%w; --images names other pictures", err)
 			}
 		}
-		b, err := newBenchmark(m, images, len(model.devices), time.Duration(seconds*float64(time.Second)))
+		b, err := newBenchmark(m, images, time.Duration(seconds*float64(time.Second)))
 		if err != nil {
 			return err
 		}
 		about := benchmarkResult{
-			LoadMS: milliseconds(load), Model: model.dir, Precision: model.precision.value, Devices: model.devices,
+			LoadMS: milliseconds(load), Model: model.dir, Precision: model.precision.value, Devices: m.Devices(),
 			Machine: thisMachine(), TensorFlow: runner.Version(),
 		}
 		out := benchmarkWriter{w: cmd.OutOrStdout(), json: asJSON}
@@ -137,7 +137,8 @@ func (b *benchmarkWriter) write(r benchmarkResult) error {
 	var text strings.Builder
 	if !b.started {
 		b.started = true
-		fmt.Fprintf(&text, "%s, %s, loaded in %.0f ms\n%s; TensorFlow %s\n\n", r.Model, r.Precision, r.LoadMS, r.Machine, r.TensorFlow)
+		fmt.Fprintf(&text, "%s, %s on %s, loaded in %.0f ms\n%s; TensorFlow %s\n\n", r.Model, r.Precision, strings.Join(r.Devices, ", "),
+			r.LoadMS, r.Machine, r.TensorFlow)
 		fmt.Fprintf(&text, "%-10s  %5s  %8s  %9s  %9s  %9s  %9s  %5s  %8s\n",
 			"", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms", "first ms", "runs", "peak MiB")
 	}

@@ -25,14 +25,14 @@ type benchmark struct {
 	span    time.Duration
 }
 
-func newBenchmark(m *runner.Model, images string, devices int, span time.Duration) (*benchmark, error) {
+func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmark, error) {
 	p := m.Pipeline()
 	if p == nil {
 		return nil, fmt.Errorf("want a model whose manifest says how pictures are prepared")
 	}
 	b := &benchmark{
 		model: m, input: m.Directory().Manifest.Input.Name, shape: tensor.Shape{int64(p.Height), int64(p.Width), 3},
-		devices: devices, span: span,
+		devices: len(m.Devices()), span: span,
 	}
 	for path, err := range walkImages([]string{images}) {
 		if err != nil {

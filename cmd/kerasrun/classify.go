@@ -11,8 +11,8 @@ import (
 	"kerasrun/runner"
 )
 
-// classifyBatch is how many pictures are read and printed at a time: several batches of Classify, so that it can prepare one while another runs.
-const classifyBatch = 128
+// classifyBatches is how many batches of Classify are read and printed at a time: several, so that it can prepare one while another runs.
+const classifyBatches = 4
 
 func newClassifyCommand() *cobra.Command {
 	var model modelFlags
@@ -94,7 +94,7 @@ func (c *classification) run(ctx context.Context, args []string, stdin io.Reader
 			continue
 		}
 		c.paths, c.images = append(c.paths, path), append(c.images, image)
-		if len(c.paths) == classifyBatch {
+		if len(c.paths) == classifyBatches*len(c.model.Devices())*c.model.BatchSize() {
 			if err := c.flush(ctx); err != nil {
 				return err
 			}

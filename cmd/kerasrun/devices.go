@@ -13,8 +13,8 @@ func newDevicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "List the devices that a model can run on",
-		Long: `List the devices that TensorFlow sees, by the names that --device takes, with their type and the memory that TensorFlow takes of
-them at most, and, where there is no GPU among them, the reason.`,
+		Long: `List the devices that TensorFlow sees, by the names that --device takes, with their type, the memory that TensorFlow takes of
+them at most, the GPU's model and compute capability, and, where there is no GPU among them, the reason.`,
 		Args: noArgs,
 	}
 	format := addChoice(cmd, "format", "what to print", "text", "json")
@@ -32,11 +32,14 @@ them at most, and, where there is no GPU among them, the reason.`,
 		}
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		for _, d := range devices {
-			memory := ""
+			memory, model := "", ""
 			if d.MemoryBytes > 0 {
 				memory = fmt.Sprintf("%.1f GiB", float64(d.MemoryBytes)/(1<<30))
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", d.Name, d.Type, memory)
+			if d.Model != "" {
+				model = fmt.Sprintf("%s, compute capability %s", d.Model, d.Compute)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.Name, d.Type, memory, model)
 		}
 		if noGPU != "" {
 			fmt.Fprintf(table, "no GPU: %s\n", noGPU)

@@ -92,6 +92,7 @@ func (m *modelDir) pipeline() (*preprocess.Pipeline, error) {
 // modelFlags are the common flags of the commands that run a model.
 type modelFlags struct {
 	modelDir
+	warn         func(message string)
 	devices      []string
 	intra, inter int
 	gpuFraction  float64
@@ -103,6 +104,7 @@ type modelFlags struct {
 
 func (m *modelFlags) register(cmd *cobra.Command) {
 	m.modelDir.register(cmd)
+	m.warn = func(message string) { fmt.Fprintln(cmd.ErrOrStderr(), "kerasrun:", message) }
 	flags := cmd.Flags()
 	flags.StringSliceVar(&m.devices, "device", []string{"auto"}, "where to run: auto, cpu, gpu, gpu:N, or several GPUs")
 	flags.IntVar(&m.intra, "intra-threads", 0, "threads that compute one operation (default the CPUs that the process may use)")
@@ -130,7 +132,7 @@ func (m *modelFlags) options() []runner.Option {
 	return options
 }
 
-// open loads the model.
+// open loads the model. It warns where a TensorFlow that is made for GPUs goes without one.
 func (m *modelFlags) open() (*runner.Model, error) {
 	options := m.options()
 	if m.unverified {
@@ -146,6 +148,9 @@ func (m *modelFlags) open() (*runner.Model, error) {
 	}
 	if errors.Is(err, runner.ErrUnverified) {
 		err = fmt.Errorf("%w; --allow-unverified runs it all the same, after a trial in a process of its own", err)
+	}
+	if err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA() {
+		m.warn("--device auto is the CPU here: " + runner.NoGPU())
 	}
 	return model, m.hint(err)
 }

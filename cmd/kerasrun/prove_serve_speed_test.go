@@ -99,7 +99,7 @@ func newSpeed(t *testing.T) *speed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := newBenchmark(m, "testdata/photos", 1, 5*time.Second)
+	b, err := newBenchmark(m, "testdata/photos", 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestProveLatency(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := newBenchmark(m, "testdata/photos", 1, time.Second)
+	b, err := newBenchmark(m, "testdata/photos", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

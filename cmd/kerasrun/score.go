@@ -117,7 +117,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns, Batch: f.batch,
-		Lanes: max(1, len(f.model.devices)), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
+		Lanes: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
 		Versions: versions(),
 		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
 		Progress: shown.update,

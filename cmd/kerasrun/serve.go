@@ -207,6 +207,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 	return func(ctx context.Context, dir string) (serve.Model, error) {
 		flags := f.model
 		flags.dir = dir
+		flags.warn = func(message string) { log.Warn(message) }
 		m, err := flags.open()
 		if err != nil {
 			return nil, err
@@ -228,7 +229,7 @@ func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Mod
 	if err != nil {
 		return err
 	}
-	report, err := golden.Verify(ctx, m, pack)
+	report, err := golden.Verify(ctx, m, judged(pack, f.model.precision.value))
 	if err != nil {
 		return err
 	}
