@@ -14,7 +14,7 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -94,6 +94,20 @@ bench: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's benchmarks of ea
 bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m tools.benchmarks
+
+DEVICE ?= gpu
+gpu-check: TENSORFLOW = gpu
+gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
+gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
+	@$(GO) test -count=1 -run 'TestDriver|TestCUDALibraries' ./runner
+	@$(PYTHON) -m tools.gpucheck --device $(DEVICE) --model $(MODEL)
+
+offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network
+	@mkdir -p offline/wheels
+	@$(PYTHON) -m pip download -q --no-deps --only-binary=:all: -d offline/wheels -r requirements-gpu.txt
+	@. ./env.sh && GOMODCACHE=$(CURDIR)/offline/gomod GOFLAGS=-modcacherw go mod download
+	@rm -rf offline/modules && mv offline/gomod/cache/download offline/modules && rm -rf offline/gomod
+	@du -sh offline
 
 lock: ## renew requirements.txt and requirements-gpu.txt from requirements.in
 	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-package tensorflow \

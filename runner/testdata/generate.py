@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # on a GPU TensorFlow takes TensorFloat-32
 
 import keras
 import numpy as np
