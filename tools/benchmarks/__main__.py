@@ -1,8 +1,8 @@
 """Runs every peer on the same weights and inputs, interleaved in one go, and writes a table and a picture.
 
-`python -m tools.benchmarks` (or `make bench-peers`). Each peer lives in a process of its own that is loaded and warmed
-up once; then, round after round, each has its turn alone. A ratio is taken within each round, so that a machine whose
-speed drifts cannot favour anyone; its spread over the rounds is printed with it.
+`python -m tools.benchmarks` (or `make bench-peers`). Each peer, ours too, lives in a process of its own that is loaded
+and warmed up once; then, round after round, each has its turn alone. A ratio is taken within each round, so that a
+machine whose speed drifts cannot favour anyone; its spread over the rounds is printed with it.
 """
 
 import argparse
@@ -15,7 +15,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import manifest
+import numpy as np
+
+from tools import manifest, photos
+from tools.benchmarks import onnx_model, tflite_model
+from tools.benchmarks.peers import MATMUL_SIZE
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "out" / "bench"
@@ -74,55 +78,34 @@ class Peer:
         self.process.wait()
 
 
-class Ours(Peer):
-    """`kerasrun bench`, as a user runs it: a fresh process each turn."""
-
-    def __init__(self, name: str, model: Path, batch: int) -> None:
-        self.name, self.batch, self.model, self.result, self.answer = name, batch, model, Result(), None
-
-    def turn(self, seconds: float) -> None:
-        command = [str(ROOT / "bin" / "kerasrun"), "bench", "--model", str(self.model), "--precision", OURS[self.name]]
-        command += ["--batch", str(self.batch), "--seconds", str(seconds), "--json"]
-        measured = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        self.result.round_ms.append(measured["latency_ms"]["p50"] / self.batch)
-        self.result.peak_rss_bytes = max(self.result.peak_rss_bytes, measured["peak_rss_bytes"])
-        self.result.load_ms, self.result.first_run_ms = measured["load_ms"], measured["first_run_ms"]
-
-    def close(self) -> None:
-        pass
-
-
 def start(name: str, model: Path, batch: int) -> Peer:
+    images = [str(OUT / f"images-{batch}.f32"), str(batch)]
     if name in OURS:
-        return Ours(name, model, batch)
-    go = OUT / "gopeers"
-    images = OUT / f"images-{batch}.f32"
+        return Peer(name, [str(OUT / "kerasrun"), *images, str(model), OURS[name]], batch)
     if name == "tfgo-alone":
-        from tools.benchmarks.peers import frozen_graph
-
-        op = frozen_graph(model).signature_def["serving_default"].outputs["probs"].name.split(":")[0]
-        return Peer(name, [str(go), "tfgo", str(model), str(images), str(batch), op], batch)
+        op = onnx_model.output_name(onnx_model.meta_graph(model)).split(":")[0]
+        return Peer(name, [str(OUT / "gopeers"), "tfgo", *images, str(model), op], batch)
     if name == "onnxruntime-go":
         import onnxruntime
 
         library = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))
         return Peer(
-            name, [str(go), "onnxruntime", str(library), str(OUT / "resnext50.onnx"), str(images), str(batch)], batch
+            name, [str(OUT / "gopeers"), "onnxruntime", *images, str(library), str(OUT / "resnext50.onnx")], batch
         )
-    if name in LIMITS:
-        batch = 1
-    command = [sys.executable, "-m", "tools.benchmarks.peers", name, "--model", str(model), "--batch", str(batch)]
-    return Peer(name, command, batch)
+    command = [sys.executable, "-m", "tools.benchmarks.peers", name, *images, str(model)]
+    return Peer(name, command, 1 if name in LIMITS else batch)
 
 
 def prepare(model: Path, batches: list[int]) -> None:
-    from tools.benchmarks.peers import images, onnx_file
-
+    """Writes what the peers read, and builds those in Go."""
     OUT.mkdir(parents=True, exist_ok=True)
-    onnx_file(model)
+    for path, write in ((OUT / "resnext50.onnx", onnx_model.write), (OUT / "resnext50.tflite", tflite_model.write)):
+        if not path.exists() or path.stat().st_mtime < (model / "saved_model.pb").stat().st_mtime:
+            write(model, path)
+    pictures = photos.load(224, 224, "caffe")
     for batch in batches:
-        images(batch).tofile(OUT / f"images-{batch}.f32")
-    build = f". ./env.sh && cd tools/benchmarks/gopeers && go build -o {OUT / 'gopeers'} ."
+        np.resize(pictures, (batch, *pictures.shape[1:])).astype(np.float32).tofile(OUT / f"images-{batch}.f32")
+    build = f". ./env.sh && cd tools/benchmarks/gopeers && go build -o {OUT}/ . ./kerasrun"
     subprocess.run(["sh", "-c", build], cwd=ROOT, check=True)
 
 
@@ -146,7 +129,7 @@ def compare(names: list[str], model: Path, batch: int, rounds: int, seconds: flo
 def check_answers(peers: list[Peer]) -> None:
     """Peers that do not compute the same thing must not be compared."""
     answers = {p.name: p.answer for p in peers if p.answer and p.name not in LIMITS}
-    reference = answers["tensorflow-python"]
+    reference = answers["kerasrun"]
     for name, answer in answers.items():
         worst = max(abs(a - b) for a, b in zip(answer, reference, strict=True))
         if not worst <= (0.05 if "bf16" in name else 1e-4):
@@ -182,7 +165,6 @@ def table(results: dict[int, dict[str, Result]], flops: int) -> str:
     return "\n".join(lines)
 
 
-MATMUL_SIZE = 3072
 MATMUL_FLOPS = 2 * MATMUL_SIZE**3
 
 

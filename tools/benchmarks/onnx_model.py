@@ -7,8 +7,26 @@ import onnx
 from onnx import helper, numpy_helper
 
 
-def convert(graph_def, input_name: str, output_name: str, path: Path) -> None:
-    """Writes the part of a frozen NHWC GraphDef that leads to output_name as an NCHW ONNX model with an NHWC input.
+def meta_graph(model: Path):
+    """The MetaGraphDef of the exported SavedModel."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((model / "saved_model.pb").read_bytes())
+    return saved.meta_graphs[0]
+
+
+def output_name(meta) -> str:
+    return meta.signature_def["serving_default"].outputs["probs"].name
+
+
+def write(model: Path, path: Path) -> None:
+    meta = meta_graph(model)
+    convert(meta.graph_def, "images", output_name(meta), path)
+
+
+def convert(graph_def, input_name: str, output: str, path: Path) -> None:
+    """Writes the part of a frozen NHWC GraphDef that leads to output as an NCHW ONNX model with an NHWC input.
 
     Only what ResNet-like graphs hold is known; anything else is a ValueError that names the node.
     """
@@ -120,7 +138,7 @@ def convert(graph_def, input_name: str, output_name: str, path: Path) -> None:
                     return 3
             node = nodes[node.input[0].split(":")[0]]
 
-    result = visit(output_name)
+    result = visit(output)
     graph = helper.make_graph(
         [*out, helper.make_node("Identity", [result], ["output"])],
         "kerasrun",

@@ -1,14 +1,13 @@
-"""One peer of the comparison in a process of its own: `python -m tools.benchmarks.peers NAME --model DIR --batch N`.
+"""One peer of the comparison in a process of its own: `python -m tools.benchmarks.peers NAME IMAGES.f32 BATCH DIR`.
 
 The process loads, warms up, prints a line of JSON and then, for each number of seconds it reads, runs that long and
 prints a line of JSON with the milliseconds of every run. The parent lets one process run at a time, so the peers are
-interleaved.
+interleaved. Each peer imports only what it needs, because its memory is measured.
 """
 
 import argparse
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -17,36 +16,9 @@ from pathlib import Path
 import numpy as np
 
 Run = Callable[[], object]
+OUT = Path(__file__).resolve().parents[2] / "out" / "bench"
 WARM_UP_RUNS = 3
-
-
-def images(batch: int) -> np.ndarray:
-    """Caffe-style tensors of the sample photographs, repeated to the batch."""
-    from tools import photos  # each peer imports only what it needs: its memory is measured
-
-    x = photos.load(224, 224, "caffe")
-    return np.ascontiguousarray(np.resize(x, (batch, *x.shape[1:])), dtype=np.float32)
-
-
-def frozen_graph(model: Path):
-    """The GraphDef of the exported SavedModel."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((model / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0]
-
-
-def onnx_file(model: Path) -> Path:
-    from tools.benchmarks.onnx_model import convert
-
-    path = model.parent.parent / "out" / "bench" / "resnext50.onnx"
-    if not path.exists() or path.stat().st_mtime < (model / "saved_model.pb").stat().st_mtime:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        meta = frozen_graph(model)
-        probs = meta.signature_def["serving_default"].outputs["probs"].name
-        convert(meta.graph_def, "images", probs, path)
-    return path
+MATMUL_SIZE = 3072
 
 
 def keras_literal(model: Path, x: np.ndarray) -> Run:
@@ -76,7 +48,7 @@ def onnxruntime_python(model: Path, x: np.ndarray) -> Run:
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    session = ort.InferenceSession(onnx_file(model), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(OUT / "resnext50.onnx", options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"images": x})[0]
 
 
@@ -85,7 +57,7 @@ def openvino_peer(precision: str) -> Callable[[Path, np.ndarray], Run]:
         import openvino as ov
 
         core = ov.Core()
-        read = core.read_model(onnx_file(model))
+        read = core.read_model(OUT / "resnext50.onnx")
         read.reshape({"images": list(x.shape)})  # static shapes are its fastest form
         compiled = core.compile_model(
             read,
@@ -105,9 +77,7 @@ def openvino_peer(precision: str) -> Callable[[Path, np.ndarray], Run]:
 def litert(model: Path, x: np.ndarray) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
-    from tools.benchmarks.tflite_model import tflite_file
-
-    interpreter = Interpreter(model_path=str(tflite_file(model)), num_threads=len(os.sched_getaffinity(0)))
+    interpreter = Interpreter(model_path=str(OUT / "resnext50.tflite"), num_threads=len(os.sched_getaffinity(0)))
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], x.shape)
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
@@ -125,8 +95,6 @@ def matmul(dtype: str) -> Callable[[Path, np.ndarray], Run]:
 
     def open_model(model: Path, x: np.ndarray) -> Run:
         import tensorflow as tf
-
-        from tools.benchmarks.__main__ import MATMUL_SIZE
 
         rng = np.random.default_rng(0)
         a, b = (tf.cast(rng.standard_normal((MATMUL_SIZE, MATMUL_SIZE), np.float32), dtype) for _ in range(2))
@@ -152,10 +120,11 @@ PEERS: dict[str, Callable[[Path, np.ndarray], Run]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=PEERS)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("images", type=Path, help="tensors, float32")
+    parser.add_argument("batch", type=int)
+    parser.add_argument("model", type=Path)
     args = parser.parse_args()
-    x = images(args.batch)
+    x = np.fromfile(args.images, np.float32).reshape(args.batch, 224, 224, 3)
 
     started = time.perf_counter()
     run = PEERS[args.name](args.model, x)
@@ -171,7 +140,13 @@ def main() -> None:
             before = time.perf_counter()
             run()
             runs.append(1e3 * (time.perf_counter() - before))
-        say({"runs_ms": runs, "peak_rss_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
+        say({"runs_ms": runs, "peak_rss_bytes": peak_rss()})
+
+
+def peak_rss() -> int:
+    """VmHWM, in bytes: getrusage's figure includes that of the process which started this one."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def say(value: dict) -> None:
