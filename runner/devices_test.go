@@ -12,6 +12,7 @@ import (
 
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
 
 	"kerasrun/tensor"
@@ -222,7 +223,9 @@ func TestSessionConfig(t *testing.T) {
 		{[]Option{WithDevice("cpu")}, false, true, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
 		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
 		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "tfg": false,
+			"optimizers": []any{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}})},
 		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0, "passes": 2.0})},
 		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true,
 			defaults(map[string]any{"fraction": 0.25, "pruned": true})},
@@ -273,4 +276,7 @@ func TestBfloat16(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, "probs", want["tensor/probs"], out["probs"], 0.05)
+	if cmp.Equal(want["tensor/probs"], out["probs"], cmpopts.EquateApprox(0, 1e-5)) {
+		t.Error("the answers are those of float32")
+	}
 }

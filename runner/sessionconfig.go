@@ -30,15 +30,18 @@ func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
 	// One pass of the optimisers finds what there is in a frozen graph, and the memory optimiser is for training. Each of them copies
 	// the graph, constants included, which is most of the time that the first run takes.
 	rewrite := &tfpb.RewriterConfig{MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT}
-	if optimized && !gpu && c.precision == FP32 {
+	switch {
+	case optimized && !gpu:
 		// Only the fusion of operations is left to do.
 		rewrite.Optimizers = []string{"remap"}
+		if c.precision == BF16 {
+			// In TensorFlow's own order constants are folded first, and then every run casts the weights to bfloat16 anew.
+			rewrite.Optimizers = []string{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}
+		}
 		rewrite.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, disableTFGOptimizer, protowire.VarintType), 1))
-	}
-	switch c.precision {
-	case BF16:
+	case c.precision == BF16:
 		rewrite.AutoMixedPrecisionOnednnBfloat16 = tfpb.RewriterConfig_ON
-	case FP16:
+	case c.precision == FP16:
 		rewrite.AutoMixedPrecision = tfpb.RewriterConfig_ON
 		// A second pass computes the casts of the weights that the rewriter adds in the first, once and not in each run.
 		rewrite.MetaOptimizerIterations = tfpb.RewriterConfig_TWO

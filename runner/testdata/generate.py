@@ -120,7 +120,7 @@ def write_manifest(path):
     manifest = {
         "format": 1,
         "architecture": "conv",
-        "graph": "reference",
+        "graph": "optimized",
         "precision": "float32",
         "parameters": 0,
         "flops": 0,
