@@ -14,7 +14,7 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers gpu-check offline lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -94,6 +94,10 @@ bench: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's benchmarks of ea
 bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m tools.benchmarks
+	@$(PYTHON) -m tools.benchmarks.preprocessing
+
+bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and pictures (20 minutes)
+	@$(PYTHON) -m tools.benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu

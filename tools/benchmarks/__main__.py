@@ -7,8 +7,6 @@ machine whose speed drifts cannot favour anyone; its spread over the rounds is p
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,10 +17,9 @@ import numpy as np
 
 from tools import manifest, photos
 from tools.benchmarks import onnx_model, tflite_model
+from tools.benchmarks.machine import OUT, ROOT, machine
 from tools.benchmarks.peers import MATMUL_SIZE
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "out" / "bench"
 FP32 = [
     "keras-literal",
     "keras-grouped",
@@ -105,8 +102,13 @@ def prepare(model: Path, batches: list[int]) -> None:
     pictures = photos.load(224, 224, "caffe")
     for batch in batches:
         np.resize(pictures, (batch, *pictures.shape[1:])).astype(np.float32).tofile(OUT / f"images-{batch}.f32")
-    build = f". ./env.sh && cd tools/benchmarks/gopeers && go build -o {OUT}/ . ./kerasrun"
-    subprocess.run(["sh", "-c", build], cwd=ROOT, check=True)
+    build()
+
+
+def build() -> None:
+    """Builds the peers in Go."""
+    command = f". ./env.sh && cd tools/benchmarks/gopeers && go build -o {OUT}/ . ./kerasrun ./pictures"
+    subprocess.run(["sh", "-c", command], cwd=ROOT, check=True)
 
 
 def compare(names: list[str], model: Path, batch: int, rounds: int, seconds: float) -> dict[str, Result]:
@@ -171,12 +173,6 @@ MATMUL_FLOPS = 2 * MATMUL_SIZE**3
 def rate(r: Result) -> float:
     """Floating-point operations a second of the matrix product, from its median round."""
     return MATMUL_FLOPS / (statistics.median(r.round_ms) / 1e3)
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}"
 
 
 def main() -> None:

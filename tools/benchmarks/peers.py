@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tools.benchmarks.machine import OUT
+
 Run = Callable[[], object]
-OUT = Path(__file__).resolve().parents[2] / "out" / "bench"
 WARM_UP_RUNS = 3
 MATMUL_SIZE = 3072
 

@@ -1,0 +1,111 @@
+"""How cost grows with threads, batch and pictures: `python -m tools.benchmarks.growth` (or `make bench-growth`).
+
+The model alone by `kerasrun bench`, for every number of threads up to the cores and every batch; pictures by `kerasrun
+score`, from the start of the program to its end. Writes growth.md and growth.png beside the comparison's results.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tools.benchmarks.machine import OUT, ROOT, machine
+
+KERASRUN = ROOT / "bin" / "kerasrun"
+PHOTOS = sorted(path for path in (ROOT / "testdata" / "photos").iterdir() if path.suffix in (".jpg", ".png", ".webp"))
+
+
+def batches_and_threads(model: Path, batches: list[int], threads: int, seconds: float) -> list[dict]:
+    """A row each of {batch, threads, ms (an image), range, peak}: median, minimum and maximum over the runs."""
+    rows = []
+    for batch in batches:  # a process each: the peak of memory is the batch's own
+        command = [KERASRUN, "bench", "--model", model, "--batch", str(batch), "--seconds", str(seconds), "--json"]
+        command += ["--intra-threads", str(threads), "--inter-threads", str(threads)]
+        measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        runs = [ms / batch for ms in measured["runs_ms"]]
+        rows.append(
+            {
+                "batch": batch,
+                "threads": threads,
+                "ms": statistics.median(runs),
+                "range": (min(runs), max(runs)),
+                "peak": measured["peak_rss_bytes"],
+            }
+        )
+    return rows
+
+
+def pictures(model: Path, count: int) -> dict:
+    """{pictures, seconds, peak} of scoring that many files, the sample photographs over and over."""
+    with tempfile.TemporaryDirectory(dir=OUT) as scratch:
+        files = Path(scratch) / "pictures"
+        files.mkdir()
+        for i in range(count):
+            source = PHOTOS[i % len(PHOTOS)]
+            os.link(source, files / f"{i:06}{source.suffix}")
+        command = [KERASRUN, "score", "--model", model, "--output", Path(scratch) / "out.jsonl", files]
+        before = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - before
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"growth: score stopped with status {process.returncode}")
+        return {"pictures": count, "seconds": seconds, "peak": 1024 * usage.ru_maxrss}
+
+
+def draw(runs: list[dict], scores: list[dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.8))
+    for threads in sorted({row["threads"] for row in runs}):
+        rows = [row for row in runs if row["threads"] == threads]
+        left.plot([r["batch"] for r in rows], [r["ms"] for r in rows], "o-", label=f"{threads} threads")
+    left.set(xscale="log", xlabel="batch", ylabel="ms an image, model alone", ylim=(0, None))
+    left.legend(fontsize=8)
+    right.plot([s["pictures"] for s in scores], [s["seconds"] for s in scores], "o-", color="#0b6e4f")
+    right.set(xscale="log", yscale="log", xlabel="pictures scored", ylabel="seconds from start to end")
+    for panel in (left, right):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+    figure.text(0.5, 0.005, machine(), ha="center", fontsize=7, color="#555")
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.growth", description=__doc__)
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "resnext50")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[1, 10, 100, 1000, 10_000])
+    parser.add_argument("--seconds", type=float, default=2, help="time for each measurement of the model alone")
+    args = parser.parse_args()
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for threads in range(1, len(os.sched_getaffinity(0)) + 1):
+        runs += batches_and_threads(args.model, args.batches, threads, args.seconds)
+    scores = [pictures(args.model, count) for count in args.pictures]
+    lines = [machine(), "", "| threads | batch | ms an image (range) | peak MB |", "|---|---|---|---|"]
+    for r in runs:
+        spread = "–".join(f"{ms:.1f}" for ms in r["range"])
+        lines.append(f"| {r['threads']} | {r['batch']} | {r['ms']:.1f} ({spread}) | {r['peak'] / 1e6:.0f} |")
+    lines += ["", "| pictures scored | seconds | ms a picture | peak MB |", "|---|---|---|---|"]
+    for s in scores:
+        each = 1e3 * s["seconds"] / s["pictures"]
+        lines.append(f"| {s['pictures']:,} | {s['seconds']:.1f} | {each:.1f} | {s['peak'] / 1e6:.0f} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    (OUT / "growth.md").write_text(text)
+    draw(runs, scores, OUT / "growth.png")
+
+
+if __name__ == "__main__":
+    main()
