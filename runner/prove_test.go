@@ -93,7 +93,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const tries = 300
+	const tries = 60
 	scanned, tried, opened := 0, 0, 0
 	for range tries {
 		if err := os.WriteFile(path, damage(r, whole, false), 0o600); err != nil {
