@@ -11,10 +11,10 @@ GO_SOURCES := go.mod go.sum $(shell find cmd/kerasrun labels preprocess runner s
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/score runner/serve savedmodel tensor
+PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-serve soak prove-trust fuzz bench bench-peers bench-growth gpu-check offline lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak prove-trust fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -53,6 +53,9 @@ test-python: setup ## the exporter's tests
 
 test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
+
+prove-score: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## score: kills, memory, throughput
+	@$(PYTHON) -m tools.prove_score --model $(MODEL)
 
 test-web: setup ## the page in headless Chromium, which is installed where that may be
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
