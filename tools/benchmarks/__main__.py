@@ -153,15 +153,15 @@ def table(results: dict[int, dict[str, Result]], flops: int) -> str:
             if name in LIMITS:
                 lines.append(f"| {name} | | {rate(r) / 1e9:.0f} GFLOP/s | | | | | |")
                 continue
-            limit = by_name["matmul-bf16" if bf16 else "matmul-fp32"]
-            share = [
-                flops / (ms / 1e3) / (MATMUL_FLOPS / (m / 1e3))
-                for ms, m in zip(r.round_ms, limit.round_ms, strict=True)
-            ]
+            limit, of_limit = by_name.get("matmul-bf16" if bf16 else "matmul-fp32"), ""
+            if limit:
+                rates = zip(r.round_ms, limit.round_ms, strict=True)
+                share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
+                of_limit = f"{100 * share:.0f} %"
             lines.append(
                 f"| {name} | {batch} | {statistics.median(r.round_ms):.1f} "
                 f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) "
-                f"| {100 * statistics.median(share):.0f} % "
+                f"| {of_limit} "
                 f"| {r.load_ms:.0f} | {r.first_run_ms:.0f} | {r.peak_rss_bytes / 1e6:.0f} |"
             )
     return "\n".join(lines)
