@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"os"
 	"sync"
 
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
@@ -12,15 +11,6 @@ import (
 
 // disableTFGOptimizer is RewriterConfig's field disable_tfg_optimizer, a bool, which is newer than the binding.
 const disableTFGOptimizer = 32
-
-// Without it, the thread that runs a convolution wakes as many others as there are CPUs, and sleeps until they are through. TensorFlow
-// reads it at the first convolution.
-func init() {
-	const name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
-	if _, set := os.LookupEnv(name); !set {
-		os.Setenv(name, "1")
-	}
-}
 
 // sessionConfig returns the bytes of the ConfigProto that sessions are made with: on the GPUs, or with all of them hidden. optimized
 // says that the graph is one that the exporter has rewritten already.
