@@ -125,7 +125,7 @@ func TestServeTraces(t *testing.T) {
 		t.Fatal(err)
 	}
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
-	request.Header.Set("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	request.Header.Set("traceparent", "00-"+id+"-00f067aa0ba902b7-01")
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestServeTraces(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	want := map[string]string{"POST": "4bf92f3577b34da6a3ce929d0e0e4736", "run": "4bf92f3577b34da6a3ce929d0e0e4736"}
+	want := map[string]string{"POST": id, "run": id}
 	delete(names, "GET") // what waitReady asked
 	if diff := cmp.Diff(want, names); diff != "" || !services["service.name=pictures"] {
 		t.Errorf("spans and their traces (-want +got):\n%sof %v", diff, services)
