@@ -44,7 +44,7 @@ type choices struct {
 // addChoices adds a flag called name, which takes any of words, none by default, and their completion.
 func addChoices(cmd *cobra.Command, name, usage string, words ...string) *choices {
 	c := &choices{choice: choice{words: words}}
-	cmd.Flags().Var(c, name, fmt.Sprintf("%s: %s", usage, strings.Join(words, ", ")))
+	cmd.Flags().Var(c, name, fmt.Sprintf("%s:\n%s", usage, strings.Join(words, ", ")))
 	// It fails for a flag that does not exist or has one already.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	return c
