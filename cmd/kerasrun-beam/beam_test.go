@@ -15,13 +15,20 @@ import (
 	"time"
 )
 
+// TestMain is the program itself where a test runs it: linking it once more would take most of the test's time.
+func TestMain(m *testing.M) {
+	if os.Getenv("KERASRUN_BEAM_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
 // The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and on the same runner as a job server in a process
 // of its own, which it reaches over gRPC and which calls back into workers in the program (LOOPBACK), as a Flink job server does.
 func TestEqualsScore(t *testing.T) {
-	bin := t.TempDir()
-	pipeline := build(t, bin, ".")
-	kerasrun := build(t, bin, "kerasrun/cmd/kerasrun")
-	prism := build(t, bin, "github.com/apache/beam/sdks/v2/go/cmd/prism")
+	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
+	kerasrun := abs(t, "../../bin/kerasrun")
 	model, input := abs(t, "../../models/resnext50"), pictures(t)
 
 	want := filepath.Join(t.TempDir(), "score.jsonl")
@@ -38,7 +45,9 @@ func TestEqualsScore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			output := filepath.Join(t.TempDir(), "out.jsonl")
 			args := append([]string{"--model", model, "--output", output, "--batch", "4"}, append(flags, input)...)
-			if out, err := exec.Command(pipeline, args...).CombinedOutput(); err != nil {
+			pipeline := exec.Command(os.Args[0], args...)
+			pipeline.Env = append(os.Environ(), "KERASRUN_BEAM_MAIN=1")
+			if out, err := pipeline.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			base := strings.TrimSuffix(output, ".jsonl")
@@ -51,6 +60,9 @@ func TestEqualsScore(t *testing.T) {
 			}
 			if got := sorted(t, files...); got != string(read(t, want)) {
 				t.Errorf("the sorted rows differ from score's:\n%s\nwant\n%s", got, read(t, want))
+			}
+			if left, _ := filepath.Glob(base + "*.inputs*"); left != nil {
+				t.Errorf("want the list of inputs to be removed, got %q", left)
 			}
 			if errors, _ := filepath.Glob(base + "-errors-*.jsonl"); len(errors) != 1 {
 				t.Errorf("want one file of errors, got %q", errors)
@@ -132,10 +144,10 @@ func index(t *testing.T, line string) int64 {
 	return row.Index
 }
 
-func build(t *testing.T, dir, pkg string) string {
+func build(t *testing.T, pkg string) string {
 	t.Helper()
-	path := filepath.Join(dir, filepath.Base(pkg)+".bin")
-	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path

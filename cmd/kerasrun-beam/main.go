@@ -9,10 +9,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -28,6 +30,7 @@ var (
 	model     = flag.String("model", "models/resnext50", "the model's directory")
 	output    = flag.String("output", "", "the output, FILE.jsonl; its shards get numbers before the ending")
 	filesFrom = flag.String("files-from", "", "a file with a path on each line, or - for standard input, in place of INPUTs")
+	values    = flag.String("output-type", "prob", "the numbers of the classes: prob or logit")
 	batchSize = flag.Int("batch", 32, "pictures that run together")
 	top       = flag.Int("top", 5, "classes a picture")
 	outputs   = flag.String("outputs", "top", "what to keep of a picture: top, probs or features")
@@ -49,36 +52,43 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := inputs()
+	source, err := inputs(ctx)
 	if err != nil {
 		return err
 	}
-	batches, err := cut(source, *batchSize)
-	if err != nil {
-		return err
-	}
-	p, s := beam.NewPipelineWithRoot()
-	// The reshuffle lets the runner spread the batches over its workers.
-	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns}, beam.Reshuffle(s, beam.CreateList(s, batches)))
 	base := strings.TrimSuffix(*output, ".jsonl")
-	writeShards(s, base, *shards, rows)
-	writeShards(s, base+"-errors", *shards, failures)
-	if err := beamx.Run(ctx, p); err != nil {
-		return err
-	}
 	fs, err := filesystem.New(ctx, base)
 	if err != nil {
 		return err
 	}
 	defer fs.Close()
-	return writeFile(ctx, fs, base+"_SUCCESS", nil)
+	list := base + ".inputs"
+	if err := writeBatches(ctx, fs, list, source, *batchSize); err != nil {
+		return err
+	}
+	p, s := beam.NewPipelineWithRoot()
+	batches := beam.ParDo(s, readBatches, beam.Create(s, list))
+	// The reshuffle lets the runner spread the batches over its workers.
+	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns}, beam.Reshuffle(s, batches))
+	writeShards(s, base, *shards, rows)
+	writeShards(s, base+"-errors", *shards, failures)
+	if err := beamx.Run(ctx, p); err != nil {
+		return err
+	}
+	if err := writeFile(ctx, fs, base+"_SUCCESS", func(io.Writer) error { return nil }); err != nil {
+		return err
+	}
+	return remove(ctx, fs, list)
 }
 
 func parseColumns() (c score.Columns, err error) {
 	if !strings.HasSuffix(*output, ".jsonl") || *batchSize < 1 || *top < 1 || *shards < 1 {
 		return c, fmt.Errorf("want --output FILE.jsonl, and --batch, --top and --output-shards of 1 or more")
 	}
-	c.Top = *top
+	if *values != "prob" && *values != "logit" {
+		return c, fmt.Errorf("want an --output-type prob or logit, got %q", *values)
+	}
+	c.Top, c.Logits = *top, *values == "logit"
 	if c.Vector, err = score.ParseOutputs(*outputs); err != nil {
 		return c, err
 	}
@@ -86,14 +96,24 @@ func parseColumns() (c score.Columns, err error) {
 	return c, err
 }
 
-func inputs() (score.Source, error) {
+// inputs are what `kerasrun score` takes, and patterns of every file system that Beam knows, such as gs://bucket/photos/*.jpg.
+func inputs(ctx context.Context) (score.Source, error) {
 	switch *filesFrom {
 	case "":
-		return score.Open(flag.Args(), score.InputOptions{})
+		args, err := expand(ctx, flag.Args())
+		if err != nil {
+			return nil, err
+		}
+		return score.Open(args, score.InputOptions{})
 	case "-":
 		return score.List(os.Stdin)
 	}
-	list, err := os.Open(*filesFrom)
+	fs, err := filesystem.New(ctx, *filesFrom)
+	if err != nil {
+		return nil, err
+	}
+	defer fs.Close()
+	list, err := fs.OpenRead(ctx, *filesFrom)
 	if err != nil {
 		return nil, err
 	}
@@ -101,28 +121,26 @@ func inputs() (score.Source, error) {
 	return score.List(list)
 }
 
-// cut forms the batches that `kerasrun score` forms. Workers read the pictures by their paths, so archives cannot be among the inputs.
-func cut(source score.Source, size int) (batches []Batch, err error) {
-	index := int64(-1)
-	for item := range source {
-		index++
-		if item.Streamed {
-			return nil, fmt.Errorf("%s: want files, which every worker can open, got an archive", item.Path)
-		}
-		if index%int64(size) == 0 {
-			batches = append(batches, Batch{First: index})
-		}
-		path := item.Path
-		if !strings.Contains(path, "://") {
-			if path, err = filepath.Abs(path); err != nil {
+func expand(ctx context.Context, args []string) (paths []string, err error) {
+	for _, arg := range args {
+		found := []string{arg}
+		if remote(arg) && strings.ContainsAny(arg, "*?[") {
+			fs, err := filesystem.New(ctx, arg)
+			if err != nil {
 				return nil, err
 			}
+			found, err = fs.List(ctx, arg)
+			if err := errors.Join(err, fs.Close()); err != nil {
+				return nil, err
+			}
+			slices.Sort(found)
 		}
-		last := &batches[len(batches)-1]
-		last.Names, last.Paths = append(last.Names, item.Path), append(last.Paths, path)
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%s: matches no file", arg)
+		}
+		paths = append(paths, found...)
 	}
-	if len(batches) == 0 {
-		return nil, fmt.Errorf("the inputs hold no picture")
-	}
-	return batches, nil
+	return paths, nil
 }
+
+func remote(path string) bool { return strings.Contains(path, "://") }

@@ -19,15 +19,7 @@ import (
 func init() {
 	register.DoFn4x1[context.Context, Batch, func(Row), func(Row), error](&scoreFn{})
 	register.Emitter1[Row]()
-	beam.RegisterType(typeOf[Batch]())
 	beam.RegisterType(typeOf[Row]())
-}
-
-// Batch is a fixed cut of the input: Names[i] is how the i-th picture is called in the output, Paths[i] where a worker opens it.
-type Batch struct {
-	First int64
-	Names []string
-	Paths []string
 }
 
 // Row is a line of the output.

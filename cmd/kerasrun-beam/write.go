@@ -51,22 +51,32 @@ func (f *writeFn) ProcessElement(ctx context.Context, shard int64, next func(*Ro
 		return err
 	}
 	defer fs.Close()
-	return writeFile(ctx, fs, fmt.Sprintf("%s-%05d-of-%05d.jsonl", f.Base, shard, f.Shards), rows)
+	return writeFile(ctx, fs, fmt.Sprintf("%s-%05d-of-%05d.jsonl", f.Base, shard, f.Shards), func(w io.Writer) error {
+		for _, r := range rows {
+			if _, err := io.WriteString(w, r.Line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // writeFile makes a file appear under its name when it is complete.
-func writeFile(ctx context.Context, fs filesystem.Interface, path string, rows []Row) error {
+func writeFile(ctx context.Context, fs filesystem.Interface, path string, write func(io.Writer) error) error {
 	w, err := fs.OpenWrite(ctx, path+".partial")
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
-		if _, err = io.WriteString(w, r.Line); err != nil {
-			break
-		}
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		return err
+	if err := errors.Join(write(w), w.Close()); err != nil {
+		return errors.Join(err, remove(ctx, fs, path+".partial"))
 	}
 	return filesystem.Rename(ctx, fs, path+".partial", path)
+}
+
+// remove deletes a file where the file system can.
+func remove(ctx context.Context, fs filesystem.Interface, path string) error {
+	if fs, ok := fs.(filesystem.Remover); ok {
+		return fs.Remove(ctx, path)
+	}
+	return nil
 }

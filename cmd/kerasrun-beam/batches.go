@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"kerasrun/runner/score"
+)
+
+func init() {
+	register.Function3x1(readBatches)
+	register.Emitter1[Batch]()
+	beam.RegisterType(typeOf[Batch]())
+}
+
+// Batch is a fixed cut of the input: Names[i] is how the i-th picture is called in the output, Paths[i] where a worker opens it.
+type Batch struct {
+	First int64
+	Names []string
+	Paths []string
+}
+
+// writeBatches lists the batches that `kerasrun score` forms in a file, one a line; a pipeline that held them itself would be too long for a job
+// server. Workers read the pictures by their paths, so archives cannot be among the inputs.
+func writeBatches(ctx context.Context, fs filesystem.Interface, list string, source score.Source, size int) error {
+	return writeFile(ctx, fs, list, func(w io.Writer) error {
+		lines := json.NewEncoder(w)
+		index := int64(-1)
+		var b Batch
+		for item := range source {
+			index++
+			if item.Streamed {
+				return fmt.Errorf("%s: want files, which every worker can open, got a part of one", item.Path)
+			}
+			if index%int64(size) == 0 && index > 0 {
+				if err := lines.Encode(b); err != nil {
+					return err
+				}
+				b = Batch{First: index}
+			}
+			path := item.Path
+			if !remote(path) {
+				var err error
+				if path, err = filepath.Abs(path); err != nil {
+					return err
+				}
+			}
+			b.Names, b.Paths = append(b.Names, item.Path), append(b.Paths, path)
+		}
+		if index < 0 {
+			return errors.New("the inputs hold no picture")
+		}
+		return lines.Encode(b)
+	})
+}
+
+// readBatches emits what writeBatches wrote.
+func readBatches(ctx context.Context, list string, emit func(Batch)) (err error) {
+	fs, err := filesystem.New(ctx, list)
+	if err != nil {
+		return err
+	}
+	defer fs.Close()
+	file, err := fs.OpenRead(ctx, list)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := json.NewDecoder(file)
+	for {
+		var b Batch
+		if err := lines.Decode(&b); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", list, err)
+		}
+		emit(b)
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
+
+	"kerasrun/runner/score"
+)
+
+// What the workers read is what was listed, in score's batches.
+func TestBatches(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"a.jpg", "b.jpg", "c.jpg"} {
+		write(t, name, nil)
+	}
+	for _, c := range []struct {
+		inputs []string
+		want   string
+	}{
+		{[]string{"."}, "0 [a.jpg b.jpg] 2 [c.jpg]"},
+		{[]string{"c.jpg", "a.jpg"}, "0 [c.jpg a.jpg]"},
+		{[]string{"gs://bucket/x.jpg", "none.jpg"}, "0 [gs://bucket/x.jpg none.jpg]"},
+	} {
+		if err := list(t, c.inputs...); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err := readBatches(t.Context(), "list", func(b Batch) {
+			got = append(got, fmt.Sprint(b.First, " ", b.Names))
+			for i, name := range b.Names {
+				if want := abs(t, name); !remote(name) && b.Paths[i] != want {
+					t.Errorf("%s: want the path %s, got %s", name, want, b.Paths[i])
+				}
+			}
+		})
+		if text := strings.Join(got, " "); err != nil || text != c.want {
+			t.Errorf("%q: want %s, got %s, %v", c.inputs, c.want, text, err)
+		}
+	}
+}
+
+func TestBatchesRefuse(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.WriteHeader(&tar.Header{Name: "a.jpg", Typeflag: tar.TypeReg}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "a.tar", archive.Bytes())
+	for input, want := range map[string]string{"a.tar": "a.tar/a.jpg: want files", ".": "no picture"} {
+		if err := list(t, input); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: want an error with %q, got %v", input, want, err)
+		}
+	}
+	if left, _ := filepath.Glob("list*"); left != nil {
+		t.Errorf("want nothing left, got %q", left)
+	}
+}
+
+func list(t *testing.T, inputs ...string) error {
+	t.Helper()
+	fs, err := filesystem.New(t.Context(), "list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	source, err := score.Open(inputs, score.InputOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writeBatches(t.Context(), fs, "list", source, 2)
+}
