@@ -14,7 +14,7 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak prove-trust fuzz bench bench-peers bench-growth gpu-check offline lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -56,6 +56,9 @@ test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline
 
 prove-score: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## score: kills, memory, throughput
 	@$(PYTHON) -m tools.prove_score --model $(MODEL)
+
+digits: bin/kerasrun ## train ResNeXt50 on digits, export it, score in Go, compare with Keras
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m tools.digits
 
 test-web: setup ## the page in headless Chromium, which is installed where that may be
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
