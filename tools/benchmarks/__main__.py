@@ -71,7 +71,7 @@ class Peer:
         self.result.peak_rss_bytes = max(self.result.peak_rss_bytes, answer["peak_rss_bytes"])
 
     def close(self) -> None:
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait()
 
 
@@ -96,13 +96,22 @@ def start(name: str, model: Path, batch: int) -> Peer:
 def prepare(model: Path, batches: list[int]) -> None:
     """Writes what the peers read, and builds those in Go."""
     OUT.mkdir(parents=True, exist_ok=True)
-    for path, make in ((OUT / "resnext50.onnx", onnx_model.write), (OUT / "resnext50.tflite", tflite_model.write)):
+    made = (
+        (OUT / "resnext50.onnx", onnx_model.write),
+        (OUT / "resnext50.tflite", tflite_model.write),
+        (OUT / "keras-grouped.keras", write_keras),
+    )
+    for path, make in made:
         if not path.exists() or path.stat().st_mtime < (model / "saved_model.pb").stat().st_mtime:
             make(model, path)
     pictures = photos.load(224, 224, "caffe")
     for batch in batches:
         np.resize(pictures, (batch, *pictures.shape[1:])).astype(np.float32).tofile(OUT / f"images-{batch}.f32")
     build()
+
+
+def write_keras(model: Path, _: Path) -> None:
+    subprocess.run([sys.executable, "-m", "tools.benchmarks.keras_models", model], cwd=ROOT, check=True)
 
 
 def build() -> None:

@@ -1,18 +1,24 @@
-"""The exported model in Keras itself: as published, and with Keras's own grouped convolution."""
+"""The exported model in Keras itself, as published and with Keras's own grouped convolution, as files for the peers.
 
+`python -m tools.benchmarks.keras_models DIR`: a process of its own, because drawing seeded weights takes 7 GB.
+"""
+
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from tools import manifest, recipe
 from tools.backend import keras
+from tools.benchmarks.machine import OUT
 from tools.blocks import GROUPS, GroupSum
 
 
-def load(directory: Path, grouped: bool) -> keras.Model:
-    """Builds the model that the directory was exported from, with the same weights."""
+def write(directory: Path) -> None:
+    """Writes the model that the directory was exported from, with the same weights, in both forms."""
     model = recipe.from_manifest(manifest.read(directory)).load().model
-    return _grouped(model) if grouped else model
+    model.save(OUT / "keras-literal.keras")
+    _grouped(model).save(OUT / "keras-grouped.keras")
 
 
 def _grouped(model: keras.Model) -> keras.Model:
@@ -41,3 +47,7 @@ def _grouped_kernel(depthwise: np.ndarray) -> np.ndarray:
     """(h, w, groups*c, c) to (h, w, c, groups*c): W[h, w, k, g*c + j] = D[h, w, g*c + k, j]."""
     h, w, channels, c = depthwise.shape
     return depthwise.reshape(h, w, channels // c, c, c).transpose(0, 1, 3, 2, 4).reshape(h, w, c, channels)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

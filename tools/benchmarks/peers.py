@@ -22,18 +22,15 @@ WARM_UP_RUNS = 3
 MATMUL_SIZE = 3072
 
 
-def keras_literal(model: Path, x: np.ndarray) -> Run:
-    from tools.benchmarks.keras_models import load
+def keras_peer(name: str) -> Callable[[Path, np.ndarray], Run]:
+    def open_model(model: Path, x: np.ndarray) -> Run:
+        from tools import blocks  # noqa: F401  Keras finds its layers by name
+        from tools.backend import keras
 
-    m = load(model, grouped=False)
-    return lambda: m.predict(x, batch_size=len(x), verbose=0)
+        loaded = keras.models.load_model(OUT / f"{name}.keras")
+        return lambda: loaded.predict(x, batch_size=len(x), verbose=0)
 
-
-def keras_grouped(model: Path, x: np.ndarray) -> Run:
-    from tools.benchmarks.keras_models import load
-
-    m = load(model, grouped=True)
-    return lambda: m.predict(x, batch_size=len(x), verbose=0)
+    return open_model
 
 
 def tensorflow_python(model: Path, x: np.ndarray) -> Run:
@@ -106,8 +103,8 @@ def matmul(dtype: str) -> Callable[[Path, np.ndarray], Run]:
 
 
 PEERS: dict[str, Callable[[Path, np.ndarray], Run]] = {
-    "keras-literal": keras_literal,
-    "keras-grouped": keras_grouped,
+    "keras-literal": keras_peer("keras-literal"),
+    "keras-grouped": keras_peer("keras-grouped"),
     "tensorflow-python": tensorflow_python,
     "onnxruntime": onnxruntime_python,
     "openvino": openvino_peer("f32"),
