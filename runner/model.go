@@ -183,13 +183,21 @@ func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tens
 	if err := s.check(in); err != nil {
 		return nil, err
 	}
+	if rows := m.halves(s, in); rows > 0 {
+		return m.runHalved(ctx, s, in, rows)
+	}
+	return m.runTensors(ctx, s, in)
+}
+
+// runTensors runs a signature on tensors that it accepts.
+func (m *Model) runTensors(ctx context.Context, s *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	return m.run(ctx, s, func(names []string) ([]*feed, error) {
 		var fed []*feed
 		for _, name := range names {
 			f, err := newFeed(in[name])
 			if err != nil {
 				free(fed)
-				return nil, &InputError{key, name, err}
+				return nil, &InputError{s.Key, name, err}
 			}
 			fed = append(fed, f)
 		}
@@ -270,8 +278,8 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		defer m.end(i)
 		out, err := m.sessions[i].run(s.calls[i], fed)
+		m.end(i)
 		answered <- answer{out, err}
 	}()
 	select {

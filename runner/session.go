@@ -21,7 +21,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -140,7 +140,7 @@ func (s *session) close() error {
 type call struct {
 	inputs, outputs []string
 	feeds, fetches  []C.TF_Output
-	first           sync.Once // done with the first run
+	ran             atomic.Bool
 }
 
 func (s *session) call(signature savedmodel.Signature) (*call, error) {
@@ -193,7 +193,9 @@ func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
 	C.TF_SessionRun(s.c, nil, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
 		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, nil, status)
 	// In the first run TensorFlow optimises the graph, in memory of several times its size.
-	c.first.Do(func() { trim() })
+	if !c.ran.Swap(true) {
+		trim()
+	}
 	if C.TF_GetCode(status) != C.TF_OK {
 		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
 	}

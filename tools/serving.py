@@ -173,9 +173,15 @@ def write_reference(served: Served, directory: Path) -> None:
 
 
 def run(directory: Path, images: np.ndarray, key: str = "serving_default") -> dict[str, np.ndarray]:
-    """Loads a SavedModel directory, as the C API does, and runs one signature on caffe-style float32 images."""
+    """Loads a SavedModel directory, as the C API does, and runs one signature on caffe-style float32 images.
+
+    The first image is run alone and the others together, so that a model whose answers depend on what else is in the
+    batch differs from its reference: whoever serves it joins and parts batches.
+    """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(directory))
         signature = loaded.signature_def[key]
         fetches = {name: info.name for name, info in signature.outputs.items()}
-        return session.run(fetches, {signature.inputs[INPUT].name: images})
+        parts = [part for part in (images[:1], images[1:]) if len(part)]
+        results = [session.run(fetches, {signature.inputs[INPUT].name: part}) for part in parts]
+        return {name: np.concatenate([result[name] for result in results]) for name in fetches}

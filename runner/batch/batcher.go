@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,7 +117,7 @@ func (b *Batcher) waitAll(ctx context.Context, parts []*request) (Result, error)
 	whole.Outputs = make(map[string]tensor.Tensor, len(outputs))
 	for name, ts := range outputs {
 		var err error
-		if whole.Outputs[name], err = concat(ts, 0); err != nil {
+		if whole.Outputs[name], err = tensor.Concat(ts); err != nil {
 			return Result{}, fmt.Errorf("batch: output %q: %w", name, err)
 		}
 	}
@@ -332,8 +333,11 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 		for i, r := range requests {
 			parts[i] = r.in[name]
 		}
-		var err error
-		if in[name], err = concat(parts, padding); err != nil {
+		row, err := parts[0].Rows(0, 1)
+		if err == nil {
+			in[name], err = tensor.Concat(append(parts, slices.Repeat([]tensor.Tensor{row}, padding)...))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("batch: input %q: %w", name, err)
 		}
 	}

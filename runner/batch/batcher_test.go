@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -398,34 +397,6 @@ func TestRefusesOutputsOfOtherSizes(t *testing.T) {
 	_, err = b.Run(t.Context(), numbers(t, 2, 0))
 	if want := `output "sum": want 2 rows`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("want an error with %q, got %v", want, err)
-	}
-}
-
-func TestEveryTypeIsJoinedAndTakenApart(t *testing.T) {
-	for _, data := range []any{
-		[]float32{1, 2}, []float64{1, 2}, []int8{1, 2}, []int16{1, 2}, []int32{1, 2}, []int64{1, 2},
-		[]uint8{1, 2}, []uint32{1, 2}, []uint64{1, 2}, []bool{true, false}, [][]byte{[]byte("a"), nil},
-		[]uint16{1, 2},
-	} {
-		dtypes := map[string]tensor.DType{
-			"[]float32": tensor.Float32, "[]float64": tensor.Float64, "[]int8": tensor.Int8, "[]int16": tensor.Int16,
-			"[]int32": tensor.Int32, "[]int64": tensor.Int64, "[]uint8": tensor.Uint8, "[]uint32": tensor.Uint32,
-			"[]uint64": tensor.Uint64, "[]bool": tensor.Bool, "[][]uint8": tensor.String, "[]uint16": tensor.Float16,
-		}
-		one := tensor.Tensor{DType: dtypes[fmt.Sprintf("%T", data)], Shape: tensor.Shape{1, 2}, Data: data}
-		both, err := concat([]tensor.Tensor{one, one}, 1)
-		if err != nil {
-			t.Errorf("%T: %v", data, err)
-			continue
-		}
-		for i := range int64(3) {
-			got, err := slice(both, i, i+1)
-			if err != nil {
-				t.Errorf("%T: %v", data, err)
-			} else if diff := cmp.Diff(one, got); diff != "" {
-				t.Errorf("%T: row %d (-want +got):\n%s", data, i, diff)
-			}
-		}
 	}
 }
 

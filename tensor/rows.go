@@ -1,0 +1,61 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Rows returns the rows from up to, not including, to: those of the first dimension. They share the tensor's memory where its type has
+// elements of a fixed size; what is appended to them never reaches the next row.
+func (t Tensor) Rows(from, to int64) (Tensor, error) {
+	if len(t.Shape) == 0 || from < 0 || from > to || to > t.Shape[0] {
+		return Tensor{}, fmt.Errorf("tensor: want rows of shape %v, got %d to %d", t.Shape, from, to)
+	}
+	shape := slices.Clone(t.Shape)
+	shape[0] = to - from
+	if data, ok := t.Data.([][]byte); ok {
+		width := int64(len(data)) / max(t.Shape[0], 1)
+		return New(shape, data[from*width:to*width:to*width])
+	}
+	raw, err := t.Bytes()
+	if err != nil {
+		return Tensor{}, err
+	}
+	width := int64(len(raw)) / max(t.Shape[0], 1)
+	return FromBytes(t.DType, shape, raw[from*width:to*width:to*width])
+}
+
+// Concat returns a copy of one or more tensors' rows, one tensor behind the other. Their types must be the same, and their shapes but for
+// the first dimension.
+func Concat(parts []Tensor) (Tensor, error) {
+	first := parts[0]
+	shape := slices.Clone(first.Shape)
+	for i, part := range parts {
+		if len(part.Shape) == 0 || part.DType != first.DType || !slices.Equal(part.Shape[1:], first.Shape[1:]) {
+			return Tensor{}, fmt.Errorf("tensor: want %v rows of %v, got %v %v", first.DType, first.Shape, part.DType, part.Shape)
+		}
+		if i > 0 {
+			shape[0] += part.Shape[0]
+		}
+	}
+	if first.DType == String {
+		var data [][]byte
+		for _, part := range parts {
+			data = append(data, part.Data.([][]byte)...)
+		}
+		return New(shape, data)
+	}
+	n, err := shape.Elements()
+	if err != nil {
+		return Tensor{}, err
+	}
+	raw := make([]byte, 0, n*int64(first.DType.Size()))
+	for _, part := range parts {
+		b, err := part.Bytes()
+		if err != nil {
+			return Tensor{}, err
+		}
+		raw = append(raw, b...)
+	}
+	return FromBytes(first.DType, shape, raw)
+}
