@@ -147,41 +147,39 @@ def check_answers(peers: list[Peer]) -> None:
             raise SystemExit(f"bench-peers: {name} answers differently: probabilities differ by {worst:.2g}")
 
 
-TABLE_HEAD = (
-    "| peer | batch | ms an image | ours is faster by (range) | of matmul rate | load ms | first run ms | peak MB |"
-)
-
-
 def table(results: dict[int, dict[str, Result]], flops: int) -> str:
-    lines = [TABLE_HEAD, "|---|---|---|---|---|---|---|---|"]
-    for batch, by_name in results.items():
-        for name, r in by_name.items():
-            bf16 = "bf16" in name
-            ours = by_name["kerasrun-bf16" if bf16 else "kerasrun"]
-            ratios = [a / b for a, b in zip(r.round_ms, ours.round_ms, strict=True)]
-            if name in LIMITS:
-                lines.append(f"| {name} | | {rate(r) / 1e9:.0f} GFLOP/s | | | | | |")
-                continue
-            limit, of_limit = by_name.get("matmul-bf16" if bf16 else "matmul-fp32"), ""
-            if limit:
-                rates = zip(r.round_ms, limit.round_ms, strict=True)
-                share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
-                of_limit = f"{100 * share:.0f} %"
-            lines.append(
-                f"| {name} | {batch} | {statistics.median(r.round_ms):.1f} "
-                f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) "
-                f"| {of_limit} "
-                f"| {r.load_ms:.0f} | {r.first_run_ms:.0f} | {r.peak_rss_bytes / 1e6:.0f} |"
-            )
+    """A row a peer, a column a batch size; load, first run and memory are those of the largest batch."""
+    heads = ["peer", *(f"batch {batch}" for batch in results), "load, ms", "first run, ms", "peak, MB"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    largest = results[max(results)]
+    for name, last in largest.items():
+        measured = [cell(name, by_name, flops) for by_name in results.values()]
+        rest = [""] * 3
+        if name not in LIMITS:
+            rest = [f"{last.load_ms:.0f}", f"{last.first_run_ms:.0f}", f"{last.peak_rss_bytes / 1e6:.0f}"]
+        lines.append(f"| {' | '.join([name, *measured, *rest])} |")
     return "\n".join(lines)
 
 
+def cell(name: str, by_name: dict[str, Result], flops: int) -> str:
+    """Milliseconds an image; how much faster ours is, with the range over the rounds; the share of the matmul rate."""
+    result = by_name[name]
+    if name in LIMITS:
+        return f"{MATMUL_FLOPS / statistics.median(result.round_ms) / 1e6:.0f} GFLOP/s"
+    bf16 = "bf16" in name
+    ours, limit = (
+        by_name[kind] for kind in (("kerasrun-bf16", "matmul-bf16") if bf16 else ("kerasrun", "matmul-fp32"))
+    )
+    ratios = [a / b for a, b in zip(result.round_ms, ours.round_ms, strict=True)]
+    rates = zip(result.round_ms, limit.round_ms, strict=True)
+    share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
+    text = f"{statistics.median(result.round_ms):.1f}"
+    if result is not ours:
+        text += f"; {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    return f"{text}; {100 * share:.0f} %"
+
+
 MATMUL_FLOPS = 2 * MATMUL_SIZE**3
-
-
-def rate(r: Result) -> float:
-    """Floating-point operations a second of the matrix product, from its median round."""
-    return MATMUL_FLOPS / (statistics.median(r.round_ms) / 1e3)
 
 
 def main() -> None:
@@ -190,7 +188,6 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="each peer's turn in each round")
-    parser.add_argument("--peers", nargs="+", default=[*LIMITS, *FP32, *BF16])
     args = parser.parse_args()
 
     prepare(args.model, args.batches)
@@ -198,7 +195,7 @@ def main() -> None:
     command = f"python -m tools.benchmarks --rounds {args.rounds} --seconds {args.seconds:g}"
     results = earlier(command)
     for batch in args.batches:
-        results[batch] = compare(args.peers, args.model, batch, args.rounds, args.seconds)
+        results[batch] = compare([*LIMITS, *FP32, *BF16], args.model, batch, args.rounds, args.seconds)
         write(dict(sorted(results.items())), flops, command)
     print((OUT / "peers.md").read_text())
 
@@ -220,7 +217,8 @@ def write(results: dict[int, dict[str, Result]], flops: int, command: str) -> No
     (OUT / "peers.json").write_text(json.dumps({"machine": machine(), "command": command, "results": raw}, indent=1))
     from tools.benchmarks.picture import draw
 
-    draw(results, machine(), OUT / "peers.png")
+    peers = {b: {n: r.round_ms for n, r in by.items() if n not in LIMITS} for b, by in results.items()}
+    draw(peers, machine(), OUT / "peers.png")
 
 
 if __name__ == "__main__":

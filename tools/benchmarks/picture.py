@@ -8,17 +8,15 @@ from pathlib import Path
 OURS, OTHERS = "#0b6e4f", "#b8c4bb"
 
 
-def draw(results: dict, machine: str, path: Path) -> None:
+def draw(results: dict[int, dict[str, list[float]]], machine: str, path: Path) -> None:
+    """Draws, for each batch size, each peer's median round with the range of its rounds."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from tools.benchmarks.__main__ import LIMITS
-
     figure, panels = plt.subplots(1, len(results), figsize=(4.6 * len(results), 4.4), squeeze=False)
-    for panel, (batch, by_name) in zip(panels[0], results.items(), strict=True):
-        peers = {name: r.round_ms for name, r in by_name.items() if name not in LIMITS}
+    for panel, (batch, peers) in zip(panels[0], results.items(), strict=True):
         order = sorted(peers, key=lambda name: statistics.median(peers[name]), reverse=True)
         middle = [statistics.median(peers[n]) for n in order]
         spread = [
