@@ -4,8 +4,10 @@ package preprocess_test
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -20,6 +22,7 @@ import (
 // program, which the system brings in and drops as it likes and which are most of a process as small as this.
 func resident(t *testing.T) float64 {
 	t.Helper()
+	runtime.GC() // a sync.Pool keeps what it holds over one
 	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -33,13 +36,14 @@ func resident(t *testing.T) float64 {
 	return kib * 1024
 }
 
-// TestProveMutants decodes 10,000 mutants of each format, and wants the memory back.
+// TestProveMutants decodes 10,000 mutants of each format, and wants as much memory in the second half of them as in the first.
 func TestProveMutants(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	run := func(count int) (decoded int) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	decoded := 0
+	run := func(count int) {
 		for _, pattern := range patterns {
-			r := rand.New(rand.NewPCG(seed, uint64(count)))
 			files := seeds(t, pattern)
 			names := slices.Sorted(maps.Keys(files))
 			for range count {
@@ -49,15 +53,19 @@ func TestProveMutants(t *testing.T) {
 				}
 			}
 		}
-		return decoded
 	}
 	run(5000)
-	before := resident(t)
-	decoded := run(10_000)
-	after := resident(t)
-	t.Logf("%d mutants, %d of them decode, 0 crashes: memory %.1f MiB before, %.1f MiB after (%+.1f %%)",
-		len(patterns)*10_000, decoded, before/(1<<20), after/(1<<20), 100*(after/before-1))
-	// The process is so small that the runtime's own comings and goings are 5 % of it.
+	decoded = 0
+	// The runtime's own comings and goings are a MiB or two in a process as small as this: hence the least of many readings.
+	const count, readings = 10_000, 40
+	least := [2]float64{math.Inf(1), math.Inf(1)}
+	for i := range readings {
+		run(count / readings)
+		least[2*i/readings] = min(least[2*i/readings], resident(t))
+	}
+	before, after := least[0], least[1]
+	t.Logf("%d mutants, %d of them decode, 0 crashes: memory %.1f MiB at least in the first half, %.1f MiB in the second (%+.1f %%)",
+		len(patterns)*count, decoded, before/(1<<20), after/(1<<20), 100*(after/before-1))
 	if after > max(1.05*before, before+(1<<20)) {
 		t.Error("want memory to grow by less than 5 %, or 1 MiB")
 	}

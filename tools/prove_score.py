@@ -162,7 +162,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4, help="of the throughput")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
-    if (side := manifest.read(options.small)["input"]["height"]) != 32:
+    try:
+        side = manifest.read(options.small)["input"]["height"]
+    except manifest.ManifestError as error:
+        parser.error(f"--small: {error}")
+    if side != 32:
         parser.error(f"--small: want an input of 32 x 32, got {side}")
     print(f"seed {options.seed}")
     scratch = Path(tempfile.mkdtemp(prefix="prove-score-"))
