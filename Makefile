@@ -14,7 +14,8 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
+.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak \
+	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -109,7 +110,7 @@ DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
 gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
-	@$(GO) test -count=1 -run 'TestDriver|TestCUDALibraries' ./runner
+	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner
 	@$(PYTHON) -m tools.gpucheck --device $(DEVICE) --model $(MODEL)
 
 offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network
