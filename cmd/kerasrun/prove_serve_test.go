@@ -346,7 +346,7 @@ func TestProveNoCrossTalk(t *testing.T) {
 	for i := range clients {
 		all.Go(func() {
 			<-start
-			replies[i] = s.inferRaw(filepath.Base(smallModel), inputs[i])
+			replies[i] = s.inferRaw(filepath.Base(smallModel), inputs[i])()
 		})
 	}
 	before := s.runs(t)
