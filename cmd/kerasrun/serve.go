@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -113,6 +114,10 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 }
 
 func (f *serveFlags) run(cmd *cobra.Command) error {
+	if os.Getenv("GOGC") == "" {
+		// The heap is tensors that wait, without a pointer in them: to collect it costs little, and garbage is memory that grows with load.
+		debug.SetGCPercent(50)
+	}
 	log := f.logger(cmd.ErrOrStderr())
 	config, err := f.config(log)
 	if err != nil {

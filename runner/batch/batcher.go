@@ -322,7 +322,7 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	return outputs, result, err
 }
 
-// join makes the batch's inputs of its requests'.
+// join makes the batch's inputs of its requests', which from then on are views of it: a batch is not held twice while it is computed.
 func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 	if len(requests) == 1 && padding == 0 {
 		return requests[0].in, nil
@@ -340,6 +340,14 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 		if err != nil {
 			return nil, fmt.Errorf("batch: input %q: %w", name, err)
 		}
+	}
+	from := int64(0)
+	for _, r := range requests {
+		var err error
+		if r.in, err = sliceAll(in, from, from+int64(r.rows)); err != nil {
+			return nil, err
+		}
+		from += int64(r.rows)
 	}
 	return in, nil
 }
