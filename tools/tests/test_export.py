@@ -191,6 +191,22 @@ def test_a_graph_that_differs_is_refused(tmp_path, own, capsys, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"own.keras", "out"}
 
 
+@keras.saving.register_keras_serializable("kerasrun-tests")
+class MeanOfBatch(keras.layers.Layer):
+    """Answers each picture with what the others in its batch say too."""
+
+    def call(self, scores: tf.Tensor) -> tf.Tensor:
+        return scores + tf.reduce_mean(scores, axis=0, keepdims=True)
+
+
+def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path, capsys):
+    model = own_model(last=None)
+    keras.Model(model.input, MeanOfBatch(name="mixed")(model.output)).save(tmp_path / "mixed.keras")
+    assert export.main(["--architecture", str(tmp_path / "mixed.keras"), "--out", str(tmp_path / "out")]) == 1
+    assert re.fullmatch(r"export: mixed: differ by \S+ from keras .*, more than 1e-05\n", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def spoil(graph: Graph) -> None:
     """A rewriting with a mistake in it."""
     for name, value in graph.constants.items():
