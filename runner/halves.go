@@ -40,14 +40,11 @@ func (m *Model) runHalved(ctx context.Context, s *signature, in map[string]tenso
 	var answers [2]map[string]tensor.Tensor
 	var group errgroup.Group
 	for i, bounds := range [][2]int64{{0, rows / 2}, {rows / 2, rows}} {
-		half := make(map[string]tensor.Tensor, len(in))
-		for name, t := range in {
-			var err error
-			if half[name], err = t.Rows(bounds[0], bounds[1]); err != nil {
-				return nil, &InputError{s.Key, name, err}
+		group.Go(func() error {
+			half, err := tensor.RowsOfAll(in, bounds[0], bounds[1])
+			if err != nil {
+				return fmt.Errorf("runner: signature %s: %w", s.Key, err)
 			}
-		}
-		group.Go(func() (err error) {
 			answers[i], err = m.runTensors(ctx, s, half)
 			return err
 		})

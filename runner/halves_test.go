@@ -11,8 +11,7 @@ func TestHalves(t *testing.T) {
 	m, want := open(t, "conv"), answers(t)
 	pictures := want["tensor"]
 	rows := pictures.Shape[0]
-	parts := []tensor.Tensor{pictures, pictures, pictures}
-	large, err := tensor.Concat(parts)
+	large, err := tensor.Concat([]tensor.Tensor{pictures, pictures, pictures})
 	if err != nil {
 		t.Fatal(err)
 	}

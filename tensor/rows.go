@@ -25,6 +25,18 @@ func (t Tensor) Rows(from, to int64) (Tensor, error) {
 	return FromBytes(t.DType, shape, raw[from*width:to*width:to*width])
 }
 
+// RowsOfAll returns the same rows of every tensor, by name; see Rows.
+func RowsOfAll(tensors map[string]Tensor, from, to int64) (map[string]Tensor, error) {
+	rows := make(map[string]Tensor, len(tensors))
+	for name, t := range tensors {
+		var err error
+		if rows[name], err = t.Rows(from, to); err != nil {
+			return nil, fmt.Errorf("%q: %w", name, err)
+		}
+	}
+	return rows, nil
+}
+
 // Concat returns a copy of one or more tensors' rows, one tensor behind the other. Their types must be the same, and their shapes but for
 // the first dimension.
 func Concat(parts []Tensor) (Tensor, error) {

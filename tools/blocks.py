@@ -5,6 +5,7 @@ arXiv:1611.05431. A tensor is (batch, height, width, channels), or (batch, chann
 is "channels_first"; weights are the same for both.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,21 @@ class GroupSum(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "groups": self.groups, "data_format": self.data_format}
+
+
+def regrouped(
+    model: keras.Model, convolution: Callable[[keras.layers.DepthwiseConv2D], keras.layers.Layer]
+) -> keras.Model:
+    """A clone, with weights of its own, in which one layer stands for each depthwise convolution and its group sum."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            return convolution(layer)
+        if isinstance(layer, GroupSum):
+            return keras.layers.Identity(name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=clone)
 
 
 def group_sum_kernel(filters: int, groups: int = GROUPS) -> np.ndarray:

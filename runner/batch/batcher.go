@@ -86,9 +86,9 @@ func (b *Batcher) split(in map[string]tensor.Tensor, rows int, key string) ([]*r
 	var parts []*request
 	for from := 0; from < rows; from += b.parameters.MaxBatchSize {
 		to := min(from+b.parameters.MaxBatchSize, rows)
-		part, err := sliceAll(in, int64(from), int64(to))
+		part, err := tensor.RowsOfAll(in, int64(from), int64(to))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("batch: %w", err)
 		}
 		parts = append(parts, &request{in: part, rows: to - from, key: key, answer: make(chan answer, 1)})
 	}
@@ -341,13 +341,12 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 			return nil, fmt.Errorf("batch: input %q: %w", name, err)
 		}
 	}
-	from := int64(0)
-	for _, r := range requests {
-		var err error
-		if r.in, err = sliceAll(in, from, from+int64(r.rows)); err != nil {
-			return nil, err
-		}
-		from += int64(r.rows)
+	views, err := rowsOfEach(in, requests)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range requests {
+		r.in = views[i]
 	}
 	return in, nil
 }
@@ -362,14 +361,19 @@ func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[st
 	if len(requests) == 1 && requests[0].rows == size {
 		return []map[string]tensor.Tensor{out}, nil
 	}
-	outputs := make([]map[string]tensor.Tensor, len(requests))
+	return rowsOfEach(out, requests)
+}
+
+// rowsOfEach takes each request's rows out of a batch's tensors.
+func rowsOfEach(whole map[string]tensor.Tensor, requests []*request) ([]map[string]tensor.Tensor, error) {
+	each := make([]map[string]tensor.Tensor, len(requests))
 	from := int64(0)
 	for i, r := range requests {
 		var err error
-		if outputs[i], err = sliceAll(out, from, from+int64(r.rows)); err != nil {
-			return nil, err
+		if each[i], err = tensor.RowsOfAll(whole, from, from+int64(r.rows)); err != nil {
+			return nil, fmt.Errorf("batch: %w", err)
 		}
 		from += int64(r.rows)
 	}
-	return outputs, nil
+	return each, nil
 }

@@ -36,15 +36,3 @@ func rowsOf(in map[string]tensor.Tensor) (rows int, key string, err error) {
 	}
 	return rows, text.String(), nil
 }
-
-// sliceAll takes rows of every tensor of a request or of an answer.
-func sliceAll(tensors map[string]tensor.Tensor, from, to int64) (map[string]tensor.Tensor, error) {
-	out := make(map[string]tensor.Tensor, len(tensors))
-	for name, t := range tensors {
-		var err error
-		if out[name], err = t.Rows(from, to); err != nil {
-			return nil, fmt.Errorf("batch: %q: %w", name, err)
-		}
-	}
-	return out, nil
-}

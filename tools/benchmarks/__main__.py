@@ -33,6 +33,7 @@ FP32 = [
 ]
 BF16 = ["openvino-bf16", "kerasrun-bf16"]
 LIMITS = ["matmul-fp32", "matmul-bf16"]
+MATMUL_FLOPS = 2 * MATMUL_SIZE**3
 OURS = {"kerasrun": "fp32", "kerasrun-bf16": "bf16"}
 
 
@@ -167,9 +168,8 @@ def cell(name: str, by_name: dict[str, Result], flops: int) -> str:
     if name in LIMITS:
         return f"{MATMUL_FLOPS / statistics.median(result.round_ms) / 1e6:.0f} GFLOP/s"
     bf16 = "bf16" in name
-    ours, limit = (
-        by_name[kind] for kind in (("kerasrun-bf16", "matmul-bf16") if bf16 else ("kerasrun", "matmul-fp32"))
-    )
+    ours = by_name["kerasrun-bf16" if bf16 else "kerasrun"]
+    limit = by_name["matmul-bf16" if bf16 else "matmul-fp32"]
     ratios = [a / b for a, b in zip(result.round_ms, ours.round_ms, strict=True)]
     rates = zip(result.round_ms, limit.round_ms, strict=True)
     share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
@@ -177,9 +177,6 @@ def cell(name: str, by_name: dict[str, Result], flops: int) -> str:
     if result is not ours:
         text += f"; {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
     return f"{text}; {100 * share:.0f} %"
-
-
-MATMUL_FLOPS = 2 * MATMUL_SIZE**3
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from tools import manifest, recipe
 from tools.backend import keras
 from tools.benchmarks.machine import OUT
-from tools.blocks import GROUPS, GroupSum
+from tools.blocks import GROUPS, regrouped
 
 
 def write(directory: Path) -> None:
@@ -24,17 +24,13 @@ def write(directory: Path) -> None:
 def _grouped(model: keras.Model) -> keras.Model:
     """The model with `Conv2D(groups=32)` where it has a depthwise convolution and a group sum."""
 
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, GroupSum):
-            return keras.layers.Identity(name=layer.name)
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            filters = layer.depth_multiplier * GROUPS
-            return keras.layers.Conv2D(
-                filters, layer.kernel_size, layer.strides, groups=GROUPS, use_bias=False, name=layer.name
-            )
-        return layer.__class__.from_config(layer.get_config())
+    def convolution(layer: keras.layers.DepthwiseConv2D) -> keras.layers.Conv2D:
+        filters = layer.depth_multiplier * GROUPS
+        return keras.layers.Conv2D(
+            filters, layer.kernel_size, layer.strides, groups=GROUPS, use_bias=False, name=layer.name
+        )
 
-    twin = keras.models.clone_model(model, clone_function=clone)
+    twin = regrouped(model, convolution)
     for layer in twin.layers:
         weights = model.get_layer(layer.name).get_weights()
         if isinstance(layer, keras.layers.Conv2D) and layer.groups == GROUPS:

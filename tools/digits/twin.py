@@ -1,7 +1,7 @@
 """A twin of a ResNeXt that trains in half of the time on a CPU and has the same weights."""
 
 from tools.backend import keras, tf
-from tools.blocks import GROUPS, GroupSum
+from tools.blocks import GROUPS, regrouped
 
 
 def twin(model: keras.Model) -> keras.Model:
@@ -10,14 +10,7 @@ def twin(model: keras.Model) -> keras.Model:
     It computes the same from the same weights in the same order: `model.set_weights(twin(model).get_weights())`.
     """
 
-    def cloned(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            return GroupedConv(layer.strides[0], name=layer.name)
-        if isinstance(layer, GroupSum):
-            return keras.layers.Identity(name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
-
-    clone = keras.models.clone_model(model, clone_function=cloned)
+    clone = regrouped(model, lambda layer: GroupedConv(layer.strides[0], name=layer.name))
     clone.set_weights(model.get_weights())
     return clone
 
