@@ -17,6 +17,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,6 +169,9 @@ func checkPrecision(p Precision, gpus []Device) error {
 	}
 	if len(gpus) > 0 && p == BF16 {
 		return fmt.Errorf("on a GPU want fp16, tf32 or fp32")
+	}
+	if p == BF16 && !usesOneDNN() {
+		return fmt.Errorf("needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=%s leaves off", os.Getenv("TF_ENABLE_ONEDNN_OPTS"))
 	}
 	for _, d := range gpus {
 		// Nothing is known of a GPU whose capability does not parse.

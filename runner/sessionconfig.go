@@ -31,6 +31,9 @@ func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
 	// the graph, constants included, which is most of the time that the first run takes.
 	rewrite := &tfpb.RewriterConfig{MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT}
 	switch {
+	case !gpu && !usesOneDNN():
+		// The remapper fuses grouped convolutions with what follows them, and TensorFlow's own kernel refuses to run the result.
+		rewrite.Remapping = tfpb.RewriterConfig_OFF
 	case optimized && !gpu:
 		// Only the fusion of operations is left to do.
 		rewrite.Optimizers = []string{"remap"}

@@ -1,8 +1,14 @@
-//go:build linux && !tensorflow_banner
+//go:build linux && !no_preinit
 
-// TensorFlow's library logs from its static initialisers, before it looks at TF_CPP_MIN_LOG_LEVEL and before any code of ours but one:
-// the functions of an executable's .preinit_array. So standard error is kept in memory from there until the initialisers are through,
-// and then what the level lets through is written out. An abort in between writes out all of it.
+// What has to be done before the static initialisers of TensorFlow's library. No code of ours comes before them but one: the functions of
+// an executable's .preinit_array.
+//
+// oneDNN: the library decides there whether it uses oneDNN, which it does on CPUs with instructions for neural networks (VNNI), and where
+// TF_ENABLE_ONEDNN_OPTS says so. On other CPUs oneDNN is the faster one just the same, by half with ResNeXt50. So there the executable
+// is started again, once, with that variable set: the environment cannot be made longer in its place.
+//
+// Standard error: the library logs there, before it looks at TF_CPP_MIN_LOG_LEVEL. So standard error is kept in memory until the
+// initialisers are through, and then what the level lets through is written out. An abort in between writes out all of it.
 
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -11,8 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 #if defined(__has_include)
 #if __has_include("absl/base/options.h")
@@ -20,15 +31,36 @@
 #endif
 #endif
 
-static int standard_error = -1, kept = -1;
-
 // In .preinit_array the C library has no environment yet: the loader passes it.
-static const char *level_in(char **environment) {
-  static const char name[] = "TF_CPP_MIN_LOG_LEVEL=";
+static const char *value_of(const char *name, char **environment) {
+  size_t n = strlen(name);
   for (; *environment; environment++)
-    if (!strncmp(*environment, name, sizeof name - 1)) return *environment + sizeof name - 1;
+    if (!strncmp(*environment, name, n) && (*environment)[n] == '=') return *environment + n + 1;
   return NULL;
 }
+
+#ifdef __x86_64__
+// Says whether the library uses oneDNN unasked: tsl's DefaultOneDnnPolicy.
+static int has_vnni(void) {
+  unsigned a, b, c, d;
+  int avx512_vnni = __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 11 & 1;
+  int avx_vnni_or_avx512_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 3;
+  return avx512_vnni || avx_vnni_or_avx512_bf16;
+}
+
+static void use_onednn(char **argv, char **environment) {
+  // Without a base the loader itself is the executable, and the program its argument.
+  if (has_vnni() || value_of("TF_ENABLE_ONEDNN_OPTS", environment) || !getauxval(AT_BASE)) return;
+  size_t n = 0;
+  while (environment[n]) n++;
+  char *longer[n + 2];
+  longer[0] = "TF_ENABLE_ONEDNN_OPTS=1";
+  memcpy(longer + 1, environment, (n + 1) * sizeof *environment);
+  execve("/proc/self/exe", argv, longer); // where this fails, sessions do without oneDNN
+}
+#endif
+
+static int standard_error = -1, kept = -1;
 
 static void restore(void) {
   dup2(standard_error, STDERR_FILENO);
@@ -63,9 +95,8 @@ static void on_abort(int signal_number) {
   raise(signal_number);
 }
 
-static void keep(int argc, char **argv, char **environment) {
-  (void)argc, (void)argv;
-  const char *level = level_in(environment);
+static void keep_standard_error(char **environment) {
+  const char *level = value_of("TF_CPP_MIN_LOG_LEVEL", environment);
   if (level && !strcmp(level, "0")) return;
   kept = memfd_create("tensorflow-log", MFD_CLOEXEC);
   standard_error = dup(STDERR_FILENO);
@@ -76,7 +107,15 @@ static void keep(int argc, char **argv, char **environment) {
   signal(SIGABRT, on_abort);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(int, char **, char **) = keep;
+static void before_libraries(int argc, char **argv, char **environment) {
+  (void)argc, (void)argv;
+#ifdef __x86_64__
+  use_onednn(argv, environment);
+#endif
+  keep_standard_error(environment);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(int, char **, char **) = before_libraries;
 
 // Sets the level that the library's initialiser would have read from the environment.
 static void set_level(int level) {
