@@ -44,6 +44,14 @@ func TestAppendEqualsKeras(t *testing.T) {
 				if d := sameBits(got, append(before, want...)); d != "" {
 					t.Errorf("%s, %v, %v: %s", path, mode, fit, d)
 				}
+				pixels, err := p.AppendPixels([]uint8{1, 2, 3}, file)
+				if err != nil {
+					t.Errorf("%s, %v, %v: %v", path, mode, fit, err)
+					continue
+				}
+				if d := sameBits(p.Normalize(nil, &preprocess.RGB{Pix: pixels[3:]}), want); d != "" {
+					t.Errorf("%s, %v, %v: pixels: %s", path, mode, fit, d)
+				}
 			}
 		}
 	}

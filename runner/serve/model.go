@@ -48,6 +48,7 @@ type version struct {
 type signature struct {
 	savedmodel.Signature
 	inputs, outputs []string       // names, sorted
+	run             batch.Run      // the model, which takes pixels too where it takes pictures
 	batcher         *batch.Batcher // nil where requests cannot be joined: a tensor's first dimension is not free
 }
 
@@ -73,11 +74,15 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
 		}
-		if batched(s.Inputs) && batched(s.Outputs) {
-			run := func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
-				return m.RunSignature(ctx, s.Key, in)
+		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+			in, err := v.normalized(s, in)
+			if err != nil {
+				return nil, err
 			}
-			if sig.batcher, err = batch.New(run, parameters); err != nil {
+			return m.RunSignature(ctx, s.Key, in)
+		}
+		if batched(s.Inputs) && batched(s.Outputs) {
+			if sig.batcher, err = batch.New(sig.run, parameters); err != nil {
 				v.stop()
 				return nil, err
 			}

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"kerasrun/preprocess"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -30,8 +32,8 @@ func newDecoders(l Limits) *decoders {
 	}
 }
 
-// append decodes one picture as pipeline says and appends its tensor to dst.
-func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, dst []float32, image []byte) ([]float32, error) {
+// append decodes and resizes one picture as pipeline says and appends its pixels to dst.
+func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, dst []uint8, image []byte) ([]uint8, error) {
 	if int64(len(image)) > d.image {
 		return dst, &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge,
 			Err: fmt.Errorf("a picture of %d bytes is over the limit of %d", len(image), d.image)}
@@ -50,11 +52,11 @@ func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, ds
 		return dst, err
 	}
 	defer d.pixels.Release(pixels)
-	return pipeline.Append(dst, image)
+	return pipeline.AppendPixels(dst, image)
 }
 
-// decodePictures makes the model's input of pictures; the tensor of bytes, of any shape, becomes one row a picture. free gives its
-// memory back to others, and must be called in any case.
+// decodePictures makes pixels of pictures; the tensor of files, of any shape, becomes one row of uint8 a picture. As such they wait for
+// their run, in a quarter of the memory that the model's input takes. free gives it back to others, and must be called in any case.
 func (s *Server) decodePictures(ctx context.Context, v *version, pictures tensor.Tensor) (t tensor.Tensor, free func(), err error) {
 	images, ok := pictures.Data.([][]byte)
 	free = func() {}
@@ -64,12 +66,12 @@ func (s *Server) decodePictures(ctx context.Context, v *version, pictures tensor
 	p := v.pipeline
 	width := p.Height * p.Width * 3
 	// The smallest pictures have a few dozen bytes, and the tensor has many thousands for each.
-	bytes := int64(len(images)) * int64(width) * 4
+	bytes := int64(len(images)) * int64(width)
 	if err := s.memory.take(bytes); err != nil {
 		return t, free, err
 	}
 	free = func() { s.memory.Release(bytes) }
-	pixels := make([]float32, len(images)*width)
+	pixels := make([]uint8, len(images)*width)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.config.Limits.Decoders)
 	for i, image := range images {
@@ -86,4 +88,20 @@ func (s *Server) decodePictures(ctx context.Context, v *version, pictures tensor
 	}
 	t, err = tensor.New(tensor.Shape{int64(len(images)), int64(p.Height), int64(p.Width), 3}, pixels)
 	return t, free, err
+}
+
+// normalized returns a signature's inputs with the model's own input in the place of pixels that decodePictures made, if there are any.
+func (v *version) normalized(s savedmodel.Signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	decoded, ok := in[v.picture]
+	if !ok || v.pipeline == nil || decoded.DType == s.Inputs[v.picture].DType {
+		return in, nil
+	}
+	pix := decoded.Data.([]uint8)
+	t, err := tensor.New(decoded.Shape, v.pipeline.Normalize(make([]float32, 0, len(pix)), &preprocess.RGB{Pix: pix}))
+	if err != nil {
+		return nil, err
+	}
+	in = maps.Clone(in)
+	in[v.picture] = t
+	return in, nil
 }

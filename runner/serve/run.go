@@ -41,6 +41,7 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature, in map[str
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
 	var place *batch.Reservation // nil: none is needed, or not yet
+	pixels := ""                 // the input that was made of pictures
 	if picture, ok := in[v.picture]; ok && sig.takesPicture(v, picture) {
 		var err error
 		// Decoding what will be turned away would take the cores from what was taken.
@@ -56,15 +57,16 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature, in 
 		if err != nil {
 			return nil, took, err
 		}
-		in[v.picture], took.Preprocess = decoded, time.Since(start)
+		pixels = v.picture
+		in[pixels], took.Preprocess = decoded, time.Since(start)
 		s.metrics.preprocessed(v, took.Preprocess)
 	}
-	if err := sig.check(in); err != nil {
+	if err := sig.check(in, pixels); err != nil {
 		return nil, took, err
 	}
 	if sig.batcher == nil {
 		start := time.Now()
-		out, err := v.model.RunSignature(ctx, sig.Key, in)
+		out, err := sig.run(ctx, in)
 		took.Inference = time.Since(start)
 		return out, took, err
 	}
@@ -99,12 +101,11 @@ func (sig *signature) refuses() error {
 
 // takesPicture says whether bytes came for an input that is made from pictures.
 func (sig *signature) takesPicture(v *version, t tensor.Tensor) bool {
-	info, ok := sig.Inputs[v.picture]
-	return ok && v.pipeline != nil && t.DType == tensor.String && info.DType != tensor.String
+	return v.pipeline != nil && t.DType == tensor.String && sig.Inputs[v.picture].DType == tensor.Float32
 }
 
-// check holds the inputs against the signature.
-func (sig *signature) check(in map[string]tensor.Tensor) error {
+// check holds the inputs against the signature; the input called pixels, if any, is pixels for what it says of float32.
+func (sig *signature) check(in map[string]tensor.Tensor, pixels string) error {
 	for name := range in {
 		if _, ok := sig.Inputs[name]; !ok {
 			return errorf(codes.InvalidArgument, "unexpected input %q; signature %q takes %v", name, sig.Key, sig.inputs)
@@ -117,7 +118,7 @@ func (sig *signature) check(in map[string]tensor.Tensor) error {
 			return errorf(codes.InvalidArgument, "missing input %q; signature %q takes %v", name, sig.Key, sig.inputs)
 		}
 		info := sig.Inputs[name]
-		if t.DType != info.DType {
+		if t.DType != info.DType && name != pixels {
 			return errorf(codes.InvalidArgument, "input %q: want %v, got %v", name, info.DType, t.DType)
 		}
 		if err := info.Shape.Accepts(t.Shape); err != nil {

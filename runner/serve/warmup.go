@@ -127,7 +127,7 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 			return fmt.Errorf("input %q: %w", name, err)
 		}
 	}
-	if err := sig.check(in); err != nil {
+	if err := sig.check(in, ""); err != nil {
 		return err
 	}
 	_, err = v.model.RunSignature(ctx, sig.Key, in)
