@@ -122,7 +122,8 @@ func newSpeed(t *testing.T) *speed {
 	return s
 }
 
-// Served images a second, against what bench measures at the batch that was formed; both in turns, three times.
+// Served images a second, against what bench measures at the batch that was formed; both in turns, and the median of the turns' ratios,
+// since a machine's pace drifts.
 func TestProveThroughput(t *testing.T) {
 	s := newSpeed(t)
 	for _, kind := range []string{"tensors", "pictures"} {
@@ -133,7 +134,8 @@ func TestProveThroughput(t *testing.T) {
 		for _, clients := range []int{1, 8, 64} {
 			closedLoop(clients, after(s.span/3), send) // a warm-up
 			var served, bench, formed float64
-			const turns = 3
+			var ratios []float64
+			const turns = 5
 			for range turns {
 				before, began := s.runs(t), time.Now()
 				replies := closedLoop(clients, after(s.span), send)
@@ -148,13 +150,17 @@ func TestProveThroughput(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				served += float64(len(replies)) / elapsed.Seconds() / turns
+				rate := float64(len(replies)) / elapsed.Seconds()
+				ratios = append(ratios, rate/measured)
+				served += rate / turns
 				bench += measured / turns
 				formed += r.rows / r.count / turns
 			}
-			t.Logf("%2d clients, %-8s: %6.2f images/s, bench at its mean batch of %4.1f: %6.2f; ratio %.3f", clients, kind, served, formed, bench, served/bench)
-			if !(served >= 0.95*bench) {
-				t.Errorf("%d clients, %s: want 0.95 of bench, got %.3f", clients, kind, served/bench)
+			slices.Sort(ratios)
+			t.Logf("%2d clients, %-8s: %6.2f images/s, bench at its mean batch of %4.1f: %6.2f; ratio %.3f (%.3f-%.3f)",
+				clients, kind, served, formed, bench, ratios[turns/2], ratios[0], ratios[turns-1])
+			if !(ratios[turns/2] >= 0.95) {
+				t.Errorf("%d clients, %s: want 0.95 of bench, got %.3f", clients, kind, ratios[turns/2])
 			}
 		}
 	}
