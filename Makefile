@@ -44,7 +44,7 @@ lint: setup ## gofmt, go vet, staticcheck, ruff
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 
 test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests
-	@$(GO) test -timeout 20m ./...
+	@$(GO) test -timeout 30m ./...
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
