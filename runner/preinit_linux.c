@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,9 @@ static void use_onednn(char **argv, char **environment) {
   char *longer[n + 2];
   longer[0] = "TF_ENABLE_ONEDNN_OPTS=1";
   memcpy(longer + 1, environment, (n + 1) * sizeof *environment);
-  execve("/proc/self/exe", argv, longer); // where this fails, sessions do without oneDNN
+  char path[PATH_MAX] = "";
+  if (readlink("/proc/self/exe", path, sizeof path - 1) > 0) execve(path, argv, longer); // by its path: the process takes its name from it
+  execve("/proc/self/exe", argv, longer); // the path is gone; where this fails too, sessions do without oneDNN
 }
 #endif
 
