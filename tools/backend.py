@@ -5,7 +5,7 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off on CPUs without VNNI; see runner/preinit_linux.c
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off on CPUs without VNNI; processes started from here take it too
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # answers are compared on the CPU; a run that wants a GPU says so
 
 # While it is imported TensorFlow writes past Python and past its own log level. An exception still arrives.

@@ -7,7 +7,6 @@ machine whose speed drifts cannot favour anyone; its spread over the rounds is p
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -51,10 +50,7 @@ class Peer:
 
     def __init__(self, name: str, command: list[str], batch: int) -> None:
         self.name, self.batch, self.result = name, batch, Result()
-        environment = {"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ}  # every peer at its best, on CPUs without VNNI too
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         hello = self.read()
         self.result.load_ms, self.result.first_run_ms, self.answer = (
             hello["load_ms"],
