@@ -3,9 +3,11 @@ package serve
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -47,13 +49,23 @@ func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 }
 
-// answerGRPC gives each call an id, a span, a deadline and a line in the log, and keeps a panic within the call.
+// probeCall says whether a call asks after the server's health.
+func probeCall(method string) bool {
+	return strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
+}
+
+// answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe, and keeps a panic within the call.
 func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
 	start := time.Now()
 	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
 	grpc.SetHeader(ctx, metadata.Pairs("x-request-id", id)) // fails only after the header was sent
-	ctx, span := traceCall(ctx, info.FullMethod)
-	defer span.End()
+	level := slog.LevelDebug
+	if !probeCall(info.FullMethod) {
+		var span trace.Span
+		ctx, span = traceCall(ctx, info.FullMethod)
+		defer span.End()
+		level = slog.LevelInfo
+	}
 	ctx, log := s.withRequest(ctx, id)
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Deadline)
 	defer cancel()
@@ -70,7 +82,7 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 		if p, ok := peer.FromContext(ctx); ok {
 			notes = append(notes, "remote", p.Addr.String())
 		}
-		log.logger.Info("request", append(notes, log.notes...)...)
+		log.logger.Log(ctx, level, "request", append(notes, log.notes...)...)
 	}()
 	return next(ctx, request)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 )
 
@@ -82,8 +83,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController and http.MaxBytesReader reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logged gives each request an id, which the answer bears too, a span, and a line in the log. While the server drains, it asks each
-// client to close the connection.
+// logged gives each request an id, which the answer bears too, a line in the log, and a span unless it is a probe. While the server drains, it
+// asks each client to close the connection.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -92,8 +93,11 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		if s.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
-		r, span := traceRequest(r)
-		defer span.End()
+		if !probe(r) {
+			var span trace.Span
+			r, span = traceRequest(r)
+			defer span.End()
+		}
 		ctx, log := s.withRequest(r.Context(), id)
 		answer := &recorder{ResponseWriter: w}
 		next.ServeHTTP(answer, r.WithContext(ctx))

@@ -36,7 +36,7 @@ func (t *spanTracer) Start(ctx context.Context, name string, _ ...trace.SpanStar
 	return ctx, noop.Span{}
 }
 
-// A program that sets OpenTelemetry's provider gets spans of each request, in the trace that the client began.
+// A program that sets OpenTelemetry's provider gets spans of each request, in the trace that the client began, and none of probes.
 func TestTraces(t *testing.T) {
 	spans := &spanNames{}
 	before := otel.GetTracerProvider()
@@ -47,10 +47,14 @@ func TestTraces(t *testing.T) {
 	request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "traceparent", "00-"+id+"-00f067aa0ba902b7-01")
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", "00-"+id+"-00f067aa0ba902b7-01")
 	client := inference.NewGRPCInferenceServiceClient(dial(t, s))
+	if _, err := client.ServerMetadata(ctx, &inference.ServerMetadataRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	request(s.Handler(), "GET", "/v2/health/live", "")
 	if _, err := client.ServerLive(ctx, &inference.ServerLiveRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	want := "POST of " + id + ", run of " + id + ", inference.GRPCInferenceService/ServerLive of " + id
+	want := "POST of " + id + ", run of " + id + ", inference.GRPCInferenceService/ServerMetadata of " + id
 	if got := strings.Join(spans.names, ", "); got != want {
 		t.Errorf("want %s, got %s", want, got)
 	}
