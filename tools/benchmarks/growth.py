@@ -1,7 +1,8 @@
 """How cost grows with threads, batch and pictures: `python -m tools.benchmarks.growth` (or `make bench-growth`).
 
 The model alone by `kerasrun bench`, for every number of threads up to the cores and every batch; pictures by `kerasrun
-score`, from the start of the program to its end. Writes growth.md and growth.png beside the comparison's results.
+score`, from the start of the program to its end. Prints each measurement as it is made, and writes growth.md and
+growth.png beside the comparison's results anew after each: a run that is stopped leaves what it has.
 """
 
 import argparse
@@ -19,24 +20,22 @@ KERASRUN = ROOT / "bin" / "kerasrun"
 PHOTOS = sorted(path for path in (ROOT / "testdata" / "photos").iterdir() if path.suffix in (".jpg", ".png", ".webp"))
 
 
-def batches_and_threads(model: Path, batches: list[int], threads: int, seconds: float) -> list[dict]:
-    """A row each of {batch, threads, ms (an image), range, peak}: median, minimum and maximum over the runs."""
-    rows = []
-    for batch in batches:  # a process each: the peak of memory is the batch's own
-        command = [KERASRUN, "bench", "--model", model, "--batch", str(batch), "--seconds", str(seconds), "--json"]
-        command += ["--intra-threads", str(threads), "--inter-threads", str(threads)]
-        measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        runs = [ms / batch for ms in measured["runs_ms"]]
-        rows.append(
-            {
-                "batch": batch,
-                "threads": threads,
-                "ms": statistics.median(runs),
-                "range": (min(runs), max(runs)),
-                "peak": measured["peak_rss_bytes"],
-            }
-        )
-    return rows
+def model_alone(model: Path, batch: int, threads: int, seconds: float) -> dict:
+    """{batch, threads, ms (an image), range, peak}: median, minimum and maximum over the runs.
+
+    In a process of its own: the peak of memory is that batch's.
+    """
+    command = [KERASRUN, "bench", "--model", model, "--batch", str(batch), "--seconds", str(seconds), "--json"]
+    command += ["--intra-threads", str(threads), "--inter-threads", str(threads)]
+    measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    runs = [ms / batch for ms in measured["runs_ms"]]
+    return {
+        "batch": batch,
+        "threads": threads,
+        "ms": statistics.median(runs),
+        "range": (min(runs), max(runs)),
+        "peak": measured["peak_rss_bytes"],
+    }
 
 
 def pictures(model: Path, count: int) -> dict:
@@ -58,6 +57,24 @@ def pictures(model: Path, count: int) -> dict:
         return {"pictures": count, "seconds": seconds, "peak": 1024 * usage.ru_maxrss}
 
 
+def run_row(run: dict) -> str:
+    spread = "–".join(f"{ms:.1f}" for ms in run["range"])
+    return f"| {run['threads']} | {run['batch']} | {run['ms']:.1f} ({spread}) | {run['peak'] / 1e6:.0f} |"
+
+
+def score_row(score: dict) -> str:
+    each = 1e3 * score["seconds"] / score["pictures"]
+    return f"| {score['pictures']:,} | {score['seconds']:.1f} | {each:.1f} | {score['peak'] / 1e6:.0f} |"
+
+
+def tables(runs: list[dict], scores: list[dict]) -> str:
+    lines = [machine(), "", "| threads | batch | ms an image (range) | peak MB |", "|---|---|---|---|"]
+    lines += map(run_row, runs)
+    lines += ["", "| pictures scored | seconds | ms a picture | peak MB |", "|---|---|---|---|"]
+    lines += map(score_row, scores)
+    return "\n".join(lines) + "\n"
+
+
 def draw(runs: list[dict], scores: list[dict], path: Path) -> None:
     import matplotlib
 
@@ -67,7 +84,8 @@ def draw(runs: list[dict], scores: list[dict], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.8))
     for threads in sorted({row["threads"] for row in runs}):
         rows = [row for row in runs if row["threads"] == threads]
-        left.plot([r["batch"] for r in rows], [r["ms"] for r in rows], "o-", label=f"{threads} threads")
+        label = f"{threads} threads" if threads > 1 else "1 thread"
+        left.plot([r["batch"] for r in rows], [r["ms"] for r in rows], "o-", label=label)
     left.set(xscale="log", xlabel="batch", ylabel="ms an image, model alone", ylim=(0, None))
     left.legend(fontsize=8)
     right.plot([s["pictures"] for s in scores], [s["seconds"] for s in scores], "o-", color="#0b6e4f")
@@ -78,6 +96,7 @@ def draw(runs: list[dict], scores: list[dict], path: Path) -> None:
     figure.text(0.5, 0.005, machine(), ha="center", fontsize=7, color="#555")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -89,22 +108,20 @@ def main() -> None:
     args = parser.parse_args()
 
     OUT.mkdir(parents=True, exist_ok=True)
-    runs = []
+    runs, scores = [], []
+
+    def keep(line: str) -> None:
+        print(line, flush=True)
+        (OUT / "growth.md").write_text(tables(runs, scores))
+        draw(runs, scores, OUT / "growth.png")
+
     for threads in range(1, len(os.sched_getaffinity(0)) + 1):
-        runs += batches_and_threads(args.model, args.batches, threads, args.seconds)
-    scores = [pictures(args.model, count) for count in args.pictures]
-    lines = [machine(), "", "| threads | batch | ms an image (range) | peak MB |", "|---|---|---|---|"]
-    for r in runs:
-        spread = "–".join(f"{ms:.1f}" for ms in r["range"])
-        lines.append(f"| {r['threads']} | {r['batch']} | {r['ms']:.1f} ({spread}) | {r['peak'] / 1e6:.0f} |")
-    lines += ["", "| pictures scored | seconds | ms a picture | peak MB |", "|---|---|---|---|"]
-    for s in scores:
-        each = 1e3 * s["seconds"] / s["pictures"]
-        lines.append(f"| {s['pictures']:,} | {s['seconds']:.1f} | {each:.1f} | {s['peak'] / 1e6:.0f} |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (OUT / "growth.md").write_text(text)
-    draw(runs, scores, OUT / "growth.png")
+        for batch in args.batches:
+            runs.append(model_alone(args.model, batch, threads, args.seconds))
+            keep(run_row(runs[-1]))
+    for count in args.pictures:
+        scores.append(pictures(args.model, count))
+        keep(score_row(scores[-1]))
 
 
 if __name__ == "__main__":
