@@ -85,22 +85,26 @@ func TestCheckPrecision(t *testing.T) {
 
 // TestPlaced classifies on two devices, as on two GPUs: here on two CPUs, which TensorFlow makes of one.
 func TestPlaced(t *testing.T) {
-	config, err := proto.Marshal(&tfpb.ConfigProto{DeviceCount: map[string]int32{"CPU": 2}, GraphOptions: &tfpb.GraphOptions{PlacePrunedGraph: true}})
+	config, err := proto.Marshal(&tfpb.ConfigProto{DeviceCount: map[string]int32{"CPU": 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := load(filepath.Join(models, "conv"), []string{"serve"}, config)
+	m := open(t, "conv")
+	graph, err := m.directory.MetaGraph(m.tags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := first.onEach([]string{"/device:CPU:0", "/device:CPU:1"}, config)
+	first, err := load(filepath.Join(models, "conv"), m.tags, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := first.onEach([]string{"/device:CPU:0", "/device:CPU:1"}, outputOps(graph), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := first.close(); err != nil {
 		t.Fatal(err)
 	}
-	m := open(t, "conv")
 	// 3 batches of pictures, on whichever session has the fewest runs.
 	_, photos := readPhotos(t)
 	var images [][]byte
@@ -149,6 +153,31 @@ func TestPlaced(t *testing.T) {
 	}
 }
 
+// TestPlacedAlone holds that what no output needs is not placed on a device that may not have it.
+func TestPlacedAlone(t *testing.T) {
+	m := open(t, "variables")
+	graph, err := m.directory.MetaGraph(m.tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := m.sessions[0].placed("/device:GPU:1", outputOps(graph))
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := map[string]string{}
+	for _, op := range placed.Operations() {
+		on[op.Type()] = op.Device()
+	}
+	if on["Mul"] != "/device:GPU:1" || on["VarHandleOp"] != "/device:GPU:1" || on["Placeholder"] != "/device:GPU:1" {
+		t.Errorf("what is computed is on %v", on)
+	}
+	for _, op := range []string{"AssignVariableOp", "SaveV2"} {
+		if device, there := on[op]; !there || strings.Contains(device, "GPU") {
+			t.Errorf("%s is on %q, want it there and not on the GPU", op, device)
+		}
+	}
+}
+
 // TestSoftPlacement has a graph on a device that is not there: an error where the user named a device, else another one is taken.
 func TestSoftPlacement(t *testing.T) {
 	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
@@ -162,7 +191,11 @@ func TestSoftPlacement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		placed, err := m.sessions[0].onEach([]string{"/device:CPU:7"}, config)
+		graph, err := m.directory.MetaGraph(m.tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed, err := m.sessions[0].onEach([]string{"/device:CPU:7"}, outputOps(graph), config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +241,7 @@ func TestSessionConfig(t *testing.T) {
 	n := cpus()
 	defaults := func(more map[string]any) map[string]any {
 		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
-			"bf16": 0.0, "fp16": 0.0, "pruned": false, "optimizers": []any{}, "tfg": true, "passes": 1.0}
+			"bf16": 0.0, "fp16": 0.0, "pruned": false, "rewritten": true, "optimizers": []any{}, "tfg": true, "passes": 1.0}
 		for k, v := range more {
 			want[k] = v
 		}
@@ -221,14 +254,14 @@ func TestSessionConfig(t *testing.T) {
 	}{
 		{nil, false, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
 		{[]Option{WithDevice("cpu")}, false, true, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
-		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true, "pruned": true})},
+		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true})},
 		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
 		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
 		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "tfg": false,
 			"optimizers": []any{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}})},
-		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "pruned": true, "fp16": 1.0, "passes": 2.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "fp16": 1.0, "passes": 2.0})},
 		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true,
-			defaults(map[string]any{"fraction": 0.25, "pruned": true})},
+			defaults(map[string]any{"fraction": 0.25, "rewritten": false})},
 	}
 	var lines strings.Builder
 	for _, c := range cases {
@@ -250,7 +283,7 @@ for line in sys.stdin:
         "gpus": c.device_count.get("GPU"), "growth": c.gpu_options.allow_growth,
         "fraction": c.gpu_options.per_process_gpu_memory_fraction, "bf16": r.auto_mixed_precision_onednn_bfloat16,
         "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph,
-        "passes": r.meta_optimizer_iterations, "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
+        "rewritten": not r.disable_meta_optimizer, "passes": r.meta_optimizer_iterations, "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
 	python.Stdin = strings.NewReader(lines.String())
 	python.Stderr = os.Stderr
 	out, err := python.Output()

@@ -120,8 +120,12 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
+	graph, err := directory.MetaGraph(tags)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	}
 	if placed {
-		if op := stateful(directory, tags); op != "" {
+		if op := stateful(graph); op != "" {
 			return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
 				dir, strings.Join(c.devices, ", "), op)
 		}
@@ -138,15 +142,22 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	for _, gpu := range gpus {
 		names = append(names, "/device:"+strings.ToUpper(gpu.Name))
 	}
-	return first.onEach(names, config)
+	return first.onEach(names, outputOps(graph), config)
+}
+
+// outputOps returns the operations that the outputs of the graph's signatures come from.
+func outputOps(g *savedmodel.MetaGraph) []string {
+	var ops []string
+	for _, signature := range g.Signatures {
+		for _, output := range signature.Outputs {
+			ops = append(ops, output.Op)
+		}
+	}
+	return ops
 }
 
 // stateful returns an operation of the graph that keeps something from one run to the next, "" where none does.
-func stateful(m *savedmodel.Model, tags []string) string {
-	g, err := m.MetaGraph(tags)
-	if err != nil {
-		return ""
-	}
+func stateful(g *savedmodel.MetaGraph) string {
 	for _, op := range g.Ops {
 		if slices.Contains([]string{"VarHandleOp", "Variable", "VariableV2"}, op.Op) || strings.Contains(op.Op, "HashTable") {
 			return op.Op

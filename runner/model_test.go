@@ -247,7 +247,11 @@ func TestVariables(t *testing.T) {
 	if err != nil || out["y"].Data.([]float32)[0] != 10 {
 		t.Errorf("%v, %v; want 10", out, err)
 	}
-	if op := stateful(m.Directory(), []string{"serve"}); op != "VarHandleOp" {
+	graph, err := m.Directory().MetaGraph(m.tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op := stateful(graph); op != "VarHandleOp" {
 		t.Errorf("the operation with state is %q", op)
 	}
 }

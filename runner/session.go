@@ -25,7 +25,10 @@ import (
 	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tfgo"
+	"google.golang.org/protobuf/proto"
 
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -92,14 +95,11 @@ func field(object any, name, want string) (unsafe.Pointer, error) {
 	return f.UnsafePointer(), nil
 }
 
-// on returns a session of the same graph on another device, as TensorFlow names it: "/device:GPU:1". The graph must keep no state.
-func (s *session) on(device string, config []byte) (*session, error) {
-	var def bytes.Buffer
-	if _, err := s.graph.WriteTo(&def); err != nil {
-		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
-	}
-	graph := tf.NewGraph()
-	if err := graph.ImportWithOptions(def.Bytes(), tf.GraphImportOptions{Device: device}); err != nil {
+// on returns a session of the same graph on another device, as TensorFlow names it: "/device:GPU:1". The graph must keep no state. What
+// the outputs, names of operations, do not need names no device: a saver's operations, for instance, have no place on a GPU.
+func (s *session) on(device string, outputs []string, config []byte) (*session, error) {
+	graph, err := s.placed(device, outputs)
+	if err != nil {
 		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
 	}
 	other, err := tf.NewSession(graph, &tf.SessionOptions{Config: config})
@@ -109,11 +109,46 @@ func (s *session) on(device string, config []byte) (*session, error) {
 	return newSession(other, graph)
 }
 
+// placed returns a copy of the graph in which what the outputs need names the device, where it named none.
+func (s *session) placed(device string, outputs []string) (*tf.Graph, error) {
+	var raw bytes.Buffer
+	if _, err := s.graph.WriteTo(&raw); err != nil {
+		return nil, err
+	}
+	var def graphpb.GraphDef
+	if err := proto.Unmarshal(raw.Bytes(), &def); err != nil {
+		return nil, err
+	}
+	byName := make(map[string]*nodepb.NodeDef, len(def.Node))
+	for _, node := range def.Node {
+		byName[node.Name] = node
+	}
+	for needed := slices.Clone(outputs); len(needed) > 0; {
+		name, _, _ := strings.Cut(strings.TrimPrefix(needed[0], "^"), ":") // ^ before a name is an order of running, :1 the second output
+		needed = needed[1:]
+		node := byName[name]
+		if node == nil {
+			continue
+		}
+		delete(byName, name)
+		if node.Device == "" {
+			node.Device = device
+		}
+		needed = append(needed, node.Input...)
+	}
+	with, err := proto.Marshal(&def)
+	if err != nil {
+		return nil, err
+	}
+	graph := tf.NewGraph()
+	return graph, graph.Import(with, "")
+}
+
 // onEach returns a session on each of the devices, or none where one of them fails.
-func (s *session) onEach(devices []string, config []byte) ([]*session, error) {
+func (s *session) onEach(devices, outputs []string, config []byte) ([]*session, error) {
 	var sessions []*session
 	for _, device := range devices {
-		other, err := s.on(device, config)
+		other, err := s.on(device, outputs, config)
 		if err != nil {
 			for _, opened := range sessions {
 				err = errors.Join(err, opened.close())

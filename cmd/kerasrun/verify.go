@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,9 @@ the resized one, the tensor, and the model's outputs, for every case alone, in a
 It exits with 1 when any stage differs by more than its tolerance. The pack is the model's own, or, with --goldens, any that
 ` + "`python -m tools.golden`" + ` wrote.
 
-With --precision tf32 the outputs are held to 200 times the tolerances of fp32. With bf16 and fp16 they are measured, and only what is
-not a number fails; those of fp32 are shown, and judged, before them. --format json prints an object for each of the two, junit a test suite.`,
+With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those of tf32 are held to 200 times the tolerances;
+those of bf16 and fp16 are measured, and only what is not a number fails, or what differs in nothing from fp32: then it was not used.
+--format json prints an object for each of the two, junit a test suite.`,
 		Example: `  kerasrun verify
   kerasrun verify --goldens pack models/mine
   kerasrun verify --precision bf16
@@ -38,7 +40,7 @@ not a number fails; those of fp32 are shown, and judged, before them. --format j
 			return err
 		}
 		precisions := []string{model.precision.value}
-		if chosen := runner.Precision(precisions[0]); chosen != runner.FP32 && chosen != runner.TF32 {
+		if precisions[0] != string(runner.FP32) {
 			precisions = []string{string(runner.FP32), precisions[0]}
 		}
 		var reports []*golden.Report
@@ -74,9 +76,18 @@ not a number fails; those of fp32 are shown, and judged, before them. --format j
 		if !ok {
 			return fmt.Errorf("%s does not answer as %s does", model.dir, reports[0].Reference)
 		}
+		if len(reports) > 1 && unchanged(reports[0], reports[1]) {
+			return fmt.Errorf("precision %s: every output is that of fp32: TensorFlow computed nothing in it", model.precision.value)
+		}
 		return nil
 	}
 	return cmd
+}
+
+// unchanged says whether two reports of one pack have the same differences in every output. TensorFlow leaves a precision aside that it cannot
+// apply, and says nothing.
+func unchanged(a, b *golden.Report) bool {
+	return slices.EqualFunc(a.Stages, b.Stages, func(x, y golden.Stage) bool { return x.Run == "" || x.Max == y.Max && x.Mean == y.Mean })
 }
 
 // verify verifies the model, in the precision that its flags choose, against the pack in goldens, or the model's own.

@@ -24,3 +24,16 @@ func TestJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestUnchanged holds that a precision which TensorFlow left aside is told from one that it computed in.
+func TestUnchanged(t *testing.T) {
+	fp32 := &golden.Report{Stages: []golden.Stage{{Name: "tensor"}, {Name: "probs", Run: "alone", Max: 2e-7, Mean: 1e-9}}}
+	same := &golden.Report{Stages: []golden.Stage{{Name: "tensor", Max: 1}, {Name: "probs", Run: "alone", Max: 2e-7, Mean: 1e-9}}}
+	other := &golden.Report{Stages: []golden.Stage{{Name: "tensor"}, {Name: "probs", Run: "alone", Max: 2e-7, Mean: 2e-9}}}
+	if !unchanged(fp32, same) {
+		t.Error("the same outputs are taken for others")
+	}
+	if unchanged(fp32, other) {
+		t.Error("outputs that differ are taken for the same")
+	}
+}
