@@ -1,8 +1,8 @@
 """How cost grows with threads, batch and pictures: `python -m tools.benchmarks.growth` (or `make bench-growth`).
 
 The model alone by `kerasrun bench`, for every number of threads up to the cores and every batch; pictures by `kerasrun
-score`, from the start of the program to its end. Prints each measurement as it is made, and writes growth.md and
-growth.png beside the comparison's results anew after each: a run that is stopped leaves what it has.
+score`, from the start of the program to its end. Prints each measurement as it is made, and writes growth.md, and
+growth.png once pictures are scored, beside the comparison's results: a run that is stopped leaves what it has.
 """
 
 import argparse
@@ -87,6 +87,9 @@ def draw(runs: list[dict], scores: list[dict], path: Path) -> None:
         label = f"{threads} threads" if threads > 1 else "1 thread"
         left.plot([r["batch"] for r in rows], [r["ms"] for r in rows], "o-", label=label)
     left.set(xscale="log", xlabel="batch", ylabel="ms an image, model alone", ylim=(0, None))
+    batches = sorted({row["batch"] for row in runs})
+    left.set_xticks(batches, map(str, batches))
+    left.minorticks_off()
     left.legend(fontsize=8)
     right.plot([s["pictures"] for s in scores], [s["seconds"] for s in scores], "o-", color="#0b6e4f")
     right.set(xscale="log", yscale="log", xlabel="pictures scored", ylabel="seconds from start to end")
@@ -113,7 +116,8 @@ def main() -> None:
     def keep(line: str) -> None:
         print(line, flush=True)
         (OUT / "growth.md").write_text(tables(runs, scores))
-        draw(runs, scores, OUT / "growth.png")
+        if scores:
+            draw(runs, scores, OUT / "growth.png")
 
     for threads in range(1, len(os.sched_getaffinity(0)) + 1):
         for batch in args.batches:
