@@ -9,16 +9,18 @@ import argparse
 import json
 import statistics
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.benchmarks.machine import ROOT
+from tools.benchmarks.timing import timed
+
 PROGRAM = ROOT / "bin" / "kerasrun"
-WARMUP = 5
+WARM_UP_RUNS = 5
 FEWEST = 5
 
 
@@ -31,15 +33,10 @@ def ours(model: Path, precision: str, batches: list[int], seconds: float) -> dic
     return {row["batch"]: 1e3 * row["batch"] / row["latency_ms"]["p50"] for row in rows}
 
 
-def rate(run, batch: np.ndarray, seconds: float) -> float:
-    for _ in range(WARMUP):
+def rate(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray, seconds: float) -> float:
+    for _ in range(WARM_UP_RUNS):
         run(batch)
-    times, end = [], time.perf_counter() + seconds
-    while len(times) < FEWEST or time.perf_counter() < end:
-        before = time.perf_counter()
-        run(batch)
-        times.append(time.perf_counter() - before)
-    return len(batch) / statistics.median(times)
+    return 1e3 * len(batch) / statistics.median(timed(lambda: run(batch), seconds, FEWEST))
 
 
 def eager(net: torch.nn.Module, dtype: torch.dtype, layout: torch.memory_format):

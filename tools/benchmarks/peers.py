@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.benchmarks.machine import OUT
+from tools.benchmarks.timing import timed
 
 Run = Callable[[], object]
 WARM_UP_RUNS = 3
@@ -133,11 +134,7 @@ def main() -> None:
         run()
     say({"load_ms": 1e3 * (loaded - started), "first_run_ms": 1e3 * (first - loaded), "answer": answer[0].tolist()})
     for line in sys.stdin:
-        deadline, runs = time.perf_counter() + float(line), []
-        while not runs or time.perf_counter() < deadline:
-            before = time.perf_counter()
-            run()
-            runs.append(1e3 * (time.perf_counter() - before))
+        runs = timed(run, float(line))
         say({"runs_ms": runs, "peak_rss_bytes": peak_rss()})
 
 

@@ -7,7 +7,6 @@ filter. Both must give the same tensor, bit for bit. A ratio is taken within eac
 import argparse
 import io
 import statistics
-import time
 
 import numpy as np
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from tools import photos
 from tools.benchmarks.__main__ import Peer, build
 from tools.benchmarks.machine import OUT, machine
+from tools.benchmarks.timing import timed
 
 SIDE = 224
 MEAN = np.array([103.939, 116.779, 123.68], np.float32)
@@ -26,15 +26,6 @@ def pillow(file: bytes, resample: Image.Resampling) -> np.ndarray:
     image = Image.open(io.BytesIO(file)).convert("RGB").resize((SIDE, SIDE), resample)
     x = np.asarray(image, np.float32)[..., ::-1]
     return x - MEAN
-
-
-def timed(run, seconds: float) -> float:
-    runs, deadline = [], time.perf_counter() + seconds
-    while not runs or time.perf_counter() < deadline:
-        before = time.perf_counter()
-        run()
-        runs.append(1e3 * (time.perf_counter() - before))
-    return statistics.median(runs)
 
 
 def main() -> None:
@@ -58,7 +49,8 @@ def main() -> None:
             raise SystemExit(f"preprocessing: {name}: the tensors differ")
         theirs = []
         for _ in range(args.rounds):
-            theirs.append(timed(lambda resample=resample: pillow(file, resample), args.seconds))
+            runs = timed(lambda resample=resample: pillow(file, resample), args.seconds)
+            theirs.append(statistics.median(runs))
             ours.turn(args.seconds)
         ours.close()
         ratios = [a / b for a, b in zip(theirs, ours.result.round_ms, strict=True)]

@@ -1,0 +1,14 @@
+"""How long runs take."""
+
+import time
+from collections.abc import Callable
+
+
+def timed(run: Callable[[], object], seconds: float, fewest: int = 1) -> list[float]:
+    """The milliseconds of each run, of as many as begin in that time and of so many at least."""
+    runs, deadline = [], time.perf_counter() + seconds
+    while len(runs) < fewest or time.perf_counter() < deadline:
+        before = time.perf_counter()
+        run()
+        runs.append(1e3 * (time.perf_counter() - before))
+    return runs
