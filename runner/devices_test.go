@@ -160,7 +160,11 @@ func TestPlacedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := m.sessions[0].placed("/device:GPU:1", outputOps(graph))
+	p, err := m.sessions[0].placement(outputOps(graph))
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := p.on("/device:GPU:1")
 	if err != nil {
 		t.Fatal(err)
 	}

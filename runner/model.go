@@ -120,19 +120,21 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
+	if !placed {
+		first, err := load(dir, tags, config)
+		return []*session{first}, err
+	}
 	graph, err := directory.MetaGraph(tags)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
 	}
-	if placed {
-		if op := stateful(graph); op != "" {
-			return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
-				dir, strings.Join(c.devices, ", "), op)
-		}
+	if op := stateful(graph); op != "" {
+		return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
+			dir, strings.Join(c.devices, ", "), op)
 	}
 	first, err := load(dir, tags, config)
-	if err != nil || !placed {
-		return []*session{first}, err
+	if err != nil {
+		return nil, err
 	}
 	defer first.close()
 	if config, err = sessionConfig(c, true, optimized); err != nil {

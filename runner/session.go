@@ -95,32 +95,25 @@ func field(object any, name, want string) (unsafe.Pointer, error) {
 	return f.UnsafePointer(), nil
 }
 
-// on returns a session of the same graph on another device, as TensorFlow names it: "/device:GPU:1". The graph must keep no state. What
-// the outputs, names of operations, do not need names no device: a saver's operations, for instance, have no place on a GPU.
-func (s *session) on(device string, outputs []string, config []byte) (*session, error) {
-	graph, err := s.placed(device, outputs)
-	if err != nil {
-		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
-	}
-	other, err := tf.NewSession(graph, &tf.SessionOptions{Config: config})
-	if err != nil {
-		return nil, fmt.Errorf("runner: a session on %s: TensorFlow: %s", device, oneLine(err.Error()))
-	}
-	return newSession(other, graph)
+// placement is a session's graph, to be placed on one device after the other.
+type placement struct {
+	graph  graphpb.GraphDef
+	placed []*nodepb.NodeDef // the nodes of it that go to the device
 }
 
-// placed returns a copy of the graph in which what the outputs need names the device, where it named none.
-func (s *session) placed(device string, outputs []string) (*tf.Graph, error) {
+// placement returns the graph, which must keep no state. What the outputs, names of operations, need goes to the device, unless it names one
+// itself. The rest names none: a saver's operations, for instance, have no place on a GPU.
+func (s *session) placement(outputs []string) (*placement, error) {
 	var raw bytes.Buffer
 	if _, err := s.graph.WriteTo(&raw); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("runner: the graph: TensorFlow: %s", oneLine(err.Error()))
 	}
-	var def graphpb.GraphDef
-	if err := proto.Unmarshal(raw.Bytes(), &def); err != nil {
-		return nil, err
+	p := new(placement)
+	if err := proto.Unmarshal(raw.Bytes(), &p.graph); err != nil {
+		return nil, fmt.Errorf("runner: the graph: %w", err)
 	}
-	byName := make(map[string]*nodepb.NodeDef, len(def.Node))
-	for _, node := range def.Node {
+	byName := make(map[string]*nodepb.NodeDef, len(p.graph.Node))
+	for _, node := range p.graph.Node {
 		byName[node.Name] = node
 	}
 	for needed := slices.Clone(outputs); len(needed) > 0; {
@@ -132,23 +125,48 @@ func (s *session) placed(device string, outputs []string) (*tf.Graph, error) {
 		}
 		delete(byName, name)
 		if node.Device == "" {
-			node.Device = device
+			p.placed = append(p.placed, node)
 		}
 		needed = append(needed, node.Input...)
 	}
-	with, err := proto.Marshal(&def)
+	return p, nil
+}
+
+// on returns the graph on a device, as TensorFlow names it: "/device:GPU:1".
+func (p *placement) on(device string) (*tf.Graph, error) {
+	for _, node := range p.placed {
+		node.Device = device
+	}
+	raw, err := proto.Marshal(&p.graph)
 	if err != nil {
 		return nil, err
 	}
 	graph := tf.NewGraph()
-	return graph, graph.Import(with, "")
+	return graph, graph.Import(raw, "")
 }
 
-// onEach returns a session on each of the devices, or none where one of them fails.
+// sessionOn returns a session of the graph on a device.
+func (p *placement) sessionOn(device string, config []byte) (*session, error) {
+	graph, err := p.on(device)
+	if err != nil {
+		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
+	}
+	s, err := tf.NewSession(graph, &tf.SessionOptions{Config: config})
+	if err != nil {
+		return nil, fmt.Errorf("runner: a session on %s: TensorFlow: %s", device, oneLine(err.Error()))
+	}
+	return newSession(s, graph)
+}
+
+// onEach returns a session of the same graph on each of the devices, or none where one of them fails.
 func (s *session) onEach(devices, outputs []string, config []byte) ([]*session, error) {
+	p, err := s.placement(outputs)
+	if err != nil {
+		return nil, err
+	}
 	var sessions []*session
 	for _, device := range devices {
-		other, err := s.on(device, outputs, config)
+		other, err := p.sessionOn(device, config)
 		if err != nil {
 			for _, opened := range sessions {
 				err = errors.Join(err, opened.close())
