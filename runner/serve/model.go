@@ -17,6 +17,8 @@ import (
 )
 
 // Model runs one version of a model; *runner.Model is one. Its methods are called concurrently.
+//
+// RunSignature's outputs must not share memory with its inputs, which is used for the next ones.
 type Model interface {
 	RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
 	Directory() *savedmodel.Model   // of which the graph with the tag "serve" is served
@@ -39,6 +41,7 @@ type version struct {
 	signatures map[string]*signature
 	picture    string // the input that takes pictures, "" where none does
 	pipeline   *preprocess.Pipeline
+	tensors    chan []float32 // memory for the tensors of pictures, one for each run at a time: a batch of 32 takes 19 MB
 	labels     labels.Labels
 
 	requests sync.WaitGroup // those that use the version; the repository's lock orders Add before Wait
@@ -64,6 +67,7 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		limited := *p
 		limited.MaxPixels = limits.Pixels
 		v.pipeline = &limited
+		v.tensors = make(chan []float32, parameters.NumBatchThreads)
 	}
 	for _, s := range graph.Signatures {
 		sig := &signature{
@@ -75,10 +79,11 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 			continue // an initialiser, not something to call
 		}
 		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
-			in, err := v.normalized(s, in)
+			in, free, err := v.normalized(s, in)
 			if err != nil {
 				return nil, err
 			}
+			defer free()
 			return m.RunSignature(ctx, s.Key, in)
 		}
 		if batched(s.Inputs) && batched(s.Outputs) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -90,18 +91,30 @@ func (s *Server) decodePictures(ctx context.Context, v *version, pictures tensor
 	return t, free, err
 }
 
-// normalized returns a signature's inputs with the model's own input in the place of pixels that decodePictures made, if there are any.
-func (v *version) normalized(s savedmodel.Signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+// normalized returns a signature's inputs with the model's own input in the place of pixels that decodePictures made, if there are any. free
+// gives their memory to the next run.
+func (v *version) normalized(s savedmodel.Signature, in map[string]tensor.Tensor) (out map[string]tensor.Tensor, free func(), err error) {
 	decoded, ok := in[v.picture]
 	if !ok || v.pipeline == nil || decoded.DType == s.Inputs[v.picture].DType {
-		return in, nil
+		return in, func() {}, nil
+	}
+	var memory []float32
+	select {
+	case memory = <-v.tensors:
+	default:
 	}
 	pix := decoded.Data.([]uint8)
-	t, err := tensor.New(decoded.Shape, v.pipeline.Normalize(make([]float32, 0, len(pix)), &preprocess.RGB{Pix: pix}))
+	values := v.pipeline.Normalize(slices.Grow(memory[:0], len(pix)), &preprocess.RGB{Pix: pix})
+	t, err := tensor.New(decoded.Shape, values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	in = maps.Clone(in)
-	in[v.picture] = t
-	return in, nil
+	out = maps.Clone(in)
+	out[v.picture] = t
+	return out, func() {
+		select {
+		case v.tensors <- values:
+		default:
+		}
+	}, nil
 }
