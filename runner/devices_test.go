@@ -98,7 +98,7 @@ func TestPlaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := first.onEach([]string{"/device:CPU:0", "/device:CPU:1"}, outputOps(graph), config)
+	placed, err := first.onEach([]string{"/device:CPU:0", "/device:CPU:1"}, endpointOps(graph.Signatures...), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,31 +153,53 @@ func TestPlaced(t *testing.T) {
 	}
 }
 
-// TestPlacedAlone holds that what no output needs is not placed on a device that may not have it.
-func TestPlacedAlone(t *testing.T) {
+// TestFrozen holds that of a graph what the signatures need is left, on the device that is named, with constants for variables.
+func TestFrozen(t *testing.T) {
 	m := open(t, "variables")
 	graph, err := m.directory.MetaGraph(m.tags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := m.sessions[0].placement(outputOps(graph))
+	config, err := proto.Marshal(&tfpb.ConfigProto{DeviceCount: map[string]int32{"CPU": 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, err := p.on("/device:GPU:1")
+	frozen, err := m.sessions[0].onEach([]string{"/device:CPU:1", ""}, endpointOps(graph.Signatures...), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	on := map[string]string{}
-	for _, op := range placed.Operations() {
-		on[op.Type()] = op.Device()
-	}
-	if on["Mul"] != "/device:GPU:1" || on["VarHandleOp"] != "/device:GPU:1" || on["Placeholder"] != "/device:GPU:1" {
-		t.Errorf("what is computed is on %v", on)
-	}
-	for _, op := range []string{"AssignVariableOp", "SaveV2"} {
-		if device, there := on[op]; !there || strings.Contains(device, "GPU") {
-			t.Errorf("%s is on %q, want it there and not on the GPU", op, device)
+	for i, s := range frozen {
+		on := map[string]string{}
+		for _, op := range s.graph.Operations() {
+			on[op.Type()] = op.Device()
+		}
+		device := []string{"/device:CPU:1", ""}[i]
+		if want := map[string]string{"Placeholder": device, "Const": device, "Mul": device}; !cmp.Equal(want, on) {
+			t.Errorf("operations and devices: want %v, got %v", want, on)
+		}
+		c, err := s.call(graph.Signatures[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := tensor.New(tensor.Shape{2}, []float32{3, -4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fed, err := newFeeds("serving_default", c.inputs, map[string]tensor.Tensor{"x": x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.run(c, fed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := tensor.New(tensor.Shape{2}, []float32{6, -8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "y", want, out["y"], 0)
+		if err := s.close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -199,7 +221,7 @@ func TestSoftPlacement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		placed, err := m.sessions[0].onEach([]string{"/device:CPU:7"}, outputOps(graph), config)
+		placed, err := m.sessions[0].onEach([]string{"/device:CPU:7"}, endpointOps(graph.Signatures...), config)
 		if err != nil {
 			t.Fatal(err)
 		}

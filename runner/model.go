@@ -113,46 +113,57 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 
 // openSessions returns a session for each GPU, or the one on the CPU where there are none.
 func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device) ([]*session, error) {
-	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
-	placed := len(gpus) > 1 || len(gpus) == 1 && gpus[0].Name != "gpu:0"
-	optimized := directory.Manifest != nil && directory.Manifest.Graph == "optimized"
-	config, err := sessionConfig(c, len(gpus) > 0 && !placed, optimized)
-	if err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
-	}
-	if !placed {
-		first, err := load(dir, tags, config)
-		return []*session{first}, err
-	}
 	graph, err := directory.MetaGraph(tags)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
 	}
-	if op := stateful(graph); op != "" {
+	gpu, state := len(gpus) > 0, stateful(graph)
+	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
+	placed := len(gpus) > 1 || gpu && gpus[0].Name != "gpu:0"
+	optimized := directory.Manifest != nil && directory.Manifest.Graph == "optimized"
+	if placed && state != "" && !optimized {
 		return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
-			dir, strings.Join(c.devices, ", "), op)
+			dir, strings.Join(c.devices, ", "), state)
+	}
+	// The exporter's graphs have their kernels in variables, which never change. TensorFlow prepares only constants for other precisions.
+	kernels := optimized && state != ""
+	frozen := placed || kernels && (gpu || c.precision != FP32)
+	config, err := sessionConfig(c, gpu && !frozen, optimized)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
 	}
 	first, err := load(dir, tags, config)
 	if err != nil {
 		return nil, err
 	}
+	if !frozen {
+		if kernels && usesOneDNN() {
+			first.packing = config
+		}
+		return []*session{first}, nil
+	}
 	defer first.close()
-	if config, err = sessionConfig(c, true, optimized); err != nil {
+	if config, err = sessionConfig(c, gpu, optimized); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	var names []string
-	for _, gpu := range gpus {
-		names = append(names, "/device:"+strings.ToUpper(gpu.Name))
+	devices := []string{""}
+	if placed {
+		devices = nil
+		for _, gpu := range gpus {
+			devices = append(devices, "/device:"+strings.ToUpper(gpu.Name))
+		}
 	}
-	return first.onEach(names, outputOps(graph), config)
+	return first.onEach(devices, endpointOps(graph.Signatures...), config)
 }
 
-// outputOps returns the operations that the outputs of the graph's signatures come from.
-func outputOps(g *savedmodel.MetaGraph) []string {
+// endpointOps returns the operations that the inputs and outputs of signatures come from.
+func endpointOps(signatures ...savedmodel.Signature) []string {
 	var ops []string
-	for _, signature := range g.Signatures {
-		for _, output := range signature.Outputs {
-			ops = append(ops, output.Op)
+	for _, signature := range signatures {
+		for _, tensors := range []map[string]savedmodel.TensorInfo{signature.Inputs, signature.Outputs} {
+			for _, t := range tensors {
+				ops = append(ops, t.Op)
+			}
 		}
 	}
 	return ops
@@ -205,16 +216,7 @@ func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tens
 // runTensors runs a signature on tensors that it accepts.
 func (m *Model) runTensors(ctx context.Context, s *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	return m.run(ctx, s, func(names []string) ([]*feed, error) {
-		var fed []*feed
-		for _, name := range names {
-			f, err := newFeed(in[name])
-			if err != nil {
-				free(fed)
-				return nil, &InputError{s.Key, name, err}
-			}
-			fed = append(fed, f)
-		}
-		return fed, nil
+		return newFeeds(s.Key, names, in)
 	})
 }
 

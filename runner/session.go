@@ -13,7 +13,6 @@ import "C"
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -25,10 +24,7 @@ import (
 	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
-	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
-	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tfgo"
-	"google.golang.org/protobuf/proto"
 
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -41,6 +37,9 @@ type session struct {
 	graph   *tf.Graph
 	c       *C.TF_Session
 	g       *C.TF_Graph
+
+	packing []byte // the ConfigProto of the sessions that show how to pack kernels; nil: nothing is packed
+	packed  int    // calls
 }
 
 // load loads the directory's graph with tfgo, which panics with a string where it cannot.
@@ -95,89 +94,6 @@ func field(object any, name, want string) (unsafe.Pointer, error) {
 	return f.UnsafePointer(), nil
 }
 
-// placement is a session's graph, to be placed on one device after the other.
-type placement struct {
-	graph  graphpb.GraphDef
-	placed []*nodepb.NodeDef // the nodes of it that go to the device
-}
-
-// placement returns the graph, which must keep no state. What the outputs, names of operations, need goes to the device, unless it names one
-// itself. The rest names none: a saver's operations, for instance, have no place on a GPU.
-func (s *session) placement(outputs []string) (*placement, error) {
-	var raw bytes.Buffer
-	if _, err := s.graph.WriteTo(&raw); err != nil {
-		return nil, fmt.Errorf("runner: the graph: TensorFlow: %s", oneLine(err.Error()))
-	}
-	p := new(placement)
-	if err := proto.Unmarshal(raw.Bytes(), &p.graph); err != nil {
-		return nil, fmt.Errorf("runner: the graph: %w", err)
-	}
-	byName := make(map[string]*nodepb.NodeDef, len(p.graph.Node))
-	for _, node := range p.graph.Node {
-		byName[node.Name] = node
-	}
-	for needed := slices.Clone(outputs); len(needed) > 0; {
-		name, _, _ := strings.Cut(strings.TrimPrefix(needed[0], "^"), ":") // ^ before a name is an order of running, :1 the second output
-		needed = needed[1:]
-		node := byName[name]
-		if node == nil {
-			continue
-		}
-		delete(byName, name)
-		if node.Device == "" {
-			p.placed = append(p.placed, node)
-		}
-		needed = append(needed, node.Input...)
-	}
-	return p, nil
-}
-
-// on returns the graph on a device, as TensorFlow names it: "/device:GPU:1".
-func (p *placement) on(device string) (*tf.Graph, error) {
-	for _, node := range p.placed {
-		node.Device = device
-	}
-	raw, err := proto.Marshal(&p.graph)
-	if err != nil {
-		return nil, err
-	}
-	graph := tf.NewGraph()
-	return graph, graph.Import(raw, "")
-}
-
-// sessionOn returns a session of the graph on a device.
-func (p *placement) sessionOn(device string, config []byte) (*session, error) {
-	graph, err := p.on(device)
-	if err != nil {
-		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
-	}
-	s, err := tf.NewSession(graph, &tf.SessionOptions{Config: config})
-	if err != nil {
-		return nil, fmt.Errorf("runner: a session on %s: TensorFlow: %s", device, oneLine(err.Error()))
-	}
-	return newSession(s, graph)
-}
-
-// onEach returns a session of the same graph on each of the devices, or none where one of them fails.
-func (s *session) onEach(devices, outputs []string, config []byte) ([]*session, error) {
-	p, err := s.placement(outputs)
-	if err != nil {
-		return nil, err
-	}
-	var sessions []*session
-	for _, device := range devices {
-		other, err := p.sessionOn(device, config)
-		if err != nil {
-			for _, opened := range sessions {
-				err = errors.Join(err, opened.close())
-			}
-			return nil, err
-		}
-		sessions = append(sessions, other)
-	}
-	return sessions, nil
-}
-
 // close frees the session and the graph. Nothing may run.
 func (s *session) close() error {
 	err := s.session.Close()
@@ -197,6 +113,13 @@ type call struct {
 }
 
 func (s *session) call(signature savedmodel.Signature) (*call, error) {
+	if s.packing != nil {
+		return s.pack(signature)
+	}
+	return s.newCall(signature)
+}
+
+func (s *session) newCall(signature savedmodel.Signature) (*call, error) {
 	c := &call{inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
 	for _, name := range c.inputs {
 		t, err := s.endpoint(signature.Inputs[name])
@@ -228,6 +151,11 @@ func (s *session) endpoint(t savedmodel.TensorInfo) (C.TF_Output, error) {
 
 // run feeds the tensors, in the order of c.inputs, and frees them. It returns the outputs by name.
 func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
+	return s.runWith(c, fed, nil, nil)
+}
+
+// runWith is run with a RunOptions, and a RunMetadata to be filled in; both may be nil.
+func (s *session) runWith(c *call, fed []*feed, options, metadata *C.TF_Buffer) (map[string]tensor.Tensor, error) {
 	in := make([]*C.TF_Tensor, len(fed))
 	for i, f := range fed {
 		in[i] = f.c
@@ -243,8 +171,8 @@ func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
 	}()
 	status := C.TF_NewStatus()
 	defer C.TF_DeleteStatus(status)
-	C.TF_SessionRun(s.c, nil, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
-		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, nil, status)
+	C.TF_SessionRun(s.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
+		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, metadata, status)
 	// In the first run TensorFlow optimises the graph, in memory of several times its size.
 	if !c.ran.Swap(true) {
 		trim()
@@ -270,6 +198,20 @@ func free(fed []*feed) {
 	for _, f := range fed {
 		C.TF_DeleteTensor(f.c)
 	}
+}
+
+// newFeeds copies the valid tensors of a signature's inputs, in the order of the names, into C memory.
+func newFeeds(key string, names []string, in map[string]tensor.Tensor) ([]*feed, error) {
+	var fed []*feed
+	for _, name := range names {
+		f, err := newFeed(in[name])
+		if err != nil {
+			free(fed)
+			return nil, &InputError{key, name, err}
+		}
+		fed = append(fed, f)
+	}
+	return fed, nil
 }
 
 // newFeed copies a valid tensor into C memory.

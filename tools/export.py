@@ -95,7 +95,7 @@ def write_graph(served: serving.Served, directory: Path, literal: bool) -> None:
     graph = serving.frozen(served)
     rewrite.optimize(graph)
     names.rename(graph, served.model.name, served.layers)
-    serving.write_frozen(graph, served.signatures, directory)
+    serving.write_rewritten(graph, served.signatures, directory)
 
 
 def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> float:

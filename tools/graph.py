@@ -1,10 +1,11 @@
 """A frozen TensorFlow graph that can be edited: operations and constants by name, and who consumes what.
 
 Constants are numpy arrays beside the operations, in whatever precision they were computed; they are rounded once, to
-the type that their Const node declares, when the graph is written.
+the type that their node declares, when the graph is written.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -141,8 +142,20 @@ class Graph:
         """How many operations there are of each type; constants are not counted."""
         return Counter(node.op for node in self.nodes.values())
 
-    def graph_def(self) -> graph_pb2.GraphDef:
-        """The graph as TensorFlow reads it, each constant once and just before its first user."""
+    def kernels(self) -> list[str]:
+        """The weights with more than one dimension, which are nearly all of the bytes."""
+        floating = tf.float32.as_datatype_enum
+        return [name for name, value in self.constants.items() if value.ndim > 1 and self.types[name] == floating]
+
+    def value(self, name: str) -> np.ndarray:
+        """A constant in the type that its node declares."""
+        return self.constants[name].astype(tf.dtypes.as_dtype(self.types[name]).as_numpy_dtype)
+
+    def graph_def(self, variables: Container[str] = ()) -> graph_pb2.GraphDef:
+        """The graph as TensorFlow reads it, each constant once and just before its first user.
+
+        variables: the constants that are read from variables of the same name instead.
+        """
         graph_def = graph_pb2.GraphDef()
         if self.versions is not None:
             graph_def.versions.CopyFrom(self.versions)
@@ -153,20 +166,29 @@ class Graph:
             for constant in names:
                 if constant in self.constants and constant not in written:
                     written.add(constant)
-                    graph_def.node.add().CopyFrom(self._const_node(constant))
+                    of_constant = self._variable_nodes if constant in variables else self._const_node
+                    graph_def.node.extend(of_constant(constant))
             if name in self.nodes and name not in written:
                 written.add(name)
                 graph_def.node.add().CopyFrom(self.nodes[name])
         return graph_def
 
-    def _const_node(self, name: str) -> node_def_pb2.NodeDef:
-        dtype = tf.dtypes.as_dtype(self.types[name])
-        value = self.constants[name]
+    def _const_node(self, name: str) -> list[node_def_pb2.NodeDef]:
+        dtype, value = tf.dtypes.as_dtype(self.types[name]), self.value(name)
         node = node_def_pb2.NodeDef(name=name, op="Const")
-        node.attr["dtype"].type = self.types[name]
-        proto = tensor_util.make_tensor_proto(value.astype(dtype.as_numpy_dtype), dtype=dtype, shape=value.shape)
-        node.attr["value"].tensor.CopyFrom(proto)
-        return node
+        set_attribute(node, "dtype", dtype)
+        node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype=dtype, shape=value.shape))
+        return [node]
+
+    def _variable_nodes(self, name: str) -> list[node_def_pb2.NodeDef]:
+        dtype = tf.dtypes.as_dtype(self.types[name])
+        handle = node_def_pb2.NodeDef(name=f"{name}/variable", op="VarHandleOp")
+        set_attribute(handle, "shared_name", name)
+        set_attribute(handle, "dtype", dtype)
+        handle.attr["shape"].shape.CopyFrom(tf.TensorShape(self.constants[name].shape).as_proto())
+        read = node_def_pb2.NodeDef(name=name, op="ReadVariableOp", input=[handle.name])
+        set_attribute(read, "dtype", dtype)
+        return [handle, read]
 
 
 def attribute(node: node_def_pb2.NodeDef, key: str) -> attr_value_pb2.AttrValue:

@@ -1,18 +1,17 @@
 """The served function of a Keras model, caffe-style images in and named outputs out, and its SavedModel directory."""
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tools.backend import keras, tf
-from tools.graph import Graph, freeze, join, split, static_shapes
+from tools.graph import Graph, freeze, split
 from tools.model import ModelError
 
 # tools.backend comes first: it silences TensorFlow's import.
 # isort: split
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import saved_model_pb2, saver_pb2
 
 INPUT = "images"
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])  # of B, G, R, as in keras.applications.imagenet_utils
@@ -118,34 +117,75 @@ def frozen(served: Served) -> Graph:
     return freeze(served.function, names)
 
 
-def write_frozen(graph: Graph, signatures: dict[str, list[str]], directory: Path) -> None:
-    """Writes a frozen graph as a SavedModel (saved_model.pb alone). The same graph gives the same bytes."""
-    shapes = static_shapes(graph)
+def write_rewritten(graph: Graph, signatures: dict[str, list[str]], directory: Path) -> None:
+    """Writes a rewritten graph as a SavedModel with its kernels in variables. The same graph gives the same bytes.
+
+    TensorFlow copies what stands in the graph itself half a dozen times before it runs it; of a variable there is one
+    copy. The price is for whoever runs the graph as it is: its convolutions prepare a variable's kernel in each run.
+    """
+    kernels = graph.kernels()
     saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
     meta = saved.meta_graphs.add()
     meta.meta_info_def.tags.append(tf.saved_model.SERVING)
     meta.meta_info_def.tensorflow_version = tf.version.VERSION
     meta.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
-    meta.graph_def.CopyFrom(graph.graph_def())
-    for node in meta.graph_def.node:  # for readers that infer none: what an operation costs follows from its shapes
-        if node.op != "Const":
-            outputs = (join(node.name, i) for i in itertools.count())
-            known = itertools.takewhile(shapes.__contains__, outputs)
-            node.attr["_output_shapes"].list.shape.extend(tf.TensorShape(shapes[output]).as_proto() for output in known)
-    for key, outputs in signatures.items():
-        signature = meta.signature_def[key]
-        signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
-        _describe(signature.inputs[INPUT], INPUT, shapes)
-        for output in outputs:
-            _describe(signature.outputs[output], graph.outputs[output], shapes)
+    with tf.Graph().as_default() as served:
+        tf.graph_util.import_graph_def(graph.graph_def(frozenset(kernels)), name="")
+        for key, outputs in signatures.items():
+            inputs = {INPUT: served.get_tensor_by_name(f"{INPUT}:0")}
+            results = {
+                output: served.get_tensor_by_name(":".join(map(str, split(graph.outputs[output]))))
+                for output in outputs
+            }
+            meta.signature_def[key].CopyFrom(tf.compat.v1.saved_model.predict_signature_def(inputs, results))
+        if kernels:
+            meta.saver_def.CopyFrom(_saver(served, kernels))
+        # With shapes, for readers that infer none: what an operation costs follows from them.
+        meta.graph_def.CopyFrom(served.as_graph_def(add_shapes=True))
     directory.mkdir(parents=True, exist_ok=True)
+    if kernels:
+        (directory / "variables").mkdir()
+        tf.raw_ops.SaveV2(
+            prefix=str(directory / "variables/variables"),
+            tensor_names=kernels,
+            shape_and_slices=[""] * len(kernels),
+            tensors=[tf.constant(graph.value(name)) for name in kernels],
+        )
     (directory / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _describe(info: meta_graph_pb2.TensorInfo, reference: str, shapes: dict) -> None:
-    name, index = split(reference)
-    info.name, info.dtype = f"{name}:{index}", tf.float32.as_datatype_enum
-    info.tensor_shape.CopyFrom(tf.TensorShape(shapes[join(name, index)]).as_proto())
+def _saver(graph: tf.Graph, variables: list[str]) -> saver_pb2.SaverDef:
+    """Adds operations to the default graph that save and restore its variables, and says which they are."""
+    path = tf.compat.v1.placeholder(tf.string, [], "save/path")
+    whole = [""] * len(variables)
+    reads = [graph.get_tensor_by_name(f"{name}:0") for name in variables]
+    with tf.control_dependencies(
+        [
+            tf.raw_ops.SaveV2(
+                prefix=path, tensor_names=variables, shape_and_slices=whole, tensors=reads, name="save/write"
+            )
+        ]
+    ):
+        written = tf.identity(path, "save/written")
+    values = tf.raw_ops.RestoreV2(
+        prefix=path,
+        tensor_names=variables,
+        shape_and_slices=whole,
+        dtypes=[read.dtype for read in reads],
+        name="save/read",
+    )
+    assigned = [
+        tf.raw_ops.AssignVariableOp(resource=read.op.inputs[0], value=value, name=f"save/{read.op.name}")
+        for read, value in zip(reads, values, strict=True)
+    ]
+    with tf.control_dependencies(assigned):
+        restored = tf.no_op("save/restored")
+    return saver_pb2.SaverDef(
+        filename_tensor_name=path.name,
+        save_tensor_name=written.name,
+        restore_op_name=restored.name,
+        version=saver_pb2.SaverDef.V2,
+    )
 
 
 def write_reference(served: Served, directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 conv       a classifier of pictures, frozen, with a manifest; conv.npz has TensorFlow's answers for a tensor, and for
            each photograph Keras's tensor and TensorFlow's answers
+kernels    the same with its kernels in variables, as the exporter writes them
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
@@ -43,17 +44,24 @@ def save(path, graphs):
     builder.save()
 
 
-def conv():
+def conv(kernel=lambda value, name: value):
     random = np.random.default_rng(0)
     images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
-    filters = random.normal(size=(3, 3, 3, 8)).astype("float32") / 300
+    filters = kernel(random.normal(size=(3, 3, 3, 8)).astype("float32") / 300, "filters")
     features = tf.nn.relu(tf.nn.conv2d(images, filters, 2, "SAME"))
-    dense = random.normal(size=(8 * 16 * 16, 5)).astype("float32") / 4
+    for layer in ("second", "third"):  # with kernels of one shape
+        filters = kernel(random.normal(size=(3, 3, 8, 8)).astype("float32") / 20, layer)
+        features = tf.nn.relu(tf.nn.conv2d(features, filters, 1, "SAME"))
+    dense = kernel(random.normal(size=(8 * 16 * 16, 5)).astype("float32") / 4, "dense")
     logits = tf.matmul(tf.reshape(features, (-1, 8 * 16 * 16)), dense)
     return {
         "serving_default": ({"images": images}, {"logits": logits, "probs": tf.nn.softmax(logits)}),
         "features": ({"images": images}, {"features": tf.reduce_mean(features, (1, 2))}),
     }
+
+
+def kernels():
+    return conv(lambda value, name: v1.get_variable(name, initializer=value, use_resource=True))
 
 
 def constant(value):
@@ -170,8 +178,9 @@ def answers(photos):
 
 
 def main(photos, out):
-    save(out / "conv", [(["serve"], conv)])
-    write_manifest(out / "conv")
+    for build in (conv, kernels):
+        save(out / build.__name__, [(["serve"], build)])
+        write_manifest(out / build.__name__)
     np.savez(out / "conv.npz", **answers(photos))
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])

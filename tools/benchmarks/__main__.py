@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tools import manifest, photos
-from tools.benchmarks import onnx_model, tflite_model
+from tools.benchmarks import frozen, onnx_model, tflite_model
 from tools.benchmarks.machine import OUT, ROOT, machine
 from tools.benchmarks.peers import MATMUL_SIZE
 
@@ -81,8 +81,8 @@ def start(name: str, model: Path, batch: int) -> Peer:
     if name in OURS:
         return Peer(name, [str(OUT / "kerasrun"), *images, str(model), OURS[name]], batch)
     if name == "tfgo-alone":
-        op = onnx_model.output_name(onnx_model.meta_graph(model)).split(":")[0]
-        return Peer(name, [str(OUT / "gopeers"), "tfgo", *images, str(model), op], batch)
+        op = frozen.output_name(frozen.meta_graph(model)).split(":")[0]
+        return Peer(name, [str(OUT / "gopeers"), "tfgo", *images, str(OUT / "frozen"), op], batch)
     if name == "onnxruntime-go":
         import onnxruntime
 
@@ -98,6 +98,7 @@ def prepare(model: Path, batches: list[int]) -> None:
     """Writes what the peers read, and builds those in Go."""
     OUT.mkdir(parents=True, exist_ok=True)
     made = (
+        (OUT / "frozen/saved_model.pb", frozen.write),
         (OUT / "resnext50.onnx", onnx_model.write),
         (OUT / "resnext50.tflite", tflite_model.write),
         (OUT / "keras-grouped.keras", write_keras),

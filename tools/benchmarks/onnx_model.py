@@ -6,18 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-
-def meta_graph(model: Path):
-    """The MetaGraphDef of the exported SavedModel."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((model / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0]
-
-
-def output_name(meta) -> str:
-    return meta.signature_def["serving_default"].outputs["probs"].name
+from tools.benchmarks.frozen import meta_graph, output_name
 
 
 def write(model: Path, path: Path) -> None:

@@ -37,7 +37,7 @@ def keras_peer(name: str) -> Callable[[Path, np.ndarray], Run]:
 def tensorflow_python(model: Path, x: np.ndarray) -> Run:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(model), tags=["serve"])
+    loaded = tf.saved_model.load(str(OUT / "frozen"), tags=["serve"])
     signature, tensor = loaded.signatures["serving_default"], tf.constant(x)
     return lambda: signature(images=tensor)["probs"].numpy()
 

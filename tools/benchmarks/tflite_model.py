@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.backend import tf
-from tools.benchmarks.onnx_model import meta_graph, output_name
+from tools.benchmarks.frozen import meta_graph, output_name
 
 
 def write(model: Path, path: Path) -> None:

@@ -1,0 +1,133 @@
+package runner
+
+/*
+#include "tensorflow/c/c_api.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unsafe"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/proto"
+
+	"kerasrun/savedmodel"
+)
+
+// pack adds to the graph what TensorFlow makes of a signature when its kernels are constants, with the kernels read from the variables after
+// all, and returns the call of that. TensorFlow's operations of oneDNN pack a kernel that they know as constant once, into the order of elements
+// that the convolution wants, and any other in each run. So the call is as fast as with constants in the graph, of which TensorFlow makes half
+// a dozen copies on the way to its first run. The variables must keep their values.
+func (s *session) pack(signature savedmodel.Signature) (*call, error) {
+	graph, kernels, err := s.optimized(signature)
+	if err != nil {
+		return nil, fmt.Errorf("runner: signature %s: the optimised graph: %w", signature.Key, err)
+	}
+	options := tf.GraphImportOptions{Prefix: fmt.Sprintf("packed_%d", s.packed)}
+	s.packed++
+	mapped := map[string]bool{}
+	to := func(node, op string, index int) {
+		mapped[node] = true
+		options.AddInputMapping(node, 0, s.graph.Operation(op).Output(index))
+	}
+	for _, kernel := range kernels {
+		if !slices.ContainsFunc(graph.Node, func(node *nodepb.NodeDef) bool { return node.Name == kernel }) {
+			return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the variable %s in it, got none of that name", signature.Key, kernel)
+		}
+		to(kernel, kernel, 0)
+	}
+	for _, node := range graph.Node {
+		switch node.Op {
+		case "_Arg": // brings an input in
+			for _, in := range signature.Inputs {
+				if strings.HasPrefix(node.Name, fmt.Sprintf("_arg_%s_%d_", in.Op, in.Index)) {
+					to(node.Name, in.Op, in.Index)
+				}
+			}
+		case "_Retval": // takes an output out
+			mapped[node.Name] = true
+		}
+	}
+	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return mapped[node.Name] })
+	raw, err := proto.Marshal(graph)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.graph.ImportWithOptions(raw, options); err != nil {
+		return nil, fmt.Errorf("runner: signature %s: the packed graph: TensorFlow: %s", signature.Key, oneLine(err.Error()))
+	}
+	signature.Outputs = maps.Clone(signature.Outputs)
+	for name, out := range signature.Outputs {
+		out.Op = options.Prefix + "/" + out.Op
+		signature.Outputs[name] = out
+	}
+	return s.newCall(signature)
+}
+
+// optimized returns the graph that TensorFlow runs for a signature, and which of its constants stand for variables. It is that of a session of its
+// own, in which all elements of a variable are one number, which takes no room in a graph. Each has its own number: TensorFlow makes one of
+// constants that are alike.
+func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.GraphDef, kernels []string, err error) {
+	standIn, reads, err := s.part(endpointOps(signature))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, read := range reads {
+		shape, err := s.graph.Operation(read.Name).Output(0).Shape().ToSlice()
+		if err != nil {
+			return nil, nil, fmt.Errorf("variable %s: %w", read.Name, err)
+		}
+		if dtype := read.Attr["dtype"].GetType(); dtype != typespb.DataType_DT_FLOAT {
+			return nil, nil, fmt.Errorf("variable %s: want float32, got %v", read.Name, dtype)
+		}
+		makeConstant(read, shape, &tensorpb.TensorProto{FloatVal: []float32{float32(i + 1)}})
+		kernels = append(kernels, read.Name)
+	}
+	other, err := newSessionOn("", standIn, s.packing)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, other.close()) }()
+	c, err := other.newCall(signature)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := blank(signature)
+	if err != nil {
+		return nil, nil, err
+	}
+	fed, err := newFeeds(signature.Key, c.inputs, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := proto.Marshal(&tfpb.RunOptions{OutputPartitionGraphs: true})
+	if err != nil {
+		free(fed)
+		return nil, nil, err
+	}
+	options := C.TF_NewBufferFromString(unsafe.Pointer(unsafe.SliceData(raw)), C.size_t(len(raw)))
+	defer C.TF_DeleteBuffer(options)
+	buffer := C.TF_NewBuffer()
+	defer C.TF_DeleteBuffer(buffer)
+	if _, err := other.runWith(c, fed, options, buffer); err != nil {
+		return nil, nil, err
+	}
+	var metadata tfpb.RunMetadata
+	if err := proto.Unmarshal(unsafe.Slice((*byte)(buffer.data), int(buffer.length)), &metadata); err != nil {
+		return nil, nil, err
+	}
+	if n := len(metadata.PartitionGraphs); n != 1 {
+		return nil, nil, fmt.Errorf("want one, for one device, got %d", n)
+	}
+	return metadata.PartitionGraphs[0], kernels, nil
+}
