@@ -23,7 +23,8 @@ type Model struct {
 	pipeline  *preprocess.Pipeline
 	labels    labels.Labels
 	devices   []string
-	sessions  []*session // one a device
+	sessions  []*session    // one a device
+	slots     chan struct{} // one for each run on the CPU; nil: a GPU has its own queue
 
 	mu         sync.Mutex
 	signatures map[string]*signature
@@ -97,6 +98,10 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		return nil, err
 	}
 	m.running = make([]int, len(m.sessions))
+	if m.devices[0] == "cpu" {
+		// One run computes while another goes from an operation to the next. More would wait for CPUs with their activations in memory.
+		m.slots = make(chan struct{}, max(2, cpus()))
+	}
 	if _, err := m.signature(m.key); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -207,8 +212,8 @@ func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tens
 	if err := s.check(in); err != nil {
 		return nil, err
 	}
-	if rows := m.halves(s, in); rows > 0 {
-		return m.runHalved(ctx, s, in, rows)
+	if rows, parts, atATime := m.parts(s, in); parts > 1 {
+		return m.runParts(ctx, s, in, rows, parts, atATime)
 	}
 	return m.runTensors(ctx, s, in)
 }
@@ -278,13 +283,18 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := m.takeSlot(ctx); err != nil {
+		return nil, err
+	}
 	i, err := m.begin()
 	if err != nil {
+		m.freeSlot()
 		return nil, err
 	}
 	fed, err := feeds(s.calls[i].inputs)
 	if err != nil {
 		m.end(i)
+		m.freeSlot()
 		return nil, err
 	}
 	type answer struct {
@@ -295,6 +305,7 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	go func() {
 		out, err := m.sessions[i].run(s.calls[i], fed)
 		m.end(i)
+		m.freeSlot()
 		answered <- answer{out, err}
 	}()
 	select {
@@ -302,6 +313,24 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 		return a.out, a.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+func (m *Model) takeSlot(ctx context.Context) error {
+	if m.slots == nil {
+		return nil
+	}
+	select {
+	case m.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *Model) freeSlot() {
+	if m.slots != nil {
+		<-m.slots
 	}
 }
 
