@@ -56,6 +56,11 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 			}
 		case "_Retval": // takes an output out
 			mapped[node.Name] = true
+		case "Const":
+			// TensorFlow has computed something of constants, of variables' stand-ins maybe.
+			if s.graph.Operation(node.Name) == nil {
+				return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the constants of the graph, got another one, %s", signature.Key, node.Name)
+			}
 		}
 	}
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return mapped[node.Name] })

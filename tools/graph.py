@@ -18,6 +18,8 @@ from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, t
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
+KERNELS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")  # operations whose second input is a kernel
+
 
 class GraphError(ValueError):
     """A graph that cannot be frozen. The message is one line for the user."""
@@ -143,9 +145,15 @@ class Graph:
         return Counter(node.op for node in self.nodes.values())
 
     def kernels(self) -> list[str]:
-        """The weights with more than one dimension, which are nearly all of the bytes."""
+        """The constants that are used as float32 kernels of convolutions and dense layers alone: nearly all bytes."""
         floating = tf.float32.as_datatype_enum
-        return [name for name, value in self.constants.items() if value.ndim > 1 and self.types[name] == floating]
+        return [
+            name
+            for name, dtype in self.types.items()
+            if dtype == floating
+            and self.consumers(name)
+            and all(user and position == 1 and self.op(user) in KERNELS for user, position in self.consumers(name))
+        ]
 
     def value(self, name: str) -> np.ndarray:
         """A constant in the type that its node declares."""
