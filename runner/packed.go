@@ -24,6 +24,9 @@ import (
 	"kerasrun/savedmodel"
 )
 
+// kernelOps are the operations whose second input is a kernel: what they do is not known before an input comes.
+var kernelOps = []string{"Conv2D", "DepthwiseConv2dNative", "MatMul"}
+
 // pack adds to the graph what TensorFlow makes of a signature when its kernels are constants, with the kernels read from the variables after
 // all, and returns the call of that. TensorFlow's operations of oneDNN pack a kernel that they know as constant once, into the order of elements
 // that the convolution wants, and any other in each run. So the call is as fast as with constants in the graph, of which TensorFlow makes half
@@ -56,11 +59,6 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 			}
 		case "_Retval": // takes an output out
 			mapped[node.Name] = true
-		case "Const":
-			// TensorFlow has computed something of constants, of variables' stand-ins maybe.
-			if s.graph.Operation(node.Name) == nil {
-				return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the constants of the graph, got another one, %s", signature.Key, node.Name)
-			}
 		}
 	}
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return mapped[node.Name] })
@@ -81,11 +79,19 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 
 // optimized returns the graph that TensorFlow runs for a signature, and which of its constants stand for variables. It is that of a session of its
 // own, in which all elements of a variable are one number, which takes no room in a graph. Each has its own number: TensorFlow makes one of
-// constants that are alike.
+// constants that are alike. And it computes what depends on constants alone, so that a variable may be a kernel and nothing else.
 func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.GraphDef, kernels []string, err error) {
 	standIn, reads, err := s.part(endpointOps(signature))
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, node := range standIn.Node {
+		for i, input := range node.Input {
+			of := slices.IndexFunc(reads, func(read *nodepb.NodeDef) bool { return read.Name == input })
+			if of >= 0 && (i != 1 || !slices.Contains(kernelOps, node.Op)) {
+				return nil, nil, fmt.Errorf("variable %s: want it as the kernel of %v alone, got it as input %d of %s", input, kernelOps, i, node.Op)
+			}
+		}
 	}
 	for i, read := range reads {
 		shape, err := s.graph.Operation(read.Name).Output(0).Shape().ToSlice()

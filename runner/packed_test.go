@@ -65,3 +65,17 @@ func TestKernelsInVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestPackKernelsAlone holds that a variable that is no kernel is not packed: TensorFlow might compute something of what stands for it.
+func TestPackKernelsAlone(t *testing.T) {
+	m := open(t, "variables")
+	signature, err := m.directory.Signature(m.tags, m.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := m.sessions[0]
+	s.packing = []byte{}
+	if _, err := s.call(signature); !matches(err, "as the kernel of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul") {
+		t.Errorf("%v, want that the variable is no kernel", err)
+	}
+}
