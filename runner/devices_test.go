@@ -242,7 +242,7 @@ func TestSpread(t *testing.T) {
 	m := &Model{running: make([]int, 3)}
 	var got []int
 	for range 6 {
-		i, err := m.begin()
+		i, err := m.begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +251,7 @@ func TestSpread(t *testing.T) {
 	m.end(1)
 	m.end(1)
 	for range 2 {
-		i, err := m.begin()
+		i, err := m.begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

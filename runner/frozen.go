@@ -94,41 +94,40 @@ func makeConstant(read *nodepb.NodeDef, shape tensor.Shape, value *tensorpb.Tens
 	read.Attr = map[string]*attrpb.AttrValue{"dtype": dtype, "value": {Value: &attrpb.AttrValue_Tensor{Tensor: value}}}
 }
 
-// newSessionOn returns a session of the graph on a device, as TensorFlow names it: "/device:GPU:1"; "" leaves the choice to TensorFlow.
-// An operation that names a device itself stays there.
-func newSessionOn(device string, graph *graphpb.GraphDef, config []byte) (*session, error) {
-	placed := proto.CloneOf(graph)
-	for _, node := range placed.Node {
-		if node.Device == "" {
-			node.Device = device
-		}
-	}
-	raw, err := proto.Marshal(placed)
+// sessionOf returns a session of a graph.
+func sessionOf(graph *graphpb.GraphDef, config []byte) (*session, error) {
+	raw, err := proto.Marshal(graph)
 	if err != nil {
 		return nil, err
 	}
 	imported := tf.NewGraph()
 	if err := imported.Import(raw, ""); err != nil {
-		return nil, fmt.Errorf("runner: the graph for %s: TensorFlow: %s", device, oneLine(err.Error()))
+		return nil, fmt.Errorf("TensorFlow: the graph: %s", oneLine(err.Error()))
 	}
 	s, err := tf.NewSession(imported, &tf.SessionOptions{Config: config})
 	if err != nil {
-		return nil, fmt.Errorf("runner: a session on %s: TensorFlow: %s", device, oneLine(err.Error()))
+		return nil, fmt.Errorf("TensorFlow: the session: %s", oneLine(err.Error()))
 	}
 	return newSession(s, imported)
 }
 
 // onEach returns a session of the part of the graph that the operations named need on each of the devices, with constants for variables,
-// or none where one of them fails.
+// or none where one of them fails. A device is named as TensorFlow does, "/device:GPU:1"; "" leaves the choice to TensorFlow. An operation
+// that names a device itself stays there.
 func (s *session) onEach(devices, needed []string, config []byte) ([]*session, error) {
 	graph, err := s.frozen(needed)
 	if err != nil {
 		return nil, err
 	}
+	unplaced := slices.DeleteFunc(slices.Clone(graph.Node), func(node *nodepb.NodeDef) bool { return node.Device != "" })
 	var sessions []*session
 	for _, device := range devices {
-		other, err := newSessionOn(device, graph, config)
+		for _, node := range unplaced {
+			node.Device = device
+		}
+		other, err := sessionOf(graph, config)
 		if err != nil {
+			err = fmt.Errorf("runner: device %q: %w", device, err)
 			for _, opened := range sessions {
 				err = errors.Join(err, opened.close())
 			}

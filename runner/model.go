@@ -280,21 +280,13 @@ func (m *Model) signature(key string) (*signature, error) {
 
 // run runs a signature in the session with the fewest runs. feeds makes the tensors of the inputs.
 func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string) ([]*feed, error)) (map[string]tensor.Tensor, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := m.takeSlot(ctx); err != nil {
-		return nil, err
-	}
-	i, err := m.begin()
+	i, err := m.begin(ctx)
 	if err != nil {
-		m.freeSlot()
 		return nil, err
 	}
 	fed, err := feeds(s.calls[i].inputs)
 	if err != nil {
 		m.end(i)
-		m.freeSlot()
 		return nil, err
 	}
 	type answer struct {
@@ -305,7 +297,6 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	go func() {
 		out, err := m.sessions[i].run(s.calls[i], fed)
 		m.end(i)
-		m.freeSlot()
 		answered <- answer{out, err}
 	}()
 	select {
@@ -316,29 +307,22 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	}
 }
 
-func (m *Model) takeSlot(ctx context.Context) error {
-	if m.slots == nil {
-		return nil
+// begin waits for a slot and counts a run in, in the session with the fewest.
+func (m *Model) begin(ctx context.Context) (session int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
-	select {
-	case m.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (m *Model) freeSlot() {
 	if m.slots != nil {
-		<-m.slots
+		select {
+		case m.slots <- struct{}{}:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
-}
-
-// begin counts a run in, in the session with the fewest.
-func (m *Model) begin() (session int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
+		m.freeSlot()
 		return 0, ErrClosed
 	}
 	for i, n := range m.running {
@@ -355,7 +339,14 @@ func (m *Model) end(session int) {
 	m.mu.Lock()
 	m.running[session]--
 	m.mu.Unlock()
+	m.freeSlot()
 	m.runs.Done()
+}
+
+func (m *Model) freeSlot() {
+	if m.slots != nil {
+		<-m.slots
+	}
 }
 
 // Close waits for the runs there are, those that nobody waits for included, and frees the model's memory. Only the first Close does

@@ -104,7 +104,7 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 		makeConstant(read, shape, &tensorpb.TensorProto{FloatVal: []float32{float32(i + 1)}})
 		kernels = append(kernels, read.Name)
 	}
-	other, err := newSessionOn("", standIn, s.packing)
+	other, err := sessionOf(standIn, s.packing)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -81,7 +81,7 @@ func TestHowManyParts(t *testing.T) {
 		if rows != c.rows || parts != c.parts || atATime != 2 {
 			t.Errorf("%d rows: want %d parts, two at a time, got %d rows in %d parts, %d at a time", c.rows, c.parts, rows, parts, atATime)
 		}
-		if _, err := m.begin(); err != nil {
+		if _, err := m.begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if _, parts, atATime := m.parts(s, batch(c.rows)); parts != c.beside || atATime != 1 {

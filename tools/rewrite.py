@@ -10,9 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tools.backend import tf
-from tools.graph import Graph, attribute, set_attribute, split, static_shapes
+from tools.graph import KERNELS, Graph, attribute, set_attribute, split, static_shapes
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 FLOAT = tf.float32.as_datatype_enum
 
 
@@ -187,7 +186,7 @@ def fold_affine(graph: Graph) -> int:
     count = 0
     for name in graph.order():
         node = graph.nodes.get(name)
-        if node is None or node.op not in (*CONVOLUTIONS, "MatMul") or attribute(node, "T").type != FLOAT:
+        if node is None or node.op not in KERNELS or attribute(node, "T").type != FLOAT:
             continue
         kernel = graph.constant(node.input[1])
         if kernel is None or not _channels_last(node) or attribute(node, "transpose_b").b:

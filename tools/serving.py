@@ -159,13 +159,10 @@ def _saver(graph: tf.Graph, variables: list[str]) -> saver_pb2.SaverDef:
     path = tf.compat.v1.placeholder(tf.string, [], "save/path")
     whole = [""] * len(variables)
     reads = [graph.get_tensor_by_name(f"{name}:0") for name in variables]
-    with tf.control_dependencies(
-        [
-            tf.raw_ops.SaveV2(
-                prefix=path, tensor_names=variables, shape_and_slices=whole, tensors=reads, name="save/write"
-            )
-        ]
-    ):
+    save = tf.raw_ops.SaveV2(
+        prefix=path, tensor_names=variables, shape_and_slices=whole, tensors=reads, name="save/write"
+    )
+    with tf.control_dependencies([save]):
         written = tf.identity(path, "save/written")
     values = tf.raw_ops.RestoreV2(
         prefix=path,
