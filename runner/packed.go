@@ -10,10 +10,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
@@ -43,25 +43,18 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 		mapped[node] = true
 		options.AddInputMapping(node, 0, s.graph.Operation(op).Output(index))
 	}
+	for _, in := range signature.Inputs {
+		to(deadName(in), in.Op, in.Index)
+	}
 	for _, kernel := range kernels {
 		if !slices.ContainsFunc(graph.Node, func(node *nodepb.NodeDef) bool { return node.Name == kernel }) {
 			return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the variable %s in it, got none of that name", signature.Key, kernel)
 		}
 		to(kernel, kernel, 0)
 	}
-	for _, node := range graph.Node {
-		switch node.Op {
-		case "_Arg": // brings an input in
-			for _, in := range signature.Inputs {
-				if strings.HasPrefix(node.Name, fmt.Sprintf("_arg_%s_%d_", in.Op, in.Index)) {
-					to(node.Name, in.Op, in.Index)
-				}
-			}
-		case "_Retval": // takes an output out
-			mapped[node.Name] = true
-		}
-	}
-	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return mapped[node.Name] })
+	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {
+		return mapped[node.Name] || node.Op == "_Arg" || node.Name == alwaysName
+	})
 	raw, err := proto.Marshal(graph)
 	if err != nil {
 		return nil, err
@@ -79,7 +72,8 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 
 // optimized returns the graph that TensorFlow runs for a signature, and which of its constants stand for variables. It is that of a session of its
 // own, in which all elements of a variable are one number, which takes no room in a graph. Each has its own number: TensorFlow makes one of
-// constants that are alike. And it computes what depends on constants alone, so that a variable may be a kernel and nothing else.
+// constants that are alike. And it computes what depends on constants alone, so that a variable may be a kernel and nothing else. TensorFlow shows
+// a graph only after a run; in this one no operation computes anything or packs a kernel, for the inputs are dead.
 func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.GraphDef, kernels []string, err error) {
 	standIn, reads, err := s.part(endpointOps(signature))
 	if err != nil {
@@ -104,6 +98,7 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 		makeConstant(read, shape, &tensorpb.TensorProto{FloatVal: []float32{float32(i + 1)}})
 		kernels = append(kernels, read.Name)
 	}
+	deaden(standIn, signature)
 	other, err := sessionOf(standIn, s.packing)
 	if err != nil {
 		return nil, nil, err
@@ -113,6 +108,10 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, out := range c.fetches {
+		c.targets = append(c.targets, out.oper)
+	}
+	c.outputs, c.fetches = nil, nil // what is not computed has no value
 	in, err := blank(signature)
 	if err != nil {
 		return nil, nil, err
@@ -141,4 +140,37 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 		return nil, nil, fmt.Errorf("want one, for one device, got %d", n)
 	}
 	return metadata.PartitionGraphs[0], kernels, nil
+}
+
+const alwaysName = "kerasrun/always"
+
+// deadName is the operation that deaden puts after an input.
+func deadName(in savedmodel.TensorInfo) string { return fmt.Sprintf("%s/dead_%d", in.Op, in.Index) }
+
+// deaden puts between the inputs of a signature and what reads them the side of a Switch that is never taken. TensorFlow does not run what
+// depends on that.
+func deaden(graph *graphpb.GraphDef, signature savedmodel.Signature) {
+	ofType := func(t typespb.DataType) *attrpb.AttrValue {
+		return &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: t}}
+	}
+	dead := map[string]string{}
+	always := &nodepb.NodeDef{Name: alwaysName, Attr: map[string]*attrpb.AttrValue{"dtype": ofType(typespb.DataType_DT_BOOL)}}
+	makeConstant(always, nil, &tensorpb.TensorProto{BoolVal: []bool{true}})
+	added := []*nodepb.NodeDef{always}
+	for _, in := range signature.Inputs {
+		dead[in.Name()] = deadName(in)
+		if in.Index == 0 {
+			dead[in.Op] = deadName(in) // the same tensor, as GraphDef writes it
+		}
+		added = append(added, &nodepb.NodeDef{Name: deadName(in), Op: "Switch", Input: []string{in.Name(), alwaysName},
+			Attr: map[string]*attrpb.AttrValue{"T": ofType(typespb.DataType(in.DType))}})
+	}
+	for _, node := range graph.Node {
+		for i, input := range node.Input {
+			if to, ok := dead[input]; ok {
+				node.Input[i] = to
+			}
+		}
+	}
+	graph.Node = append(graph.Node, added...)
 }

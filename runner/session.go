@@ -109,6 +109,7 @@ func (s *session) close() error {
 type call struct {
 	inputs, outputs []string
 	feeds, fetches  []C.TF_Output
+	targets         []*C.TF_Operation // run, and not fetched
 	ran             atomic.Bool
 }
 
@@ -172,7 +173,7 @@ func (s *session) runWith(c *call, fed []*feed, options, metadata *C.TF_Buffer) 
 	status := C.TF_NewStatus()
 	defer C.TF_DeleteStatus(status)
 	C.TF_SessionRun(s.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
-		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), nil, 0, metadata, status)
+		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), unsafe.SliceData(c.targets), C.int(len(c.targets)), metadata, status)
 	// In the first run TensorFlow optimises the graph, in memory of several times its size.
 	if !c.ran.Swap(true) {
 		trim()
