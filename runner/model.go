@@ -26,11 +26,12 @@ type Model struct {
 	sessions  []*session    // one a device
 	slots     chan struct{} // one for each run on the CPU; nil: a GPU has its own queue
 
+	finding    sync.Mutex // a signature, which changes the sessions' graphs
 	mu         sync.Mutex
 	signatures map[string]*signature
 	running    []int // runs in each session
 	closed     bool
-	runs       sync.WaitGroup // all of them; none is added once closed is set
+	runs       sync.WaitGroup // all of them, and what finds a signature; none is added once closed is set
 
 	closeOnce sync.Once
 	closeErr  error
@@ -252,21 +253,34 @@ func (s *signature) check(in map[string]tensor.Tensor) error {
 	return nil
 }
 
-// signature finds a signature's tensors, once.
+// signature finds a signature's tensors, once. Runs of others go on meanwhile, and Close waits for it as for a run.
 func (m *Model) signature(key string) (*signature, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+	s, closed := m.signatures[key], m.closed
+	if s == nil && !closed {
+		m.runs.Add(1)
+		defer m.runs.Done()
+	}
+	m.mu.Unlock()
+	if closed {
 		return nil, ErrClosed
 	}
-	if s := m.signatures[key]; s != nil {
+	if s != nil {
 		return s, nil
+	}
+	m.finding.Lock()
+	defer m.finding.Unlock()
+	m.mu.Lock()
+	s = m.signatures[key]
+	m.mu.Unlock()
+	if s != nil {
+		return s, nil // found while this waited
 	}
 	found, err := m.directory.Signature(m.tags, key)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	s := &signature{Signature: found}
+	s = &signature{Signature: found}
 	for _, session := range m.sessions {
 		c, err := session.call(found)
 		if err != nil {
@@ -274,7 +288,9 @@ func (m *Model) signature(key string) (*signature, error) {
 		}
 		s.calls = append(s.calls, c)
 	}
+	m.mu.Lock()
 	m.signatures[key] = s
+	m.mu.Unlock()
 	return s, nil
 }
 

@@ -274,6 +274,46 @@ func TestConcurrentRuns(t *testing.T) {
 	group.Wait()
 }
 
+// TestFirstRunOfSignature holds that a signature that is packed while others run answers right, and that Close waits for that too.
+func TestFirstRunOfSignature(t *testing.T) {
+	want := answers(t)
+	in := map[string]tensor.Tensor{"images": want["tensor"]}
+	features, err := open(t, "conv").RunSignature(t.Context(), "features", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for try := range 10 {
+		m := open(t, "kernels")
+		var group sync.WaitGroup
+		for i := range 8 {
+			group.Go(func() {
+				for range 5 {
+					key, output, expected := m.key, "probs", want["tensor/probs"]
+					if i%2 == 1 {
+						key, output, expected = "features", "features", features["features"]
+					}
+					out, err := m.RunSignature(t.Context(), key, in)
+					if err == ErrClosed {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					near(t, output, expected, out[output], 1e-5)
+				}
+			})
+		}
+		if try%2 == 0 {
+			group.Wait()
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		group.Wait()
+	}
+}
+
 // TestContextAndClose holds that a caller is let go when its context ends, that the run goes on, and that Close waits for it.
 func TestContextAndClose(t *testing.T) {
 	m := open(t, "faulty", WithSignature("steps"))
