@@ -10,8 +10,8 @@
 // TensorFlow writes to standard error as the process starts, whatever TF_CPP_MIN_LOG_LEVEL says. This package keeps that back, and sets
 // TF_CPP_MIN_LOG_LEVEL to 2, errors only, unless it is set; 0 brings everything back.
 //
-// On x86 CPUs without VNNI TensorFlow leaves oneDNN off, which takes twice as long. There an executable with this package in it starts
-// itself again with TF_ENABLE_ONEDNN_OPTS=1, which costs 0.04 s, unless the variable is set; with 0, sessions do without oneDNN.
+// On x86 CPUs without VNNI TensorFlow leaves oneDNN off, which takes twice as long. There this package sets TF_ENABLE_ONEDNN_OPTS to 1 unless it
+// is set; with 0, sessions do without oneDNN. An executable that is started without PATH starts itself again for that, which takes 0.3 s.
 //
 // Both are done on Linux before TensorFlow's own initialisers, in a section that only executables can have: build with the tag no_preinit
 // to leave it out, for -buildmode=c-shared.

@@ -23,6 +23,9 @@ func testMain(m *testing.M) int {
 		devices, err := Devices()
 		fmt.Println(devices, err)
 		return 0
+	case os.Getenv(oneDNNChild) != "":
+		fmt.Println(usesOneDNN(), os.Getenv("PATH"))
+		return 0
 	case os.Getenv(driverChild) != "":
 		gpus, fault := driverGPUs()
 		fmt.Printf("%v %q\n", gpus, fault)

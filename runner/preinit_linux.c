@@ -4,8 +4,9 @@
 // an executable's .preinit_array.
 //
 // oneDNN: the library decides there whether it uses oneDNN, which it does on CPUs with instructions for neural networks (VNNI), and where
-// TF_ENABLE_ONEDNN_OPTS says so. On other CPUs oneDNN is the faster one just the same, by half with ResNeXt50. So there the executable
-// is started again, once, with that variable set: the environment cannot be made longer in its place.
+// TF_ENABLE_ONEDNN_OPTS says so. On other CPUs oneDNN is the faster one just the same, by half with ResNeXt50. So there that variable is set.
+// The environment cannot be made longer in its place, and the C library takes none from elsewhere before the initialisers. So the variable stands
+// where PATH does until they are through; where there is no PATH the executable is started again, once, which takes as long as loading the library.
 //
 // Standard error: the library logs there, before it looks at TF_CPP_MIN_LOG_LEVEL. So standard error is kept in memory until the
 // initialisers are through, and then what the level lets through is written out. An abort in between writes out all of it.
@@ -49,17 +50,35 @@ static int has_vnni(void) {
   return avx512_vnni || avx_vnni_or_avx512_bf16;
 }
 
+static char onednn[] = "TF_ENABLE_ONEDNN_OPTS=1";
+static char **stood_in_for, *path;
+
 static void use_onednn(char **argv, char **environment) {
   // Without a base the loader itself is the executable, and the program its argument.
   if (has_vnni() || value_of("TF_ENABLE_ONEDNN_OPTS", environment) || !getauxval(AT_BASE)) return;
   size_t n = 0;
-  while (environment[n]) n++;
+  for (; environment[n]; n++)
+    if (!strncmp(environment[n], "PATH=", 5)) {
+      stood_in_for = environment + n;
+      path = environment[n];
+      environment[n] = onednn;
+      return;
+    }
   char *longer[n + 2];
-  longer[0] = "TF_ENABLE_ONEDNN_OPTS=1";
+  longer[0] = onednn;
   memcpy(longer + 1, environment, (n + 1) * sizeof *environment);
-  char path[PATH_MAX] = "";
-  if (readlink("/proc/self/exe", path, sizeof path - 1) > 0) execve(path, argv, longer); // by its path: the process takes its name from it
+  char executable[PATH_MAX] = "";
+  if (readlink("/proc/self/exe", executable, sizeof executable - 1) > 0)
+    execve(executable, argv, longer); // by its path: the process takes its name from it
   execve("/proc/self/exe", argv, longer); // the path is gone; where this fails too, sessions do without oneDNN
+}
+
+static void put_path_back(void) {
+  if (!path) return;
+  *stood_in_for = path;
+  for (char **v = environ; *v; v++) // which an initialiser may have copied, to set a variable of its own
+    if (*v == onednn) *v = path;
+  setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0); // for what is read later
 }
 #endif
 
@@ -134,6 +153,9 @@ static void set_level(int level) {
 }
 
 __attribute__((constructor)) static void after_libraries(void) {
+#ifdef __x86_64__
+  put_path_back();
+#endif
   const char *chosen = getenv("TF_CPP_MIN_LOG_LEVEL");
   if (standard_error >= 0) {
     signal(SIGABRT, SIG_DFL);

@@ -11,6 +11,29 @@ import (
 // quietChild names the environment variable that makes of the test's executable a program that lists the devices and ends.
 const quietChild = "RUNNER_TEST_LIST_DEVICES"
 
+// oneDNNChild names the one that makes of it a program that says whether TensorFlow uses oneDNN, and what PATH is.
+const oneDNNChild = "RUNNER_TEST_ONEDNN"
+
+// TestOneDNNUnasked holds that TensorFlow uses oneDNN on every CPU unless the user does not want it to, and that the environment is as it was.
+func TestOneDNNUnasked(t *testing.T) {
+	for _, c := range []struct {
+		environment []string
+		want        string
+	}{
+		{[]string{"PATH=/a:/b", "LAST=1"}, "true /a:/b"},
+		{[]string{"FIRST=1", "PATH="}, "true "},
+		{nil, "true "},
+		{[]string{"PATH=/a:/b", "TF_ENABLE_ONEDNN_OPTS=0"}, "false /a:/b"},
+	} {
+		child := exec.Command(os.Args[0])
+		child.Env = append(c.environment, oneDNNChild+"=1")
+		out, err := child.Output()
+		if got := strings.TrimSuffix(string(out), "\n"); err != nil || got != c.want {
+			t.Errorf("%q: want %q, got %q, %v", c.environment, c.want, got, err)
+		}
+	}
+}
+
 // TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the user wants it to.
 func TestStandardError(t *testing.T) {
 	for level, want := range map[string]struct{ banner, session bool }{
