@@ -13,6 +13,8 @@ EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos
 # Everything that can be tested without TensorFlow is tested under the race detector too.
 PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
+# Of the tests that make test does not run, or not with the others: they are to compile all the same.
+TAGS := web,prove,cuda
 
 .PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
@@ -39,8 +41,8 @@ test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go an
 
 lint: setup ## gofmt, go vet, staticcheck, ruff
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	@$(GO) vet ./...
-	@$(GO) tool staticcheck ./...
+	@$(GO) vet -tags $(TAGS) ./...
+	@$(GO) tool staticcheck -tags $(TAGS) ./...
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 
 test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests

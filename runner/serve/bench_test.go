@@ -18,26 +18,26 @@ import (
 // instant has ResNeXt50's input and output, and computes nothing.
 type instant struct{ fakeModel }
 
-const side, classes = 224, 1000
+const resnextSide, resnextClasses = 224, 1000
 
 func (*instant) Directory() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{
 			Key:     "serving_default",
-			Inputs:  map[string]savedmodel.TensorInfo{"images": info("images", tensor.Float32, -1, side, side, 3)},
-			Outputs: map[string]savedmodel.TensorInfo{"probs": info("probs", tensor.Float32, -1, classes)},
+			Inputs:  map[string]savedmodel.TensorInfo{"images": info("images", tensor.Float32, -1, resnextSide, resnextSide, 3)},
+			Outputs: map[string]savedmodel.TensorInfo{"probs": info("probs", tensor.Float32, -1, resnextClasses)},
 		}}}},
 		Manifest: &savedmodel.Manifest{Input: savedmodel.Input{Name: "images"}},
 	}
 }
 
 func (*instant) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: side, Height: side, Mode: preprocess.Caffe}
+	return &preprocess.Pipeline{Width: resnextSide, Height: resnextSide, Mode: preprocess.Caffe}
 }
 
 func (*instant) RunSignature(_ context.Context, _ string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	rows := in["images"].Shape[0]
-	probs, err := tensor.New(tensor.Shape{rows, classes}, make([]float32, rows*classes))
+	probs, err := tensor.New(tensor.Shape{rows, resnextClasses}, make([]float32, rows*resnextClasses))
 	return map[string]tensor.Tensor{"probs": probs}, err
 }
 
@@ -50,13 +50,13 @@ func BenchmarkServe(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	raw := make([]byte, side*side*3*4)
+	raw := make([]byte, resnextSide*resnextSide*3*4)
 	header := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, %d, %d, 3], "parameters": {"binary_data_size": %d}}], `+
-		`"outputs": [{"name": "probs", "parameters": {"binary_data": true}}]}`, side, side, len(raw))
+		`"outputs": [{"name": "probs", "parameters": {"binary_data": true}}]}`, resnextSide, resnextSide, len(raw))
 	list := func(element string, n int) string { return "[" + strings.Repeat(element+", ", n-1) + element + "]" }
 	for _, c := range []struct{ name, path, body, length string }{
 		{"kserve", "/v2/models/fake/infer", header + string(raw), fmt.Sprint(len(header))},
-		{"tensorflow", "/v1/models/fake:predict", `{"instances": [` + list(list("[-103.939, -116.779, -123.68]", side), side) + `]}`, ""},
+		{"tensorflow", "/v1/models/fake:predict", `{"instances": [` + list(list("[-103.939, -116.779, -123.68]", resnextSide), resnextSide) + `]}`, ""},
 		{"classify", "/classify", string(photo), ""},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -83,7 +83,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 	b.Run("grpc", func(b *testing.B) {
 		client := inference.NewGRPCInferenceServiceClient(dial(b, s))
-		request := &inference.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{grpcImages(nil, 1, side, side, 3)}, RawInputContents: [][]byte{raw}}
+		request := &inference.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{grpcImages(nil, 1, resnextSide, resnextSide, 3)}, RawInputContents: [][]byte{raw}}
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := client.ModelInfer(b.Context(), request); err != nil {
