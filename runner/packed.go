@@ -52,6 +52,7 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 		}
 		to(kernel, kernel, 0)
 	}
+	// _Arg brings an input in, which is mapped behind it.
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {
 		return mapped[node.Name] || node.Op == "_Arg" || node.Name == alwaysName
 	})
@@ -142,6 +143,7 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 	return metadata.PartitionGraphs[0], kernels, nil
 }
 
+// alwaysName is the constant that says which side is taken.
 const alwaysName = "kerasrun/always"
 
 // deadName is the operation that deaden puts after an input.

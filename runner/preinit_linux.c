@@ -34,11 +34,16 @@
 #endif
 
 // In .preinit_array the C library has no environment yet: the loader passes it.
-static const char *value_of(const char *name, char **environment) {
+static char **entry_of(const char *name, char **environment) {
   size_t n = strlen(name);
   for (; *environment; environment++)
-    if (!strncmp(*environment, name, n) && (*environment)[n] == '=') return *environment + n + 1;
+    if (!strncmp(*environment, name, n) && (*environment)[n] == '=') return environment;
   return NULL;
+}
+
+static const char *value_of(const char *name, char **environment) {
+  char **entry = entry_of(name, environment);
+  return entry ? *entry + strlen(name) + 1 : NULL;
 }
 
 #ifdef __x86_64__
@@ -56,14 +61,14 @@ static char **stood_in_for, *path;
 static void use_onednn(char **argv, char **environment) {
   // Without a base the loader itself is the executable, and the program its argument.
   if (has_vnni() || value_of("TF_ENABLE_ONEDNN_OPTS", environment) || !getauxval(AT_BASE)) return;
+  stood_in_for = entry_of("PATH", environment);
+  if (stood_in_for) {
+    path = *stood_in_for;
+    *stood_in_for = onednn;
+    return;
+  }
   size_t n = 0;
-  for (; environment[n]; n++)
-    if (!strncmp(environment[n], "PATH=", 5)) {
-      stood_in_for = environment + n;
-      path = environment[n];
-      environment[n] = onednn;
-      return;
-    }
+  while (environment[n]) n++;
   char *longer[n + 2];
   longer[0] = onednn;
   memcpy(longer + 1, environment, (n + 1) * sizeof *environment);
@@ -74,7 +79,7 @@ static void use_onednn(char **argv, char **environment) {
 }
 
 static void put_path_back(void) {
-  if (!path) return;
+  if (!stood_in_for) return;
   *stood_in_for = path;
   for (char **v = environ; *v; v++) // which an initialiser may have copied, to set a variable of its own
     if (*v == onednn) *v = path;
