@@ -2,6 +2,7 @@ package runner
 
 /*
 #include "buffer.h"
+#include "pages.h"
 */
 import "C"
 
@@ -36,5 +37,8 @@ func (b buffer) feed(dtype tensor.DType, shape tensor.Shape, length, strings int
 		C.size_t(length), C.size_t(strings))}
 }
 
-// trim gives memory back to the system that is free, spare buffers included.
-func trim() { C.kerasrun_trim() }
+// trim gives memory back to the system that is free, spare buffers included, and pages of TensorFlow's libraries that the file has too.
+func trim() {
+	C.kerasrun_trim()
+	C.kerasrun_drop_pages()
+}

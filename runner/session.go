@@ -57,6 +57,7 @@ func load(dir string, tags []string, config []byte) (s *session, err error) {
 			panic(fault)
 		}
 	}()
+	trim() // what the library's initialisers have touched
 	model := tfgo.LoadModel(dir, tags, &tf.SessionOptions{Config: config})
 	// tfgo closes the session when the model is garbage, and has no other way to: take it out of the model, and close it in close.
 	runtime.SetFinalizer(model, nil)
