@@ -13,12 +13,12 @@ import (
 	"testing"
 )
 
-// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show. So it is where a model
-// is tried.
+// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show, and where kerasrun starts itself.
 func TestMain(m *testing.M) {
-	if os.Getenv("KERASRUN_TEST_MAIN") != "" || len(os.Args) == 2 && os.Args[1] == trialCommand {
+	if os.Getenv("KERASRUN_TEST_MAIN") != "" {
 		main()
 	}
+	os.Setenv("KERASRUN_TEST_MAIN", "1")
 	os.Exit(m.Run())
 }
 
@@ -187,7 +187,6 @@ func TestBrokenOutput(t *testing.T) {
 func TestBrokenPipe(t *testing.T) {
 	inRepository(t)
 	cmd := exec.Command(os.Args[0], "inspect", "--format", "json")
-	cmd.Env = append(os.Environ(), "KERASRUN_TEST_MAIN=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

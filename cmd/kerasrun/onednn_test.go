@@ -13,7 +13,7 @@ func TestOneDNN(t *testing.T) {
 	inRepository(t)
 	verify := func(onednn string, args ...string) (string, error) {
 		cmd := exec.Command(os.Args[0], append([]string{"verify", "--model", "models/resnext50"}, args...)...)
-		cmd.Env = append(os.Environ(), "KERASRUN_TEST_MAIN=1", "TF_ENABLE_ONEDNN_OPTS="+onednn)
+		cmd.Env = append(os.Environ(), "TF_ENABLE_ONEDNN_OPTS="+onednn)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}

@@ -49,7 +49,6 @@ func startServer(t *testing.T, args ...string) *server {
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20000}},
 		logged: map[string]int{},
 	}
-	s.cmd.Env = append(os.Environ(), "KERASRUN_TEST_MAIN=1")
 	log, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,6 @@ func TestServeSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, "serve", "--addr", "127.0.0.1:0", "--drain-delay", "1h", "--drain-timeout", "1h")
-	cmd.Env = append(os.Environ(), "KERASRUN_TEST_MAIN=1")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

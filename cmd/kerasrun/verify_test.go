@@ -1,8 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"math"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kerasrun/runner/golden"
 )
@@ -22,6 +26,26 @@ func TestJudged(t *testing.T) {
 				t.Errorf("%s: %s may differ by %v, want %v", precision, stage, got[stage], want)
 			}
 		}
+	}
+}
+
+// TestVerifyElsewhere verifies in a process of its own what this one verifies too, with the flags of the command.
+func TestVerifyElsewhere(t *testing.T) {
+	inRepository(t)
+	var here, elsewhere golden.Report
+	if err := json.Unmarshal([]byte(well(t, "verify", "--format", "json", "models/resnext50")), &here); err != nil {
+		t.Fatal(err)
+	}
+	objects := json.NewDecoder(strings.NewReader(well(t, "verify", "--format", "json", "--device", "cpu", "--precision", "bf16", "models/resnext50")))
+	if err := objects.Decode(&elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(here, elsewhere); diff != "" || here.Precision != "fp32" {
+		t.Errorf("fp32, in this process and in one of its own (-want +got):\n%s", diff)
+	}
+	status, stdout, stderr := call(t, nil, "verify", "--precision", "bf16", "models/none")
+	if status != exitFailed || stdout != "" || !strings.Contains(stderr, "precision fp32: ") || !strings.Contains(stderr, "models/none") {
+		t.Errorf("no model: exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 }
 

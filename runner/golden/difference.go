@@ -1,9 +1,11 @@
 package golden
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kerasrun/tensor"
 )
@@ -86,7 +88,7 @@ func unravel(at int, shape tensor.Shape) []int {
 // Number is a float64 that JSON can carry: what JSON has no number for is written as "NaN", "Infinity" or "-Infinity".
 type Number float64
 
-// MarshalJSON writes a number, or a string where JSON has none.
+// MarshalJSON writes a number, with as many digits as tell it from others, or a string where JSON has none.
 func (n Number) MarshalJSON() ([]byte, error) {
 	switch f := float64(n); {
 	case math.IsNaN(f):
@@ -96,6 +98,16 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	case math.IsInf(f, -1):
 		return []byte(`"-Infinity"`), nil
 	default:
-		return fmt.Appendf(nil, "%.9g", f), nil
+		return strconv.AppendFloat(nil, f, 'g', -1, 64), nil
 	}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (n *Number) UnmarshalJSON(text []byte) error {
+	f, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
+	if err != nil {
+		return fmt.Errorf("want a number, got %s", text)
+	}
+	*n = Number(f)
+	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kerasrun/preprocess"
 	"kerasrun/runner/golden"
 	"kerasrun/tensor"
@@ -346,6 +348,14 @@ func TestReport(t *testing.T) {
 	}
 	if s := parsed.Stages[8]; parsed.OK || s.Stage != "probs" || s.Run != "alone" || s.Max != "NaN" || s.OK {
 		t.Errorf("json: got %+v", s)
+	}
+	again := new(golden.Report)
+	if err := json.Unmarshal(out.Bytes(), again); err != nil {
+		t.Fatal(err)
+	}
+	same := cmp.Comparer(func(a, b golden.Number) bool { return a == b || a != a && b != b })
+	if diff := cmp.Diff(report, again, same); diff != "" {
+		t.Errorf("json, read again (-want +got):\n%s", diff)
 	}
 
 	out.Reset()
