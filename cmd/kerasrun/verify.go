@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,7 +50,7 @@ those of bf16 and fp16 are measured, and only what is not a number fails, or wha
 		if model.precision.value != string(runner.FP32) {
 			report, err := verifyElsewhere(cmd, args)
 			if err != nil {
-				return fmt.Errorf("precision fp32: %w", err)
+				return err
 			}
 			reports = append(reports, report)
 		}
@@ -113,8 +113,11 @@ func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) 
 	out, failed := other.Output() // with 1 too where the report says so
 	report := new(golden.Report)
 	if err := json.Unmarshal(out, report); err != nil {
-		message := strings.TrimPrefix(strings.TrimSpace(stderr.String()), "kerasrun: ")
-		return nil, fmt.Errorf("%s: %w: %s", program, errors.Join(failed, err), message)
+		message, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(stderr.String()), "kerasrun: "), "; see ")
+		if other.ProcessState.ExitCode() == exitUsage {
+			return nil, usagef("%s", message)
+		}
+		return nil, fmt.Errorf("precision fp32: %w: %s", cmp.Or(failed, err), message)
 	}
 	return report, nil
 }

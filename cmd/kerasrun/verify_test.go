@@ -47,6 +47,10 @@ func TestVerifyElsewhere(t *testing.T) {
 	if status != exitFailed || stdout != "" || !strings.Contains(stderr, "precision fp32: ") || !strings.Contains(stderr, "models/none") {
 		t.Errorf("no model: exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
+	status, stdout, stderr = call(t, nil, "verify", "--precision", "bf16", "--device", "tpu", "models/resnext50")
+	if status != exitUsage || stdout != "" || strings.Count(stderr, "; see 'kerasrun verify --help'") != 1 {
+		t.Errorf("no device: exit status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
 }
 
 // TestUnchanged holds that a precision which TensorFlow left aside is told from one that it computed in.
