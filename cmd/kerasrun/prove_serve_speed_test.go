@@ -135,9 +135,8 @@ func TestProveThroughput(t *testing.T) {
 		// Turns are as short as the clients' number lets them be: a machine's pace drifts within seconds, and what is lost while the first
 		// batches are formed must not count for much.
 		for _, c := range []struct {
-			clients int
-			turns   int
-			span    time.Duration
+			clients, turns int
+			span           time.Duration
 		}{{1, 20, time.Second}, {8, 10, 3 * time.Second}, {64, 6, 5 * time.Second}} {
 			clients, turns := c.clients, c.turns
 			s.span = c.span

@@ -113,8 +113,9 @@ func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) 
 	out, failed := other.Output() // with 1 too where the report says so
 	report := new(golden.Report)
 	if err := json.Unmarshal(out, report); err != nil {
-		message, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(stderr.String()), "kerasrun: "), "; see ")
+		message := strings.TrimPrefix(strings.TrimSpace(stderr.String()), "kerasrun: ")
 		if other.ProcessState.ExitCode() == exitUsage {
+			message, _, _ = strings.Cut(message, "; see '"+cmd.CommandPath()) // execute says that again
 			return nil, usagef("%s", message)
 		}
 		return nil, fmt.Errorf("precision fp32: %w: %s", cmp.Or(failed, err), message)
