@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -39,19 +40,24 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	if err != nil {
 		return nil, free, err
 	}
+	// Binary tensors behind a text are used where they lie, if that is aligned as their type wants it.
+	text, _ := strconv.Atoi(r.Header.Get(headerLength))
+	shift := -text & 7
 	var buffer bytes.Buffer
-	buffer.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, bodyStart, limit)))
+	buffer.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, bodyStart, limit)) + shift)
+	buffer.Write(make([]byte, shift))
 	for {
 		if err := s.memory.take(bodyChunk); err != nil {
 			return nil, free, err
 		}
 		held += bodyChunk
-		_, err := io.CopyN(&buffer, unpacked, min(bodyChunk, limit+1-int64(buffer.Len())))
-		if int64(buffer.Len()) > limit {
+		_, err := io.CopyN(&buffer, unpacked, min(bodyChunk, limit+1-int64(buffer.Len()-shift)))
+		body = buffer.Bytes()[shift:]
+		if int64(len(body)) > limit {
 			return nil, free, tooLongError(limit)
 		}
 		if err == io.EOF {
-			return buffer.Bytes(), free, nil
+			return body, free, nil
 		}
 		if err != nil {
 			return nil, free, readError(err)
