@@ -23,6 +23,7 @@ def optimize(graph: Graph) -> list[str]:
         (fold_constants, "operations on constants computed"),
         (fix_reshapes, "reshapes to shapes known but for the batch"),
         (group_convolutions, "depthwise convolutions with group sums made one grouped convolution"),
+        (join_narrow_groups, "grouped convolutions made to read eight channels a group"),
         (fold_affine, "batch normalisations and other per-channel operations folded into weights"),
         (pad_inside, "paddings moved into the operation that follows"),
         (pin_input, "input shapes pinned"),
@@ -175,6 +176,39 @@ def _sum_by_reduction(graph: Graph, follower: object, kernel: np.ndarray, shapes
     if multiplier != kernel.shape[3] or int(axis.reshape(())) % 6 != 4 or attribute(added, "keep_dims").b:
         return None, 0
     return last.name, per_group
+
+
+VECTOR = 8  # float32 numbers in a register of AVX2
+
+
+def join_narrow_groups(graph: Graph) -> int:
+    """Joins neighbouring groups of a convolution, up to eight channels each, with zeros in the kernel between them.
+
+    oneDNN computes eight channels of a group at a time, however few there are; for groups of one it has other code.
+    With groups of k input and m output channels, j of them joined, W'[h, w, a*k + i, (g*j + b)*m + o] is
+    W[h, w, i, (g*j + b)*m + o] where a = b, and 0 elsewhere. What is added to a finite sum is zero.
+    """
+    shapes, count = static_shapes(graph), 0
+    for node in graph.nodes.values():
+        kernel = graph.constant(node.input[1]) if node.op == "Conv2D" and _channels_last(node) else None
+        source = shapes[split(node.input[0])[0]] if kernel is not None else None
+        if source is None or source[3] is None:
+            continue
+        height, width, per_group, channels = kernel.shape
+        groups = source[3] // per_group
+        joined = min(VECTOR // per_group, groups)
+        if per_group == 1 or joined < 2 or groups % joined:
+            continue
+        apart = kernel.reshape(height, width, per_group, groups // joined, joined, channels // groups)
+        wide = np.zeros((height, width, joined, per_group, groups // joined, joined, channels // groups), kernel.dtype)
+        for a in range(joined):
+            wide[:, :, a, :, :, a] = apart[:, :, :, :, a]
+        node.input[1] = graph.add_constant(
+            f"{node.name}/joined", wide.reshape(height, width, joined * per_group, channels)
+        )
+        count += 1
+    graph.changed()
+    return count
 
 
 def fold_affine(graph: Graph) -> int:

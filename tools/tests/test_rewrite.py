@@ -103,7 +103,29 @@ def test_group_sums_become_one_grouped_convolution(spelling, channels, c, stride
     assert graph.op_counts()["Conv2D"] == 1
     assert not set(graph.op_counts()) & {"DepthwiseConv2dNative", "Sum", "StatefulPartitionedCall"}
     (convolution,) = (node for node in graph.nodes.values() if node.op == "Conv2D")
-    assert graph.constant(convolution.input[1]).shape == (3, 3, c, channels)
+    assert graph.constant(convolution.input[1]).shape == (3, 3, max(c, 8), channels)
+    assert_equal(graph, model)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "filters", "expected"),
+    [
+        (32, 8, 32, 8),
+        (32, 8, 64, 8),
+        (12, 2, 8, 6),
+        (12, 4, 8, 6),
+        (12, 3, 12, 4),
+        (6, 2, 4, 6),
+        (16, 16, 32, 1),
+        (16, 1, 8, 16),
+    ],
+)
+def test_narrow_groups_are_joined(channels, groups, filters, expected):
+    model = sequence((12, 12, channels), layers.Conv2D(filters, 3, groups=groups, strides=2, name="conv"))
+    graph = freeze_model(model)
+    rewrite.optimize(graph)
+    (convolution,) = (node for node in graph.nodes.values() if node.op == "Conv2D")
+    assert graph.constant(convolution.input[1]).shape == (3, 3, expected, filters)
     assert_equal(graph, model)
 
 
