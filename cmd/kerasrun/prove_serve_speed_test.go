@@ -132,22 +132,25 @@ func TestProveThroughput(t *testing.T) {
 		if kind == "pictures" {
 			send = func(i int) reply { return s.classify(s.pictures[i%len(s.pictures)]) }
 		}
-		// Turns are as short as the clients' number lets them be: a machine's pace drifts within seconds, and what is lost while the first
-		// batches are formed must not count for much.
+		// Turns are as short and as many as the clients' number lets them be: a machine's pace drifts within seconds.
 		for _, c := range []struct {
 			clients, turns int
 			span           time.Duration
-		}{{1, 20, time.Second}, {8, 10, 3 * time.Second}, {64, 6, 5 * time.Second}} {
+		}{{1, 20, time.Second}, {8, 40, 1500 * time.Millisecond}, {64, 10, 5 * time.Second}} {
 			clients, turns := c.clients, c.turns
 			s.span = c.span
-			// The first turn is a warm-up, which shows what batches are formed.
+			// The first turn is a warm-up, long enough to show what batches are formed.
 			var size int
 			var before, served, bench, formed float64
 			var ratios []float64
 			for turn := range turns + 1 {
+				span := c.span
+				if turn == 0 {
+					span = 10 * time.Second
+				}
 				runs, began := s.runs(t), time.Now()
-				replies := closedLoop(clients, after(s.span), send)
-				elapsed, r := time.Since(began), s.runs(t).since(runs)
+				replies := closedLoop(clients, after(span), send)
+				r := s.runs(t).since(runs)
 				for _, reply := range replies {
 					if reply.status != http.StatusOK {
 						t.Fatalf("%d clients: %d %.200s %v", clients, reply.status, reply.body, reply.err)
@@ -161,7 +164,7 @@ func TestProveThroughput(t *testing.T) {
 					t.Fatal(err)
 				}
 				if turn > 0 {
-					rate, around := float64(len(replies))/elapsed.Seconds(), (before+measured)/2
+					rate, around := steady(replies, began.Add(span/4), began.Add(span)), (before+measured)/2
 					ratios = append(ratios, rate/around)
 					served += rate / float64(turns)
 					bench += around / float64(turns)
@@ -178,6 +181,22 @@ func TestProveThroughput(t *testing.T) {
 			}
 		}
 	}
+}
+
+// steady returns how many replies a second there were while all clients were at work: from the last reply before one time, when the first
+// batches have been formed, to the last before another.
+func steady(replies []reply, from, to time.Time) float64 {
+	var ends []time.Time
+	for _, r := range replies {
+		if end := r.began.Add(r.took); end.Before(to) {
+			ends = append(ends, end)
+		}
+	}
+	slices.SortFunc(ends, time.Time.Compare)
+	first, _ := slices.BinarySearchFunc(ends, from, time.Time.Compare)
+	last := len(ends) - 1
+	first = max(first-1, 0)
+	return float64(last-first) / ends[last].Sub(ends[first]).Seconds()
 }
 
 // alone returns images a second as bench measures them: of the model alone, or from files with so many batches in flight.
