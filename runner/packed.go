@@ -21,8 +21,12 @@ import (
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
 
+	"kerasrun/runner/internal/conv"
 	"kerasrun/savedmodel"
 )
+
+// ownConvolutions says that package conv computes the convolutions whose kernels are packed.
+var ownConvolutions = conv.Preferred()
 
 // kernelOps are the operations whose second input is a kernel: what they do is not known before an input comes.
 var kernelOps = []string{"Conv2D", "DepthwiseConv2dNative", "MatMul"}
@@ -51,6 +55,12 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 			return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the variable %s in it, got none of that name", signature.Key, kernel)
 		}
 		to(kernel, kernel, 0)
+	}
+	if ownConvolutions {
+		if err := conv.Register(processThreads()); err != nil {
+			return nil, fmt.Errorf("runner: %w", err)
+		}
+		conv.Replace(graph, kernels)
 	}
 	// _Arg brings an input in, which is mapped behind it.
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {

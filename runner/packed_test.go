@@ -1,68 +1,82 @@
 package runner
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"kerasrun/runner/internal/conv"
 	"kerasrun/tensor"
 )
 
 // TestKernelsInVariables holds that a model with its kernels in variables answers as one with constants does, in batches of each size, and
-// how each precision gets there: fp32 packs, for others the graph is frozen.
+// how each precision gets there: fp32 packs, for TensorFlow's convolutions or ours, and for others the graph is frozen.
 func TestKernelsInVariables(t *testing.T) {
 	if !usesOneDNN() {
 		t.Fatal("TensorFlow computes without oneDNN: nothing is packed")
 	}
+	was := ownConvolutions
+	t.Cleanup(func() { ownConvolutions = was })
+	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a constant either.
+	for _, test := range []struct {
+		precision Precision
+		own       bool
+		tolerance float64
+		packed    map[string]int
+	}{
+		{FP32, true, 1e-5, map[string]int{conv.Op: 6}},
+		{FP32, false, 1e-5, map[string]int{"_MklNativeFusedConv2D": 6}},
+		{BF16, true, 0.05, map[string]int{}},
+	} {
+		ownConvolutions = test.own
+		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own), test.precision, test.tolerance, test.packed)
+	}
+}
+
+func testKernelsInVariables(t *testing.T, name string, precision Precision, tolerance float64, wantPacked map[string]int) {
 	want := answers(t)
 	images := want["tensor"]
-	for precision, tolerance := range map[Precision]float64{FP32: 1e-5, BF16: 0.05} {
-		m, constants := open(t, "kernels", WithPrecision(precision)), open(t, "conv", WithPrecision(precision))
-		for _, rows := range []int64{1, 3, 1} {
-			in, err := tensor.RowsOfAll(map[string]tensor.Tensor{"images": images}, 0, rows)
-			if err != nil {
-				t.Fatal(err)
-			}
-			expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]}, 0, rows)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := m.Run(t.Context(), in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			near(t, string(precision), expected["probs"], out["probs"], tolerance)
-			features, err := m.RunSignature(t.Context(), "features", in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			same, err := constants.RunSignature(t.Context(), "features", in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			near(t, "features", same["features"], features["features"], 1e-5)
+	m, constants := open(t, "kernels", WithPrecision(precision)), open(t, "conv", WithPrecision(precision))
+	for _, rows := range []int64{1, 3, 1} {
+		in, err := tensor.RowsOfAll(map[string]tensor.Tensor{"images": images}, 0, rows)
+		if err != nil {
+			t.Fatal(err)
 		}
-		packed, ops := map[bool]int{}, map[string]bool{}
-		for _, op := range m.sessions[0].graph.Operations() {
-			if mark, err := op.Attr("is_filter_const"); err == nil {
-				packed[mark.(bool)]++
-			}
-			ops[op.Type()] = true
-			if precision == FP32 && op.Type() == "Const" && op.Name() == "packed_0/filters" {
-				t.Errorf("%s is a constant in the graph", op.Name())
-			}
+		expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]}, 0, rows)
+		if err != nil {
+			t.Fatal(err)
 		}
-		// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a constant either.
-		wantPacked := map[bool]int{}
-		if precision == FP32 {
-			wantPacked[true] = 6
+		out, err := m.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !cmp.Equal(wantPacked, packed) {
-			t.Errorf("%s: operations by whether their kernel is marked as constant: want %v, got %v", precision, wantPacked, packed)
+		near(t, name, expected["probs"], out["probs"], tolerance)
+		features, err := m.RunSignature(t.Context(), "features", in)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if ops["ReadVariableOp"] != (precision == FP32) {
-			t.Errorf("%s: variables in the graph: %v", precision, ops["ReadVariableOp"])
+		same, err := constants.RunSignature(t.Context(), "features", in)
+		if err != nil {
+			t.Fatal(err)
 		}
+		near(t, name+": features", same["features"], features["features"], 1e-5)
+	}
+	packed, ops := map[string]int{}, map[string]bool{}
+	for _, op := range m.sessions[0].graph.Operations() {
+		if mark, err := op.Attr("is_filter_const"); op.Type() == conv.Op || err == nil && mark.(bool) {
+			packed[op.Type()]++
+		}
+		ops[op.Type()] = true
+		if precision == FP32 && op.Type() == "Const" && op.Name() == "packed_0/filters" {
+			t.Errorf("%s: %s is a constant in the graph", name, op.Name())
+		}
+	}
+	if !cmp.Equal(wantPacked, packed) {
+		t.Errorf("%s: operations whose kernel is packed: want %v, got %v", name, wantPacked, packed)
+	}
+	if ops["ReadVariableOp"] != (precision == FP32) {
+		t.Errorf("%s: variables in the graph: %v", name, ops["ReadVariableOp"])
 	}
 }
 

@@ -90,3 +90,10 @@ func claimThreads(c config) error {
 	}
 	return nil
 }
+
+// processThreads returns how many threads compute an operation of the process.
+func processThreads() int {
+	process.Lock()
+	defer process.Unlock()
+	return process.intra
+}

@@ -48,10 +48,13 @@ def conv(kernel=lambda value, name: value):
     random = np.random.default_rng(0)
     images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
     filters = kernel(random.normal(size=(3, 3, 3, 8)).astype("float32") / 300, "filters")
-    features = tf.nn.relu(tf.nn.conv2d(images, filters, 2, "SAME"))
+    bias = random.normal(size=8).astype("float32")
+    # TensorFlow takes the size of what is fed as unknown; the exporter pins it too.
+    pinned = tf.reshape(images, (-1, 32, 32, 3))
+    features = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(pinned, filters, 2, "SAME"), bias))
     for layer in ("second", "third"):  # with kernels of one shape
         filters = kernel(random.normal(size=(3, 3, 8, 8)).astype("float32") / 20, layer)
-        features = tf.nn.relu(tf.nn.conv2d(features, filters, 1, "SAME"))
+        features = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(features, filters, 1, "SAME"), bias))
     dense = kernel(random.normal(size=(8 * 16 * 16, 5)).astype("float32") / 4, "dense")
     logits = tf.matmul(tf.reshape(features, (-1, 8 * 16 * 16)), dense)
     return {

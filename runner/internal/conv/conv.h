@@ -1,0 +1,23 @@
+// Convolutions of float32 for processors with AVX2 and FMA, in TensorFlow's layouts: pictures NHWC, kernels HWIO, whose groups are in the order of
+// the output channels.
+
+#include <stddef.h>
+
+// A convolution, all but the picture's size.
+struct kerasrun_conv {
+  long kernel_h, kernel_w, in, out;  // in: channels of a group
+  long groups;
+  long stride_h, stride_w;
+  long top, bottom, left, right;  // rows and columns of zeros around the picture
+  int relu;
+};
+
+// Says whether this processor has AVX2 and FMA, and no wider vectors, which TensorFlow's own convolutions use.
+int kerasrun_conv_preferred(void);
+
+// Returns the kernel in the order in which it is read, NULL where there is no memory for it. free takes it back.
+float* kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel);
+
+// Computes y = act(conv(x) + bias + add). add is like y or NULL, and may be y itself.
+// Returns 0 where there is no memory.
+int kerasrun_conv_run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y);

@@ -1,0 +1,359 @@
+package conv
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+)
+
+// shape is a convolution and the pictures for it.
+type shape struct {
+	n, h, w           int64
+	kernelH, kernelW  int64
+	in, out, groups   int64 // in: channels of a group
+	strideH, strideW  int64
+	top, bottom       int64
+	left, right       int64
+	add, relu, shared bool // shared: what is added is needed by another operation too
+}
+
+func (s shape) String() string {
+	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
+		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu)
+}
+
+func (s shape) outH() int64 { return (s.h+s.top+s.bottom-s.kernelH)/s.strideH + 1 }
+func (s shape) outW() int64 { return (s.w+s.left+s.right-s.kernelW)/s.strideW + 1 }
+
+// operands are a convolution's inputs; add has the elements of the output.
+type operands struct{ x, kernel, bias, add []float32 }
+
+func (s shape) operands(seed uint64) operands {
+	random := rand.New(rand.NewPCG(seed, 1))
+	numbers := func(n int64) []float32 {
+		list := make([]float32, n)
+		for i := range list {
+			list[i] = float32(random.NormFloat64())
+		}
+		return list
+	}
+	return operands{numbers(s.n * s.h * s.w * s.in * s.groups), numbers(s.kernelH * s.kernelW * s.in * s.out), numbers(s.out), numbers(s.n * s.outH() * s.outW() * s.out)}
+}
+
+// want computes the convolution as it is defined, in float64, and the sum of the products' sizes, which the rounding of float32 is in proportion to.
+func (s shape) want(of operands) (sums, sizes []float64) {
+	channels, columns := s.in*s.groups, s.out/s.groups
+	for p := range s.n * s.outH() * s.outW() {
+		picture, row, column := p/s.outW()/s.outH(), p/s.outW()%s.outH(), p%s.outW()
+		for o := range s.out {
+			sum := float64(of.bias[o])
+			if s.add {
+				sum += float64(of.add[p*s.out+o])
+			}
+			size := math.Abs(sum)
+			for i := range s.kernelH {
+				for j := range s.kernelW {
+					y, x := row*s.strideH+i-s.top, column*s.strideW+j-s.left
+					if y < 0 || y >= s.h || x < 0 || x >= s.w {
+						continue
+					}
+					pixel := of.x[((picture*s.h+y)*s.w+x)*channels+o/columns*s.in:]
+					for k := range s.in {
+						product := float64(pixel[k]) * float64(of.kernel[((i*s.kernelW+j)*s.in+k)*s.out+o])
+						sum, size = sum+product, size+math.Abs(product)
+					}
+				}
+			}
+			if s.relu {
+				sum = max(0, sum)
+			}
+			sums, sizes = append(sums, sum), append(sizes, size)
+		}
+	}
+	return sums, sizes
+}
+
+// graph is the operation in a session.
+type graph struct {
+	session       *tf.Session
+	x, kernel     tf.Output
+	bias, add     tf.Output
+	output, twice tf.Output // twice: what is added, of another operation
+}
+
+func (s shape) graph(t testing.TB) *graph {
+	t.Helper()
+	if err := Register(4); err != nil {
+		t.Fatal(err)
+	}
+	g := tf.NewGraph()
+	op := func(kind, name string, attrs map[string]any, in ...tf.Input) tf.Output {
+		added, err := g.AddOperation(tf.OpSpec{Type: kind, Name: name, Input: in, Attrs: attrs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return added.Output(0)
+	}
+	fed := func(name string) tf.Output {
+		return op("Placeholder", name, map[string]any{"dtype": tf.Float})
+	}
+	of := &graph{x: fed("x"), kernel: fed("kernel"), bias: fed("bias"), add: fed("add")}
+	// Not what is fed itself: only an operation's output, with nobody else who needs it, becomes another's memory.
+	addend := op("Neg", "neg", nil, op("Neg", "negneg", nil, of.add))
+	of.twice = addend
+	list, added := tf.OutputList{}, int64(0)
+	if s.add {
+		list, added = tf.OutputList{addend}, 1
+	}
+	of.output = op(Op, "conv", map[string]any{
+		"added": added, "relu": s.relu, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
+	}, of.x, of.kernel, of.bias, list)
+	var err error
+	if of.session, err = tf.NewSession(g, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := of.session.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return of
+}
+
+// feed makes a tensor.
+func feed(t testing.TB, numbers []float32, dims ...int64) *tf.Tensor {
+	t.Helper()
+	one, err := tf.NewTensor(numbers)
+	if err == nil {
+		err = one.Reshape(dims)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return one
+}
+
+func (s shape) feeds(t testing.TB, g *graph, of operands) map[tf.Output]*tf.Tensor {
+	return map[tf.Output]*tf.Tensor{
+		g.x: feed(t, of.x, s.n, s.h, s.w, s.in*s.groups), g.kernel: feed(t, of.kernel, s.kernelH, s.kernelW, s.in, s.out), g.bias: feed(t, of.bias, s.out),
+		g.add: feed(t, of.add, s.n, s.outH(), s.outW(), s.out),
+	}
+}
+
+// run computes the convolution and returns the output's elements.
+func (s shape) run(g *graph, feeds map[tf.Output]*tf.Tensor) ([]float32, error) {
+	fetches := []tf.Output{g.output}
+	if s.shared {
+		fetches = append(fetches, g.twice)
+	}
+	out, err := g.session.Run(feeds, fetches, nil)
+	if err != nil {
+		return nil, err
+	}
+	if got, want := fmt.Sprint(out[0].Shape()), fmt.Sprint([]int64{s.n, s.outH(), s.outW(), s.out}); got != want {
+		return nil, fmt.Errorf("shape: want %s, got %s", want, got)
+	}
+	flat := make([]float32, 0, s.n*s.outH()*s.outW()*s.out)
+	for _, picture := range out[0].Value().([][][][]float32) {
+		for _, row := range picture {
+			for _, pixel := range row {
+				flat = append(flat, pixel...)
+			}
+		}
+	}
+	runtime.KeepAlive(out) // Value's slices are of the tensor's memory
+	return flat, nil
+}
+
+// check holds the operation against the definition.
+func (s shape) check(t *testing.T, seed uint64) {
+	t.Helper()
+	g, of := s.graph(t), s.operands(seed)
+	got, err := s.run(g, s.feeds(t, g, of))
+	if err != nil {
+		t.Fatalf("%v: %v", s, err)
+	}
+	want, sizes := s.want(of)
+	for i := range want {
+		// Each product and each sum is rounded once, by 2^-24 of what has been summed so far; errors of this size do not all add up.
+		if diff := math.Abs(want[i] - float64(got[i])); !(diff <= 1e-6*sizes[i]) {
+			t.Fatalf("%v: element %d: want %v, got %v", s, i, want[i], got[i])
+		}
+	}
+}
+
+// same is a convolution of one stride with as many zeros on each side.
+func same(n, size, kernel, in, out, groups, stride, padding int64) shape {
+	return shape{n: n, h: size, w: size, kernelH: kernel, kernelW: kernel, in: in, out: out, groups: groups, strideH: stride, strideW: stride,
+		top: padding, bottom: padding, left: padding, right: padding}
+}
+
+// shapes has the convolutions of the ResNeXts, smaller where that changes nothing, and what none of them has.
+func shapes() []shape {
+	list := []shape{
+		same(1, 64, 7, 3, 64, 1, 2, 3), same(2, 56, 1, 64, 128, 1, 1, 0), same(1, 56, 3, 8, 128, 16, 1, 1), same(1, 28, 3, 8, 256, 32, 2, 1),
+		same(2, 14, 3, 16, 512, 32, 1, 1), same(1, 14, 3, 32, 1024, 32, 2, 1), same(3, 7, 3, 32, 1024, 32, 1, 1), same(1, 14, 1, 256, 512, 1, 2, 0),
+		same(1, 7, 1, 1024, 256, 1, 1, 0), same(1, 7, 1, 2048, 64, 1, 1, 0),
+		same(1, 5, 1, 2047, 24, 1, 1, 0), same(2, 9, 1, 300, 8, 1, 1, 0), same(1, 1, 1, 1, 8, 1, 1, 0), same(1, 1, 3, 5, 40, 1, 1, 1), same(1, 6, 1, 16, 32, 1, 1, 2),
+		same(1, 6, 1, 8, 32, 4, 1, 0), same(2, 13, 3, 512, 24, 1, 1, 1), same(1, 17, 5, 7, 48, 2, 3, 2), same(1, 9, 3, 64, 128, 2, 1, 1), same(1, 3, 7, 3, 8, 1, 2, 3),
+		{n: 2, h: 11, w: 6, kernelH: 5, kernelW: 2, in: 6, out: 72, groups: 3, strideH: 1, strideW: 3, top: 4, bottom: 0, left: 0, right: 5},
+		{n: 1, h: 8, w: 30, kernelH: 1, kernelW: 3, in: 3, out: 16, groups: 1, strideH: 2, strideW: 2, right: 1},
+		{n: 1, h: 4, w: 4, kernelH: 2, kernelW: 2, in: 4, out: 16, groups: 2, strideH: 5, strideW: 4, left: 3, top: 3},
+	}
+	var all []shape
+	for _, s := range list {
+		all = append(all, s)
+		s.relu = true
+		all = append(all, s)
+		s.add = true
+		all = append(all, s)
+		s.relu, s.shared = false, true
+		all = append(all, s)
+	}
+	return all
+}
+
+func TestConv(t *testing.T) {
+	for i, s := range shapes() {
+		s.check(t, uint64(i))
+	}
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1), uint16(0x1234), uint16(0x4321), uint16(0x0101), uint8(7))
+	f.Add(uint64(2), uint16(0xffff), uint16(0xffff), uint16(0xffff), uint8(3))
+	f.Fuzz(func(t *testing.T, seed uint64, sizes, kernel, padding uint16, flags uint8) {
+		digit := func(of uint16, i int) int64 { return int64(of >> (4 * i) & 15) }
+		s := shape{n: 1 + digit(sizes, 0)%3, h: 1 + digit(sizes, 1), w: 1 + digit(sizes, 2), in: 1 + digit(sizes, 3), kernelH: 1 + digit(kernel, 0)%5, kernelW: 1 + digit(kernel, 1)%5,
+			groups: 1 + digit(kernel, 2)%5, strideH: 1 + digit(kernel, 3)%4, strideW: 1 + digit(kernel, 3)/4, top: digit(padding, 0), bottom: digit(padding, 1),
+			left: digit(padding, 2), right: digit(padding, 3), relu: flags&1 > 0, add: flags&2 > 0, shared: flags&4 > 0}
+		s.out = s.groups * 8 * (1 + int64(flags>>3)%5)
+		if s.h+s.top+s.bottom < s.kernelH || s.w+s.left+s.right < s.kernelW {
+			return
+		}
+		s.check(t, seed)
+	})
+}
+
+// TestConvAtOnce holds that calls that share the threads answer as each alone, and that no picture's answer depends on those beside it.
+func TestConvAtOnce(t *testing.T) {
+	var all sync.WaitGroup
+	for i, s := range []shape{same(4, 14, 1, 256, 512, 1, 1, 0), same(4, 14, 3, 16, 512, 32, 1, 1), same(4, 30, 7, 3, 64, 1, 2, 3)} {
+		g, of := s.graph(t), s.operands(uint64(i))
+		feeds := s.feeds(t, g, of)
+		want, err := s.run(g, feeds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, alone := s, of
+		first.n, alone.x, alone.add = 1, of.x[:len(of.x)/4], of.add[:len(of.add)/4]
+		one := first.feeds(t, g, alone)
+		for range 4 {
+			all.Go(func() {
+				for range 20 {
+					got, err := s.run(g, feeds)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					single, err := first.run(g, one)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for j := range want {
+						if got[j] != want[j] || j < len(single) && single[j] != want[j] {
+							t.Errorf("%v: element %d: want %v, got %v", s, j, want[j], got[j])
+							return
+						}
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// TestConvNaN holds that what is not a number does not become one.
+func TestConvNaN(t *testing.T) {
+	s := same(1, 3, 1, 8, 16, 1, 1, 0)
+	s.relu = true
+	g, of := s.graph(t), s.operands(1)
+	of.x[8*4] = float32(math.NaN())
+	got, err := s.run(g, s.feeds(t, g, of))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, y := range got {
+		if nan := i/16 == 4; nan != (y != y) {
+			t.Errorf("pixel %d: %v", i/16, y)
+		}
+	}
+}
+
+// TestConvRefuses holds that tensors that do not fit each other are errors.
+func TestConvRefuses(t *testing.T) {
+	s := same(1, 6, 3, 4, 16, 2, 1, 1)
+	s.add = true
+	for what, change := range map[string]func(g *graph, feeds map[tf.Output]*tf.Tensor){
+		"want pictures NHWC": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8) },
+		"channels of the picture": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+			feeds[g.x] = feed(t, make([]float32, 7*36), 1, 6, 6, 7)
+		},
+		"rank of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+			feeds[g.kernel] = feed(t, make([]float32, 36*16), 9, 4, 16)
+		},
+		"channels of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+			feeds[g.kernel] = feed(t, make([]float32, 36*12), 3, 3, 4, 12)
+		},
+		"size of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+			feeds[g.kernel] = feed(t, make([]float32, 81*64), 9, 9, 4, 16)
+		},
+		"bias": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.bias] = feed(t, make([]float32, 8), 8) },
+		"like the output": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+			feeds[g.add] = feed(t, make([]float32, 16), 1, 1, 1, 16)
+		},
+	} {
+		g := s.graph(t)
+		feeds := s.feeds(t, g, s.operands(1))
+		change(g, feeds)
+		if _, err := s.run(g, feeds); err == nil || !strings.Contains(err.Error(), "want") && !strings.Contains(err.Error(), "orward") {
+			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
+		}
+	}
+	// The kernel of the first run is the one that counts; another of the same shape is not looked at.
+	g := s.graph(t)
+	if _, err := s.run(g, s.feeds(t, g, s.operands(1))); err != nil {
+		t.Fatal(err)
+	}
+	other := same(1, 6, 3, 4, 32, 2, 1, 1)
+	if _, err := other.run(g, other.feeds(t, g, other.operands(1))); err == nil || !strings.Contains(err.Error(), "the kernel of the first run") {
+		t.Errorf("another kernel: %v", err)
+	}
+}
+
+// BenchmarkConv measures convolutions of each stage of ResNeXt50, of one picture.
+func BenchmarkConv(b *testing.B) {
+	for _, s := range []shape{
+		same(1, 224, 7, 3, 64, 1, 2, 3), same(1, 56, 1, 128, 256, 1, 1, 0), same(1, 56, 3, 8, 128, 16, 1, 1), same(1, 28, 1, 512, 256, 1, 1, 0), same(1, 28, 3, 8, 256, 32, 1, 1),
+		same(1, 14, 1, 512, 1024, 1, 1, 0), same(1, 14, 3, 16, 512, 32, 1, 1), same(1, 7, 1, 2048, 1024, 1, 1, 0), same(1, 7, 3, 32, 1024, 32, 1, 1),
+	} {
+		b.Run(fmt.Sprintf("%dx%d,%dx%d,%d-%d,groups=%d", s.h, s.w, s.kernelH, s.kernelW, s.in*s.groups, s.out, s.groups), func(b *testing.B) {
+			g := s.graph(b)
+			feeds := s.feeds(b, g, s.operands(1))
+			for b.Loop() {
+				if _, err := g.session.Run(feeds, nil, []*tf.Operation{g.output.Op}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			flops := 2 * float64(s.outH()*s.outW()*s.kernelH*s.kernelW*s.in*s.out)
+			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}

@@ -1,0 +1,154 @@
+#include "op.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conv.h"
+#include "kernels.h"
+#include "pool.h"
+
+// op is a convolution of a graph. Its kernel does not change, and is packed in the first run.
+struct op {
+  struct kerasrun_conv conv;
+  pthread_mutex_t packing;
+  int64_t kernel[4];
+  float* packed;
+};
+
+static void* op_new(TF_OpKernelConstruction* construction) {
+  struct op* op = calloc(1, sizeof *op);
+  TF_Status* status = TF_NewStatus();
+  int32_t strides[2], padding[4];
+  unsigned char relu = 0;
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "strides", strides, 2, status);
+  if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrInt32List(construction, "padding", padding, 4, status);
+  if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrBool(construction, "relu", &relu, status);
+  if (!op && TF_GetCode(status) == TF_OK) TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
+  if (TF_GetCode(status) == TF_OK) {
+    op->conv = (struct kerasrun_conv){.stride_h = strides[0], .stride_w = strides[1], .relu = relu,
+                                      .top = padding[0], .bottom = padding[1], .left = padding[2], .right = padding[3]};
+    pthread_mutex_init(&op->packing, NULL);
+  } else {
+    TF_OpKernelConstruction_Failure(construction, status);
+    free(op);
+    op = NULL;
+  }
+  TF_DeleteStatus(status);
+  return op;
+}
+
+static void op_delete(void* pointer) {
+  struct op* op = pointer;
+  if (!op) return;
+  pthread_mutex_destroy(&op->packing);
+  free(op->packed);
+  free(op);
+}
+
+// pack takes the kernel of the first run; channels are those of the picture.
+static void pack(struct op* op, const TF_Tensor* kernel, int64_t channels, TF_Status* status) {
+  pthread_mutex_lock(&op->packing);
+  if (!op->packed) {
+    struct kerasrun_conv* c = &op->conv;
+    for (int i = 0; i < 4; i++) op->kernel[i] = TF_NumDims(kernel) == 4 ? TF_Dim(kernel, i) : 0;
+    c->kernel_h = op->kernel[0];
+    c->kernel_w = op->kernel[1];
+    c->in = op->kernel[2];
+    c->out = op->kernel[3];
+    c->groups = c->in > 0 ? channels / c->in : 0;
+    if (c->kernel_h < 1 || c->kernel_w < 1 || c->groups < 1 || channels % c->in != 0 || c->out < 1 || c->out % (8 * c->groups) != 0)
+      TF_SetStatus(status, TF_INVALID_ARGUMENT, "want a kernel that fits the picture, with 8 channels a group or a multiple, got another");
+    else if (!(op->packed = kerasrun_conv_pack(c, TF_TensorData(kernel))))
+      TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
+  }
+  pthread_mutex_unlock(&op->packing);
+}
+
+static int like(const TF_Tensor* t, const int64_t* dims, int rank) {
+  if (TF_NumDims(t) != rank) return 0;
+  for (int i = 0; i < rank; i++)
+    if (TF_Dim(t, i) != dims[i]) return 0;
+  return 1;
+}
+
+enum { PICTURE, KERNEL, BIAS, ADD, INPUTS };
+
+static void compute(struct op* op, TF_OpKernelContext* context, TF_Tensor** in, TF_Tensor** out, TF_Status* status) {
+  TF_GetInput(context, PICTURE, &in[PICTURE], status);
+  if (TF_GetCode(status) == TF_OK) TF_GetInput(context, KERNEL, &in[KERNEL], status);
+  if (TF_GetCode(status) == TF_OK) TF_GetInput(context, BIAS, &in[BIAS], status);
+  if (TF_GetCode(status) != TF_OK) return;
+  if (TF_NumDims(in[PICTURE]) != 4) {
+    TF_SetStatus(status, TF_INVALID_ARGUMENT, "want pictures NHWC, got another rank");
+    return;
+  }
+  int64_t n = TF_Dim(in[PICTURE], 0), h = TF_Dim(in[PICTURE], 1), w = TF_Dim(in[PICTURE], 2), channels = TF_Dim(in[PICTURE], 3);
+  pack(op, in[KERNEL], channels, status);
+  if (TF_GetCode(status) != TF_OK) return;
+  const struct kerasrun_conv* c = &op->conv;
+  int64_t dims[4] = {n, (h + c->top + c->bottom - c->kernel_h) / c->stride_h + 1, (w + c->left + c->right - c->kernel_w) / c->stride_w + 1, c->out};
+  if (channels != c->in * c->groups || !like(in[KERNEL], op->kernel, 4) || !like(in[BIAS], &dims[3], 1) || h + c->top + c->bottom < c->kernel_h ||
+      w + c->left + c->right < c->kernel_w) {
+    TF_SetStatus(status, TF_INVALID_ARGUMENT, "want a picture, a kernel and a bias that fit each other, and the kernel of the first run");
+    return;
+  }
+  // What is added is taken before a reference to it: only memory that nobody else has becomes the output's.
+  const float* add = NULL;
+  if (TF_NumInputs(context) > ADD) {
+    int candidate = ADD, forwarded = -1;
+    *out = TF_ForwardInputOrAllocateOutput(context, &candidate, 1, 0, dims, 4, &forwarded, status);
+    if (TF_GetCode(status) != TF_OK) return;
+    if (forwarded == ADD) {
+      add = TF_TensorData(*out);
+    } else {
+      TF_GetInput(context, ADD, &in[ADD], status);
+      if (TF_GetCode(status) != TF_OK) return;
+      if (!like(in[ADD], dims, 4)) {
+        TF_SetStatus(status, TF_INVALID_ARGUMENT, "want what is added to be like the output");
+        return;
+      }
+      add = TF_TensorData(in[ADD]);
+    }
+  } else {
+    *out = TF_AllocateOutput(context, 0, TF_FLOAT, dims, 4, sizeof(float) * dims[0] * dims[1] * dims[2] * dims[3], status);
+    if (TF_GetCode(status) != TF_OK) return;
+  }
+  if (n > 0 && !kerasrun_conv_run(c, op->packed, TF_TensorData(in[BIAS]), add, TF_TensorData(in[PICTURE]), n, h, w, TF_TensorData(*out)))
+    TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static void op_compute(void* op, TF_OpKernelContext* context) {
+  TF_Status* status = TF_NewStatus();
+  TF_Tensor *in[INPUTS] = {NULL}, *out = NULL;
+  compute(op, context, in, &out, status);
+  if (TF_GetCode(status) != TF_OK) TF_OpKernelContext_Failure(context, status);
+  for (int i = 0; i < INPUTS; i++)
+    if (in[i]) TF_DeleteTensor(in[i]);
+  if (out) TF_DeleteTensor(out);
+  TF_DeleteStatus(status);
+}
+
+static void shape(TF_ShapeInferenceContext* context, TF_Status* status) { TF_ShapeInferenceContextSetUnknownShape(context, status); }
+
+char* kerasrun_conv_register(int threads) {
+  kerasrun_pool_size(threads);
+  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("KerasrunConv2D");
+  TF_OpDefinitionBuilderAddInput(op, "picture: float");
+  TF_OpDefinitionBuilderAddInput(op, "kernel: float");
+  TF_OpDefinitionBuilderAddInput(op, "bias: float");
+  TF_OpDefinitionBuilderAddInput(op, "add: added * float");
+  TF_OpDefinitionBuilderAddOutput(op, "output: float");
+  TF_OpDefinitionBuilderAddAttr(op, "added: int >= 0");
+  TF_OpDefinitionBuilderAddAttr(op, "strides: list(int)");
+  TF_OpDefinitionBuilderAddAttr(op, "padding: list(int)");
+  TF_OpDefinitionBuilderAddAttr(op, "relu: bool");
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shape);
+  TF_Status* status = TF_NewStatus();
+  TF_RegisterOpDefinition(op, status);
+  if (TF_GetCode(status) == TF_OK)
+    TF_RegisterKernelBuilder("KerasrunConv2D", TF_NewKernelBuilder("KerasrunConv2D", "CPU", op_new, op_compute, op_delete), status);
+  char* fault = TF_GetCode(status) == TF_OK ? NULL : strdup(TF_Message(status));
+  TF_DeleteStatus(status);
+  return fault;
+}

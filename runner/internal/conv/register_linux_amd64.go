@@ -1,0 +1,34 @@
+package conv
+
+/*
+#cgo CFLAGS: -O2
+#include <stdlib.h>
+#include "conv.h"
+#include "op.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// Preferred says whether the operation is faster on this processor than TensorFlow's own.
+func Preferred() bool { return C.kerasrun_conv_preferred() != 0 }
+
+var registered struct {
+	sync.Once
+	err error
+}
+
+// Register makes the operation known to TensorFlow, once for the process. The first call says how many threads compute.
+func Register(threads int) error {
+	registered.Do(func() {
+		if fault := C.kerasrun_conv_register(C.int(threads)); fault != nil {
+			registered.err = fmt.Errorf("conv: TensorFlow: %s", C.GoString(fault))
+			C.free(unsafe.Pointer(fault))
+		}
+	})
+	return registered.err
+}

@@ -1,0 +1,114 @@
+package conv
+
+import (
+	"testing"
+
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	"github.com/google/go-cmp/cmp"
+)
+
+func ints(n ...int64) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
+}
+
+func text(s string) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_S{S: []byte(s)}}
+}
+
+// fused returns a fused convolution as TensorFlow's optimiser leaves it: 3 x 3, 16 channels of 7 x 8 pixels to 32, in two groups.
+func fused(ops ...string) *nodepb.NodeDef {
+	names := &attrpb.AttrValue_ListValue{}
+	for _, op := range ops {
+		names.S = append(names.S, []byte(op))
+	}
+	shapes := &attrpb.AttrValue_ListValue{}
+	for _, sizes := range [][]int64{{-2, 7, 8, 16}, {3, 3, 8, 32}} {
+		s := new(shapepb.TensorShapeProto)
+		for _, size := range sizes {
+			s.Dim = append(s.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
+		}
+		shapes.Shape = append(shapes.Shape, s)
+	}
+	return &nodepb.NodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: []string{"x", "k", "b", "add"}[:2+min(2, len(ops))], Attr: map[string]*attrpb.AttrValue{
+		"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "filter_format": text("HWIO"), "padding": text("VALID"),
+		"strides": ints(1, 2, 1, 1), "dilations": ints(1, 1, 1, 1), "explicit_paddings": ints(), "fused_ops": {Value: &attrpb.AttrValue_List{List: names}},
+		"_input_shapes": {Value: &attrpb.AttrValue_List{List: shapes}},
+	}}
+}
+
+// TestReplace holds which convolutions are replaced, and by what: the zeros on each side, whether something is added, and whether relu follows.
+func TestReplace(t *testing.T) {
+	type outcome struct {
+		padding []int64
+		added   int64
+		relu    bool
+	}
+	valid := []int64{0, 0, 0, 0}
+	for name, test := range map[string]struct {
+		node *nodepb.NodeDef
+		edit func(attr map[string]*attrpb.AttrValue, node *nodepb.NodeDef)
+		want *outcome
+	}{
+		"bias":           {fused("BiasAdd"), nil, &outcome{valid, 0, false}},
+		"relu":           {fused("BiasAdd", "Relu"), nil, &outcome{valid, 0, true}},
+		"sum":            {fused("BiasAdd", "Add"), nil, &outcome{valid, 1, false}},
+		"sum and relu":   {fused("BiasAdd", "Add", "Relu"), nil, &outcome{valid, 1, true}},
+		"without oneDNN": {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Op = "_FusedConv2D" }, &outcome{valid, 0, false}},
+		"explicit padding": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["padding"], a["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 1, 2, 3, 4, 0, 0)
+		}, &outcome{[]int64{1, 2, 3, 4}, 0, false}},
+		"same padding": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["padding"] = text("SAME") }, &outcome{[]int64{1, 1, 1, 1}, 0, false}},
+		"same padding, uneven": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["padding"], a["strides"] = text("SAME"), ints(1, 2, 2, 1)
+		}, &outcome{[]int64{1, 1, 0, 1}, 0, false}},
+		"same, size not known": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["padding"] = text("SAME")
+			a["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
+		}, nil},
+		"valid, size not known": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
+		}, &outcome{valid, 0, false}},
+		"shapes not known":   {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { delete(a, "_input_shapes") }, nil},
+		"another activation": {fused("BiasAdd", "Elu"), nil, nil},
+		"batch norm":         {fused("FusedBatchNorm"), nil, nil},
+		"half floats": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["T"].Value = &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}
+		}, nil},
+		"channels first":        {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["data_format"] = text("NCHW") }, nil},
+		"another kernel format": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["filter_format"] = text("OIHW") }, nil},
+		"dilated":               {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["dilations"] = ints(1, 2, 2, 1) }, nil},
+		"12 channels a group": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+			a["_input_shapes"].GetList().Shape[1].Dim[3].Size = 24
+		}, nil},
+		"kernel that may change": {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Input[1] = "other" }, nil},
+		"another operation":      {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Op = "_FusedMatMul" }, nil},
+	} {
+		if test.edit != nil {
+			test.edit(test.node.Attr, test.node)
+		}
+		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{test.node}}
+		Replace(graph, []string{"k"})
+		node := graph.Node[0]
+		if test.want == nil {
+			if node != test.node {
+				t.Errorf("%s: replaced by %v", name, node)
+			}
+			continue
+		}
+		if node.Op != Op || node.Name != "c" || !cmp.Equal(node.Input, test.node.Input) {
+			t.Errorf("%s: want %s of the same name and inputs, got %v", name, Op, node)
+			continue
+		}
+		got := outcome{node.Attr["padding"].GetList().I, node.Attr["added"].GetI(), node.Attr["relu"].GetB()}
+		if !cmp.Equal(*test.want, got, cmp.AllowUnexported(outcome{})) {
+			t.Errorf("%s: want %v, got %v", name, *test.want, got)
+		}
+		if want := test.node.Attr["strides"].GetList().I[1:3]; !cmp.Equal(want, node.Attr["strides"].GetList().I) {
+			t.Errorf("%s: strides: want %v, got %v", name, want, node.Attr["strides"])
+		}
+	}
+}
