@@ -78,7 +78,7 @@ static void* work(void* unused) {
     long since = nanoseconds();
     do {
       if (help()) since = nanoseconds();
-      if (atomic_load_explicit(&active, memory_order_relaxed) >= threads) sched_yield();
+      sched_yield();  // TensorFlow's threads, and callers, may wait for this CPU
       for (int i = 0; i < 32; i++) __builtin_ia32_pause();
     } while (nanoseconds() - since < SPIN_NANOSECONDS);
     if (seen != atomic_load(&calls)) continue;

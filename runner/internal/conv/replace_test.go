@@ -90,9 +90,14 @@ func TestReplace(t *testing.T) {
 		if test.edit != nil {
 			test.edit(test.node.Attr, test.node)
 		}
-		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{test.node}}
+		other := fused("BiasAdd", "Relu")
+		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{other, test.node}}
 		Replace(graph, []string{"k"})
-		node := graph.Node[0]
+		node := graph.Node[1]
+		// All convolutions are replaced or none.
+		if all := test.want != nil || node.Op == "_FusedMatMul"; all != (graph.Node[0].Op == Op) {
+			t.Errorf("%s: the convolution beside it: %v", name, graph.Node[0].Op)
+		}
 		if test.want == nil {
 			if node != test.node {
 				t.Errorf("%s: replaced by %v", name, node)
