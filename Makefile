@@ -11,7 +11,7 @@ GO_SOURCES := go.mod go.sum $(shell find cmd/kerasrun labels preprocess runner s
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal runner/score runner/serve savedmodel tensor
+PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal/tfrecord runner/score runner/serve savedmodel tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
 TAGS := web,prove,cuda
@@ -93,7 +93,7 @@ prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged mod
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
-	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS)); do \
+	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/conv); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
 

@@ -17,12 +17,13 @@ func TestImportDirections(t *testing.T) {
 		"labels":               {},
 		"preprocess":           {"preprocess/internal/*"},
 		"savedmodel":           {"labels", "tensor"},
-		"runner":               {"labels", "preprocess", "savedmodel", "tensor"},
+		"runner":               {"labels", "preprocess", "runner/internal/conv", "savedmodel", "tensor"},
+		"runner/internal/conv": {},
 		"runner/batch":         {"tensor"},
 		"runner/golden":        {"labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
-		"runner/score":         {"labels", "runner/internal/*", "tensor"},
+		"runner/score":         {"labels", "runner/internal/tfrecord", "tensor"},
 		"runner/score/tfmodel": {"runner", "runner/score", "savedmodel", "tensor"},
-		"runner/serve":         {"labels", "preprocess", "runner/batch", "runner/internal/*", "runner/serve/internal/*", "savedmodel", "tensor"},
+		"runner/serve":         {"labels", "preprocess", "runner/batch", "runner/internal/tfrecord", "runner/serve/internal/*", "savedmodel", "tensor"},
 	}
 	for pkg, may := range allowed {
 		for _, imported := range list(t, "{{join .Imports \"\\n\"}}", "kerasrun/"+pkg) {
