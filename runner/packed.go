@@ -32,7 +32,7 @@ var ownConvolutions = conv.Preferred()
 var kernelOps = []string{"Conv2D", "DepthwiseConv2dNative", "MatMul"}
 
 // pack adds to the graph what TensorFlow makes of a signature when its kernels are constants, with the kernels read from the variables after
-// all, and returns the call of that. TensorFlow's operations of oneDNN pack a kernel that they know as constant once, into the order of elements
+// all, and returns the call of that. TensorFlow's operations of oneDNN, and ours, pack a kernel that is constant once, into the order of elements
 // that the convolution wants, and any other in each run. So the call is as fast as with constants in the graph, of which TensorFlow makes half
 // a dozen copies on the way to its first run. The variables must keep their values.
 func (s *session) pack(signature savedmodel.Signature) (*call, error) {

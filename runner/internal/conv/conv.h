@@ -12,6 +12,16 @@ struct kerasrun_conv {
   int relu;
 };
 
+// The output's size for a picture's; below 1 where the kernel is larger than the picture and its zeros.
+static inline long kerasrun_conv_out_h(const struct kerasrun_conv* c, long h) {
+  long rest = h + c->top + c->bottom - c->kernel_h;
+  return rest < 0 ? 0 : rest / c->stride_h + 1;
+}
+static inline long kerasrun_conv_out_w(const struct kerasrun_conv* c, long w) {
+  long rest = w + c->left + c->right - c->kernel_w;
+  return rest < 0 ? 0 : rest / c->stride_w + 1;
+}
+
 // Says whether this processor has AVX2 and FMA, and no wider vectors, which TensorFlow's own convolutions use.
 int kerasrun_conv_preferred(void);
 

@@ -107,6 +107,12 @@ static struct out out_of(const struct call* call, long pixel, long column) {
   return (struct out){call->y + at, call->c->out, call->bias + column, call->add ? call->add + at : NULL, call->c->relu};
 }
 
+// block_end is the panel after those of a block.
+static long block_end(const struct call* call, long block) {
+  long end = (block + 1) * call->block;
+  return end < panels(call->c) ? end : panels(call->c);
+}
+
 // gather copies part of the numbers of rows from to to of the matrix that a picture is, tile by tile, chunk by chunk, row by row.
 AVX2 static void gather(const struct call* call, long from, long to, long k, long length, int columns, float* at) {
   const struct kerasrun_conv* c = call->c;
@@ -141,7 +147,7 @@ static void multiply(void* of, long piece) {
   const struct kerasrun_conv* c = call->c;
   long pixels = call->n * call->out_h * call->out_w, band = piece / call->blocks, block = piece % call->blocks;
   long from = pixels * band / call->bands, n = pixels * (band + 1) / call->bands - from;
-  long last = (block + 1) * call->block < panels(c) ? (block + 1) * call->block : panels(c);
+  long last = block_end(call, block);
   float* x = scratch(call, n * (DEPTH + 2 * CHUNK));  // parts begin at whole chunks, and end with one
   if (!x) return;
   const float* kernel = call->packed;
@@ -195,7 +201,7 @@ static void slide(void* of, long piece) {
     const float* x = call->x + (picture * call->h + row) * call->w * channels + group * c->in;
     if (groups == c->groups && groups == 1) {
       memcpy(line + left * c->in, x, (right - left) * c->in * sizeof(float));
-    } else if (c->in == 8) {
+    } else if (c->in == 8) {  // a length that the compiler knows
       for (long j = left; j < right; j++)
         for (long g = 0; g < groups; g++) memcpy(line + g * size + j * 8, x + (j - c->left) * channels + g * 8, 8 * sizeof(float));
     } else {
@@ -203,7 +209,7 @@ static void slide(void* of, long piece) {
         for (long g = 0; g < groups; g++) memcpy(line + g * size + j * c->in, x + (j - c->left) * channels + g * c->in, c->in * sizeof(float));
     }
   }
-  long columns = c->out / c->groups, last = (block + 1) * call->block < panels(c) ? (block + 1) * call->block : panels(c);
+  long columns = c->out / c->groups, last = block_end(call, block);
   for (long g = 0; g < groups; g++)
     for (long panel = block * call->block; panel < last; panel++) {
       int width_of = panel_columns(c, panel);
@@ -225,8 +231,8 @@ static long at_least_one(long n) { return n > 1 ? n : 1; }
 
 int kerasrun_conv_run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y) {
   struct call call = {.c = c, .packed = packed, .bias = bias, .add = add, .x = x, .y = y, .n = n, .h = h, .w = w};
-  call.out_h = (h + c->top + c->bottom - c->kernel_h) / c->stride_h + 1;
-  call.out_w = (w + c->left + c->right - c->kernel_w) / c->stride_w + 1;
+  call.out_h = kerasrun_conv_out_h(c, h);
+  call.out_w = kerasrun_conv_out_w(c, w);
   long pictures = 1, most;
   call.bunches = 1;
   if (pointwise(c)) {

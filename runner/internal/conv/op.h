@@ -1,4 +1,4 @@
-// The operation KerasrunConv2D of TensorFlow, by its C API.
+// An operation of TensorFlow, by its C API.
 
-// Makes the operation known to TensorFlow, computed by so many threads. Returns what went wrong, which free takes back, or NULL.
-char* kerasrun_conv_register(int threads);
+// Makes the operation known to TensorFlow by a name, computed by so many threads. To be called once. Returns what went wrong, which free takes back, or NULL.
+char* kerasrun_conv_register(const char* name, int threads);

@@ -87,9 +87,8 @@ static void compute(struct op* op, TF_OpKernelContext* context, TF_Tensor** in, 
   pack(op, in[KERNEL], channels, status);
   if (TF_GetCode(status) != TF_OK) return;
   const struct kerasrun_conv* c = &op->conv;
-  int64_t dims[4] = {n, (h + c->top + c->bottom - c->kernel_h) / c->stride_h + 1, (w + c->left + c->right - c->kernel_w) / c->stride_w + 1, c->out};
-  if (channels != c->in * c->groups || !like(in[KERNEL], op->kernel, 4) || !like(in[BIAS], &dims[3], 1) || h + c->top + c->bottom < c->kernel_h ||
-      w + c->left + c->right < c->kernel_w) {
+  int64_t dims[4] = {n, kerasrun_conv_out_h(c, h), kerasrun_conv_out_w(c, w), c->out};
+  if (channels != c->in * c->groups || !like(in[KERNEL], op->kernel, 4) || !like(in[BIAS], &dims[3], 1) || dims[1] < 1 || dims[2] < 1) {
     TF_SetStatus(status, TF_INVALID_ARGUMENT, "want a picture, a kernel and a bias that fit each other, and the kernel of the first run");
     return;
   }
@@ -131,9 +130,9 @@ static void op_compute(void* op, TF_OpKernelContext* context) {
 
 static void shape(TF_ShapeInferenceContext* context, TF_Status* status) { TF_ShapeInferenceContextSetUnknownShape(context, status); }
 
-char* kerasrun_conv_register(int threads) {
-  kerasrun_pool_size(threads);
-  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("KerasrunConv2D");
+char* kerasrun_conv_register(const char* name, int threads) {
+  kerasrun_pool_start(threads);
+  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder(name);
   TF_OpDefinitionBuilderAddInput(op, "picture: float");
   TF_OpDefinitionBuilderAddInput(op, "kernel: float");
   TF_OpDefinitionBuilderAddInput(op, "bias: float");
@@ -147,7 +146,7 @@ char* kerasrun_conv_register(int threads) {
   TF_Status* status = TF_NewStatus();
   TF_RegisterOpDefinition(op, status);
   if (TF_GetCode(status) == TF_OK)
-    TF_RegisterKernelBuilder("KerasrunConv2D", TF_NewKernelBuilder("KerasrunConv2D", "CPU", op_new, op_compute, op_delete), status);
+    TF_RegisterKernelBuilder(name, TF_NewKernelBuilder(name, "CPU", op_new, op_compute, op_delete), status);
   char* fault = TF_GetCode(status) == TF_OK ? NULL : strdup(TF_Message(status));
   TF_DeleteStatus(status);
   return fault;

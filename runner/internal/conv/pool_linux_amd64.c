@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "pool.h"
 
-#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,7 +18,7 @@
 // job is a call at work. Helpers come in and the caller takes the job out under the lock; it waits then for those who are in.
 static struct job {
   atomic_flag lock;
-  void (*tile)(void* of, long i);
+  void (*tile)(void* of, long i);  // NULL: there is none
   void* of;
   atomic_long tiles;
   atomic_long next;
@@ -28,9 +27,9 @@ static struct job {
 } jobs[JOBS];
 
 static int threads = 1;
-static atomic_int active;    // callers and helpers: threads that compute
+static atomic_int active;  // callers and helpers: threads that compute
 static atomic_int sleepers;
-static atomic_int calls;     // a count, which sleepers wait on
+static atomic_int calls;  // a count, which sleepers wait on
 
 static void lock(struct job* j) {
   while (atomic_flag_test_and_set_explicit(&j->lock, memory_order_acquire)) __builtin_ia32_pause();
@@ -89,9 +88,8 @@ static void* work(void* unused) {
   return NULL;
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void start(void) {
+void kerasrun_pool_start(int n) {
+  threads = n;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for Go's threads
@@ -102,21 +100,15 @@ static void start(void) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void kerasrun_pool_size(int n) {
-  static atomic_flag sized = ATOMIC_FLAG_INIT;
-  if (!atomic_flag_test_and_set(&sized)) threads = n;
-}
-
 int kerasrun_pool_threads(void) { return threads; }
 
 void kerasrun_pool_run(void (*tile)(void* of, long i), void* of, long tiles) {
-  pthread_once(&once, start);
   int busy = atomic_fetch_add(&active, 1) + 1 >= threads;
   struct job* j = NULL;
   if (!busy && tiles > 1)
     for (int i = 0; i < JOBS && !j; i++) {
       lock(&jobs[i]);
-      if (!atomic_load(&jobs[i].open) && atomic_load(&jobs[i].helpers) == 0 && !jobs[i].tile) {
+      if (!jobs[i].tile) {
         j = &jobs[i];
         j->tile = tile;
         j->of = of;

@@ -25,7 +25,9 @@ var registered struct {
 // Register makes the operation known to TensorFlow, once for the process. The first call says how many threads compute.
 func Register(threads int) error {
 	registered.Do(func() {
-		if fault := C.kerasrun_conv_register(C.int(threads)); fault != nil {
+		name := C.CString(Op)
+		defer C.free(unsafe.Pointer(name))
+		if fault := C.kerasrun_conv_register(name, C.int(threads)); fault != nil {
 			registered.err = fmt.Errorf("conv: TensorFlow: %s", C.GoString(fault))
 			C.free(unsafe.Pointer(fault))
 		}

@@ -74,7 +74,7 @@ TILE void tile(int rows, int vectors, int unroll, const float* x, long step, lon
     }
 }
 
-// Pieces of memory that a tile of a matrix, and one of a picture, is read from.
+// A tile of a product of matrices, whose rows gather has cut into chunks, and one of a picture, whose rows overlap.
 typedef void multiplier(const float* x, long chunks, const float* kernel, struct out o, int part);
 typedef void slider(const float* x, long step, long segments, long jump, long length, const float* kernel, struct out o);
 
