@@ -8,6 +8,7 @@ import (
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 )
 
@@ -15,9 +16,11 @@ import (
 const Op = "KerasrunConv2D"
 
 // Replace puts the operation in the place of the graph's fused convolutions whose kernels, which are named, do not change, where it can do what all of
-// them do. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer.
-func Replace(graph *graphpb.GraphDef, kernels []string) {
+// them do. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer. Outputs are the
+// operations whose outputs leave the graph.
+func Replace(graph *graphpb.GraphDef, kernels, outputs []string) {
 	replaced := slices.Clone(graph.Node)
+	shapes := map[string][]*shapepb.TensorShapeProto{}
 	for i, node := range graph.Node {
 		if !strings.Contains(strings.ToLower(node.Op), "conv2d") {
 			continue
@@ -28,8 +31,84 @@ func Replace(graph *graphpb.GraphDef, kernels []string) {
 		if replaced[i] = replacement(node); replaced[i] == nil {
 			return
 		}
+		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
 	graph.Node = replaced
+	for _, node := range graph.Node {
+		if node.Op == Op && !slices.Contains(outputs, node.Name) {
+			setForm(graph, node, shapes)
+		}
+	}
+}
+
+func list(n []int64) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
+}
+
+// Orders of the numbers of a picture, as form.h has them.
+const (
+	nhwc = iota
+	blocks
+	planes
+)
+
+// Indices of what has a form, in the attribute of that name.
+const (
+	formOfPicture = 2 * iota
+	formOfAdd
+	formOfOutput
+)
+
+// setForm has a convolution's output lie in memory as those want it who read it, where all of them are convolutions.
+func setForm(graph *graphpb.GraphDef, node *nodepb.NodeDef, shapes map[string][]*shapepb.TensorShapeProto) {
+	order, border := int64(blocks), int64(0)
+	type reader struct {
+		node *nodepb.NodeDef
+		form int
+	}
+	var readers []reader
+	for _, other := range graph.Node {
+		for i, input := range other.Input {
+			if name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":"); name != node.Name {
+				continue
+			}
+			form, ok := map[int]int{0: formOfPicture, 3: formOfAdd}[i]
+			if other.Op != Op || input != node.Name || !ok {
+				return
+			}
+			readers = append(readers, reader{other, form})
+			if i != 0 {
+				continue
+			}
+			picture, kernel := shapes[other.Name][0].Dim, shapes[other.Name][1].Dim
+			padding := other.Attr["padding"].GetList().I
+			if picture[1].Size < 1 || picture[2].Size < 1 {
+				return
+			}
+			if kernel[0].Size == 1 && kernel[1].Size == 1 && kernel[2].Size == picture[3].Size && slices.Max(padding) == 0 {
+				continue
+			}
+			if kernel[2].Size%8 != 0 {
+				return
+			}
+			order, border = planes, max(border, slices.Max(padding))
+		}
+	}
+	if len(readers) == 0 {
+		return
+	}
+	set := func(node *nodepb.NodeDef, form int) {
+		copy(node.Attr["forms"].GetList().I[form:], []int64{order, border})
+	}
+	set(node, formOfOutput)
+	for _, r := range readers {
+		set(r.node, r.form)
+		if r.form == formOfPicture {
+			for i, dim := range shapes[r.node.Name][0].Dim[1:] {
+				r.node.Attr["sizes"].GetList().I[i] = dim.Size
+			}
+		}
+	}
 }
 
 // replacement returns the operation for a fused convolution, nil where there is none.
@@ -75,14 +154,12 @@ func replacement(node *nodepb.NodeDef) *nodepb.NodeDef {
 	default:
 		return nil
 	}
-	list := func(n []int64) *attrpb.AttrValue {
-		return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
-	}
 	added := int64(0)
 	if add {
 		added = 1
 	}
 	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: node.Input, Device: node.Device, Attr: map[string]*attrpb.AttrValue{
 		"strides": list(strides), "padding": list(padding), "relu": {Value: &attrpb.AttrValue_B{B: relu}}, "added": {Value: &attrpb.AttrValue_I{I: added}},
+		"forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)),
 	}}
 }

@@ -1,7 +1,8 @@
-// Convolutions of float32 for processors with AVX2 and FMA, in TensorFlow's layouts: pictures NHWC, kernels HWIO, whose groups are in the order of
-// the output channels.
+// Convolutions of float32 for processors with AVX2 and FMA. Kernels are HWIO, as TensorFlow has them, with the groups in the order of the output channels.
 
-#include <stddef.h>
+#pragma once
+
+#include "form.h"
 
 // A convolution, all but the picture's size.
 struct kerasrun_conv {
@@ -10,6 +11,7 @@ struct kerasrun_conv {
   long stride_h, stride_w;
   long top, bottom, left, right;  // rows and columns of zeros around the picture
   int relu;
+  struct kerasrun_form x, add, y;
 };
 
 // The output's size for a picture's; below 1 where the kernel is larger than the picture and its zeros.
@@ -22,12 +24,18 @@ static inline long kerasrun_conv_out_w(const struct kerasrun_conv* c, long w) {
   return rest < 0 ? 0 : rest / c->stride_w + 1;
 }
 
+// A pixel of the output is a product of a pixel of the picture and the kernel alone where the kernel has one pixel.
+static inline int kerasrun_conv_pointwise(const struct kerasrun_conv* c) {
+  return c->kernel_h == 1 && c->kernel_w == 1 && c->groups == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
+}
+
 // Says whether this processor has AVX2 and FMA, and no wider vectors, which TensorFlow's own convolutions use.
 int kerasrun_conv_preferred(void);
 
 // Returns the kernel in the order in which it is read, NULL where there is no memory for it. free takes it back.
 float* kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel);
 
-// Computes y = act(conv(x) + bias + add). add is like y or NULL, and may be y itself.
+// Computes y = act(conv(x) + bias + add). x may be in blocks where the convolution is pointwise, and in planes where a group's channels are a multiple of
+// eight. add is like y or NULL, in a form of its own, and may be y itself where the form is one.
 // Returns 0 where there is no memory.
 int kerasrun_conv_run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y);

@@ -21,11 +21,15 @@ type shape struct {
 	top, bottom       int64
 	left, right       int64
 	add, relu, shared bool // shared: what is added is needed by another operation too
+	x, added, y       form // of the picture, of what is added, of the output
 }
 
+type form struct{ order, border int64 }
+
 func (s shape) String() string {
-	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
-		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu)
+	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v forms %v %v %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
+		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu,
+		s.x, s.added, s.y)
 }
 
 func (s shape) outH() int64 { return (s.h+s.top+s.bottom-s.kernelH)/s.strideH + 1 }
@@ -107,13 +111,31 @@ func (s shape) graph(t testing.TB) *graph {
 	// Not what is fed itself: only an operation's output, with nobody else who needs it, becomes another's memory.
 	addend := op("Neg", "neg", nil, op("Neg", "negneg", nil, of.add))
 	of.twice = addend
+	// Pictures are fed and fetched as NHWC. A convolution that changes nothing but the form brings them into another.
+	reformed := func(name string, x tf.Output, from, to form, h, w, channels int64) tf.Output {
+		if from == to {
+			return x
+		}
+		one := make([]float32, channels*channels)
+		for i := range channels {
+			one[i*channels+i] = 1
+		}
+		kernel := op("Const", name+"_kernel", map[string]any{"dtype": tf.Float, "value": feed(t, one, 1, 1, channels, channels)})
+		bias := op("Const", name+"_bias", map[string]any{"dtype": tf.Float, "value": feed(t, make([]float32, channels), channels)})
+		return op(Op, name, map[string]any{
+			"added": int64(0), "relu": false, "strides": []int64{1, 1}, "padding": make([]int64, 4), "sizes": []int64{h, w, channels},
+			"forms": []int64{from.order, from.border, 0, 0, to.order, to.border},
+		}, x, kernel, bias, tf.OutputList{})
+	}
 	list, added := tf.OutputList{}, int64(0)
 	if s.add {
-		list, added = tf.OutputList{addend}, 1
+		list, added = tf.OutputList{reformed("added", addend, form{}, s.added, s.outH(), s.outW(), s.out)}, 1
 	}
 	of.output = op(Op, "conv", map[string]any{
 		"added": added, "relu": s.relu, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
-	}, of.x, of.kernel, of.bias, list)
+		"sizes": []int64{s.h, s.w, s.in * s.groups}, "forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
+	}, reformed("x_formed", of.x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
+	of.output = reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
 	var err error
 	if of.session, err = tf.NewSession(g, nil); err != nil {
 		t.Fatal(err)
@@ -207,7 +229,7 @@ func shapes() []shape {
 		{n: 1, h: 4, w: 4, kernelH: 2, kernelW: 2, in: 4, out: 16, groups: 2, strideH: 5, strideW: 4, left: 3, top: 3},
 	}
 	var all []shape
-	for _, s := range list {
+	for i, s := range list {
 		all = append(all, s)
 		s.relu = true
 		all = append(all, s)
@@ -215,8 +237,29 @@ func shapes() []shape {
 		all = append(all, s)
 		s.relu, s.shared = false, true
 		all = append(all, s)
+		all = append(all, s.formed(i))
+		s.shared = false
+		all = append(all, s.formed(i))
+		s.added = s.y
+		all = append(all, s.formed(i+1))
 	}
 	return all
+}
+
+// formed returns the convolution with other forms, as far as it can do with them: by the number another one.
+func (s shape) formed(i int) shape {
+	forms := []form{{order: blocks}, {order: planes, border: 2}, {order: planes}, {}}
+	s.x = form{order: planes, border: max(s.top, s.bottom, s.left, s.right)}
+	if pointwise := s.kernelH*s.kernelW == 1 && s.groups == 1 && s.x.border == 0; pointwise && i%3 < 2 {
+		s.x = form{order: blocks}
+	} else if i%5 == 4 {
+		s.x.border /= 2 // not all that the kernel reads
+	}
+	if s.in%8 != 0 {
+		s.x = form{}
+	}
+	s.added, s.y = forms[i/2%4], forms[i%4]
+	return s
 }
 
 func TestConv(t *testing.T) {
@@ -234,6 +277,10 @@ func FuzzConv(f *testing.F) {
 			groups: 1 + digit(kernel, 2)%5, strideH: 1 + digit(kernel, 3)%4, strideW: 1 + digit(kernel, 3)/4, top: digit(padding, 0), bottom: digit(padding, 1),
 			left: digit(padding, 2), right: digit(padding, 3), relu: flags&1 > 0, add: flags&2 > 0, shared: flags&4 > 0}
 		s.out = s.groups * 8 * (1 + int64(flags>>3)%5)
+		if seed%2 == 1 {
+			s.in = (s.in + 7) / 8 * 8
+		}
+		s = s.formed(int(seed / 2 % 60))
 		if s.h+s.top+s.bottom < s.kernelH || s.w+s.left+s.right < s.kernelW {
 			return
 		}
@@ -302,7 +349,7 @@ func TestConvRefuses(t *testing.T) {
 	s := same(1, 6, 3, 4, 16, 2, 1, 1)
 	s.add = true
 	for what, change := range map[string]func(g *graph, feeds map[tf.Output]*tf.Tensor){
-		"want pictures NHWC": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8) },
+		"rank of the picture": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8) },
 		"channels of the picture": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.x] = feed(t, make([]float32, 7*36), 1, 6, 6, 7)
 		},

@@ -92,7 +92,7 @@ func TestReplace(t *testing.T) {
 		}
 		other := fused("BiasAdd", "Relu")
 		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{other, test.node}}
-		Replace(graph, []string{"k"})
+		Replace(graph, []string{"k"}, nil)
 		node := graph.Node[1]
 		// All convolutions are replaced or none.
 		if all := test.want != nil || node.Op == "_FusedMatMul"; all != (graph.Node[0].Op == Op) {
@@ -114,6 +114,75 @@ func TestReplace(t *testing.T) {
 		}
 		if want := test.node.Attr["strides"].GetList().I[1:3]; !cmp.Equal(want, node.Attr["strides"].GetList().I) {
 			t.Errorf("%s: strides: want %v, got %v", name, want, node.Attr["strides"])
+		}
+	}
+}
+
+// TestReplaceForms holds in what form convolutions hand each other their pictures: NHWC wherever somebody else reads them, or a size is not known.
+func TestReplaceForms(t *testing.T) {
+	conv := func(name, picture string, size, zeros int64, channels, in int64, add ...string) *nodepb.NodeDef {
+		ops := []string{"BiasAdd", "Add"}[:1+len(add)]
+		node := fused(ops...)
+		node.Name, node.Input = name, append([]string{picture, "k", "b"}, add...)
+		shapes := node.Attr["_input_shapes"].GetList().Shape
+		for i, n := range []int64{-1, 7, 8, channels} {
+			shapes[0].Dim[i].Size = n
+		}
+		for i, n := range []int64{size, size, in, 32} {
+			shapes[1].Dim[i].Size = n
+		}
+		node.Attr["padding"], node.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, zeros, zeros, 0, zeros, 0, 0)
+		return node
+	}
+	one := func(name, picture string, add ...string) *nodepb.NodeDef {
+		return conv(name, picture, 1, 0, 32, 32, add...)
+	}
+	other := func(input string) *nodepb.NodeDef {
+		return &nodepb.NodeDef{Name: "other", Op: "Mean", Input: []string{input}}
+	}
+	unknown := one("second", "first")
+	unknown.Attr["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
+	for name, test := range map[string]struct {
+		nodes   []*nodepb.NodeDef // beside the first
+		outputs []string
+		forms   map[string][]int64 // where not NHWC
+	}{
+		"one pixel": {[]*nodepb.NodeDef{one("second", "first")}, nil, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"three pixels": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8)}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
+		"the larger border, and one pixel from planes": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 2}, "second": {2, 2, 0, 0, 0, 0}, "third": {2, 2, 0, 0, 0, 0}, "fourth": {2, 2, 0, 0, 0, 0}}},
+		"a block's end": {[]*nodepb.NodeDef{one("second", "first"), one("third", "second", "first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 1, 0}, "third": {1, 0, 1, 0, 0, 0}}},
+		"four channels a group":            {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 4)}, nil, nil},
+		"one pixel in groups":              {[]*nodepb.NodeDef{conv("second", "first", 1, 0, 32, 8)}, nil, map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "second": {2, 0, 0, 0, 0, 0}}},
+		"read by another":                  {[]*nodepb.NodeDef{one("second", "first"), other("first")}, nil, nil},
+		"read by another, by its output":   {[]*nodepb.NodeDef{one("second", "first"), other("first:0")}, nil, nil},
+		"waited for by another":            {[]*nodepb.NodeDef{one("second", "first"), other("^first")}, nil, nil},
+		"an output of the graph":           {[]*nodepb.NodeDef{one("second", "first")}, []string{"first"}, nil},
+		"an output of the graph behind it": {[]*nodepb.NodeDef{one("second", "first")}, []string{"second"}, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"size not known":                   {[]*nodepb.NodeDef{unknown}, nil, nil},
+	} {
+		graph := &graphpb.GraphDef{Node: append([]*nodepb.NodeDef{one("first", "x")}, test.nodes...)}
+		Replace(graph, []string{"k"}, test.outputs)
+		for _, node := range graph.Node {
+			if node.Op != Op {
+				continue
+			}
+			want := test.forms[node.Name]
+			if want == nil {
+				want = make([]int64, 6)
+			}
+			if got := node.Attr["forms"].GetList().I; !cmp.Equal(want, got) {
+				t.Errorf("%s: forms of %s: want %v, got %v", name, node.Name, want, got)
+			}
+			sizes := make([]int64, 3)
+			if want[0] != nhwc {
+				sizes = []int64{7, 8, 32}
+			}
+			if got := node.Attr["sizes"].GetList().I; !cmp.Equal(sizes, got) {
+				t.Errorf("%s: sizes of %s: want %v, got %v", name, node.Name, sizes, got)
+			}
 		}
 	}
 }

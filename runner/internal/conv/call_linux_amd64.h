@@ -1,0 +1,84 @@
+// What the pieces of a convolution share.
+
+#pragma once
+
+#include <stdatomic.h>
+
+#include "conv.h"
+#include "tile_linux_amd64.h"
+
+// call is a convolution of pictures. Its pieces of work are parts of its rows, groups and columns.
+struct call {
+  const struct kerasrun_conv* c;
+  const float *packed, *bias;
+  struct view x, add, y;  // add.at is NULL where nothing is added
+  long n, h, w, out_h, out_w;
+  long pieces;
+  long bands, parts;  // of rows: for one pixel blocks and parts of each, for larger kernels rows of a picture
+  long bunches;       // of groups
+  long blocks, block; // of columns, and panels of each
+  atomic_int failed;
+};
+
+static inline long least(long a, long b) { return a < b ? a : b; }
+static inline long most(long a, long b) { return a > b ? a : b; }
+static inline long ceiling(long a, long b) { return (a + b - 1) / b; }
+
+// Channels of a pixel that lie together for a kernel of several pixels.
+static inline long unit(const struct kerasrun_conv* c) { return c->in % 8 == 0 ? 8 : c->in; }
+
+// Says whether the sums are those of taps, in slide_linux_amd64.c.
+static inline int three_taps(const struct kerasrun_conv* c) { return c->kernel_w == 3 && unit(c) == 8 && c->stride_w <= 2; }
+
+// The columns of a group are panels of sixteen, and one of eight where they leave a rest; those of taps are all of eight.
+static inline long panel_width(const struct kerasrun_conv* c) { return three_taps(c) ? NARROW_COLUMNS : COLUMNS; }
+static inline long panels(const struct kerasrun_conv* c) { return ceiling(c->out / c->groups, panel_width(c)); }
+static inline int panel_columns(const struct kerasrun_conv* c, long panel) {
+  return (panel + 1) * panel_width(c) <= c->out / c->groups ? panel_width(c) : NARROW_COLUMNS;
+}
+
+// Rows are cut into tiles as even as can be.
+static inline long tiles_of(long rows, int columns) { return ceiling(rows, columns == COLUMNS ? ROWS : NARROW_ROWS); }
+
+static inline long depth(const struct kerasrun_conv* c) { return c->kernel_h * c->kernel_w * c->in; }
+
+// Of a long sum as many products are added at a time that the kernel's columns stay in the first cache, 16 KB.
+#define DEPTH 256
+static inline long cuts(const struct kerasrun_conv* c) { return kerasrun_conv_pointwise(c) ? ceiling(depth(c), DEPTH) : 1; }
+
+// cut_at is where a part of the sum begins, at a multiple of eight.
+static inline long cut_at(const struct kerasrun_conv* c, long cut) { return cut == cuts(c) ? depth(c) : depth(c) * cut / cuts(c) / 8 * 8; }
+
+// padded is how many rows of the kernel a part of that many has, those of zeros included.
+static inline long padded(const struct kerasrun_conv* c, long length) { return kerasrun_conv_pointwise(c) ? ceiling(length, 8) * 8 : length; }
+
+// block_end is the panel after those of a block.
+static inline long block_end(const struct call* call, long block) { return least((block + 1) * call->block, panels(call->c)); }
+
+// places writes down where pixels of the output are, and of as many more as a tile fetches ahead.
+static inline void places(const struct view* v, long from, long n, long* at) {
+  if (!v->at) return;
+  kerasrun_positions(v, from, n, at);
+  for (int i = 0; i < NARROW_ROWS; i++) at[n + i] = at[n - 1];
+}
+
+static inline struct out out_of(const struct call* call, const long* y_at, const long* add_at, long column) {
+  return (struct out){.y = call->y.at + column / 8 * call->y.eight, .y_at = y_at, .y_next = call->y.eight,
+                      .add = call->add.at ? call->add.at + column / 8 * call->add.eight : NULL, .add_at = add_at, .add_next = call->add.eight,
+                      .bias = call->bias + column, .relu = call->c->relu};
+}
+
+// scratch returns memory of this thread's, NULL where there is none.
+void* kerasrun_conv_scratch(struct call* call, size_t bytes);
+
+// Compute a piece of a convolution that is pointwise, and of any other.
+void kerasrun_conv_multiply(void* call, long piece);
+void kerasrun_conv_slide(void* call, long piece);
+
+// in_place says whether the matrix that is multiplied is the picture as it lies there.
+static inline int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
+
+// bordered says whether the zeros around a picture are there.
+static inline int bordered(const struct kerasrun_conv* c) {
+  return c->x.order == KERASRUN_PLANES && c->x.border >= most(most(c->top, c->bottom), most(c->left, c->right));
+}

@@ -1,0 +1,108 @@
+// Convolutions with kernels of one pixel: products of matrices.
+
+#include <string.h>
+
+#include "call_linux_amd64.h"
+#include "pool.h"
+
+// A pixel is fetched from memory so many before it is copied.
+#define AHEAD 8
+
+// A tile of the product. Eight numbers of a row lie together, those of the next row behind them, the next eight of each row a plane further.
+typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const struct out* o, int part);
+
+#define MULTIPLY(vectors, rows)                                                                                                               \
+  AVX2 static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const struct out* o, int part) { \
+    __m256 sum[rows][2];                                                                                                                      \
+    begin(rows, vectors, sum, o, part);                                                                                                       \
+    for (; planes > 0; planes--, x += plane, kernel += 8 * 8 * vectors) sweep(rows, vectors, 8, x, 8, kernel, sum);                            \
+    end(rows, vectors, sum, o, part);                                                                                                         \
+  }
+EACH_WIDE(MULTIPLY) EACH_NARROW(MULTIPLY)
+
+#define NAME(vectors, rows) multiply_##vectors##_##rows,
+static multiplier* const multipliers[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME)}, {NULL, EACH_WIDE(NAME)}};
+
+// gather copies part of the channels of the pixels that the output needs into planes of a block.
+AVX2 static void gather(const struct call* call, long from, long n, long k, long length, float* at) {
+  const struct kerasrun_conv* c = call->c;
+  const float* base = call->x.at + k / 8 * call->x.eight;
+  int dense = c->x.order == KERASRUN_NHWC && c->stride_h == 1 && c->stride_w == 1;
+  long whole = length / 8, plane = 8 * BLOCK_PIXELS, column = from % call->out_w, row = from / call->out_w;  // a row of all pictures
+  for (long i = 0; i < n; i++, at += 8) {
+    long where = (from + i) * call->x.pixel;
+    if (!dense) {
+      kerasrun_positions(&call->x, (row / call->out_h * call->h + row % call->out_h * c->stride_h) * call->w + column * c->stride_w, 1, &where);
+      if (++column == call->out_w) {
+        column = 0;
+        row++;
+      }
+    }
+    const float* x = base + where;
+    for (long j = 0; j < whole; j++) {
+      __builtin_prefetch(x + j * call->x.eight + AHEAD * c->stride_w * call->x.pixel);
+      _mm256_storeu_ps(at + j * plane, _mm256_loadu_ps(x + j * call->x.eight));
+    }
+    if (8 * whole < length) {
+      memset(at + whole * plane, 0, 8 * sizeof(float));
+      memcpy(at + whole * plane, x + 8 * whole, (length - 8 * whole) * sizeof(float));
+    }
+  }
+}
+
+// fetch is a piece of memory that is brought into the caches bit by bit, while something else is computed.
+struct fetch {
+  const float *at, *end;
+  long lines;  // of a bit
+};
+
+// bits has a fetch in so many.
+static struct fetch bits(const float* at, long numbers, long n) { return (struct fetch){at, at + numbers, ceiling(numbers, 16 * n)}; }
+
+static inline void go_on(struct fetch* f) {
+  for (long i = 0; i < f->lines && f->at < f->end; i++, f->at += 16) __builtin_prefetch(f->at);
+}
+
+void kerasrun_conv_multiply(void* of, long piece) {
+  struct call* call = of;
+  const struct kerasrun_conv* c = call->c;
+  long block = piece % call->blocks, part = piece / call->blocks % call->parts, band = piece / call->blocks / call->parts;
+  long first = band * BLOCK_PIXELS, pixels = least(BLOCK_PIXELS, call->n * call->out_h * call->out_w - first);
+  long from = pixels * part / call->parts, n = pixels * (part + 1) / call->parts - from;
+  if (n == 0) return;
+  float* own = NULL;
+  if (!in_place(c) && !(own = kerasrun_conv_scratch(call, (DEPTH + 2 * 8) * BLOCK_PIXELS * sizeof(float)))) return;  // parts begin and end with whole eights
+  long y_at[BLOCK_PIXELS + NARROW_ROWS], add_at[BLOCK_PIXELS + NARROW_ROWS];
+  places(&call->y, first + from, n, y_at);
+  places(&call->add, first + from, n, add_at);
+  long begin = block * call->block, end = block_end(call, block);
+  // The memory is slower than the products: what is multiplied next is on its way meanwhile.
+  struct fetch block_ahead = {0};
+  long then = (piece + kerasrun_pool_threads()) / call->blocks / call->parts;
+  if (in_place(c) && then != band && then < call->bands)
+    block_ahead = bits(call->x.at + then * call->x.block, call->x.block, cuts(c) * (end - begin) * tiles_of(n, COLUMNS));
+  const float* kernel = call->packed;
+  for (long cut = 0; cut < cuts(c); cut++) {
+    long k = cut_at(c, cut), length = cut_at(c, cut + 1) - k, whole = padded(c, length);
+    const float* x = own;
+    if (in_place(c))
+      x = call->x.at + band * call->x.block + k / 8 * call->x.eight + from * 8;
+    else
+      gather(call, first + from, n, k, length, own);
+    for (long panel = begin; panel < end; panel++) {
+      int columns = panel_columns(c, panel);
+      long tiles = tiles_of(n, columns);
+      const float* now = kernel + panel * COLUMNS * whole;
+      const float* next = panel + 1 < end ? now + columns * whole : kernel + whole * c->out + begin * COLUMNS * whole;
+      struct fetch panel_ahead = bits(next, columns * whole, tiles);
+      for (long tile = 0; tile < tiles; tile++) {
+        go_on(&panel_ahead);
+        go_on(&block_ahead);
+        long row = n * tile / tiles, rows = n * (tile + 1) / tiles - row;
+        struct out o = out_of(call, y_at + row, add_at + row, panel * COLUMNS);
+        multipliers[columns == COLUMNS][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
+      }
+    }
+    kernel += whole * c->out;
+  }
+}

@@ -1,0 +1,145 @@
+// Convolutions with kernels of several pixels, in groups or not: the kernel slides over planes of pixels.
+
+#include <string.h>
+
+#include "call_linux_amd64.h"
+
+// window is the planes that a row of the output is computed from, as kernel_h rows of kernel_w pixels slide over them.
+struct window {
+  long unit;                  // channels of a plane
+  long planes, plane, row;    // planes of a group, and from one to the next; from row to row
+  long kernel_h, kernel_w, stride;
+};
+
+typedef void slider(const float* x, const struct window* w, const float* kernel, const struct out* o);
+
+TILE void slide(int rows, int vectors, int unit, long step, const float* x, const struct window* w, const float* kernel, __m256 sum[][2]) {
+  for (long p = 0; p < w->planes; p++, x += w->plane) {
+    const float* line = x;
+    for (long i = 0; i < w->kernel_h; i++, line += w->row)
+      for (long k = 0; k < w->kernel_w * w->unit; k += unit, kernel += unit * 8 * vectors) sweep(rows, vectors, unit, line + k, step, kernel, sum);
+  }
+}
+
+// taps is slide for kernels three pixels wide, of eight channels: a number of the picture is read once for the three sums that it is part of. It takes half the
+// loads, which are what there is least of. The kernel has for each number its columns for the three pixels, one after the other.
+TILE void taps(int rows, int stride, const float* x, const struct window* w, const float* kernel, __m256 sum[][2]) {
+  for (long p = 0; p < w->planes; p++, x += w->plane) {
+    const float* line = x;
+    for (long i = 0; i < w->kernel_h; i++, line += w->row)
+      for (int k = 0; k < 8; k++, kernel += 3 * 8) {
+        __m256 tap[3];
+#pragma GCC unroll 3
+        for (int t = 0; t < 3; t++) tap[t] = _mm256_loadu_ps(kernel + t * 8);
+#pragma GCC unroll 25
+        for (int j = 0; j < (rows - 1) * stride + 3; j++) {
+          __m256 number = _mm256_broadcast_ss(line + j * 8 + k);
+#pragma GCC unroll 3
+          for (int t = 0; t < 3; t++) {
+            int i = (j - t) / stride;
+            if (j >= t && (j - t) % stride == 0 && i < rows) sum[i][0] = _mm256_fmadd_ps(number, tap[t], sum[i][0]);
+          }
+        }
+      }
+  }
+}
+
+#define SLIDE(vectors, rows)                                                                                                    \
+  AVX2 static void slide_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
+    __m256 sum[rows][2];                                                                                                        \
+    begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
+    if (w->unit == 8 && w->stride == 1)                                                                                         \
+      slide(rows, vectors, 8, 8, x, w, kernel, sum);                                                                            \
+    else if (w->unit == 3 && w->stride == 2)                                                                                    \
+      slide(rows, vectors, 3, 6, x, w, kernel, sum);                                                                            \
+    else                                                                                                                        \
+      slide(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                          \
+    end(rows, vectors, sum, o, FIRST | LAST);                                                                                   \
+  }
+#define TAPS(vectors, rows)                                                                                                     \
+  AVX2 static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) {  \
+    __m256 sum[rows][2];                                                                                                        \
+    begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
+    if (w->stride == 1)                                                                                                         \
+      taps(rows, 1, x, w, kernel, sum);                                                                                         \
+    else                                                                                                                        \
+      taps(rows, 2, x, w, kernel, sum);                                                                                         \
+    end(rows, vectors, sum, o, FIRST | LAST);                                                                                   \
+  }
+EACH_WIDE(SLIDE) EACH_NARROW(SLIDE) EACH_NARROW(TAPS)
+
+#define NAME_SLIDE(vectors, rows) slide_##vectors##_##rows,
+#define NAME_TAPS(vectors, rows) taps_##vectors##_##rows,
+static slider* const sliders[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME_SLIDE)}, {NULL, EACH_WIDE(NAME_SLIDE)}};
+static slider* const tappers[NARROW_ROWS + 1] = {NULL, EACH_NARROW(NAME_TAPS)};
+
+// copy makes planes of some groups' channels, with the zeros around them, for rows of the output.
+static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
+  const struct kerasrun_conv* c = call->c;
+  long u = unit(c), planes = groups * c->in / u, size = height * width * u, next = call->x.form.order == KERASRUN_PLANES ? call->x.eight : u;
+  // Columns of the planes that the picture has.
+  long left = least(c->left, width), right = least(call->w + c->left, width);
+  for (long i = 0; i < height; i++) {
+    long row = from * c->stride_h + i - c->top;
+    float* line = to + i * width * u;
+    int outside = row < 0 || row >= call->h;
+    for (long p = 0; p < planes; p++) {
+      memset(line + p * size, 0, (outside ? width : left) * u * sizeof(float));
+      if (!outside) memset(line + p * size + right * u, 0, (width - right) * u * sizeof(float));
+    }
+    if (outside) continue;
+    const float* x = call->x.at + picture * call->x.picture + row * call->x.row + group * c->in / u * next;
+    if (planes == 1 && call->x.pixel == u) {
+      memcpy(line + left * u, x, (right - left) * u * sizeof(float));
+    } else if (u == 8) {  // a length that the compiler knows
+      for (long j = left; j < right; j++)
+        for (long p = 0; p < planes; p++) memcpy(line + p * size + j * 8, x + (j - c->left) * call->x.pixel + p * next, 8 * sizeof(float));
+    } else {
+      for (long j = left; j < right; j++)
+        for (long p = 0; p < planes; p++) memcpy(line + p * size + j * u, x + (j - c->left) * call->x.pixel + p * next, u * sizeof(float));
+    }
+  }
+}
+
+void kerasrun_conv_slide(void* of, long piece) {
+  struct call* call = of;
+  const struct kerasrun_conv* c = call->c;
+  long block = piece % call->blocks, bunch = piece / call->blocks % call->bunches;
+  long band = piece / call->blocks / call->bunches % call->bands, picture = piece / call->blocks / call->bunches / call->bands;
+  long from = call->out_h * band / call->bands, n = call->out_h * (band + 1) / call->bands - from;
+  long group = c->groups * bunch / call->bunches, groups = c->groups * (bunch + 1) / call->bunches - group;
+  long height = (n - 1) * c->stride_h + c->kernel_h, width = (call->out_w - 1) * c->stride_w + c->kernel_w, u = unit(c), line = call->out_w + NARROW_ROWS;
+  long* y_at = kerasrun_conv_scratch(call, 2 * n * line * sizeof(long) + (bordered(c) ? 0 : groups * c->in * height * width) * sizeof(float));
+  if (!y_at) return;
+  long* add_at = y_at + n * line;
+  for (long row = 0; row < n; row++) {
+    long pixel = (picture * call->out_h + from + row) * call->out_w;
+    places(&call->y, pixel, call->out_w, y_at + row * line);
+    places(&call->add, pixel, call->out_w, add_at + row * line);
+  }
+  struct window w = {.unit = u, .planes = c->in / u, .kernel_h = c->kernel_h, .kernel_w = c->kernel_w, .stride = c->stride_w};
+  const float* planes;
+  if (bordered(c)) {
+    w.plane = call->x.eight;
+    w.row = call->x.row;
+    planes = call->x.at + picture * call->x.picture + (from * c->stride_h - c->top) * w.row - c->left * u + group * w.planes * w.plane;
+  } else {
+    float* own = (float*)(add_at + n * line);
+    copy(call, picture, from, group, groups, height, width, own);
+    w.row = width * u;
+    w.plane = height * w.row;
+    planes = own;
+  }
+  for (long g = 0; g < groups; g++, planes += w.planes * w.plane)
+    for (long panel = block * call->block; panel < block_end(call, block); panel++) {
+      int columns = panel_columns(c, panel);
+      long tiles = tiles_of(call->out_w, columns), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
+      for (long row = 0; row < n; row++)
+        for (long tile = 0; tile < tiles; tile++) {
+          long first = call->out_w * tile / tiles, rows = call->out_w * (tile + 1) / tiles - first;
+          struct out o = out_of(call, y_at + row * line + first, add_at + row * line + first, column);
+          slider* const* of = three_taps(c) ? tappers : sliders[columns == COLUMNS];
+          of[rows](planes + row * c->stride_h * w.row + first * c->stride_w * u, &w, call->packed + column * depth(c), &o);
+        }
+    }
+}
