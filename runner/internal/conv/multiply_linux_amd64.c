@@ -7,16 +7,23 @@
 
 // A pixel is fetched from memory so many before it is copied.
 #define AHEAD 8
+// Numbers of a cache line.
+#define LINE 16
 
-// A tile of the product. Eight numbers of a row lie together, those of the next row behind them, the next eight of each row a plane further.
-typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const struct out* o, int part);
+// A tile of the product. Eight numbers of a row lie together, those of the next row behind them, the next eight of each row a plane further. What is ahead is
+// fetched from memory meanwhile, a line for each plane: the caches take but so many at a time.
+typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, int part);
 
-#define MULTIPLY(vectors, rows)                                                                                                               \
-  AVX2 static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const struct out* o, int part) { \
-    __m256 sum[rows][2];                                                                                                                      \
-    begin(rows, vectors, sum, o, part);                                                                                                       \
-    for (; planes > 0; planes--, x += plane, kernel += 8 * 8 * vectors) sweep(rows, vectors, 8, x, 8, kernel, sum);                            \
-    end(rows, vectors, sum, o, part);                                                                                                         \
+#define MULTIPLY(vectors, rows)                                                                                                                      \
+  AVX2 static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, \
+                                               int part) {                                                                                           \
+    __m256 sum[rows][2];                                                                                                                             \
+    begin(rows, vectors, sum, o, part);                                                                                                              \
+    for (; planes > 0; planes--, x += plane, kernel += 8 * 8 * vectors, ahead += LINE) {                                                             \
+      __builtin_prefetch(ahead);                                                                                                                     \
+      sweep(rows, vectors, 8, x, 8, kernel, sum);                                                                                                    \
+    }                                                                                                                                                \
+    end(rows, vectors, sum, o, part);                                                                                                                \
   }
 EACH_WIDE(MULTIPLY) EACH_NARROW(MULTIPLY)
 
@@ -50,18 +57,10 @@ AVX2 static void gather(const struct call* call, long from, long n, long k, long
   }
 }
 
-// fetch is a piece of memory that is brought into the caches bit by bit, while something else is computed.
-struct fetch {
+// Memory that is to be fetched.
+struct ahead {
   const float *at, *end;
-  long lines;  // of a bit
 };
-
-// bits has a fetch in so many.
-static struct fetch bits(const float* at, long numbers, long n) { return (struct fetch){at, at + numbers, ceiling(numbers, 16 * n)}; }
-
-static inline void go_on(struct fetch* f) {
-  for (long i = 0; i < f->lines && f->at < f->end; i++, f->at += 16) __builtin_prefetch(f->at);
-}
 
 void kerasrun_conv_multiply(void* of, long piece) {
   struct call* call = of;
@@ -76,11 +75,10 @@ void kerasrun_conv_multiply(void* of, long piece) {
   places(&call->y, first + from, n, y_at);
   places(&call->add, first + from, n, add_at);
   long begin = block * call->block, end = block_end(call, block);
-  // The memory is slower than the products: what is multiplied next is on its way meanwhile.
-  struct fetch block_ahead = {0};
+  // The block that this thread is likely to come to next.
+  struct ahead block_ahead = {0};
   long then = (piece + kerasrun_pool_threads()) / call->blocks / call->parts;
-  if (in_place(c) && then != band && then < call->bands)
-    block_ahead = bits(call->x.at + then * call->x.block, call->x.block, cuts(c) * (end - begin) * tiles_of(n, COLUMNS));
+  if (in_place(c) && then != band && then < call->bands) block_ahead = (struct ahead){call->x.at + then * call->x.block, call->x.at + (then + 1) * call->x.block};
   const float* kernel = call->packed;
   for (long cut = 0; cut < cuts(c); cut++) {
     long k = cut_at(c, cut), length = cut_at(c, cut + 1) - k, whole = padded(c, length);
@@ -94,13 +92,13 @@ void kerasrun_conv_multiply(void* of, long piece) {
       long tiles = tiles_of(n, columns);
       const float* now = kernel + panel * COLUMNS * whole;
       const float* next = panel + 1 < end ? now + columns * whole : kernel + whole * c->out + begin * COLUMNS * whole;
-      struct fetch panel_ahead = bits(next, columns * whole, tiles);
+      struct ahead panel_ahead = {next, next + columns * whole};
       for (long tile = 0; tile < tiles; tile++) {
-        go_on(&panel_ahead);
-        go_on(&block_ahead);
+        struct ahead* a = panel_ahead.at < panel_ahead.end || block_ahead.at >= block_ahead.end ? &panel_ahead : &block_ahead;
         long row = n * tile / tiles, rows = n * (tile + 1) / tiles - row;
         struct out o = out_of(call, y_at + row, add_at + row, panel * COLUMNS);
-        multipliers[columns == COLUMNS][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
+        multipliers[columns == COLUMNS][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, a->at, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
+        a->at += whole / 8 * LINE;
       }
     }
     kernel += whole * c->out;
