@@ -75,9 +75,6 @@ void* kerasrun_conv_scratch(struct call* call, size_t bytes);
 void kerasrun_conv_multiply(void* call, long piece);
 void kerasrun_conv_slide(void* call, long piece);
 
-// in_place says whether the matrix that is multiplied is the picture as it lies there.
-static inline int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
-
 // bordered says whether the zeros around a picture are there.
 static inline int bordered(const struct kerasrun_conv* c) {
   return c->x.order == KERASRUN_PLANES && c->x.border >= most(most(c->top, c->bottom), most(c->left, c->right));

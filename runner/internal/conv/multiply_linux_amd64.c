@@ -30,6 +30,9 @@ EACH_WIDE(MULTIPLY) EACH_NARROW(MULTIPLY)
 #define NAME(vectors, rows) multiply_##vectors##_##rows,
 static multiplier* const multipliers[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME)}, {NULL, EACH_WIDE(NAME)}};
 
+// in_place says whether the matrix that is multiplied is the picture as it lies there.
+static int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
+
 // gather copies part of the channels of the pixels that the output needs into planes of a block.
 AVX2 static void gather(const struct call* call, long from, long n, long k, long length, float* at) {
   const struct kerasrun_conv* c = call->c;
