@@ -60,11 +60,7 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 		if err := conv.Register(processThreads()); err != nil {
 			return nil, fmt.Errorf("runner: %w", err)
 		}
-		var outputs []string
-		for _, out := range signature.Outputs {
-			outputs = append(outputs, out.Op)
-		}
-		conv.Replace(graph, kernels, outputs)
+		conv.Replace(graph, kernels, endpointOps(signature))
 	}
 	// _Arg brings an input in, which is mapped behind it.
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {

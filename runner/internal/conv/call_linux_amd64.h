@@ -12,7 +12,7 @@ struct call {
   const struct kerasrun_conv* c;
   const float *packed, *bias;
   struct view x, add, y;  // add.at is NULL where nothing is added
-  long n, h, w, out_h, out_w;
+  long n;  // pictures
   long pieces;
   long bands, parts;  // of rows: for one pixel blocks and parts of each, for larger kernels rows of a picture
   long bunches;       // of groups

@@ -16,9 +16,9 @@ import (
 const Op = "KerasrunConv2D"
 
 // Replace puts the operation in the place of the graph's fused convolutions whose kernels, which are named, do not change, where it can do what all of
-// them do. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer. Outputs are the
+// them do. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer. Endpoints are the
 // operations whose outputs leave the graph.
-func Replace(graph *graphpb.GraphDef, kernels, outputs []string) {
+func Replace(graph *graphpb.GraphDef, kernels, endpoints []string) {
 	replaced := slices.Clone(graph.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
 	for i, node := range graph.Node {
@@ -34,11 +34,24 @@ func Replace(graph *graphpb.GraphDef, kernels, outputs []string) {
 		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
 	graph.Node = replaced
+	readers := map[string][]reader{}
 	for _, node := range graph.Node {
-		if node.Op == Op && !slices.Contains(outputs, node.Name) {
-			setForm(graph, node, shapes)
+		for i, input := range node.Input {
+			name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
+			readers[name] = append(readers[name], reader{node, i})
 		}
 	}
+	for _, node := range graph.Node {
+		if node.Op == Op && !slices.Contains(endpoints, node.Name) {
+			setForm(node, readers[node.Name], shapes)
+		}
+	}
+}
+
+// reader is a node one of whose inputs is another's output.
+type reader struct {
+	node  *nodepb.NodeDef
+	input int
 }
 
 func list(n []int64) *attrpb.AttrValue {
@@ -52,58 +65,44 @@ const (
 	planes
 )
 
-// Indices of what has a form, in the attribute of that name.
-const (
-	formOfPicture = 2 * iota
-	formOfAdd
-	formOfOutput
-)
+// formOf is where the form of an input is in the attribute forms. The output's is behind them.
+var formOf = map[int]int{0: 0, 3: 2}
+
+const formOfOutput = 4
 
 // setForm has a convolution's output lie in memory as those want it who read it, where all of them are convolutions.
-func setForm(graph *graphpb.GraphDef, node *nodepb.NodeDef, shapes map[string][]*shapepb.TensorShapeProto) {
+func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapepb.TensorShapeProto) {
 	order, border := int64(blocks), int64(0)
-	type reader struct {
-		node *nodepb.NodeDef
-		form int
-	}
-	var readers []reader
-	for _, other := range graph.Node {
-		for i, input := range other.Input {
-			if name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":"); name != node.Name {
-				continue
-			}
-			form, ok := map[int]int{0: formOfPicture, 3: formOfAdd}[i]
-			if other.Op != Op || input != node.Name || !ok {
-				return
-			}
-			readers = append(readers, reader{other, form})
-			if i != 0 {
-				continue
-			}
-			picture, kernel := shapes[other.Name][0].Dim, shapes[other.Name][1].Dim
-			padding := other.Attr["padding"].GetList().I
-			if picture[1].Size < 1 || picture[2].Size < 1 {
-				return
-			}
-			if kernel[0].Size == 1 && kernel[1].Size == 1 && kernel[2].Size == picture[3].Size && slices.Max(padding) == 0 {
-				continue
-			}
-			if kernel[2].Size%8 != 0 {
-				return
-			}
-			order, border = planes, max(border, slices.Max(padding))
+	for _, r := range readers {
+		if _, ok := formOf[r.input]; r.node.Op != Op || !ok || r.node.Input[r.input] != node.Name {
+			return
 		}
+		if r.input != 0 {
+			continue
+		}
+		picture, kernel := shapes[r.node.Name][0].Dim, shapes[r.node.Name][1].Dim
+		padding := slices.Max(r.node.Attr["padding"].GetList().I)
+		if picture[1].Size < 1 || picture[2].Size < 1 {
+			return
+		}
+		if kernel[0].Size == 1 && kernel[1].Size == 1 && kernel[2].Size == picture[3].Size && padding == 0 {
+			continue
+		}
+		if kernel[2].Size%8 != 0 {
+			return
+		}
+		order, border = planes, max(border, padding)
 	}
 	if len(readers) == 0 {
 		return
 	}
-	set := func(node *nodepb.NodeDef, form int) {
-		copy(node.Attr["forms"].GetList().I[form:], []int64{order, border})
+	set := func(node *nodepb.NodeDef, at int) {
+		copy(node.Attr["forms"].GetList().I[at:], []int64{order, border})
 	}
 	set(node, formOfOutput)
 	for _, r := range readers {
-		set(r.node, r.form)
-		if r.form == formOfPicture {
+		set(r.node, formOf[r.input])
+		if r.input == 0 {
 			for i, dim := range shapes[r.node.Name][0].Dim[1:] {
 				r.node.Attr["sizes"].GetList().I[i] = dim.Size
 			}

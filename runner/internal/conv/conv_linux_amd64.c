@@ -59,7 +59,7 @@ void* kerasrun_conv_scratch(struct call* call, size_t bytes) {
 
 // border writes the zeros around the output.
 static void border(const struct call* call) {
-  long b = call->y.form.border, side = 8 * b, height = call->out_h + 2 * b;
+  long b = call->y.form.border, side = 8 * b, height = call->y.h + 2 * b;
   for (long i = 0; b > 0 && i < call->n * (call->c->out / 8); i++) {
     float* plane = call->y.at + i * call->y.eight - b * (call->y.row + 8);
     memset(plane, 0, b * call->y.row * sizeof(float));
@@ -79,7 +79,7 @@ static void cut(struct call* call) {
   call->bunches = call->parts = 1;
   call->block = PIECE_COLUMNS / COLUMNS;
   if (kerasrun_conv_pointwise(c)) {
-    call->bands = ceiling(call->n * call->out_h * call->out_w, BLOCK_PIXELS);
+    call->bands = ceiling(call->n * call->y.h * call->y.w, BLOCK_PIXELS);
   } else {
     pictures = call->n;
     call->bands = 1;
@@ -89,9 +89,9 @@ static void cut(struct call* call) {
       call->bunches = least(c->groups, ceiling(c->groups * c->in, BUNCH));
       // Planes that the first cache holds, or the second where the kernel does not fit the first in any case.
       long room = least(depth(c) * (c->out / c->groups) > 16384 ? 49152 : 8192, COPIED / ceiling(c->groups, call->bunches));
-      call->bands = ceiling(call->out_h, most(1, (room / (call->out_w * c->stride_w * c->in) - 2) / c->stride_h));
+      call->bands = ceiling(call->y.h, most(1, (room / (call->y.w * c->stride_w * c->in) - 2) / c->stride_h));
     }
-    limit = call->out_h / call->bands;
+    limit = call->y.h / call->bands;
   }
   for (;;) {
     call->blocks = ceiling(panels(c), call->block);
@@ -108,12 +108,11 @@ static void cut(struct call* call) {
 }
 
 int kerasrun_conv_run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y) {
-  struct call call = {.c = c, .packed = packed, .bias = bias, .n = n, .h = h, .w = w};
-  call.out_h = kerasrun_conv_out_h(c, h);
-  call.out_w = kerasrun_conv_out_w(c, w);
+  struct call call = {.c = c, .packed = packed, .bias = bias, .n = n};
+  long out_h = kerasrun_conv_out_h(c, h), out_w = kerasrun_conv_out_w(c, w);
   call.x = kerasrun_view(c->x, x, h, w, c->in * c->groups);
-  call.y = kerasrun_view(c->y, y, call.out_h, call.out_w, c->out);
-  if (add) call.add = kerasrun_view(c->add, add, call.out_h, call.out_w, c->out);
+  call.y = kerasrun_view(c->y, y, out_h, out_w, c->out);
+  if (add) call.add = kerasrun_view(c->add, add, out_h, out_w, c->out);
   border(&call);
   cut(&call);
   kerasrun_pool_run(kerasrun_conv_pointwise(c) ? kerasrun_conv_multiply : kerasrun_conv_slide, &call, call.pieces);

@@ -240,8 +240,9 @@ func shapes() []shape {
 		all = append(all, s.formed(i))
 		s.shared = false
 		all = append(all, s.formed(i))
-		s.added = s.y
-		all = append(all, s.formed(i+1))
+		s = s.formed(i + 1)
+		s.added = s.y // so that one may become the other's memory
+		all = append(all, s)
 	}
 	return all
 }

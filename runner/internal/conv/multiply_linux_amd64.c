@@ -38,12 +38,12 @@ AVX2 static void gather(const struct call* call, long from, long n, long k, long
   const struct kerasrun_conv* c = call->c;
   const float* base = call->x.at + k / 8 * call->x.eight;
   int dense = c->x.order == KERASRUN_NHWC && c->stride_h == 1 && c->stride_w == 1;
-  long whole = length / 8, plane = 8 * BLOCK_PIXELS, column = from % call->out_w, row = from / call->out_w;  // a row of all pictures
+  long whole = length / 8, plane = 8 * BLOCK_PIXELS, column = from % call->y.w, row = from / call->y.w;  // a row of all pictures
   for (long i = 0; i < n; i++, at += 8) {
     long where = (from + i) * call->x.pixel;
     if (!dense) {
-      kerasrun_positions(&call->x, (row / call->out_h * call->h + row % call->out_h * c->stride_h) * call->w + column * c->stride_w, 1, &where);
-      if (++column == call->out_w) {
+      kerasrun_positions(&call->x, (row / call->y.h * call->x.h + row % call->y.h * c->stride_h) * call->x.w + column * c->stride_w, 1, &where);
+      if (++column == call->y.w) {
         column = 0;
         row++;
       }
@@ -69,7 +69,7 @@ void kerasrun_conv_multiply(void* of, long piece) {
   struct call* call = of;
   const struct kerasrun_conv* c = call->c;
   long block = piece % call->blocks, part = piece / call->blocks % call->parts, band = piece / call->blocks / call->parts;
-  long first = band * BLOCK_PIXELS, pixels = least(BLOCK_PIXELS, call->n * call->out_h * call->out_w - first);
+  long first = band * BLOCK_PIXELS, pixels = least(BLOCK_PIXELS, call->n * call->y.h * call->y.w - first);
   long from = pixels * part / call->parts, n = pixels * (part + 1) / call->parts - from;
   if (n == 0) return;
   float* own = NULL;

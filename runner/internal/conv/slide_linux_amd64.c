@@ -73,31 +73,34 @@ EACH_WIDE(SLIDE) EACH_NARROW(SLIDE) EACH_NARROW(TAPS)
 static slider* const sliders[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME_SLIDE)}, {NULL, EACH_WIDE(NAME_SLIDE)}};
 static slider* const tappers[NARROW_ROWS + 1] = {NULL, EACH_NARROW(NAME_TAPS)};
 
+// part copies u channels at a time of so many pixels, one behind the other, each to its plane. The compiler makes more of a u that it knows.
+TILE void part(long u, long planes, long size, const float* x, long pixel, long next, long pixels, float* to) {
+  for (long j = 0; j < pixels; j++)
+    for (long p = 0; p < planes; p++) memcpy(to + p * size + j * u, x + j * pixel + p * next, u * sizeof(float));
+}
+
 // copy makes planes of some groups' channels, with the zeros around them, for rows of the output.
-static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
+AVX2 static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
   const struct kerasrun_conv* c = call->c;
   long u = unit(c), planes = groups * c->in / u, size = height * width * u, next = call->x.form.order == KERASRUN_PLANES ? call->x.eight : u;
   // Columns of the planes that the picture has.
-  long left = least(c->left, width), right = least(call->w + c->left, width);
+  long left = least(c->left, width), right = least(call->x.w + c->left, width);
   for (long i = 0; i < height; i++) {
     long row = from * c->stride_h + i - c->top;
     float* line = to + i * width * u;
-    int outside = row < 0 || row >= call->h;
+    int outside = row < 0 || row >= call->x.h;
     for (long p = 0; p < planes; p++) {
       memset(line + p * size, 0, (outside ? width : left) * u * sizeof(float));
       if (!outside) memset(line + p * size + right * u, 0, (width - right) * u * sizeof(float));
     }
     if (outside) continue;
     const float* x = call->x.at + picture * call->x.picture + row * call->x.row + group * c->in / u * next;
-    if (planes == 1 && call->x.pixel == u) {
+    if (planes == 1 && call->x.pixel == u)
       memcpy(line + left * u, x, (right - left) * u * sizeof(float));
-    } else if (u == 8) {  // a length that the compiler knows
-      for (long j = left; j < right; j++)
-        for (long p = 0; p < planes; p++) memcpy(line + p * size + j * 8, x + (j - c->left) * call->x.pixel + p * next, 8 * sizeof(float));
-    } else {
-      for (long j = left; j < right; j++)
-        for (long p = 0; p < planes; p++) memcpy(line + p * size + j * u, x + (j - c->left) * call->x.pixel + p * next, u * sizeof(float));
-    }
+    else if (u == 8)
+      part(8, planes, size, x, call->x.pixel, next, right - left, line + left * 8);
+    else
+      part(u, planes, size, x, call->x.pixel, next, right - left, line + left * u);
   }
 }
 
@@ -106,16 +109,16 @@ void kerasrun_conv_slide(void* of, long piece) {
   const struct kerasrun_conv* c = call->c;
   long block = piece % call->blocks, bunch = piece / call->blocks % call->bunches;
   long band = piece / call->blocks / call->bunches % call->bands, picture = piece / call->blocks / call->bunches / call->bands;
-  long from = call->out_h * band / call->bands, n = call->out_h * (band + 1) / call->bands - from;
+  long from = call->y.h * band / call->bands, n = call->y.h * (band + 1) / call->bands - from;
   long group = c->groups * bunch / call->bunches, groups = c->groups * (bunch + 1) / call->bunches - group;
-  long height = (n - 1) * c->stride_h + c->kernel_h, width = (call->out_w - 1) * c->stride_w + c->kernel_w, u = unit(c), line = call->out_w + NARROW_ROWS;
+  long height = (n - 1) * c->stride_h + c->kernel_h, width = (call->y.w - 1) * c->stride_w + c->kernel_w, u = unit(c), line = call->y.w + NARROW_ROWS;
   long* y_at = kerasrun_conv_scratch(call, 2 * n * line * sizeof(long) + (bordered(c) ? 0 : groups * c->in * height * width) * sizeof(float));
   if (!y_at) return;
   long* add_at = y_at + n * line;
   for (long row = 0; row < n; row++) {
-    long pixel = (picture * call->out_h + from + row) * call->out_w;
-    places(&call->y, pixel, call->out_w, y_at + row * line);
-    places(&call->add, pixel, call->out_w, add_at + row * line);
+    long pixel = (picture * call->y.h + from + row) * call->y.w;
+    places(&call->y, pixel, call->y.w, y_at + row * line);
+    places(&call->add, pixel, call->y.w, add_at + row * line);
   }
   struct window w = {.unit = u, .planes = c->in / u, .kernel_h = c->kernel_h, .kernel_w = c->kernel_w, .stride = c->stride_w};
   const float* planes;
@@ -133,10 +136,10 @@ void kerasrun_conv_slide(void* of, long piece) {
   for (long g = 0; g < groups; g++, planes += w.planes * w.plane)
     for (long panel = block * call->block; panel < block_end(call, block); panel++) {
       int columns = panel_columns(c, panel);
-      long tiles = tiles_of(call->out_w, columns), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
+      long tiles = tiles_of(call->y.w, columns), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
       for (long row = 0; row < n; row++)
         for (long tile = 0; tile < tiles; tile++) {
-          long first = call->out_w * tile / tiles, rows = call->out_w * (tile + 1) / tiles - first;
+          long first = call->y.w * tile / tiles, rows = call->y.w * (tile + 1) / tiles - first;
           struct out o = out_of(call, y_at + row * line + first, add_at + row * line + first, column);
           slider* const* of = three_taps(c) ? tappers : sliders[columns == COLUMNS];
           of[rows](planes + row * c->stride_h * w.row + first * c->stride_w * u, &w, call->packed + column * depth(c), &o);
