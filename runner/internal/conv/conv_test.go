@@ -375,6 +375,21 @@ func TestConvRefuses(t *testing.T) {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
 		}
 	}
+	for what, change := range map[string]func(s *shape){
+		"stride below 1":   func(s *shape) { s.strideH = -1 },
+		"zeros taken away": func(s *shape) { s.left = -1 },
+		"no such order":    func(s *shape) { s.added.order = planes + 1 },
+		"border in NHWC":   func(s *shape) { s.y.border = 2 },
+		"border below 0":   func(s *shape) { s.x = form{planes, -1} },
+	} {
+		wrong := same(1, 6, 3, 8, 16, 2, 1, 1)
+		fed := wrong
+		change(&wrong)
+		g := wrong.graph(t)
+		if _, err := fed.run(g, fed.feeds(t, g, fed.operands(1))); err == nil || !strings.Contains(err.Error(), "want strides") {
+			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
+		}
+	}
 	// The kernel of the first run is the one that counts; another of the same shape is not looked at.
 	g := s.graph(t)
 	if _, err := s.run(g, s.feeds(t, g, s.operands(1))); err != nil {

@@ -17,10 +17,18 @@ struct op {
   float* packed;
 };
 
+// sound says whether there is a convolution of that kind. An operation can come from a file.
+static int sound(const struct kerasrun_conv* c) {
+  const struct kerasrun_form* forms[] = {&c->x, &c->add, &c->y};
+  for (int i = 0; i < 3; i++)
+    if ((unsigned)forms[i]->order > KERASRUN_PLANES || forms[i]->border < 0 || (forms[i]->border > 0 && forms[i]->order != KERASRUN_PLANES)) return 0;
+  return c->stride_h > 0 && c->stride_w > 0 && c->top >= 0 && c->bottom >= 0 && c->left >= 0 && c->right >= 0;
+}
+
 static void* op_new(TF_OpKernelConstruction* construction) {
   struct op* op = calloc(1, sizeof *op);
   TF_Status* status = TF_NewStatus();
-  int32_t strides[2], padding[4], forms[6], sizes[3];
+  int32_t strides[2] = {0}, padding[4] = {0}, forms[6] = {0}, sizes[3] = {0};
   unsigned char relu = 0;
   TF_OpKernelConstruction_GetAttrInt32List(construction, "strides", strides, 2, status);
   if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrInt32List(construction, "padding", padding, 4, status);
@@ -34,7 +42,9 @@ static void* op_new(TF_OpKernelConstruction* construction) {
                                       .x = {forms[0], forms[1]}, .add = {forms[2], forms[3]}, .y = {forms[4], forms[5]}};
     memcpy(op->sizes, sizes, sizeof sizes);
     pthread_mutex_init(&op->packing, NULL);
-  } else {
+    if (!sound(&op->conv)) TF_SetStatus(status, TF_INVALID_ARGUMENT, "want strides of 1 or more, zeros around a picture of 0 or more, and a border in planes alone");
+  }
+  if (TF_GetCode(status) != TF_OK) {
     TF_OpKernelConstruction_Failure(construction, status);
     free(op);
     op = NULL;
