@@ -95,15 +95,27 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 			m.devices = append(m.devices, gpu.Name)
 		}
 	}
-	if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus); err != nil {
-		return nil, err
-	}
-	m.running = make([]int, len(m.sessions))
 	if m.devices[0] == "cpu" {
 		// One run computes while another goes from an operation to the next. More would wait for CPUs with their activations in memory.
 		m.slots = make(chan struct{}, max(2, cpus()))
 	}
-	if _, err := m.signature(m.key); err != nil {
+	own := ownConvolutions
+	for {
+		if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus, own); err != nil {
+			return nil, err
+		}
+		m.running = make([]int, len(m.sessions))
+		_, err = m.signature(m.key)
+		if !errors.Is(err, errForeign) {
+			break
+		}
+		// TensorFlow computes all of them in bfloat16.
+		own = false
+		if err = m.sessions[0].close(); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -117,8 +129,8 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	return []string{"serve"}
 }
 
-// openSessions returns a session for each GPU, or the one on the CPU where there are none.
-func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device) ([]*session, error) {
+// openSessions returns a session for each GPU, or the one on the CPU where there are none. own lets our convolutions compute in bfloat16.
+func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device, own bool) ([]*session, error) {
 	graph, err := directory.MetaGraph(tags)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
@@ -133,6 +145,10 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	}
 	// The exporter's graphs have their kernels in variables, which never change. TensorFlow prepares only constants for other precisions.
 	kernels := optimized && state != ""
+	bf16 := own && kernels && !gpu && c.precision == BF16
+	if bf16 {
+		c.precision = FP32 // of all that TensorFlow computes
+	}
 	frozen := placed || kernels && (gpu || c.precision != FP32)
 	config, err := sessionConfig(c, gpu && !frozen, optimized)
 	if err != nil {
@@ -144,7 +160,7 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	}
 	if !frozen {
 		if kernels && usesOneDNN() {
-			first.packing = config
+			first.packing, first.bf16 = config, bf16
 		}
 		return []*session{first}, nil
 	}

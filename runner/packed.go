@@ -28,6 +28,9 @@ import (
 // ownConvolutions says that package conv computes the convolutions whose kernels are packed.
 var ownConvolutions = conv.Preferred()
 
+// errForeign says that a graph has convolutions that package conv does not compute, or none.
+var errForeign = errors.New("want convolutions that can be computed in bfloat16")
+
 // kernelOps are the operations whose second input is a kernel: what they do is not known before an input comes.
 var kernelOps = []string{"Conv2D", "DepthwiseConv2dNative", "MatMul"}
 
@@ -60,7 +63,9 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 		if err := conv.Register(processThreads()); err != nil {
 			return nil, fmt.Errorf("runner: %w", err)
 		}
-		conv.Replace(graph, kernels, endpointOps(signature))
+		if !conv.Replace(graph, kernels, endpointOps(signature), s.bf16) && s.bf16 {
+			return nil, fmt.Errorf("runner: signature %s: %w", signature.Key, errForeign)
+		}
 	}
 	// _Arg brings an input in, which is mapped behind it.
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kerasrun/runner/internal/conv"
 	"kerasrun/tensor"
 )
 
 // TestKernelsInVariables holds that a model with its kernels in variables answers as one with constants does, in batches of each size, and
-// how each precision gets there: fp32 packs, for TensorFlow's convolutions or ours, and for others the graph is frozen.
+// how each precision gets there: fp32 packs, for TensorFlow's convolutions or ours, bf16 for ours, and for others the graph is frozen.
 func TestKernelsInVariables(t *testing.T) {
 	if !usesOneDNN() {
 		t.Fatal("TensorFlow computes without oneDNN: nothing is packed")
@@ -27,7 +28,8 @@ func TestKernelsInVariables(t *testing.T) {
 	}{
 		{FP32, true, 1e-5, map[string]int{conv.Op: 6}},
 		{FP32, false, 1e-5, map[string]int{"_MklNativeFusedConv2D": 6}},
-		{BF16, true, 0.05, map[string]int{}},
+		{BF16, true, 0.05, map[string]int{conv.Op: 6}},
+		{BF16, false, 0.05, map[string]int{}},
 	} {
 		ownConvolutions = test.own
 		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own), test.precision, test.tolerance, test.packed)
@@ -60,7 +62,7 @@ func testKernelsInVariables(t *testing.T, name string, precision Precision, tole
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, name+": features", same["features"], features["features"], 1e-5)
+		near(t, name+": features", same["features"], features["features"], tolerance)
 	}
 	packed, ops := map[string]int{}, map[string]bool{}
 	for _, op := range m.sessions[0].graph.Operations() {
@@ -68,15 +70,38 @@ func testKernelsInVariables(t *testing.T, name string, precision Precision, tole
 			packed[op.Type()]++
 		}
 		ops[op.Type()] = true
-		if precision == FP32 && op.Type() == "Const" && op.Name() == "packed_0/filters" {
+		if len(wantPacked) > 0 && op.Type() == "Const" && op.Name() == "packed_0/filters" {
 			t.Errorf("%s: %s is a constant in the graph", name, op.Name())
 		}
 	}
 	if !cmp.Equal(wantPacked, packed) {
 		t.Errorf("%s: operations whose kernel is packed: want %v, got %v", name, wantPacked, packed)
 	}
-	if ops["ReadVariableOp"] != (precision == FP32) {
+	if ops["ReadVariableOp"] != (len(wantPacked) > 0) {
 		t.Errorf("%s: variables in the graph: %v", name, ops["ReadVariableOp"])
+	}
+}
+
+// TestForeignConvolutions holds that TensorFlow computes a graph whose convolutions are not all ours in each precision.
+func TestForeignConvolutions(t *testing.T) {
+	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
+	probs := map[Precision]tensor.Tensor{}
+	for _, precision := range []Precision{FP32, BF16} {
+		m := open(t, "elu", WithPrecision(precision))
+		out, err := m.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		probs[precision] = out["probs"]
+		for _, op := range m.sessions[0].graph.Operations() {
+			if op.Type() == conv.Op {
+				t.Errorf("%s: the convolution %s is ours", precision, op.Name())
+			}
+		}
+	}
+	near(t, "bf16", probs[FP32], probs[BF16], 0.05)
+	if cmp.Equal(probs[FP32], probs[BF16], cmpopts.EquateApprox(0, 1e-5)) {
+		t.Error("the answers of bf16 are those of float32")
 	}
 }
 

@@ -40,6 +40,7 @@ type session struct {
 
 	packing []byte // the ConfigProto of the sessions that show how to pack kernels; nil: nothing is packed
 	packed  int    // calls
+	bf16    bool   // convolutions of packed kernels are ours, in bfloat16
 }
 
 // load loads the directory's graph with tfgo, which panics with a string where it cannot.

@@ -3,6 +3,7 @@
 conv       a classifier of pictures, frozen, with a manifest; conv.npz has TensorFlow's answers for a tensor, and for
            each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
+elu        that with another activation, which our convolutions do not have
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
@@ -44,17 +45,17 @@ def save(path, graphs):
     builder.save()
 
 
-def conv(kernel=lambda value, name: value):
+def conv(kernel=lambda value, name: value, activation=tf.nn.relu):
     random = np.random.default_rng(0)
     images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
     filters = kernel(random.normal(size=(3, 3, 3, 8)).astype("float32") / 300, "filters")
     bias = random.normal(size=8).astype("float32")
     # TensorFlow takes the size of what is fed as unknown; the exporter pins it too.
     pinned = tf.reshape(images, (-1, 32, 32, 3))
-    features = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(pinned, filters, 2, "SAME"), bias))
+    features = activation(tf.nn.bias_add(tf.nn.conv2d(pinned, filters, 2, "SAME"), bias))
     for layer in ("second", "third"):  # with kernels of one shape
         filters = kernel(random.normal(size=(3, 3, 8, 8)).astype("float32") / 20, layer)
-        features = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(features, filters, 1, "SAME"), bias))
+        features = activation(tf.nn.bias_add(tf.nn.conv2d(features, filters, 1, "SAME"), bias))
     dense = kernel(random.normal(size=(8 * 16 * 16, 5)).astype("float32") / 4, "dense")
     logits = tf.matmul(tf.reshape(features, (-1, 8 * 16 * 16)), dense)
     return {
@@ -63,8 +64,12 @@ def conv(kernel=lambda value, name: value):
     }
 
 
-def kernels():
-    return conv(lambda value, name: v1.get_variable(name, initializer=value, use_resource=True))
+def kernels(activation=tf.nn.relu):
+    return conv(lambda value, name: v1.get_variable(name, initializer=value, use_resource=True), activation)
+
+
+def elu():
+    return kernels(tf.nn.elu)
 
 
 def constant(value):
@@ -181,7 +186,7 @@ def answers(photos):
 
 
 def main(photos, out):
-    for build in (conv, kernels):
+    for build in (conv, kernels, elu):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
     np.savez(out / "conv.npz", **answers(photos))

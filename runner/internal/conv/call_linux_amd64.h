@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "conv.h"
 #include "tile_linux_amd64.h"
@@ -65,11 +66,24 @@ static inline void places(const struct view* v, long from, long n, long* at) {
 static inline struct out out_of(const struct call* call, const long* y_at, const long* add_at, long column) {
   return (struct out){.y = call->y.at + column / 8 * call->y.eight, .y_at = y_at, .y_next = call->y.eight,
                       .add = call->add.at ? call->add.at + column / 8 * call->add.eight : NULL, .add_at = add_at, .add_next = call->add.eight,
-                      .bias = call->bias + column, .relu = call->c->relu};
+                      .bias = call->bias + column, .relu = call->c->relu, .bf16 = call->c->bf16};
 }
 
 // scratch returns memory of this thread's, NULL where there is none.
 void* kerasrun_conv_scratch(struct call* call, size_t bytes);
+
+// round_all rounds so many numbers to bfloat16.
+AVX2 static inline void round_all(float* at, long n) {
+  long whole = n / 8 * 8;
+  for (long i = 0; i < whole; i += 8) _mm256_storeu_ps(at + i, bfloat16(_mm256_loadu_ps(at + i)));
+  float rest[8] = {0};
+  memcpy(rest, at + whole, (n - whole) * sizeof(float));
+  _mm256_storeu_ps(rest, bfloat16(_mm256_loadu_ps(rest)));
+  memcpy(at + whole, rest, (n - whole) * sizeof(float));
+}
+
+// unrounded says whether the picture may have numbers that are no bfloat16: it comes from TensorFlow.
+static inline int unrounded(const struct kerasrun_conv* c) { return c->bf16 && c->x.order == KERASRUN_NHWC; }
 
 // Compute a piece of a convolution that is pointwise, and of any other.
 void kerasrun_conv_multiply(void* call, long piece);

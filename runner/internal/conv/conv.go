@@ -16,9 +16,9 @@ import (
 const Op = "KerasrunConv2D"
 
 // Replace puts the operation in the place of the graph's fused convolutions whose kernels, which are named, do not change, where it can do what all of
-// them do. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer. Endpoints are the
-// operations whose outputs leave the graph.
-func Replace(graph *graphpb.GraphDef, kernels, endpoints []string) {
+// them do; it returns whether there are any and it can. Where TensorFlow computes others beside, its threads and ours are in each other's way: EfficientNet takes a tenth
+// longer. Endpoints are the operations whose outputs leave the graph. With bf16 the operation rounds pictures, kernels and outputs to bfloat16.
+func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
 	replaced := slices.Clone(graph.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
 	for i, node := range graph.Node {
@@ -26,10 +26,10 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string) {
 			continue
 		}
 		if len(node.Input) < 3 || !slices.Contains(kernels, node.Input[1]) {
-			return
+			return false
 		}
-		if replaced[i] = replacement(node); replaced[i] == nil {
-			return
+		if replaced[i] = replacement(node, bf16); replaced[i] == nil {
+			return false
 		}
 		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
@@ -46,6 +46,7 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string) {
 			setForm(node, readers[node.Name], shapes)
 		}
 	}
+	return len(shapes) > 0
 }
 
 // reader is a node one of whose inputs is another's output.
@@ -111,7 +112,7 @@ func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapep
 }
 
 // replacement returns the operation for a fused convolution, nil where there is none.
-func replacement(node *nodepb.NodeDef) *nodepb.NodeDef {
+func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	if node.Op != "_FusedConv2D" && node.Op != "_MklNativeFusedConv2D" {
 		return nil
 	}
@@ -159,6 +160,6 @@ func replacement(node *nodepb.NodeDef) *nodepb.NodeDef {
 	}
 	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: node.Input, Device: node.Device, Attr: map[string]*attrpb.AttrValue{
 		"strides": list(strides), "padding": list(padding), "relu": {Value: &attrpb.AttrValue_B{B: relu}}, "added": {Value: &attrpb.AttrValue_I{I: added}},
-		"forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)),
+		"forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)), "bf16": {Value: &attrpb.AttrValue_B{B: bf16}},
 	}}
 }

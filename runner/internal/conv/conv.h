@@ -11,6 +11,7 @@ struct kerasrun_conv {
   long stride_h, stride_w;
   long top, bottom, left, right;  // rows and columns of zeros around the picture
   int relu;
+  int bf16;  // the picture, the kernel and the output are rounded to bfloat16; products and sums are not
   struct kerasrun_form x, add, y;
 };
 

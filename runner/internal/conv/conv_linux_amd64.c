@@ -38,6 +38,7 @@ float* kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel) {
           memcpy(to, kernel + source(c, k) * c->out + group * (c->out / c->groups) + panel * panel_width(c), columns * sizeof(float));
         for (long k = length; k < padded(c, length); k++, to += columns) memset(to, 0, columns * sizeof(float));
       }
+  if (c->bf16) round_all(memory, padded(c, depth(c)) * c->out);
   return memory;
 }
 

@@ -21,19 +21,26 @@ type shape struct {
 	top, bottom       int64
 	left, right       int64
 	add, relu, shared bool // shared: what is added is needed by another operation too
+	bf16              bool
 	x, added, y       form // of the picture, of what is added, of the output
 }
 
 type form struct{ order, border int64 }
 
 func (s shape) String() string {
-	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v forms %v %v %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
-		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu,
+	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v bf16 %v forms %v %v %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
+		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu, s.bf16,
 		s.x, s.added, s.y)
 }
 
 func (s shape) outH() int64 { return (s.h+s.top+s.bottom-s.kernelH)/s.strideH + 1 }
 func (s shape) outW() int64 { return (s.w+s.left+s.right-s.kernelW)/s.strideW + 1 }
+
+// bfloat16 rounds to the nearest number of eight bits.
+func bfloat16(x float32) float32 {
+	fraction, exponent := math.Frexp(float64(x))
+	return float32(math.Ldexp(math.RoundToEven(256*fraction), exponent-8))
+}
 
 // operands are a convolution's inputs; add has the elements of the output.
 type operands struct{ x, kernel, bias, add []float32 }
@@ -52,6 +59,12 @@ func (s shape) operands(seed uint64) operands {
 
 // want computes the convolution as it is defined, in float64, and the sum of the products' sizes, which the rounding of float32 is in proportion to.
 func (s shape) want(of operands) (sums, sizes []float64) {
+	rounded := func(x float32) float64 {
+		if s.bf16 {
+			x = bfloat16(x)
+		}
+		return float64(x)
+	}
 	channels, columns := s.in*s.groups, s.out/s.groups
 	for p := range s.n * s.outH() * s.outW() {
 		picture, row, column := p/s.outW()/s.outH(), p/s.outW()%s.outH(), p%s.outW()
@@ -69,7 +82,7 @@ func (s shape) want(of operands) (sums, sizes []float64) {
 					}
 					pixel := of.x[((picture*s.h+y)*s.w+x)*channels+o/columns*s.in:]
 					for k := range s.in {
-						product := float64(pixel[k]) * float64(of.kernel[((i*s.kernelW+j)*s.in+k)*s.out+o])
+						product := rounded(pixel[k]) * rounded(of.kernel[((i*s.kernelW+j)*s.in+k)*s.out+o])
 						sum, size = sum+product, size+math.Abs(product)
 					}
 				}
@@ -124,7 +137,7 @@ func (s shape) graph(t testing.TB) *graph {
 		bias := op("Const", name+"_bias", map[string]any{"dtype": tf.Float, "value": feed(t, make([]float32, channels), channels)})
 		return op(Op, name, map[string]any{
 			"added": int64(0), "relu": false, "strides": []int64{1, 1}, "padding": make([]int64, 4), "sizes": []int64{h, w, channels},
-			"forms": []int64{from.order, from.border, 0, 0, to.order, to.border},
+			"forms": []int64{from.order, from.border, 0, 0, to.order, to.border}, "bf16": s.bf16,
 		}, x, kernel, bias, tf.OutputList{})
 	}
 	list, added := tf.OutputList{}, int64(0)
@@ -134,6 +147,7 @@ func (s shape) graph(t testing.TB) *graph {
 	of.output = op(Op, "conv", map[string]any{
 		"added": added, "relu": s.relu, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
 		"sizes": []int64{s.h, s.w, s.in * s.groups}, "forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
+		"bf16": s.bf16,
 	}, reformed("x_formed", of.x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
 	of.output = reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
 	var err error
@@ -197,6 +211,11 @@ func (s shape) run(g *graph, feeds map[tf.Output]*tf.Tensor) ([]float32, error) 
 func (s shape) check(t *testing.T, seed uint64) {
 	t.Helper()
 	g, of := s.graph(t), s.operands(seed)
+	if s.bf16 { // as what is added is where all convolutions are
+		for i, x := range of.add {
+			of.add[i] = bfloat16(x)
+		}
+	}
 	got, err := s.run(g, s.feeds(t, g, of))
 	if err != nil {
 		t.Fatalf("%v: %v", s, err)
@@ -204,7 +223,11 @@ func (s shape) check(t *testing.T, seed uint64) {
 	want, sizes := s.want(of)
 	for i := range want {
 		// Each product and each sum is rounded once, by 2^-24 of what has been summed so far; errors of this size do not all add up.
-		if diff := math.Abs(want[i] - float64(got[i])); !(diff <= 1e-6*sizes[i]) {
+		tolerance := 1e-6 * sizes[i]
+		if s.bf16 {
+			tolerance += math.Abs(want[i]) / 256 // half of the last bit
+		}
+		if diff := math.Abs(want[i] - float64(got[i])); !(diff <= tolerance) || s.bf16 && got[i] != bfloat16(got[i]) {
 			t.Fatalf("%v: element %d: want %v, got %v", s, i, want[i], got[i])
 		}
 	}
@@ -266,17 +289,22 @@ func (s shape) formed(i int) shape {
 func TestConv(t *testing.T) {
 	for i, s := range shapes() {
 		s.check(t, uint64(i))
+		if i%2 == 1 {
+			s.bf16 = true
+			s.check(t, uint64(i))
+		}
 	}
 }
 
 func FuzzConv(f *testing.F) {
 	f.Add(uint64(1), uint16(0x1234), uint16(0x4321), uint16(0x0101), uint8(7))
 	f.Add(uint64(2), uint16(0xffff), uint16(0xffff), uint16(0xffff), uint8(3))
+	f.Add(uint64(121), uint16(0x5678), uint16(0x0122), uint16(0x1111), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, sizes, kernel, padding uint16, flags uint8) {
 		digit := func(of uint16, i int) int64 { return int64(of >> (4 * i) & 15) }
 		s := shape{n: 1 + digit(sizes, 0)%3, h: 1 + digit(sizes, 1), w: 1 + digit(sizes, 2), in: 1 + digit(sizes, 3), kernelH: 1 + digit(kernel, 0)%5, kernelW: 1 + digit(kernel, 1)%5,
 			groups: 1 + digit(kernel, 2)%5, strideH: 1 + digit(kernel, 3)%4, strideW: 1 + digit(kernel, 3)/4, top: digit(padding, 0), bottom: digit(padding, 1),
-			left: digit(padding, 2), right: digit(padding, 3), relu: flags&1 > 0, add: flags&2 > 0, shared: flags&4 > 0}
+			left: digit(padding, 2), right: digit(padding, 3), relu: flags&1 > 0, add: flags&2 > 0, shared: flags&4 > 0, bf16: seed/120%2 == 1}
 		s.out = s.groups * 8 * (1 + int64(flags>>3)%5)
 		if seed%2 == 1 {
 			s.in = (s.in + 7) / 8 * 8
@@ -332,15 +360,17 @@ func TestConvAtOnce(t *testing.T) {
 func TestConvNaN(t *testing.T) {
 	s := same(1, 3, 1, 8, 16, 1, 1, 0)
 	s.relu = true
-	g, of := s.graph(t), s.operands(1)
-	of.x[8*4] = float32(math.NaN())
-	got, err := s.run(g, s.feeds(t, g, of))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, y := range got {
-		if nan := i/16 == 4; nan != (y != y) {
-			t.Errorf("pixel %d: %v", i/16, y)
+	for _, s.bf16 = range []bool{false, true} {
+		g, of := s.graph(t), s.operands(1)
+		of.x[8*4] = math.Float32frombits(0x7fffffff) // which rounds to 0 where it is taken for a number
+		got, err := s.run(g, s.feeds(t, g, of))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, y := range got {
+			if nan := i/16 == 4; nan != (y != y) {
+				t.Errorf("bf16 %v, pixel %d: %v", s.bf16, i/16, y)
+			}
 		}
 	}
 }

@@ -34,9 +34,10 @@ static multiplier* const multipliers[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(N
 static int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
 
 // gather copies part of the channels of the pixels that the output needs into planes of a block.
-AVX2 static void gather(const struct call* call, long from, long n, long k, long length, float* at) {
+AVX2 static void gather(const struct call* call, long from, long n, long k, long length, float* to) {
   const struct kerasrun_conv* c = call->c;
   const float* base = call->x.at + k / 8 * call->x.eight;
+  float* at = to;
   int dense = c->x.order == KERASRUN_NHWC && c->stride_h == 1 && c->stride_w == 1;
   long whole = length / 8, plane = 8 * BLOCK_PIXELS, column = from % call->y.w, row = from / call->y.w;  // a row of all pictures
   for (long i = 0; i < n; i++, at += 8) {
@@ -58,6 +59,7 @@ AVX2 static void gather(const struct call* call, long from, long n, long k, long
       memcpy(at + whole * plane, x + 8 * whole, (length - 8 * whole) * sizeof(float));
     }
   }
+  for (long j = 0; unrounded(c) && j < ceiling(length, 8); j++) round_all(to + j * plane, 8 * n);
 }
 
 // Memory that is to be fetched.

@@ -29,15 +29,16 @@ static void* op_new(TF_OpKernelConstruction* construction) {
   struct op* op = calloc(1, sizeof *op);
   TF_Status* status = TF_NewStatus();
   int32_t strides[2] = {0}, padding[4] = {0}, forms[6] = {0}, sizes[3] = {0};
-  unsigned char relu = 0;
+  unsigned char relu = 0, bf16 = 0;
   TF_OpKernelConstruction_GetAttrInt32List(construction, "strides", strides, 2, status);
   if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrInt32List(construction, "padding", padding, 4, status);
   if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrInt32List(construction, "forms", forms, 6, status);
   if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrInt32List(construction, "sizes", sizes, 3, status);
   if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrBool(construction, "relu", &relu, status);
+  if (TF_GetCode(status) == TF_OK) TF_OpKernelConstruction_GetAttrBool(construction, "bf16", &bf16, status);
   if (!op && TF_GetCode(status) == TF_OK) TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
   if (TF_GetCode(status) == TF_OK) {
-    op->conv = (struct kerasrun_conv){.stride_h = strides[0], .stride_w = strides[1], .relu = relu,
+    op->conv = (struct kerasrun_conv){.stride_h = strides[0], .stride_w = strides[1], .relu = relu, .bf16 = bf16,
                                       .top = padding[0], .bottom = padding[1], .left = padding[2], .right = padding[3],
                                       .x = {forms[0], forms[1]}, .add = {forms[2], forms[3]}, .y = {forms[4], forms[5]}};
     memcpy(op->sizes, sizes, sizeof sizes);
@@ -179,6 +180,7 @@ char* kerasrun_conv_register(const char* name, int threads) {
   TF_OpDefinitionBuilderAddAttr(op, "strides: list(int)");
   TF_OpDefinitionBuilderAddAttr(op, "padding: list(int)");
   TF_OpDefinitionBuilderAddAttr(op, "relu: bool");
+  TF_OpDefinitionBuilderAddAttr(op, "bf16: bool");  // see conv.h
   TF_OpDefinitionBuilderAddAttr(op, "forms: list(int)");    // order and border of the picture, of what is added and of the output
   TF_OpDefinitionBuilderAddAttr(op, "sizes: list(int)");  // height, width and channels of the picture, where its form is not NHWC
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shape_not_known);

@@ -92,7 +92,9 @@ func TestReplace(t *testing.T) {
 		}
 		other := fused("BiasAdd", "Relu")
 		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{other, test.node}}
-		Replace(graph, []string{"k"}, nil)
+		if all := Replace(graph, []string{"k"}, nil, true); all != (graph.Node[0].Op == Op) {
+			t.Errorf("%s: all replaced: %v", name, all)
+		}
 		node := graph.Node[1]
 		// All convolutions are replaced or none.
 		if all := test.want != nil || node.Op == "_FusedMatMul"; all != (graph.Node[0].Op == Op) {
@@ -107,6 +109,9 @@ func TestReplace(t *testing.T) {
 		if node.Op != Op || node.Name != "c" || !cmp.Equal(node.Input, test.node.Input) {
 			t.Errorf("%s: want %s of the same name and inputs, got %v", name, Op, node)
 			continue
+		}
+		if !node.Attr["bf16"].GetB() {
+			t.Errorf("%s: not in bfloat16", name)
 		}
 		got := outcome{node.Attr["padding"].GetList().I, node.Attr["added"].GetI(), node.Attr["relu"].GetB()}
 		if !cmp.Equal(*test.want, got, cmp.AllowUnexported(outcome{})) {
@@ -164,7 +169,7 @@ func TestReplaceForms(t *testing.T) {
 		"size not known":                   {[]*nodepb.NodeDef{unknown}, nil, nil},
 	} {
 		graph := &graphpb.GraphDef{Node: append([]*nodepb.NodeDef{one("first", "x")}, test.nodes...)}
-		Replace(graph, []string{"k"}, test.outputs)
+		Replace(graph, []string{"k"}, test.outputs, false)
 		for _, node := range graph.Node {
 			if node.Op != Op {
 				continue

@@ -102,6 +102,7 @@ AVX2 static void copy(const struct call* call, long picture, long from, long gro
     else
       part(u, planes, size, x, call->x.pixel, next, right - left, line + left * u);
   }
+  if (unrounded(c)) round_all(to, planes * size);
 }
 
 void kerasrun_conv_slide(void* of, long piece) {

@@ -29,8 +29,15 @@ struct out {
   const long* add_at;
   long add_next;
   const float* bias;
-  int relu;
+  int relu, bf16;
 };
+
+// bfloat16 rounds to the nearest number that has eight bits of its 24, of two to the even one.
+TILE __m256 bfloat16(__m256 x) {
+  __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  bits = _mm256_and_si256(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), _mm256_set1_epi32(-0x10000));
+  return _mm256_blendv_ps(_mm256_castsi256_ps(bits), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));  // of NaN: NaN
+}
 
 TILE void begin(int rows, int vectors, __m256 sum[][2], const struct out* o, int part) {
 #pragma GCC unroll 12
@@ -78,6 +85,7 @@ TILE void end(int rows, int vectors, __m256 sum[][2], const struct out* o, int p
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) {
       if (part & LAST && o->relu) sum[i][v] = _mm256_max_ps(_mm256_setzero_ps(), sum[i][v]);  // of NaN: NaN
+      if (part & LAST && o->bf16) sum[i][v] = bfloat16(sum[i][v]);
       _mm256_storeu_ps(o->y + o->y_at[i] + v * o->y_next, sum[i][v]);
     }
 }
