@@ -55,7 +55,7 @@ func (c config) listDevices() ([]Device, error) {
 	}
 	// Where there can be no GPU TensorFlow is not asked for one: it would write errors to standard error.
 	gpus, fault := driverGPUs()
-	config, err := sessionConfig(c, HasCUDA() && fault == "", false)
+	config, err := sessionConfig(c, HasCUDA() && fault == "", false, false)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}

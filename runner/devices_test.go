@@ -213,7 +213,7 @@ func TestSoftPlacement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := sessionConfig(c, false, true)
+		config, err := sessionConfig(c, false, true, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,20 +274,21 @@ func TestSessionConfig(t *testing.T) {
 		return want
 	}
 	cases := []struct {
-		options        []Option
-		gpu, optimized bool
-		want           map[string]any
+		options              []Option
+		gpu, optimized, asIs bool
+		want                 map[string]any
 	}{
-		{nil, false, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
-		{[]Option{WithDevice("cpu")}, false, true, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
-		{nil, true, false, defaults(map[string]any{"soft": true, "growth": true})},
-		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, defaults(map[string]any{"gpus": 0.0, "tfg": false,
+		{nil, false, false, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
+		{[]Option{WithDevice("cpu")}, false, true, false, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
+		{nil, true, false, false, defaults(map[string]any{"soft": true, "growth": true})},
+		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, false, defaults(map[string]any{"gpus": 0.0, "tfg": false,
 			"optimizers": []any{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}})},
-		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, defaults(map[string]any{"growth": true, "fp16": 1.0, "passes": 2.0})},
-		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true,
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, false, defaults(map[string]any{"growth": true, "fp16": 1.0, "passes": 2.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true, false,
 			defaults(map[string]any{"fraction": 0.25, "rewritten": false})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, true, defaults(map[string]any{"gpus": 0.0, "rewritten": false})},
 	}
 	var lines strings.Builder
 	for _, c := range cases {
@@ -295,7 +296,7 @@ func TestSessionConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes, err := sessionConfig(config, c.gpu, c.optimized)
+		bytes, err := sessionConfig(config, c.gpu, c.optimized, c.asIs)
 		if err != nil {
 			t.Fatal(err)
 		}

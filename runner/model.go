@@ -150,24 +150,28 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 		c.precision = FP32 // of all that TensorFlow computes
 	}
 	frozen := placed || kernels && (gpu || c.precision != FP32)
-	config, err := sessionConfig(c, gpu && !frozen, optimized)
+	packing := kernels && !frozen && usesOneDNN()
+	config, err := sessionConfig(c, gpu, optimized, false)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	first, err := load(dir, tags, config)
+	loading := config
+	if frozen || packing {
+		if loading, err = sessionConfig(c, gpu && !frozen, optimized, true); err != nil {
+			return nil, fmt.Errorf("runner: %w", err)
+		}
+	}
+	first, err := load(dir, tags, loading)
 	if err != nil {
 		return nil, err
 	}
 	if !frozen {
-		if kernels && usesOneDNN() {
+		if packing {
 			first.packing, first.bf16 = config, bf16
 		}
 		return []*session{first}, nil
 	}
 	defer first.close()
-	if config, err = sessionConfig(c, gpu, optimized); err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
-	}
 	devices := []string{""}
 	if placed {
 		devices = nil

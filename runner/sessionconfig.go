@@ -13,8 +13,8 @@ import (
 const disableTFGOptimizer = 32
 
 // sessionConfig returns the bytes of the ConfigProto that sessions are made with: on the GPUs, or with all of them hidden. optimized
-// says that the graph is one that the exporter has rewritten already.
-func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
+// says that the graph is one that the exporter has rewritten already, asIs that TensorFlow is to rewrite nothing.
+func sessionConfig(c config, gpu, optimized, asIs bool) ([]byte, error) {
 	threads := int32(cpus())
 	p := &tfpb.ConfigProto{
 		IntraOpParallelismThreads: threads,
@@ -31,6 +31,8 @@ func sessionConfig(c config, gpu, optimized bool) ([]byte, error) {
 	// the graph, constants included, which is most of the time that the first run takes.
 	rewrite := &tfpb.RewriterConfig{MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT}
 	switch {
+	case asIs:
+		rewrite.DisableMetaOptimizer = true
 	case !gpu && !usesOneDNN():
 		// The remapper fuses grouped convolutions with what follows them, and TensorFlow's own kernel refuses to run the result.
 		rewrite.Remapping = tfpb.RewriterConfig_OFF

@@ -33,8 +33,11 @@ static inline int kerasrun_conv_pointwise(const struct kerasrun_conv* c) {
 // Says whether this processor has AVX2 and FMA, and no wider vectors, which TensorFlow's own convolutions use.
 int kerasrun_conv_preferred(void);
 
-// Returns the kernel in the order in which it is read, NULL where there is no memory for it. free takes it back.
-float* kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel);
+// Numbers of a kernel that is packed.
+long kerasrun_conv_packed(const struct kerasrun_conv* c);
+
+// Packs a kernel: it lies then in the order in which it is read.
+void kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel, float* packed);
 
 // Computes y = act(conv(x) + bias + add). x may be in blocks where the convolution is pointwise, and in planes where a group's channels are a multiple of
 // eight. add is like y or NULL, in a form of its own, and may be y itself where the form is one.

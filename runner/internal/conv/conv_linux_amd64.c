@@ -25,21 +25,38 @@ static long source(const struct kerasrun_conv* c, long k) {
   return (i * c->kernel_w + j) * c->in + channel;
 }
 
-float* kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel) {
-  void* memory;
-  if (posix_memalign(&memory, 64, sizeof(float) * padded(c, depth(c)) * c->out)) return NULL;
-  float* to = memory;
-  for (long group = 0; group < c->groups; group++)
-    for (long cut = 0; cut < cuts(c); cut++)
-      for (long panel = 0; panel < panels(c); panel++) {
-        int columns = panel_columns(c, panel);
-        long from = cut_at(c, cut), length = cut_at(c, cut + 1) - from;
-        for (long k = from; k < from + length; k++, to += columns)
-          memcpy(to, kernel + source(c, k) * c->out + group * (c->out / c->groups) + panel * panel_width(c), columns * sizeof(float));
-        for (long k = length; k < padded(c, length); k++, to += columns) memset(to, 0, columns * sizeof(float));
-      }
-  if (c->bf16) round_all(memory, padded(c, depth(c)) * c->out);
-  return memory;
+long kerasrun_conv_packed(const struct kerasrun_conv* c) { return padded(c, depth(c)) * c->out; }
+
+struct packing {
+  const struct kerasrun_conv* c;
+  const float* kernel;
+  float* packed;
+};
+
+// pack packs part of a sum, of a group. A row of the kernel is read whole and spread over the panels: memory is faster in order, the more so where it is read.
+static void pack(void* of, long piece) {
+  const struct packing* p = of;
+  const struct kerasrun_conv* c = p->c;
+  long group = piece / cuts(c), cut = piece % cuts(c), out = c->out / c->groups;
+  long from = cut_at(c, cut), length = cut_at(c, cut + 1) - from, whole = padded(c, length);
+  float* packed = p->packed + (group * padded(c, depth(c)) + from) * out;
+  for (long k = 0; k < whole; k++) {
+    const float* row = k < length ? p->kernel + source(c, from + k) * c->out + group * out : NULL;
+    for (long panel = 0; panel < panels(c); panel++) {
+      int columns = panel_columns(c, panel);
+      float* to = packed + panel * panel_width(c) * whole + k * columns;
+      if (row)
+        memcpy(to, row + panel * panel_width(c), columns * sizeof(float));
+      else
+        memset(to, 0, columns * sizeof(float));
+    }
+  }
+  if (c->bf16) round_all(packed, whole * out);
+}
+
+void kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel, float* packed) {
+  struct packing p = {c, kernel, packed};
+  kerasrun_pool_run(pack, &p, c->groups * cuts(c));
 }
 
 void* kerasrun_conv_scratch(struct call* call, size_t bytes) {

@@ -27,6 +27,7 @@ void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction* construction, 
 void TF_OpKernelConstruction_GetAttrInt32List(TF_OpKernelConstruction* construction, const char* name, int32_t* values, int max, TF_Status* status);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction* construction, TF_Status* status);
 
+TF_Tensor* TF_AllocateTemp(TF_OpKernelContext* context, TF_DataType type, const int64_t* dims, int rank, TF_AllocatorAttributes* attributes, TF_Status* status);
 int TF_NumInputs(TF_OpKernelContext* context);
 void TF_GetInput(TF_OpKernelContext* context, int i, TF_Tensor** tensor, TF_Status* status);
 TF_Tensor* TF_AllocateOutput(TF_OpKernelContext* context, int i, TF_DataType type, const int64_t* dims, int rank, size_t length, TF_Status* status);

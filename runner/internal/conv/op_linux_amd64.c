@@ -14,7 +14,7 @@ struct op {
   int32_t sizes[3];  // of the picture: height, width and channels, which a form other than NHWC does not show
   pthread_mutex_t packing;
   int64_t kernel[4];
-  float* packed;
+  TF_Tensor* packed;
 };
 
 // sound says whether there is a convolution of that kind. An operation can come from a file.
@@ -58,12 +58,13 @@ static void op_delete(void* pointer) {
   struct op* op = pointer;
   if (!op) return;
   pthread_mutex_destroy(&op->packing);
-  free(op->packed);
+  if (op->packed) TF_DeleteTensor(op->packed);
   free(op);
 }
 
-// pack takes the kernel of the first run; channels are those of the picture.
-static void pack(struct op* op, const TF_Tensor* kernel, int64_t channels, TF_Status* status) {
+// pack takes the kernel of the first run; channels are those of the picture. The memory is TensorFlow's, which has some left of the session that optimised
+// the graph and never gives it back.
+static void pack(struct op* op, TF_OpKernelContext* context, const TF_Tensor* kernel, int64_t channels, TF_Status* status) {
   pthread_mutex_lock(&op->packing);
   if (!op->packed) {
     struct kerasrun_conv* c = &op->conv;
@@ -77,8 +78,12 @@ static void pack(struct op* op, const TF_Tensor* kernel, int64_t channels, TF_St
       TF_SetStatus(status, TF_INVALID_ARGUMENT, "want a kernel that fits the picture, with 8 channels a group or a multiple, got another");
     else if (c->x.order == KERASRUN_BLOCKS ? channels % 8 != 0 || !kerasrun_conv_pointwise(c) : c->x.order == KERASRUN_PLANES && c->in % 8 != 0)
       TF_SetStatus(status, TF_INVALID_ARGUMENT, "want a form of the picture that the kernel can read, got another");
-    else if (!(op->packed = kerasrun_conv_pack(c, TF_TensorData(kernel))))
-      TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
+    if (TF_GetCode(status) == TF_OK) {
+      int64_t size = kerasrun_conv_packed(c);
+      TF_AllocatorAttributes here = {TF_ALLOCATOR_ATTRIBUTES_STRUCT_SIZE, 1};
+      TF_Tensor* packed = TF_AllocateTemp(context, TF_FLOAT, &size, 1, &here, status);
+      if (TF_GetCode(status) == TF_OK) kerasrun_conv_pack(c, TF_TensorData(kernel), TF_TensorData(op->packed = packed));
+    }
   }
   pthread_mutex_unlock(&op->packing);
 }
@@ -121,7 +126,7 @@ static void compute(struct op* op, TF_OpKernelContext* context, TF_Tensor** in, 
     TF_SetStatus(status, TF_INVALID_ARGUMENT, "want pictures in the form that the operation was made for, got another shape");
     return;
   }
-  pack(op, in[KERNEL], channels, status);
+  pack(op, context, in[KERNEL], channels, status);
   if (TF_GetCode(status) != TF_OK) return;
   int64_t out_h = kerasrun_conv_out_h(c, h), out_w = kerasrun_conv_out_w(c, w);
   struct shape kernel = {4, {op->kernel[0], op->kernel[1], op->kernel[2], op->kernel[3]}}, bias = {1, {c->out}};
@@ -151,7 +156,7 @@ static void compute(struct op* op, TF_OpKernelContext* context, TF_Tensor** in, 
     }
     add = TF_TensorData(in[ADD]);
   }
-  if (n > 0 && !kerasrun_conv_run(c, op->packed, TF_TensorData(in[BIAS]), add, TF_TensorData(in[PICTURE]), n, h, w, TF_TensorData(*out)))
+  if (n > 0 && !kerasrun_conv_run(c, TF_TensorData(op->packed), TF_TensorData(in[BIAS]), add, TF_TensorData(in[PICTURE]), n, h, w, TF_TensorData(*out)))
     TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
 }
 
