@@ -39,26 +39,23 @@ TILE __m256 bfloat16(__m256 x) {
   return _mm256_blendv_ps(_mm256_castsi256_ps(bits), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));  // of NaN: NaN
 }
 
+// EACH_SUM is a loop over the sums of a tile, in registers.
+#define EACH_SUM         \
+  _Pragma("GCC unroll 12") \
+  for (int i = 0; i < rows; i++) \
+    _Pragma("GCC unroll 2") \
+    for (int v = 0; v < vectors; v++)
+
 TILE void begin(int rows, int vectors, __m256 sum[][2], const struct out* o, int part) {
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      if (part & FIRST) {
-        sum[i][v] = _mm256_loadu_ps(o->bias + 8 * v);
-        if (o->add) sum[i][v] = _mm256_add_ps(sum[i][v], _mm256_loadu_ps(o->add + o->add_at[i] + v * o->add_next));
-      } else {
-        sum[i][v] = _mm256_loadu_ps(o->y + o->y_at[i] + v * o->y_next);
-      }
-    }
+  if (part & FIRST) {
+    EACH_SUM sum[i][v] = _mm256_loadu_ps(o->bias + 8 * v);
+    if (o->add) EACH_SUM sum[i][v] = _mm256_add_ps(sum[i][v], _mm256_loadu_ps(o->add + o->add_at[i] + v * o->add_next));
+  } else {
+    EACH_SUM sum[i][v] = _mm256_loadu_ps(o->y + o->y_at[i] + v * o->y_next);
+  }
   // The next tile is that of the rows below.
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      __builtin_prefetch(o->y + o->y_at[rows + i] + v * o->y_next, 1);
-      if (part & FIRST && o->add) __builtin_prefetch(o->add + o->add_at[rows + i] + v * o->add_next);
-    }
+  EACH_SUM __builtin_prefetch(o->y + o->y_at[rows + i] + v * o->y_next, 1);
+  if (part & FIRST && o->add) EACH_SUM __builtin_prefetch(o->add + o->add_at[rows + i] + v * o->add_next);
 }
 
 // sweep adds a row of the kernel's `length` products to each sum. Rows of the tile begin `step` apart; the kernel has for each number of a row its columns,
@@ -80,12 +77,7 @@ TILE void sweep(int rows, int vectors, int length, const float* x, long step, co
 }
 
 TILE void end(int rows, int vectors, __m256 sum[][2], const struct out* o, int part) {
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      if (part & LAST && o->relu) sum[i][v] = _mm256_max_ps(_mm256_setzero_ps(), sum[i][v]);  // of NaN: NaN
-      if (part & LAST && o->bf16) sum[i][v] = bfloat16(sum[i][v]);
-      _mm256_storeu_ps(o->y + o->y_at[i] + v * o->y_next, sum[i][v]);
-    }
+  if (part & LAST && o->relu) EACH_SUM sum[i][v] = _mm256_max_ps(_mm256_setzero_ps(), sum[i][v]);  // of NaN: NaN
+  if (part & LAST && o->bf16) EACH_SUM sum[i][v] = bfloat16(sum[i][v]);
+  EACH_SUM _mm256_storeu_ps(o->y + o->y_at[i] + v * o->y_next, sum[i][v]);
 }
