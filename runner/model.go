@@ -99,9 +99,9 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		// One run computes while another goes from an operation to the next. More would wait for CPUs with their activations in memory.
 		m.slots = make(chan struct{}, max(2, cpus()))
 	}
-	own := ownConvolutions
+	ownBF16 := ownConvolutions[BF16]
 	for {
-		if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus, own); err != nil {
+		if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus, ownBF16); err != nil {
 			return nil, err
 		}
 		m.running = make([]int, len(m.sessions))
@@ -109,8 +109,8 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		if !errors.Is(err, errForeign) {
 			break
 		}
-		// TensorFlow computes all of them in bfloat16.
-		own = false
+		// So TensorFlow computes all of them in bfloat16.
+		ownBF16 = false
 		if err = m.sessions[0].close(); err != nil {
 			return nil, err
 		}
@@ -129,8 +129,8 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	return []string{"serve"}
 }
 
-// openSessions returns a session for each GPU, or the one on the CPU where there are none. own lets our convolutions compute in bfloat16.
-func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device, own bool) ([]*session, error) {
+// openSessions returns a session for each GPU, or the one on the CPU where there are none. ownBF16 has our convolutions compute in bfloat16.
+func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device, ownBF16 bool) ([]*session, error) {
 	graph, err := directory.MetaGraph(tags)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
@@ -145,7 +145,7 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	}
 	// The exporter's graphs have their kernels in variables, which never change. TensorFlow prepares only constants for other precisions.
 	kernels := optimized && state != ""
-	bf16 := own && kernels && !gpu && c.precision == BF16
+	bf16 := ownBF16 && kernels && !gpu && c.precision == BF16
 	if bf16 {
 		c.precision = FP32 // of all that TensorFlow computes
 	}

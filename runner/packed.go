@@ -25,8 +25,8 @@ import (
 	"kerasrun/savedmodel"
 )
 
-// ownConvolutions says that package conv computes the convolutions whose kernels are packed.
-var ownConvolutions = conv.Preferred()
+// ownConvolutions says in which precisions package conv computes the convolutions whose kernels are packed.
+var ownConvolutions = map[Precision]bool{FP32: conv.Preferred(false), BF16: conv.Preferred(true)}
 
 // errForeign says that a graph has convolutions that package conv does not compute, or none.
 var errForeign = errors.New("want convolutions that can be computed in bfloat16")
@@ -59,7 +59,7 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 		}
 		to(kernel, kernel, 0)
 	}
-	if ownConvolutions {
+	if s.bf16 || ownConvolutions[FP32] {
 		if err := conv.Register(processThreads()); err != nil {
 			return nil, fmt.Errorf("runner: %w", err)
 		}

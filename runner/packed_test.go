@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,7 @@ func TestKernelsInVariables(t *testing.T) {
 	if !usesOneDNN() {
 		t.Fatal("TensorFlow computes without oneDNN: nothing is packed")
 	}
-	was := ownConvolutions
+	was := maps.Clone(ownConvolutions)
 	t.Cleanup(func() { ownConvolutions = was })
 	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a constant either.
 	for _, test := range []struct {
@@ -31,7 +32,7 @@ func TestKernelsInVariables(t *testing.T) {
 		{BF16, true, 0.05, map[string]int{conv.Op: 6}},
 		{BF16, false, 0.05, map[string]int{}},
 	} {
-		ownConvolutions = test.own
+		ownConvolutions[test.precision] = test.own
 		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own), test.precision, test.tolerance, test.packed)
 	}
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conv.h"
@@ -31,15 +32,16 @@ static inline long unit(const struct kerasrun_conv* c) { return c->in % 8 == 0 ?
 // Says whether the sums are those of taps, in slide_linux_amd64.c.
 static inline int three_taps(const struct kerasrun_conv* c) { return c->kernel_w == 3 && unit(c) == 8 && c->stride_w <= 2; }
 
-// The columns of a group are panels of sixteen, and one of eight where they leave a rest; those of taps are all of eight.
+// The columns of a group are panels of two vectors, and a rest of one or two; those of taps are all of one. What a vector has more than there are columns is
+// zeros of the kernel.
 static inline long panel_width(const struct kerasrun_conv* c) { return three_taps(c) ? NARROW_COLUMNS : COLUMNS; }
 static inline long panels(const struct kerasrun_conv* c) { return ceiling(c->out / c->groups, panel_width(c)); }
-static inline int panel_columns(const struct kerasrun_conv* c, long panel) {
-  return (panel + 1) * panel_width(c) <= c->out / c->groups ? panel_width(c) : NARROW_COLUMNS;
-}
+static inline long panel_columns(const struct kerasrun_conv* c, long panel) { return least(panel_width(c), c->out / c->groups - panel * panel_width(c)); }
+static inline long whole_vectors(long columns) { return ceiling(columns, LANES) * LANES; }
+static inline long group_width(const struct kerasrun_conv* c) { return whole_vectors(c->out / c->groups); }
 
 // Rows are cut into tiles as even as can be.
-static inline long tiles_of(long rows, int columns) { return ceiling(rows, columns == COLUMNS ? ROWS : NARROW_ROWS); }
+static inline long tiles_of(long rows, int wide) { return ceiling(rows, wide ? ROWS : NARROW_ROWS); }
 
 static inline long depth(const struct kerasrun_conv* c) { return c->kernel_h * c->kernel_w * c->in; }
 
@@ -63,17 +65,31 @@ static inline void places(const struct view* v, long from, long n, long* at) {
   for (int i = 0; i < NARROW_ROWS; i++) at[n + i] = at[n - 1];
 }
 
-static inline struct out out_of(const struct call* call, const long* y_at, const long* add_at, long column) {
-  return (struct out){.y = call->y.at + column / 8 * call->y.eight, .y_at = y_at, .y_next = call->y.eight,
+static inline struct out out_of(const struct call* call, const long* y_at, const long* add_at, long column, long columns) {
+  return (struct out){.eights = columns / 8, .y = call->y.at + column / 8 * call->y.eight, .y_at = y_at, .y_next = call->y.eight,
                       .add = call->add.at ? call->add.at + column / 8 * call->add.eight : NULL, .add_at = add_at, .add_next = call->add.eight,
                       .bias = call->bias + column, .relu = call->c->relu, .bf16 = call->c->bf16};
 }
 
 // scratch returns memory of this thread's, NULL where there is none.
-void* kerasrun_conv_scratch(struct call* call, size_t bytes);
+static inline void* scratch(struct call* call, size_t bytes) {
+  static __thread void* memory;
+  static __thread size_t have;
+  if (have < bytes) {
+    free(memory);
+    have = 0;
+    if (posix_memalign(&memory, 64, bytes)) {
+      memory = NULL;
+      atomic_store(&call->failed, 1);
+      return NULL;
+    }
+    have = bytes;
+  }
+  return memory;
+}
 
 // round_all rounds so many numbers to bfloat16.
-AVX2 static inline void round_all(float* at, long n) {
+static inline void round_all(float* at, long n) {
   long whole = n / 8 * 8;
   for (long i = 0; i < whole; i += 8) _mm256_storeu_ps(at + i, bfloat16(_mm256_loadu_ps(at + i)));
   float rest[8] = {0};
@@ -84,10 +100,6 @@ AVX2 static inline void round_all(float* at, long n) {
 
 // unrounded says whether the picture may have numbers that are no bfloat16: it comes from TensorFlow.
 static inline int unrounded(const struct kerasrun_conv* c) { return c->bf16 && c->x.order == KERASRUN_NHWC; }
-
-// Compute a piece of a convolution that is pointwise, and of any other.
-void kerasrun_conv_multiply(void* call, long piece);
-void kerasrun_conv_slide(void* call, long piece);
 
 // bordered says whether the zeros around a picture are there.
 static inline int bordered(const struct kerasrun_conv* c) {

@@ -1,4 +1,4 @@
-// Package conv has an operation for TensorFlow that computes what its fused convolutions do, faster on processors with AVX2 and without AVX-512.
+// Package conv has an operation for TensorFlow that computes what its fused convolutions do, faster on processors with AVX2 or AVX-512.
 package conv
 
 import (

@@ -1,4 +1,4 @@
-// Convolutions of float32 for processors with AVX2 and FMA. Kernels are HWIO, as TensorFlow has them, with the groups in the order of the output channels.
+// Convolutions of float32 for processors with AVX2 and FMA, or AVX-512. Kernels are HWIO, as TensorFlow has them, with the groups in the order of the output channels.
 
 #pragma once
 
@@ -30,8 +30,8 @@ static inline int kerasrun_conv_pointwise(const struct kerasrun_conv* c) {
   return c->kernel_h == 1 && c->kernel_w == 1 && c->groups == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
 }
 
-// Says whether this processor has AVX2 and FMA, and no wider vectors, which TensorFlow's own convolutions use.
-int kerasrun_conv_preferred(void);
+// Says whether this processor has AVX2 and FMA; for bfloat16, whether it has no instructions for that, which TensorFlow's own convolutions use.
+int kerasrun_conv_preferred(int bf16);
 
 // Numbers of a kernel that is packed.
 long kerasrun_conv_packed(const struct kerasrun_conv* c);

@@ -1,7 +1,7 @@
 package conv
 
 /*
-#cgo CFLAGS: -O2
+#cgo CFLAGS: -O2 -g1
 #include <stdlib.h>
 #include "conv.h"
 #include "op.h"
@@ -14,8 +14,14 @@ import (
 	"unsafe"
 )
 
-// Preferred says whether the operation is faster on this processor than TensorFlow's own.
-func Preferred() bool { return C.kerasrun_conv_preferred() != 0 }
+// Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
+func Preferred(bf16 bool) bool {
+	n := C.int(0)
+	if bf16 {
+		n = 1
+	}
+	return C.kerasrun_conv_preferred(n) != 0
+}
 
 var registered struct {
 	sync.Once

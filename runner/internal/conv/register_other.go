@@ -4,8 +4,8 @@ package conv
 
 import "errors"
 
-// Preferred says whether the operation is faster on this processor than TensorFlow's own.
-func Preferred() bool { return false }
+// Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
+func Preferred(bf16 bool) bool { return false }
 
 // Register makes the operation known to TensorFlow.
 func Register(threads int) error {

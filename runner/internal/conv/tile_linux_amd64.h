@@ -2,26 +2,19 @@
 
 #pragma once
 
-#include <immintrin.h>
 #include <stddef.h>
 
-#define AVX2 __attribute__((target("avx2,fma")))
-#define TILE static inline __attribute__((always_inline, target("avx2,fma")))
+#define TILE static inline __attribute__((always_inline))
 
-// Columns of a tile are two vectors: with six rows that is twelve sums, two vectors of the kernel and one number of the picture, in sixteen registers.
-#define COLUMNS 16
-#define ROWS 6
-// With one vector of columns twelve rows make as many sums.
-#define NARROW_COLUMNS 8
-#define NARROW_ROWS 12
-
-#define EACH_WIDE(f) f(2, 1) f(2, 2) f(2, 3) f(2, 4) f(2, 5) f(2, 6)
-#define EACH_NARROW(f) f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12)
+// A tile's columns are two vectors, or one.
+#define COLUMNS (2 * LANES)
+#define NARROW_COLUMNS LANES
 
 enum { FIRST = 1, LAST = 2 };  // parts of a sum
 
-// out is where a tile's sums go: a row to y + y_at[row], its next vector y_next further. So with what is added, if anything is.
+// out is where a tile's sums go: eight of a row to y + y_at[row], the next eight y_next further. So with what is added, if anything is.
 struct out {
+  int eights;  // of a row
   float* y;
   const long* y_at;
   long y_next;
@@ -39,45 +32,68 @@ TILE __m256 bfloat16(__m256 x) {
   return _mm256_blendv_ps(_mm256_castsi256_ps(bits), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));  // of NaN: NaN
 }
 
-// EACH_SUM is a loop over the sums of a tile, in registers.
-#define EACH_SUM         \
-  _Pragma("GCC unroll 12") \
+// round_rows rounds a tile where it has gone.
+static void round_rows(const struct out* o, int rows) {
+  for (int i = 0; i < rows; i++)
+    for (int k = 0; k < o->eights; k++) {
+      float* y = o->y + o->y_at[i] + k * o->y_next;
+      _mm256_storeu_ps(y, bfloat16(_mm256_loadu_ps(y)));
+    }
+}
+
+#if LANES == 8
+TILE vector eights(const float* at, long next, int two) { return (void)next, (void)two, load(at); }
+TILE void put(float* at, long next, int two, vector x) { (void)next, (void)two, _mm256_storeu_ps(at, x); }
+#else
+// eights loads a vector whose second half, where it has one, lies apart.
+TILE vector eights(const float* at, long next, int two) { return joined(_mm256_loadu_ps(at), two ? _mm256_loadu_ps(at + next) : _mm256_setzero_ps()); }
+TILE void put(float* at, long next, int two, vector x) {
+  _mm256_storeu_ps(at, low(x));
+  if (two) _mm256_storeu_ps(at + next, high(x));
+}
+#endif
+
+// EACH_SUM is a loop over the sums of a tile, in registers; of a vector, which of a row's eights is its first, and whether there is a second.
+#define EACH_SUM \
+  _Pragma("GCC unroll 14") \
   for (int i = 0; i < rows; i++) \
     _Pragma("GCC unroll 2") \
     for (int v = 0; v < vectors; v++)
+#define EIGHT (v * LANES / 8)
+#define TWO (EIGHT + 1 < o->eights)
 
-TILE void begin(int rows, int vectors, __m256 sum[][2], const struct out* o, int part) {
+TILE void begin(int rows, int vectors, vector sum[][2], const struct out* o, int part) {
   if (part & FIRST) {
-    EACH_SUM sum[i][v] = _mm256_loadu_ps(o->bias + 8 * v);
-    if (o->add) EACH_SUM sum[i][v] = _mm256_add_ps(sum[i][v], _mm256_loadu_ps(o->add + o->add_at[i] + v * o->add_next));
+    EACH_SUM sum[i][v] = eights(o->bias + 8 * EIGHT, 8, TWO);
+    if (o->add) EACH_SUM sum[i][v] = sum_of(sum[i][v], eights(o->add + o->add_at[i] + EIGHT * o->add_next, o->add_next, TWO));
   } else {
-    EACH_SUM sum[i][v] = _mm256_loadu_ps(o->y + o->y_at[i] + v * o->y_next);
+    EACH_SUM sum[i][v] = eights(o->y + o->y_at[i] + EIGHT * o->y_next, o->y_next, TWO);
   }
   // The next tile is that of the rows below.
-  EACH_SUM __builtin_prefetch(o->y + o->y_at[rows + i] + v * o->y_next, 1);
-  if (part & FIRST && o->add) EACH_SUM __builtin_prefetch(o->add + o->add_at[rows + i] + v * o->add_next);
+  EACH_SUM __builtin_prefetch(o->y + o->y_at[rows + i] + EIGHT * o->y_next, 1);
+  if (part & FIRST && o->add) EACH_SUM __builtin_prefetch(o->add + o->add_at[rows + i] + EIGHT * o->add_next);
 }
 
 // sweep adds a row of the kernel's `length` products to each sum. Rows of the tile begin `step` apart; the kernel has for each number of a row its columns,
 // one after the other. What the compiler knows of this needs no instructions: where the core's other thread is somebody else's, it is their number that
 // takes the time.
-TILE void sweep(int rows, int vectors, int length, const float* x, long step, const float* kernel, __m256 sum[][2]) {
-#pragma GCC unroll 8
+TILE void sweep(int rows, int vectors, int length, const float* x, long step, const float* kernel, vector sum[][2]) {
+#pragma GCC unroll UNROLL
   for (int k = 0; k < length; k++) {
-    __m256 w[2];
+    vector w[2];
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) w[v] = _mm256_loadu_ps(kernel + (k * vectors + v) * 8);
-#pragma GCC unroll 12
+    for (int v = 0; v < vectors; v++) w[v] = load(kernel + (k * vectors + v) * LANES);
+#pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
-      __m256 number = _mm256_broadcast_ss(x + i * step + k);
+      vector number = broadcast(x + i * step + k);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) sum[i][v] = _mm256_fmadd_ps(number, w[v], sum[i][v]);
+      for (int v = 0; v < vectors; v++) sum[i][v] = multiply_add(number, w[v], sum[i][v]);
     }
   }
 }
 
-TILE void end(int rows, int vectors, __m256 sum[][2], const struct out* o, int part) {
-  if (part & LAST && o->relu) EACH_SUM sum[i][v] = _mm256_max_ps(_mm256_setzero_ps(), sum[i][v]);  // of NaN: NaN
-  if (part & LAST && o->bf16) EACH_SUM sum[i][v] = bfloat16(sum[i][v]);
-  EACH_SUM _mm256_storeu_ps(o->y + o->y_at[i] + v * o->y_next, sum[i][v]);
+TILE void end(int rows, int vectors, vector sum[][2], const struct out* o, int part) {
+  if (part & LAST && o->relu) EACH_SUM sum[i][v] = rectified(sum[i][v]);
+  EACH_SUM put(o->y + o->y_at[i] + EIGHT * o->y_next, o->y_next, TWO, sum[i][v]);
+  if (part & LAST && o->bf16) round_rows(o, rows);
 }

@@ -1,6 +1,6 @@
 // Convolutions with kernels of several pixels, in groups or not: the kernel slides over planes of pixels.
 
-#include <string.h>
+#pragma once
 
 #include "call_linux_amd64.h"
 
@@ -13,31 +13,31 @@ struct window {
 
 typedef void slider(const float* x, const struct window* w, const float* kernel, const struct out* o);
 
-TILE void slide(int rows, int vectors, int unit, long step, const float* x, const struct window* w, const float* kernel, __m256 sum[][2]) {
+TILE void windows(int rows, int vectors, int unit, long step, const float* x, const struct window* w, const float* kernel, vector sum[][2]) {
   for (long p = 0; p < w->planes; p++, x += w->plane) {
     const float* line = x;
     for (long i = 0; i < w->kernel_h; i++, line += w->row)
-      for (long k = 0; k < w->kernel_w * w->unit; k += unit, kernel += unit * 8 * vectors) sweep(rows, vectors, unit, line + k, step, kernel, sum);
+      for (long k = 0; k < w->kernel_w * w->unit; k += unit, kernel += unit * LANES * vectors) sweep(rows, vectors, unit, line + k, step, kernel, sum);
   }
 }
 
-// taps is slide for kernels three pixels wide, of eight channels: a number of the picture is read once for the three sums that it is part of. It takes half the
+// taps is windows for kernels three pixels wide, of eight channels: a number of the picture is read once for the three sums that it is part of. It takes half the
 // loads, which are what there is least of. The kernel has for each number its columns for the three pixels, one after the other.
-TILE void taps(int rows, int stride, const float* x, const struct window* w, const float* kernel, __m256 sum[][2]) {
+TILE void taps(int rows, int stride, const float* x, const struct window* w, const float* kernel, vector sum[][2]) {
   for (long p = 0; p < w->planes; p++, x += w->plane) {
     const float* line = x;
     for (long i = 0; i < w->kernel_h; i++, line += w->row)
-      for (int k = 0; k < 8; k++, kernel += 3 * 8) {
-        __m256 tap[3];
+      for (int k = 0; k < 8; k++, kernel += 3 * LANES) {
+        vector tap[3];
 #pragma GCC unroll 3
-        for (int t = 0; t < 3; t++) tap[t] = _mm256_loadu_ps(kernel + t * 8);
-#pragma GCC unroll 25
+        for (int t = 0; t < 3; t++) tap[t] = load(kernel + t * LANES);
+#pragma GCC unroll 29
         for (int j = 0; j < (rows - 1) * stride + 3; j++) {
-          __m256 number = _mm256_broadcast_ss(line + j * 8 + k);
+          vector number = broadcast(line + j * 8 + k);
 #pragma GCC unroll 3
           for (int t = 0; t < 3; t++) {
             int i = (j - t) / stride;
-            if (j >= t && (j - t) % stride == 0 && i < rows) sum[i][0] = _mm256_fmadd_ps(number, tap[t], sum[i][0]);
+            if (j >= t && (j - t) % stride == 0 && i < rows) sum[i][0] = multiply_add(number, tap[t], sum[i][0]);
           }
         }
       }
@@ -45,20 +45,20 @@ TILE void taps(int rows, int stride, const float* x, const struct window* w, con
 }
 
 #define SLIDE(vectors, rows)                                                                                                    \
-  AVX2 static void slide_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
-    __m256 sum[rows][2];                                                                                                        \
+  static void slide_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
+    vector sum[rows][2];                                                                                                        \
     begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
     if (w->unit == 8 && w->stride == 1)                                                                                         \
-      slide(rows, vectors, 8, 8, x, w, kernel, sum);                                                                            \
+      windows(rows, vectors, 8, 8, x, w, kernel, sum);                                                                            \
     else if (w->unit == 3 && w->stride == 2)                                                                                    \
-      slide(rows, vectors, 3, 6, x, w, kernel, sum);                                                                            \
+      windows(rows, vectors, 3, 6, x, w, kernel, sum);                                                                            \
     else                                                                                                                        \
-      slide(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                          \
+      windows(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                          \
     end(rows, vectors, sum, o, FIRST | LAST);                                                                                   \
   }
 #define TAPS(vectors, rows)                                                                                                     \
-  AVX2 static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) {  \
-    __m256 sum[rows][2];                                                                                                        \
+  static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) {  \
+    vector sum[rows][2];                                                                                                        \
     begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
     if (w->stride == 1)                                                                                                         \
       taps(rows, 1, x, w, kernel, sum);                                                                                         \
@@ -80,7 +80,7 @@ TILE void part(long u, long planes, long size, const float* x, long pixel, long 
 }
 
 // copy makes planes of some groups' channels, with the zeros around them, for rows of the output.
-AVX2 static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
+static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
   const struct kerasrun_conv* c = call->c;
   long u = unit(c), planes = groups * c->in / u, size = height * width * u, next = call->x.form.order == KERASRUN_PLANES ? call->x.eight : u;
   // Columns of the planes that the picture has.
@@ -105,7 +105,7 @@ AVX2 static void copy(const struct call* call, long picture, long from, long gro
   if (unrounded(c)) round_all(to, planes * size);
 }
 
-void kerasrun_conv_slide(void* of, long piece) {
+static void slide(void* of, long piece) {
   struct call* call = of;
   const struct kerasrun_conv* c = call->c;
   long block = piece % call->blocks, bunch = piece / call->blocks % call->bunches;
@@ -113,7 +113,7 @@ void kerasrun_conv_slide(void* of, long piece) {
   long from = call->y.h * band / call->bands, n = call->y.h * (band + 1) / call->bands - from;
   long group = c->groups * bunch / call->bunches, groups = c->groups * (bunch + 1) / call->bunches - group;
   long height = (n - 1) * c->stride_h + c->kernel_h, width = (call->y.w - 1) * c->stride_w + c->kernel_w, u = unit(c), line = call->y.w + NARROW_ROWS;
-  long* y_at = kerasrun_conv_scratch(call, 2 * n * line * sizeof(long) + (bordered(c) ? 0 : groups * c->in * height * width) * sizeof(float));
+  long* y_at = scratch(call, 2 * n * line * sizeof(long) + (bordered(c) ? 0 : groups * c->in * height * width) * sizeof(float));
   if (!y_at) return;
   long* add_at = y_at + n * line;
   for (long row = 0; row < n; row++) {
@@ -136,14 +136,15 @@ void kerasrun_conv_slide(void* of, long piece) {
   }
   for (long g = 0; g < groups; g++, planes += w.planes * w.plane)
     for (long panel = block * call->block; panel < block_end(call, block); panel++) {
-      int columns = panel_columns(c, panel);
-      long tiles = tiles_of(call->y.w, columns), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
+      long columns = panel_columns(c, panel), packed = (group + g) * group_width(c) + panel * panel_width(c);
+      int wide = whole_vectors(columns) == COLUMNS;
+      long tiles = tiles_of(call->y.w, wide), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
       for (long row = 0; row < n; row++)
         for (long tile = 0; tile < tiles; tile++) {
           long first = call->y.w * tile / tiles, rows = call->y.w * (tile + 1) / tiles - first;
-          struct out o = out_of(call, y_at + row * line + first, add_at + row * line + first, column);
-          slider* const* of = three_taps(c) ? tappers : sliders[columns == COLUMNS];
-          of[rows](planes + row * c->stride_h * w.row + first * c->stride_w * u, &w, call->packed + column * depth(c), &o);
+          struct out o = out_of(call, y_at + row * line + first, add_at + row * line + first, column, columns);
+          slider* const* of = three_taps(c) ? tappers : sliders[wide];
+          of[rows](planes + row * c->stride_h * w.row + first * c->stride_w * u, &w, call->packed + packed * depth(c), &o);
         }
     }
 }

@@ -1,6 +1,6 @@
 // Convolutions with kernels of one pixel: products of matrices.
 
-#include <string.h>
+#pragma once
 
 #include "call_linux_amd64.h"
 #include "pool.h"
@@ -15,11 +15,11 @@
 typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, int part);
 
 #define MULTIPLY(vectors, rows)                                                                                                                      \
-  AVX2 static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, \
+  static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, \
                                                int part) {                                                                                           \
-    __m256 sum[rows][2];                                                                                                                             \
+    vector sum[rows][2];                                                                                                                             \
     begin(rows, vectors, sum, o, part);                                                                                                              \
-    for (; planes > 0; planes--, x += plane, kernel += 8 * 8 * vectors, ahead += LINE) {                                                             \
+    for (; planes > 0; planes--, x += plane, kernel += 8 * LANES * vectors, ahead += LINE) {                                                             \
       __builtin_prefetch(ahead);                                                                                                                     \
       sweep(rows, vectors, 8, x, 8, kernel, sum);                                                                                                    \
     }                                                                                                                                                \
@@ -34,7 +34,7 @@ static multiplier* const multipliers[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(N
 static int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
 
 // gather copies part of the channels of the pixels that the output needs into planes of a block.
-AVX2 static void gather(const struct call* call, long from, long n, long k, long length, float* to) {
+static void gather(const struct call* call, long from, long n, long k, long length, float* to) {
   const struct kerasrun_conv* c = call->c;
   const float* base = call->x.at + k / 8 * call->x.eight;
   float* at = to;
@@ -67,7 +67,7 @@ struct ahead {
   const float *at, *end;
 };
 
-void kerasrun_conv_multiply(void* of, long piece) {
+static void multiply(void* of, long piece) {
   struct call* call = of;
   const struct kerasrun_conv* c = call->c;
   long block = piece % call->blocks, part = piece / call->blocks % call->parts, band = piece / call->blocks / call->parts;
@@ -75,7 +75,7 @@ void kerasrun_conv_multiply(void* of, long piece) {
   long from = pixels * part / call->parts, n = pixels * (part + 1) / call->parts - from;
   if (n == 0) return;
   float* own = NULL;
-  if (!in_place(c) && !(own = kerasrun_conv_scratch(call, (DEPTH + 2 * 8) * BLOCK_PIXELS * sizeof(float)))) return;  // parts begin and end with whole eights
+  if (!in_place(c) && !(own = scratch(call, (DEPTH + 2 * 8) * BLOCK_PIXELS * sizeof(float)))) return;  // parts begin and end with whole eights
   long y_at[BLOCK_PIXELS + NARROW_ROWS], add_at[BLOCK_PIXELS + NARROW_ROWS];
   places(&call->y, first + from, n, y_at);
   places(&call->add, first + from, n, add_at);
@@ -93,19 +93,20 @@ void kerasrun_conv_multiply(void* of, long piece) {
     else
       gather(call, first + from, n, k, length, own);
     for (long panel = begin; panel < end; panel++) {
-      int columns = panel_columns(c, panel);
-      long tiles = tiles_of(n, columns);
+      long columns = panel_columns(c, panel), width = whole_vectors(columns);
+      int wide = width == COLUMNS;
+      long tiles = tiles_of(n, wide);
       const float* now = kernel + panel * COLUMNS * whole;
-      const float* next = panel + 1 < end ? now + columns * whole : kernel + whole * c->out + begin * COLUMNS * whole;
-      struct ahead panel_ahead = {next, next + columns * whole};
+      const float* next = panel + 1 < end ? now + width * whole : kernel + whole * group_width(c) + begin * COLUMNS * whole;
+      struct ahead panel_ahead = {next, next + width * whole};
       for (long tile = 0; tile < tiles; tile++) {
         struct ahead* a = panel_ahead.at < panel_ahead.end || block_ahead.at >= block_ahead.end ? &panel_ahead : &block_ahead;
         long row = n * tile / tiles, rows = n * (tile + 1) / tiles - row;
-        struct out o = out_of(call, y_at + row, add_at + row, panel * COLUMNS);
-        multipliers[columns == COLUMNS][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, a->at, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
+        struct out o = out_of(call, y_at + row, add_at + row, panel * COLUMNS, columns);
+        multipliers[wide][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, a->at, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
         a->at += whole / 8 * LINE;
       }
     }
-    kernel += whole * c->out;
+    kernel += whole * group_width(c);
   }
 }

@@ -1,0 +1,6 @@
+//go:build pairs
+
+package conv
+
+// #cgo CFLAGS: -DKERASRUN_PAIRS
+import "C"
