@@ -22,10 +22,6 @@ struct call {
   atomic_int failed;
 };
 
-static inline long least(long a, long b) { return a < b ? a : b; }
-static inline long most(long a, long b) { return a > b ? a : b; }
-static inline long ceiling(long a, long b) { return (a + b - 1) / b; }
-
 // Channels of a pixel that lie together for a kernel of several pixels.
 static inline long unit(const struct kerasrun_conv* c) { return c->in % 8 == 0 ? 8 : c->in; }
 

@@ -1,4 +1,5 @@
-// Package conv has an operation for TensorFlow that computes what its fused convolutions do, faster on processors with AVX2 or AVX-512.
+// Package conv has operations for TensorFlow that compute what its fused convolutions do, and the largest numbers of windows, faster on processors with AVX2
+// or AVX-512.
 package conv
 
 import (
@@ -12,12 +13,15 @@ import (
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 )
 
-// Op is the operation's name in TensorFlow.
-const Op = "KerasrunConv2D"
+// The operations' names in TensorFlow.
+const (
+	Op        = "KerasrunConv2D"
+	MaxPoolOp = "KerasrunMaxPool"
+)
 
 // Replace puts the operation in the place of the graph's fused convolutions whose kernels, which are named, do not change, where it can do what all of
 // them do; it returns whether there are any and it can. Where TensorFlow computes others beside, its threads and ours are in each other's way:
-// EfficientNet takes a tenth longer. Endpoints are the operations whose outputs leave the graph. With bf16 the operation rounds pictures, kernels and
+// EfficientNet takes a tenth longer. So with a MaxPool of what a convolution puts out. Endpoints are the operations whose outputs leave the graph. With bf16 the operation rounds pictures, kernels and
 // outputs to bfloat16.
 func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
 	replaced := slices.Clone(graph.Node)
@@ -34,6 +38,11 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 		}
 		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
+	for i, node := range replaced {
+		if pooling := maxPooling(node, replaced, shapes); pooling != nil && !slices.Contains(endpoints, node.Name) {
+			replaced[i] = pooling
+		}
+	}
 	graph.Node = replaced
 	readers := map[string][]reader{}
 	for _, node := range graph.Node {
@@ -43,12 +52,14 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 		}
 	}
 	for _, node := range graph.Node {
-		if node.Op == Op && !slices.Contains(endpoints, node.Name) {
+		if ours(node) && !slices.Contains(endpoints, node.Name) {
 			setForm(node, readers[node.Name], shapes)
 		}
 	}
 	return len(shapes) > 0
 }
+
+func ours(node *nodepb.NodeDef) bool { return node.Op == Op || node.Op == MaxPoolOp }
 
 // reader is a node one of whose inputs is another's output.
 type reader struct {
@@ -72,12 +83,16 @@ var formOf = map[int]int{0: 0, 3: 2}
 
 const formOfOutput = 4
 
-// setForm has a convolution's output lie in memory as those want it who read it, where all of them are convolutions.
+// setForm has an operation's output lie in memory as those want it who read it, where all of them are ours.
 func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapepb.TensorShapeProto) {
 	order, border := int64(blocks), int64(0)
 	for _, r := range readers {
-		if _, ok := formOf[r.input]; r.node.Op != Op || !ok || r.node.Input[r.input] != node.Name {
+		if _, ok := formOf[r.input]; !ours(r.node) || !ok || r.node.Input[r.input] != node.Name {
 			return
+		}
+		if r.node.Op == MaxPoolOp {
+			order = planes
+			continue
 		}
 		if r.input != 0 {
 			continue
@@ -104,12 +119,67 @@ func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapep
 	set(node, formOfOutput)
 	for _, r := range readers {
 		set(r.node, formOf[r.input])
-		if r.input == 0 {
+		if r.input == 0 && r.node.Op == Op {
 			for i, dim := range shapes[r.node.Name][0].Dim[1:] {
 				r.node.Attr["sizes"].GetList().I[i] = dim.Size
 			}
 		}
 	}
+}
+
+// maxPooling returns the operation for a MaxPool of a convolution's output, nil for any other node.
+func maxPooling(node *nodepb.NodeDef, nodes []*nodepb.NodeDef, shapes map[string][]*shapepb.TensorShapeProto) *nodepb.NodeDef {
+	if node.Op != "MaxPool" && node.Op != "_MklNativeMaxPool" || node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT || string(node.Attr["data_format"].GetS()) != "NHWC" {
+		return nil
+	}
+	at := slices.IndexFunc(nodes, func(n *nodepb.NodeDef) bool { return n.Name == node.Input[0] })
+	if at < 0 || nodes[at].Op != Op {
+		return nil
+	}
+	// The size of the convolution's output.
+	convolution, picture := nodes[at], shapes[nodes[at].Name]
+	kernel, sizes := picture[1].Dim, make([]int64, 3)
+	for i, stride := range convolution.Attr["strides"].GetList().I {
+		size := picture[0].Dim[1+i].Size
+		if size < 1 {
+			return nil
+		}
+		zeros := convolution.Attr["padding"].GetList().I[2*i:]
+		sizes[i] = (size+zeros[0]+zeros[1]-kernel[i].Size)/stride + 1
+	}
+	sizes[2] = kernel[3].Size
+	window, strides := node.Attr["ksize"].GetList().I, node.Attr["strides"].GetList().I
+	if len(window) != 4 || len(strides) != 4 || window[0] != 1 || window[3] != 1 || strides[0] != 1 || strides[3] != 1 {
+		return nil
+	}
+	padding := paddingOf(node, sizes[:2], window[1:3], strides[1:3])
+	if padding == nil || window[1] <= max(padding[0], padding[1]) || window[2] <= max(padding[2], padding[3]) {
+		return nil
+	}
+	return &nodepb.NodeDef{Name: node.Name, Op: MaxPoolOp, Input: node.Input, Device: node.Device, Attr: map[string]*attrpb.AttrValue{
+		"window": list(window[1:3]), "strides": list(strides[1:3]), "padding": list(padding), "forms": list(make([]int64, 6)), "sizes": list(sizes),
+	}}
+}
+
+// paddingOf returns the rows and columns of zeros, or of nothing, around a picture of a size, nil where that is not known.
+func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
+	padding := make([]int64, 4)
+	switch string(node.Attr["padding"].GetS()) {
+	case "VALID":
+	case "EXPLICIT":
+		copy(padding, node.Attr["explicit_paddings"].GetList().GetI()[2:6])
+	case "SAME":
+		for i, size := range sizes {
+			if size < 1 {
+				return nil
+			}
+			zeros := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+window[i]-size)
+			padding[2*i], padding[2*i+1] = zeros/2, zeros-zeros/2
+		}
+	default:
+		return nil
+	}
+	return padding
 }
 
 // replacement returns the operation for a fused convolution, nil where there is none.
@@ -138,21 +208,9 @@ func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	if channels < 1 || in < 1 || channels%in != 0 || out < 1 || out%(8*channels/in) != 0 {
 		return nil
 	}
-	strides, padding := ints("strides")[1:3], make([]int64, 4)
-	switch text("padding") {
-	case "VALID":
-	case "EXPLICIT":
-		copy(padding, ints("explicit_paddings")[2:6])
-	case "SAME":
-		for i := range strides {
-			size := picture[1+i].Size
-			if size < 1 {
-				return nil
-			}
-			zeros := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+kernel[i].Size-size)
-			padding[2*i], padding[2*i+1] = zeros/2, zeros-zeros/2
-		}
-	default:
+	strides := ints("strides")[1:3]
+	padding := paddingOf(node, []int64{picture[1].Size, picture[2].Size}, []int64{kernel[0].Size, kernel[1].Size}, strides)
+	if padding == nil {
 		return nil
 	}
 	added := int64(0)

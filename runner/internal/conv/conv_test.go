@@ -104,61 +104,87 @@ type graph struct {
 	output, twice tf.Output // twice: what is added, of another operation
 }
 
-func (s shape) graph(t testing.TB) *graph {
+// builder builds a graph.
+type builder struct {
+	t     testing.TB
+	graph *tf.Graph
+}
+
+func newGraph(t testing.TB) builder {
 	t.Helper()
 	if err := Register(4); err != nil {
 		t.Fatal(err)
 	}
-	g := tf.NewGraph()
-	op := func(kind, name string, attrs map[string]any, in ...tf.Input) tf.Output {
-		added, err := g.AddOperation(tf.OpSpec{Type: kind, Name: name, Input: in, Attrs: attrs})
-		if err != nil {
-			t.Fatal(err)
+	return builder{t, tf.NewGraph()}
+}
+
+func (b builder) op(kind, name string, attrs map[string]any, in ...tf.Input) tf.Output {
+	b.t.Helper()
+	added, err := b.graph.AddOperation(tf.OpSpec{Type: kind, Name: name, Input: in, Attrs: attrs})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return added.Output(0)
+}
+
+func (b builder) fed(name string) tf.Output {
+	return b.op("Placeholder", name, map[string]any{"dtype": tf.Float})
+}
+
+func (b builder) constant(name string, numbers []float32, dims ...int64) tf.Output {
+	return b.op("Const", name, map[string]any{"dtype": tf.Float, "value": feed(b.t, numbers, dims...)})
+}
+
+// reformed brings pictures into another form, by a convolution that changes nothing else. They are fed and fetched as NHWC.
+func (b builder) reformed(name string, x tf.Output, from, to form, h, w, channels int64) tf.Output {
+	if from == to {
+		return x
+	}
+	one := make([]float32, channels*channels)
+	for i := range channels {
+		one[i*channels+i] = 1
+	}
+	return b.op(Op, name, map[string]any{
+		"added": int64(0), "relu": false, "strides": []int64{1, 1}, "padding": make([]int64, 4), "sizes": []int64{h, w, channels},
+		"forms": []int64{from.order, from.border, 0, 0, to.order, to.border}, "bf16": false,
+	}, x, b.constant(name+"_kernel", one, 1, 1, channels, channels), b.constant(name+"_bias", make([]float32, channels), channels), tf.OutputList{})
+}
+
+func (b builder) session() *tf.Session {
+	b.t.Helper()
+	s, err := tf.NewSession(b.graph, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.t.Error(err)
 		}
-		return added.Output(0)
-	}
-	fed := func(name string) tf.Output {
-		return op("Placeholder", name, map[string]any{"dtype": tf.Float})
-	}
-	of := &graph{x: fed("x"), kernel: fed("kernel"), bias: fed("bias"), add: fed("add")}
+	})
+	return s
+}
+
+func (s shape) graph(t testing.TB) *graph {
+	t.Helper()
+	g := newGraph(t)
+	of := &graph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
 	// Not what is fed itself: only an operation's output, with nobody else who needs it, becomes another's memory.
-	addend := op("Neg", "neg", nil, op("Neg", "negneg", nil, of.add))
-	of.twice = addend
-	// Pictures are fed and fetched as NHWC. A convolution that changes nothing but the form brings them into another.
-	reformed := func(name string, x tf.Output, from, to form, h, w, channels int64) tf.Output {
-		if from == to {
-			return x
-		}
-		one := make([]float32, channels*channels)
-		for i := range channels {
-			one[i*channels+i] = 1
-		}
-		kernel := op("Const", name+"_kernel", map[string]any{"dtype": tf.Float, "value": feed(t, one, 1, 1, channels, channels)})
-		bias := op("Const", name+"_bias", map[string]any{"dtype": tf.Float, "value": feed(t, make([]float32, channels), channels)})
-		return op(Op, name, map[string]any{
-			"added": int64(0), "relu": false, "strides": []int64{1, 1}, "padding": make([]int64, 4), "sizes": []int64{h, w, channels},
-			"forms": []int64{from.order, from.border, 0, 0, to.order, to.border}, "bf16": s.bf16,
-		}, x, kernel, bias, tf.OutputList{})
+	of.twice = g.op("Neg", "neg", nil, g.op("Neg", "negneg", nil, of.add))
+	x := of.x
+	if s.bf16 && s.x != (form{}) { // as what a convolution of bfloat16 has put out
+		x = g.op("Cast", "float32", map[string]any{"DstT": tf.Float}, g.op("Cast", "bfloat16", map[string]any{"DstT": tf.Bfloat16}, x))
 	}
 	list, added := tf.OutputList{}, int64(0)
 	if s.add {
-		list, added = tf.OutputList{reformed("added", addend, form{}, s.added, s.outH(), s.outW(), s.out)}, 1
+		list, added = tf.OutputList{g.reformed("added", of.twice, form{}, s.added, s.outH(), s.outW(), s.out)}, 1
 	}
-	of.output = op(Op, "conv", map[string]any{
+	of.output = g.op(Op, "conv", map[string]any{
 		"added": added, "relu": s.relu, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
 		"sizes": []int64{s.h, s.w, s.in * s.groups}, "forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
 		"bf16": s.bf16,
-	}, reformed("x_formed", of.x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
-	of.output = reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
-	var err error
-	if of.session, err = tf.NewSession(g, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := of.session.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	}, g.reformed("x_formed", x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
+	of.output = g.reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
+	of.session = g.session()
 	return of
 }
 

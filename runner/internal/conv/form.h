@@ -3,6 +3,11 @@
 #pragma once
 
 #include <stddef.h>
+#include <string.h>
+
+static inline long least(long a, long b) { return a < b ? a : b; }
+static inline long most(long a, long b) { return a > b ? a : b; }
+static inline long ceiling(long a, long b) { return (a + b - 1) / b; }
 
 // NHWC is TensorFlow's. In the others eight channels of a pixel are followed by those of its neighbour, so that a convolution reads them where they are: in
 // BLOCKS for kernels of one pixel, so many pixels of the batch with all their channels at a time; in PLANES for larger kernels, eight channels of a whole
@@ -47,7 +52,7 @@ static inline struct view kerasrun_view(struct kerasrun_form f, const float* at,
 // Numbers that n pictures take. Channels are a multiple of eight but for NHWC.
 static inline long kerasrun_form_size(struct kerasrun_form f, long n, long h, long w, long channels) {
   struct view v = kerasrun_view(f, NULL, h, w, channels);
-  return f.order == KERASRUN_BLOCKS ? (n * h * w + BLOCK_PIXELS - 1) / BLOCK_PIXELS * v.block : n * v.picture;
+  return f.order == KERASRUN_BLOCKS ? ceiling(n * h * w, BLOCK_PIXELS) * v.block : n * v.picture;
 }
 
 // Writes down where so many pixels of the batch are, from one on.
@@ -70,5 +75,19 @@ static inline void kerasrun_positions(const struct view* v, long from, long n, l
     if (++row < v->h) continue;
     row = 0;
     picture++;
+  }
+}
+
+// Writes the zeros around pictures.
+static inline void kerasrun_border(const struct view* v, long n, long channels) {
+  long b = v->form.border, side = 8 * b, height = v->h + 2 * b;
+  for (long i = 0; b > 0 && i < n * (channels / 8); i++) {
+    float* plane = v->at + i * v->eight - b * (v->row + 8);
+    memset(plane, 0, b * v->row * sizeof(float));
+    for (long row = b; row < height - b; row++) {
+      memset(plane + row * v->row, 0, side * sizeof(float));
+      memset(plane + (row + 1) * v->row - side, 0, side * sizeof(float));
+    }
+    memset(plane + (height - b) * v->row, 0, b * v->row * sizeof(float));
   }
 }

@@ -1,4 +1,5 @@
-// An operation of TensorFlow, by its C API.
+// Operations of TensorFlow, by its C API.
 
-// Makes the operation known to TensorFlow by a name, computed by so many threads. To be called once. Returns what went wrong, which free takes back, or NULL.
-char* kerasrun_conv_register(const char* name, int threads);
+// Makes the operations known to TensorFlow by their names, computed by so many threads. To be called once. Returns what went wrong, which free takes back, or
+// NULL.
+char* kerasrun_conv_register(const char* conv, const char* max_pool, int threads);

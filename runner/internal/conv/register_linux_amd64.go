@@ -28,12 +28,13 @@ var registered struct {
 	err error
 }
 
-// Register makes the operation known to TensorFlow, once for the process. The first call says how many threads compute.
+// Register makes the operations known to TensorFlow, once for the process. The first call says how many threads compute.
 func Register(threads int) error {
 	registered.Do(func() {
-		name := C.CString(Op)
-		defer C.free(unsafe.Pointer(name))
-		if fault := C.kerasrun_conv_register(name, C.int(threads)); fault != nil {
+		names := [...]*C.char{C.CString(Op), C.CString(MaxPoolOp)}
+		defer C.free(unsafe.Pointer(names[0]))
+		defer C.free(unsafe.Pointer(names[1]))
+		if fault := C.kerasrun_conv_register(names[0], names[1], C.int(threads)); fault != nil {
 			registered.err = fmt.Errorf("conv: TensorFlow: %s", C.GoString(fault))
 			C.free(unsafe.Pointer(fault))
 		}

@@ -145,6 +145,12 @@ func TestReplaceForms(t *testing.T) {
 	other := func(input string) *nodepb.NodeDef {
 		return &nodepb.NodeDef{Name: "other", Op: "Mean", Input: []string{input}}
 	}
+	pool := func(input string) *nodepb.NodeDef {
+		return &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: map[string]*attrpb.AttrValue{
+			"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
+			"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
+		}}
+	}
 	unknown := one("second", "first")
 	unknown.Attr["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
 	for name, test := range map[string]struct {
@@ -167,11 +173,19 @@ func TestReplaceForms(t *testing.T) {
 		"an output of the graph":           {[]*nodepb.NodeDef{one("second", "first")}, []string{"first"}, nil},
 		"an output of the graph behind it": {[]*nodepb.NodeDef{one("second", "first")}, []string{"second"}, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
 		"size not known":                   {[]*nodepb.NodeDef{unknown}, nil, nil},
+		"pooled": {[]*nodepb.NodeDef{pool("first"), one("second", "pool")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"pooled for three pixels": {[]*nodepb.NodeDef{pool("first"), conv("second", "pool", 3, 1, 32, 8)}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
+		"pooled, and read by three pixels": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), pool("first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}, "pool": {2, 1, 0, 0, 0, 0}}},
+		"pooled, and read by another":    {[]*nodepb.NodeDef{pool("first"), other("first")}, nil, nil},
+		"pooled, an output of the graph": {[]*nodepb.NodeDef{pool("first")}, []string{"pool"}, nil},
 	} {
 		graph := &graphpb.GraphDef{Node: append([]*nodepb.NodeDef{one("first", "x")}, test.nodes...)}
 		Replace(graph, []string{"k"}, test.outputs, false)
 		for _, node := range graph.Node {
-			if node.Op != Op {
+			if !ours(node) {
 				continue
 			}
 			want := test.forms[node.Name]
@@ -182,11 +196,61 @@ func TestReplaceForms(t *testing.T) {
 				t.Errorf("%s: forms of %s: want %v, got %v", name, node.Name, want, got)
 			}
 			sizes := make([]int64, 3)
-			if want[0] != nhwc {
+			if node.Op == MaxPoolOp {
+				sizes = []int64{4, 8, 32} // of a convolution with strides of 2 and 1
+			} else if want[0] != nhwc {
 				sizes = []int64{7, 8, 32}
 			}
 			if got := node.Attr["sizes"].GetList().I; !cmp.Equal(sizes, got) {
 				t.Errorf("%s: sizes of %s: want %v, got %v", name, node.Name, sizes, got)
+			}
+		}
+	}
+}
+
+// TestReplaceMaxPool holds which MaxPools are replaced, and by what: the rows and columns of nothing on each side.
+func TestReplaceMaxPool(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit func(node *nodepb.NodeDef, convolution *nodepb.NodeDef)
+		want []int64 // nil: none
+	}{
+		"valid":     {func(*nodepb.NodeDef, *nodepb.NodeDef) {}, []int64{0, 0, 0, 0}},
+		"by oneDNN": {func(n, _ *nodepb.NodeDef) { n.Op = "_MklNativeMaxPool" }, []int64{0, 0, 0, 0}},
+		// Of 3 x 6 pixels.
+		"same": {func(n, _ *nodepb.NodeDef) { n.Attr["padding"] = text("SAME") }, []int64{1, 1, 0, 1}},
+		"explicit": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 1, 2, 2, 0, 0, 0)
+		}, []int64{1, 2, 2, 0}},
+		"more of nothing than a window": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 3, 0, 0, 0, 0, 0)
+		}, nil},
+		"of something else": {func(n, _ *nodepb.NodeDef) { n.Input[0] = "x" }, nil},
+		"channels first":    {func(n, _ *nodepb.NodeDef) { n.Attr["data_format"] = text("NCHW") }, nil},
+		"over channels":     {func(n, _ *nodepb.NodeDef) { n.Attr["ksize"] = ints(1, 1, 1, 3) }, nil},
+		"another operation": {func(n, _ *nodepb.NodeDef) { n.Op = "AvgPool" }, nil},
+		"half floats": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["T"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}}
+		}, nil},
+		"size not known": {func(_, c *nodepb.NodeDef) { c.Attr["_input_shapes"].GetList().Shape[0].Dim[2].Size = -1 }, nil},
+	} {
+		convolution := fused("BiasAdd")
+		node := &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{"c"}, Attr: map[string]*attrpb.AttrValue{
+			"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
+			"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
+		}}
+		test.edit(node, convolution)
+		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{node, convolution}}
+		Replace(graph, []string{"k"}, nil, false)
+		got := graph.Node[0]
+		if (got.Op == MaxPoolOp) != (test.want != nil) {
+			t.Errorf("%s: %v", name, got)
+		}
+		if test.want == nil || got.Op != MaxPoolOp {
+			continue
+		}
+		for attr, want := range map[string][]int64{"padding": test.want, "window": {3, 3}, "strides": {2, 2}, "sizes": {3, 6, 32}} {
+			if list := got.Attr[attr].GetList().I; !cmp.Equal(want, list) {
+				t.Errorf("%s: %s: want %v, got %v", name, attr, want, list)
 			}
 		}
 	}

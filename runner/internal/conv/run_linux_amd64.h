@@ -52,20 +52,6 @@ static void pack_all(const struct kerasrun_conv* c, const float* kernel, float* 
   kerasrun_pool_run(pack, &p, c->groups * cuts(c));
 }
 
-// border writes the zeros around the output.
-static void border(const struct call* call) {
-  long b = call->y.form.border, side = 8 * b, height = call->y.h + 2 * b;
-  for (long i = 0; b > 0 && i < call->n * (call->c->out / 8); i++) {
-    float* plane = call->y.at + i * call->y.eight - b * (call->y.row + 8);
-    memset(plane, 0, b * call->y.row * sizeof(float));
-    for (long row = b; row < height - b; row++) {
-      memset(plane + row * call->y.row, 0, side * sizeof(float));
-      memset(plane + (row + 1) * call->y.row - side, 0, side * sizeof(float));
-    }
-    memset(plane + (height - b) * call->y.row, 0, b * call->y.row * sizeof(float));
-  }
-}
-
 // cut cuts the call into pieces.
 static void cut(struct call* call) {
   const struct kerasrun_conv* c = call->c;
@@ -108,7 +94,7 @@ static int run(const struct kerasrun_conv* c, const float* packed, const float* 
   call.x = kerasrun_view(c->x, x, h, w, c->in * c->groups);
   call.y = kerasrun_view(c->y, y, out_h, out_w, c->out);
   if (add) call.add = kerasrun_view(c->add, add, out_h, out_w, c->out);
-  border(&call);
+  kerasrun_border(&call.y, n, c->out);
   cut(&call);
   kerasrun_pool_run(kerasrun_conv_pointwise(c) ? multiply : slide, &call, call.pieces);
   return !atomic_load(&call.failed);
