@@ -28,7 +28,7 @@ def draw(results: dict[int, dict[str, list[float]]], machine: str, path: Path) -
         panel.bar_label(bars, labels=[f"{m:.1f}" for m in middle], padding=4, fontsize=8)
         panel.set_title(f"batch {batch}", fontsize=10)
         panel.set_xlabel("ms an image (less is better)", fontsize=8)
-        panel.set_xlim(0, 1.18 * max(middle))
+        panel.set_xlim(0, 1.15 * max(max(rounds) for rounds in peers.values()))
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     figure.suptitle("ResNeXt50 224×224, the same weights and inputs, interleaved", fontsize=11)
