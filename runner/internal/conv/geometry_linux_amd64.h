@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "conv.h"
@@ -59,6 +60,17 @@ static inline int has(const TF_Tensor* t, struct shape s) {
   for (int i = 0; i < s.rank; i++)
     if (TF_Dim(t, i) != s.dims[i]) return 0;
   return 1;
+}
+
+// constructed returns an operation, NULL where its construction has failed.
+static inline void* constructed(TF_OpKernelConstruction* construction, void* op, TF_Status* status) {
+  int failed = TF_GetCode(status) != TF_OK;
+  if (failed) {
+    TF_OpKernelConstruction_Failure(construction, status);
+    free(op);
+  }
+  TF_DeleteStatus(status);
+  return failed ? NULL : op;
 }
 
 // pictures are a batch of them.

@@ -55,13 +55,7 @@ static void* max_pool_new(TF_OpKernelConstruction* construction) {
     if (c->kernel_h <= most(c->top, c->bottom) || c->kernel_w <= most(c->left, c->right) || c->out < 8 || c->out % 8 != 0 || c->x.order == KERASRUN_BLOCKS)
       TF_SetStatus(status, TF_INVALID_ARGUMENT, "want windows that are larger than what they reach beyond the picture, 8 channels or a multiple, and no blocks");
   }
-  if (TF_GetCode(status) != TF_OK) {
-    TF_OpKernelConstruction_Failure(construction, status);
-    free(op);
-    op = NULL;
-  }
-  TF_DeleteStatus(status);
-  return op;
+  return constructed(construction, op, status);
 }
 
 static void max_pool_compute(void* of, TF_OpKernelContext* context) {

@@ -28,13 +28,7 @@ static void* op_new(TF_OpKernelConstruction* construction) {
     op->geometry.conv.bf16 = bf16;
     pthread_mutex_init(&op->packing, NULL);
   }
-  if (TF_GetCode(status) != TF_OK) {
-    TF_OpKernelConstruction_Failure(construction, status);
-    free(op);
-    op = NULL;
-  }
-  TF_DeleteStatus(status);
-  return op;
+  return constructed(construction, op, status);
 }
 
 static void op_delete(void* pointer) {
