@@ -126,7 +126,7 @@ type Precision string
 // The precisions.
 const (
 	FP32 Precision = "fp32" // float32 throughout, on GPUs without TensorFloat-32 too: the answers of Keras
-	BF16 Precision = "bf16" // CPU: convolutions of bfloat16 summed in float32, ours without AVX-512, else oneDNN's through TensorFlow's rewriter; probabilities moved by up to 0.008
+	BF16 Precision = "bf16" // CPU: bfloat16 summed in float32, by oneDNN, or in our convolutions alone without instructions for it; probabilities moved by up to 0.008
 	FP16 Precision = "fp16" // GPU of compute capability 7.0: float16 where it is safe, through TensorFlow's rewriter
 	TF32 Precision = "tf32" // GPU of compute capability 8.0: float32 with TensorFloat-32 products, for the whole process
 )

@@ -19,10 +19,10 @@ const (
 	MaxPoolOp = "KerasrunMaxPool"
 )
 
-// Replace puts the operation in the place of the graph's fused convolutions whose kernels, which are named, do not change, where it can do what all of
-// them do; it returns whether there are any and it can. Where TensorFlow computes others beside, its threads and ours are in each other's way:
-// EfficientNet takes a tenth longer. So with a MaxPool of what a convolution puts out. Endpoints are the operations whose outputs leave the graph. With bf16 the operation rounds pictures, kernels and
-// outputs to bfloat16.
+// Replace puts our operations in the place of the graph's fused convolutions whose kernels, which are named, do not change, and of each MaxPool of such a
+// one's output, where they can do what all of the convolutions do; it returns whether there are any and they can. Where TensorFlow computes others beside,
+// its threads and ours are in each other's way: EfficientNet takes a tenth longer. Endpoints are the operations whose outputs leave the graph. With bf16
+// pictures, kernels and outputs are rounded to bfloat16.
 func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
 	replaced := slices.Clone(graph.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}

@@ -15,7 +15,7 @@ struct geometry {
 };
 
 // sound says whether there is such a geometry. An operation can come from a file.
-static int sound(const struct kerasrun_conv* c) {
+static inline int sound(const struct kerasrun_conv* c) {
   const struct kerasrun_form* forms[] = {&c->x, &c->add, &c->y};
   for (int i = 0; i < 3; i++)
     if ((unsigned)forms[i]->order > KERASRUN_PLANES || forms[i]->border < 0 || (forms[i]->border > 0 && forms[i]->order != KERASRUN_PLANES)) return 0;

@@ -29,16 +29,20 @@ func (s shape) largest(x []float32) []float32 {
 	return list
 }
 
+func (b builder) maxPool(s shape, x tf.Output) tf.Output {
+	b.t.Helper()
+	return b.op(MaxPoolOp, "pool", map[string]any{
+		"window": []int64{s.kernelH, s.kernelW}, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
+		"sizes": []int64{s.h, s.w, s.in}, "forms": []int64{s.x.order, s.x.border, 0, 0, s.y.order, s.y.border},
+	}, x)
+}
+
 // poolGraph is the operation in a session, between convolutions that change nothing but the form.
 func (s shape) poolGraph(t *testing.T) *graph {
 	t.Helper()
 	g := newGraph(t)
 	of := &graph{x: g.fed("x")}
-	x := g.reformed("formed", of.x, form{}, s.x, s.h, s.w, s.in)
-	y := g.op(MaxPoolOp, "pool", map[string]any{
-		"window": []int64{s.kernelH, s.kernelW}, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
-		"sizes": []int64{s.h, s.w, s.in}, "forms": []int64{s.x.order, s.x.border, 0, 0, s.y.order, s.y.border},
-	}, x)
+	y := g.maxPool(s, g.reformed("formed", of.x, form{}, s.x, s.h, s.w, s.in))
 	of.output = g.reformed("output", y, s.y, form{}, s.outH(), s.outW(), s.in)
 	of.session = g.session()
 	return of
@@ -82,11 +86,7 @@ func TestMaxPoolRefuses(t *testing.T) {
 		change(&s)
 		g := newGraph(t)
 		x := g.fed("x")
-		y := g.op(MaxPoolOp, "pool", map[string]any{
-			"window": []int64{3, 3}, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, 0, 0, 0}, "sizes": []int64{6, 6, s.in},
-			"forms": []int64{s.x.order, 0, 0, 0, 0, 0},
-		}, x)
-		of := &graph{session: g.session(), x: x, output: y}
+		of := &graph{x: x, output: g.maxPool(s, x), session: g.session()}
 		_, err := s.run(of, map[tf.Output]*tf.Tensor{x: feed(t, make([]float32, 36*s.in), 1, 6, 6, s.in)})
 		if err == nil || !strings.Contains(err.Error(), "want ") {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)

@@ -14,16 +14,16 @@
 // fetched from memory meanwhile, a line for each plane: the caches take but so many at a time.
 typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, int part);
 
-#define MULTIPLY(vectors, rows)                                                                                                                      \
+#define MULTIPLY(vectors, rows)                                                                                                                  \
   static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, \
-                                               int part) {                                                                                           \
-    vector sum[rows][2];                                                                                                                             \
-    begin(rows, vectors, sum, o, part);                                                                                                              \
-    for (; planes > 0; planes--, x += plane, kernel += 8 * LANES * vectors, ahead += LINE) {                                                             \
-      __builtin_prefetch(ahead);                                                                                                                     \
-      sweep(rows, vectors, 8, x, 8, kernel, sum);                                                                                                    \
-    }                                                                                                                                                \
-    end(rows, vectors, sum, o, part);                                                                                                                \
+                                               int part) {                                                                                       \
+    vector sum[rows][2];                                                                                                                         \
+    begin(rows, vectors, sum, o, part);                                                                                                          \
+    for (; planes > 0; planes--, x += plane, kernel += 8 * LANES * vectors, ahead += LINE) {                                                     \
+      __builtin_prefetch(ahead);                                                                                                                 \
+      sweep(rows, vectors, 8, x, 8, kernel, sum);                                                                                                \
+    }                                                                                                                                            \
+    end(rows, vectors, sum, o, part);                                                                                                            \
   }
 EACH_WIDE(MULTIPLY) EACH_NARROW(MULTIPLY)
 

@@ -40,6 +40,14 @@ func fused(ops ...string) *nodepb.NodeDef {
 	}}
 }
 
+// pool returns a MaxPool as TensorFlow has it, of windows of 3 x 3 two apart.
+func pool(input string) *nodepb.NodeDef {
+	return &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: map[string]*attrpb.AttrValue{
+		"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
+		"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
+	}}
+}
+
 // TestReplace holds which convolutions are replaced, and by what: the zeros on each side, whether something is added, and whether relu follows.
 func TestReplace(t *testing.T) {
 	type outcome struct {
@@ -145,12 +153,6 @@ func TestReplaceForms(t *testing.T) {
 	other := func(input string) *nodepb.NodeDef {
 		return &nodepb.NodeDef{Name: "other", Op: "Mean", Input: []string{input}}
 	}
-	pool := func(input string) *nodepb.NodeDef {
-		return &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: map[string]*attrpb.AttrValue{
-			"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
-			"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
-		}}
-	}
 	unknown := one("second", "first")
 	unknown.Attr["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
 	for name, test := range map[string]struct {
@@ -234,10 +236,7 @@ func TestReplaceMaxPool(t *testing.T) {
 		"size not known": {func(_, c *nodepb.NodeDef) { c.Attr["_input_shapes"].GetList().Shape[0].Dim[2].Size = -1 }, nil},
 	} {
 		convolution := fused("BiasAdd")
-		node := &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{"c"}, Attr: map[string]*attrpb.AttrValue{
-			"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
-			"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
-		}}
+		node := pool("c")
 		test.edit(node, convolution)
 		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{node, convolution}}
 		Replace(graph, []string{"k"}, nil, false)

@@ -32,15 +32,15 @@ struct packing {
 static void pack(void* of, long piece) {
   const struct packing* p = of;
   const struct kerasrun_conv* c = p->c;
-  long group = piece / cuts(c), cut = piece % cuts(c), out = c->out / c->groups;
+  long group = piece / cuts(c), cut = piece % cuts(c), out = c->out / c->groups, panel = panel_width(c);
   long from = cut_at(c, cut), length = cut_at(c, cut + 1) - from, whole = padded(c, length);
   float* packed = p->packed + (group * padded(c, depth(c)) + from) * group_width(c);
   for (long k = 0; k < whole; k++) {
     const float* row = k < length ? p->kernel + source(c, from + k) * c->out + group * out : NULL;
-    for (long panel = 0; panel < panels(c); panel++) {
-      long columns = row ? panel_columns(c, panel) : 0, width = whole_vectors(panel_columns(c, panel));
-      float* to = packed + panel * panel_width(c) * whole + k * width;
-      if (columns > 0) memcpy(to, row + panel * panel_width(c), columns * sizeof(float));
+    for (long column = 0; column < out; column += panel) {
+      long rest = least(panel, out - column), width = whole_vectors(rest), columns = row ? rest : 0;
+      float* to = packed + column * whole + k * width;
+      if (columns > 0) memcpy(to, row + column, columns * sizeof(float));
       if (columns < width) memset(to + columns, 0, (width - columns) * sizeof(float));
     }
   }

@@ -44,27 +44,27 @@ TILE void taps(int rows, int stride, const float* x, const struct window* w, con
   }
 }
 
-#define SLIDE(vectors, rows)                                                                                                    \
+#define SLIDE(vectors, rows)                                                                                               \
   static void slide_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
-    vector sum[rows][2];                                                                                                        \
-    begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
-    if (w->unit == 8 && w->stride == 1)                                                                                         \
-      windows(rows, vectors, 8, 8, x, w, kernel, sum);                                                                            \
-    else if (w->unit == 3 && w->stride == 2)                                                                                    \
-      windows(rows, vectors, 3, 6, x, w, kernel, sum);                                                                            \
-    else                                                                                                                        \
-      windows(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                          \
-    end(rows, vectors, sum, o, FIRST | LAST);                                                                                   \
+    vector sum[rows][2];                                                                                                   \
+    begin(rows, vectors, sum, o, FIRST | LAST);                                                                            \
+    if (w->unit == 8 && w->stride == 1)                                                                                    \
+      windows(rows, vectors, 8, 8, x, w, kernel, sum);                                                                     \
+    else if (w->unit == 3 && w->stride == 2)                                                                               \
+      windows(rows, vectors, 3, 6, x, w, kernel, sum);                                                                     \
+    else                                                                                                                   \
+      windows(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                   \
+    end(rows, vectors, sum, o, FIRST | LAST);                                                                              \
   }
-#define TAPS(vectors, rows)                                                                                                     \
-  static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) {  \
-    vector sum[rows][2];                                                                                                        \
-    begin(rows, vectors, sum, o, FIRST | LAST);                                                                                 \
-    if (w->stride == 1)                                                                                                         \
-      taps(rows, 1, x, w, kernel, sum);                                                                                         \
-    else                                                                                                                        \
-      taps(rows, 2, x, w, kernel, sum);                                                                                         \
-    end(rows, vectors, sum, o, FIRST | LAST);                                                                                   \
+#define TAPS(vectors, rows)                                                                                               \
+  static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
+    vector sum[rows][2];                                                                                                  \
+    begin(rows, vectors, sum, o, FIRST | LAST);                                                                           \
+    if (w->stride == 1)                                                                                                   \
+      taps(rows, 1, x, w, kernel, sum);                                                                                   \
+    else                                                                                                                  \
+      taps(rows, 2, x, w, kernel, sum);                                                                                   \
+    end(rows, vectors, sum, o, FIRST | LAST);                                                                             \
   }
 EACH_WIDE(SLIDE) EACH_NARROW(SLIDE) EACH_NARROW(TAPS)
 

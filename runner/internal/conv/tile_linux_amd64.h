@@ -54,10 +54,10 @@ TILE void put(float* at, long next, int two, vector x) {
 #endif
 
 // EACH_SUM is a loop over the sums of a tile, in registers; of a vector, which of a row's eights is its first, and whether there is a second.
-#define EACH_SUM \
-  _Pragma("GCC unroll 14") \
+#define EACH_SUM                 \
+  _Pragma("GCC unroll 14")       \
   for (int i = 0; i < rows; i++) \
-    _Pragma("GCC unroll 2") \
+    _Pragma("GCC unroll 2")      \
     for (int v = 0; v < vectors; v++)
 #define EIGHT (v * LANES / 8)
 #define TWO (EIGHT + 1 < o->eights)
