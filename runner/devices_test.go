@@ -189,7 +189,7 @@ func TestFrozen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := s.run(c, fed)
+		out, err := c.run(fed)
 		if err != nil {
 			t.Fatal(err)
 		}

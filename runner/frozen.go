@@ -60,7 +60,7 @@ func (s *session) frozen(needed []string) (*graphpb.GraphDef, error) {
 	if err != nil || len(reads) == 0 {
 		return graph, err
 	}
-	c := new(call)
+	c := &call{session: s}
 	for _, read := range reads {
 		out, err := s.endpoint(savedmodel.TensorInfo{Op: read.Name})
 		if err != nil {
@@ -68,7 +68,7 @@ func (s *session) frozen(needed []string) (*graphpb.GraphDef, error) {
 		}
 		c.outputs, c.fetches = append(c.outputs, read.Name), append(c.fetches, out)
 	}
-	values, err := s.run(c, nil)
+	values, err := c.run(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,12 +86,17 @@ func (s *session) frozen(needed []string) (*graphpb.GraphDef, error) {
 // makeConstant turns an operation that reads a variable into a constant of a shape with the elements of value.
 func makeConstant(read *nodepb.NodeDef, shape tensor.Shape, value *tensorpb.TensorProto) {
 	dtype := read.Attr["dtype"]
-	value.Dtype, value.TensorShape = dtype.GetType(), new(shapepb.TensorShapeProto)
-	for _, size := range shape {
-		value.TensorShape.Dim = append(value.TensorShape.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
-	}
+	value.Dtype, value.TensorShape = dtype.GetType(), shapeOf(shape)
 	read.Op, read.Input = "Const", nil
 	read.Attr = map[string]*attrpb.AttrValue{"dtype": dtype, "value": {Value: &attrpb.AttrValue_Tensor{Tensor: value}}}
+}
+
+func shapeOf(sizes []int64) *shapepb.TensorShapeProto {
+	shape := new(shapepb.TensorShapeProto)
+	for _, size := range sizes {
+		shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
+	}
+	return shape
 }
 
 // sessionOf returns a session of a graph.

@@ -167,7 +167,7 @@ func openSessions(dir string, directory *savedmodel.Model, tags []string, c conf
 	}
 	if !frozen {
 		if packing {
-			first.packing, first.bf16 = config, bf16
+			first.packing, first.loading, first.bf16 = config, loading, bf16
 		}
 		return []*session{first}, nil
 	}
@@ -331,7 +331,7 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		out, err := m.sessions[i].run(s.calls[i], fed)
+		out, err := s.calls[i].run(fed)
 		m.end(i)
 		answered <- answer{out, err}
 	}()

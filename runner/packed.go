@@ -2,6 +2,11 @@ package runner
 
 /*
 #include "tensorflow/c/c_api.h"
+
+static void keep(void* data, size_t length, void* unused) {}
+
+// borrowed makes a tensor of numbers that outlive it.
+static TF_Tensor* borrowed(float* numbers, int64_t n) { return TF_NewTensor(TF_FLOAT, &n, 1, numbers, n * sizeof(float), keep, NULL); }
 */
 import "C"
 
@@ -12,7 +17,6 @@ import (
 	"slices"
 	"unsafe"
 
-	tf "github.com/galeone/tensorflow/tensorflow/go"
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
@@ -34,30 +38,14 @@ var errForeign = errors.New("want convolutions that can be computed in bfloat16"
 // kernelOps are the operations whose second input is a kernel: what they do is not known before an input comes.
 var kernelOps = []string{"Conv2D", "DepthwiseConv2dNative", "MatMul"}
 
-// pack adds to the graph what TensorFlow makes of a signature when its kernels are constants, with the kernels read from the variables after
-// all, and returns the call of that. TensorFlow's operations of oneDNN, and ours, pack a kernel that is constant once, into the order of elements
-// that the convolution wants, and any other in each run. So the call is as fast as with constants in the graph, of which TensorFlow makes half
-// a dozen copies on the way to its first run. The variables must keep their values.
-func (s *session) pack(signature savedmodel.Signature) (*call, error) {
+// pack returns the call of what TensorFlow makes of a signature when its kernels are constants, in a session of its own that is fed the kernels. TensorFlow's
+// operations of oneDNN pack a kernel that is constant once, into the order of elements that the convolution wants, and any other in each run; for ours they
+// are packed here. So the call is as fast as with constants in the graph, of which TensorFlow makes half a dozen copies on the way to its first run. The
+// variables must keep their values.
+func (s *session) pack(signature savedmodel.Signature) (c *call, err error) {
 	graph, kernels, err := s.optimized(signature)
 	if err != nil {
 		return nil, fmt.Errorf("runner: signature %s: the optimised graph: %w", signature.Key, err)
-	}
-	options := tf.GraphImportOptions{Prefix: fmt.Sprintf("packed_%d", s.packed)}
-	s.packed++
-	mapped := map[string]bool{}
-	to := func(node, op string, index int) {
-		mapped[node] = true
-		options.AddInputMapping(node, 0, s.graph.Operation(op).Output(index))
-	}
-	for _, in := range signature.Inputs {
-		to(deadName(in), in.Op, in.Index)
-	}
-	for _, kernel := range kernels {
-		if !slices.ContainsFunc(graph.Node, func(node *nodepb.NodeDef) bool { return node.Name == kernel }) {
-			return nil, fmt.Errorf("runner: signature %s: the optimised graph: want the variable %s in it, got none of that name", signature.Key, kernel)
-		}
-		to(kernel, kernel, 0)
 	}
 	if s.bf16 || ownConvolutions[FP32] {
 		if err := conv.Register(processThreads()); err != nil {
@@ -67,29 +55,124 @@ func (s *session) pack(signature savedmodel.Signature) (*call, error) {
 			return nil, fmt.Errorf("runner: signature %s: %w", signature.Key, errForeign)
 		}
 	}
-	// _Arg brings an input in, which is mapped behind it.
-	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {
-		return mapped[node.Name] || node.Op == "_Arg" || node.Name == alwaysName
-	})
-	raw, err := proto.Marshal(graph)
+	values, err := s.values(kernels)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.graph.ImportWithOptions(raw, options); err != nil {
-		return nil, fmt.Errorf("runner: signature %s: the packed graph: TensorFlow: %s", signature.Key, oneLine(err.Error()))
+	fed, err := newKernels(graph, values)
+	if err != nil {
+		return nil, fmt.Errorf("runner: signature %s: %w", signature.Key, err)
 	}
-	signature.Outputs = maps.Clone(signature.Outputs)
-	for name, out := range signature.Outputs {
-		out.Op = options.Prefix + "/" + out.Op
-		signature.Outputs[name] = out
+	signature.Inputs = liven(graph, signature)
+	other, err := sessionOf(graph, s.loading)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("runner: signature %s: the packed graph: %w", signature.Key, err), fed.free())
 	}
-	return s.newCall(signature)
+	other.kernels = fed
+	s.packed = append(s.packed, other)
+	if c, err = other.newCall(signature); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(fed.tensors)) {
+		at, err := other.endpoint(savedmodel.TensorInfo{Op: name})
+		if err != nil {
+			return nil, fmt.Errorf("runner: signature %s: %w", signature.Key, err)
+		}
+		c.feeds, c.kernels = append(c.feeds, at), append(c.kernels, fed.tensors[name])
+	}
+	return c, nil
 }
 
-// optimized returns the graph that TensorFlow runs for a signature, and which of its constants stand for variables. It is that of a session of its
-// own, in which all elements of a variable are one number, which takes no room in a graph. Each has its own number: TensorFlow makes one of
-// constants that are alike. And it computes what depends on constants alone, so that a variable may be a kernel and nothing else. TensorFlow shows
-// a graph only after a run; in this one no operation computes anything or packs a kernel, for the inputs are dead.
+// values reads variables.
+func (s *session) values(reads []string) (map[string]*C.TF_Tensor, error) {
+	values := make(map[string]*C.TF_Tensor, len(reads))
+	if len(reads) == 0 {
+		return values, nil // TensorFlow does not run nothing
+	}
+	c := &call{session: s}
+	c.ran.Store(true) // what is only read is not optimised
+	for _, name := range reads {
+		out, err := s.endpoint(savedmodel.TensorInfo{Op: name})
+		if err != nil {
+			return nil, fmt.Errorf("runner: %w", err)
+		}
+		c.fetches = append(c.fetches, out)
+	}
+	out, err := c.execute(nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range reads {
+		values[name] = out[i]
+	}
+	return values, nil
+}
+
+// kernels are what a session's operations read from placeholders in every run: those of our operations packed, and TensorFlow's as they are.
+type kernels struct {
+	tensors map[string]*C.TF_Tensor
+	memory  *conv.Memory
+}
+
+// newKernels takes over the kernels' values, for the operations of the graph that read the placeholders of their names. Each of ours has its own then.
+func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kernels, err error) {
+	k.tensors = map[string]*C.TF_Tensor{}
+	defer func() {
+		for _, value := range values {
+			C.TF_DeleteTensor(value)
+		}
+		if err != nil {
+			err = errors.Join(err, k.free())
+		}
+	}()
+	var ours []*nodepb.NodeDef
+	var lengths []int
+	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return values[node.Name] != nil })
+	for _, node := range graph.Node {
+		if node.Op == conv.Op {
+			ours, lengths = append(ours, node), append(lengths, conv.PackedLength(node))
+			continue
+		}
+		for _, input := range node.Input {
+			if value := values[input]; value != nil {
+				k.tensors[input] = value
+			}
+		}
+		if _, has := node.Attr["is_filter_const"]; has && values[node.Input[1]] != nil {
+			node.Attr["is_filter_const"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: true}}
+		}
+	}
+	if len(ours) > 0 {
+		if k.memory, err = conv.NewMemory(lengths...); err != nil {
+			return k, err
+		}
+	}
+	for i, node := range ours {
+		value, packed := values[node.Input[1]], k.memory.Take(lengths[i])
+		conv.Pack(node, unsafe.Slice((*float32)(C.TF_TensorData(value)), C.TF_TensorElementCount(value)), packed)
+		node.Input[1] = node.Name + "/packed"
+		k.tensors[node.Input[1]] = C.borrowed((*C.float)(unsafe.SliceData(packed)), C.int64_t(len(packed)))
+	}
+	for name := range k.tensors {
+		delete(values, name)
+		graph.Node = append(graph.Node, placeholder(name, typespb.DataType_DT_FLOAT))
+	}
+	return k, nil
+}
+
+func (k kernels) free() error {
+	for _, tensor := range k.tensors {
+		C.TF_DeleteTensor(tensor)
+	}
+	if k.memory == nil {
+		return nil
+	}
+	return k.memory.Free()
+}
+
+// optimized returns the graph that TensorFlow runs for a signature, and which of its placeholders stand for variables. It is that of a session of its own, in
+// which a variable is a placeholder, and TensorFlow computes what depends on constants alone, so that a variable may be a kernel and nothing else.
+// TensorFlow shows a graph only after a run; in this one no operation computes anything, for the inputs and the placeholders are dead.
 func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.GraphDef, kernels []string, err error) {
 	standIn, reads, err := s.part(endpointOps(signature))
 	if err != nil {
@@ -103,15 +186,18 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 			}
 		}
 	}
-	for i, read := range reads {
+	for _, read := range reads {
 		shape, err := s.graph.Operation(read.Name).Output(0).Shape().ToSlice()
 		if err != nil {
 			return nil, nil, fmt.Errorf("variable %s: %w", read.Name, err)
 		}
-		if dtype := read.Attr["dtype"].GetType(); dtype != typespb.DataType_DT_FLOAT {
+		dtype := read.Attr["dtype"].GetType()
+		if dtype != typespb.DataType_DT_FLOAT {
 			return nil, nil, fmt.Errorf("variable %s: want float32, got %v", read.Name, dtype)
 		}
-		makeConstant(read, shape, &tensorpb.TensorProto{FloatVal: []float32{float32(i + 1)}})
+		stand := placeholder(read.Name, dtype)
+		stand.Attr["shape"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Shape{Shape: shapeOf(shape)}}
+		read.Op, read.Input, read.Attr = stand.Op, []string{"^" + neverName}, stand.Attr
 		kernels = append(kernels, read.Name)
 	}
 	deaden(standIn, signature)
@@ -145,7 +231,7 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 	defer C.TF_DeleteBuffer(options)
 	buffer := C.TF_NewBuffer()
 	defer C.TF_DeleteBuffer(buffer)
-	if _, err := other.runWith(c, fed, options, buffer); err != nil {
+	if _, err := c.execute(fed, options, buffer); err != nil {
 		return nil, nil, err
 	}
 	var metadata tfpb.RunMetadata
@@ -158,18 +244,25 @@ func (s *session) optimized(signature savedmodel.Signature) (graph *graphpb.Grap
 	return metadata.PartitionGraphs[0], kernels, nil
 }
 
-// alwaysName is the constant that says which side is taken.
-const alwaysName = "kerasrun/always"
+const (
+	alwaysName = "kerasrun/always" // the constant that says which side is taken
+	neverName  = "kerasrun/never"  // what never runs
+)
 
 // deadName is the operation that deaden puts after an input.
 func deadName(in savedmodel.TensorInfo) string { return fmt.Sprintf("%s/dead_%d", in.Op, in.Index) }
 
+func placeholder(name string, dtype typespb.DataType) *nodepb.NodeDef {
+	return &nodepb.NodeDef{Name: name, Op: "Placeholder", Attr: map[string]*attrpb.AttrValue{"dtype": ofType(dtype)}}
+}
+
+func ofType(t typespb.DataType) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: t}}
+}
+
 // deaden puts between the inputs of a signature and what reads them the side of a Switch that is never taken. TensorFlow does not run what
 // depends on that.
 func deaden(graph *graphpb.GraphDef, signature savedmodel.Signature) {
-	ofType := func(t typespb.DataType) *attrpb.AttrValue {
-		return &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: t}}
-	}
 	dead := map[string]string{}
 	always := &nodepb.NodeDef{Name: alwaysName, Attr: map[string]*attrpb.AttrValue{"dtype": ofType(typespb.DataType_DT_BOOL)}}
 	makeConstant(always, nil, &tensorpb.TensorProto{BoolVal: []bool{true}})
@@ -189,5 +282,26 @@ func deaden(graph *graphpb.GraphDef, signature savedmodel.Signature) {
 			}
 		}
 	}
+	// A Switch itself runs: what waits for its dead side does not.
+	for _, in := range signature.Inputs {
+		added = append(added, &nodepb.NodeDef{Name: neverName, Op: "Identity", Input: []string{deadName(in)},
+			Attr: map[string]*attrpb.AttrValue{"T": ofType(typespb.DataType(in.DType))}})
+		break
+	}
 	graph.Node = append(graph.Node, added...)
+}
+
+// liven undoes what deaden did to the graph, as TensorFlow has optimised it, and returns the inputs, which are placeholders.
+func liven(graph *graphpb.GraphDef, signature savedmodel.Signature) map[string]savedmodel.TensorInfo {
+	inputs, dead := maps.Clone(signature.Inputs), map[string]*nodepb.NodeDef{}
+	for name, in := range inputs {
+		in.Op, in.Index = deadName(in), 0
+		inputs[name], dead[in.Op] = in, placeholder(in.Op, typespb.DataType(in.DType))
+	}
+	// _Arg brings an input in.
+	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool {
+		return dead[node.Name] != nil || node.Op == "_Arg" || node.Name == alwaysName || node.Name == neverName
+	})
+	graph.Node = slices.AppendSeq(graph.Node, maps.Values(dead))
+	return inputs
 }

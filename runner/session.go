@@ -13,6 +13,7 @@ import "C"
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -38,9 +39,11 @@ type session struct {
 	c       *C.TF_Session
 	g       *C.TF_Graph
 
-	packing []byte // the ConfigProto of the sessions that show how to pack kernels; nil: nothing is packed
-	packed  int    // calls
-	bf16    bool   // convolutions of packed kernels are ours, in bfloat16
+	packing []byte     // the ConfigProto of the sessions that show how to pack kernels; nil: nothing is packed
+	loading []byte     // that of the sessions of packed kernels
+	bf16    bool       // convolutions of packed kernels are ours, in bfloat16
+	packed  []*session // of calls whose kernels are packed
+	kernels kernels    // of such a session
 }
 
 // load loads the directory's graph with tfgo, which panics with a string where it cannot.
@@ -96,21 +99,26 @@ func field(object any, name, want string) (unsafe.Pointer, error) {
 	return f.UnsafePointer(), nil
 }
 
-// close frees the session and the graph. Nothing may run.
-func (s *session) close() error {
-	err := s.session.Close()
-	C.TF_DeleteGraph(s.g)
-	trim()
-	if err != nil {
-		return fmt.Errorf("runner: TensorFlow: %s", oneLine(err.Error()))
+// close frees the session and the graph, and those of its calls. Nothing may run.
+func (s *session) close() (err error) {
+	for _, packed := range s.packed {
+		err = errors.Join(err, packed.close())
 	}
-	return nil
+	if fault := s.session.Close(); fault != nil {
+		err = errors.Join(err, fmt.Errorf("runner: TensorFlow: %s", oneLine(fault.Error())))
+	}
+	C.TF_DeleteGraph(s.g)
+	err = errors.Join(err, s.kernels.free())
+	trim()
+	return err
 }
 
 // call is a signature in a session's graph: what to feed and to fetch, in the order of the names.
 type call struct {
+	session         *session
 	inputs, outputs []string
 	feeds, fetches  []C.TF_Output
+	kernels         []*C.TF_Tensor    // fed behind the inputs
 	targets         []*C.TF_Operation // run, and not fetched
 	ran             atomic.Bool
 }
@@ -123,7 +131,7 @@ func (s *session) call(signature savedmodel.Signature) (*call, error) {
 }
 
 func (s *session) newCall(signature savedmodel.Signature) (*call, error) {
-	c := &call{inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
+	c := &call{session: s, inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
 	for _, name := range c.inputs {
 		t, err := s.endpoint(signature.Inputs[name])
 		if err != nil {
@@ -153,36 +161,16 @@ func (s *session) endpoint(t savedmodel.TensorInfo) (C.TF_Output, error) {
 }
 
 // run feeds the tensors, in the order of c.inputs, and frees them. It returns the outputs by name.
-func (s *session) run(c *call, fed []*feed) (map[string]tensor.Tensor, error) {
-	return s.runWith(c, fed, nil, nil)
-}
-
-// runWith is run with a RunOptions, and a RunMetadata to be filled in; both may be nil.
-func (s *session) runWith(c *call, fed []*feed, options, metadata *C.TF_Buffer) (map[string]tensor.Tensor, error) {
-	in := make([]*C.TF_Tensor, len(fed))
-	for i, f := range fed {
-		in[i] = f.c
+func (c *call) run(fed []*feed) (map[string]tensor.Tensor, error) {
+	out, err := c.execute(fed, nil, nil)
+	if err != nil {
+		return nil, err
 	}
-	defer free(fed)
-	out := make([]*C.TF_Tensor, len(c.fetches))
 	defer func() {
 		for _, t := range out {
-			if t != nil {
-				C.TF_DeleteTensor(t)
-			}
+			C.TF_DeleteTensor(t)
 		}
 	}()
-	status := C.TF_NewStatus()
-	defer C.TF_DeleteStatus(status)
-	C.TF_SessionRun(s.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
-		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), unsafe.SliceData(c.targets), C.int(len(c.targets)), metadata, status)
-	// In the first run TensorFlow optimises the graph, in memory of several times its size.
-	if !c.ran.Swap(true) {
-		trim()
-	}
-	if C.TF_GetCode(status) != C.TF_OK {
-		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
-	}
 	results := make(map[string]tensor.Tensor, len(out))
 	for i, t := range out {
 		result, err := fetch(t)
@@ -192,6 +180,29 @@ func (s *session) runWith(c *call, fed []*feed, options, metadata *C.TF_Buffer) 
 		results[c.outputs[i]] = result
 	}
 	return results, nil
+}
+
+// execute is run with a RunOptions, and a RunMetadata to be filled in, both of which may be nil. It returns what c.fetches are, which the caller deletes.
+func (c *call) execute(fed []*feed, options, metadata *C.TF_Buffer) ([]*C.TF_Tensor, error) {
+	defer free(fed)
+	in := make([]*C.TF_Tensor, 0, len(c.feeds))
+	for _, f := range fed {
+		in = append(in, f.c)
+	}
+	in = append(in, c.kernels...)
+	out := make([]*C.TF_Tensor, len(c.fetches))
+	status := C.TF_NewStatus()
+	defer C.TF_DeleteStatus(status)
+	C.TF_SessionRun(c.session.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(in), C.int(len(in)),
+		unsafe.SliceData(c.fetches), unsafe.SliceData(out), C.int(len(out)), unsafe.SliceData(c.targets), C.int(len(c.targets)), metadata, status)
+	// In the first run TensorFlow optimises the graph, in memory of several times its size.
+	if !c.ran.Swap(true) {
+		trim()
+	}
+	if C.TF_GetCode(status) != C.TF_OK {
+		return nil, fmt.Errorf("runner: TensorFlow: %s", oneLine(C.GoString(C.TF_Message(status))))
+	}
+	return out, nil
 }
 
 // feed is a tensor in C memory.

@@ -1,5 +1,5 @@
-// Package conv has operations for TensorFlow that compute what its fused convolutions do, and the largest numbers of windows, faster on processors with AVX2
-// or AVX-512.
+// Package conv has operations for TensorFlow that compute what its fused convolutions and products of matrices do, and the largest numbers of windows, faster
+// on processors with AVX2 or AVX-512.
 package conv
 
 import (
@@ -19,10 +19,11 @@ const (
 	MaxPoolOp = "KerasrunMaxPool"
 )
 
-// Replace puts our operations in the place of the graph's fused convolutions whose kernels, which are named, do not change, and of each MaxPool of such a
-// one's output, where they can do what all of the convolutions do; it returns whether there are any and they can. Where TensorFlow computes others beside,
-// its threads and ours are in each other's way: EfficientNet takes a tenth longer. Endpoints are the operations whose outputs leave the graph. With bf16
-// pictures, kernels and outputs are rounded to bfloat16.
+// Replace puts our operations in the place of the graph's fused convolutions whose kernels, which are named, do not change, where they can do what all of
+// them do; it returns whether there are any and they can. So it is then with each MaxPool of a convolution's output, and with fused products of matrices,
+// as long as they can. Where TensorFlow computes other convolutions beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer.
+// Endpoints are the operations whose outputs leave the graph. With bf16 a convolution's pictures, kernel and output are rounded to bfloat16. An operation
+// reads its kernel as Pack packs it.
 func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
 	replaced := slices.Clone(graph.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
@@ -39,6 +40,9 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
 	for i, node := range replaced {
+		if product := matrixProduct(node); product != nil && slices.Contains(kernels, node.Input[1]) {
+			replaced[i] = product
+		}
 		if pooling := maxPooling(node, replaced, shapes); pooling != nil && !slices.Contains(endpoints, node.Name) {
 			replaced[i] = pooling
 		}
@@ -96,6 +100,9 @@ func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapep
 		}
 		if r.input != 0 {
 			continue
+		}
+		if shapes[r.node.Name] == nil {
+			return // a product of matrices
 		}
 		picture, kernel := shapes[r.node.Name][0].Dim, shapes[r.node.Name][1].Dim
 		padding := slices.Max(r.node.Attr["padding"].GetList().I)
@@ -182,6 +189,29 @@ func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
 	return padding
 }
 
+// fusion returns what is fused with an operation of float32: whether something is added, and whether relu follows. ok says that it is that, behind a bias.
+func fusion(node *nodepb.NodeDef) (add, relu, ok bool) {
+	fused := ""
+	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
+		fused += string(op)
+	}
+	add, relu = fused == "BiasAddAdd" || fused == "BiasAddAddRelu", fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
+	return add, relu, (fused == "BiasAdd" || add || relu) && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
+}
+
+// operation returns our operation for a node.
+func operation(node *nodepb.NodeDef, kernel, strides, padding []int64, add, relu, bf16 bool) *nodepb.NodeDef {
+	added := int64(0)
+	if add {
+		added = 1
+	}
+	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: slices.Clone(node.Input), Device: node.Device, Attr: map[string]*attrpb.AttrValue{
+		"kernel": list(kernel), "strides": list(strides), "padding": list(padding), "relu": {Value: &attrpb.AttrValue_B{B: relu}},
+		"added": {Value: &attrpb.AttrValue_I{I: added}}, "forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)),
+		"bf16": {Value: &attrpb.AttrValue_B{B: bf16}},
+	}}
+}
+
 // replacement returns the operation for a fused convolution, nil where there is none.
 func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	if node.Op != "_FusedConv2D" && node.Op != "_MklNativeFusedConv2D" {
@@ -189,13 +219,8 @@ func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	}
 	text := func(name string) string { return string(node.Attr[name].GetS()) }
 	ints := func(name string) []int64 { return node.Attr[name].GetList().GetI() }
-	fused := ""
-	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
-		fused += string(op)
-	}
-	add, relu := fused == "BiasAddAdd" || fused == "BiasAddAddRelu", fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
-	if fused != "BiasAdd" && !add && !relu || node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT || text("data_format") != "NHWC" ||
-		text("filter_format") != "" && text("filter_format") != "HWIO" || !slices.Equal(ints("dilations"), []int64{1, 1, 1, 1}) {
+	add, relu, ok := fusion(node)
+	if !ok || text("data_format") != "NHWC" || text("filter_format") != "" && text("filter_format") != "HWIO" || !slices.Equal(ints("dilations"), []int64{1, 1, 1, 1}) {
 		return nil
 	}
 	// The optimiser has written down what shapes the picture and the kernel have.
@@ -205,7 +230,7 @@ func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	}
 	picture, kernel := shapes[0].Dim, shapes[1].Dim
 	channels, in, out := picture[3].Size, kernel[2].Size, kernel[3].Size
-	if channels < 1 || in < 1 || channels%in != 0 || out < 1 || out%(8*channels/in) != 0 {
+	if kernel[0].Size < 1 || kernel[1].Size < 1 || channels < 1 || in < 1 || channels%in != 0 || out < 1 || out%(8*channels/in) != 0 {
 		return nil
 	}
 	strides := ints("strides")[1:3]
@@ -213,12 +238,22 @@ func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	if padding == nil {
 		return nil
 	}
-	added := int64(0)
-	if add {
-		added = 1
+	return operation(node, []int64{kernel[0].Size, kernel[1].Size, in, out, channels / in}, strides, padding, add, relu, bf16)
+}
+
+// matrixProduct returns the operation for a fused product of matrices, nil where there is none: a row is a picture of one pixel. It is one of float32.
+func matrixProduct(node *nodepb.NodeDef) *nodepb.NodeDef {
+	if node.Op != "_FusedMatMul" && node.Op != "_MklNativeFusedMatMul" || node.Attr["transpose_a"].GetB() || node.Attr["transpose_b"].GetB() {
+		return nil
 	}
-	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: node.Input, Device: node.Device, Attr: map[string]*attrpb.AttrValue{
-		"strides": list(strides), "padding": list(padding), "relu": {Value: &attrpb.AttrValue_B{B: relu}}, "added": {Value: &attrpb.AttrValue_I{I: added}},
-		"forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)), "bf16": {Value: &attrpb.AttrValue_B{B: bf16}},
-	}}
+	shapes := node.Attr["_input_shapes"].GetList().GetShape()
+	add, relu, ok := fusion(node)
+	if !ok || add || len(shapes) < 2 || len(shapes[0].Dim) != 2 || len(shapes[1].Dim) != 2 {
+		return nil
+	}
+	in, out := shapes[1].Dim[0].Size, shapes[1].Dim[1].Size
+	if in < 1 || out < 1 || out%8 != 0 {
+		return nil
+	}
+	return operation(node, []int64{1, 1, in, out, 1}, []int64{1, 1}, make([]int64, 4), false, relu, false)
 }

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <stdint.h>
+
 #include "form.h"
 
 // A convolution, all but the picture's size.
@@ -14,6 +16,16 @@ struct kerasrun_conv {
   int bf16;  // the picture, the kernel and the output are rounded to bfloat16; products and sums are not
   struct kerasrun_form x, add, y;
 };
+
+// A kernel's height and width, the channels of a group, those of the output, and the groups.
+#define KERASRUN_KERNEL_SIZES 5
+static inline void kerasrun_conv_kernel(struct kerasrun_conv* c, const int32_t* sizes) {
+  c->kernel_h = sizes[0];
+  c->kernel_w = sizes[1];
+  c->in = sizes[2];
+  c->out = sizes[3];
+  c->groups = sizes[4];
+}
 
 // The output's size for a picture's; below 1 where the kernel is larger than the picture and its zeros.
 static inline long kerasrun_conv_out_h(const struct kerasrun_conv* c, long h) {

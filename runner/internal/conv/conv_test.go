@@ -8,8 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 )
 
 // shape is a convolution and the pictures for it.
@@ -144,10 +147,9 @@ func (b builder) reformed(name string, x tf.Output, from, to form, h, w, channel
 	for i := range channels {
 		one[i*channels+i] = 1
 	}
-	return b.op(Op, name, map[string]any{
-		"added": int64(0), "relu": false, "strides": []int64{1, 1}, "padding": make([]int64, 4), "sizes": []int64{h, w, channels},
-		"forms": []int64{from.order, from.border, 0, 0, to.order, to.border}, "bf16": false,
-	}, x, b.constant(name+"_kernel", one, 1, 1, channels, channels), b.constant(name+"_bias", make([]float32, channels), channels), tf.OutputList{})
+	s := shape{h: h, w: w, kernelH: 1, kernelW: 1, in: channels, out: channels, groups: 1, strideH: 1, strideW: 1, x: from, y: to}
+	packed := s.packed(one)
+	return b.op(Op, name, s.attrs(), x, b.constant(name+"_kernel", packed, int64(len(packed))), b.constant(name+"_bias", make([]float32, channels), channels), tf.OutputList{})
 }
 
 func (b builder) session() *tf.Session {
@@ -164,6 +166,30 @@ func (b builder) session() *tf.Session {
 	return s
 }
 
+// attrs returns the attributes of the operation.
+func (s shape) attrs() map[string]any {
+	added := int64(0)
+	if s.add {
+		added = 1
+	}
+	return map[string]any{
+		"kernel": []int64{s.kernelH, s.kernelW, s.in, s.out, s.groups}, "strides": []int64{s.strideH, s.strideW},
+		"padding": []int64{s.top, s.bottom, s.left, s.right}, "added": added, "relu": s.relu, "bf16": s.bf16, "sizes": []int64{s.h, s.w, s.in * s.groups},
+		"forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
+	}
+}
+
+// packed returns the kernel as the operation reads it.
+func (s shape) packed(kernel []float32) []float32 {
+	op := &nodepb.NodeDef{Attr: map[string]*attrpb.AttrValue{
+		"kernel": ints(s.kernelH, s.kernelW, s.in, s.out, s.groups), "strides": ints(s.strideH, s.strideW), "padding": ints(s.top, s.bottom, s.left, s.right),
+		"bf16": {Value: &attrpb.AttrValue_B{B: s.bf16}},
+	}}
+	packed := make([]float32, PackedLength(op))
+	Pack(op, kernel, packed)
+	return packed
+}
+
 func (s shape) graph(t testing.TB) *graph {
 	t.Helper()
 	g := newGraph(t)
@@ -174,15 +200,11 @@ func (s shape) graph(t testing.TB) *graph {
 	if s.bf16 && s.x != (form{}) { // as what a convolution of bfloat16 has put out
 		x = g.op("Cast", "float32", map[string]any{"DstT": tf.Float}, g.op("Cast", "bfloat16", map[string]any{"DstT": tf.Bfloat16}, x))
 	}
-	list, added := tf.OutputList{}, int64(0)
+	list := tf.OutputList{}
 	if s.add {
-		list, added = tf.OutputList{g.reformed("added", of.twice, form{}, s.added, s.outH(), s.outW(), s.out)}, 1
+		list = tf.OutputList{g.reformed("added", of.twice, form{}, s.added, s.outH(), s.outW(), s.out)}
 	}
-	of.output = g.op(Op, "conv", map[string]any{
-		"added": added, "relu": s.relu, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
-		"sizes": []int64{s.h, s.w, s.in * s.groups}, "forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
-		"bf16": s.bf16,
-	}, g.reformed("x_formed", x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
+	of.output = g.op(Op, "conv", s.attrs(), g.reformed("x_formed", x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
 	of.output = g.reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
 	of.session = g.session()
 	return of
@@ -202,8 +224,9 @@ func feed(t testing.TB, numbers []float32, dims ...int64) *tf.Tensor {
 }
 
 func (s shape) feeds(t testing.TB, g *graph, of operands) map[tf.Output]*tf.Tensor {
+	packed := s.packed(of.kernel)
 	return map[tf.Output]*tf.Tensor{
-		g.x: feed(t, of.x, s.n, s.h, s.w, s.in*s.groups), g.kernel: feed(t, of.kernel, s.kernelH, s.kernelW, s.in, s.out), g.bias: feed(t, of.bias, s.out),
+		g.x: feed(t, of.x, s.n, s.h, s.w, s.in*s.groups), g.kernel: feed(t, packed, int64(len(packed))), g.bias: feed(t, of.bias, s.out),
 		g.add: feed(t, of.add, s.n, s.outH(), s.outW(), s.out),
 	}
 }
@@ -322,6 +345,57 @@ func TestConv(t *testing.T) {
 	}
 }
 
+// TestMatrix holds that a matrix is computed as so many pictures of one pixel, and that the output is one.
+func TestMatrix(t *testing.T) {
+	for _, s := range []shape{same(1, 1, 1, 2048, 1000, 1, 1, 0), same(7, 1, 1, 30, 8, 1, 1, 0)} {
+		g, of := s.graph(t), s.operands(1)
+		feeds := s.feeds(t, g, of)
+		feeds[g.x] = feed(t, of.x, s.n, s.in)
+		out, err := g.session.Run(feeds, []tf.Output{g.output}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := out[0].Value().([][]float32)
+		want, sizes := s.want(of)
+		for i := range want {
+			if y := got[int64(i)/s.out][int64(i)%s.out]; math.Abs(want[i]-float64(y)) > 1e-6*sizes[i] {
+				t.Fatalf("%v: element %d: want %v, got %v", s, i, want[i], y)
+			}
+		}
+		runtime.KeepAlive(out)
+	}
+}
+
+// TestMemory holds that kernels lie apart, and where TensorFlow takes them as they are.
+func TestMemory(t *testing.T) {
+	lengths := []int{1, 17, 1 << 20, 16, 3}
+	m, err := NewMemory(lengths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken [][]float32
+	for i, n := range lengths {
+		kernel := m.Take(n)
+		if len(kernel) != n || uintptr(unsafe.Pointer(&kernel[0]))%64 != 0 {
+			t.Errorf("kernel %d: %d numbers at %p, want %d at a multiple of 64", i, len(kernel), kernel, n)
+		}
+		for j := range kernel {
+			kernel[j] = float32(i)
+		}
+		taken = append(taken, kernel)
+	}
+	for i, kernel := range taken {
+		for j, number := range kernel {
+			if number != float32(i) {
+				t.Fatalf("kernel %d: number %d is %v", i, j, number)
+			}
+		}
+	}
+	if err := m.Free(); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzConv(f *testing.F) {
 	f.Add(uint64(1), uint16(0x1234), uint16(0x4321), uint16(0x0101), uint8(7))
 	f.Add(uint64(2), uint16(0xffff), uint16(0xffff), uint16(0xffff), uint8(3))
@@ -411,13 +485,10 @@ func TestConvRefuses(t *testing.T) {
 			feeds[g.x] = feed(t, make([]float32, 7*36), 1, 6, 6, 7)
 		},
 		"rank of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
-			feeds[g.kernel] = feed(t, make([]float32, 36*16), 9, 4, 16)
-		},
-		"channels of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
-			feeds[g.kernel] = feed(t, make([]float32, 36*12), 3, 3, 4, 12)
+			feeds[g.kernel] = feed(t, make([]float32, 36*16), 9, 64)
 		},
 		"size of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
-			feeds[g.kernel] = feed(t, make([]float32, 81*64), 9, 9, 4, 16)
+			feeds[g.kernel] = feed(t, make([]float32, 35*16), 35*16)
 		},
 		"bias": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.bias] = feed(t, make([]float32, 8), 8) },
 		"like the output": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
@@ -437,23 +508,20 @@ func TestConvRefuses(t *testing.T) {
 		"no such order":    func(s *shape) { s.added.order = planes + 1 },
 		"border in NHWC":   func(s *shape) { s.y.border = 2 },
 		"border below 0":   func(s *shape) { s.x = form{planes, -1} },
+		"no group":         func(s *shape) { s.groups = 0 },
+		"4 channels":       func(s *shape) { s.out = 12 },
+		"unread blocks":    func(s *shape) { s.x.order = blocks },
 	} {
 		wrong := same(1, 6, 3, 8, 16, 2, 1, 1)
 		fed := wrong
 		change(&wrong)
-		g := wrong.graph(t)
-		if _, err := fed.run(g, fed.feeds(t, g, fed.operands(1))); err == nil || !strings.Contains(err.Error(), "want strides") {
+		g := newGraph(t)
+		of := &graph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
+		of.output = g.op(Op, "conv", wrong.attrs(), of.x, of.kernel, of.bias, tf.OutputList{})
+		of.session = g.session()
+		if _, err := fed.run(of, fed.feeds(t, of, fed.operands(1))); err == nil || !strings.Contains(err.Error(), "want ") {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
 		}
-	}
-	// The kernel of the first run is the one that counts; another of the same shape is not looked at.
-	g := s.graph(t)
-	if _, err := s.run(g, s.feeds(t, g, s.operands(1))); err != nil {
-		t.Fatal(err)
-	}
-	other := same(1, 6, 3, 4, 32, 2, 1, 1)
-	if _, err := other.run(g, other.feeds(t, g, other.operands(1))); err == nil || !strings.Contains(err.Error(), "the kernel of the first run") {
-		t.Errorf("another kernel: %v", err)
 	}
 }
 

@@ -118,6 +118,9 @@ func TestReplace(t *testing.T) {
 			t.Errorf("%s: want %s of the same name and inputs, got %v", name, Op, node)
 			continue
 		}
+		if kernel := node.Attr["kernel"].GetList().I; !cmp.Equal([]int64{3, 3, 8, 32, 2}, kernel) {
+			t.Errorf("%s: kernel %v", name, kernel)
+		}
 		if !node.Attr["bf16"].GetB() {
 			t.Errorf("%s: not in bfloat16", name)
 		}
@@ -251,6 +254,54 @@ func TestReplaceMaxPool(t *testing.T) {
 			if list := got.Attr[attr].GetList().I; !cmp.Equal(want, list) {
 				t.Errorf("%s: %s: want %v, got %v", name, attr, want, list)
 			}
+		}
+	}
+}
+
+// TestReplaceMatrixProduct holds which products of matrices are replaced: those beside convolutions that are, in float32.
+func TestReplaceMatrixProduct(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit func(node, convolution *nodepb.NodeDef)
+		want bool
+	}{
+		"bias":           {func(*nodepb.NodeDef, *nodepb.NodeDef) {}, true},
+		"without oneDNN": {func(n, _ *nodepb.NodeDef) { n.Op = "_FusedMatMul" }, true},
+		"transposed": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["transpose_b"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: true}}
+		}, false},
+		"another activation": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["fused_ops"].GetList().S = [][]byte{[]byte("BiasAdd"), []byte("Tanh")}
+		}, false},
+		"seven outputs":  {func(n, _ *nodepb.NodeDef) { n.Attr["_input_shapes"].GetList().Shape[1].Dim[1].Size = 7 }, false},
+		"size not known": {func(n, _ *nodepb.NodeDef) { n.Attr["_input_shapes"].GetList().Shape[1].Dim[0].Size = -1 }, false},
+		"half floats": {func(n, _ *nodepb.NodeDef) {
+			n.Attr["T"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}}
+		}, false},
+		"kernel that may change": {func(n, _ *nodepb.NodeDef) { n.Input[1] = "other" }, false},
+		"foreign convolution":    {func(_, c *nodepb.NodeDef) { c.Attr["data_format"] = text("NCHW") }, false},
+	} {
+		product, convolution := fused("BiasAdd", "Relu"), fused("BiasAdd")
+		product.Name, product.Op, product.Input = "product", "_MklNativeFusedMatMul", []string{"c", "k", "b"}
+		for i, sizes := range [][]int64{{-1, 40}, {40, 16}} {
+			dims := product.Attr["_input_shapes"].GetList().Shape[i].Dim[:2]
+			dims[0].Size, dims[1].Size = sizes[0], sizes[1]
+			product.Attr["_input_shapes"].GetList().Shape[i].Dim = dims
+		}
+		test.edit(product, convolution)
+		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{product, convolution}}
+		Replace(graph, []string{"k"}, nil, true)
+		got := graph.Node[0]
+		if (got.Op == Op) != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if !test.want || got.Op != Op {
+			continue
+		}
+		if kernel := got.Attr["kernel"].GetList().I; !cmp.Equal([]int64{1, 1, 40, 16, 1}, kernel) || !got.Attr["relu"].GetB() || got.Attr["bf16"].GetB() {
+			t.Errorf("%s: %v", name, got)
+		}
+		if forms := graph.Node[1].Attr["forms"].GetList().I; !cmp.Equal(make([]int64, 6), forms) {
+			t.Errorf("%s: a product of matrices reads pictures in the forms %v", name, forms)
 		}
 	}
 }
