@@ -266,14 +266,17 @@ func deaden(graph *graphpb.GraphDef, signature savedmodel.Signature) {
 	dead := map[string]string{}
 	always := &nodepb.NodeDef{Name: alwaysName, Attr: map[string]*attrpb.AttrValue{"dtype": ofType(typespb.DataType_DT_BOOL)}}
 	makeConstant(always, nil, &tensorpb.TensorProto{BoolVal: []bool{true}})
-	added := []*nodepb.NodeDef{always}
+	// A Switch itself runs: what waits for its dead side, that of any input, does not.
+	never := &nodepb.NodeDef{Name: neverName, Op: "Identity"}
+	added := []*nodepb.NodeDef{always, never}
 	for _, in := range signature.Inputs {
 		dead[in.Name()] = deadName(in)
 		if in.Index == 0 {
 			dead[in.Op] = deadName(in) // the same tensor, as GraphDef writes it
 		}
-		added = append(added, &nodepb.NodeDef{Name: deadName(in), Op: "Switch", Input: []string{in.Name(), alwaysName},
-			Attr: map[string]*attrpb.AttrValue{"T": ofType(typespb.DataType(in.DType))}})
+		kind := map[string]*attrpb.AttrValue{"T": ofType(typespb.DataType(in.DType))}
+		added = append(added, &nodepb.NodeDef{Name: deadName(in), Op: "Switch", Input: []string{in.Name(), alwaysName}, Attr: kind})
+		never.Input, never.Attr = []string{deadName(in)}, kind
 	}
 	for _, node := range graph.Node {
 		for i, input := range node.Input {
@@ -281,12 +284,6 @@ func deaden(graph *graphpb.GraphDef, signature savedmodel.Signature) {
 				node.Input[i] = to
 			}
 		}
-	}
-	// A Switch itself runs: what waits for its dead side does not.
-	for _, in := range signature.Inputs {
-		added = append(added, &nodepb.NodeDef{Name: neverName, Op: "Identity", Input: []string{deadName(in)},
-			Attr: map[string]*attrpb.AttrValue{"T": ofType(typespb.DataType(in.DType))}})
-		break
 	}
 	graph.Node = append(graph.Node, added...)
 }
