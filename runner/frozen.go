@@ -16,7 +16,6 @@ import (
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -60,20 +59,20 @@ func (s *session) frozen(needed []string) (*graphpb.GraphDef, error) {
 	if err != nil || len(reads) == 0 {
 		return graph, err
 	}
-	c := &call{session: s}
+	var names []string
 	for _, read := range reads {
-		out, err := s.endpoint(savedmodel.TensorInfo{Op: read.Name})
-		if err != nil {
-			return nil, fmt.Errorf("runner: %w", err)
-		}
-		c.outputs, c.fetches = append(c.outputs, read.Name), append(c.fetches, out)
+		names = append(names, read.Name)
 	}
-	values, err := c.run(nil)
+	values, err := s.values(names)
 	if err != nil {
 		return nil, err
 	}
+	defer deleteAll(values)
 	for _, read := range reads {
-		value := values[read.Name]
+		value, err := fetch(values[read.Name])
+		if err != nil {
+			return nil, fmt.Errorf("runner: variable %s: %w", read.Name, err)
+		}
 		content, err := value.Bytes()
 		if err != nil {
 			return nil, fmt.Errorf("runner: variable %s: %w", read.Name, err)

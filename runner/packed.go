@@ -83,31 +83,6 @@ func (s *session) pack(signature savedmodel.Signature) (c *call, err error) {
 	return c, nil
 }
 
-// values reads variables.
-func (s *session) values(reads []string) (map[string]*C.TF_Tensor, error) {
-	values := make(map[string]*C.TF_Tensor, len(reads))
-	if len(reads) == 0 {
-		return values, nil // TensorFlow does not run nothing
-	}
-	c := &call{session: s}
-	c.ran.Store(true) // what is only read is not optimised
-	for _, name := range reads {
-		out, err := s.endpoint(savedmodel.TensorInfo{Op: name})
-		if err != nil {
-			return nil, fmt.Errorf("runner: %w", err)
-		}
-		c.fetches = append(c.fetches, out)
-	}
-	out, err := c.execute(nil, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	for i, name := range reads {
-		values[name] = out[i]
-	}
-	return values, nil
-}
-
 // kernels are what a session's operations read from placeholders in every run: those of our operations packed, and TensorFlow's as they are.
 type kernels struct {
 	tensors map[string]*C.TF_Tensor
@@ -118,9 +93,7 @@ type kernels struct {
 func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kernels, err error) {
 	k.tensors = map[string]*C.TF_Tensor{}
 	defer func() {
-		for _, value := range values {
-			C.TF_DeleteTensor(value)
-		}
+		deleteAll(values)
 		if err != nil {
 			err = errors.Join(err, k.free())
 		}
@@ -138,6 +111,7 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 				k.tensors[input] = value
 			}
 		}
+		// TensorFlow has marked it where the kernel is a constant of the graph.
 		if _, has := node.Attr["is_filter_const"]; has && values[node.Input[1]] != nil {
 			node.Attr["is_filter_const"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: true}}
 		}
@@ -161,9 +135,7 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 }
 
 func (k kernels) free() error {
-	for _, tensor := range k.tensors {
-		C.TF_DeleteTensor(tensor)
-	}
+	deleteAll(k.tensors)
 	if k.memory == nil {
 		return nil
 	}

@@ -205,6 +205,37 @@ func (c *call) execute(fed []*feed, options, metadata *C.TF_Buffer) ([]*C.TF_Ten
 	return out, nil
 }
 
+// values returns what operations that read variables read. The caller deletes it.
+func (s *session) values(reads []string) (map[string]*C.TF_Tensor, error) {
+	values := make(map[string]*C.TF_Tensor, len(reads))
+	if len(reads) == 0 {
+		return values, nil // TensorFlow does not run nothing
+	}
+	c := &call{session: s}
+	c.ran.Store(true) // what is only read is not optimised
+	for _, name := range reads {
+		out, err := s.endpoint(savedmodel.TensorInfo{Op: name})
+		if err != nil {
+			return nil, fmt.Errorf("runner: %w", err)
+		}
+		c.fetches = append(c.fetches, out)
+	}
+	out, err := c.execute(nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range reads {
+		values[name] = out[i]
+	}
+	return values, nil
+}
+
+func deleteAll(tensors map[string]*C.TF_Tensor) {
+	for _, t := range tensors {
+		C.TF_DeleteTensor(t)
+	}
+}
+
 // feed is a tensor in C memory.
 type feed struct{ c *C.TF_Tensor }
 

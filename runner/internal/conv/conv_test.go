@@ -502,25 +502,28 @@ func TestConvRefuses(t *testing.T) {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
 		}
 	}
-	for what, change := range map[string]func(s *shape){
-		"stride below 1":   func(s *shape) { s.strideH = -1 },
-		"zeros taken away": func(s *shape) { s.left = -1 },
-		"no such order":    func(s *shape) { s.added.order = planes + 1 },
-		"border in NHWC":   func(s *shape) { s.y.border = 2 },
-		"border below 0":   func(s *shape) { s.x = form{planes, -1} },
-		"no group":         func(s *shape) { s.groups = 0 },
-		"4 channels":       func(s *shape) { s.out = 12 },
-		"unread blocks":    func(s *shape) { s.x.order = blocks },
+	for what, test := range map[string]struct {
+		change func(s *shape)
+		want   string
+	}{
+		"stride below 1":   {func(s *shape) { s.strideH = -1 }, "want strides"},
+		"zeros taken away": {func(s *shape) { s.left = -1 }, "want strides"},
+		"no such order":    {func(s *shape) { s.added.order = planes + 1 }, "want strides"},
+		"border in NHWC":   {func(s *shape) { s.y.border = 2 }, "want strides"},
+		"border below 0":   {func(s *shape) { s.x = form{planes, -1} }, "want strides"},
+		"no group":         {func(s *shape) { s.groups = 0 }, "want a kernel"},
+		"4 channels":       {func(s *shape) { s.out = 12 }, "want a kernel"},
+		"unread blocks":    {func(s *shape) { s.x.order = blocks }, "want a form"},
 	} {
 		wrong := same(1, 6, 3, 8, 16, 2, 1, 1)
 		fed := wrong
-		change(&wrong)
+		test.change(&wrong)
 		g := newGraph(t)
 		of := &graph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
 		of.output = g.op(Op, "conv", wrong.attrs(), of.x, of.kernel, of.bias, tf.OutputList{})
 		of.session = g.session()
-		if _, err := fed.run(of, fed.feeds(t, of, fed.operands(1))); err == nil || !strings.Contains(err.Error(), "want ") {
-			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
+		if _, err := fed.run(of, fed.feeds(t, of, fed.operands(1))); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: want an error that says %q, got %v", what, test.want, err)
 		}
 	}
 }

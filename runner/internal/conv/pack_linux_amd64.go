@@ -50,12 +50,16 @@ func (m *Memory) Free() error { return syscall.Munmap(m.mapped) }
 // convolution returns what an operation computes, but for the form of pictures.
 func convolution(op *nodepb.NodeDef) C.struct_kerasrun_conv {
 	ints := func(name string) []int64 { return op.Attr[name].GetList().GetI() }
-	kernel, strides, padding := ints("kernel"), ints("strides"), ints("padding")
+	strides, padding := ints("strides"), ints("padding")
 	c := C.struct_kerasrun_conv{
-		kernel_h: C.long(kernel[0]), kernel_w: C.long(kernel[1]), in: C.long(kernel[2]), out: C.long(kernel[3]), groups: C.long(kernel[4]),
 		stride_h: C.long(strides[0]), stride_w: C.long(strides[1]),
 		top: C.long(padding[0]), bottom: C.long(padding[1]), left: C.long(padding[2]), right: C.long(padding[3]),
 	}
+	var kernel [C.KERASRUN_KERNEL_SIZES]C.int32_t
+	for i, size := range ints("kernel") {
+		kernel[i] = C.int32_t(size)
+	}
+	C.kerasrun_conv_kernel(&c, &kernel[0])
 	if op.Attr["bf16"].GetB() {
 		c.bf16 = 1
 	}
