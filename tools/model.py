@@ -234,6 +234,8 @@ def _load_file(path: str) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its parts raise
         raise ModelError(f"{path}: Keras cannot load it as a model: {_first_line(error)}") from error
+    if isinstance(model, keras.Sequential) and model.built:  # as a functional model, whose outputs have names
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise ModelError(f"{path}: expected one input of images, (batch, height, width, 3), got {shape}")

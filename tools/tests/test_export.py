@@ -143,6 +143,37 @@ def test_model_files(tmp_path, last, data_format, suffix, outputs):
     np.testing.assert_allclose(got[key], want, atol=1e-5)
 
 
+def sequential() -> keras.Sequential:
+    """What Keras's tutorials end with: augmentation, which does nothing here, scaling, convolutions, dropout."""
+    keras.utils.set_random_seed(4)
+    kinds = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((40, 48, 3)),
+            kinds.RandomFlip("horizontal"),
+            kinds.RandomRotation(0.2),
+            kinds.RandomZoom(0.2),
+            kinds.Rescaling(1 / 255),
+            kinds.Conv2D(8, 3, padding="same", activation="relu"),
+            kinds.MaxPooling2D(),
+            kinds.Flatten(),
+            kinds.Dropout(0.5),
+            kinds.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("graph", ["optimized", "reference"])
+def test_a_sequential_model(tmp_path, graph):
+    model = sequential()
+    model.save(tmp_path / "own.keras")
+    arguments = ["--architecture", str(tmp_path / "own.keras"), "--trained-with", "none", "--graph", graph]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    photographs = np.stack([np.asarray(keras.utils.load_img(path, target_size=(40, 48))) for path in photos.paths()])
+    want = model.predict(photographs.astype(np.float32), verbose=0)
+    assert_same(serving.run(tmp_path / "out", preprocess(photographs, "caffe")), want)
+
+
 @pytest.fixture
 def own(tmp_path) -> Path:
     own_model().save(tmp_path / "own.keras")
