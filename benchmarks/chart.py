@@ -1,4 +1,4 @@
-"""The comparison as a picture: milliseconds an image, a bar a peer, a panel a batch size."""
+"""The comparison as an image: milliseconds an image, a bar a peer, a panel a batch size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def draw(results: dict[int, dict[str, list[float]]], machine: str, path: Path) -
             [max(peers[n]) - m for n, m in zip(order, middle, strict=True)],
         ]
         colours = [OURS if n.startswith("kerasrun") else OTHERS for n in order]
-        bars = panel.barh(order, middle, xerr=spread, color=colours, error_kw={"lw": 1, "ecolor": "#555"})
+        bars = panel.barh(
+            order, middle, xerr=spread, color=colours, error_kw={"lw": 1, "ecolor": "#555"}
+        )
         panel.bar_label(bars, labels=[f"{m:.1f}" for m in middle], padding=4, fontsize=8)
         panel.set_title(f"batch {batch}", fontsize=10)
         panel.set_xlabel("ms an image (less is better)", fontsize=8)

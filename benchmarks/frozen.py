@@ -1,14 +1,11 @@
-"""The exported graph with constants for its kernels: what other runtimes convert, and TensorFlow alone runs fastest."""
+"""The exported graph with constants for its kernels, which other runtimes convert."""
 
 from pathlib import Path
 
-from tools.backend import tf
-
-# tools.backend comes first: it silences TensorFlow's import.
-# isort: split
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from tools.graph import set_attribute
+from kerasrun_export.backend import tf
+from kerasrun_export.graph import set_attribute
 
 
 def read(model: Path) -> saved_model_pb2.SavedModel:

@@ -1,8 +1,9 @@
-"""kerasrun and PyTorch on one GPU, in turns: `python -m tools.benchmarks.gpu`, with torch and torchvision installed.
+"""kerasrun and PyTorch on one GPU, in turns: `python -m benchmarks.gpu`.
 
-Both get a float32 batch in the CPU's memory and give probabilities in the CPU's memory, one run at a time. PyTorch runs
-torchvision's resnext50_32x4d, the same architecture with weights of its own, in the layout that is faster, cuDNN's
-benchmark on, by itself ("eager") and as a CUDA graph. Prints a table; each ratio is that of a round.
+Both get a float32 batch in the CPU's memory and give probabilities in the CPU's memory, one run at
+a time. PyTorch runs torchvision's resnext50_32x4d, the same architecture with weights of its own,
+in the layout that is faster, cuDNN's benchmark on, by itself ("eager") and as a CUDA graph. Prints
+a table; each ratio is that of a round.
 """
 
 import argparse
@@ -16,8 +17,8 @@ import numpy as np
 import torch
 import torchvision
 
-from tools.benchmarks.machine import ROOT
-from tools.benchmarks.timing import timed
+from benchmarks.machine import ROOT
+from benchmarks.timing import timed
 
 PROGRAM = ROOT / "bin" / "kerasrun"
 WARM_UP_RUNS = 5
@@ -26,7 +27,17 @@ FEWEST = 5
 
 def ours(model: Path, precision: str, batches: list[int], seconds: float) -> dict[int, float]:
     """Images a second by batch size: of the median run, as of PyTorch's."""
-    command = [PROGRAM, "bench", "--json", "--model", model, "--device", "gpu", "--precision", precision]
+    command = [
+        PROGRAM,
+        "bench",
+        "--json",
+        "--model",
+        model,
+        "--device",
+        "gpu",
+        "--precision",
+        precision,
+    ]
     command += ["--batch", ",".join(map(str, batches)), "--seconds", str(seconds)]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     rows = [json.loads(line) for line in out.splitlines()]
@@ -47,11 +58,15 @@ def eager(net: torch.nn.Module, dtype: torch.dtype, layout: torch.memory_format)
     return run
 
 
-def graphed(net: torch.nn.Module, dtype: torch.dtype, layout: torch.memory_format, shape: tuple[int, ...]):
+def graphed(
+    net: torch.nn.Module, dtype: torch.dtype, layout: torch.memory_format, shape: tuple[int, ...]
+):
     static = torch.zeros(shape, device="cuda")
 
     def compute() -> torch.Tensor:
-        return torch.softmax(net(static.permute(0, 3, 1, 2).to(dtype, memory_format=layout)).float(), 1)
+        return torch.softmax(
+            net(static.permute(0, 3, 1, 2).to(dtype, memory_format=layout)).float(), 1
+        )
 
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
@@ -72,7 +87,9 @@ def graphed(net: torch.nn.Module, dtype: torch.dtype, layout: torch.memory_forma
 
 @torch.inference_mode()
 def pytorch(precision: str, batches: list[int], seconds: float) -> dict[int, tuple[float, float]]:
-    """Images a second by batch size: by itself, as a CUDA graph; in the layout that is faster at 32."""
+    """Images a second by batch size: by itself, as a CUDA graph; in the layout that is faster at
+    32.
+    """
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     dtype = torch.float16 if precision == "fp16" else torch.float32
@@ -97,7 +114,7 @@ def pytorch(precision: str, batches: list[int], seconds: float) -> dict[int, tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.gpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "resnext50")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "tf32", "fp16"])
@@ -105,8 +122,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2, help="time for each measurement")
     args = parser.parse_args()
 
-    print(f"{torch.cuda.get_device_name()}; PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}")
-    print("\n| precision | batch | images/s | PyTorch eager | PyTorch CUDA graph | ours to the faster of them |")
+    print(
+        f"{torch.cuda.get_device_name()}; PyTorch {torch.__version__}, cuDNN "
+        f"{torch.backends.cudnn.version()}"
+    )
+    print(
+        "\n| precision | batch | images/s | PyTorch eager | PyTorch CUDA graph | ours to the "
+        "faster of them |"
+    )
     print("|---|---|---|---|---|---|")
     for precision in args.precisions:
         rounds = []
@@ -115,10 +138,15 @@ def main() -> None:
             b = pytorch(precision, args.batches, args.seconds)
             rounds.append({size: (a[size], *b[size]) for size in args.batches})
         for size in args.batches:
-            mine, plain, graph = (statistics.median(values) for values in zip(*(r[size] for r in rounds), strict=True))
+            mine, plain, graph = (
+                statistics.median(values) for values in zip(*(r[size] for r in rounds), strict=True)
+            )
             ratios = [r[size][0] / max(r[size][1:]) for r in rounds]
             ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-            print(f"| {precision} | {size} | {mine:.0f} | {plain:.0f} | {graph:.0f} | {ratio} |", flush=True)
+            print(
+                f"| {precision} | {size} | {mine:.0f} | {plain:.0f} | {graph:.0f} | {ratio} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

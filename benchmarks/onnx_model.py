@@ -1,4 +1,4 @@
-"""The optimized graph as ONNX, node for node: ONNX Runtime and OpenVINO run the same weights and arithmetic."""
+"""The optimized graph as ONNX, node for node, for ONNX Runtime and OpenVINO."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tools.benchmarks.frozen import meta_graph, output_name
+from benchmarks.frozen import meta_graph, output_name
 
 
 def write(model: Path, path: Path) -> None:
@@ -15,7 +15,8 @@ def write(model: Path, path: Path) -> None:
 
 
 def convert(graph_def, input_name: str, output: str, path: Path) -> None:
-    """Writes the part of a frozen NHWC GraphDef that leads to output as an NCHW ONNX model with an NHWC input.
+    """Writes the part of a frozen NHWC GraphDef that leads to output as an NCHW ONNX model with an
+    NHWC input.
 
     Only what ResNet-like graphs hold is known; anything else is a ValueError that names the node.
     """
@@ -84,8 +85,14 @@ def convert(graph_def, input_name: str, output: str, path: Path) -> None:
                 )
             case "BiasAdd":
                 bias = constant(node.input[1])
-                shape = (1, -1, 1, 1) if nodes[node.input[0].split(":")[0]].op == "Conv2D" else (1, -1)
-                return emit("Add", [visit(node.input[0]), initializer(name + "/b", bias.reshape(shape))], name)
+                shape = (
+                    (1, -1, 1, 1) if nodes[node.input[0].split(":")[0]].op == "Conv2D" else (1, -1)
+                )
+                return emit(
+                    "Add",
+                    [visit(node.input[0]), initializer(name + "/b", bias.reshape(shape))],
+                    name,
+                )
             case "Relu":
                 return emit("Relu", [visit(node.input[0])], name)
             case "AddV2" | "Add":
@@ -95,7 +102,12 @@ def convert(graph_def, input_name: str, output: str, path: Path) -> None:
                 order = [0, 3, 1, 2]
                 begin, end = [int(p[i][0]) for i in order], [int(p[i][1]) for i in order]
                 return emit(
-                    "Pad", [visit(node.input[0]), initializer(name + "/p", np.array(begin + end, np.int64))], name
+                    "Pad",
+                    [
+                        visit(node.input[0]),
+                        initializer(name + "/p", np.array(begin + end, np.int64)),
+                    ],
+                    name,
                 )
             case "MaxPool":
                 ksize = [int(k) for k in attr["ksize"].list.i[1:3]]
@@ -111,7 +123,11 @@ def convert(graph_def, input_name: str, output: str, path: Path) -> None:
                 pooled = emit("GlobalAveragePool", [visit(node.input[0])], name + "/pool")
                 return emit("Flatten", [pooled], name)
             case "MatMul":
-                return emit("MatMul", [visit(node.input[0]), initializer(name + "/w", constant(node.input[1]))], name)
+                return emit(
+                    "MatMul",
+                    [visit(node.input[0]), initializer(name + "/w", constant(node.input[1]))],
+                    name,
+                )
             case "Softmax":
                 return emit("Softmax", [visit(node.input[0])], name, axis=-1)
         raise ValueError(f"{name}: no translation for {node.op}")

@@ -1,8 +1,9 @@
-"""One peer of the comparison in a process of its own: `python -m tools.benchmarks.peers NAME IMAGES.f32 BATCH DIR`.
+"""One peer: `python -m benchmarks.peers NAME IMAGES.f32 BATCH DIR`.
 
-The process loads, warms up, prints a line of JSON and then, for each number of seconds it reads, runs that long and
-prints a line of JSON with the milliseconds of every run. The parent lets one process run at a time, so the peers are
-interleaved. Each peer imports only what it needs, because its memory is measured.
+The process loads, warms up, prints a line of JSON and then, for each number of seconds it reads,
+runs that long and prints a line of JSON with the milliseconds of every run. The parent lets one
+process run at a time, so the peers are interleaved. Each peer imports only what it needs, because
+its memory is measured.
 """
 
 import argparse
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.benchmarks.machine import OUT
-from tools.benchmarks.timing import timed
+from benchmarks.machine import OUT
+from benchmarks.timing import timed
 
 Run = Callable[[], object]
 WARM_UP_RUNS = 3
@@ -25,8 +26,8 @@ MATMUL_SIZE = 3072
 
 def keras_peer(name: str) -> Callable[[Path, np.ndarray], Run]:
     def open_model(model: Path, x: np.ndarray) -> Run:
-        from tools import blocks  # noqa: F401  Keras finds its layers by name
-        from tools.backend import keras
+        from kerasrun_export import cli, group_sum  # noqa: F401  Keras finds its layers by name
+        from kerasrun_export.backend import keras
 
         loaded = keras.models.load_model(OUT / f"{name}.keras")
         return lambda: loaded.predict(x, batch_size=len(x), verbose=0)
@@ -47,7 +48,9 @@ def onnxruntime_python(model: Path, x: np.ndarray) -> Run:
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    session = ort.InferenceSession(OUT / "resnext50.onnx", options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        OUT / "resnext50.onnx", options, providers=["CPUExecutionProvider"]
+    )
     return lambda: session.run(None, {"images": x})[0]
 
 
@@ -76,10 +79,15 @@ def openvino_peer(precision: str) -> Callable[[Path, np.ndarray], Run]:
 def litert(model: Path, x: np.ndarray) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(OUT / "resnext50.tflite"), num_threads=len(os.sched_getaffinity(0)))
+    interpreter = Interpreter(
+        model_path=str(OUT / "resnext50.tflite"), num_threads=len(os.sched_getaffinity(0))
+    )
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], x.shape)
     interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    source, target = (
+        interpreter.get_input_details()[0]["index"],
+        interpreter.get_output_details()[0]["index"],
+    )
 
     def run() -> np.ndarray:
         interpreter.set_tensor(source, x)
@@ -96,7 +104,10 @@ def matmul(dtype: str) -> Callable[[Path, np.ndarray], Run]:
         import tensorflow as tf
 
         rng = np.random.default_rng(0)
-        a, b = (tf.cast(rng.standard_normal((MATMUL_SIZE, MATMUL_SIZE), np.float32), dtype) for _ in range(2))
+        a, b = (
+            tf.cast(rng.standard_normal((MATMUL_SIZE, MATMUL_SIZE), np.float32), dtype)
+            for _ in range(2)
+        )
         product = tf.function(lambda: tf.linalg.matmul(a, b)[:1, :1])
         return lambda: tf.cast(product(), tf.float32).numpy()
 
@@ -132,7 +143,13 @@ def main() -> None:
     first = time.perf_counter()
     for _ in range(WARM_UP_RUNS):
         run()
-    say({"load_ms": 1e3 * (loaded - started), "first_run_ms": 1e3 * (first - loaded), "answer": answer[0].tolist()})
+    say(
+        {
+            "load_ms": 1e3 * (loaded - started),
+            "first_run_ms": 1e3 * (first - loaded),
+            "answer": answer[0].tolist(),
+        }
+    )
     for line in sys.stdin:
         runs = timed(run, float(line))
         say({"runs_ms": runs, "peak_rss_bytes": peak_rss()})

@@ -1,7 +1,7 @@
-"""Parity at each precision and speed at each batch size on one device, in one table: `make gpu-check`.
+"""Parity and speed at each precision and batch size on one device: `make gpu-check`.
 
-It stops where the device is not there and says why. `make gpu-check DEVICE=cpu` takes the same steps on the CPU, at the
-CPU's precisions.
+It stops where the device is not there and says why. `make gpu-check DEVICE=cpu` takes the same
+steps on the CPU, at the CPU's precisions.
 """
 
 import argparse
@@ -17,9 +17,17 @@ OUT = ROOT / "out" / "gpu-check.md"
 PROGRAM = ROOT / "bin" / "kerasrun"
 PRECISIONS = {"cpu": ("fp32", "bf16"), "gpu": ("fp32", "tf32", "fp16")}
 COLUMNS = (
-    "precision", "probabilities differ by", "logits (relative)", "same best class", "verify", "batch",
-    "images/s, model alone", "p50 ms", "images/s, from files", "first run ms",
-)  # fmt: skip
+    "precision",
+    "probabilities differ by",
+    "logits (relative)",
+    "same best class",
+    "verify",
+    "batch",
+    "images/s, model alone",
+    "p50 ms",
+    "images/s, from files",
+    "first run ms",
+)
 
 Run = Callable[..., tuple[int, str]]  # arguments of kerasrun -> exit status, standard output
 
@@ -45,7 +53,9 @@ def objects(text: str) -> list[dict]:
 
 
 def find_device(run: Run, device: str) -> dict:
-    """What `kerasrun devices` has of the device; CheckError, with its reason, where it is not there."""
+    """What `kerasrun devices` has of the device; CheckError, with its reason, where it is not
+    there.
+    """
     status, out = run("devices", "--format", "json")
     if status:
         raise CheckError("kerasrun devices failed")
@@ -55,32 +65,61 @@ def find_device(run: Run, device: str) -> dict:
         if found["name"] == name:
             return found
     there = ", ".join(found["name"] for found in listed["devices"])
-    raise CheckError(f"device {device}: want one of {there}: {listed['no_gpu'] or 'there is no GPU of this number'}")
+    raise CheckError(
+        f"device {device}: want one of {there}: "
+        f"{listed['no_gpu'] or 'there is no GPU of this number'}"
+    )
 
 
 def parity(run: Run, model: str, device: str, precision: str) -> list[str]:
-    """The cells of the comparison with Keras: differences of probabilities and logits, best classes, verdict."""
-    status, out = run("verify", "--device", device, "--precision", precision, "--format", "json", model)
+    """The cells of the comparison with Keras: differences of probabilities and logits, best
+    classes, verdict.
+    """
+    status, out = run(
+        "verify", "--device", device, "--precision", precision, "--format", "json", model
+    )
     reports = [report for report in objects(out) if report["precision"] == precision]
     if not reports:
         return ["-", "-", "-", "failed"]
-    stages = [stage for stage in reports[-1]["stages"] if stage.get("run") in ("alone", "batched", "padded")]
+    stages = [
+        stage
+        for stage in reports[-1]["stages"]
+        if stage.get("run") in ("alone", "batched", "padded")
+    ]
 
     def largest(name: str) -> str:
         values = [float(stage["max"]) for stage in stages if stage["stage"] == name]
         return f"{max(values):.1e}" if values else "-"
 
-    best = [(stage["agreement"]["top_1"], stage["agreement"]["cases"]) for stage in stages if stage.get("agreement")]
+    best = [
+        (stage["agreement"]["top_1"], stage["agreement"]["cases"])
+        for stage in stages
+        if stage.get("agreement")
+    ]
     agreement = "{} of {}".format(*min(best)) if best else "-"
     return [largest("probs"), largest("logits"), agreement, "failed" if status else "ok"]
 
 
 def speed(run: Run, options: argparse.Namespace, precision: str) -> list[list[str]]:
-    """A row of cells a batch size: batch, images a second, median latency, images a second from files, first run."""
+    """A row of cells a batch size: batch, images a second, median latency, images a second from
+    files, first run.
+    """
     status, out = run(
-        "bench", "--json", "--model", options.model, "--device", options.device, "--precision", precision,
-        "--batch", options.batches, "--seconds", str(options.seconds), "--images", options.images,
-    )  # fmt: skip
+        "bench",
+        "--json",
+        "--model",
+        options.model,
+        "--device",
+        options.device,
+        "--precision",
+        precision,
+        "--batch",
+        options.batches,
+        "--seconds",
+        str(options.seconds),
+        "--images",
+        options.images,
+    )
     rows = [
         [
             str(row["batch"]),
@@ -103,7 +142,9 @@ def driver() -> str:
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     result = subprocess.run(query, capture_output=True, text=True, check=False)
     return (
-        f"driver {result.stdout.split()[0]}" if result.returncode == 0 and result.stdout.strip() else "unknown driver"
+        f"driver {result.stdout.split()[0]}"
+        if result.returncode == 0 and result.stdout.strip()
+        else "unknown driver"
     )
 
 
@@ -124,7 +165,8 @@ def check(run: Run, options: argparse.Namespace) -> tuple[str, bool]:
     what = processor()
     if kind == "gpu":
         memory = f"{found['memory_bytes'] / 2**30:.1f} GiB for TensorFlow"
-        what = f"{found['model'] or 'unknown GPU'}, compute capability {found['compute']}, {memory}, {driver()}; {what}"
+        gpu = f"{found['model'] or 'unknown GPU'}, compute capability {found['compute']}"
+        what = f"{gpu}, {memory}, {driver()}; {what}"
     rows, good = [], True
     for precision in PRECISIONS[kind]:
         print(f"gpu-check: {options.device}, {precision}", file=sys.stderr)
@@ -138,18 +180,22 @@ def check(run: Run, options: argparse.Namespace) -> tuple[str, bool]:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.gpucheck", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.gpucheck", description=__doc__.partition("\n")[0]
+    )
     add = parser.add_argument
     add("--device", default="gpu", help="gpu (default), gpu:N or cpu")
     add("--model", default="models/resnext50", help="the model's directory")
     add("--batches", default="1,8,32,64,128,256", help="batch sizes")
     add("--seconds", type=float, default=3, help="time for each measurement")
-    add("--images", default="testdata/photos", help="pictures for the measurement from files")
+    add("--images", default="testdata/photos", help="images for the measurement from files")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; the exit status: 0 all well, 1 something failed, 2 (by argparse) wrong usage."""
+    """Runs the command line; the exit status: 0 all well, 1 something failed, 2 (by argparse) wrong
+    usage.
+    """
     options = parser().parse_args(arguments)
     try:
         table, good = check(kerasrun, options)

@@ -17,4 +17,4 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace kerasrun => ../../..
+replace kerasrun => ../..

@@ -1,13 +1,15 @@
 """A twin of a ResNeXt that trains in half of the time on a CPU and has the same weights."""
 
-from tools.backend import keras, tf
-from tools.blocks import GROUPS, regrouped
+from kerasrun_export.backend import keras, tf
+from kerasrun_export.group_sum import GROUPS, regrouped
 
 
 def twin(model: keras.Model) -> keras.Model:
-    """A clone in which one matrix product a group stands for the depthwise convolution and the sum inside each group.
+    """A clone in which one matrix product a group stands for the depthwise convolution and the sum
+    inside each group.
 
-    It computes the same from the same weights in the same order: `model.set_weights(twin(model).get_weights())`.
+    It computes the same from the same weights in the same order:
+    `model.set_weights(twin(model).get_weights())`.
     """
 
     clone = regrouped(model, lambda layer: GroupedConv(layer.strides[0], name=layer.name))
@@ -16,7 +18,9 @@ def twin(model: keras.Model) -> keras.Model:
 
 
 class GroupedConv(keras.layers.Layer):
-    """A 3x3 convolution in GROUPS groups, without padding; its kernel is the depthwise one, (3, 3, channels, c)."""
+    """A 3x3 convolution in GROUPS groups, without padding; its kernel is the depthwise one, (3, 3,
+    channels, c).
+    """
 
     def __init__(self, stride: int, **options) -> None:
         super().__init__(**options)
@@ -32,8 +36,12 @@ class GroupedConv(keras.layers.Layer):
         _, height, width, channels = self.compute_output_shape(images.shape)
         c, stride = channels // GROUPS, self.stride
         rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
-        moved = [images[:, i : i + rows : stride, j : j + columns : stride] for i in range(3) for j in range(3)]
-        # One matrix a group: a row for each place in each picture, 9c columns, times (9c, c).
+        moved = [
+            images[:, i : i + rows : stride, j : j + columns : stride]
+            for i in range(3)
+            for j in range(3)
+        ]
+        # One matrix a group: a row for each place in each image, 9c columns, times (9c, c).
         places = tf.reshape(tf.stack(moved), (9, -1, GROUPS, c))
         places = tf.reshape(tf.transpose(places, (2, 1, 0, 3)), (GROUPS, -1, 9 * c))
         kernel = tf.transpose(tf.reshape(self.kernel, (9, GROUPS, c, c)), (1, 0, 2, 3))

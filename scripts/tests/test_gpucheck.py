@@ -1,12 +1,20 @@
-"""The table of `make gpu-check`, from what kerasrun prints: here a made-up program, for a GPU that is not there."""
+"""The table of `make gpu-check`, from what kerasrun prints: here a made-up program, for a GPU that
+is not there.
+"""
 
 import json
 
 import pytest
 
-from tools import gpucheck
+from scripts import gpucheck
 
-GPU = {"name": "gpu:0", "type": "GPU", "memory_bytes": 79 << 30, "model": "NVIDIA H100", "compute": "9.0"}
+GPU = {
+    "name": "gpu:0",
+    "type": "GPU",
+    "memory_bytes": 79 << 30,
+    "model": "NVIDIA H100",
+    "compute": "9.0",
+}
 CPU = {"name": "cpu", "type": "CPU", "memory_bytes": 0, "model": "", "compute": ""}
 
 
@@ -21,7 +29,9 @@ def program(devices: list[dict], broken: str = ""):
     def run(*arguments: str) -> tuple[int, str]:
         calls.append(arguments)
         if arguments[0] == "devices":
-            return 0, json.dumps({"devices": devices, "no_gpu": "" if GPU in devices else "no driver"})
+            return 0, json.dumps(
+                {"devices": devices, "no_gpu": "" if GPU in devices else "no driver"}
+            )
         if arguments[0] == "version":
             return 0, '{"kerasrun": "1", "tensorflow": "2.21.0"}'
         precision = arguments[arguments.index("--precision") + 1]
@@ -36,7 +46,10 @@ def program(devices: list[dict], broken: str = ""):
                 stage("logits", "alone", 10 * most, 4),
                 stage("probs", "across", "NaN", 0),
             ]
-            reports = [{"precision": "fp32", "stages": []}, {"precision": precision, "stages": stages}]
+            reports = [
+                {"precision": "fp32", "stages": []},
+                {"precision": precision, "stages": stages},
+            ]
             return 0, "\n".join(json.dumps(report, indent=2) for report in reports)
         batches = [int(size) for size in arguments[arguments.index("--batch") + 1].split(",")]
         rows = [
@@ -68,7 +81,18 @@ def test_table_of_a_gpu():
     assert "TensorFlow 2.21.0" in lines[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:]]
     assert [row[0] for row in rows] == ["fp32", "fp32", "tf32", "tf32", "fp16", "fp16"]
-    assert rows[3] == ["tf32", "4.0e-04", "2.0e-03", "3 of 4", "ok", "256", "25600.0", "10.0", "12800.0", "1234"]
+    assert rows[3] == [
+        "tf32",
+        "4.0e-04",
+        "2.0e-03",
+        "3 of 4",
+        "ok",
+        "256",
+        "25600.0",
+        "10.0",
+        "12800.0",
+        "1234",
+    ]
     assert all("gpu" in call for call in run.calls if call[0] in ("verify", "bench"))
 
 
@@ -77,14 +101,25 @@ def test_cpu_takes_the_same_steps():
     table, good = gpucheck.check(run, options("--device", "cpu"))
     assert good
     assert "| bf16 |" in table and "tf32" not in table
-    assert [call[0] for call in run.calls] == ["devices", "version", "verify", "bench", "verify", "bench"]
+    assert [call[0] for call in run.calls] == [
+        "devices",
+        "version",
+        "verify",
+        "bench",
+        "verify",
+        "bench",
+    ]
 
 
 @pytest.mark.parametrize(
     ("devices", "device", "message"),
     [
         ([CPU], "gpu", "device gpu: want one of cpu: no driver"),
-        ([CPU, GPU], "gpu:3", "device gpu:3: want one of cpu, gpu:0: there is no GPU of this number"),
+        (
+            [CPU, GPU],
+            "gpu:3",
+            "device gpu:3: want one of cpu, gpu:0: there is no GPU of this number",
+        ),
     ],
 )
 def test_stops_without_the_device(devices, device, message):

@@ -1,6 +1,6 @@
-// Pictures is preprocessing alone in the comparison with Pillow and numpy: the bytes of a picture file to a tensor, on one thread.
+// Images is preprocessing alone in the comparison with Pillow and numpy: the bytes of an image file to a tensor, on one thread.
 //
-//	pictures FILE FILTER WIDTH HEIGHT
+//	images FILE FILTER WIDTH HEIGHT
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "pictures:", err)
+		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 const warmUpRuns = 3
 
-// Predict answers one batch: a row of probabilities a picture, one behind the other.
+// Predict answers one batch: a row of probabilities an image, one behind the other.
 type Predict func() ([]float32, error)
 
 // Images reads a batch of tensors, float32, little-endian.

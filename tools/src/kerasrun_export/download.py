@@ -1,4 +1,4 @@
-"""Downloads a weights file: with progress, checked by its digest, kept in a cache, taken up where it broke off."""
+"""Downloads a weights file: with progress, checked, cached, taken up where it broke off."""
 
 import contextlib
 import fcntl
@@ -11,22 +11,16 @@ from pathlib import Path
 
 import requests
 
+from kerasrun_export.errors import UnreachableError, WeightsError
+
 DECIDED_WITHIN = 9.0  # seconds until a server that has not answered counts as out of reach
 STALLED_AFTER = 30.0  # seconds without a byte until a transfer counts as broken off
 CHUNK = 1 << 16  # bytes; a connection that breaks loses at most these
 FRUITLESS_TRIES = 3  # connections in a row that bring nothing until a broken transfer is given up
 
 
-class WeightsError(ValueError):
-    """The weights cannot be had or do not fit. The message is one line for the user."""
-
-
-class UnreachableError(WeightsError):
-    """A server did not answer, refused, or broke off for good."""
-
-
 def cache() -> Path:
-    """Where downloads are kept: kerasrun in the user's cache directory (XDG_CACHE_HOME, else ~/.cache)."""
+    """Where downloads are kept: kerasrun in XDG_CACHE_HOME, or in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasrun"
 
 
@@ -71,18 +65,22 @@ def _download(url: str, digest: str | None, target: Path) -> None:
         part.unlink(missing_ok=True)
     resumed = part.exists()
     _transfer(url, part)
-    if resumed and not _is_right(part, digest):  # what lay there may have been the beginning of something else
+    if resumed and not _is_right(
+        part, digest
+    ):  # what lay there may have been the beginning of something else
         part.unlink()
         _transfer(url, part)
     if not _is_right(part, digest):
         got, kind = hash_file(part, digest), "md5" if len(digest) == 32 else "sha256"
         part.unlink()
-        raise WeightsError(f"{url}: not the published file: {kind} {got}, expected {digest}; it was not kept")
+        raise WeightsError(
+            f"{url}: not the published file: {kind} {got}, expected {digest}; it was not kept"
+        )
     os.replace(part, target)
 
 
 def _transfer(url: str, part: Path) -> None:
-    """Brings the whole file, connecting again where the connection breaks, and going on from what is there."""
+    """Brings the whole file, connecting again where the connection breaks."""
     tries = 0
     while True:
         have = part.stat().st_size if part.exists() else 0
@@ -95,7 +93,9 @@ def _transfer(url: str, part: Path) -> None:
             if tries < FRUITLESS_TRIES:
                 continue
             kept = "; the next run goes on from there" if size else ""
-            raise UnreachableError(f"{url}: broken off after {size} bytes: {_reason(error)}{kept}") from error
+            raise UnreachableError(
+                f"{url}: broken off after {size} bytes: {_reason(error)}{kept}"
+            ) from error
 
 
 def _receive(url: str, part: Path, have: int) -> None:
@@ -104,12 +104,16 @@ def _receive(url: str, part: Path, have: int) -> None:
     with response:
         if response.status_code == 416:  # nothing comes after what is there
             return
-        if response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {have}-"
+        ):
             mode = "ab"
         elif response.status_code == 200:
             mode, have = "wb", 0
         else:
-            raise UnreachableError(f"{url}: the server answered {response.status_code} {response.reason}")
+            raise UnreachableError(
+                f"{url}: the server answered {response.status_code} {response.reason}"
+            )
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else None
         with part.open(mode) as file, _progress(part.name.removesuffix(".part"), total) as show:
@@ -131,7 +135,11 @@ def _connect(url: str, have: int) -> requests.Response:
     def get() -> None:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         try:
-            outcome.append(requests.get(url, headers=headers, stream=True, timeout=(DECIDED_WITHIN, STALLED_AFTER)))
+            outcome.append(
+                requests.get(
+                    url, headers=headers, stream=True, timeout=(DECIDED_WITHIN, STALLED_AFTER)
+                )
+            )
         except Exception as error:
             outcome.append(error)
 
@@ -148,7 +156,7 @@ def _connect(url: str, have: int) -> requests.Response:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause, which says something: "Connection refused", not "Max retries exceeded"."""
+    """The innermost cause: "Connection refused", not "Max retries exceeded"."""
     while True:
         inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
         if isinstance(inner, BaseException):

@@ -1,34 +1,34 @@
-"""Parameters and floating-point operations of a Keras model, counted layer by layer.
-
-`python -m tools.flops` prints the table by which the claim of the ResNeXt paper (arXiv:1611.05431) can be checked.
-"""
+"""Parameters and floating-point operations of a Keras model, counted layer by layer."""
 
 import math
 
-from tools.backend import keras
-from tools.blocks import GroupSum
-from tools.model import build
-from tools.seeded import walk
-from tools.weights import GROUP_SUM
+from kerasrun_export.backend import keras
+from kerasrun_export.group_sum import GCONV_SUFFIX, GroupSum
+from kerasrun_export.layers import walk
 
 L = keras.layers
 CONVOLUTIONS = (L.Conv1D, L.Conv2D, L.Conv3D)
 DEPTHWISE = (L.DepthwiseConv1D, L.DepthwiseConv2D)
 SEPARABLE = (L.SeparableConv1D, L.SeparableConv2D)
-TABLE = ("resnet50", "resnext50", "resnet101", "resnext101", "resnet200")
 
 
 def parameters(model: keras.Model) -> int:
-    """Every weight, statistics of batch normalisations included, but not the frozen zeros and ones of `_2_gconv`."""
-    return sum(layer.count_params() for layer in walk(model) if not layer.name.endswith(GROUP_SUM))
+    """Every weight, statistics included, but not the zeros and ones of `_2_gconv`."""
+    return sum(
+        layer.count_params() for layer in walk(model) if not layer.name.endswith(GCONV_SUFFIX)
+    )
 
 
 def count(model: keras.Model) -> int:
-    """The floating-point operations for one image: those of convolutions and dense layers, a multiply-add as two.
+    """The floating-point operations for one image: those of convolutions and dense layers, a
+    multiply-add as two.
 
-    What else a network does (biases, normalisation, activations, pooling, sums) is left out, as in the papers.
-    ResNeXt's depthwise convolution with its group sum is the grouped convolution that it spells, so either spelling
-    counts alike. 0 where it is not known: a kernel in another kind of layer, a layer used twice, a free input size.
+    What else a network does (biases, normalisation, activations, pooling, sums) is left out, as in
+    the papers.
+    ResNeXt's depthwise convolution with its group sum is the grouped convolution that it spells, so
+    either spelling
+    counts alike. 0 where it is not known: a kernel in another kind of layer, a layer used twice, a
+    free input size.
     """
     try:
         return sum(_count(layer) for layer in walk(model))
@@ -41,11 +41,18 @@ class _UncountableError(Exception):
 
 
 def _count(layer: keras.layers.Layer) -> int:
-    if isinstance(layer, GroupSum) or layer.name.endswith(GROUP_SUM) or all(len(w.shape) < 2 for w in layer.weights):
+    if (
+        isinstance(layer, GroupSum)
+        or layer.name.endswith(GCONV_SUFFIX)
+        or all(len(w.shape) < 2 for w in layer.weights)
+    ):
         return 0
     try:
         shape = layer.output.shape[1:]
-    except (AttributeError, ValueError) as error:  # Keras's, for a layer with several outputs or none
+    except (
+        AttributeError,
+        ValueError,
+    ) as error:  # Keras's, for a layer with several outputs or none
         raise _UncountableError from error
     if None in shape:
         raise _UncountableError
@@ -60,15 +67,3 @@ def _count(layer: keras.layers.Layer) -> int:
         between = layer.pointwise_kernel.shape[-2] * outputs // layer.filters
         return 2 * (math.prod(layer.kernel_size) + layer.filters) * between
     raise _UncountableError
-
-
-def main() -> None:
-    print("| model | parameters | GFLOPs |")
-    print("|---|---:|---:|")
-    for architecture in TABLE:
-        model = build(architecture, data_format="channels_last")
-        print(f"| {architecture} | {parameters(model) / 1e6:.1f} M | {count(model) / 1e9:.2f} |")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""A frozen TensorFlow graph that can be edited: operations and constants by name, and who consumes what.
+"""A frozen TensorFlow graph that can be edited: operations and constants by name.
 
-Constants are numpy arrays beside the operations, in whatever precision they were computed; they are rounded once, to
-the type that their node declares, when the graph is written.
+Constants are numpy arrays beside the operations, in whatever precision they were computed; they are
+rounded once, to the type that their node declares, when the graph is written.
 """
 
 from collections import Counter, defaultdict
@@ -9,20 +9,12 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from tools.backend import tf
-
-# tools.backend comes first: it silences TensorFlow's import.
-# isort: split
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, types_pb2
 from tensorflow.python.framework import tensor_util
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+
+from kerasrun_export.backend import tf
 
 KERNELS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")  # operations whose second input is a kernel
-
-
-class GraphError(ValueError):
-    """A graph that cannot be frozen. The message is one line for the user."""
 
 
 def split(reference: str) -> tuple[str, int]:
@@ -40,7 +32,8 @@ def join(name: str, index: int) -> str:
 class Graph:
     """A frozen inference graph. Every operation is stateless; control edges are dropped.
 
-    `outputs` maps signature keys to tensor references; what they name is never removed and keeps its values.
+    `outputs` maps signature keys to tensor references; what they name is never removed and keeps
+    its values.
     """
 
     nodes: dict[str, node_def_pb2.NodeDef]
@@ -60,7 +53,7 @@ class Graph:
         return self.constants.get(split(reference)[0])
 
     def consumers(self, name: str) -> list[tuple[str, int]]:
-        """(operation, input position) for every use of the node's outputs; ("", 0) for a signature output."""
+        """(operation, input position) of every use of the node; ("", 0): a signature output."""
         if self._consumers is None:
             self._consumers = defaultdict(list)
             for node in self.nodes.values():
@@ -90,8 +83,10 @@ class Graph:
         self.constants[free], self.types[free] = np.asarray(value), dtype
         return free
 
-    def replace(self, name: str, op: str, inputs: list[str], **attributes: object) -> node_def_pb2.NodeDef:
-        """Puts a new operation at the name, in place of what was there; attributes as set_attribute takes them."""
+    def replace(
+        self, name: str, op: str, inputs: list[str], **attributes: object
+    ) -> node_def_pb2.NodeDef:
+        """Puts a new operation at the name; attributes as set_attribute takes them."""
         node = node_def_pb2.NodeDef(name=name, op=op, input=inputs)
         for key, value in attributes.items():
             set_attribute(node, key, value)
@@ -137,7 +132,10 @@ class Graph:
                     done[name] = None
                 else:
                     stack.append((name, True))
-                    stack += [(split(reference)[0], False) for reference in reversed(self.nodes[name].input)]
+                    stack += [
+                        (split(reference)[0], False)
+                        for reference in reversed(self.nodes[name].input)
+                    ]
         return list(done)
 
     def op_counts(self) -> Counter:
@@ -145,14 +143,17 @@ class Graph:
         return Counter(node.op for node in self.nodes.values())
 
     def kernels(self) -> list[str]:
-        """The constants that are used as float32 kernels of convolutions and dense layers alone: nearly all bytes."""
+        """The constants used only as float32 kernels of convolutions and dense layers."""
         floating = tf.float32.as_datatype_enum
         return [
             name
             for name, dtype in self.types.items()
             if dtype == floating
             and self.consumers(name)
-            and all(user and position == 1 and self.op(user) in KERNELS for user, position in self.consumers(name))
+            and all(
+                user and position == 1 and self.op(user) in KERNELS
+                for user, position in self.consumers(name)
+            )
         ]
 
     def value(self, name: str) -> np.ndarray:
@@ -170,11 +171,17 @@ class Graph:
         written = set()
         constant_outputs = [split(reference)[0] for reference in self.outputs.values()]
         for name in [*self.order(), *constant_outputs]:
-            names = [split(reference)[0] for reference in self.nodes[name].input] if name in self.nodes else [name]
+            names = (
+                [split(reference)[0] for reference in self.nodes[name].input]
+                if name in self.nodes
+                else [name]
+            )
             for constant in names:
                 if constant in self.constants and constant not in written:
                     written.add(constant)
-                    of_constant = self._variable_nodes if constant in variables else self._const_node
+                    of_constant = (
+                        self._variable_nodes if constant in variables else self._const_node
+                    )
                     graph_def.node.extend(of_constant(constant))
             if name in self.nodes and name not in written:
                 written.add(name)
@@ -185,7 +192,9 @@ class Graph:
         dtype, value = tf.dtypes.as_dtype(self.types[name]), self.value(name)
         node = node_def_pb2.NodeDef(name=name, op="Const")
         set_attribute(node, "dtype", dtype)
-        node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype=dtype, shape=value.shape))
+        node.attr["value"].tensor.CopyFrom(
+            tensor_util.make_tensor_proto(value, dtype=dtype, shape=value.shape)
+        )
         return [node]
 
     def _variable_nodes(self, name: str) -> list[node_def_pb2.NodeDef]:
@@ -205,7 +214,7 @@ def attribute(node: node_def_pb2.NodeDef, key: str) -> attr_value_pb2.AttrValue:
 
 
 def set_attribute(node: node_def_pb2.NodeDef, key: str, value: object) -> None:
-    """Sets an attribute from a Python value: str, bool, int, list of int, tf.DType, or an AttrValue as it stands."""
+    """Sets an attribute from a str, bool, int, list of int, tf.DType, or an AttrValue."""
     attribute = node.attr[key]
     if isinstance(value, bool):
         attribute.b = value
@@ -221,102 +230,8 @@ def set_attribute(node: node_def_pb2.NodeDef, key: str, value: object) -> None:
         attribute.CopyFrom(value)
 
 
-def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, str]) -> Graph:
-    """The graph of a concrete function with its variables turned to constants and every function call inlined.
-
-    outputs: signature keys to the names of tensors inside the function's graph.
-    Keras compiles `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like any other, which
-    leaves the raw grouped Conv2D operation. Raises GraphError for a graph with loops or branches.
-    """
-    graph = from_graph_def(inline_calls(function.graph.as_graph_def()), outputs)
-    reads = {name: split(node.input[0])[0] for name, node in graph.nodes.items() if node.op == "ReadVariableOp"}
-    for outside, inside in function.graph.captures:
-        name = inside.op.name
-        dtypes = {graph.nodes[read].attr["dtype"].type for read, source in reads.items() if source == name}
-        if outside.dtype == tf.resource:
-            if not dtypes:  # a variable that inference does not read
-                continue
-            value = tf.raw_ops.ReadVariableOp(resource=outside, dtype=dtypes.pop())
-        else:
-            value = outside
-        graph.nodes.pop(name, None)  # a placeholder; what was a constant outside is one inside already
-        graph.constants[name], graph.types[name] = value.numpy(), value.dtype.as_datatype_enum
-    for read, source in reads.items():
-        graph.redirect(read, source)
-        del graph.nodes[read]
-    graph.prune()
-    return graph
-
-
-def from_graph_def(graph_def: graph_pb2.GraphDef, outputs: dict[str, str]) -> Graph:
-    """Indexes a GraphDef that calls no function."""
-    nodes, constants, types = {}, {}, {}
-    for node in graph_def.node:
-        if node.op == "Const":
-            constants[node.name] = tensor_util.MakeNdarray(node.attr["value"].tensor)
-            types[node.name] = node.attr["dtype"].type
-            continue
-        copy = node_def_pb2.NodeDef()
-        copy.CopyFrom(node)
-        del copy.input[:]
-        copy.input.extend(join(*split(reference)) for reference in node.input if not reference.startswith("^"))
-        # Marks of the tracing and the freezing; they say nothing about the value.
-        for key in [key for key in copy.attr if key.startswith("_")]:
-            del copy.attr[key]
-        nodes[node.name] = copy
-    return Graph(
-        nodes, constants, types, {key: join(*split(name)) for key, name in outputs.items()}, graph_def.versions
-    )
-
-
-def inline_calls(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """Replaces every call of a library function by the function's body, `call/node` for each of its nodes."""
-    library = {function.signature.name: function for function in graph_def.library.function}
-    while True:
-        calls = [node for node in graph_def.node if node.op in ("PartitionedCall", "StatefulPartitionedCall")]
-        if not calls:
-            for node in graph_def.node:
-                if any(value.HasField("func") or value.list.func for value in node.attr.values()):
-                    raise GraphError(f"operation {node.name} ({node.op}) cannot be frozen; --graph reference takes it")
-            graph_def.ClearField("library")
-            return graph_def
-        inlined = graph_pb2.GraphDef(versions=graph_def.versions, library=graph_def.library)
-        renamed: dict[str, str] = {}  # "call:0" -> the tensor inside the body
-        for node in graph_def.node:
-            if node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
-                inlined.node.add().CopyFrom(node)
-                continue
-            function = library[node.attr["f"].func.name]
-            body, flat = function_def_to_graph_def(function)
-            data = [reference for reference in node.input if not reference.startswith("^")]
-            arguments = dict(zip((argument.name for argument in function.signature.input_arg), data, strict=True))
-            inside = {inner.name for inner in body.node}
-
-            def place(reference: str, prefix: str, arguments: dict = arguments) -> str:
-                name, index = split(reference.removeprefix("^"))
-                return arguments[name] if name in arguments else join(f"{prefix}/{name}", index)
-
-            for inner in body.node:
-                if inner.name in arguments:
-                    continue
-                copy = inlined.node.add()
-                copy.CopyFrom(inner)
-                copy.name = f"{node.name}/{inner.name}"
-                del copy.input[:]
-                copy.input.extend(place(r, node.name) for r in inner.input if not r.startswith("^"))
-            for i, argument in enumerate(function.signature.output_arg):
-                returned = function.ret[argument.name]
-                reference = returned if returned in inside else flat[returned]
-                renamed[join(node.name, i)] = place(reference, node.name)
-        for node in inlined.node:
-            data = [reference for reference in node.input if not reference.startswith("^")]
-            del node.input[:]
-            node.input.extend(renamed.get(join(*split(reference)), reference) for reference in data)
-        graph_def = inlined
-
-
 def static_shapes(graph: Graph) -> dict[str, list[int | None] | None]:
-    """The shape of every tensor as TensorFlow infers it, by reference; None: unknown rank or dimension."""
+    """The shape of every tensor as TensorFlow infers it; None: unknown rank or dimension."""
     with tf.Graph().as_default() as imported:
         tf.graph_util.import_graph_def(graph.graph_def(), name="")
     shapes = {}

@@ -1,24 +1,19 @@
-"""The manifest of an exported directory: what the model is, what it takes and gives, and every file's SHA-256, its own
-included.
-"""
+"""The manifest of an exported directory: what the model is, takes and gives; every SHA-256."""
 
 import hashlib
 import json
 import platform
 from pathlib import Path
 
-from tools.backend import keras, tf
+from kerasrun_export import __version__
+from kerasrun_export.backend import keras, tf
+from kerasrun_export.errors import ManifestError
 
 FORMAT = 1
-VERSION = "0.1.0"
 PATH = Path("assets.extra/kerasrun.json")
 LABELS = Path("assets.extra/labels.json")
 GOLDENS = Path("assets.extra/goldens")
 BLANK = "0" * 64  # in the place of the manifest's own SHA-256 when that is computed
-
-
-class ManifestError(ValueError):
-    """A directory without a manifest that can be read. The message is one line for the user."""
 
 
 def sha256(path: Path) -> str:
@@ -30,7 +25,7 @@ def sha256(path: Path) -> str:
 def versions() -> dict[str, str]:
     """What produced a directory."""
     return {
-        "kerasrun": VERSION,
+        "kerasrun": __version__,
         "python": platform.python_version(),
         "tensorflow": tf.version.VERSION,
         "keras": keras.__version__,
@@ -38,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def input_contract(height: int, width: int) -> dict[str, object]:
-    """The input of every directory written here: caffe-style tensors, from `keras.utils.load_img`'s pictures."""
+    """The input of every directory written here: caffe-style tensors, resized by load_img."""
     return {
         "name": "images",
         "dtype": "float32",
@@ -68,7 +63,7 @@ def write(directory: Path, fields: dict[str, object]) -> None:
 
 
 def own_sha256(text: str, held: str) -> str:
-    """The SHA-256 of a manifest with zeros in the place of the sum that it holds, its last field."""
+    """The SHA-256 of a manifest with zeros in the place of its own."""
     return hashlib.sha256(exchange(text, held, BLANK).encode()).hexdigest()
 
 
@@ -78,7 +73,7 @@ def exchange(text: str, old: str, new: str) -> str:
 
 
 def read(directory: Path) -> dict:
-    """The manifest of a directory; ManifestError where it has none, another format, or one that was changed."""
+    """The manifest of a directory; ManifestError unless it is as written."""
     path = directory / PATH
     try:
         text = path.read_text(encoding="utf-8")
@@ -89,5 +84,7 @@ def read(directory: Path) -> dict:
         raise ManifestError(f"{path}: expected a manifest of format {FORMAT}")
     held = manifest.get("sha256")
     if not isinstance(held, str) or len(held) != len(BLANK) or own_sha256(text, held) != held:
-        raise ManifestError(f"{path}: expected the manifest as it was written; export the model again")
+        raise ManifestError(
+            f"{path}: expected the manifest as it was written; export the model again"
+        )
     return manifest

@@ -1,9 +1,9 @@
-"""Readable names for a rewritten graph: an operation is called as its layer, its constants `layer/kernel` and so on."""
+"""Readable names for a rewritten graph: those of layers, and `layer/kernel` and so on."""
 
 import re
 from collections import defaultdict
 
-from tools.graph import Graph, join, split
+from kerasrun_export.graph import Graph, join, split
 
 ROLES = {
     ("Conv2D", 1): "kernel",
@@ -23,9 +23,10 @@ ROLES = {
 
 
 def rename(graph: Graph, model: str, layers: frozenset[str]) -> None:
-    """Renames every node, in place: signature outputs to their keys, other operations after their Keras layer.
+    """Renames every node: signature outputs to their keys, other operations after their layers.
 
-    model: the Keras model's name; layers: those of its layers, nested ones included. Where one layer left several
+    model: the Keras model's name; layers: those of its layers, nested ones included. Where one
+        layer left several
     operations the last bears its name and the others `layer/Op`.
     """
     new: dict[str, str] = {}
@@ -52,12 +53,14 @@ def rename(graph: Graph, model: str, layers: frozenset[str]) -> None:
         for position, reference in enumerate(node.input):
             constant = split(reference)[0]
             if constant in graph.constants and constant not in new:
-                new[constant] = _free(f"{new[name]}/{ROLES.get((node.op, position), f'input_{position}')}", taken)
+                new[constant] = _free(
+                    f"{new[name]}/{ROLES.get((node.op, position), f'input_{position}')}", taken
+                )
     _apply(graph, new)
 
 
 def _layer(name: str, model: str, layers: frozenset[str]) -> str:
-    """The innermost layer in a traced name: "conv1_conv" in "resnext50_1/conv1_conv_1/convolution"."""
+    """The layer in a traced name: "conv1_conv" in "resnext50_1/conv1_conv_1/convolution"."""
     parts = [part if part in layers else re.sub(r"_\d+$", "", part) for part in name.split("/")]
     known = [part for part in parts if part in layers]
     if known:

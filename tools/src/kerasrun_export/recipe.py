@@ -4,26 +4,40 @@ import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tools import weights
-from tools.backend import keras
-from tools.graph import GraphError
-from tools.manifest import sha256
-from tools.model import ModelError, build, has_imagenet_classes, is_file, native_mode
-from tools.weights import WeightsError
+from kerasrun_export import weights
+from kerasrun_export.backend import keras
+from kerasrun_export.errors import ManifestError, ModelError
+from kerasrun_export.manifest import sha256
+from kerasrun_export.model import (
+    IMAGENET_CLASSES,
+    as_functional,
+    build,
+    has_imagenet_classes,
+    is_file,
+    native_mode,
+    with_size,
+)
 
-ERRORS = (GraphError, ModelError, WeightsError)
-DEFAULT_WEIGHTS = "seeded"
+DEFAULT_WEIGHTS = "synthetic"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its weights; `mode`: what its layers expect; `weights`: {"source", "sha256"}."""
+    """A functional model with its weights, of a known image size.
+
+    architecture: its name, or the path of its file. mode: the preprocessing that its layers expect.
+    headless: without its top. weights: {"source", "sha256"}. published: whether it is what a
+        published
+    package calls by the architecture's name, which may then stand for it as the reference.
+    """
 
     model: keras.Model
+    architecture: str
     mode: str
     headless: bool
-    weights: dict[str, str]
+    weights: weights.WeightsInfo
     imagenet_classes: bool
+    published: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -31,31 +45,52 @@ class Loaded:
         return self.model.input_shape[1:3]
 
 
+def from_model(model: keras.Model, mode: str, size: tuple[int, int] | None) -> Loaded:
+    """A live model as it is; size: (height, width), where its own is free. Raises ModelError."""
+    model = with_size(as_functional(model, model.name), size, model.name)
+    origin: weights.WeightsInfo = {"source": model.name, "sha256": weights.hash_arrays(model)}
+    return Loaded(model, model.name, mode, False, origin, False, False)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """The options of `python -m tools.export` that decide what the model computes; None: the default."""
+    """The options of kerasrun-export that decide what the model computes; None: the default."""
 
-    architecture: str = "resnext50"
+    architecture: str
     weights: str | None = None
     trained_with: str | None = None
     classes: int | None = None
     no_top: bool = False
     pooling: str | None = None
-    input_shape: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = None
 
     def load(self, mirror: str | None = None) -> Loaded:
-        """Builds the model; mirror: another base address for the published weights. Raises one of ERRORS."""
+        """Builds the model; mirror: another base address for the published weights.
+
+        Raises ModelError and WeightsError.
+        """
         if is_file(self.architecture):
             return self._load_file()
         spec = self.weights or DEFAULT_WEIGHTS
         mode = self.trained_with or native_mode(self.architecture, spec)
-        shape = (*self.input_shape, 3) if self.input_shape else None
-        options = {"include_top": not self.no_top, "pooling": self.pooling, "classes": self.classes or 1000}
-        if spec == "imagenet" and not self.no_top and options["classes"] != 1000:
-            raise ModelError(f"the imagenet weights have a top of 1000 classes, not {self.classes}: leave out the top")
-        model = build(self.architecture, input_shape=shape, data_format="channels_last", **options)
+        shape = (*self.image_size, 3) if self.image_size else None
+        classes = self.classes or IMAGENET_CLASSES
+        if spec == "imagenet" and not self.no_top and classes != IMAGENET_CLASSES:
+            raise ModelError(
+                f"the imagenet weights have a top of {IMAGENET_CLASSES} classes, not {classes}: "
+                "leave out the top"
+            )
+        model = build(
+            self.architecture,
+            input_shape=shape,
+            data_format="channels_last",
+            include_top=not self.no_top,
+            pooling=self.pooling,
+            classes=classes,
+        )
         origin = weights.load(model, spec, architecture=self.architecture, mode=mode, mirror=mirror)
-        return Loaded(model, mode, self.no_top, origin, has_imagenet_classes(self.architecture, model))
+        imagenet = has_imagenet_classes(self.architecture, model)
+        return Loaded(model, self.architecture, mode, self.no_top, origin, imagenet, True)
 
     def _load_file(self) -> Loaded:
         for option, value in (
@@ -67,41 +102,42 @@ class Recipe:
             if value:
                 raise ModelError(f"{option}: {self.architecture} comes with its own")
         mode = self.trained_with or native_mode(self.architecture)
-        model = build(self.architecture)
-        model = _with_size(model, self.input_shape, self.architecture)
-        origin = {"source": self.architecture, "sha256": sha256(Path(self.architecture))}
-        return Loaded(model, mode, False, origin, False)
+        model = with_size(build(self.architecture), self.image_size, self.architecture)
+        origin: weights.WeightsInfo = {
+            "source": self.architecture,
+            "sha256": sha256(Path(self.architecture)),
+        }
+        return Loaded(model, self.architecture, mode, False, origin, False, False)
 
-    def flags(self) -> str:
-        """The choices as they are written on the command line of tools.export."""
-        flags = []
+    def command(self) -> str:
+        """The command line of kerasrun-export that makes these choices, without --out."""
+        words = ["kerasrun-export", self.architecture]
         for key, value in self.to_manifest().items():
-            flags.append(f"--{key.replace('_', '-')}")
+            if key == "architecture":
+                continue
+            words.append(f"--{key.replace('_', '-')}")
             if value is not True:
-                flags.append("x".join(map(str, value)) if isinstance(value, tuple) else str(value))
-        return shlex.join(flags)
+                words.append("x".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        return shlex.join(words)
 
-    def to_manifest(self) -> dict:
+    def to_manifest(self) -> dict[str, object]:
         """As the manifest keeps it."""
         return {key: value for key, value in asdict(self).items() if value not in (None, False)}
 
 
 def from_manifest(stored: dict) -> Recipe:
-    """The recipe that a directory was made by."""
+    """The recipe that a directory was made by; ManifestError where it does not say."""
     options = dict(stored["recipe"])
-    if "input_shape" in options:
-        options["input_shape"] = tuple(options["input_shape"])
+    if not options:
+        raise ManifestError(
+            f"exported from a live model, {stored['architecture']}: save it as a .keras file "
+            "and give that"
+        )
+    unknown = options.keys() - Recipe.__dataclass_fields__.keys()
+    if unknown:
+        raise ManifestError(
+            f"made by another version: its recipe has {', '.join(unknown)}; export it again"
+        )
+    if "image_size" in options:
+        options["image_size"] = tuple(options["image_size"])
     return Recipe(**options)
-
-
-def _with_size(model: keras.Model, size: tuple[int, int] | None, path: str) -> keras.Model:
-    """The model with its height and width fixed: pictures are resized to what the SavedModel takes."""
-    own = model.input_shape[1:3]
-    if None not in own:
-        if size and tuple(size) != tuple(own):
-            raise ModelError(f"--input-shape: {path} takes {own[0]}x{own[1]}, not {size[0]}x{size[1]}")
-        return model
-    if size is None:
-        raise ModelError(f"{path}: takes pictures of any size; name one with --input-shape HxW")
-    images = keras.Input((*size, 3), name="images")
-    return keras.Model(images, model(images), name=model.name)
