@@ -43,9 +43,8 @@ class Result:
     load_ms: float = 0
     first_run_ms: float = 0
     peak_rss_bytes: int = 0
-    round_ms: list[float] = field(
-        default_factory=list
-    )  # the median milliseconds an image of each round
+    # The median milliseconds an image of each round
+    round_ms: list[float] = field(default_factory=list)
 
 
 class Peer:

@@ -2,8 +2,8 @@
 
 Beside them it writes what TensorFlow and Keras answer.
 
-conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for
-           a tensor, and for each photograph Keras's tensor and TensorFlow's answers
+conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for a
+           tensor, and for each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
 elu        that with another activation, which our convolutions do not have
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
