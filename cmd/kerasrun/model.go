@@ -174,7 +174,7 @@ func noteSynthetic(stderr io.Writer, model *savedmodel.Model) {
 		return
 	}
 	source := model.Manifest.Weights.Source
-	if strings.HasPrefix(source, "synthetic") || strings.HasPrefix(source, "seeded") { // as older manifests have it
+	if strings.HasPrefix(source, "synthetic:") || strings.HasPrefix(source, "seeded:") { // as older manifests have it
 		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: its classes mean nothing")
 	}
 }
