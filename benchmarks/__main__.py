@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import cli  # noqa: F401  first: it silences TensorFlow
+
+# isort: split
 from benchmarks import frozen, onnx_model, tflite_model
 from benchmarks.machine import OUT, ROOT, machine
 from benchmarks.peers import MATMUL_SIZE
-from kerasrun_export import cli, manifest, sample_images  # noqa: F401  cli silences TensorFlow
+from kerasrun_export import manifest, sample_images
 
 FP32 = [
     "keras-literal",
