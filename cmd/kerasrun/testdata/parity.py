@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import cli  # noqa: F401  first: it silences TensorFlow
+
+# isort: split
 import published
-from kerasrun_export import cli, sample_images  # noqa: F401  cli silences TensorFlow
+from kerasrun_export import sample_images
 from kerasrun_export.backend import keras
 from kerasrun_export.cli import export
 from kerasrun_export.preprocessing import preprocess
