@@ -7,11 +7,11 @@ GO = . ./env.sh $(if $(OFFLINE),&& export GOPROXY=file://$(abspath $(OFFLINE))/m
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-GO_SOURCES := go.mod go.sum $(shell find cmd/kerasrun labels preprocess runner savedmodel tensor \
+GO_SOURCES := go.mod go.sum $(shell find batch cmd/kerasrun contract golden internal labels preprocess runner savedmodel score serve tensor \
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal/tfrecord runner/score runner/serve savedmodel tensor
+PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
 TAGS := web,prove,cuda
@@ -68,7 +68,7 @@ test-web: setup ## the page in headless Chromium, which is installed where that 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
-	@$(GO) test -count=1 -tags web -run TestPage ./runner/serve
+	@$(GO) test -count=1 -tags web -run TestPage ./serve
 
 dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh

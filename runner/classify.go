@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kerasrun/labels"
-	"kerasrun/preprocess"
-	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -33,35 +31,6 @@ func (m *Model) BatchSize() int {
 		return batchSizeCPU
 	}
 	return batchSizeGPU
-}
-
-// NewPipeline returns the preprocessing that a manifest states, nil where there is no manifest or its model takes no pictures as
-// preprocess makes them: float32, height x width x 3.
-func NewPipeline(manifest *savedmodel.Manifest) (*preprocess.Pipeline, error) {
-	if manifest == nil {
-		return nil, nil
-	}
-	in := manifest.Input
-	filter, err := preprocess.ParseFilter(in.Resample)
-	if err != nil {
-		return nil, err
-	}
-	fit, err := preprocess.ParseFit(in.Fit)
-	if err != nil {
-		return nil, err
-	}
-	mode, err := preprocess.ParseMode(in.Mode)
-	if err != nil {
-		return nil, err
-	}
-	order := "RGB"
-	if mode == preprocess.Caffe {
-		order = "BGR"
-	}
-	if in.DType != tensor.Float32.String() || in.Layout != "NHWC" || in.Channels != 3 || in.ColorOrder != order {
-		return nil, nil
-	}
-	return &preprocess.Pipeline{Width: in.Width, Height: in.Height, Filter: filter, Fit: fit, Mode: mode}, nil
 }
 
 // Classify decodes pictures (the bytes of JPEG, PNG, GIF, BMP or WebP files), prepares them as the model's manifest says, and returns

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"kerasrun/labels"
 	"kerasrun/preprocess"
-	"kerasrun/savedmodel"
 )
 
 func readPhotos(t testing.TB) (names []string, images [][]byte) {
@@ -120,38 +118,5 @@ func TestClassifyErrors(t *testing.T) {
 	cancel()
 	if rows, err := open(t, "conv").Classify(ended, 1, photos...); rows != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v, %v", rows, err)
-	}
-}
-
-func TestPipeline(t *testing.T) {
-	in := savedmodel.Input{Name: "images", DType: "float32", Height: 24, Width: 32, Channels: 3, Layout: "NHWC", ColorOrder: "RGB",
-		Mode: "torch", Resample: "lanczos", Fit: "center_crop"}
-	want := preprocess.Pipeline{Width: 32, Height: 24, Filter: preprocess.Lanczos, Fit: preprocess.CenterCrop, Mode: preprocess.Torch}
-	if got, err := NewPipeline(&savedmodel.Manifest{Input: in}); err != nil || got == nil || *got != want {
-		t.Errorf("%v, %v; want %v", got, err, want)
-	}
-	for _, change := range []func(*savedmodel.Input){
-		func(in *savedmodel.Input) { in.DType = "uint8" },
-		func(in *savedmodel.Input) { in.Layout = "NCHW" },
-		func(in *savedmodel.Input) { in.Channels = 1 },
-		func(in *savedmodel.Input) { in.ColorOrder = "BGR" },
-		func(in *savedmodel.Input) { in.Mode = "caffe" },
-	} {
-		other := in
-		change(&other)
-		if got, err := NewPipeline(&savedmodel.Manifest{Input: other}); err != nil || got != nil {
-			t.Errorf("%+v: %v, %v; want none", other, got, err)
-		}
-	}
-	for _, change := range []func(*savedmodel.Input){
-		func(in *savedmodel.Input) { in.Mode = "x" },
-		func(in *savedmodel.Input) { in.Resample = "x" },
-		func(in *savedmodel.Input) { in.Fit = "x" },
-	} {
-		other := in
-		change(&other)
-		if _, err := NewPipeline(&savedmodel.Manifest{Input: other}); err == nil || !strings.Contains(err.Error(), `"x"`) {
-			t.Errorf("%+v: %v", other, err)
-		}
 	}
 }

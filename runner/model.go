@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
@@ -60,7 +61,7 @@ func Open(dir string, options ...Option) (*Model, error) {
 	}
 	if !directory.Verified(c.scan...) {
 		if c.trial == nil {
-			return nil, fmt.Errorf("runner: %s: %s: %w", dir, savedmodel.ManifestPath, ErrUnverified)
+			return nil, fmt.Errorf("runner: %s: %s: %w", dir, contract.ManifestPath, ErrUnverified)
 		}
 		if err := c.try(dir); err != nil {
 			return nil, err
@@ -72,8 +73,10 @@ func Open(dir string, options ...Option) (*Model, error) {
 // openScanned is Open of a directory that may be loaded.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
 	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
-	if m.pipeline, err = NewPipeline(directory.Manifest); err != nil {
-		return nil, fmt.Errorf("runner: %s: %s: %w", dir, savedmodel.ManifestPath, err)
+	if directory.Manifest != nil {
+		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
+			return nil, fmt.Errorf("runner: %s: %s: %w", dir, contract.ManifestPath, err)
+		}
 	}
 	if m.labels, err = readLabels(dir, directory.Manifest); err != nil {
 		return nil, fmt.Errorf("runner: %s: %w", dir, err)
@@ -400,7 +403,7 @@ func (m *Model) Close() error {
 	return m.closeErr
 }
 
-func readLabels(dir string, manifest *savedmodel.Manifest) (labels.Labels, error) {
+func readLabels(dir string, manifest *contract.Manifest) (labels.Labels, error) {
 	if manifest == nil || manifest.Labels == "" {
 		return nil, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
@@ -19,7 +20,7 @@ func TestUnverified(t *testing.T) {
 	for _, model := range []string{"variables", "faulty"} {
 		dir := filepath.Join(models, model)
 		signature := WithSignature(map[string]string{"variables": "serving_default", "faulty": "nan"}[model])
-		if _, err := Open(dir, signature); !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), dir+": "+savedmodel.ManifestPath) {
+		if _, err := Open(dir, signature); !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
 			t.Errorf("%s: want ErrUnverified for its directory, got %v", model, err)
 		}
 		m, err := Open(dir, signature, WithUnverified(os.Args[0], trialChild))

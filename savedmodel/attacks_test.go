@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"kerasrun/contract"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -201,7 +203,7 @@ func TestNamesThatDriveTerminals(t *testing.T) {
 
 // TestPipes puts a pipe that nobody writes to in place of each file: whoever opened it would wait for ever.
 func TestPipes(t *testing.T) {
-	for _, name := range []string{"variables/variables.index", "variables/variables.data-00000-of-00001", "assets/foo.txt", ManifestPath, "fingerprint.pb"} {
+	for _, name := range []string{"variables/variables.index", "variables/variables.data-00000-of-00001", "assets/foo.txt", contract.ManifestPath, "fingerprint.pb"} {
 		dir := filepath.Join(t.TempDir(), "model")
 		if err := os.CopyFS(dir, os.DirFS("testdata/half_plus_two")); err != nil {
 			t.Fatal(err)

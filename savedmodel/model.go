@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/tensor"
 )
 
@@ -21,10 +22,10 @@ const maxGraphBytes = 1<<31 - 1
 
 // Model is a SavedModel directory as it was when it was read.
 type Model struct {
-	MetaGraphs []MetaGraph // in the file's order; most models have one
-	Variables  []Variable  // as variables/variables.index has them, sorted by name; nil where the directory has none
-	Files      []File      // every file, sorted by path
-	Manifest   *Manifest   // nil where the directory has none, or one that Validate refuses
+	MetaGraphs []MetaGraph        // in the file's order; most models have one
+	Variables  []Variable         // as variables/variables.index has them, sorted by name; nil where the directory has none
+	Files      []File             // every file, sorted by path
+	Manifest   *contract.Manifest // nil where the directory has none, or one that Validate refuses
 
 	fsys     fs.FS
 	links    []link
@@ -319,4 +320,15 @@ func (m *Model) file(path string) *File {
 		return nil
 	}
 	return &m.Files[i]
+}
+
+func (m *Model) readManifest() {
+	data, err := m.readFile(contract.ManifestPath, contract.MaxManifestBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		m.Manifest, err = contract.Parse(data)
+	}
+	m.manifestErr = err
 }

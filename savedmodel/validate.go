@@ -11,12 +11,13 @@ import (
 	"slices"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/tensor"
 )
 
 // ofManifest ends what compares a file with the manifest: either may be the one that was changed.
-const ofManifest = " (" + ManifestPath + ")"
+const ofManifest = " (" + contract.ManifestPath + ")"
 
 // assetsPath is the directory that a graph's assets are in.
 const assetsPath = "assets"
@@ -114,7 +115,7 @@ func (m *Model) checkAssets(r *report) {
 func (m *Model) checkManifest(r *report) {
 	if m.manifestErr == nil {
 		if m.Manifest == nil {
-			r.add(Warning, ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
+			r.add(Warning, contract.ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
 		}
 		return
 	}
@@ -123,7 +124,7 @@ func (m *Model) checkManifest(r *report) {
 		faults = joined.Unwrap()
 	}
 	for _, fault := range faults {
-		r.errorf(ManifestPath, "", "%v", fault)
+		r.errorf(contract.ManifestPath, "", "%v", fault)
 	}
 }
 
@@ -149,7 +150,7 @@ func (m *Model) checkFiles(r *report) {
 		}
 	}
 	for _, f := range m.Files {
-		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != ManifestPath {
+		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != contract.ManifestPath {
 			r.errorf(f.Path, "", "want only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
@@ -234,7 +235,7 @@ func (m *Model) checkLabels(r *report) {
 		return
 	}
 	defer f.Close()
-	classes, err := labels.Read(io.LimitReader(f, maxManifestBytes))
+	classes, err := labels.Read(io.LimitReader(f, contract.MaxManifestBytes))
 	if err != nil {
 		r.errorf(name, "", "%v", err)
 		return

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"kerasrun/contract"
 )
 
 // load reads a directory of testdata into memory, so that a test can break it.
@@ -37,22 +39,22 @@ func load(t testing.TB, name string) fstest.MapFS {
 }
 
 // manifestOf returns a manifest of the model "convolutions" and these files.
-func manifestOf(files fstest.MapFS) *Manifest {
-	m := &Manifest{
+func manifestOf(files fstest.MapFS) *contract.Manifest {
+	m := &contract.Manifest{
 		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32", Parameters: 282, FLOPs: 4128,
 		TrainedWith: "caffe",
-		Weights:     Weights{Source: "seeded:0", SHA256: strings.Repeat("0", 64)},
-		Input: Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2, Layout: "NHWC", ColorOrder: "BGR",
+		Weights:     contract.Weights{Source: "seeded:0", SHA256: strings.Repeat("0", 64)},
+		Input: contract.Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2, Layout: "NHWC", ColorOrder: "BGR",
 			Mode: "caffe", Resample: "nearest", Fit: "stretch"},
 		Outputs:  map[string][]string{"serving_default": {"y"}},
 		Labels:   "assets.extra/labels.json",
 		Versions: map[string]string{"tensorflow": "2.21.0"},
-		Files:    map[string]ManifestFile{},
+		Files:    map[string]contract.File{},
 	}
 	for name, f := range files {
-		if name != ManifestPath {
+		if name != contract.ManifestPath {
 			sum := sha256.Sum256(f.Data)
-			m.Files[name] = ManifestFile{hex.EncodeToString(sum[:]), int64(len(f.Data))}
+			m.Files[name] = contract.File{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(f.Data))}
 		}
 	}
 	return m
@@ -60,7 +62,7 @@ func manifestOf(files fstest.MapFS) *Manifest {
 
 // exported returns the model "convolutions" as an exporter would leave it: with labels and a manifest that change may
 // alter.
-func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
+func exported(t testing.TB, change func(*contract.Manifest)) fstest.MapFS {
 	t.Helper()
 	files := load(t, "convolutions")
 	files["assets.extra/labels.json"] = &fstest.MapFile{Data: []byte(
@@ -69,12 +71,12 @@ func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
 	if change != nil {
 		change(m)
 	}
-	files[ManifestPath] = &fstest.MapFile{Data: written(t, m)}
+	files[contract.ManifestPath] = &fstest.MapFile{Data: written(t, m)}
 	return files
 }
 
 // written returns the manifest's file, with its own sum.
-func written(t testing.TB, m *Manifest) []byte {
+func written(t testing.TB, m *contract.Manifest) []byte {
 	t.Helper()
 	m.SHA256 = strings.Repeat("0", 64)
 	text, err := json.Marshal(m)
@@ -82,14 +84,14 @@ func written(t testing.TB, m *Manifest) []byte {
 		t.Fatal(err)
 	}
 	at := bytes.LastIndex(text, []byte(m.SHA256))
-	copy(text[at:], ownSum(text, m.SHA256))
+	copy(text[at:], contract.Sum(text, m.SHA256))
 	return text
 }
 
 // TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
 func TestValidate(t *testing.T) {
 	const shard = "variables/variables.data-00000-of-00001"
-	manifest := func(change func(*Manifest)) func(testing.TB) fstest.MapFS {
+	manifest := func(change func(*contract.Manifest)) func(testing.TB) fstest.MapFS {
 		return func(t testing.TB) fstest.MapFS { return exported(t, change) }
 	}
 	files := func(model string, change func(fstest.MapFS)) func(testing.TB) fstest.MapFS {
@@ -138,30 +140,30 @@ func TestValidate(t *testing.T) {
 			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": want`,
 		}},
 
-		{"another format", manifest(func(m *Manifest) { m.Format = 2 }), []string{ManifestPath + ": format: want 1, got 2"}},
+		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }), []string{contract.ManifestPath + ": format: want 1, got 2"}},
 		{"a changed manifest", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
-			f[ManifestPath].Data = bytes.Replace(f[ManifestPath].Data, []byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
+			f[contract.ManifestPath].Data = bytes.Replace(f[contract.ManifestPath].Data, []byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
 			return f
-		}, []string{ManifestPath + ": sha256: want "}},
+		}, []string{contract.ManifestPath + ": sha256: want "}},
 		{"a manifest without its sum", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
-			f[ManifestPath].Data = regexp.MustCompile(`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[ManifestPath].Data, []byte("}"))
+			f[contract.ManifestPath].Data = regexp.MustCompile(`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[contract.ManifestPath].Data, []byte("}"))
 			return f
-		}, []string{ManifestPath + ": sha256: want 64 lower-case hexadecimal digits, got \"\"; export the model again"}},
-		{"faults of the manifest", manifest(func(m *Manifest) {
+		}, []string{contract.ManifestPath + ": sha256: want 64 lower-case hexadecimal digits, got \"\"; export the model again"}},
+		{"faults of the manifest", manifest(func(m *contract.Manifest) {
 			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"
 		}),
 			[]string{
-				ManifestPath + ": input.height: want 1 to 65536, got 0",
-				ManifestPath + `: input.mode: want one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
-				ManifestPath + `: labels: want a path in the directory, got "/etc/passwd"`,
+				contract.ManifestPath + ": input.height: want 1 to 65536, got 0",
+				contract.ManifestPath + `: input.mode: want one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
+				contract.ManifestPath + `: labels: want a path in the directory, got "/etc/passwd"`,
 			}},
 		{"an unknown field", files("convolutions", func(f fstest.MapFS) {
-			f[ManifestPath] = &fstest.MapFile{Data: []byte(`{"format": 1, "colour": "red"}`)}
-		}), []string{ManifestPath + `: json: unknown field "colour"`}},
-		{"no JSON", files("convolutions", func(f fstest.MapFS) { f[ManifestPath] = &fstest.MapFile{Data: []byte("{")} }),
-			[]string{ManifestPath + ": unexpected end of JSON input"}},
+			f[contract.ManifestPath] = &fstest.MapFile{Data: []byte(`{"format": 1, "colour": "red"}`)}
+		}), []string{contract.ManifestPath + `: json: unknown field "colour"`}},
+		{"no JSON", files("convolutions", func(f fstest.MapFS) { f[contract.ManifestPath] = &fstest.MapFile{Data: []byte("{")} }),
+			[]string{contract.ManifestPath + ": unexpected end of JSON input"}},
 
 		{"a changed file", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
@@ -174,7 +176,7 @@ func TestValidate(t *testing.T) {
 			return f
 		}, []string{"assets.extra/labels.json: want the manifest's 85 bytes, got 86"}},
 		{"files besides and missing", func(t testing.TB) fstest.MapFS {
-			f := exported(t, func(m *Manifest) { m.Files["notes.txt"] = m.Files[GraphPath] })
+			f := exported(t, func(m *contract.Manifest) { m.Files["notes.txt"] = m.Files[GraphPath] })
 			f["more/notes.txt"] = &fstest.MapFile{}
 			return f
 		}, []string{
@@ -182,31 +184,31 @@ func TestValidate(t *testing.T) {
 			"more/notes.txt: want only files of the manifest, got one that it does not name (assets.extra/kerasrun.json)",
 		}},
 
-		{"another input", manifest(func(m *Manifest) { m.Input.Name = "x" }),
+		{"another input", manifest(func(m *contract.Manifest) { m.Input.Name = "x" }),
 			[]string{`saved_model.pb: signature serving_default: want the manifest's input "x" alone, got ["images"]`}},
-		{"another type and shape", manifest(func(m *Manifest) {
+		{"another type and shape", manifest(func(m *contract.Manifest) {
 			m.Input.DType, m.Input.Height, m.Input.Layout = "uint8", 9, "NCHW"
 		}),
 			[]string{
 				`saved_model.pb: signature serving_default: input "images": want the manifest's uint8, got float32`,
 				`saved_model.pb: signature serving_default: input "images": want the manifest's shape (-1, 2, 9, 8), got (-1, 8, 8, 2)`,
 			}},
-		{"another output", manifest(func(m *Manifest) { m.Outputs["serving_default"] = []string{"probs"} }),
+		{"another output", manifest(func(m *contract.Manifest) { m.Outputs["serving_default"] = []string{"probs"} }),
 			[]string{`saved_model.pb: signature serving_default: want the manifest's outputs ["probs"], got ["y"]`}},
-		{"another signature", manifest(func(m *Manifest) { m.Outputs = map[string][]string{"features": {"y"}} }), []string{
+		{"another signature", manifest(func(m *contract.Manifest) { m.Outputs = map[string][]string{"features": {"y"}} }), []string{
 			`saved_model.pb: tags ["serve"]: want a signature "features", got ["serving_default"]`,
 			"saved_model.pb: signature serving_default: want only signatures of the manifest",
 		}},
-		{"no goldens", manifest(func(m *Manifest) { m.Goldens = "assets.extra/goldens" }),
+		{"no goldens", manifest(func(m *contract.Manifest) { m.Goldens = "assets.extra/goldens" }),
 			[]string{"assets.extra/goldens/goldens.json: want the goldens of the manifest, got none"}},
 		{"too few labels", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f["assets.extra/labels.json"].Data = []byte(`{"0": ["a", "a"]}`)
-			f[ManifestPath].Data = written(t, manifestOf(f))
+			f[contract.ManifestPath].Data = written(t, manifestOf(f))
 			return f
 		}, []string{`assets.extra/labels.json: want the 5 classes of the output "y", got 1`}},
 		{"two faults of different kinds", func(t testing.TB) fstest.MapFS {
-			f := exported(t, func(m *Manifest) { m.Input.Height = 9 })
+			f := exported(t, func(m *contract.Manifest) { m.Input.Height = 9 })
 			f["saved_model.cpb"] = &fstest.MapFile{}
 			return f
 		}, []string{

@@ -1,4 +1,4 @@
-"""Golden packs: pictures and what Python Keras makes of them at every stage, for `kerasrun verify` and runner/golden.
+"""Golden packs: pictures and what Python Keras makes of them at every stage, for `kerasrun verify` and golden.
 
 python -m tools.golden --model models/resnext50 --images photos/ --out goldens/
 python -m tools.golden --model my.keras --images photos/ --out goldens/

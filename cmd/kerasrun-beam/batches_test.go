@@ -10,7 +10,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 // What the workers read is what was listed, in score's batches.

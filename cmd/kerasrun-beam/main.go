@@ -23,7 +23,7 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 var (

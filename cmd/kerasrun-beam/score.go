@@ -12,8 +12,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"kerasrun/runner"
-	"kerasrun/runner/score"
-	"kerasrun/runner/score/tfmodel"
+	"kerasrun/score"
+	"kerasrun/score/tfmodel"
 )
 
 func init() {

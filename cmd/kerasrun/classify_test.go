@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"testing"
 
+	"kerasrun/golden"
 	"kerasrun/labels"
-	"kerasrun/runner/golden"
 	"kerasrun/tensor/npy"
 )
 

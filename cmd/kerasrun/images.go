@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 // maxImageBytes bounds the memory that one picture file, or standard input, can take before it is decoded.

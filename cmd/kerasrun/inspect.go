@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
@@ -54,7 +55,7 @@ contract are the published architecture's. A multiply-add is two operations. ` +
 
 // manifestFault is why a manifest that is there could not be shown.
 func manifestFault(m *savedmodel.Model) error {
-	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool { return f.Path == savedmodel.ManifestPath })
+	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool { return f.Path == contract.ManifestPath })
 	if m.Manifest != nil || !hasOne {
 		return nil
 	}
@@ -65,7 +66,7 @@ func manifestFault(m *savedmodel.Model) error {
 // description is what inspect shows; its JSON is the one of --format json.
 type description struct {
 	Path      string                `json:"path"`
-	Contract  *savedmodel.Manifest  `json:"contract"` // assets.extra/kerasrun.json; null where there is none
+	Contract  *contract.Manifest    `json:"contract"` // assets.extra/kerasrun.json; null where there is none
 	Graphs    []graphDescription    `json:"graphs"`
 	Variables []variableDescription `json:"variables"`
 	Files     []fileDescription     `json:"files"`
@@ -183,7 +184,7 @@ func (d description) write(w io.Writer) error {
 	return err
 }
 
-func writeContract(b *strings.Builder, m *savedmodel.Manifest) {
+func writeContract(b *strings.Builder, m *contract.Manifest) {
 	in := m.Input
 	fmt.Fprintf(b, "\nContract\n")
 	rows(b, func(row func(cells ...string)) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 func newMergeCommand() *cobra.Command {

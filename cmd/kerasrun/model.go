@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/preprocess"
 	"kerasrun/runner"
 	"kerasrun/savedmodel"
@@ -79,12 +80,12 @@ func (m *modelDir) pipeline() (*preprocess.Pipeline, error) {
 		return nil, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none; --size, --mode and --resample say it too",
 			m.dir)
 	}
-	p, err := runner.NewPipeline(model.Manifest)
+	p, err := model.Manifest.Input.Pipeline()
 	if err == nil && p == nil {
 		err = fmt.Errorf("want an input of float32 pictures, height x width x 3, got %+v", model.Manifest.Input)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", m.dir, savedmodel.ManifestPath, err)
+		return nil, fmt.Errorf("%s: %s: %w", m.dir, contract.ManifestPath, err)
 	}
 	return p, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"kerasrun/runner/golden"
+	"kerasrun/golden"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"

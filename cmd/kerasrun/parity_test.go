@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"testing"
 
+	"kerasrun/golden"
 	"kerasrun/runner"
-	"kerasrun/runner/golden"
 )
 
 // Every kind of export, from weights of the official layout drawn anew, answers in Go as keras_applications does in Python: from the picture

@@ -11,7 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 // lineEvery is how often a progress line is printed where there is no terminal to draw a bar on.

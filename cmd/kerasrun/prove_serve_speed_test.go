@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"kerasrun/batch"
 	"kerasrun/runner"
-	"kerasrun/runner/batch"
-	"kerasrun/runner/serve"
+	"kerasrun/serve"
 	"kerasrun/tensor"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"kerasrun/runner"
-	"kerasrun/runner/score"
-	"kerasrun/runner/score/tfmodel"
+	"kerasrun/score"
+	"kerasrun/score/tfmodel"
 )
 
 // scoreFlags are the command line of score.

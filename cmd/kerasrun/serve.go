@@ -18,10 +18,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"kerasrun/batch"
+	"kerasrun/golden"
 	"kerasrun/runner"
-	"kerasrun/runner/batch"
-	"kerasrun/runner/golden"
-	"kerasrun/runner/serve"
+	"kerasrun/serve"
 )
 
 // serveFlags are the flags of serve.

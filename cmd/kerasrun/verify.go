@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"kerasrun/golden"
 	"kerasrun/runner"
-	"kerasrun/runner/golden"
 )
 
 func newVerifyCommand() *cobra.Command {

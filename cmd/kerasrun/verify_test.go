@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kerasrun/runner/golden"
+	"kerasrun/golden"
 )
 
 // TestJudged holds what each precision may differ by, in verify and before serve takes a model.

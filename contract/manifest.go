@@ -1,0 +1,219 @@
+package contract
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"kerasrun/tensor"
+)
+
+// ManifestPath is where kerasrun's exporter puts the manifest.
+const ManifestPath = "assets.extra/kerasrun.json"
+
+// Format is the version of the manifest that this package reads.
+const Format = 1
+
+// MaxManifestBytes is the size of the largest manifest that is read.
+const MaxManifestBytes = 16 << 20
+
+// Manifest is the contract of an exported directory: what the model is, what it takes and gives, and the hash of every
+// file, its own included.
+type Manifest struct {
+	Format              int                 `json:"format"`
+	Architecture        string              `json:"architecture"` // as "resnext50"
+	Graph               string              `json:"graph"`        // "optimized" or "reference"
+	Precision           string              `json:"precision"`    // of the arithmetic: "float32", "bfloat16", "float16"
+	Parameters          int64               `json:"parameters"`   // of the model before anything was folded
+	FLOPs               int64               `json:"flops"`        // for one image; a multiply-add is two
+	Weights             Weights             `json:"weights"`
+	TrainedWith         string              `json:"trained_with"`         // what the weights expect: caffe, tf, torch, none
+	Conversion          string              `json:"conversion"`           // the change of variables in the graph, in words
+	ReferenceDifference float64             `json:"reference_difference"` // largest of a probability, from Keras
+	Input               Input               `json:"input"`
+	Outputs             map[string][]string `json:"outputs"` // of each signature
+	Labels              string              `json:"labels"`  // the class list's path in the directory, "" where none
+	Goldens             string              `json:"goldens"` // the golden pack's directory, "" where none
+	Recipe              map[string]any      `json:"recipe"`  // the exporter's options that make the model again
+	Versions            map[string]string   `json:"versions"`
+	Files               map[string]File     `json:"files"` // by slash path: every file but the manifest
+	// SHA256 is that of the manifest itself with 64 zeros in its own place, so that no changed contract is taken for the
+	// one that was exported.
+	SHA256 string `json:"sha256"`
+}
+
+// Weights says where the weights came from, and the SHA-256 of the file, or of the arrays drawn, in hexadecimal.
+type Weights struct {
+	Source string `json:"source"`
+	SHA256 string `json:"sha256"`
+}
+
+// Input is the tensor that the model takes for a picture. Mode, Resample and Fit are Keras's names, as preprocess
+// parses them.
+type Input struct {
+	Name       string `json:"name"`
+	DType      string `json:"dtype"`
+	Height     int    `json:"height"`
+	Width      int    `json:"width"`
+	Channels   int    `json:"channels"`
+	Layout     string `json:"layout"`      // "NHWC" or "NCHW"
+	ColorOrder string `json:"color_order"` // "BGR" or "RGB"
+	Mode       string `json:"mode"`
+	Resample   string `json:"resample"`
+	Fit        string `json:"fit"`
+}
+
+// Shape returns the shape of a batch of pictures, the batch size free.
+func (i Input) Shape() tensor.Shape {
+	height, width, channels := int64(i.Height), int64(i.Width), int64(i.Channels)
+	if i.Layout == "NCHW" {
+		return tensor.Shape{-1, channels, height, width}
+	}
+	return tensor.Shape{-1, height, width, channels}
+}
+
+// File is what a file has to be: its SHA-256 in hexadecimal, and its size.
+type File struct {
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Parse reads a manifest strictly: a field that this package does not know is an error, and so is a manifest whose SHA-256
+// is not the one in it. The error lists everything that is wrong.
+func Parse(data []byte) (*Manifest, error) {
+	var version struct {
+		Format *int `json:"format"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, err
+	}
+	if version.Format == nil {
+		return nil, fmt.Errorf("format: want %d, got none", Format)
+	}
+	if *version.Format != Format {
+		return nil, fmt.Errorf("format: want %d, got %d", Format, *version.Format)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	m := new(Manifest)
+	if err := d.Decode(m); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("want the end of the file after the manifest, got more at byte %d", d.InputOffset())
+	}
+	if err := m.checkSum(data); err != nil {
+		return nil, err
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// checkSum holds the manifest's file against the SHA-256 in it.
+func (m *Manifest) checkSum(data []byte) error {
+	if !isSHA256(m.SHA256) {
+		return fmt.Errorf("sha256: want 64 lower-case hexadecimal digits, got %q; export the model again", m.SHA256)
+	}
+	if got := Sum(data, m.SHA256); got != m.SHA256 {
+		return fmt.Errorf("sha256: want %s, got %s: the manifest is not as it was written", m.SHA256, got)
+	}
+	return nil
+}
+
+// Sum returns the SHA-256, in hexadecimal, of a manifest with zeros in the place of sum, which its last field holds.
+func Sum(data []byte, sum string) string {
+	data = bytes.Clone(data)
+	if at := bytes.LastIndex(data, []byte(sum)); at >= 0 {
+		copy(data[at:], bytes.Repeat([]byte("0"), len(sum)))
+	}
+	got := sha256.Sum256(data)
+	return hex.EncodeToString(got[:])
+}
+
+// check returns all that is wrong with the manifest itself.
+func (m *Manifest) check() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, f := range []struct {
+		field, got string
+		want       []string
+	}{
+		{"graph", m.Graph, []string{"optimized", "reference"}},
+		{"precision", m.Precision, []string{"float32", "bfloat16", "float16"}},
+		{"trained_with", m.TrainedWith, []string{"caffe", "tf", "torch", "none"}},
+		{"input.layout", m.Input.Layout, []string{"NHWC", "NCHW"}},
+		{"input.color_order", m.Input.ColorOrder, []string{"BGR", "RGB"}},
+		{"input.mode", m.Input.Mode, []string{"caffe", "tf", "torch", "none"}},
+		{"input.resample", m.Input.Resample, []string{"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}},
+		{"input.fit", m.Input.Fit, []string{"stretch", "keep_aspect_ratio", "center_crop"}},
+	} {
+		if !slices.Contains(f.want, f.got) {
+			wrong("%s: want one of %q, got %q", f.field, f.want, f.got)
+		}
+	}
+	if m.Architecture == "" {
+		wrong("architecture: want a name, got none")
+	}
+	if m.Parameters < 0 || m.FLOPs < 0 {
+		wrong("parameters, flops: want counts, got %d, %d", m.Parameters, m.FLOPs)
+	}
+	if !(m.ReferenceDifference >= 0) {
+		wrong("reference_difference: want a difference, got %g", m.ReferenceDifference)
+	}
+	if m.Input.Name == "" {
+		wrong("input.name: want a name, got none")
+	}
+	if _, err := tensor.ParseDType(m.Input.DType); err != nil {
+		wrong("input.dtype: %v", err)
+	}
+	for _, f := range []struct {
+		field string
+		got   int
+		most  int
+	}{
+		{"input.height", m.Input.Height, 1 << 16},
+		{"input.width", m.Input.Width, 1 << 16},
+		{"input.channels", m.Input.Channels, 4},
+	} {
+		if f.got < 1 || f.got > f.most {
+			wrong("%s: want 1 to %d, got %d", f.field, f.most, f.got)
+		}
+	}
+	if len(m.Outputs) == 0 {
+		wrong("outputs: want at least one signature, got none")
+	}
+	for field, p := range map[string]string{"labels": m.Labels, "goldens": m.Goldens} {
+		if p != "" && !fs.ValidPath(p) {
+			wrong("%s: want a path in the directory, got %q", field, p)
+		}
+	}
+	if !isSHA256(m.Weights.SHA256) {
+		wrong("weights.sha256: want 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
+	}
+	for name, f := range m.Files {
+		switch {
+		case !fs.ValidPath(name) || name == ManifestPath:
+			wrong("files: want paths of other files in the directory, got %q", name)
+		case !isSHA256(f.SHA256):
+			wrong("files: %s: sha256: want 64 lower-case hexadecimal digits, got %q", name, f.SHA256)
+		case f.Bytes < 0:
+			wrong("files: %s: bytes: want a size, got %d", name, f.Bytes)
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return bytes.Compare([]byte(a.Error()), []byte(b.Error())) })
+	return errors.Join(errs...)
+}
+
+func isSHA256(s string) bool {
+	sum, err := hex.DecodeString(s)
+	return err == nil && len(sum) == 32 && s == strings.ToLower(s)
+}

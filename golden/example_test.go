@@ -1,0 +1,55 @@
+package golden_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"testing"
+
+	"kerasrun/golden"
+)
+
+func Example() {
+	dir, err := os.MkdirTemp("", "pack")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := makePack(dir, nil); err != nil { // python -m tools.golden --model my.keras --images photos --out DIR
+		log.Fatal(err)
+	}
+
+	pack, err := golden.Open(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	report, err := golden.Verify(context.Background(), model{}, pack) // of runner.Open("models/mine")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range report.Stages {
+		fmt.Println(s.Name, s.Run, s.Cases, s.OK)
+	}
+	// Output:
+	// decode  3 true
+	// resize  3 true
+	// tensor  3 true
+	// pipeline  3 true
+	// logits alone 3 true
+	// logits batched 3 true
+	// logits padded 3 true
+	// logits across 3 true
+	// probs alone 3 true
+	// probs batched 3 true
+	// probs padded 3 true
+	// probs across 3 true
+}
+
+// In a service's own tests: the model opened as the service opens it, against the pack that its exporter wrote.
+func ExampleTest() {
+	testModel := func(t *testing.T) {
+		golden.Test(t, model{}, "models/mine/assets.extra/goldens") // of runner.Open("models/mine")
+	}
+	_ = testModel
+}
