@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kerasrun/runner/internal/conv"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -123,8 +124,8 @@ func TestPackKernelsAlone(t *testing.T) {
 	}
 }
 
-// TestPackWithoutMemory holds that each tensor is freed once where there is no memory for packed kernels: those that TensorFlow's operations read
-// as they are, and those that ours would have packed.
+// TestPackWithoutMemory holds that each tensor is freed once where there is no memory for packed
+// kernels: those that TensorFlow's operations read as they are, and those that ours would have packed.
 func TestPackWithoutMemory(t *testing.T) {
 	m := open(t, "kernels")
 	signature, err := m.directory.Signature(m.tags, m.key)
@@ -133,7 +134,9 @@ func TestPackWithoutMemory(t *testing.T) {
 	}
 	memory, del := newMemory, deleteTensor
 	defer func() { newMemory, deleteTensor = memory, del }()
-	newMemory = func(...int) (*conv.Memory, error) { return nil, errors.New("expected memory, got none") }
+	newMemory = func(...int) (*conv.Memory, error) {
+		return nil, errors.New("expected memory, got none")
+	}
 	deleted := map[*cTensor]int{}
 	deleteTensor = func(tensor *cTensor) {
 		if deleted[tensor]++; deleted[tensor] == 1 {
@@ -153,18 +156,24 @@ func TestPackWithoutMemory(t *testing.T) {
 	}
 }
 
-// TestPackDamaged holds that a kernel of another shape than the graph says is an error, whatever has been said of the model before.
+// TestPackDamaged holds that a kernel of another shape than the graph says is an error: when the
+// directory is scanned, and without that when the kernel is packed.
 func TestPackDamaged(t *testing.T) {
-	for name, want := range map[string]string{
-		"short":     "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got [1]",
-		"exchanged": "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got [3 3 8 3]",
-	} {
-		m, err := Open(filepath.Join(models, name), trusted)
-		if !matches(err, want) {
-			t.Errorf("%s: got %v, want %q", name, err, want)
-		}
-		if err == nil {
-			m.Close()
+	const stored = `variable "filters": expected shape (3, 3, 3, 8) as filters, got %v`
+	const packed = "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got %d"
+	unscanned := WithScan(savedmodel.Skip(savedmodel.CheckVariables))
+	for name, got := range map[string]tensor.Shape{"short": {1}, "exchanged": {3, 3, 8, 3}} {
+		for want, options := range map[string][]Option{
+			fmt.Sprintf(stored, got):          {trusted},
+			fmt.Sprintf(packed, []int64(got)): {trusted, unscanned},
+		} {
+			m, err := Open(filepath.Join(models, name), options...)
+			if !matches(err, want) {
+				t.Errorf("%s: got %v, want %q", name, err, want)
+			}
+			if err == nil {
+				m.Close()
+			}
 		}
 	}
 }
