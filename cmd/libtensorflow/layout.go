@@ -107,16 +107,23 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // linkInstalled links the headers and libraries of an installed one into dir: of a Python
-// environment's package `tensorflow`, or of TensorFlow's own C distribution.
+// environment's package `tensorflow`, of a directory that this command made, or of TensorFlow's own C
+// distribution.
 func linkInstalled(from, dir string, names libraryNames) error {
 	from, err := filepath.Abs(from)
 	if err != nil {
 		return err
 	}
-	library, framework := filepath.Join(from, names.library), filepath.Join(from, names.framework)
-	if _, err := os.Stat(library); err != nil {
-		library = filepath.Join(from, "lib", "libtensorflow"+names.suffix)
-		framework = filepath.Join(from, "lib", "libtensorflow_framework"+names.suffix)
+	var library, framework string
+	for _, candidate := range [][2]string{
+		{names.library, names.framework},
+		{"lib/" + names.library, "lib/" + names.framework}, // made by this command
+		{"lib/libtensorflow" + names.suffix, "lib/libtensorflow_framework" + names.suffix},
+	} {
+		library, framework = filepath.Join(from, candidate[0]), filepath.Join(from, candidate[1])
+		if _, err := os.Stat(library); err == nil {
+			break
+		}
 	}
 	include := filepath.Join(from, "include")
 	header := filepath.Join(include, "tensorflow", "c", "c_api.h")
