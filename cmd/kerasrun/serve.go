@@ -20,6 +20,7 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/golden"
+	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
 )
@@ -169,7 +170,7 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 
 func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 	c = serve.Config{
-		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version,
+		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version.String(),
 	}
 	if c.Models, err = f.models(); err != nil {
 		return c, err
