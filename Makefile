@@ -3,12 +3,14 @@
 export TENSORFLOW LIBTENSORFLOW OFFLINE
 MODEL ?= models/resnext50
 PYTHON := .venv/bin/python
+# The linters are a module of their own.
+TOOL = $(GO) tool -modfile=internal/tools/go.mod
 GO = . ./env.sh $(if $(OFFLINE),&& export GOPROXY=file://$(abspath $(OFFLINE))/modules GOSUMDB=off GOTOOLCHAIN=local) && go
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 GO_SOURCES := go.mod go.sum $(shell find batch cmd/kerasrun contract golden internal labels preprocess runner savedmodel score serve tensor \
-	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
+	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
 EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
 # Everything that can be tested without TensorFlow is tested under the race detector too.
 PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
@@ -16,7 +18,7 @@ PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
 TAGS := web,prove,cuda
 
-.PHONY: help setup run test lint test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak \
+.PHONY: help setup run test lint cross vulncheck test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +39,25 @@ models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
 test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
 	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web cross
 
-lint: setup ## gofmt, go vet, staticcheck, ruff
+lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet -tags $(TAGS) ./...
-	@$(GO) tool staticcheck -tags $(TAGS) ./...
+	@$(TOOL) staticcheck -tags $(TAGS) ./...
+	@$(TOOL) actionlint
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+	@set -e; . ./env.sh; for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
+		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
+
+CROSS := darwin/arm64 linux/arm64 windows/amd64
+cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Windows
+	@set -e; . ./env.sh; export CGO_ENABLED=0; \
+		pure=$$(CGO_ENABLED=1 go list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
+		for platform in $(CROSS); do GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $$pure; done
+
+vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
+	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
 test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the convolutions of AVX-512 once more as pairs of AVX2
 	@$(GO) test -timeout 30m ./...
