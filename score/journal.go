@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -159,8 +158,7 @@ func openJournal(path string, h Header) (*journal, error) {
 		return nil, err
 	}
 	j.file = file
-	// The system lets go of the lock with the process, however it ends.
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err), file.Close())
 	}
 	if err := j.recover(h); err != nil {
