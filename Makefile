@@ -11,14 +11,14 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 GO_SOURCES := go.mod go.sum $(shell find batch cmd/kerasrun contract golden internal labels preprocess runner savedmodel score serve tensor \
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
-EXPORTER := $(wildcard tools/*.py) requirements.txt $(shell find testdata/photos -type f)
+EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdata/photos -type f -not -name "*.pyc" -not -path "*.egg-info/*")
 # Everything that can be tested without TensorFlow is tested under the race detector too.
 PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
 TAGS := web,prove,cuda
 
-.PHONY: help setup run test lint cross vulncheck test-go test-race test-python test-beam test-web test-dist dist prove-score prove-serve soak \
+.PHONY: help setup run test lint cross vulncheck test-go test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ bin/kerasrun: $(GO_SOURCES) | setup
 	@$(GO) build -o $@ ./cmd/kerasrun
 
 models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
-	@$(PYTHON) -m tools.export --weights imagenet --fallback-weights seeded --out models/resnext50
+	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic --out models/resnext50
 
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
 test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
@@ -69,14 +69,17 @@ test-race: setup ## the packages that need no TensorFlow, under the race detecto
 test-python: setup ## the exporter's tests
 	@$(PYTHON) -m pytest -q --disable-warnings
 
+test-python-versions: setup ## the exporter in fresh environments with the oldest and the newest TensorFlow: 1 GB of downloads
+	@$(PYTHON) -m pytest -q --disable-warnings -m slow tools/tests/test_versions.py
+
 test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
 
 prove-score: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## score: kills, memory, throughput
-	@$(PYTHON) -m tools.prove_score --model $(MODEL)
+	@$(PYTHON) -m scripts.prove_score --model $(MODEL)
 
 digits: bin/kerasrun ## train ResNeXt50 on digits, export it, score in Go, compare with Keras
-	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m tools.digits
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits
 
 test-web: setup ## the page in headless Chromium, which is installed where that may be
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
@@ -91,7 +94,7 @@ test-dist: dist ## try that tarball in a bare Debian (root, debootstrap), and ho
 	@MODEL=$(MODEL) scripts/test-dist.sh
 
 models/resnext50-32/assets.extra/kerasrun.json: $(EXPORTER) | setup
-	@$(PYTHON) -m tools.export --input-shape 32x32 --weights seeded --out models/resnext50-32
+	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic --out models/resnext50-32
 
 PROOFS ?= Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
 prove-serve: setup $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## what serve promises under load: 15 minutes, alone
@@ -117,18 +120,18 @@ bench: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's benchmarks of ea
 
 bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
-	@$(PYTHON) -m tools.benchmarks
-	@$(PYTHON) -m tools.benchmarks.preprocessing
+	@$(PYTHON) -m benchmarks
+	@$(PYTHON) -m benchmarks.preprocessing
 
 bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and pictures (20 minutes)
-	@$(PYTHON) -m tools.benchmarks.growth --model $(MODEL)
+	@$(PYTHON) -m benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
 gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
 	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner
-	@$(PYTHON) -m tools.gpucheck --device $(DEVICE) --model $(MODEL)
+	@$(PYTHON) -m scripts.gpucheck --device $(DEVICE) --model $(MODEL)
 
 offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network
 	@mkdir -p offline/wheels

@@ -1,5 +1,5 @@
 // Package golden holds a model's answers against goldens: a pack of pictures and of what Keras made of each of them, stage by
-// stage, written by `python -m tools.golden`. It is what `kerasrun verify` runs, and what anyone's own `go test` can run through
+// stage, written by `kerasrun-golden`. It is what `kerasrun verify` runs, and what anyone's own `go test` can run through
 // [Test].
 //
 // A pack is a directory with goldens.json, the picture files, and an npz file a picture with the arrays decoded, resized and

@@ -383,7 +383,7 @@ func TestReport(t *testing.T) {
 	}
 
 	text := report.String()
-	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED", "python -m tools.golden --out pack", "keras 3"} {
+	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED", "kerasrun-golden --out pack", "keras 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text: want %q in\n%s", want, text)
 		}

@@ -34,7 +34,7 @@ func writePack(t *testing.T, change func(index map[string]any, arrays []map[stri
 // fake model make of them, computed here.
 func makePack(dir string, change func(index map[string]any, arrays []map[string]tensor.Tensor)) error {
 	index := map[string]any{
-		"format": 1, "reference": "a fake", "command": "python -m tools.golden --out pack", "versions": map[string]string{"keras": "3"},
+		"format": 1, "reference": "a fake", "command": "kerasrun-golden --out pack", "versions": map[string]string{"keras": "3"},
 		"signature": "serving_default", "outputs": []string{"logits", "probs"}, "top": 3,
 		"input": map[string]any{
 			"name": "images", "dtype": "float32", "height": height, "width": width, "channels": 3, "layout": "NHWC",
@@ -107,7 +107,7 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		"format": {
 			func(index map[string]any) { index["format"] = 2 },
-			[]string{"format 2", "reads format 1", "regenerate", "python -m tools.golden --out pack"},
+			[]string{"format 2", "reads format 1", "regenerate", "kerasrun-golden --out pack"},
 		},
 		"signature": {func(index map[string]any) { index["signature"] = "" }, []string{"want a signature"}},
 		"several": {

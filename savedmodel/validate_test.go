@@ -43,7 +43,7 @@ func manifestOf(files fstest.MapFS) *contract.Manifest {
 	m := &contract.Manifest{
 		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32", Parameters: 282, FLOPs: 4128,
 		TrainedWith: "caffe",
-		Weights:     contract.Weights{Source: "seeded:0", SHA256: strings.Repeat("0", 64)},
+		Weights:     contract.Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
 		Input: contract.Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2, Layout: "NHWC", ColorOrder: "BGR",
 			Mode: "caffe", Resample: "nearest", Fit: "stretch"},
 		Outputs:  map[string][]string{"serving_default": {"y"}},

@@ -45,6 +45,13 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
   fi
   echo "$want" >.venv/installed
 fi
+want=$(cksum <tools/pyproject.toml)
+if [ "$(cat .venv/installed-exporter 2>/dev/null)" != "$want" ]; then
+  echo "setup: the exporter from tools into .venv"
+  # Editable: what changes in the tree needs no setup. Without isolation: setuptools is in the lock, offline too.
+  .venv/bin/uv pip install -q --no-deps --no-build-isolation "$@" --python .venv/bin/python -e ./tools
+  echo "$want" >.venv/installed-exporter
+fi
 
 # cmd/libtensorflow lays out for cgo what is installed already: the wheel's libraries, or LIBTENSORFLOW's.
 from=$chosen

@@ -54,7 +54,7 @@ func newServeCommand() *cobra.Command {
 		Long: `Answer over HTTP and gRPC: pictures at /classify and on the page at /, TensorFlow Serving's REST API at /v1, the Open Inference
 Protocol of KServe and Triton at /v2 and, with --grpc-addr, over gRPC; metrics at /metrics and /monitoring/prometheus/metrics.
 
-The model is a directory that tools.export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
+The model is a directory that kerasrun-export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
 version is loaded, held against its goldens on this very device, warmed, and only then swapped in; no request is lost. A broken
 one is refused, and the old one serves on.
 
