@@ -66,7 +66,7 @@ func (p Parameters) Validate() error {
 	var faults []error
 	atLeast := func(name string, value, least int) {
 		if value < least {
-			faults = append(faults, fmt.Errorf("batch: %s: want at least %d, got %d", name, least, value))
+			faults = append(faults, fmt.Errorf("batch: %s: expected at least %d, got %d", name, least, value))
 		}
 	}
 	atLeast("max_batch_size", p.MaxBatchSize, 1)
@@ -74,12 +74,12 @@ func (p Parameters) Validate() error {
 	atLeast("max_enqueued_batches", p.MaxEnqueuedBatches, 1)
 	atLeast("num_batch_threads", p.NumBatchThreads, 1)
 	if p.QueueTimeout < 0 || p.QueueTimeout > 0 && p.QueueTimeout <= p.BatchTimeout {
-		faults = append(faults, fmt.Errorf("batch: queue timeout: want 0, for none, or more than batch_timeout_micros, got %v", p.QueueTimeout))
+		faults = append(faults, fmt.Errorf("batch: queue timeout: expected 0, for none, or more than batch_timeout_micros, got %v", p.QueueTimeout))
 	}
 	if sizes := p.AllowedBatchSizes; len(sizes) > 0 {
 		ascending := slices.IsSorted(sizes) && len(slices.Compact(slices.Clone(sizes))) == len(sizes)
 		if !ascending || sizes[0] < 1 || sizes[len(sizes)-1] != p.MaxBatchSize {
-			faults = append(faults, fmt.Errorf("batch: allowed_batch_sizes: want ascending sizes that end with max_batch_size, %d, got %v",
+			faults = append(faults, fmt.Errorf("batch: allowed_batch_sizes: expected ascending sizes that end with max_batch_size, %d, got %v",
 				p.MaxBatchSize, sizes))
 		}
 	}

@@ -303,7 +303,7 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	defer func() {
 		result = Result{Compute: time.Since(start), Batch: rows}
 		if err == nil {
-			b.Learn(result.Compute, rows+padding)
+			b.ObserveRun(result.Compute, rows+padding)
 		}
 		if b.parameters.Observe != nil {
 			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued, Compute: result.Compute, Err: err})
@@ -355,7 +355,7 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[string]tensor.Tensor, error) {
 	for name, t := range out {
 		if len(t.Shape) == 0 || t.Shape[0] != int64(size) {
-			return nil, fmt.Errorf("batch: output %q: want %d rows, one for each of the inputs', got shape %v", name, size, t.Shape)
+			return nil, fmt.Errorf("batch: output %q: expected %d rows, one for each of the inputs', got shape %v", name, size, t.Shape)
 		}
 	}
 	if len(requests) == 1 && requests[0].rows == size {

@@ -26,8 +26,8 @@ func (b *Batcher) Reserve(rows int) (*Reservation, error) {
 	return &Reservation{b, rows}, nil
 }
 
-// Refuses returns the error that Reserve would, without taking a place.
-func (b *Batcher) Refuses(rows int) error {
+// CheckAdmission returns the error that Reserve would, without taking a place.
+func (b *Batcher) CheckAdmission(rows int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.refuses(rows)
@@ -42,7 +42,7 @@ func (r *Reservation) Run(ctx context.Context, in map[string]tensor.Tensor) (Res
 		return Result{}, err
 	}
 	if rows > b.parameters.MaxBatchSize && !b.parameters.EnableLargeBatchSplitting {
-		return Result{}, fmt.Errorf("%w: want at most %d, got %d", ErrTooLong, b.parameters.MaxBatchSize, rows)
+		return Result{}, fmt.Errorf("%w: expected at most %d, got %d", ErrTooLong, b.parameters.MaxBatchSize, rows)
 	}
 	parts := []*request{{in: in, rows: rows, key: key, answer: make(chan answer, 1)}}
 	if rows > b.parameters.MaxBatchSize {
@@ -105,8 +105,8 @@ func (b *Batcher) expected(before int) time.Duration {
 	return wait / time.Duration(len(b.running))
 }
 
-// Learn takes note of how long a run of so many rows took, as is done of every run; a model that was warmed has had runs of its own.
-func (b *Batcher) Learn(took time.Duration, rows int) {
+// ObserveRun takes note of how long a run of so many rows took, as is done of every run; a model that was warmed has had runs of its own.
+func (b *Batcher) ObserveRun(took time.Duration, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.past.time += took - b.past.time/4

@@ -95,10 +95,10 @@ func Parse(data []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if version.Format == nil {
-		return nil, fmt.Errorf("format: want %d, got none", Format)
+		return nil, fmt.Errorf("format: expected %d, got none", Format)
 	}
 	if *version.Format != Format {
-		return nil, fmt.Errorf("format: want %d, got %d", Format, *version.Format)
+		return nil, fmt.Errorf("format: expected %d, got %d", Format, *version.Format)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -107,7 +107,7 @@ func Parse(data []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("want the end of the file after the manifest, got more at byte %d", d.InputOffset())
+		return nil, fmt.Errorf("expected the end of the file after the manifest, got more at byte %d", d.InputOffset())
 	}
 	if err := m.checkSum(data); err != nil {
 		return nil, err
@@ -121,10 +121,10 @@ func Parse(data []byte) (*Manifest, error) {
 // checkSum holds the manifest's file against the SHA-256 in it.
 func (m *Manifest) checkSum(data []byte) error {
 	if !isSHA256(m.SHA256) {
-		return fmt.Errorf("sha256: want 64 lower-case hexadecimal digits, got %q; export the model again", m.SHA256)
+		return fmt.Errorf("sha256: expected 64 lower-case hexadecimal digits, got %q; export the model again", m.SHA256)
 	}
 	if got := Sum(data, m.SHA256); got != m.SHA256 {
-		return fmt.Errorf("sha256: want %s, got %s: the manifest is not as it was written", m.SHA256, got)
+		return fmt.Errorf("sha256: expected %s, got %s: the manifest is not as it was written", m.SHA256, got)
 	}
 	return nil
 }
@@ -157,20 +157,20 @@ func (m *Manifest) check() error {
 		{"input.fit", m.Input.Fit, []string{"stretch", "keep_aspect_ratio", "center_crop"}},
 	} {
 		if !slices.Contains(f.want, f.got) {
-			wrong("%s: want one of %q, got %q", f.field, f.want, f.got)
+			wrong("%s: expected one of %q, got %q", f.field, f.want, f.got)
 		}
 	}
 	if m.Architecture == "" {
-		wrong("architecture: want a name, got none")
+		wrong("architecture: expected a name, got none")
 	}
 	if m.Parameters < 0 || m.FLOPs < 0 {
-		wrong("parameters, flops: want counts, got %d, %d", m.Parameters, m.FLOPs)
+		wrong("parameters, flops: expected counts, got %d, %d", m.Parameters, m.FLOPs)
 	}
 	if !(m.ReferenceDifference >= 0) {
-		wrong("reference_difference: want a difference, got %g", m.ReferenceDifference)
+		wrong("reference_difference: expected a difference, got %g", m.ReferenceDifference)
 	}
 	if m.Input.Name == "" {
-		wrong("input.name: want a name, got none")
+		wrong("input.name: expected a name, got none")
 	}
 	if _, err := tensor.ParseDType(m.Input.DType); err != nil {
 		wrong("input.dtype: %v", err)
@@ -185,28 +185,28 @@ func (m *Manifest) check() error {
 		{"input.channels", m.Input.Channels, 4},
 	} {
 		if f.got < 1 || f.got > f.most {
-			wrong("%s: want 1 to %d, got %d", f.field, f.most, f.got)
+			wrong("%s: expected 1 to %d, got %d", f.field, f.most, f.got)
 		}
 	}
 	if len(m.Outputs) == 0 {
-		wrong("outputs: want at least one signature, got none")
+		wrong("outputs: expected at least one signature, got none")
 	}
 	for field, p := range map[string]string{"labels": m.Labels, "goldens": m.Goldens} {
 		if p != "" && !fs.ValidPath(p) {
-			wrong("%s: want a path in the directory, got %q", field, p)
+			wrong("%s: expected a path in the directory, got %q", field, p)
 		}
 	}
 	if !isSHA256(m.Weights.SHA256) {
-		wrong("weights.sha256: want 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
+		wrong("weights.sha256: expected 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
 	}
 	for name, f := range m.Files {
 		switch {
 		case !fs.ValidPath(name) || name == ManifestPath:
-			wrong("files: want paths of other files in the directory, got %q", name)
+			wrong("files: expected paths of other files in the directory, got %q", name)
 		case !isSHA256(f.SHA256):
-			wrong("files: %s: sha256: want 64 lower-case hexadecimal digits, got %q", name, f.SHA256)
+			wrong("files: %s: sha256: expected 64 lower-case hexadecimal digits, got %q", name, f.SHA256)
 		case f.Bytes < 0:
-			wrong("files: %s: bytes: want a size, got %d", name, f.Bytes)
+			wrong("files: %s: bytes: expected a size, got %d", name, f.Bytes)
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return bytes.Compare([]byte(a.Error()), []byte(b.Error())) })

@@ -106,7 +106,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 func (n *Number) UnmarshalJSON(text []byte) error {
 	f, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
 	if err != nil {
-		return fmt.Errorf("want a number, got %s", text)
+		return fmt.Errorf("expected a number, got %s", text)
 	}
 	*n = Number(f)
 	return nil

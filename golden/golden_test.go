@@ -138,15 +138,15 @@ func TestVerifyFinds(t *testing.T) {
 		"decode": {
 			// The resize stage is fed with the reference's decoded picture, so it sees the change too.
 			pack: arrays("decoded", func(t tensor.Tensor) { t.Data.([]uint8)[4]++ }),
-			want: []string{"decode", "resize"}, says: "decode: case1: want 41 at [0 1 1], got 40: differs by 1, tolerance 0",
+			want: []string{"decode", "resize"}, says: "decode: case1: expected 41 at [0 1 1], got 40: differs by 1, tolerance 0",
 		},
 		"resize": {
 			pack: arrays("resized", func(t tensor.Tensor) { t.Data.([]uint8)[0]++ }),
-			want: []string{"resize", "tensor"}, says: "resize: case1: want 2 at [0 0 0], got 1",
+			want: []string{"resize", "tensor"}, says: "resize: case1: expected 2 at [0 0 0], got 1",
 		},
 		"tensor": {
 			pack: arrays("tensor", func(t tensor.Tensor) { t.Data.([]float32)[17] *= 1 + 1e-6 }),
-			want: []string{"tensor", "pipeline"}, says: "tensor: case1: want",
+			want: []string{"tensor", "pipeline"}, says: "tensor: case1: expected",
 		},
 		"output": {
 			pack: arrays("logits", func(t tensor.Tensor) { t.Data.([]float32)[2] += 0.01 }),
@@ -154,7 +154,7 @@ func TestVerifyFinds(t *testing.T) {
 		},
 		"output NaN in the reference": {
 			pack: arrays("probs", func(t tensor.Tensor) { t.Data.([]float32)[2] = nan }),
-			want: []string{"probs alone", "probs batched", "probs padded"}, says: "want NaN at [2], got",
+			want: []string{"probs alone", "probs batched", "probs padded"}, says: "expected NaN at [2], got",
 		},
 		"output NaN": {
 			model: outputs(0, "probs", func(p []float32) { p[2] = nan }),
@@ -166,22 +166,22 @@ func TestVerifyFinds(t *testing.T) {
 					p[i] = nan
 				}
 			}),
-			want: append(slices.Clone(every), "logits across"), says: "logits across: case0: want NaN at [0], got NaN",
+			want: append(slices.Clone(every), "logits across"), says: "logits across: case0: expected NaN at [0], got NaN",
 		},
 		"the batch alone": {
 			model: outputs(3, "logits", func(p []float32) { p[classes] += 1 }),
-			want:  []string{"logits batched", "logits across"}, says: "logits batched: case1: want",
+			want:  []string{"logits batched", "logits across"}, says: "logits batched: case1: expected",
 		},
 		"the neighbours": {
 			model: outputs(7, "logits", func(p []float32) { p[classes] += 1 }),
-			want:  []string{"logits padded", "logits across"}, says: "logits padded: case2: want",
+			want:  []string{"logits padded", "logits across"}, says: "logits padded: case2: expected",
 		},
 		"shape of an output": {
 			model: model{change: func(batch int, out map[string]tensor.Tensor) {
 				out["probs"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{int64(batch)}, Data: make([]float32, batch)}
 			}},
 			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
-			says: "probs padded: case2: want an output of shape (7, 4), got (7,)",
+			says: "probs padded: case2: expected an output of shape (7, 4), got (7,)",
 		},
 		"type of an output": {
 			model: model{change: func(batch int, out map[string]tensor.Tensor) {
@@ -193,7 +193,7 @@ func TestVerifyFinds(t *testing.T) {
 		},
 		"no such output": {
 			model: model{change: func(_ int, out map[string]tensor.Tensor) { delete(out, "probs") }},
-			want:  []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: `want an output "probs", got none`,
+			want:  []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: `expected an output "probs", got none`,
 		},
 		"a model that fails": {
 			model: model{err: errors.New("no memory")},

@@ -111,36 +111,36 @@ func (p *Pack) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if p.Signature == "" {
-		fault("want a signature, got none")
+		fault("expected a signature, got none")
 	}
 	if in := p.Input; in.Name == "" || in.Height < 1 || in.Width < 1 || in.Channels != 3 || in.Layout != "NHWC" {
-		fault("want an input with a name, of height x width x 3 (NHWC), got %+v", in)
+		fault("expected an input with a name, of height x width x 3 (NHWC), got %+v", in)
 	}
 	if len(p.Outputs) == 0 {
-		fault("want outputs, got none")
+		fault("expected outputs, got none")
 	}
 	if len(p.Cases) == 0 {
-		fault("want cases, got none")
+		fault("expected cases, got none")
 	}
 	if p.Top < 1 {
-		fault("want a top of 1 or more, got %d", p.Top)
+		fault("expected a top of 1 or more, got %d", p.Top)
 	}
 	for _, stage := range slices.Concat([]string{"decode", "resize", "tensor"}, p.Outputs) {
 		if tolerance, ok := p.Tolerance[stage]; !ok {
-			fault("want a tolerance for %s, got none", stage)
+			fault("expected a tolerance for %s, got none", stage)
 		} else if !(tolerance >= 0) || math.IsInf(tolerance, 0) {
-			fault("want a tolerance of 0 or more for %s, got %v", stage, tolerance)
+			fault("expected a tolerance of 0 or more for %s, got %v", stage, tolerance)
 		}
 	}
 	seen := map[string]bool{}
 	for i, c := range p.Cases {
 		if c.Name == "" || seen[c.Name] {
-			fault("case %d: want a name of its own, got %q", i, c.Name)
+			fault("case %d: expected a name of its own, got %q", i, c.Name)
 		}
 		seen[c.Name] = true
 		for _, file := range []string{c.Image, c.Arrays} {
 			if !filepath.IsLocal(file) {
-				fault("case %q: want a file name inside the pack, got %q", c.Name, file)
+				fault("case %q: expected a file name inside the pack, got %q", c.Name, file)
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func (p *Pack) agrees(pipeline *preprocess.Pipeline) error {
 	got := text(in.Height, in.Width, in.Resample, in.Fit, in.Mode)
 	want := text(pipeline.Height, pipeline.Width, pipeline.Filter.String(), pipeline.Fit.String(), pipeline.Mode.String())
 	if got != want {
-		return fmt.Errorf("%s: want pictures prepared as the model does, %s, got %s", p.Dir, want, got)
+		return fmt.Errorf("%s: expected pictures prepared as the model does, %s, got %s", p.Dir, want, got)
 	}
 	return nil
 }
@@ -185,11 +185,11 @@ func (p *Pack) read(c Case) (*references, error) {
 	array := func(key string, dtype tensor.DType, shape tensor.Shape) tensor.Tensor {
 		t, ok := arrays[key]
 		if !ok {
-			faults = append(faults, fmt.Errorf("%s: want an array %q, got none", path, key))
+			faults = append(faults, fmt.Errorf("%s: expected an array %q, got none", path, key))
 			return t
 		}
 		if t.DType != dtype {
-			faults = append(faults, fmt.Errorf("%s: %s: want %v, got %v", path, key, dtype, t.DType))
+			faults = append(faults, fmt.Errorf("%s: %s: expected %v, got %v", path, key, dtype, t.DType))
 		}
 		if err := shape.Accepts(t.Shape); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %s: shape: %w", path, key, err))
@@ -225,7 +225,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("%s: want at most %d bytes, got more", path, limit)
+		return nil, fmt.Errorf("%s: expected at most %d bytes, got more", path, limit)
 	}
 	return raw, nil
 }

@@ -109,27 +109,27 @@ func TestOpenErrors(t *testing.T) {
 			func(index map[string]any) { index["format"] = 2 },
 			[]string{"format 2", "reads format 1", "regenerate", "python -m tools.golden --out pack"},
 		},
-		"signature": {func(index map[string]any) { index["signature"] = "" }, []string{"want a signature"}},
+		"signature": {func(index map[string]any) { index["signature"] = "" }, []string{"expected a signature"}},
 		"several": {
 			func(index map[string]any) { index["outputs"], index["cases"], index["top"] = nil, nil, 0 },
-			[]string{"want outputs", "want cases", "want a top"},
+			[]string{"expected outputs", "expected cases", "expected a top"},
 		},
 		"tolerance": {
 			func(index map[string]any) { index["tolerance"] = map[string]float64{"decode": -1} },
-			[]string{"0 or more for decode, got -1", "want a tolerance for probs"},
+			[]string{"0 or more for decode, got -1", "expected a tolerance for probs"},
 		},
-		"input": {func(index map[string]any) { index["input"] = nil }, []string{"want an input"}},
+		"input": {func(index map[string]any) { index["input"] = nil }, []string{"expected an input"}},
 		"a file outside": {
 			func(index map[string]any) { index["cases"].([]map[string]string)[0]["image"] = "../cat.png" },
-			[]string{`case "case0": want a file name inside the pack, got "../cat.png"`},
+			[]string{`case "case0": expected a file name inside the pack, got "../cat.png"`},
 		},
 		"an absolute path": {
 			func(index map[string]any) { index["cases"].([]map[string]string)[2]["arrays"] = "/etc/passwd" },
-			[]string{`case "case2": want a file name inside the pack, got "/etc/passwd"`},
+			[]string{`case "case2": expected a file name inside the pack, got "/etc/passwd"`},
 		},
 		"the same name": {
 			func(index map[string]any) { index["cases"].([]map[string]string)[1]["name"] = "case0" },
-			[]string{`case 1: want a name of its own, got "case0"`},
+			[]string{`case 1: expected a name of its own, got "case0"`},
 		},
 		"another type": {func(index map[string]any) { index["top"] = "five" }, []string{"goldens.json"}},
 	} {
@@ -170,14 +170,14 @@ func TestVerifyErrors(t *testing.T) {
 			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {
 				maps.DeleteFunc(arrays[2], func(key string, _ tensor.Tensor) bool { return key != "tensor" })
 			},
-			want: []string{"case2.npz", `want an array "decoded", got none`, `want an array "probs", got none`},
+			want: []string{"case2.npz", `expected an array "decoded", got none`, `expected an array "probs", got none`},
 		},
 		"wrong arrays": {
 			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {
 				arrays[0]["decoded"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{3}, Data: []float32{1, 2, 3}}
 				arrays[0]["tensor"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 1, 3}, Data: []float32{1, 2, 3}}
 			},
-			want: []string{"case0.npz: decoded: want uint8, got float32", "case0.npz: tensor: shape"},
+			want: []string{"case0.npz: decoded: expected uint8, got float32", "case0.npz: tensor: shape"},
 		},
 		"no arrays": {
 			after: func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "case1.npz")) },

@@ -63,7 +63,7 @@ func (s Stage) faults() []string {
 		faults = append(faults, "there was nothing to compare")
 	}
 	if s.Worst != nil && (!(s.Max <= s.Tolerance) || math.IsInf(float64(s.Max), 1)) {
-		faults = append(faults, fmt.Sprintf("%s: want %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
+		faults = append(faults, fmt.Sprintf("%s: expected %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
 			s.Worst.Case, float64(s.Worst.Want), s.Worst.Index, float64(s.Worst.Got), float64(s.Max), s.tolerance()))
 	}
 	return faults

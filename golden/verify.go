@@ -29,7 +29,7 @@ const (
 func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
 	pipeline := model.Pipeline()
 	if pipeline == nil {
-		return nil, errors.New("verify: want a model that says how its pictures are prepared, got one without a manifest")
+		return nil, errors.New("verify: expected a model that says how its pictures are prepared, got one without a manifest")
 	}
 	if err := pack.agrees(pipeline); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (v *verification) pictures(r *references) {
 			return
 		}
 		if h, w := shape(want); got.Height != h || got.Width != w {
-			s.fail(r.name, fmt.Errorf("want %d x %d (height x width), got %d x %d", h, w, got.Height, got.Width))
+			s.fail(r.name, fmt.Errorf("expected %d x %d (height x width), got %d x %d", h, w, got.Height, got.Width))
 			return
 		}
 		add(&s.differences, r.name, want.Shape, got.Pix, want.Data.([]uint8), 1)
@@ -225,10 +225,10 @@ func (v *verification) compute(
 func outputRow(out map[string]tensor.Tensor, name string, row, size int, shape tensor.Shape) ([]float32, error) {
 	t, ok := out[name]
 	if !ok {
-		return nil, fmt.Errorf("want an output %q, got none", name)
+		return nil, fmt.Errorf("expected an output %q, got none", name)
 	}
 	if want := slices.Concat(tensor.Shape{int64(size)}, shape); !slices.Equal(want, t.Shape) {
-		return nil, fmt.Errorf("want an output of shape %v, got %v", want, t.Shape)
+		return nil, fmt.Errorf("expected an output of shape %v, got %v", want, t.Shape)
 	}
 	values, err := t.Float32s()
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 		g, w := ranked[i].Index, wanted[i].Index
 		apart := math.Abs(float64(want[g])-float64(want[w])) / unit
 		if g != w && !(apart <= 2*float64(s.Tolerance)) {
-			s.fail(name, fmt.Errorf("want class %d in place %d, got class %d", w, i+1, g))
+			s.fail(name, fmt.Errorf("expected class %d in place %d, got class %d", w, i+1, g))
 			return
 		}
 	}

@@ -25,10 +25,10 @@ func Read(r io.Reader) (Labels, error) {
 	}
 	var classes map[string][]string
 	if err := json.Unmarshal(text, &classes); err != nil {
-		return nil, fmt.Errorf(`labels: want {"0": [id, name], ...}: %w`, err)
+		return nil, fmt.Errorf(`labels: expected {"0": [id, name], ...}: %w`, err)
 	}
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("labels: want at least one class, got none")
+		return nil, fmt.Errorf("labels: expected at least one class, got none")
 	}
 	l := make(Labels, len(classes))
 	for i := range l {
@@ -37,7 +37,7 @@ func Read(r io.Reader) (Labels, error) {
 			return nil, fmt.Errorf("labels: of %d classes, each index from 0 to %d is wanted; %d is missing", len(l), len(l)-1, i)
 		}
 		if len(class) != 2 {
-			return nil, fmt.Errorf("labels: class %d: want [id, name], got %d strings", i, len(class))
+			return nil, fmt.Errorf("labels: class %d: expected [id, name], got %d strings", i, len(class))
 		}
 		l[i] = Class{ID: class[0], Name: class[1]}
 	}
@@ -57,10 +57,10 @@ type Prediction struct {
 // labels of another number than the probabilities, are errors.
 func Top(probs []float32, k int, l Labels) ([]Prediction, error) {
 	if k < 1 {
-		return nil, fmt.Errorf("labels: top: want at least 1, got %d", k)
+		return nil, fmt.Errorf("labels: top: expected at least 1, got %d", k)
 	}
 	if l != nil && len(l) != len(probs) {
-		return nil, fmt.Errorf("labels: want %d probabilities, one a label, got %d", len(l), len(probs))
+		return nil, fmt.Errorf("labels: expected %d probabilities, one a label, got %d", len(l), len(probs))
 	}
 	top := make([]Prediction, 0, min(k, len(probs)))
 	for i, p := range probs {

@@ -37,7 +37,7 @@ func TestReadErrors(t *testing.T) {
 		{`null`, "got none"},
 		{`{"0": ["a", "b"], "2": ["c", "d"]}`, "1 is missing"},
 		{`{"-1": ["a", "b"]}`, "0 is missing"},
-		{`{"0": ["a"]}`, "class 0: want [id, name], got 1 strings"},
+		{`{"0": ["a"]}`, "class 0: expected [id, name], got 1 strings"},
 		{`{"0": ["a", "b", "c"]}`, "got 3 strings"},
 		{`{"0": ["a", 1]}`, "cannot unmarshal number"},
 		{`{"0": ["a", "b"]} {}`, "after top-level value"},
@@ -56,9 +56,9 @@ func TestTopErrors(t *testing.T) {
 		l     Labels
 		want  string
 	}{
-		{[]float32{1}, 0, nil, "want at least 1, got 0"},
-		{[]float32{1}, -1, nil, "want at least 1, got -1"},
-		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "want 1 probabilities, one a label, got 2"},
+		{[]float32{1}, 0, nil, "expected at least 1, got 0"},
+		{[]float32{1}, -1, nil, "expected at least 1, got -1"},
+		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "expected 1 probabilities, one a label, got 2"},
 		{[]float32{1, nan}, 1, nil, "class 1 is NaN"},
 		{[]float32{nan, 1}, 1, nil, "class 0 is NaN"},
 	} {

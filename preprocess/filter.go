@@ -92,5 +92,5 @@ func parseName(kind string, names []string, name string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("preprocess: expected the %s to be one of %s, received %q", kind, strings.Join(names, ", "), name)
+	return 0, fmt.Errorf("preprocess: expected the %s to be one of %s, got %q", kind, strings.Join(names, ", "), name)
 }

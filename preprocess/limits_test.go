@@ -74,7 +74,7 @@ func TestVastPicturesCostNothing(t *testing.T) {
 		_, err := preprocess.Decode(file, 0)
 		runtime.ReadMemStats(&after)
 		if large := (*preprocess.TooLargeError)(nil); !errors.As(err, &large) {
-			t.Errorf("%s: expected a TooLargeError, received %v", name, err)
+			t.Errorf("%s: got %v, want a TooLargeError", name, err)
 		}
 		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 			t.Errorf("%s: refusing it took %d bytes", name, n)
@@ -87,7 +87,7 @@ func TestPixelLimitIsExact(t *testing.T) {
 	for name, file := range vast(40, 30) {
 		var large *preprocess.TooLargeError
 		if _, err := preprocess.Decode(file, 1199); !errors.As(err, &large) || large.Width != 40 || large.Height != 30 {
-			t.Errorf("%s: expected a TooLargeError for 40 x 30, received %v", name, err)
+			t.Errorf("%s: got %v, want a TooLargeError for 40 x 30", name, err)
 		}
 		if _, err := preprocess.Decode(file, 1200); errors.As(err, &large) {
 			t.Errorf("%s: %v", name, err)

@@ -139,7 +139,7 @@ func TestMutantsEqualKeras(t *testing.T) {
 			default:
 				disagreed++
 				if disagreed > mayDisagree[format] {
-					t.Errorf("%s, damaged: expected %v, received %v\n%q", name, refusal, err, file)
+					t.Errorf("%s, damaged: got %v, want %v\n%q", name, err, refusal, file)
 				}
 			}
 		}

@@ -56,9 +56,9 @@ func TestDecodeEqualsKeras(t *testing.T) {
 			case refused != nil && err != nil:
 				refusals++
 			case refused != nil && err == nil:
-				t.Errorf("%s: expected a refusal (%v), received a picture", path, refused)
+				t.Errorf("%s: got a picture, want a refusal (%v)", path, refused)
 			case refused == nil && err != nil:
-				t.Errorf("%s: expected a picture, received %v", path, err)
+				t.Errorf("%s: got %v, want a picture", path, err)
 			case err == nil:
 				c, err := preprocess.DecodeConfig(file)
 				if err != nil || c.Width != got.Width || c.Height != got.Height {

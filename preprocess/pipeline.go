@@ -35,7 +35,7 @@ type Pipeline struct {
 func (p *Pipeline) Validate() error {
 	switch {
 	case p.Width < 1 || p.Width > maxSide || p.Height < 1 || p.Height > maxSide:
-		return fmt.Errorf("preprocess: expected a tensor of 1 to %d by 1 to %d pixels, received width %d and height %d",
+		return fmt.Errorf("preprocess: expected a tensor of 1 to %d by 1 to %d pixels, got width %d and height %d",
 			maxSide, maxSide, p.Width, p.Height)
 	case p.Filter < Nearest || p.Filter > Lanczos:
 		return fmt.Errorf("preprocess: there is no %v", p.Filter)
@@ -44,7 +44,7 @@ func (p *Pipeline) Validate() error {
 	case p.Mode < Caffe || p.Mode > None:
 		return fmt.Errorf("preprocess: there is no %v", p.Mode)
 	case p.MaxPixels < 0:
-		return fmt.Errorf("preprocess: expected MaxPixels of 0 or more, received %d", p.MaxPixels)
+		return fmt.Errorf("preprocess: expected MaxPixels of 0 or more, got %d", p.MaxPixels)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestAppendKeepsTensorOnError(t *testing.T) {
 	p := &preprocess.Pipeline{Width: 8, Height: 8}
 	got, err := p.Append([]float32{1, 2}, []byte("GIF89a"))
 	if err == nil || !slices.Equal(got, []float32{1, 2}) {
-		t.Errorf("expected an error and the tensor as it was, received %v, %v", got, err)
+		t.Errorf("got %v, %v, want an error and the tensor as it was", got, err)
 	}
 }
 
@@ -124,17 +124,17 @@ func TestValidate(t *testing.T) {
 		spoil func(p *preprocess.Pipeline)
 		want  string
 	}{
-		{func(p *preprocess.Pipeline) { p.Width = 0 }, "received width 0"},
+		{func(p *preprocess.Pipeline) { p.Width = 0 }, "got width 0"},
 		{func(p *preprocess.Pipeline) { p.Height = 1 << 15 }, "height 32768"},
 		{func(p *preprocess.Pipeline) { p.Filter = 6 }, "Filter(6)"},
 		{func(p *preprocess.Pipeline) { p.Fit = -1 }, "Fit(-1)"},
 		{func(p *preprocess.Pipeline) { p.Mode = 4 }, "Mode(4)"},
-		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "received -1"},
+		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "got -1"},
 	} {
 		p := good
 		test.spoil(&p)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("expected an error with %q, received %v", test.want, err)
+			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
 		if _, err := p.Append(nil, nil); err == nil {
 			t.Errorf("Append takes a pipeline with %q", test.want)
@@ -176,9 +176,9 @@ func TestNames(t *testing.T) {
 		}
 	}
 	_, err := preprocess.ParseFilter("Bilinear")
-	want := `preprocess: expected the filter to be one of nearest, box, bilinear, hamming, bicubic, lanczos, received "Bilinear"`
+	want := `preprocess: expected the filter to be one of nearest, box, bilinear, hamming, bicubic, lanczos, got "Bilinear"`
 	if err == nil || err.Error() != want {
-		t.Errorf("expected %s, received %v", want, err)
+		t.Errorf("got %v, want %s", err, want)
 	}
 	if got := preprocess.Filter(9).String(); got != "Filter(9)" {
 		t.Errorf("Filter(9) is called %s", got)
@@ -222,7 +222,7 @@ func TestErrorKinds(t *testing.T) {
 		}
 		_, err := preprocess.Decode(test.file, limit)
 		if err == nil || !errors.As(err, test.kind) || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: expected a %T with %q, received %T: %v", test.name, test.kind, test.want, err, err)
+			t.Errorf("%s: got %T: %v, want a %T with %q", test.name, err, err, test.kind, test.want)
 		}
 	}
 }

@@ -135,10 +135,10 @@ func ppm(m *preprocess.RGB) []byte {
 // differ says how got differs from want, "" if it does not.
 func differ(got, want *preprocess.RGB) string {
 	if got.Width != want.Width || got.Height != want.Height {
-		return fmt.Sprintf("expected %d x %d, received %d x %d", want.Width, want.Height, got.Width, got.Height)
+		return fmt.Sprintf("expected %d x %d, got %d x %d", want.Width, want.Height, got.Width, got.Height)
 	}
 	if len(got.Pix) != len(want.Pix) {
-		return fmt.Sprintf("expected %d bytes, received %d", len(want.Pix), len(got.Pix))
+		return fmt.Sprintf("expected %d bytes, got %d", len(want.Pix), len(got.Pix))
 	}
 	first, count, most := -1, 0, 0
 	for i, g := range got.Pix {
@@ -153,18 +153,18 @@ func differ(got, want *preprocess.RGB) string {
 	if first < 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): expected %d, received %d",
+	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): expected %d, got %d",
 		count, len(want.Pix), most, first%3, first/3%want.Width, first/3/want.Width, want.Pix[first], got.Pix[first])
 }
 
 // sameBits says where two tensors differ in a bit, "" if they do not.
 func sameBits(got, want []float32) string {
 	if len(got) != len(want) {
-		return fmt.Sprintf("expected %d elements, received %d", len(want), len(got))
+		return fmt.Sprintf("expected %d elements, got %d", len(want), len(got))
 	}
 	for i, g := range got {
 		if math.Float32bits(g) != math.Float32bits(want[i]) {
-			return fmt.Sprintf("element %d: expected %v, received %v", i, want[i], g)
+			return fmt.Sprintf("element %d: expected %v, got %v", i, want[i], g)
 		}
 	}
 	return ""

@@ -37,7 +37,7 @@ func TestVectorsEqualLoops(t *testing.T) {
 		horizontal(want, row, windows)
 		horizontalVectors(got, row, windows)
 		if !bytes.Equal(got, want) {
-			t.Fatalf("horizontally: expected %v, received %v", want, got)
+			t.Fatalf("horizontally: got %v, want %v", got, want)
 		}
 
 		size := vectorSize + r.IntN(200)
@@ -51,7 +51,7 @@ func TestVectorsEqualLoops(t *testing.T) {
 		vertical(want, rows, stride, weights)
 		verticalVectors(got, rows, stride, weights)
 		if !bytes.Equal(got, want) {
-			t.Fatalf("vertically: expected %v, received %v", want, got)
+			t.Fatalf("vertically: got %v, want %v", got, want)
 		}
 	}
 }

@@ -16,11 +16,11 @@ type RGB struct {
 // validate returns an error unless the picture has at least one pixel and as many bytes as its size asks for.
 func (m *RGB) validate() error {
 	if m == nil {
-		return errors.New("preprocess: expected a picture, received nil")
+		return errors.New("preprocess: expected a picture, got nil")
 	}
 	// A quotient cannot overflow as the product of two hostile sides can.
 	if m.Width < 1 || m.Height < 1 || len(m.Pix)%3 != 0 || len(m.Pix)/3%m.Width != 0 || len(m.Pix)/3/m.Width != m.Height {
-		return fmt.Errorf("preprocess: expected a picture of width x height x 3 bytes, received %d x %d with %d bytes",
+		return fmt.Errorf("preprocess: expected a picture of width x height x 3 bytes, got %d x %d with %d bytes",
 			m.Width, m.Height, len(m.Pix))
 	}
 	return nil

@@ -126,7 +126,7 @@ func TestAttacks(t *testing.T) {
 			graphOf(nodeOf("y", "NoOp", attribute("_output_shapes", message(1, message(7, dims(-2))))))},
 		{"255 dimensions", CheckAttributes, "255 dimensions",
 			graphOf(nodeOf("y", "ParallelConcat", attribute("shape", message(7, dims(slices.Repeat([]int64{1}, 255)...)))))},
-		{"a dilation of 64 bits", CheckAttributes, "want numbers of 32 bits in a list, got 1099511627776",
+		{"a dilation of 64 bits", CheckAttributes, "expected numbers of 32 bits in a list, got 1099511627776",
 			graphOf(nodeOf("y", "DepthwiseConv2dNative", attribute("dilations", message(1, slices.Concat(number(3, 1), number(3, 1<<40))))))},
 		{"a terabyte of strings", CheckConstants, "more with string of shape (1099511627776,)",
 			graphOf(nodeOf("y", "Const", constantOf(7, message(2, dims(1<<40)), message(4, []byte{0}))))},
@@ -150,7 +150,7 @@ func TestAttacks(t *testing.T) {
 			m, err := Read(fstest.MapFS{GraphPath: {Data: test.graph}})
 			if test.check == "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
-					t.Errorf("want %q, got %v", test.want, err)
+					t.Errorf("got %v, want %q", err, test.want)
 				}
 				return
 			}
@@ -160,10 +160,10 @@ func TestAttacks(t *testing.T) {
 			if findings := m.Scan(); !slices.ContainsFunc(findings, func(f Finding) bool {
 				return f.Severity == Error && f.Check == test.check && strings.Contains(f.Message, test.want)
 			}) {
-				t.Errorf("want %s: %q, got %+v", test.check, test.want, findings)
+				t.Errorf("got %+v, want %s: %q", findings, test.check, test.want)
 			}
 			if err := Join(m.Scan(Skip(test.check))); err != nil {
-				t.Errorf("want nothing else to be wrong, got %v", err)
+				t.Errorf("got %v, want nothing else to be wrong", err)
 			}
 		})
 	}
@@ -197,7 +197,7 @@ func TestNamesThatDriveTerminals(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := Join(m.Scan()); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
-		t.Errorf("want one line, got %q", err)
+		t.Errorf("got %q, want one line", err)
 	}
 }
 
@@ -218,8 +218,8 @@ func TestPipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Join(m.Scan()); err == nil || !strings.Contains(err.Error(), name+": want a file, got p") {
-			t.Errorf("want %s refused, got %v", name, err)
+		if err := Join(m.Scan()); err == nil || !strings.Contains(err.Error(), name+": expected a file, got p") {
+			t.Errorf("got %v, want %s refused", err, name)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (g *MetaGraph) checkCalls() []Finding {
 	total := int64(0)
 	for _, n := range g.graph.nodes {
 		if total = min(total+c.cost(n), maxInlined+1); total > maxInlined {
-			r.errorf(GraphPath, place(nil, n), "want calls that come to at most %d nodes, got more", maxInlined)
+			r.errorf(GraphPath, place(nil, n), "expected calls that come to at most %d nodes, got more", maxInlined)
 			break
 		}
 	}

@@ -186,7 +186,7 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 		return 0, err
 	}
 	if len(n.inputs) < 2 {
-		return 0, fmt.Errorf("want two inputs, got %d", len(n.inputs))
+		return 0, fmt.Errorf("expected two inputs, got %d", len(n.inputs))
 	}
 	second := names[producer(n.inputs[1])]
 	if second == nil {
@@ -198,7 +198,7 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	}
 	rank := map[string]int{"Conv2D": 4, "Conv3D": 5, "DepthwiseConv2dNative": 4, "MatMul": 2}[n.op]
 	if len(weights) != rank || len(output) != rank {
-		return 0, fmt.Errorf("want weights and an output of %d dimensions, got %v, %v", rank, weights, output)
+		return 0, fmt.Errorf("expected weights and an output of %d dimensions, got %v, %v", rank, weights, output)
 	}
 	switch n.op {
 	case "DepthwiseConv2dNative": // height, width, channels, multiplier
@@ -223,7 +223,7 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	total := uint64(2)
 	for _, size := range slices.Concat(output, inputs) {
 		if size < 0 {
-			return 0, fmt.Errorf("want shapes known but for the batch, got %v, weights %v", output, weights)
+			return 0, fmt.Errorf("expected shapes known but for the batch, got %v, weights %v", output, weights)
 		}
 		high, low := bits.Mul64(total, uint64(size))
 		if high != 0 || low > 1<<62 {

@@ -21,10 +21,10 @@ func TestCost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := g.FLOPs(test.key); err != nil || got != test.flops {
-			t.Errorf("%s %s: want %d FLOPs, got %d, %v", test.model, test.key, test.flops, got, err)
+			t.Errorf("%s %s: got %d, %v, want %d FLOPs", test.model, test.key, got, err, test.flops)
 		}
 		if got, err := g.Parameters(test.key); err != nil || got != test.parameters {
-			t.Errorf("%s %s: want %d parameters, got %d, %v", test.model, test.key, test.parameters, got, err)
+			t.Errorf("%s %s: got %d, %v, want %d parameters", test.model, test.key, got, err, test.parameters)
 		}
 	}
 	g, err := open(t, "bad_in_branch").MetaGraph([]string{"serve"})
@@ -32,9 +32,9 @@ func TestCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := g.FLOPs("serving_default"); err == nil || !strings.Contains(err.Error(), "If is not counted") {
-		t.Errorf("want an error that names the If, got %v", err)
+		t.Errorf("got %v, want an error that names the If", err)
 	}
-	if _, err := g.Parameters("none"); err == nil || !strings.Contains(err.Error(), `want a signature "none"`) {
-		t.Errorf("want an error that names the signature, got %v", err)
+	if _, err := g.Parameters("none"); err == nil || !strings.Contains(err.Error(), `expected a signature "none"`) {
+		t.Errorf("got %v, want an error that names the signature", err)
 	}
 }

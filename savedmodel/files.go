@@ -55,9 +55,9 @@ func (m *Model) listDirectory(directory string, depth int) error {
 		info, err := fs.Stat(m.fsys, name) // follows links, but not out of the directory
 		switch {
 		case err != nil:
-			m.links = append(m.links, link{name, fmt.Sprintf("want a file of the directory: %v", err)})
+			m.links = append(m.links, link{name, fmt.Sprintf("expected a file of the directory: %v", err)})
 		case !info.Mode().IsRegular():
-			m.links = append(m.links, link{name, "want a file, got " + info.Mode().Type().String()})
+			m.links = append(m.links, link{name, "expected a file, got " + info.Mode().Type().String()})
 		case len(m.Files) == maxFiles:
 			return fmt.Errorf("%s: more than %d files", directory, maxFiles)
 		default:
@@ -80,7 +80,7 @@ func (m *Model) readFile(name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = &UnsupportedError{name, fmt.Sprintf("want at most %d bytes", limit)}
+		err = &UnsupportedError{name, fmt.Sprintf("expected at most %d bytes", limit)}
 	}
 	return data, err
 }

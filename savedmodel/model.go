@@ -136,7 +136,7 @@ func (m *Model) readGraphs() error {
 	if m.file(GraphPath) == nil {
 		for _, other := range textModels {
 			if m.file(other) != nil {
-				return &UnsupportedError{other, "want " + GraphPath}
+				return &UnsupportedError{other, "expected " + GraphPath}
 			}
 		}
 		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
@@ -151,14 +151,14 @@ func (m *Model) readGraphs() error {
 		return err
 	}
 	if info.Size() > maxGraphBytes {
-		return &FormatError{GraphPath, fmt.Errorf("%d bytes; want at most %d", info.Size(), int64(maxGraphBytes))}
+		return &FormatError{GraphPath, fmt.Errorf("%d bytes; expected at most %d", info.Size(), int64(maxGraphBytes))}
 	}
 	graphs, err := readGraphs(newDecoder(f, info.Size()))
 	if err != nil {
 		return &FormatError{GraphPath, err}
 	}
 	if len(graphs) == 0 {
-		return &FormatError{GraphPath, errors.New("want at least one graph, got none")}
+		return &FormatError{GraphPath, errors.New("expected at least one graph, got none")}
 	}
 	for _, g := range graphs {
 		m.MetaGraphs = append(m.MetaGraphs, newMetaGraph(g))
@@ -240,7 +240,7 @@ func (m *Model) findGraph(tags []string) (*MetaGraph, error) {
 		}
 		have = append(have, fmt.Sprintf("%q", got))
 	}
-	return nil, fmt.Errorf("want a graph with the tags %q, got %s", want, strings.Join(have, ", "))
+	return nil, fmt.Errorf("expected a graph with the tags %q, got %s", want, strings.Join(have, ", "))
 }
 
 // initSignature is the key under which TensorFlow 2 stores an initialiser as if it were a signature.
@@ -278,7 +278,7 @@ func (g *MetaGraph) findSignature(key string) (Signature, error) {
 				have = append(have, s.Key)
 			}
 		}
-		return Signature{}, fmt.Errorf("tags %q: want a signature %q, got %q", g.Tags, key, have)
+		return Signature{}, fmt.Errorf("tags %q: expected a signature %q, got %q", g.Tags, key, have)
 	}
 	return g.Signatures[i], nil
 }
@@ -299,13 +299,13 @@ func (g *MetaGraph) checkSignature(key string) error {
 			op, _ := splitTensor(t.name)
 			switch {
 			case t.encoding != "":
-				return &UnsupportedError{GraphPath, fmt.Sprintf("%s: want a dense tensor, got %s", where, t.encoding)}
+				return &UnsupportedError{GraphPath, fmt.Sprintf("%s: expected a dense tensor, got %s", where, t.encoding)}
 			case !nodes[op]:
-				return &FormatError{GraphPath, fmt.Errorf("%s: want a tensor of the graph, got %q", where, t.name)}
+				return &FormatError{GraphPath, fmt.Errorf("%s: expected a tensor of the graph, got %q", where, t.name)}
 			}
 			for i, size := range t.shape {
 				if size < -1 {
-					return &FormatError{GraphPath, fmt.Errorf("%s: dimension %d: want a size or -1, got %d", where, i, size)}
+					return &FormatError{GraphPath, fmt.Errorf("%s: dimension %d: expected a size or -1, got %d", where, i, size)}
 				}
 			}
 		}

@@ -81,7 +81,7 @@ func TestTensorFlowAgrees(t *testing.T) {
 	for name, want := range readExpected(t).Models {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, summarize(open(t, name))); diff != "" {
-				t.Errorf("want -, got +:\n%s", diff)
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -133,9 +133,9 @@ func TestOpenErrors(t *testing.T) {
 		want  string
 	}{
 		{"no model", fstest.MapFS{"photo.jpg": {}}, "saved_model.pb: file does not exist"},
-		{"text", fstest.MapFS{"saved_model.pbtxt": {}}, "saved_model.pbtxt is not supported: want saved_model.pb"},
-		{"parts", fstest.MapFS{"saved_model.cpb": {}}, "saved_model.cpb is not supported: want saved_model.pb"},
-		{"empty", fstest.MapFS{GraphPath: {}}, "want at least one graph, got none"},
+		{"text", fstest.MapFS{"saved_model.pbtxt": {}}, "saved_model.pbtxt is not supported: expected saved_model.pb"},
+		{"parts", fstest.MapFS{"saved_model.cpb": {}}, "saved_model.cpb is not supported: expected saved_model.pb"},
+		{"empty", fstest.MapFS{GraphPath: {}}, "expected at least one graph, got none"},
 		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "saved_model.pb: file does not exist"},
 		{"cut off", fstest.MapFS{GraphPath: {Data: graph[:len(graph)/2]}}, "saved_model.pb is malformed: byte "},
 		{"not protobuf", fstest.MapFS{GraphPath: {Data: []byte("<html>")}}, "saved_model.pb is malformed: byte "},
@@ -146,12 +146,12 @@ func TestOpenErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Read(test.files)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("want %q, got %v", test.want, err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
 	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("want %v, got %v", fs.ErrNotExist, err)
+		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestSignature(t *testing.T) {
 	}
 	want := TensorInfo{Op: "serving_default_x", DType: tensor.Float32, Shape: tensor.Shape{-1, 4}}
 	if got := s.Inputs["x"]; !cmp.Equal(got, want) {
-		t.Errorf("want %+v, got %+v", want, got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for _, test := range []struct {
 		model string
@@ -184,15 +184,15 @@ func TestSignature(t *testing.T) {
 		key   string
 		want  string
 	}{
-		{"dense", []string{"train"}, "serving_default", `want a graph with the tags ["train"], got ["serve"]`},
-		{"dense", nil, "serving_default", `want a graph with the tags [], got ["serve"]`},
+		{"dense", []string{"train"}, "serving_default", `expected a graph with the tags ["train"], got ["serve"]`},
+		{"dense", nil, "serving_default", `expected a graph with the tags [], got ["serve"]`},
 		{"partitioned", []string{"gpu"}, "serving_default", `tags ["gpu"], got ["serve"], ["gpu" "serve"]`},
-		{"dense", []string{"serve"}, "features", `want a signature "features", got ["logits" "serving_default"]`},
+		{"dense", []string{"serve"}, "features", `expected a signature "features", got ["logits" "serving_default"]`},
 		{"dense", []string{"serve"}, initSignature, `"__saved_model_init_op", got ["logits" "serving_default"]`},
 	} {
 		_, err := open(t, test.model).Signature(test.tags, test.key)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s %q %s: want %q, got %v", test.model, test.tags, test.key, test.want, err)
+			t.Errorf("%s %q %s: got %v, want %q", test.model, test.tags, test.key, err, test.want)
 		}
 	}
 	if _, err := open(t, "partitioned").Signature([]string{"serve", "gpu"}, "serving_default"); err != nil {
@@ -223,7 +223,7 @@ func TestReadWithoutSeeking(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(summarize(open(t, "convolutions")), summarize(m)); diff != "" {
-		t.Errorf("want -, got +:\n%s", diff)
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -258,10 +258,10 @@ func TestMemory(t *testing.T) {
 		}
 	})
 	if taken > 1<<20 {
-		t.Errorf("a constant of %d bytes: want under 1 MiB of memory, got %d bytes", size, taken)
+		t.Errorf("a constant of %d bytes: got %d bytes, want under 1 MiB of memory", size, taken)
 	}
 	if got := m.MetaGraphs[0].graph.nodes[0].value(); got == nil || got.content != size {
-		t.Errorf("want a constant of %d bytes, got %+v", size, got)
+		t.Errorf("got %+v, want a constant of %d bytes", got, size)
 	}
 
 	for name, data := range map[string][]byte{
@@ -270,7 +270,7 @@ func TestMemory(t *testing.T) {
 	} {
 		taken := allocated(func() { _, _ = Read(fstest.MapFS{GraphPath: {Data: data}}) })
 		if taken > 1<<20 {
-			t.Errorf("%s: want under 1 MiB of memory, got %d bytes", name, taken)
+			t.Errorf("%s: got %d bytes, want under 1 MiB of memory", name, taken)
 		}
 	}
 }
@@ -291,12 +291,12 @@ func TestFiles(t *testing.T) {
 	}
 	want := []string{"assets/foo.txt", GraphPath, "variables/variables.data-00000-of-00001", IndexPath}
 	if !slices.Equal(got, want) {
-		t.Errorf("want %q, got %q", want, got)
+		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := m.MetaGraphs[0].Assets; !slices.Equal(got, []Asset{{"Const:0", "foo.txt"}}) {
-		t.Errorf("want the asset foo.txt, got %v", got)
+		t.Errorf("got %v, want the asset foo.txt", got)
 	}
 	if got := slices.Sorted(maps.Keys(m.MetaGraphs[0].Signatures[0].Inputs)); !slices.Equal(got, []string{"inputs"}) {
-		t.Errorf("want the input \"inputs\", got %q", got)
+		t.Errorf("got %q, want the input \"inputs\"", got)
 	}
 }

@@ -174,7 +174,7 @@ func (d *decoder) attr(a *attr) {
 				case 3:
 					d.varints(func(v uint64) {
 						if int64(v) != int64(int32(v)) {
-							a.fault = fmt.Sprintf("want numbers of 32 bits in a list, got %d", int64(v))
+							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d", int64(v))
 						}
 					})
 				case 6:

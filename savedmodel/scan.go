@@ -249,7 +249,7 @@ func (g *MetaGraph) checkConstants() []Finding {
 			}
 			expanded += bytes
 			if expanded > maxExpansion {
-				r.errorf(GraphPath, where, "want at most %d bytes of repeated values, got more with %v of shape %v",
+				r.errorf(GraphPath, where, "expected at most %d bytes of repeated values, got more with %v of shape %v",
 					maxExpansion, c.dtype, c.shape)
 				expanded = 0
 			}
@@ -291,11 +291,11 @@ func (c *constant) expansion() (int64, error) {
 	}
 	switch {
 	case c.dtype == resource || c.dtype == variant:
-		return 0, fmt.Errorf("want a constant of numbers or strings, got %v", c.dtype)
+		return 0, fmt.Errorf("expected a constant of numbers or strings, got %v", c.dtype)
 	case c.content > 0 && size > 0 && c.content != elements*size:
-		return 0, fmt.Errorf("%v of shape %v: want %d bytes, got %d", c.dtype, c.shape, elements*size, c.content)
+		return 0, fmt.Errorf("%v of shape %v: expected %d bytes, got %d", c.dtype, c.shape, elements*size, c.content)
 	case values > elements && elements > 0:
-		return 0, fmt.Errorf("%v of shape %v: want %d elements, got %d", c.dtype, c.shape, elements, values)
+		return 0, fmt.Errorf("%v of shape %v: expected %d elements, got %d", c.dtype, c.shape, elements, values)
 	case c.content > 0 && size > 0:
 		return 0, nil
 	case size == 0:

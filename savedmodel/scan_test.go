@@ -51,7 +51,7 @@ func TestScan(t *testing.T) {
 			want, bad := refused[name]
 			if !bad {
 				if err := Join(findings); err != nil || strings.HasPrefix(name, "bad_") {
-					t.Errorf("want a model that passes, got %v", err)
+					t.Errorf("got %v, want a model that passes", err)
 				}
 				return
 			}
@@ -59,7 +59,7 @@ func TestScan(t *testing.T) {
 				return f.Severity == Error && f.Check == want.check && f.Op == want.op && f.File == GraphPath &&
 					strings.Contains(f.Where, want.where) && strings.Contains(f.Message, want.what)
 			}) {
-				t.Errorf("want %+v, got %+v", want, findings)
+				t.Errorf("got %+v, want %+v", findings, want)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestScanOptions(t *testing.T) {
 			t.Errorf("%s: want it refused", test.model)
 		}
 		if err := Join(open(t, test.model).Scan(test.option)); err != nil {
-			t.Errorf("%s: want it to pass with the option, got %v", test.model, err)
+			t.Errorf("%s: got %v, want it to pass with the option", test.model, err)
 		}
 	}
 }
@@ -93,14 +93,14 @@ func TestScanOptions(t *testing.T) {
 func TestUnusedSaver(t *testing.T) {
 	findings := open(t, "partitioned").Scan()
 	if len(findings) == 0 {
-		t.Error("want warnings, got none")
+		t.Error("got none, want warnings")
 	}
 	for _, f := range findings {
 		if f.Check == CheckManifest {
 			continue
 		}
 		if f.Severity != Warning || !isSaver(f.Op) || !strings.HasSuffix(f.Message, "run by nothing") {
-			t.Errorf("want warnings of the saver's operations alone, got %+v", f)
+			t.Errorf("got %+v, want warnings of the saver's operations alone", f)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestAllowedOps(t *testing.T) {
 func TestKerasExports(t *testing.T) {
 	exports := readExpected(t).Exports
 	if len(exports) < 10 {
-		t.Fatalf("want ten families of models, got %d", len(exports))
+		t.Fatalf("got %d, want ten families of models", len(exports))
 	}
 	for model, ops := range exports {
 		for _, op := range ops {
@@ -204,7 +204,7 @@ func TestHiddenCalls(t *testing.T) {
 			}
 			want := `saved_model.pb: function "hidden": node "read": ReadFile reads files; run by a signature`
 			if err := Join(m.Scan()); err == nil || err.Error() != want {
-				t.Errorf("want %q, got %v", want, err)
+				t.Errorf("got %v, want %q", err, want)
 			}
 		})
 	}

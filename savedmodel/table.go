@@ -29,11 +29,11 @@ func unmask(crc uint32) uint32 {
 // readTable calls entry for every key and value of the table, in order. The slices are valid during the call.
 func readTable(data []byte, entry func(key, value []byte) error) error {
 	if len(data) < tableFooter {
-		return fmt.Errorf("want a footer of %d bytes, got a file of %d", tableFooter, len(data))
+		return fmt.Errorf("expected a footer of %d bytes, got a file of %d", tableFooter, len(data))
 	}
 	footer := data[len(data)-tableFooter:]
 	if magic := binary.LittleEndian.Uint64(footer[tableFooter-8:]); magic != tableMagic {
-		return fmt.Errorf("want the magic number %#x, got %#x", uint64(tableMagic), magic)
+		return fmt.Errorf("expected the magic number %#x, got %#x", uint64(tableMagic), magic)
 	}
 	_, rest, err := blockHandle(footer) // of the meta-index, which TensorFlow leaves empty
 	if err != nil {
@@ -87,7 +87,7 @@ func readBlock(data []byte, p handle) ([]byte, error) {
 	block := data[p.offset : p.offset+p.size+blockTrailer]
 	checked, stored := block[:p.size+1], unmask(binary.LittleEndian.Uint32(block[p.size+1:]))
 	if got := crc32.Checksum(checked, castagnoli); got != stored {
-		return nil, fmt.Errorf("block at byte %d: want the checksum %08x, got %08x", p.offset, stored, got)
+		return nil, fmt.Errorf("block at byte %d: expected the checksum %08x, got %08x", p.offset, stored, got)
 	}
 	contents, compression := block[:p.size], block[p.size]
 	switch compression {
@@ -104,7 +104,7 @@ func readBlock(data []byte, p handle) ([]byte, error) {
 		}
 		return snappy.Decode(nil, contents)
 	}
-	return nil, fmt.Errorf("block at byte %d: want the compression 0 or 1, got %d", p.offset, compression)
+	return nil, fmt.Errorf("block at byte %d: expected the compression 0 or 1, got %d", p.offset, compression)
 }
 
 // readEntries reads the entries of a block: three numbers (bytes of the key shared with the one before, bytes of the

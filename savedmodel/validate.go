@@ -58,7 +58,7 @@ func (m *Model) validate(skipped map[Check]bool) []Finding {
 func (m *Model) checkText(r *report) {
 	for _, other := range textModels {
 		if m.file(other) != nil {
-			r.errorf(other, "", "want "+GraphPath+" alone")
+			r.errorf(other, "", "expected "+GraphPath+" alone")
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (m *Model) checkSignatures(r *report) {
 		g := &m.MetaGraphs[i]
 		tags := fmt.Sprintf("tags %q", g.Tags)
 		if seen[tags] {
-			r.errorf(GraphPath, tags, "want one graph with them, got two")
+			r.errorf(GraphPath, tags, "expected one graph with them, got two")
 		}
 		seen[tags] = true
 		usable := 0
@@ -90,7 +90,7 @@ func (m *Model) checkSignatures(r *report) {
 			usable++
 		}
 		if usable == 0 {
-			r.errorf(GraphPath, tags, "want a signature that can be called, got none")
+			r.errorf(GraphPath, tags, "expected a signature that can be called, got none")
 		}
 	}
 }
@@ -104,9 +104,9 @@ func (m *Model) checkAssets(r *report) {
 			name := path.Join(assetsPath, asset.File)
 			switch {
 			case !fs.ValidPath(asset.File) || asset.File == "." || strings.Contains(asset.File, `\`):
-				r.errorf(GraphPath, where, "want a path inside of %s, got %q", assetsPath, asset.File)
+				r.errorf(GraphPath, where, "expected a path inside of %s, got %q", assetsPath, asset.File)
 			case m.file(name) == nil:
-				r.errorf(name, where, "want a file, got none")
+				r.errorf(name, where, "expected a file, got none")
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func (m *Model) checkAssets(r *report) {
 func (m *Model) checkManifest(r *report) {
 	if m.manifestErr == nil {
 		if m.Manifest == nil {
-			r.add(Warning, contract.ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
+			r.add(Warning, contract.ManifestPath, "", "expected a manifest, got none: nothing says what the model takes, or that its files are whole")
 		}
 		return
 	}
@@ -137,21 +137,21 @@ func (m *Model) checkFiles(r *report) {
 		want, got := m.Manifest.Files[name], m.file(name)
 		switch {
 		case got == nil:
-			r.errorf(name, "", "want the file of the manifest, got none"+ofManifest)
+			r.errorf(name, "", "expected the file of the manifest, got none"+ofManifest)
 		case got.Bytes != want.Bytes:
-			r.errorf(name, "", "want the manifest's %d bytes, got %d"+ofManifest, want.Bytes, got.Bytes)
+			r.errorf(name, "", "expected the manifest's %d bytes, got %d"+ofManifest, want.Bytes, got.Bytes)
 		default:
 			sum, err := m.sha256(name)
 			if err != nil {
 				r.errorf(name, "", "%v", err)
 			} else if sum != want.SHA256 {
-				r.errorf(name, "", "want the manifest's SHA-256 %s, got %s"+ofManifest, want.SHA256, sum)
+				r.errorf(name, "", "expected the manifest's SHA-256 %s, got %s"+ofManifest, want.SHA256, sum)
 			}
 		}
 	}
 	for _, f := range m.Files {
 		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != contract.ManifestPath {
-			r.errorf(f.Path, "", "want only files of the manifest, got one that it does not name"+ofManifest)
+			r.errorf(f.Path, "", "expected only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (m *Model) checkContract(r *report) {
 		r.errorf(GraphPath, "", "%v", err)
 		return
 	}
-	const besides = "want only signatures of the manifest, got one that it does not name" + ofManifest
+	const besides = "expected only signatures of the manifest, got one that it does not name" + ofManifest
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
 		s, err := g.findSignature(key)
 		if err != nil {
@@ -189,7 +189,7 @@ func (m *Model) checkContract(r *report) {
 		m.checkInput(r, s)
 		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])), slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
-			r.errorf(GraphPath, "signature "+key, "want the manifest's outputs %q, got %q"+ofManifest, want, got)
+			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %q, got %q"+ofManifest, want, got)
 		}
 	}
 	for _, s := range g.Signatures {
@@ -198,7 +198,7 @@ func (m *Model) checkContract(r *report) {
 		}
 	}
 	if goldens := m.Manifest.Goldens; goldens != "" && m.file(path.Join(goldens, "goldens.json")) == nil {
-		r.errorf(path.Join(goldens, "goldens.json"), "", "want the goldens of the manifest, got none"+ofManifest)
+		r.errorf(path.Join(goldens, "goldens.json"), "", "expected the goldens of the manifest, got none"+ofManifest)
 	}
 }
 
@@ -207,15 +207,15 @@ func (m *Model) checkInput(r *report, s Signature) {
 	got, found := s.Inputs[want.Name]
 	if !found || len(s.Inputs) != 1 {
 		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.errorf(GraphPath, "signature "+s.Key, "want the manifest's input %q alone, got %q"+ofManifest, want.Name, inputs)
+		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %q"+ofManifest, want.Name, inputs)
 		return
 	}
 	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
 	if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
-		r.errorf(GraphPath, where, "want the manifest's %v, got %v"+ofManifest, dtype, got.DType)
+		r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype, got.DType)
 	}
 	if got.Shape == nil || !slices.Equal(got.Shape, want.Shape()) {
-		r.errorf(GraphPath, where, "want the manifest's shape %v, got %v"+ofManifest, want.Shape(), got.Shape)
+		r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest, want.Shape(), got.Shape)
 	}
 }
 
@@ -226,7 +226,7 @@ func (m *Model) checkLabels(r *report) {
 	}
 	name := m.Manifest.Labels
 	if m.file(name) == nil {
-		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
+		r.errorf(name, "", "expected the labels of the manifest, got none"+ofManifest)
 		return
 	}
 	f, err := m.fsys.Open(name)
@@ -247,7 +247,7 @@ func (m *Model) checkLabels(r *report) {
 	for _, output := range slices.Sorted(maps.Keys(s.Outputs)) {
 		shape := s.Outputs[output].Shape
 		if len(shape) == 2 && shape[1] != -1 && shape[1] != int64(len(classes)) {
-			r.errorf(name, "", "want the %d classes of the output %q, got %d", shape[1], output, len(classes))
+			r.errorf(name, "", "expected the %d classes of the output %q, got %d", shape[1], output, len(classes))
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (d *decoder) tag() protowire.Number {
 	}
 	number, typ := protowire.DecodeTag(v)
 	if d.err == nil && number < protowire.MinValidNumber {
-		d.fail("want a field number from 1, got %d", number)
+		d.fail("expected a field number from 1, got %d", number)
 	}
 	d.typ = typ
 	return number
@@ -131,7 +131,7 @@ func (d *decoder) failRead(err error) {
 
 func (d *decoder) want(typ protowire.Type) bool {
 	if d.err == nil && d.typ != typ {
-		d.fail("want a field of wire type %d, got %d", typ, d.typ)
+		d.fail("expected a field of wire type %d, got %d", typ, d.typ)
 	}
 	d.pending = false
 	return d.err == nil

@@ -9,7 +9,7 @@ import (
 // elements of a fixed size; what is appended to them never reaches the next row.
 func (t Tensor) Rows(from, to int64) (Tensor, error) {
 	if len(t.Shape) == 0 || from < 0 || from > to || to > t.Shape[0] {
-		return Tensor{}, fmt.Errorf("tensor: want rows of shape %v, got %d to %d", t.Shape, from, to)
+		return Tensor{}, fmt.Errorf("tensor: expected rows of shape %v, got %d to %d", t.Shape, from, to)
 	}
 	shape := slices.Clone(t.Shape)
 	shape[0] = to - from
@@ -44,7 +44,7 @@ func Concat(parts []Tensor) (Tensor, error) {
 	shape := slices.Clone(first.Shape)
 	for i, part := range parts {
 		if len(part.Shape) == 0 || part.DType != first.DType || !slices.Equal(part.Shape[1:], first.Shape[1:]) {
-			return Tensor{}, fmt.Errorf("tensor: want %v rows of %v, got %v %v", first.DType, first.Shape, part.DType, part.Shape)
+			return Tensor{}, fmt.Errorf("tensor: expected %v rows of %v, got %v %v", first.DType, first.Shape, part.DType, part.Shape)
 		}
 		if i > 0 {
 			shape[0] += part.Shape[0]

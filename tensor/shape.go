@@ -72,7 +72,7 @@ func (s Shape) Accepts(got Shape) error {
 		fits = s[i] == -1 || s[i] == got[i]
 	}
 	if !fits {
-		return fmt.Errorf("tensor: shape: want %v, got %v", s, got)
+		return fmt.Errorf("tensor: shape: expected %v, got %v", s, got)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func (t Tensor) length() (int, bool) {
 // Float32s returns the elements of a valid Float32 tensor, row-major, without a copy.
 func (t Tensor) Float32s() ([]float32, error) {
 	if t.DType != Float32 {
-		return nil, fmt.Errorf("tensor: want float32 elements, got %v", t.DType)
+		return nil, fmt.Errorf("tensor: expected float32 elements, got %v", t.DType)
 	}
 	if err := t.Validate(); err != nil {
 		return nil, err

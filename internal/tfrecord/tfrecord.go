@@ -24,7 +24,7 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 	}
 	length := binary.LittleEndian.Uint64(head[:8])
 	if length > uint64(limit) {
-		return nil, fmt.Errorf("want at most %d bytes, got %d", limit, length)
+		return nil, fmt.Errorf("expected at most %d bytes, got %d", limit, length)
 	}
 	data, err := io.ReadAll(io.LimitReader(r, int64(length)+4)) // grows with what is there, not with what the length says
 	if err != nil {

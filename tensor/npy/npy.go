@@ -71,7 +71,7 @@ func readData(r io.Reader, want int64) ([]byte, error) {
 		n, err := io.ReadFull(r, data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, fmt.Errorf("want %d bytes of data, got %d", want, len(data))
+			return nil, fmt.Errorf("expected %d bytes of data, got %d", want, len(data))
 		}
 		if err != nil {
 			return nil, err

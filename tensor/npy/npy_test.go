@@ -79,7 +79,7 @@ func TestReadNumPy(t *testing.T) {
 		got, err := Read(f)
 		name := strings.TrimSuffix(filepath.Base(path), ".npy")
 		if strings.HasPrefix(name, "unsupported") {
-			if err == nil || !strings.Contains(err.Error(), "want one of bool") && !strings.Contains(err.Error(), "one number type") {
+			if err == nil || !strings.Contains(err.Error(), "expected one of bool") && !strings.Contains(err.Error(), "one number type") {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
@@ -166,7 +166,7 @@ func array(header, data string) string {
 
 var hostile = []struct{ name, file, want string }{
 	{"nothing", "", "ends within the header"},
-	{"another file", "PK\x03\x04....", "want it to begin with"},
+	{"another file", "PK\x03\x04....", "expected it to begin with"},
 	{"magic alone", magic, "ends within the header"},
 	{"no length", magic + "\x01\x00", "ends within the header"},
 	{"half a header", magic + "\x01\x00\x40\x00{'descr'", "ends within the header"},
@@ -174,17 +174,17 @@ var hostile = []struct{ name, file, want string }{
 	{"version 1.1", magic + "\x01\x01\x40\x00", "version 1.1"},
 	{"4 GB of header", magic + "\x02\x00\xff\xff\xff\xff", "declares 4294967295 bytes"},
 	{"64 KB of header", magic + "\x01\x00\xff\xff", "declares 65535 bytes"},
-	{"empty header", array("", ""), "want {'descr'"},
-	{"no dictionary", array("'descr': '<f4'", ""), "want {'descr'"},
-	{"no shape", array("{'descr': '<f4', 'fortran_order': False}", ""), "want {'descr'"},
-	{"shape twice", array("{'descr': '<f4', 'shape': (1,), 'shape': (1,)}", "1234"), "want {'descr'"},
-	{"unknown key", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 'y'}", "1234"), "want {'descr'"},
-	{"unclosed word", array("{'descr", ""), "want {'descr'"},
-	{"no colon", array("{'descr' '<f4'}", ""), "want {'descr'"},
-	{"no value", array("{'shape':}", ""), "want {'descr'"},
-	{"unclosed shape", array("{'shape': (1, 2}", ""), "want {'descr'"},
-	{"no comma", array("{'descr': '<f4' 'shape': (1,)}", ""), "want {'descr'"},
-	{"neither true nor false", array("{'fortran_order': 1}", ""), "want {'descr'"},
+	{"empty header", array("", ""), "expected {'descr'"},
+	{"no dictionary", array("'descr': '<f4'", ""), "expected {'descr'"},
+	{"no shape", array("{'descr': '<f4', 'fortran_order': False}", ""), "expected {'descr'"},
+	{"shape twice", array("{'descr': '<f4', 'shape': (1,), 'shape': (1,)}", "1234"), "expected {'descr'"},
+	{"unknown key", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 'y'}", "1234"), "expected {'descr'"},
+	{"unclosed word", array("{'descr", ""), "expected {'descr'"},
+	{"no colon", array("{'descr' '<f4'}", ""), "expected {'descr'"},
+	{"no value", array("{'shape':}", ""), "expected {'descr'"},
+	{"unclosed shape", array("{'shape': (1, 2}", ""), "expected {'descr'"},
+	{"no comma", array("{'descr': '<f4' 'shape': (1,)}", ""), "expected {'descr'"},
+	{"neither true nor false", array("{'fortran_order': 1}", ""), "expected {'descr'"},
 	{"no byte order", array("{'descr': 'f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "f4"`},
 	{"unknown byte order", array("{'descr': '!f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "!f4"`},
 	{"numbers without byte order", array("{'descr': '|f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "|f4"`},
@@ -197,8 +197,8 @@ var hostile = []struct{ name, file, want string }{
 	{"overflow beside zero", array("{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296)}", ""), "more elements"},
 	{"255 dimensions", array("{'descr': '<f4', 'fortran_order': False, 'shape': ("+strings.Repeat("1,", 255)+")}", "1234"), "255 dimensions"},
 	{"exabyte of data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846975,)}", "1234"), "bytes of data, got 4"},
-	{"short data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "1234567"), "want 8 bytes of data, got 7"},
-	{"short Fortran data", array("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}", ""), "want 16 bytes of data, got 0"},
+	{"short data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "1234567"), "expected 8 bytes of data, got 7"},
+	{"short Fortran data", array("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}", ""), "expected 16 bytes of data, got 0"},
 	{"bool of 2", array("{'descr': '|b1', 'fortran_order': False, 'shape': (1,)}", "\x02"), "bool element 0 is 2"},
 }
 

@@ -103,10 +103,10 @@ func (h *pillowHeader) frame(s []byte) error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if s[0] != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, want 8", s[0]))
+		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", s[0]))
 	}
 	if n := s[5]; n != 1 && n != 3 && n != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, want 1, 3 or 4", n))
+		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", n))
 	}
 	if h.icc != nil {
 		if len(h.icc) < 14 {

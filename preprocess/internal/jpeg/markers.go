@@ -158,7 +158,7 @@ func (d *decoder) readSOF() error {
 		return err
 	}
 	if precision != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, want 8", precision))
+		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", precision))
 	}
 	if d.width == 0 || d.height == 0 || nComps == 0 {
 		return FormatError(fmt.Sprintf("an empty frame, %d x %d with %d components", d.width, d.height, nComps))
@@ -167,7 +167,7 @@ func (d *decoder) readSOF() error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if nComps != 1 && nComps != 3 && nComps != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, want 1, 3 or 4", nComps))
+		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", nComps))
 	}
 	d.comps = d.compBuf[:nComps]
 	for i := range d.comps {

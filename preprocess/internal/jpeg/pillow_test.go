@@ -122,7 +122,7 @@ func difference(got, want picture) string {
 	case got.reason != "":
 		return ""
 	case got.width != want.width || got.height != want.height:
-		return fmt.Sprintf("%d x %d, want %d x %d", got.width, got.height, want.width, want.height)
+		return fmt.Sprintf("%d x %d, expected %d x %d", got.width, got.height, want.width, want.height)
 	case bytes.Equal(got.pix, want.pix):
 		return ""
 	}
