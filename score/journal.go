@@ -36,8 +36,8 @@ type Header struct {
 	Format int `json:"format"`
 	// the SHA-256 of the model's manifest, which holds the hash of each of its files
 	Model         string `json:"model"`
-	Preprocessing string `json:"contract"` // the preprocessing
-	Inputs        string `json:"inputs"`   // the SHA-256 of every path and size, in order
+	Preprocessing string `json:"contract"`
+	Inputs        string `json:"inputs"` // the SHA-256 of every path and size, in order
 	Images        int64  `json:"pictures"`
 	Batch         int    `json:"batch"`
 	Columns       string `json:"columns"`
@@ -250,9 +250,9 @@ func (j *journal) recover(h Header) error {
 	return j.attributeCrash(running, probing)
 }
 
-// attributeCrash looks whether the last process crashed, which is another thing than having been
-// killed: the Go runtime then left its last words in the crash file. If so, the image that ran
-// alone is the culprit; if none did, one in the batches that were running.
+// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the crash
+// file; a killed process writes nothing. The image that ran alone caused the crash; where none ran
+// alone, it is one of the batches that were running.
 func (j *journal) attributeCrash(running []int64, probing int64) error {
 	words, err := os.ReadFile(j.crashPath())
 	if err != nil || len(words) == 0 {

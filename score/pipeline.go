@@ -200,7 +200,7 @@ func stride(shape tensor.Shape) int { return int(shape[0] * shape[1] * shape[2])
 
 func (p *pipeline) decode(b *batch, i int) error {
 	data, err := b.items[i].Read()
-	b.items[i].Read = nil // lets go of the bytes of a streamed item
+	b.items[i].Read = nil // frees the bytes of a streamed item
 	if err != nil {
 		return err
 	}

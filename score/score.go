@@ -1,6 +1,5 @@
-// Package score answers any number of images offline and loses none: a run may be killed at any
-// moment, and running it again ends with the output that an undisturbed run would have written,
-// byte for byte.
+// Package score classifies any number of images offline and loses none. A run may be killed at any
+// moment: run again, it ends with the output of an undisturbed run, byte for byte.
 //
 // Images are read, decoded and preprocessed in parallel, batched, run, and written in the order of
 // the input. Batches are cut at fixed places (images 0 to B-1, B to 2B-1, ...), so that a resumed

@@ -86,9 +86,9 @@ func List(r io.Reader) (Source, error) {
 	})
 }
 
-// spool makes a source of the paths that fill adds, or of why one could not be had. They are kept
-// in a temporary file without a name: the source takes no memory, and is the same each time it is
-// gone through, whatever becomes of the directories and lists that it was made from.
+// spool makes a source of the paths that fill adds, or of why one could not be read. It keeps them
+// in a temporary file without a name. So the source takes no memory and is the same each time,
+// whatever happens to the directories and lists that it was made from.
 func spool(fill func(add func(path string, err error) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
 	if err != nil {
@@ -249,8 +249,7 @@ func directory(root string) (Source, error) {
 	})
 }
 
-// inputDigest is what a first pass over a source finds, by which later passes and runs know the
-// same input again.
+// inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
 type inputDigest struct {
 	images  int64
 	digest  string   // the SHA-256 of every path and size, in order

@@ -19,8 +19,8 @@ import (
 // memory bounds what all requests together hold, in bytes.
 type memory struct{ *semaphore.Weighted }
 
-// take takes so many bytes, or fails at once.
-func (m memory) take(bytes int64) error {
+// reserve takes so many bytes of the limit, or fails at once.
+func (m memory) reserve(bytes int64) error {
 	if !m.TryAcquire(bytes) {
 		return errorf(codes.Unavailable, "too much memory is taken by requests")
 	}
@@ -43,15 +43,14 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	if err != nil {
 		return nil, free, err
 	}
-	// Binary tensors behind a text are used where they lie, if that is aligned as their type wants
-	// it.
+	// Binary tensors after the JSON are used in place where they are aligned for their type.
 	text, _ := strconv.Atoi(r.Header.Get(headerLength))
 	shift := -text & 7
 	var buffer bytes.Buffer
 	buffer.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, bodyStart, limit)) + shift)
 	buffer.Write(make([]byte, shift))
 	for {
-		if err := s.memory.take(bodyChunk); err != nil {
+		if err := s.memory.reserve(bodyChunk); err != nil {
 			return nil, free, err
 		}
 		held += bodyChunk

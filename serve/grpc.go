@@ -146,7 +146,7 @@ func (g *grpcService) ModelInfer(ctx context.Context,
 	r *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
 	// gRPC has read the message by now.
 	size := int64(proto.Size(r))
-	if err := g.server.memory.take(size); err != nil {
+	if err := g.server.memory.reserve(size); err != nil {
 		return nil, err
 	}
 	defer g.server.memory.Release(size)

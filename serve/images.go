@@ -57,9 +57,9 @@ func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, ds
 	return pipeline.AppendPixels(dst, image)
 }
 
-// decodeImages makes pixels of images; the tensor of files, of any shape, becomes one row of uint8
-// per image. As such they wait for their run, in a quarter of the memory that the model's input
-// takes. free gives it back to others, and must be called in any case.
+// decodeImages turns a tensor of encoded images, of any shape, into pixels: uint8, (n, height, width,
+// 3). Pixels that wait for their run take a quarter of the memory of the model's float32 input.
+// free returns their memory to the limit, and must be called in any case.
 func (s *Server) decodeImages(ctx context.Context, v *version,
 	encoded tensor.Tensor) (t tensor.Tensor, free func(), err error) {
 	images, ok := encoded.Data.([][]byte)
@@ -71,7 +71,7 @@ func (s *Server) decodeImages(ctx context.Context, v *version,
 	width := p.Height * p.Width * 3
 	// The smallest images have a few dozen bytes, and the tensor has many thousands for each.
 	bytes := int64(len(images)) * int64(width)
-	if err := s.memory.take(bytes); err != nil {
+	if err := s.memory.reserve(bytes); err != nil {
 		return t, free, err
 	}
 	free = func() { s.memory.Release(bytes) }

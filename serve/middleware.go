@@ -31,7 +31,7 @@ func note(ctx context.Context, key string, value any) {
 	}
 }
 
-// logger returns a logger whose lines bear the request's id.
+// logger returns a logger whose lines have the request's id.
 func (s *Server) logger(ctx context.Context) *slog.Logger {
 	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
 		return l.logger
@@ -84,7 +84,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController and http.MaxBytesReader reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logged gives each request an id, which the answer bears too, a line in the log, and a span unless
+// logged gives each request an id, which the response has too, a line in the log, and a span unless
 // it is a probe. While the server drains, it asks each client to close the connection.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,14 +147,14 @@ func probe(r *http.Request) bool {
 	return r.URL.Path == "/v2/health/live" || r.URL.Path == "/v2/health/ready"
 }
 
-// limitConnections answers nothing but probes on connections beyond the limit: that there are many
-// does not make the server dead.
+// limitConnections answers only probes on connections beyond the limit. Many connections do not make
+// the server dead, so probes must still succeed.
 func (s *Server) limitConnections(next http.Handler) http.Handler {
 	refused := s.errors(func(w http.ResponseWriter, _ *http.Request) error {
 		return errorf(codes.Unavailable, "too many connections")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if crowded, _ := r.Context().Value(crowdedKey{}).(bool); crowded {
+		if over, _ := r.Context().Value(overLimitKey{}).(bool); over {
 			w.Header().Set("Connection", "close")
 			if !probe(r) {
 				refused.ServeHTTP(w, r)
@@ -165,8 +165,7 @@ func (s *Server) limitConnections(next http.Handler) http.Handler {
 	})
 }
 
-// authorised wants the token, if there is one, from all but probes and those who just look at the
-// page.
+// authorised asks for the token, if there is one. Probes and the page itself need none.
 func (s *Server) authorised(next http.Handler) http.Handler {
 	refused := s.errors(func(http.ResponseWriter, *http.Request) error { return errToken })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -181,8 +180,7 @@ func (s *Server) authorised(next http.Handler) http.Handler {
 var errToken = errorf(codes.Unauthenticated,
 	"expected Authorization: Bearer and the server's token")
 
-// hasToken says whether an Authorization header has the server's token. The time it takes says
-// nothing about the token.
+// hasToken says whether an Authorization header has the server's token, in constant time.
 func (s *Server) hasToken(authorization string) bool {
 	if s.config.Token == "" {
 		return true

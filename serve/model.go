@@ -18,7 +18,7 @@ import (
 
 // Model runs one version of a model; *runner.Model is one. Its methods are called concurrently.
 //
-// RunSignature's outputs must not share memory with its inputs, which is used for the next ones.
+// RunSignature's outputs must not share memory with its inputs, which the next run reuses.
 type Model interface {
 	RunSignature(ctx context.Context, key string,
 		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)

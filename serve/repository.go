@@ -221,8 +221,7 @@ func (s *Server) refreshModel(ctx context.Context, m *served) {
 			missing = true
 		}
 	}
-	// A version is let go when everything that is wanted instead is there: a broken one takes
-	// nothing away.
+	// Old versions go only when every wanted one is available: a broken version removes nothing.
 	if missing || len(wanted) == 0 {
 		return
 	}

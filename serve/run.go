@@ -28,8 +28,8 @@ func (t timing) header(h http.Header) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// run answers one request to a signature, whatever protocol it came by: images become tensors,
-// every tensor is held against the signature, and the rows join a batch.
+// run answers one request to a signature, whatever its protocol. Images become tensors, every tensor
+// is checked against the signature, and the rows join a batch.
 func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	ctx, span := startSpan(ctx, "run", v, sig)
@@ -46,7 +46,7 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	pixels := ""                 // the input that was made of images
 	if image, ok := in[v.imageInput]; ok && sig.takesImages(v, image) {
 		var err error
-		// Decoding what will be turned away would take the cores from what was taken.
+		// The place is reserved first: decoding what is then refused would waste the cores.
 		if place, err = sig.reserve(image); err != nil {
 			return nil, took, err
 		}
@@ -91,8 +91,8 @@ func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) 
 	return sig.batcher.Reserve(int(n))
 }
 
-// checkAdmission says whether even a request of one row would be turned away now, for who has a
-// long text to read first.
+// checkAdmission returns an error where even a request of one row would be refused now. It is asked
+// before a long body is parsed.
 func (sig *signature) checkAdmission() error {
 	if sig.batcher == nil {
 		return nil
@@ -109,8 +109,8 @@ func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
 		sig.Inputs[v.imageInput].DType == tensor.Float32
 }
 
-// check holds the inputs against the signature; the input called pixels, if any, is pixels for what
-// it says of float32.
+// check compares the inputs with the signature. The input called pixels, if any, holds uint8 pixels
+// where the signature says float32.
 func (sig *signature) check(in map[string]tensor.Tensor, pixels string) error {
 	for name := range in {
 		if _, ok := sig.Inputs[name]; !ok {

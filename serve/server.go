@@ -30,7 +30,7 @@ type Config struct {
 	Limits   Limits
 	Poll     time.Duration // how often directories are looked at for new versions; 0 is never again
 	Logger   *slog.Logger  // nil: none
-	Token    string        // that requests must bear; "": anyone may ask
+	Token    string        // that requests must have; "": none is needed
 	Pprof    bool          // serve /debug/pprof/, which shows what the process does
 	Version  string        // of the program, for the metadata
 }

@@ -1,4 +1,4 @@
-// Package tfmodel is a runner.Model as package score knows models: score itself does without
+// Package tfmodel adapts a runner.Model to score.Model, since package score itself does not use
 // TensorFlow.
 package tfmodel
 
