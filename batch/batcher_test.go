@@ -41,7 +41,8 @@ type model struct {
 
 var errBad = errors.New("bad number")
 
-func (m *model) run(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *model) run(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor,
+	error) {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -124,7 +125,8 @@ func TestTimeoutWaitsForOthers(t *testing.T) {
 		b := start(t, m, p)
 		began := time.Now()
 		var clients sync.WaitGroup
-		for i, after := range []time.Duration{0, 9, 50, 51, 52} { // two, of which the first has waited long enough; then a full batch
+		// two, of which the first has waited long enough; then a full batch
+		for i, after := range []time.Duration{0, 9, 50, 51, 52} {
 			clients.Go(func() {
 				time.Sleep(after * time.Millisecond)
 				r, err := b.Run(t.Context(), numbers(t, 1, float32(i)))
@@ -256,7 +258,8 @@ func TestFullQueue(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) || b.CheckAdmission(1) != ErrFull || b.CheckAdmission(0) != nil {
+		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) ||
+			b.CheckAdmission(1) != ErrFull || b.CheckAdmission(0) != nil {
 			t.Errorf("got %v, want %v", err, ErrFull)
 		}
 		close(m.gate)
@@ -282,7 +285,8 @@ func TestLargeRequest(t *testing.T) {
 	}
 	p.EnableLargeBatchSplitting = false
 	_, err = start(t, m, p).Run(t.Context(), numbers(t, 10, 3))
-	if want := "max_batch_size: expected at most 4, got 10"; !errors.Is(err, ErrTooLong) || !strings.Contains(err.Error(), want) {
+	if want := "max_batch_size: expected at most 4, got 10"; !errors.Is(err, ErrTooLong) ||
+		!strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
@@ -318,7 +322,8 @@ func TestDifferentShapesAreNotJoined(t *testing.T) {
 			t.Fatal(err)
 		}
 		var clients sync.WaitGroup
-		for _, in := range []map[string]tensor.Tensor{numbers(t, 1, 0), numbers(t, 1, 10), {"x": wide}, numbers(t, 2, 20)} {
+		for _, in := range []map[string]tensor.Tensor{numbers(t, 1, 0), numbers(t, 1, 10),
+			{"x": wide}, numbers(t, 2, 20)} {
 			clients.Go(func() {
 				if _, err := b.Run(t.Context(), in); err != nil {
 					t.Error(err)
@@ -368,15 +373,20 @@ func TestRefusesRequests(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, "at least one input"},
-		{"scalar", map[string]tensor.Tensor{"x": row(tensor.Shape{}, []float32{1})}, "got shape ()"},
-		{"no rows", map[string]tensor.Tensor{"x": row(tensor.Shape{0, 2}, nil)}, "got shape (0, 2)"},
-		{"short data", map[string]tensor.Tensor{"x": row(tensor.Shape{1, 2}, []float32{1})}, "needs 2 elements"},
-		{"overflow", map[string]tensor.Tensor{"x": row(tensor.Shape{1 << 40, 1 << 40}, nil)}, "more elements"},
+		{"scalar", map[string]tensor.Tensor{"x": row(tensor.Shape{}, []float32{1})},
+			"got shape ()"},
+		{"no rows", map[string]tensor.Tensor{"x": row(tensor.Shape{0, 2}, nil)},
+			"got shape (0, 2)"},
+		{"short data", map[string]tensor.Tensor{"x": row(tensor.Shape{1, 2}, []float32{1})},
+			"needs 2 elements"},
+		{"overflow", map[string]tensor.Tensor{"x": row(tensor.Shape{1 << 40, 1 << 40}, nil)},
+			"more elements"},
 		{"uneven", map[string]tensor.Tensor{
 			"a": row(tensor.Shape{1}, []float32{1}), "b": row(tensor.Shape{2}, []float32{1, 2}),
 		}, `input "b" has 2 rows, input "a" has 1`},
 	} {
-		if _, err := b.Run(t.Context(), c.in); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := b.Run(t.Context(), c.in); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
@@ -387,7 +397,8 @@ func TestRefusesOutputsOfOtherSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(func(context.Context, map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	b, err := New(func(context.Context, map[string]tensor.Tensor) (map[string]tensor.Tensor,
+		error) {
 		return map[string]tensor.Tensor{"sum": sum}, nil
 	}, Default())
 	if err != nil {

@@ -17,7 +17,8 @@ func slow(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Ten
 	return map[string]tensor.Tensor{"y": in["x"]}, nil
 }
 
-// Who waits for its run too long is told so when the time is over, and who would wait too long at once.
+// Who waits for its run too long is told so when the time is over, and who would wait too long at
+// once.
 func TestQueueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Default()
@@ -46,8 +47,10 @@ func TestQueueTimeout(t *testing.T) {
 			return outcomes
 		}
 		s := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
-		// Nothing is known of the time of a run yet: one runs, two run next, and the others wait in vain.
-		want := []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, s(2.5)}, {ErrTimeout, s(2.5)}}
+		// Nothing is known of the time of a run yet: one runs, two run next, and the others wait in
+		// vain.
+		want := []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, s(2.5)},
+			{ErrTimeout, s(2.5)}}
 		for i, got := range send(len(want)) {
 			if got != want[i] {
 				t.Errorf("at first, request %d: got %v, want %v", i, got, want[i])
@@ -55,7 +58,8 @@ func TestQueueTimeout(t *testing.T) {
 		}
 		// Now it is: who would begin after 3 seconds is not let wait.
 		got := send(7)
-		for i, want := range []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}} {
+		for i, want := range []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, 0},
+			{ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}} {
 			if got[i] != want {
 				t.Errorf("then, request %d: got %v, want %v", i, got[i], want)
 			}
@@ -73,7 +77,8 @@ func TestQueueTimeoutOfLargeRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		if r, err := b.Run(t.Context(), numbers(t, 9, 0)); err != nil || r.Compute != 9*time.Second {
+		if r, err := b.Run(t.Context(), numbers(t, 9, 0)); err != nil ||
+			r.Compute != 9*time.Second {
 			t.Errorf("got %v, %v, want an answer after 9 s", r.Compute, err)
 		}
 		var first sync.WaitGroup
@@ -93,7 +98,8 @@ func TestQueueTimeoutOfLargeRequest(t *testing.T) {
 	})
 }
 
-// A place that is reserved counts as taken until it is used or given up, and who has it is not turned away.
+// A place that is reserved counts as taken until it is used or given up, and who has it is not
+// turned away.
 func TestReservation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{gate: make(chan struct{})}

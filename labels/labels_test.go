@@ -24,7 +24,8 @@ func TestReadImageNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(l) != 1000 || l[0] != (Class{"n01440764", "tench"}) || l[999] != (Class{"n15075141", "toilet_tissue"}) {
+	if len(l) != 1000 || l[0] != (Class{"n01440764", "tench"}) ||
+		l[999] != (Class{"n15075141", "toilet_tissue"}) {
 		t.Errorf("%d classes, %v ... %v", len(l), l[0], l[len(l)-1])
 	}
 }
@@ -42,7 +43,8 @@ func TestReadErrors(t *testing.T) {
 		{`{"0": ["a", 1]}`, "cannot unmarshal number"},
 		{`{"0": ["a", "b"]} {}`, "after top-level value"},
 	} {
-		if _, err := Read(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Read(strings.NewReader(c.text)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.text, err, c.want)
 		}
 	}
@@ -77,8 +79,8 @@ func TestTopNames(t *testing.T) {
 	}
 }
 
-// TestTopAsNumPy holds Top against the expression in Keras's decode_predictions, NumPy's sort being told to keep equals in order: by
-// default it is free to swap them.
+// TestTopAsNumPy holds Top against the expression in Keras's decode_predictions, NumPy's sort being
+// told to keep equals in order: by default it is free to swap them.
 func TestTopAsNumPy(t *testing.T) {
 	type query struct {
 		Probs []float32
@@ -98,7 +100,9 @@ func TestTopAsNumPy(t *testing.T) {
 		t.Fatal(err)
 	}
 	python := exec.Command("../.venv/bin/python", "-c", `import json, sys, numpy as np
-print(json.dumps([np.array(q["Probs"], "float32").argsort(kind="stable")[-q["K"]:][::-1].tolist() for q in json.load(sys.stdin)]))`)
+def top(probs, k):
+    return np.array(probs, "float32").argsort(kind="stable")[-k:][::-1].tolist()
+print(json.dumps([top(q["Probs"], q["K"]) for q in json.load(sys.stdin)]))`)
 	python.Stdin = strings.NewReader(string(in))
 	python.Stderr = os.Stderr
 	out, err := python.Output()
@@ -125,7 +129,9 @@ print(json.dumps([np.array(q["Probs"], "float32").argsort(kind="stable")[-q["K"]
 }
 
 func Example() {
-	l, err := Read(strings.NewReader(`{"0": ["n02123045", "tabby"], "1": ["n03063599", "coffee_mug"], "2": ["n04008634", "projectile"]}`))
+	l, err := Read(strings.NewReader(
+		`{"0": ["n02123045", "tabby"], "1": ["n03063599", "coffee_mug"], "2": ["n04008634", ` +
+			`"projectile"]}`))
 	if err != nil {
 		fmt.Println(err)
 		return

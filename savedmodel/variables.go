@@ -11,16 +11,19 @@ import (
 	"kerasrun/tensor"
 )
 
-// IndexPath is the file that says where in the shards each variable is; a model without variables may lack it.
+// IndexPath is the file that says where in the shards each variable is; a model without variables
+// may lack it.
 const IndexPath = "variables/variables.index"
 
 // maxIndexBytes is the largest variables.index that is read: over a million variables.
 const maxIndexBytes = 256 << 20
 
-// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables have an entry for each
-// slice of theirs (and one without bytes for the whole).
+// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables
+// have an entry for each slice of theirs (and one without bytes for the whole).
 type Variable struct {
-	Name   string // as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's encoding
+	// as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's
+	// encoding
+	Name   string
 	DType  tensor.DType
 	Shape  tensor.Shape
 	Shard  int
@@ -74,10 +77,12 @@ func readIndex(data []byte) (*index, []Variable, error) {
 		}
 		v.Name = string(key)
 		if n := len(variables); n > 0 && v.Name <= variables[n-1].Name {
-			return fmt.Errorf("expected the entries sorted, got %q after %q", v.Name, variables[n-1].Name)
+			return fmt.Errorf("expected the entries sorted, got %q after %q", v.Name,
+				variables[n-1].Name)
 		}
 		if v.Shard < 0 || v.Shard >= idx.shards {
-			return fmt.Errorf("%q: expected a shard from 0 to %d, got %d", key, idx.shards-1, v.Shard)
+			return fmt.Errorf("%q: expected a shard from 0 to %d, got %d", key, idx.shards-1,
+				v.Shard)
 		}
 		variables = append(variables, v)
 		return nil
@@ -120,7 +125,8 @@ func (d *decoder) bundleHeader(idx *index) error {
 	case idx.bigEndian:
 		return errors.New("expected little-endian variables, got big-endian")
 	case minConsumer > 1:
-		return fmt.Errorf("expected variables in version 1, got one that needs version %d", minConsumer)
+		return fmt.Errorf("expected variables in version 1, got one that needs version %d",
+			minConsumer)
 	}
 	return nil
 }
@@ -151,14 +157,16 @@ func (d *decoder) bundleEntry() (Variable, error) {
 		return v, d.err
 	}
 	if v.Offset < 0 || v.Bytes < 0 || v.Offset+v.Bytes < 0 {
-		return v, fmt.Errorf("expected a place in a shard, got %d bytes at byte %d", v.Bytes, v.Offset)
+		return v, fmt.Errorf("expected a place in a shard, got %d bytes at byte %d", v.Bytes,
+			v.Offset)
 	}
 	elements, err := v.Shape.Elements()
 	if err != nil {
 		return v, err
 	}
 	if size := int64(v.DType.Size()); size > 0 && v.slices == 0 && elements*size != v.Bytes {
-		return v, fmt.Errorf("%v of shape %v: expected %d bytes, got %d", v.DType, v.Shape, elements*size, v.Bytes)
+		return v, fmt.Errorf("%v of shape %v: expected %d bytes, got %d", v.DType, v.Shape,
+			elements*size, v.Bytes)
 	}
 	return v, nil
 }

@@ -58,13 +58,15 @@ func TestReadRefuses(t *testing.T) {
 		{"cut in the data", second[:19], limit, io.ErrUnexpectedEOF.Error()},
 		{"cut in the last checksum", second[:23], limit, io.ErrUnexpectedEOF.Error()},
 	} {
-		if got, err := Read(bytes.NewReader(c.file), c.limit); err == nil || !strings.Contains(err.Error(), c.want) {
+		if got, err := Read(bytes.NewReader(c.file), c.limit); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %d bytes, %v, want an error with %q", c.name, len(got), err, c.want)
 		}
 	}
 }
 
-// Whatever stands in a file, reading it ends with io.EOF or another error, and what was read was there.
+// Whatever stands in a file, reading it ends with io.EOF or another error, and what was read was
+// there.
 func FuzzRead(f *testing.F) {
 	file, _ := written(f)
 	f.Add(file)
