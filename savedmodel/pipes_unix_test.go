@@ -29,8 +29,8 @@ func TestPipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Join(m.Scan()); err == nil || !strings.Contains(err.Error(), name+": want a file, got p") {
-			t.Errorf("want %s refused, got %v", name, err)
+		if err := Join(m.Scan()); err == nil || !strings.Contains(err.Error(), name+": expected a file, got p") {
+			t.Errorf("got %v, want %s refused", err, name)
 		}
 	}
 }

@@ -221,7 +221,11 @@ def damaged(source, path, variable, change):
     with tf.Graph().as_default(), v1.Session() as session:
         names, tensors = list(values), [tf.constant(value) for value in values.values()]
         whole = [""] * len(names)
-        session.run(tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors
+            )
+        )
     write_manifest(path)
 
 
@@ -230,7 +234,9 @@ def main(photos, out):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
     damaged(out / "kernels", out / "short", "filters", lambda value: np.zeros(1, "float32"))
-    damaged(out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2))
+    damaged(
+        out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2)
+    )
     np.savez(out / "conv.npz", **answers(photos))
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])
