@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 model=${MODEL:-models/resnext50}
-version=$(sed -n 's/^const version = "\(.*\)"$/\1/p' cmd/kerasrun/version.go)
+version=$(sed -n 's/^const Version = "\(.*\)"$/\1/p' internal/version/version.go)
 name=kerasrun-$version-linux-$(. ./env.sh && go env GOARCH)
 out=dist/$name
 

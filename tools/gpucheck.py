@@ -78,7 +78,7 @@ def parity(run: Run, model: str, device: str, precision: str) -> list[str]:
 def speed(run: Run, options: argparse.Namespace, precision: str) -> list[list[str]]:
     """A row of cells a batch size: batch, images a second, median latency, images a second from files, first run."""
     status, out = run(
-        "bench", "--json", "--model", options.model, "--device", options.device, "--precision", precision,
+        "bench", "--format", "json", "--model", options.model, "--device", options.device, "--precision", precision,
         "--batch", options.batches, "--seconds", str(options.seconds), "--images", options.images,
     )  # fmt: skip
     rows = [

@@ -136,7 +136,7 @@ def throughput(model: Path, scratch: Path, rounds: int) -> None:
         lists[count].write_text("".join(f"{originals[i % len(originals)]}\n" for i in range(count)))
     ratios = []
     for turn in range(rounds):
-        bench = [PROGRAM, "bench", "--json", "--model", model, "--batch", str(BATCH), "--seconds", "8"]
+        bench = [PROGRAM, "bench", "--format", "json", "--model", model, "--batch", str(BATCH), "--seconds", "8"]
         alone = json.loads(subprocess.run(bench, check=True, capture_output=True).stdout)["images_per_second"]
         took = []
         for count, listed in lists.items():

@@ -172,7 +172,7 @@ func TestPredictionText(t *testing.T) {
 // TestClassifyTop asks for more classes than there are and gets all, as of Keras's decode_predictions, which slices.
 func TestClassifyTop(t *testing.T) {
 	inRepository(t)
-	rows := classifyRows(t, "--top", "2000", cat)
+	rows := classifyRows(t, "--topk", "2000", cat)
 	var sum float64
 	for _, row := range rows {
 		sum += float64(row.Probability)
@@ -206,7 +206,7 @@ func TestClassifyBadPictures(t *testing.T) {
 	odd := file("nopictures/readme.txt", nil)
 	huge := file("huge.jpg", hugeJPEG)
 
-	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--top", "1",
+	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--topk", "1",
 		text, filepath.Join(dir, "walked"), filepath.Join(dir, "none.jpg"), filepath.Dir(odd), huge, cat)
 	if status != exitFailed {
 		t.Errorf("exit status %d, want %d", status, exitFailed)
@@ -217,7 +217,7 @@ func TestClassifyBadPictures(t *testing.T) {
 	}
 	for path, reason := range map[string]string{
 		text: "not a picture", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
-		filepath.Dir(odd): "no pictures below it", huge: "over the limit",
+		filepath.Dir(odd): "no images below it", huge: "over the limit",
 	} {
 		lines := slices.DeleteFunc(strings.Split(stderr, "\n"), func(line string) bool {
 			return !strings.HasPrefix(line, "kerasrun: "+path+": ") && !strings.HasPrefix(line, "kerasrun: open "+path+": ")
@@ -246,7 +246,7 @@ func TestClassifyStandardInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, stdout, stderr := call(t, bytes.NewReader(jpeg), "classify", "--format", "csv", "--top", "1", "-", cat)
+	status, stdout, stderr := call(t, bytes.NewReader(jpeg), "classify", "--format", "csv", "--topk", "1", "-", cat)
 	lines := strings.Split(stdout, "\n")
 	if status != 0 || len(lines) != 4 || !strings.HasPrefix(lines[1], "-,1,") || cat+lines[1][1:] != lines[2] {
 		t.Errorf("exit status %d, got %q, want the same of - as of the file\n%s", status, lines, stderr)
@@ -257,11 +257,12 @@ func TestClassifyStandardInput(t *testing.T) {
 	}
 }
 
-// TestClassifySeeded wants the word that the classes of seeded weights mean nothing, for people alone.
-func TestClassifySeeded(t *testing.T) {
+// TestClassifySynthetic wants the note that the classes of synthetic weights mean nothing, for people
+// alone.
+func TestClassifySynthetic(t *testing.T) {
 	inRepository(t)
 	const word = "its classes mean nothing"
-	if _, _, stderr := call(t, nil, "classify", "go.mod"); strings.Contains(stderr, word) != seeded(t) {
+	if _, _, stderr := call(t, nil, "classify", "go.mod"); strings.Contains(stderr, word) != synthetic(t) {
 		t.Errorf("got %q", stderr)
 	}
 	if _, _, stderr := call(t, nil, "classify", "--format", "jsonl", "go.mod"); strings.Contains(stderr, word) {
@@ -269,11 +270,12 @@ func TestClassifySeeded(t *testing.T) {
 	}
 }
 
-func seeded(t *testing.T) bool {
+func synthetic(t *testing.T) bool {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(model, "assets.extra/kerasrun.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(string(raw), `"source": "seeded`)
+	return strings.Contains(string(raw), `"source": "synthetic`) ||
+		strings.Contains(string(raw), `"source": "seeded`)
 }

@@ -26,7 +26,7 @@ FEWEST = 5
 
 def ours(model: Path, precision: str, batches: list[int], seconds: float) -> dict[int, float]:
     """Images a second by batch size: of the median run, as of PyTorch's."""
-    command = [PROGRAM, "bench", "--json", "--model", model, "--device", "gpu", "--precision", precision]
+    command = [PROGRAM, "bench", "--format", "json", "--model", model, "--device", "gpu", "--precision", precision]
     command += ["--batch", ",".join(map(str, batches)), "--seconds", str(seconds)]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     rows = [json.loads(line) for line in out.splitlines()]

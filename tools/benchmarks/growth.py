@@ -25,8 +25,10 @@ def model_alone(model: Path, batch: int, threads: int, seconds: float) -> dict:
 
     In a process of its own: the peak of memory is that batch's.
     """
-    command = [KERASRUN, "bench", "--model", model, "--batch", str(batch), "--seconds", str(seconds), "--json"]
-    command += ["--intra-threads", str(threads), "--inter-threads", str(threads)]
+    command = [KERASRUN, "bench", "--model", model, "--batch", str(batch), "--seconds", str(seconds)]
+    command += ["--format", "json"]
+    command += ["--tensorflow-intra-op-parallelism", str(threads)]
+    command += ["--tensorflow-inter-op-parallelism", str(threads)]
     measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     runs = [ms / batch for ms in measured["runs_ms"]]
     return {
