@@ -31,16 +31,17 @@ one more: one batch is read, decoded and preprocessed while another is computed.
 includes the wait for that.
 
 --format json prints an object a batch size, a line each:
-  batch              images a run
-  images_per_second  of the model only
-  latency_ms         p50, p95 and p99 of the model only
-  peak_rss_bytes     the most memory that the process has had so far
-  load_ms            opening the model
-  first_run_ms       the first run of this batch size
-  runs_ms            every run of the model only, in order
-  end_to_end         images_per_second, latency_ms, runs_ms
-  model, precision, devices, machine, tensorflow
-                     what was measured on what`,
+
+    batch              images a run
+    images_per_second  of the model only
+    latency_ms         p50, p95 and p99 of the model only
+    peak_rss_bytes     the most memory that the process has had so far
+    load_ms            opening the model
+    first_run_ms       the first run of this batch size
+    runs_ms            every run of the model only, in order
+    end_to_end         images_per_second, latency_ms, runs_ms
+    model, precision, devices, machine, tensorflow
+                       what was measured on what`,
 		Example: `  kerasrun bench
   kerasrun bench --batch 8 --seconds 10 --format json | jq .images_per_second
   kerasrun bench --precision bf16 --batch 1,32 --images testdata/photos`,

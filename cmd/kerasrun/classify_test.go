@@ -157,6 +157,24 @@ func TestPredictionFormats(t *testing.T) {
 	}
 }
 
+// TestPredictionTextWithoutNames prints a class by its index where the model has no class names, and
+// leaves out the column of ids where it has names only.
+func TestPredictionTextWithoutNames(t *testing.T) {
+	var text bytes.Buffer
+	out := newPredictionWriter(&text, "text")
+	unnamed := []labels.Prediction{{Index: 7, Probability: 0.75}, {Index: 10, Probability: 0.25}}
+	named := []labels.Prediction{{Index: 1, Name: "dog", Probability: 0.5}}
+	err := errors.Join(out.write("a.jpg", unnamed), out.write("b.jpg", named), out.close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "a.jpg\n   1   75.000 %  class 7\n   2   25.000 %  class 10\n" +
+		"b.jpg\n   1   50.000 %  dog\n"
+	if text.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
+	}
+}
+
 func TestPredictionText(t *testing.T) {
 	var text bytes.Buffer
 	if err := writeMade(&text, "text"); err != nil {

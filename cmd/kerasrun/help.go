@@ -75,7 +75,6 @@ func flagSections(cmd *cobra.Command) []flagSection {
 		}
 		sets[heading].AddFlag(f)
 	}
-	cmd.Flags().SortFlags = false
 	cmd.Flags().VisitAll(visit)
 	var sections []flagSection
 	for _, heading := range append(headings, global) {

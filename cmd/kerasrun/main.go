@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"unicode"
 )
+
+//go:generate go test . -run TestDocs -update
 
 const (
 	exitFailed = 1
@@ -81,7 +84,12 @@ var errReported = errors.New("already reported")
 
 // reportError prints err, of which several may be joined, one a line, after the program's name.
 func reportError(stderr io.Writer, err error) {
-	for line := range strings.Lines(err.Error()) {
+	text := err.Error()
+	// "open x: no such file or directory" names a system call.
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		text = strings.Replace(text, file.Error(), file.Path+": "+file.Err.Error(), 1)
+	}
+	for line := range strings.Lines(text) {
 		fmt.Fprintf(stderr, "kerasrun: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 }

@@ -134,8 +134,21 @@ func TestHelp(t *testing.T) {
 	if script := well(t, "completion", "bash"); !strings.Contains(script, "kerasrun") {
 		t.Errorf("completion: got %q", script)
 	}
-	if words := well(t, "__complete", "classify", "--format", ""); !strings.HasPrefix(words, "text\njson\njsonl\ncsv\n") {
-		t.Errorf("completion of --format: got %q", words)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"classify", "--format", ""}, "text\njson\njsonl\ncsv\n:4\n"},
+		{[]string{"bench", "--device", ""}, "auto\ncpu\ngpu\n:4\n"},
+		{[]string{"score", "--outputs", ""}, "top\nprobs\nfeatures\n:4\n"},
+		{[]string{"inspect", ""}, ":16\n"}, // directories only
+		{[]string{"inspect", "models", ""}, ":4\n"},
+		{[]string{"serve", "--model", ""}, ":16\n"},
+		{[]string{"preprocess", "--output", ""}, "npy\nnpz\n:8\n"}, // files of these extensions
+	} {
+		if got := well(t, append([]string{"__complete"}, test.args...)...); got != test.want {
+			t.Errorf("completion of %q: got %q, want %q", test.args, got, test.want)
+		}
 	}
 }
 

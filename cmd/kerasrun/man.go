@@ -19,7 +19,7 @@ func newManCommand() *cobra.Command {
 	must(cmd.MarkFlagRequired("out"))
 	must(cmd.MarkFlagDirname("out"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		header := &doc.GenManHeader{Section: "1", Source: "kerasrun " + version.Version}
+		header := &doc.GenManHeader{Section: "1", Source: "kerasrun " + version.String()}
 		cmd.Root().DisableAutoGenTag = true
 		return doc.GenManTree(cmd.Root(), header, dir)
 	}

@@ -14,12 +14,12 @@ import (
 const predictionsHelp = `--format text is for people. The others have a row for each prediction of each image, all with the
 same columns:
 
-  path         string   as given, or as found below a directory; "-" for standard input
-  rank         integer  1 is the best
-  index        integer  of the class in the model's output
-  id           string   of the class; WordNet's where the classes are ImageNet's
-  name         string   of the class
-  probability  number   0 to 1, with as many digits as tell a float32 from every other
+    path         string   as given, or as found below a directory; "-" for standard input
+    rank         integer  1 is the best
+    index        integer  of the class in the model's output
+    id           string   of the class; WordNet's where the classes are ImageNet's
+    name         string   of the class
+    probability  number   0 to 1, with as many digits as tell a float32 from every other
 
 csv begins with a line of these names, jsonl has an object a line, and json is an array of such
 objects.`

@@ -27,9 +27,9 @@ Images are preprocessed as the manifest of --model says, changed by the flags th
 such flags and no --model, no model is read, and what no flag says is ResNeXt50's: 224x224, nearest,
 stretched, caffe.
 
-  --stage decode   uint8 RGB, height x width x 3, of each image's own size
-  --stage resize   uint8 RGB of the model's size
-  --stage tensor   float32 of the model's size, normalised
+    --stage decode   uint8 RGB, height x width x 3, of each image's own size
+    --stage resize   uint8 RGB of the model's size
+    --stage tensor   float32 of the model's size, normalised
 
 OUT.npy gets all images as one array, N x height x width x 3, in the order of the arguments. Decoded
 images of different sizes do not fit into one and are an error. OUT.npz gets an array an image,

@@ -19,7 +19,7 @@ func newRootCommand() *cobra.Command {
 and verify that its predictions match Keras.
 
 Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
-		Version:       version.Version,
+		Version:       version.String(),
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -47,9 +47,11 @@ Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 	root.AddCommand(versionCommand, newManCommand(), newTrialCommand())
 	for _, cmd := range root.Commands() {
 		cmd.RunE = markFailures(cmd.RunE)
+		cmd.Flags().SortFlags = false
 		// saved_model_cli and TensorFlow Serving write flags with underscores.
 		cmd.Flags().SetNormalizeFunc(hyphenated)
 	}
+	root.InitDefaultVersionFlag()
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Args = func(_ *cobra.Command, args []string) error {

@@ -213,7 +213,7 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 	c = serve.Config{
 		Load: f.load(log), Batching: f.batching, Limits: f.limits,
 		Poll:   time.Duration(f.poll * float64(time.Second)),
-		Logger: log, Pprof: f.pprof, Version: version.Version,
+		Logger: log, Pprof: f.pprof, Version: version.String(),
 	}
 	if c.Models, err = f.models(); err != nil {
 		return c, err

@@ -209,7 +209,7 @@ func TestPredictAsTensorFlow(t *testing.T) {
 			}
 		}
 	}
-	if got, want := well(t, "version"), "kerasrun "+version.Version+"\nTensorFlow "+tensorflow; got != want {
+	if got, want := well(t, "version"), "kerasrun "+version.String()+"\nTensorFlow "+tensorflow; got != want {
 		t.Errorf("version: got %q, want %q", got, want)
 	}
 }

@@ -34,7 +34,7 @@ func exportTraces(ctx context.Context, log *slog.Logger) (flush func(), err erro
 		return nil, fmt.Errorf("traces: %w", err)
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(semconv.ServiceName("kerasrun"), semconv.ServiceVersion(version.Version)),
+		resource.WithAttributes(semconv.ServiceName("kerasrun"), semconv.ServiceVersion(version.String())),
 		resource.WithHost(), resource.WithProcessPID(), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)

@@ -127,7 +127,10 @@ func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) 
 			message, _, _ = strings.Cut(message, "; see '"+cmd.CommandPath())
 			return nil, usagef("%s", message)
 		}
-		return nil, fmt.Errorf("precision fp32: %w: %s", cmp.Or(failed, err), message)
+		if message == "" {
+			return nil, fmt.Errorf("precision fp32: %w", cmp.Or(failed, err))
+		}
+		return nil, fmt.Errorf("precision fp32: %s", message)
 	}
 	return report, nil
 }

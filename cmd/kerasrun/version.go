@@ -19,11 +19,11 @@ func newVersionCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), map[string]string{
-				"kerasrun": version.Version, "tensorflow": runner.Version(),
+				"kerasrun": version.String(), "tensorflow": runner.Version(),
 			})
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "kerasrun %s\nTensorFlow %s\n",
-			version.Version, runner.Version())
+			version.String(), runner.Version())
 		return err
 	}
 	return cmd

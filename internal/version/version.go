@@ -1,5 +1,13 @@
-// Package version holds the version of kerasrun in one place.
+// Package version says which release this is. The file VERSION beside it is the one place.
 package version
 
-// Version is the version of this program, as semver.org has them, without a leading v.
-const Version = "0.1.0"
+import (
+	_ "embed"
+	"strings"
+)
+
+//go:embed VERSION
+var text string
+
+// String is the release as in its tag, without the tag's "v": "0.1.0".
+func String() string { return strings.TrimSpace(text) }
