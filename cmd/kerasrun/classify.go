@@ -11,7 +11,8 @@ import (
 	"kerasrun/runner"
 )
 
-// classifyBatches is how many batches of Classify are read and printed at a time: several, so that it can prepare one while another runs.
+// classifyBatches is how many batches of Classify are read and printed at a time: several, so that
+// it can preprocess one while another runs.
 const classifyBatches = 4
 
 func newClassifyCommand() *cobra.Command {
@@ -19,24 +20,26 @@ func newClassifyCommand() *cobra.Command {
 	var top int
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
-		Short: "Print the most probable classes of pictures",
-		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP pictures, as Keras's decode_predictions gives them.
+		Short: "Print the most probable classes of images",
+		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of Keras's
+decode_predictions.
 
-An IMAGE is a file, a directory, of which every picture below it is taken, or - for standard input. A picture that cannot be
-read or decoded is named on standard error with the reason; the others are answered all the same, and the exit status is 1.
+An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
+image that cannot be read or decoded is named on standard error with the reason. The others are
+classified all the same, and the exit status is 1.
 
 ` + predictionsHelp,
 		Example: `  kerasrun classify cat.jpg
-  kerasrun classify --top 1 --format csv photos > photos.csv
+  kerasrun classify --topk 1 --format csv photos > photos.csv
   curl -s https://example.com/cat.jpg | kerasrun classify --format jsonl -`,
 		Args: imageArgs,
 	}
+	cmd.Flags().IntVar(&top, "topk", 5, "classes an image; all of them where there are fewer")
+	format := addFormat(cmd, "text", "json", "jsonl", "csv")
 	model.register(cmd)
-	cmd.Flags().IntVar(&top, "top", 5, "classes a picture; all of them where there are fewer")
-	format := addChoice(cmd, "format", "what to print", "text", "json", "jsonl", "csv")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if top < 1 {
-			return usagef("--top: want 1 or more, got %d", top)
+			return usagef("--topk: expected 1 or more, got %d", top)
 		}
 		m, err := model.open()
 		if err != nil {
@@ -54,10 +57,10 @@ read or decoded is named on standard error with the reason; the others are answe
 	return cmd
 }
 
-// imageArgs wants one or more pictures, and standard input not twice.
+// imageArgs allows one or more images, and standard input once.
 func imageArgs(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("want one or more pictures")
+		return errors.New("missing IMAGE")
 	}
 	inputs := 0
 	for _, arg := range args {
@@ -66,7 +69,7 @@ func imageArgs(_ *cobra.Command, args []string) error {
 		}
 	}
 	if inputs > 1 {
-		return errors.New("want standard input (-) once")
+		return fmt.Errorf("expected standard input (-) once, got it %d times", inputs)
 	}
 	return nil
 }
@@ -112,7 +115,7 @@ func (c *classification) run(ctx context.Context, args []string, stdin io.Reader
 	return nil
 }
 
-// bad reports a picture without ending the run.
+// bad reports an image without ending the run.
 func (c *classification) bad(err error) {
 	reportError(c.stderr, err)
 	c.failed = true
@@ -141,7 +144,8 @@ func (c *classification) flush(ctx context.Context) error {
 	return nil
 }
 
-// imageErrors takes the error of runner.Model.Classify apart: what is wrong with single pictures, by index, and what else is wrong.
+// imageErrors takes the error of runner.Model.Classify apart: what is wrong with single images,
+// by index, and what else is wrong.
 func imageErrors(err error) (bad map[int]error, rest error) {
 	bad = map[int]error{}
 	var others []error

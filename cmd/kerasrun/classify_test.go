@@ -157,6 +157,24 @@ func TestPredictionFormats(t *testing.T) {
 	}
 }
 
+// TestPredictionTextWithoutNames prints a class by its index where the model has no class names, and
+// leaves out the column of ids where it has names only.
+func TestPredictionTextWithoutNames(t *testing.T) {
+	var text bytes.Buffer
+	out := newPredictionWriter(&text, "text")
+	unnamed := []labels.Prediction{{Index: 7, Probability: 0.75}, {Index: 10, Probability: 0.25}}
+	named := []labels.Prediction{{Index: 1, Name: "dog", Probability: 0.5}}
+	err := errors.Join(out.write("a.jpg", unnamed), out.write("b.jpg", named), out.close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "a.jpg\n   1   75.000 %  class 7\n   2   25.000 %  class 10\n" +
+		"b.jpg\n   1   50.000 %  dog\n"
+	if text.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
+	}
+}
+
 func TestPredictionText(t *testing.T) {
 	var text bytes.Buffer
 	if err := writeMade(&text, "text"); err != nil {
@@ -172,7 +190,7 @@ func TestPredictionText(t *testing.T) {
 // TestClassifyTop asks for more classes than there are and gets all, as of Keras's decode_predictions, which slices.
 func TestClassifyTop(t *testing.T) {
 	inRepository(t)
-	rows := classifyRows(t, "--top", "2000", cat)
+	rows := classifyRows(t, "--topk", "2000", cat)
 	var sum float64
 	for _, row := range rows {
 		sum += float64(row.Probability)
@@ -206,7 +224,7 @@ func TestClassifyBadPictures(t *testing.T) {
 	odd := file("nopictures/readme.txt", nil)
 	huge := file("huge.jpg", hugeJPEG)
 
-	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--top", "1",
+	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--topk", "1",
 		text, filepath.Join(dir, "walked"), filepath.Join(dir, "none.jpg"), filepath.Dir(odd), huge, cat)
 	if status != exitFailed {
 		t.Errorf("exit status %d, want %d", status, exitFailed)
@@ -216,8 +234,8 @@ func TestClassifyBadPictures(t *testing.T) {
 		t.Errorf("got %q, want the rows of %s and %s", rows, good, cat)
 	}
 	for path, reason := range map[string]string{
-		text: "not an image", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
-		filepath.Dir(odd): "no pictures below it", huge: "over the limit",
+		text: "not a picture", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
+		filepath.Dir(odd): "no images below it", huge: "over the limit",
 	} {
 		lines := slices.DeleteFunc(strings.Split(stderr, "\n"), func(line string) bool {
 			return !strings.HasPrefix(line, "kerasrun: "+path+": ") && !strings.HasPrefix(line, "kerasrun: open "+path+": ")
@@ -246,7 +264,7 @@ func TestClassifyStandardInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, stdout, stderr := call(t, bytes.NewReader(jpeg), "classify", "--format", "csv", "--top", "1", "-", cat)
+	status, stdout, stderr := call(t, bytes.NewReader(jpeg), "classify", "--format", "csv", "--topk", "1", "-", cat)
 	lines := strings.Split(stdout, "\n")
 	if status != 0 || len(lines) != 4 || !strings.HasPrefix(lines[1], "-,1,") || cat+lines[1][1:] != lines[2] {
 		t.Errorf("exit status %d, got %q, want the same of - as of the file\n%s", status, lines, stderr)
@@ -257,7 +275,8 @@ func TestClassifyStandardInput(t *testing.T) {
 	}
 }
 
-// TestClassifySynthetic wants the word that the classes of synthetic weights mean nothing, for people alone.
+// TestClassifySynthetic wants the note that the classes of synthetic weights mean nothing, for people
+// alone.
 func TestClassifySynthetic(t *testing.T) {
 	inRepository(t)
 	const word = "its classes mean nothing"
@@ -275,5 +294,6 @@ func synthetic(t *testing.T) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(string(raw), `"source": "synthetic`) || strings.Contains(string(raw), `"source": "seeded`)
+	return strings.Contains(string(raw), `"source": "synthetic`) ||
+		strings.Contains(string(raw), `"source": "seeded`)
 }

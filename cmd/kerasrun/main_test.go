@@ -65,44 +65,44 @@ func TestUsage(t *testing.T) {
 		args string
 		want string // of the one line on standard error, after the program's name
 	}{
-		{"", "want a command; see 'kerasrun --help'"},
 		{"clasify x.jpg", `unknown command "clasify", did you mean classify?; see 'kerasrun --help'`},
 		{"--model x", "unknown flag: --model; see 'kerasrun --help'"},
-		{"classify", "want one or more pictures; see 'kerasrun classify --help'"},
+		{"classify", "missing IMAGE; see 'kerasrun classify --help'"},
 		{"classify --best 3 x.jpg", "unknown flag: --best; see 'kerasrun classify --help'"},
-		{"classify --top 0 x.jpg", "--top: want 1 or more, got 0; see 'kerasrun classify --help'"},
-		{"classify --top five x.jpg", `invalid argument "five" for "--top" flag`},
-		{"classify --format xml x.jpg", `invalid argument "xml" for "--format" flag: want one of text, json, jsonl, csv`},
-		{"classify - -", "want standard input (-) once"},
+		{"classify --top 5 x.jpg", "unknown flag: --top, did you mean --topk?; see 'kerasrun classify --help'"},
+		{"classify --topk 0 x.jpg", "--topk: expected 1 or more, got 0; see 'kerasrun classify --help'"},
+		{"classify --topk five x.jpg", `invalid argument "five" for "--topk" flag`},
+		{"classify --format xml x.jpg", `invalid argument "xml" for "--format" flag: expected one of text, json, jsonl, csv`},
+		{"classify - -", "expected standard input (-) once, got it 2 times"},
 		{"classify --device tpu x.jpg", `device: want auto, cpu, gpu or gpu:N, got "tpu"`},
 		{"classify --device cpu,gpu x.jpg", "device: only GPUs can be used together"},
-		{"classify --intra-threads -1 x.jpg", "threads: want 0 or more"},
-		{"classify --gpu-memory-fraction 2 x.jpg", "GPU memory fraction: want over 0 and up to 1, got 2"},
-		{"classify --precision int8 x.jpg", "want one of fp32, bf16, fp16, tf32"},
-		{"inspect a b", `want one model, got ["a" "b"]`},
-		{"inspect --model a b", "want the model as an argument or with --model, got both"},
-		{"inspect --format csv", "want one of text, json"},
+		{"classify --tensorflow-intra-op-parallelism -1 x.jpg", "threads: want 0 or more"},
+		{"classify --per_process_gpu_memory_fraction 2 x.jpg", "GPU memory fraction: want over 0 and up to 1, got 2"},
+		{"classify --precision int8 x.jpg", "expected one of fp32, bf16, fp16, tf32"},
+		{"inspect a b", `expected one model, got ["a" "b"]`},
+		{"inspect --model a b", "expected the model as an argument or with --model, got both"},
+		{"inspect --format csv", "expected one of text, json"},
 		{"preprocess x.jpg", `required flag(s) "output" not set`},
-		{"preprocess -o x.npy", "want one or more pictures"},
-		{"preprocess -o x.txt x.jpg", `--output: want a file name that ends in .npy or .npz, got "x.txt"`},
-		{"preprocess -o x.npy --size 224 x.jpg", `--size: want HxW, such as 224x224, got "224"`},
-		{"preprocess -o x.npy --size 0x9 x.jpg", "1 to 32767"},
-		{"preprocess -o x.npy --mode keras x.jpg", "want one of caffe, tf, torch, none"},
-		{"preprocess -o x.npy --stage logits x.jpg", "want one of tensor, resize, decode"},
+		{"preprocess -o x.npy", "missing IMAGE"},
+		{"preprocess -o x.txt x.jpg", `--output: expected a file name that ends in .npy or .npz, got "x.txt"`},
+		{"preprocess -o x.npy --image-size 224 x.jpg", `--image-size: expected HxW, such as 224x224, got "224"`},
+		{"preprocess -o x.npy --image_size 0x9 x.jpg", "1 to 32767"},
+		{"preprocess -o x.npy --mode keras x.jpg", "expected one of caffe, tf, torch, none"},
+		{"preprocess -o x.npy --stage logits x.jpg", "expected one of tensor, resize, decode"},
 		{"preprocess -o x.npy --keep-aspect-ratio --center-crop x.jpg", "keep-aspect-ratio center-crop"},
-		{"predict -o x.npz", `required flag(s) "input" not set`},
-		{"predict -o x.npz --input x.npy", `--input: want NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
-		{"predict -o x.npz --input images=x.npz", "--input: want the array's key, images=x.npz[KEY]"},
-		{"predict -o x.npz --input a=x.npy --input a=y.npy", `--input: want "a" once`},
-		{"predict -o x.npz --input a=x.npy more", `want no arguments, got ["more"]`},
-		{"verify a b", "want one model"},
-		{"verify --format csv", "want one of text, json, junit"},
-		{"scan a b", "want one model"},
-		{"scan --skip-check ops,graph", `invalid argument "ops,graph" for "--skip-check" flag: want one of text, links`},
-		{"bench --batch 0", "--batch: want 1 or more, got 0"},
-		{"bench --seconds 0", "--seconds: want over 0 and up to 3600, got 0"},
-		{"devices x", "want no arguments"},
-		{"version x", "want no arguments"},
+		{"predict -o x.npz", `required flag(s) "inputs" not set`},
+		{"predict -o x.npz --inputs x.npy", `--inputs: expected NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
+		{"predict -o x.npz --inputs images=x.npz", "--inputs: expected the array's key, images=x.npz[KEY]"},
+		{"predict -o x.npz --inputs a=x.npy --inputs a=y.npy", `--inputs: expected "a" once, got it twice`},
+		{"predict -o x.npz --inputs a=x.npy more", `expected no arguments, got ["more"]`},
+		{"verify a b", "expected one model"},
+		{"verify --format csv", "expected one of text, json, junit"},
+		{"scan a b", "expected one model"},
+		{"scan --skip-check ops,graph", `invalid argument "ops,graph" for "--skip-check" flag: expected one of text, links`},
+		{"bench --batch 0", "--batch: expected 1 or more, got 0"},
+		{"bench --seconds 0", "--seconds: expected over 0 and up to 3600, got 0"},
+		{"devices x", "expected no arguments"},
+		{"version x", "expected no arguments"},
 		{"help clasify", `no help for "clasify"; see 'kerasrun help --help'`},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
@@ -123,7 +123,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help of %s: got\n%s", cmd.Name(), help)
 		}
 		for line := range strings.Lines(help) {
-			if len(line) > 181 {
+			if len(strings.TrimRight(line, "\n")) > helpWidth {
 				t.Errorf("help of %s: a line of %d characters: %s", cmd.Name(), len(line), line)
 			}
 		}
@@ -134,12 +134,25 @@ func TestHelp(t *testing.T) {
 	if script := well(t, "completion", "bash"); !strings.Contains(script, "kerasrun") {
 		t.Errorf("completion: got %q", script)
 	}
-	if words := well(t, "__complete", "classify", "--format", ""); !strings.HasPrefix(words, "text\njson\njsonl\ncsv\n") {
-		t.Errorf("completion of --format: got %q", words)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"classify", "--format", ""}, "text\njson\njsonl\ncsv\n:4\n"},
+		{[]string{"bench", "--device", ""}, "auto\ncpu\ngpu\n:4\n"},
+		{[]string{"score", "--outputs", ""}, "top\nprobs\nfeatures\n:4\n"},
+		{[]string{"inspect", ""}, ":16\n"}, // directories only
+		{[]string{"inspect", "models", ""}, ":4\n"},
+		{[]string{"serve", "--model", ""}, ":16\n"},
+		{[]string{"preprocess", "--output", ""}, "npy\nnpz\n:8\n"}, // files of these extensions
+	} {
+		if got := well(t, append([]string{"__complete"}, test.args...)...); got != test.want {
+			t.Errorf("completion of %q: got %q, want %q", test.args, got, test.want)
+		}
 	}
 }
 
-// TestNoModel takes directories that hold no model, with every command that wants one.
+// TestNoModel takes directories that hold no model, with every command that needs one.
 func TestNoModel(t *testing.T) {
 	inRepository(t)
 	empty := t.TempDir()
@@ -156,7 +169,7 @@ func TestNoModel(t *testing.T) {
 		}
 	}
 	t.Chdir(empty)
-	if _, _, stderr := call(t, nil, "inspect"); !strings.Contains(stderr, "`make run` exports it") {
+	if _, _, stderr := call(t, nil, "inspect"); stderr != "kerasrun: models/resnext50: no such directory; `make run` exports it, --model names another\n" {
 		t.Errorf("inspect without the default model: got %q", stderr)
 	}
 }
@@ -171,7 +184,7 @@ func TestBrokenOutput(t *testing.T) {
 	for _, args := range [][]string{
 		{"classify", "testdata/photos/cat.jpg"},
 		{"inspect"}, {"inspect", "--format", "json"},
-		{"scan"}, {"scan", "--json"},
+		{"scan"}, {"scan", "--format", "json"},
 		{"verify"},
 		{"devices"}, {"version"},
 	} {

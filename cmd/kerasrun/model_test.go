@@ -49,14 +49,6 @@ func TestInspect(t *testing.T) {
 	if s.Parameters == nil || g.Operations["Conv2D"] != 53 {
 		t.Errorf("got the parameters %v, the operations %v", s.Parameters, g.Operations)
 	}
-	// Go's count of the graph, and Python's of the layers. The exporter has made 16 groups of 8 channels of 32 of 4 in three convolutions of 56 x 56 pixels,
-	// which doubles them.
-	want := d.Contract.FLOPs + 3*2*56*56*128*3*3*4
-	if s.FLOPs == nil {
-		t.Errorf("want %d FLOPs, got none", want)
-	} else if *s.FLOPs != want {
-		t.Errorf("want the contract's FLOPs and those of the zeros in joined groups, %d, got %d", want, *s.FLOPs)
-	}
 }
 
 func TestDigits(t *testing.T) {
@@ -87,7 +79,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	var report scanReport
-	if err := json.Unmarshal([]byte(well(t, "scan", "--json", model)), &report); err != nil {
+	if err := json.Unmarshal([]byte(well(t, "scan", "--format", "json", model)), &report); err != nil {
 		t.Fatal(err)
 	}
 	if !report.OK || report.Path != model || report.Findings == nil || len(report.Findings) != 0 {
@@ -108,7 +100,7 @@ func TestScan(t *testing.T) {
 		if status != exitFailed || stderr != "" || !strings.Contains(stdout, line) || !strings.Contains(stdout, "["+string(test.check)+"]\n") {
 			t.Errorf("%s: exit status %d, stdout %q, stderr %q", test.file, status, stdout, stderr)
 		}
-		status, stdout, _ = call(t, nil, "scan", "--json", dir)
+		status, stdout, _ = call(t, nil, "scan", "--format", "json", dir)
 		var report scanReport
 		if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 			t.Fatal(err)
@@ -145,11 +137,11 @@ func TestUnverified(t *testing.T) {
 		t.Fatal(err)
 	}
 	y := filepath.Join(filepath.Dir(x), "y.npz")
-	status, _, stderr := call(t, nil, "predict", "--model", dir, "--input", "x="+x, "-o", y)
+	status, _, stderr := call(t, nil, "predict", "--model", dir, "--inputs", "x="+x, "-o", y)
 	if status != exitFailed || !strings.Contains(stderr, dir) || !strings.Contains(stderr, "--allow-unverified") {
 		t.Errorf("exit status %d, %q", status, stderr)
 	}
-	well(t, "predict", "--model", dir, "--allow-unverified", "--input", "x="+x, "-o", y)
+	well(t, "predict", "--model", dir, "--allow-unverified", "--inputs", "x="+x, "-o", y)
 	arrays, err := npy.ReadZip(y)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +191,7 @@ func TestVerify(t *testing.T) {
 	if err := xml.Unmarshal([]byte(stdout), &suites); err != nil {
 		t.Fatal(err)
 	}
-	if status != exitFailed || len(suites.Suites) != 2 || !strings.Contains(stderr, "does not answer as") { // decode and pipeline
+	if status != exitFailed || len(suites.Suites) != 2 || !strings.Contains(stderr, "outputs differ from those of") { // decode and pipeline
 		t.Fatalf("exit status %d, got %+v, stderr %q", status, suites, stderr)
 	}
 	for i, precision := range []string{"fp32", "bf16"} {
@@ -232,7 +224,7 @@ func TestDevices(t *testing.T) {
 func TestBench(t *testing.T) {
 	inRepository(t)
 	var result map[string]any
-	if err := json.Unmarshal([]byte(well(t, "bench", "--batch", "2", "--seconds", "0.01", "--images", cat, "--json")), &result); err != nil {
+	if err := json.Unmarshal([]byte(well(t, "bench", "--batch", "2", "--seconds", "0.01", "--images", cat, "--format", "json")), &result); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"images_per_second", "peak_rss_bytes", "load_ms", "first_run_ms"} {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/spf13/cobra"
 )
 
-// writeFile writes a file under another name first, so that what stood there is not lost to a failure half way. What is not a
-// regular file, such as /dev/stdout, is written to as it is.
+// writeFile writes a file under another name first, so that a failure half way leaves the old file
+// as it was. What is not a regular file, such as /dev/stdout, is written to directly.
 func writeFile(path string, write func(io.Writer) error) error {
 	target := path
 	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
@@ -46,4 +48,9 @@ func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// addFormat adds the flag --format, whose first format is the default.
+func addFormat(cmd *cobra.Command, formats ...string) *choice {
+	return addChoice(cmd, "format", "what to print", formats...)
 }

@@ -285,7 +285,7 @@ func TestProveSwaps(t *testing.T) {
 		}
 	}
 	put(1)
-	s := startServer(t, "--model", dir, "--model-name", "small", "--poll", "10ms")
+	s := startServer(t, "--model", dir, "--model-name", "small", "--file-system-poll-wait-seconds", "0.01")
 	stop := make(chan struct{})
 	done := make(chan []reply)
 	go func() {

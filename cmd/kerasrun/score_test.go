@@ -31,7 +31,7 @@ func TestScore(t *testing.T) {
 	}
 	lines, table, parquet := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.csv"), filepath.Join(dir, "out.parquet")
 	for _, output := range []string{lines, table, parquet} {
-		status, _, stderr := call(t, nil, "score", "--quiet", "--top", "3", "--output", output, "testdata/photos", bad)
+		status, _, stderr := call(t, nil, "score", "--quiet", "--topk", "3", "--output", output, "testdata/photos", bad)
 		if status != exitFailed {
 			t.Fatalf("%s: want exit status 1 for the bad picture, got %d\n%s", output, status, stderr)
 		}
@@ -43,7 +43,7 @@ func TestScore(t *testing.T) {
 	}
 	for _, row := range rows[:len(rows)-1] {
 		var want []prediction
-		unmarshal(t, []byte(well(t, "classify", "--top", "3", "--format", "json", row.Path)), &want)
+		unmarshal(t, []byte(well(t, "classify", "--topk", "3", "--format", "json", row.Path)), &want)
 		for k, p := range want {
 			if row.Class[k] != p.Index || row.Label[k] != p.Name || !(abs(row.Probability[k]-p.Probability) <= 1e-6) {
 				t.Errorf("%s: want %+v in place %d, got class %v, %v, %v", row.Path, p, k, row.Class, row.Label, row.Probability)

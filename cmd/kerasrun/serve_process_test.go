@@ -70,7 +70,7 @@ func TestServeRefusesOtherAnswers(t *testing.T) {
 	}
 	dir := changedModel(t, "assets.extra/goldens/cat.jpg", other)
 	args := []string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s", "--model", dir, "--skip-check", "files", "--allow-unverified"}
-	if status, _, stderr := call(t, nil, args...); status != exitFailed || !strings.Contains(stderr, "does not answer as") {
+	if status, _, stderr := call(t, nil, args...); status != exitFailed || !strings.Contains(stderr, "outputs differ from those of") {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
 }
@@ -142,7 +142,7 @@ func TestServeTraces(t *testing.T) {
 	}
 
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	if status, _, stderr := call(t, nil, "serve", "--addr", "127.0.0.1:0"); status != exitFailed || !strings.Contains(stderr, "want http/protobuf") {
+	if status, _, stderr := call(t, nil, "serve", "--addr", "127.0.0.1:0"); status != exitFailed || !strings.Contains(stderr, "expected http/protobuf") {
 		t.Errorf("another protocol: exit status %d: %s", status, stderr)
 	}
 }

@@ -164,15 +164,15 @@ func TestServeUsage(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"x", exitUsage, "want no argument"},
+		{"x", exitUsage, "expected no argument"},
 		{"--model a --model-config-file b", exitUsage, "none of the others can be"},
 		{"--tls-cert a", exitUsage, "tls-key"},
 		{"--max-batch-size 0", exitUsage, "max_batch_size: expected at least 1, got 0"},
 		{"--max-body-bytes 0", exitUsage, "limit of body"},
-		{"--log-format xml", exitUsage, "want one of text, json"},
+		{"--log-format xml", exitUsage, "expected one of text, json"},
 		{"--model-config-file " + missing, exitFailed, "no such file"},
-		{"--token-file " + token, exitFailed, "want a token"},
-		{"--model " + missing, exitFailed, `no version that is ready`},
+		{"--token-file " + token, exitFailed, "expected a token"},
+		{"--model " + missing, exitFailed, missing + ": no such directory"},
 		{"--model " + empty, exitFailed, `no version that is ready`},
 	} {
 		args := append([]string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s"}, strings.Fields(test.args)...)

@@ -49,10 +49,10 @@ func TestPreprocessAsKeras(t *testing.T) {
 	}{
 		"contract": {"--model " + model, keras{[2]int{224, 224}, "caffe", "nearest", false}},
 		"default":  {"--mode caffe", keras{[2]int{224, 224}, "caffe", "nearest", false}},
-		"tf":       {"--mode tf --size 96x128 --resample bilinear", keras{[2]int{96, 128}, "tf", "bilinear", false}},
-		"torch":    {"--mode torch --size 99x50 --resample lanczos", keras{[2]int{99, 50}, "torch", "lanczos", false}},
-		"box":      {"--resample box --size 64x64 --model " + model, keras{[2]int{64, 64}, "caffe", "box", false}},
-		"hamming":  {"--resample hamming --size 61x67", keras{[2]int{61, 67}, "caffe", "hamming", false}},
+		"tf":       {"--mode tf --image-size 96x128 --resample bilinear", keras{[2]int{96, 128}, "tf", "bilinear", false}},
+		"torch":    {"--mode torch --image-size 99x50 --resample lanczos", keras{[2]int{99, 50}, "torch", "lanczos", false}},
+		"box":      {"--resample box --image-size 64x64 --model " + model, keras{[2]int{64, 64}, "caffe", "box", false}},
+		"hamming":  {"--resample hamming --image-size 61x67", keras{[2]int{61, 67}, "caffe", "hamming", false}},
 		"keep":     {"--keep-aspect-ratio --resample bicubic", keras{[2]int{224, 224}, "caffe", "bicubic", true}},
 	}
 	asked := map[string]keras{}
@@ -122,7 +122,7 @@ func TestPreprocessDecode(t *testing.T) {
 
 	out = filepath.Join(dir, "x.npy")
 	status, _, stderr := call(t, nil, "preprocess", "--stage", "decode", "-o", out, cat, coffee)
-	if status != exitFailed || !strings.Contains(stderr, "want pictures of one size") || !strings.Contains(stderr, coffee) {
+	if status != exitFailed || !strings.Contains(stderr, "expected images of one size") || !strings.Contains(stderr, coffee) {
 		t.Errorf("npy: exit status %d, stderr %q", status, stderr)
 	}
 	if _, err := os.Stat(out); err == nil {
@@ -142,18 +142,18 @@ func TestPreprocessBadPicture(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("\x89PNG\r\n\x1a\nno more"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	status, stdout, stderr := call(t, nil, "preprocess", "-o", out, "--size", "8x9", cat, bad, "testdata/photos/coffee.jpg")
+	status, stdout, stderr := call(t, nil, "preprocess", "-o", out, "--image-size", "8x9", cat, bad, "testdata/photos/coffee.jpg")
 	if status != exitFailed || stdout != out+": float32 (2, 8, 9, 3)\n" || !strings.HasPrefix(stderr, "kerasrun: "+bad+": ") {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 	got := readNPY(t, out)
-	well(t, "preprocess", "-o", out, "--size", "8x9", cat, "testdata/photos/coffee.jpg")
+	well(t, "preprocess", "-o", out, "--image-size", "8x9", cat, "testdata/photos/coffee.jpg")
 	if want := readNPY(t, out); !reflect.DeepEqual(got, want) {
 		t.Errorf("got other arrays with a bad picture among them than without")
 	}
 
 	missing := filepath.Join(dir, "none", "x.npy")
-	status, _, stderr = call(t, nil, "preprocess", "-o", missing, "--size", "8x9", cat)
+	status, _, stderr = call(t, nil, "preprocess", "-o", missing, "--image-size", "8x9", cat)
 	if status != exitFailed || !strings.Contains(stderr, missing) {
 		t.Errorf("no such directory: exit status %d, stderr %q", status, stderr)
 	}
@@ -187,7 +187,7 @@ func TestPredictAsTensorFlow(t *testing.T) {
 		{"features", zipped + "[pictures]", map[string]tensor.Shape{"features": {3, 2048}}},
 	} {
 		out := filepath.Join(dir, "out.npz")
-		stdout := well(t, "predict", "--input", "images="+test.input, "-o", out, "--signature", test.signature)
+		stdout := well(t, "predict", "--inputs", "images="+test.input, "-o", out, "--signature_def", test.signature)
 		got, err := npy.ReadZip(out)
 		if err != nil {
 			t.Fatal(err)
@@ -264,18 +264,18 @@ func TestPredictErrors(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--input", "images=" + narrow}, []string{`"images"`, "float32 (-1, 224, 224, 3)", "(1, 1, 1, 3)"}},
-		{[]string{"--input", "images=" + bytes8}, []string{`"images"`, "uint8"}},
-		{[]string{"--input", "images=" + none}, []string{`"images"`, "(0, 224, 224, 3)"}},
-		{[]string{"--input", "images=" + negative}, []string{negative, `dimension "-1" is not a size`}},
-		{[]string{"--input", "images=" + overflow}, []string{overflow, "more elements than can be addressed"}},
-		{[]string{"--input", "images=" + deep}, []string{deep, "255 dimensions"}},
-		{[]string{"--input", "images=" + short}, []string{short, "expected 602112 bytes of data, got 4"}},
-		{[]string{"--input", "pictures=" + narrow}, []string{`"pictures"`, `["images"]`}},
-		{[]string{"--input", "images=" + text}, []string{text}},
-		{[]string{"--input", "images=" + filepath.Join(dir, "missing.npy")}, []string{"missing.npy", "no such file"}},
-		{[]string{"--input", "images=" + zip + "[x]"}, []string{zip, `want an array "x"`}},
-		{[]string{"--input", "images=" + narrow, "--signature", "logits"}, []string{`expected a signature "logits"`, "serving_default"}},
+		{[]string{"--inputs", "images=" + narrow}, []string{`"images"`, "float32 (-1, 224, 224, 3)", "(1, 1, 1, 3)"}},
+		{[]string{"--inputs", "images=" + bytes8}, []string{`"images"`, "uint8"}},
+		{[]string{"--inputs", "images=" + none}, []string{`"images"`, "(0, 224, 224, 3)"}},
+		{[]string{"--inputs", "images=" + negative}, []string{negative, `dimension "-1" is not a size`}},
+		{[]string{"--inputs", "images=" + overflow}, []string{overflow, "more elements than can be addressed"}},
+		{[]string{"--inputs", "images=" + deep}, []string{deep, "255 dimensions"}},
+		{[]string{"--inputs", "images=" + short}, []string{short, "want 602112 bytes of data, got 4"}},
+		{[]string{"--inputs", "pictures=" + narrow}, []string{`"pictures"`, `["images"]`}},
+		{[]string{"--inputs", "images=" + text}, []string{text}},
+		{[]string{"--inputs", "images=" + filepath.Join(dir, "missing.npy")}, []string{"missing.npy", "no such file"}},
+		{[]string{"--inputs", "images=" + zip + "[x]"}, []string{zip, `expected an array "x"`}},
+		{[]string{"--inputs", "images=" + narrow, "--signature_def", "logits"}, []string{`want a signature "logits"`, "serving_default"}},
 	} {
 		out := filepath.Join(dir, "out.npz")
 		status, stdout, stderr := call(t, nil, append([]string{"predict", "-o", out}, test.args...)...)

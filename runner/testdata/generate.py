@@ -210,7 +210,10 @@ def answers(photos):
 
 
 def damaged(source, path, variable, change):
-    """Copies a model and replaces a variable, under its name. The graph stays; the manifest is of what is there."""
+    """Copies a model and replaces a variable, under its name.
+
+    The graph stays; the manifest is of what is there.
+    """
     shutil.copytree(source, path, ignore=shutil.ignore_patterns("assets.extra"))
     prefix = str(path / "variables/variables")
     reader = py_checkpoint_reader.NewCheckpointReader(prefix)

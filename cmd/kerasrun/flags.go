@@ -8,6 +8,23 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// must panics where a command sets up a flag that it does not have.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// flagHeading is the annotation that holds which heading of the help a flag stands under.
+const flagHeading = "heading"
+
+// underHeading puts flags of cmd, by name, under a heading of their own in its help.
+func underHeading(cmd *cobra.Command, heading string, names ...string) {
+	for _, name := range names {
+		must(cmd.Flags().SetAnnotation(name, flagHeading, []string{heading}))
+	}
+}
+
 // choice is the value of a flag that takes one of a few words. The first word is the default.
 type choice struct {
 	words []string
@@ -18,9 +35,14 @@ type choice struct {
 func addChoice(cmd *cobra.Command, name, usage string, words ...string) *choice {
 	c := &choice{words: words, value: words[0]}
 	cmd.Flags().Var(c, name, fmt.Sprintf("%s: %s", usage, strings.Join(words, ", ")))
-	// It fails for a flag that does not exist or has one already.
-	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	completeWords(cmd, name, words...)
 	return c
+}
+
+// completeWords has the shell complete a flag with words.
+func completeWords(cmd *cobra.Command, name string, words ...string) {
+	complete := cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	must(cmd.RegisterFlagCompletionFunc(name, complete))
 }
 
 func (c *choice) String() string { return c.value }
@@ -29,7 +51,7 @@ func (c *choice) Type() string { return "word" }
 
 func (c *choice) Set(word string) error {
 	if !slices.Contains(c.words, word) {
-		return fmt.Errorf("want one of %s", strings.Join(c.words, ", "))
+		return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
 	}
 	c.value = word
 	return nil
@@ -41,12 +63,11 @@ type choices struct {
 	values []string
 }
 
-// addChoices adds a flag called name, which takes any of words, none by default, and their completion.
+// addChoices adds a flag called name, which takes any of words, none by default.
 func addChoices(cmd *cobra.Command, name, usage string, words ...string) *choices {
 	c := &choices{choice: choice{words: words}}
-	cmd.Flags().Var(c, name, fmt.Sprintf("%s:\n%s", usage, strings.Join(words, ", ")))
-	// It fails for a flag that does not exist or has one already.
-	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().Var(c, name, fmt.Sprintf("%s: %s", usage, strings.Join(words, ", ")))
+	completeWords(cmd, name, words...)
 	return c
 }
 
@@ -58,6 +79,14 @@ func (c *choices) Set(words string) error {
 			return err
 		}
 		c.values = append(c.values, word)
+	}
+	return nil
+}
+
+// noArgs refuses arguments.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("expected no arguments, got %q", args)
 	}
 	return nil
 }
