@@ -16,7 +16,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := makePack(dir, nil); err != nil { // python -m tools.golden --model my.keras --images photos --out DIR
+	if err := makePack(dir, nil); err != nil { // python -m tools.golden --model my.keras --trained-with tf --images photos --out DIR
 		log.Fatal(err)
 	}
 

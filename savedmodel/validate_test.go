@@ -88,6 +88,18 @@ func written(t testing.TB, m *contract.Manifest) []byte {
 	return text
 }
 
+// declare changes what the graph says of a variable: bytes of the node that makes it.
+func declare(t testing.TB, files fstest.MapFS, variable, old, changed string) {
+	t.Helper()
+	data := files[GraphPath].Data
+	start := bytes.Index(data, []byte(variable+"\x12\x0bVarHandleOp"))
+	at := bytes.Index(data[max(start, 0):], []byte(old))
+	if start < 0 || at < 0 || len(old) != len(changed) {
+		t.Fatalf("variable %s: expected a node with the bytes %q", variable, old)
+	}
+	copy(data[start+at:], changed)
+}
+
 // TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
 func TestValidate(t *testing.T) {
 	const shard = "variables/variables.data-00000-of-00001"
@@ -139,6 +151,18 @@ func TestValidate(t *testing.T) {
 			IndexPath + `: variable "words/.ATTRIBUTES/VARIABLE_VALUE": want`,
 			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": want`,
 		}},
+		{"a variable's axes exchanged", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "kernel", "\x12\x02\x08\x04\x12\x02\x08\x03", "\x12\x02\x08\x03\x12\x02\x08\x04")
+		}), []string{IndexPath + `: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected shape (3, 4) as kernel, got (4, 3)`}},
+		{"a variable of another size", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x12\x02\x08\x02")
+		}), []string{IndexPath + `: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected shape (2,) as bias, got (3,)`}},
+		{"a variable of unknown rank", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x18\x01\x18\x01")
+		}), nil},
+		{"a variable of another type", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "steps", "\x12\x02\x30\x09", "\x12\x02\x30\x03")
+		}), []string{IndexPath + `: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
 
 		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }), []string{contract.ManifestPath + ": format: want 1, got 2"}},
 		{"a changed manifest", func(t testing.TB) fstest.MapFS {

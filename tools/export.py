@@ -19,7 +19,7 @@ from PIL import Image
 
 from tools import flops, golden, manifest, names, photos, recipe, rewrite, serving, weights
 from tools.backend import keras, tf
-from tools.model import MODES, preprocess
+from tools.model import MODE_NEEDED, MODES, is_file, preprocess
 from tools.reference import Reference, reference
 
 IMAGENET_LABELS = Path(__file__).with_name("imagenet_class_index.json")
@@ -222,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
         "--trained-with",
         choices=MODES,
         help="the preprocessing that the weights expect (default: torch for ResNeXt's imagenet, "
-        "the package's own for keras.applications, caffe otherwise)",
+        "the package's own for keras.applications, caffe otherwise); a file needs it",
     )
     add("--classes", type=positive, metavar="N", help="classes of the top (default 1000)")
     add("--no-top", action="store_true", help="leave out the classifier: the output is features")
@@ -264,6 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command_line.parse_args(arguments)
     if options.pooling and not options.no_top:
         command_line.error("--pooling goes with --no-top")
+    if is_file(options.architecture) and not options.trained_with:
+        command_line.error(f"{options.architecture}: {MODE_NEEDED}")
     choices = {key: getattr(options, key) for key in recipe.Recipe.__dataclass_fields__}
     common = {"literal": options.graph == "reference", "labels": options.labels, "mirror": options.mirror}
     try:

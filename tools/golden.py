@@ -1,7 +1,7 @@
 """Golden packs: pictures and what Python Keras makes of them at every stage, for `kerasrun verify` and golden.
 
 python -m tools.golden --model models/resnext50 --images photos/ --out goldens/
-python -m tools.golden --model my.keras --images photos/ --out goldens/
+python -m tools.golden --model my.keras --trained-with tf --images photos/ --out goldens/
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 
 from tools import manifest, recipe
 from tools.backend import keras
-from tools.model import preprocess
+from tools.model import MODE_NEEDED, MODES, is_file, preprocess
 from tools.reference import Reference, reference
 
 FORMAT = 1
@@ -83,6 +83,7 @@ def case_name(picture: Path, pictures: Sequence[Path]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.golden", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", required=True, help="an exported directory, or a .keras or .h5 file")
+    parser.add_argument("--trained-with", choices=MODES, help="the preprocessing that a file's weights expect")
     parser.add_argument(
         "--images", required=True, type=Path, metavar="DIR", help="the pictures, every file of a kind that is read"
     )
@@ -90,6 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", required=True, type=Path, metavar="DIR", help="the pack; a directory that is empty or not there"
     )
     options = parser.parse_args(arguments)
+    if is_file(options.model) and not options.trained_with:
+        parser.error(f"{options.model}: {MODE_NEEDED}")
+    if options.trained_with and not is_file(options.model):
+        parser.error("--trained-with goes with a model file: an exported directory says it itself")
     try:
         _make(options)
     except (GoldenError, manifest.ManifestError, *recipe.ERRORS, OSError) as error:
@@ -113,10 +118,13 @@ def _make(options: argparse.Namespace) -> None:
         if loaded.weights["sha256"] != stored["weights"]["sha256"]:
             raise GoldenError(f"{options.model}: its weights are not those that {loaded.weights['source']} gives now")
     else:
-        loaded = recipe.Recipe(architecture=options.model).load()
+        loaded = recipe.Recipe(architecture=options.model, trained_with=options.trained_with).load()
         contract = manifest.input_contract(*loaded.size)
     expected = reference(loaded.model, loaded.mode, loaded.headless)
-    command = f"python -m tools.golden --model {shlex.quote(options.model)} --images {shlex.quote(str(options.images))}"
+    flags = ["--model", options.model, "--images", str(options.images)]
+    if options.trained_with:
+        flags += ["--trained-with", options.trained_with]
+    command = f"python -m tools.golden {shlex.join(flags)}"
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{options.out.name}.", dir=options.out.parent) as scratch:
         pack = Path(scratch) / "pack"

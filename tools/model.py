@@ -15,6 +15,11 @@ from tools.photos import MODES, preprocess
 
 IMAGENET_CLASSES = 1000
 MINIMUM_SIZE = 32
+MODE_NEEDED = (
+    "a model file does not say how images are to be preprocessed: expected --trained-with caffe (BGR, 0 to 255, "
+    "ImageNet's means subtracted), tf (RGB, -1 to 1), torch (RGB, 0 to 1, ImageNet's means subtracted, divided by its "
+    "deviations) or none (RGB, 0 to 255)"
+)
 
 
 class ModelError(ValueError):
@@ -109,10 +114,11 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
     """The preprocessing that a model's weights expect: caffe, tf, torch or none (RGB, 0 to 255).
 
     A `keras.applications` model has its package's own. For the designs of this builder it is that of the published
-    weights where weights is "imagenet", else caffe, as for a file.
+    weights where weights is "imagenet", else caffe.
+    Raises ModelError for a file: it does not say.
     """
     if is_file(architecture):
-        return "caffe"
+        raise ModelError(f"{architecture}: {MODE_NEEDED}")
     if architecture in DESIGNS:
         return DESIGNS[architecture].mode if weights == "imagenet" else "caffe"
     module, _ = _application(architecture)
@@ -228,6 +234,8 @@ def _load_file(path: str) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its parts raise
         raise ModelError(f"{path}: Keras cannot load it as a model: {_first_line(error)}") from error
+    if isinstance(model, keras.Sequential) and model.built:  # as a functional model, whose outputs have names
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise ModelError(f"{path}: expected one input of images, (batch, height, width, 3), got {shape}")

@@ -66,10 +66,11 @@ class Recipe:
         ):
             if value:
                 raise ModelError(f"{option}: {self.architecture} comes with its own")
+        mode = self.trained_with or native_mode(self.architecture)
         model = build(self.architecture)
         model = _with_size(model, self.input_shape, self.architecture)
         origin = {"source": self.architecture, "sha256": sha256(Path(self.architecture))}
-        return Loaded(model, self.trained_with or "caffe", False, origin, False)
+        return Loaded(model, mode, False, origin, False)
 
     def flags(self) -> str:
         """The choices as they are written on the command line of tools.export."""

@@ -123,8 +123,8 @@ def main() -> int:
     trained, labels, exported = OUT / "resnext50.keras", OUT / "labels.txt", OUT / "model"
     model.save(trained)
     labels.write_text("".join(f"{digit}\n" for digit in range(10)))
-    export = [sys.executable, "-m", "tools.export", "--architecture", trained, "--labels", labels, "--out", exported]
-    subprocess.run(export, cwd=ROOT, check=True)
+    flags = ["--architecture", trained, "--trained-with", "caffe", "--labels", labels, "--out", exported]
+    subprocess.run([sys.executable, "-m", "tools.export", *flags], cwd=ROOT, check=True)
 
     paths = write_pictures(test_pictures, OUT / "test")
     ours = go_answers(exported, paths, OUT / "scores.parquet")

@@ -143,6 +143,37 @@ def test_model_files(tmp_path, last, data_format, suffix, outputs):
     np.testing.assert_allclose(got[key], want, atol=1e-5)
 
 
+def sequential() -> keras.Sequential:
+    """What Keras's tutorials end with: augmentation, which does nothing here, scaling, convolutions, dropout."""
+    keras.utils.set_random_seed(4)
+    kinds = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((40, 48, 3)),
+            kinds.RandomFlip("horizontal"),
+            kinds.RandomRotation(0.2),
+            kinds.RandomZoom(0.2),
+            kinds.Rescaling(1 / 255),
+            kinds.Conv2D(8, 3, padding="same", activation="relu"),
+            kinds.MaxPooling2D(),
+            kinds.Flatten(),
+            kinds.Dropout(0.5),
+            kinds.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("graph", ["optimized", "reference"])
+def test_a_sequential_model(tmp_path, graph):
+    model = sequential()
+    model.save(tmp_path / "own.keras")
+    arguments = ["--architecture", str(tmp_path / "own.keras"), "--trained-with", "none", "--graph", graph]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    photographs = np.stack([np.asarray(keras.utils.load_img(path, target_size=(40, 48))) for path in photos.paths()])
+    want = model.predict(photographs.astype(np.float32), verbose=0)
+    assert_same(serving.run(tmp_path / "out", preprocess(photographs, "caffe")), want)
+
+
 @pytest.fixture
 def own(tmp_path) -> Path:
     own_model().save(tmp_path / "own.keras")
@@ -150,8 +181,9 @@ def own(tmp_path) -> Path:
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path, own):
-    assert export.main(["--architecture", str(own), "--out", str(tmp_path / "a")]) == 0
-    command = [sys.executable, "-m", "tools.export", "--architecture", str(own), "--out", str(tmp_path / "b")]
+    assert export.main(["--architecture", str(own), "--trained-with", "caffe", "--out", str(tmp_path / "a")]) == 0
+    arguments = ["--architecture", str(own), "--trained-with", "caffe"]
+    command = [sys.executable, "-m", "tools.export", *arguments, "--out", str(tmp_path / "b")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "probs" in done.stdout
@@ -162,7 +194,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path, own):
 def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    arguments = ["--architecture", str(own), "--out", str(out)]
+    arguments = ["--architecture", str(own), "--trained-with", "caffe", "--out", str(out)]
     assert export.main(arguments) == 0  # into an empty directory
     (out / "saved_model.pb").write_bytes(b"old")
     assert export.main(arguments) == 0
@@ -171,8 +203,8 @@ def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("the only copy")
-    assert export.main(["--architecture", str(own), "--out", str(other)]) == 1
-    assert export.main(["--architecture", str(own), "--out", str(other / "thesis.txt")]) == 1
+    assert export.main(["--architecture", str(own), "--trained-with", "caffe", "--out", str(other)]) == 1
+    assert export.main(["--architecture", str(own), "--trained-with", "caffe", "--out", str(other / "thesis.txt")]) == 1
     assert files(other) == {"thesis.txt"}
     first, second = capsys.readouterr().err.splitlines()
     assert (
@@ -183,11 +215,11 @@ def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
 
 def test_a_graph_that_differs_is_refused(tmp_path, own, capsys, monkeypatch):
     out = tmp_path / "out"
-    assert export.main(["--architecture", str(own), "--out", str(out)]) == 0
+    assert export.main(["--architecture", str(own), "--trained-with", "caffe", "--out", str(out)]) == 0
     before = manifest.read(out)
     monkeypatch.setattr(export.rewrite, "optimize", spoil)
     for target in (out, tmp_path / "new"):
-        assert export.main(["--architecture", str(own), "--out", str(target)]) == 1
+        assert export.main(["--architecture", str(own), "--trained-with", "caffe", "--out", str(target)]) == 1
         assert re.fullmatch(r"export: \w+: differ by \S+ from keras .*, more than 1e-0[45]\n", capsys.readouterr().err)
     assert manifest.read(out) == before
     assert {path.name for path in tmp_path.iterdir()} == {"own.keras", "out"}
@@ -204,7 +236,8 @@ class MeanOfBatch(keras.layers.Layer):
 def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path, capsys):
     model = own_model(last=None)
     keras.Model(model.input, MeanOfBatch(name="mixed")(model.output)).save(tmp_path / "mixed.keras")
-    assert export.main(["--architecture", str(tmp_path / "mixed.keras"), "--out", str(tmp_path / "out")]) == 1
+    arguments = ["--architecture", str(tmp_path / "mixed.keras"), "--trained-with", "caffe"]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     assert re.fullmatch(r"export: mixed: differ by \S+ from keras .*, more than 1e-05\n", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
@@ -243,12 +276,21 @@ def test_the_fallback_is_said_in_one_line(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--architecture", "resnext51"], "unknown architecture 'resnext51'"),
-        (["--architecture", "none.keras"], "none.keras: no such file"),
-        (["--architecture", "OWN", "--weights", "seeded"], "--weights: OWN comes with its own"),
-        (["--architecture", "OWN", "--input-shape", "64x64"], "--input-shape: OWN takes 40x48, not 64x64"),
-        (["--architecture", "OWN", "--labels", "none.txt"], "No such file or directory: 'none.txt'"),
-        (["--architecture", "OWN", "--labels", "THREE"], "THREE: 3 labels: expected 4, one for each class"),
-        (["--architecture", "OWN", "--labels", "BROKEN"], "BROKEN: expected Keras's form"),
+        (["--architecture", "none.keras", "--trained-with", "tf"], "none.keras: no such file"),
+        (["--architecture", "OWN", "--trained-with", "tf", "--weights", "seeded"], "--weights: OWN comes with its own"),
+        (
+            ["--architecture", "OWN", "--trained-with", "tf", "--input-shape", "64x64"],
+            "--input-shape: OWN takes 40x48, not 64x64",
+        ),
+        (
+            ["--architecture", "OWN", "--trained-with", "tf", "--labels", "none.txt"],
+            "No such file or directory: 'none.txt'",
+        ),
+        (
+            ["--architecture", "OWN", "--trained-with", "tf", "--labels", "THREE"],
+            "THREE: 3 labels: expected 4, one for each class",
+        ),
+        (["--architecture", "OWN", "--trained-with", "tf", "--labels", "BROKEN"], "BROKEN: expected Keras's form"),
         (["--weights", "none.h5"], "unknown weights 'none.h5'"),
         (["--weights", "imagenet", "--classes", "7"], "the imagenet weights have a top of 1000 classes, not 7"),
         (["--input-shape", "16x16"], "at least 32"),
@@ -279,6 +321,7 @@ def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
         ["--out", "x", "--pooling", "avg"],
         ["--out", "x", "--input-shape", "224"],
         ["--out", "x", "--classes", "0"],
+        ["--out", "x", "--architecture", "own.keras"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
@@ -286,3 +329,13 @@ def test_wrong_usage(arguments, capsys):
         export.main(arguments)
     assert exit_status.value.code == 2
     assert capsys.readouterr().err.startswith("usage: python -m tools.export")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_does_not_say_how_images_are_preprocessed(tmp_path, capsys, suffix):
+    with pytest.raises(SystemExit) as exit_status:
+        export.main(["--architecture", f"own{suffix}", "--out", str(tmp_path / "out")])
+    assert exit_status.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: own{suffix}: a model file does not say how images are to be preprocessed" in message
+    assert re.search(r"--trained-with caffe \(.*\), tf \(.*\), torch \(.*\) or none \(.*\)$", message)

@@ -58,8 +58,8 @@ def check(pack: Path, images: Path, predict) -> dict:
 
 def test_a_pack_for_a_model_file(tmp_path, own, images):
     pack = tmp_path / "pack"
-    command = [sys.executable, "-m", "tools.golden", "--model", str(own), "--images", str(images), "--out", str(pack)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    flags = ["--model", str(own), "--trained-with", "caffe", "--images", str(images), "--out", str(pack)]
+    done = subprocess.run([sys.executable, "-m", "tools.golden", *flags], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     model = keras.models.load_model(own)
 
@@ -119,7 +119,9 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
         (empty, images, "e", "not a manifest"),
         (changed, images, "f", "expected the manifest as it was written"),
     ):
-        assert golden.main(["--model", str(model), "--images", str(pictures), "--out", str(tmp_path / out)]) == 1
+        flags = ["--trained-with", "caffe"] if model.suffix == ".keras" else []
+        arguments = ["--model", str(model), *flags, "--images", str(pictures), "--out", str(tmp_path / out)]
+        assert golden.main(arguments) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("golden: ")
         assert message in line
@@ -127,3 +129,17 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
     with pytest.raises(SystemExit) as exit_status:
         golden.main(["--model", str(own)])
     assert exit_status.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "own.keras"], "own.keras: a model file does not say how images are to be preprocessed"),
+        (["--model", "models/x", "--trained-with", "tf"], "--trained-with goes with a model file"),
+    ],
+)
+def test_preprocessing_is_asked_for_where_it_is_not_known(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        golden.main([*arguments, "--images", str(tmp_path), "--out", str(tmp_path / "pack")])
+    assert exit_status.value.code == 2
+    assert f"error: {message}" in capsys.readouterr().err

@@ -170,13 +170,17 @@ MODES = {
     "MobileNetV3Small": "none",
     "ConvNeXtTiny": "none",
     "resnext50": "caffe",
-    "anyone's.keras": "caffe",
 }
 
 
 @pytest.mark.parametrize(("architecture", "mode"), MODES.items())
 def test_native_mode(architecture, mode):
     assert model.native_mode(architecture) == mode
+
+
+def test_a_file_has_no_native_mode():
+    with pytest.raises(model.ModelError, match=r"anyone's\.keras: .* expected --trained-with caffe .* or none"):
+        model.native_mode("anyone's.keras")
 
 
 def test_native_mode_of_published_weights():
