@@ -27,11 +27,20 @@ var reasons = []string{
 	"tool",     // a tool that the tests do not install
 }
 
+// generated reports whether a page's code blocks are none of this test: those of docs/cli are made
+// from the commands, which a test of cmd/kerasrun holds, and testdata has pages of others.
+func generated(path string) bool {
+	return strings.HasPrefix(path, "docs/cli/") || strings.HasPrefix(path, "testdata/")
+}
+
 // A block is what the package comment says, and does not fail.
 func TestBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs minutes: it runs the programs of the pages")
+	}
 	for _, p := range pages(t) {
-		if len(p.blocks) == 0 || strings.HasPrefix(p.path, "testdata/") {
-			continue // testdata has pages of others
+		if len(p.blocks) == 0 || generated(p.path) {
+			continue
 		}
 		t.Run(p.path, func(t *testing.T) {
 			s := &scratch{page: p}
