@@ -56,6 +56,7 @@ func TestBlocks(t *testing.T) {
 type scratch struct {
 	page
 	dir       string
+	venv      string // where Python's programs are
 	server    *exec.Cmd
 	log       bytes.Buffer
 	addresses *strings.Replacer
@@ -127,7 +128,8 @@ func (s *scratch) run(t *testing.T, serve bool, program string, command ...strin
 }
 
 func (s *scratch) environment() []string {
-	return append(os.Environ(), "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
+	path := []string{filepath.Join(s.dir, "bin"), s.venv, os.Getenv("PATH")}
+	return append(os.Environ(), "PATH="+strings.Join(path, ":"), "TF_CPP_MIN_LOG_LEVEL=3")
 }
 
 // open makes the directory when the first block needs it.
@@ -141,7 +143,7 @@ func (s *scratch) open(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.dir = dir
+	s.dir, s.venv = dir, absolute(t, ".venv/bin")
 	for _, folder := range []string{"bin", "models"} {
 		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
 			t.Fatal(err)
