@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -118,36 +116,6 @@ func TestServe(t *testing.T) {
 		if !strings.Contains(log, words) {
 			t.Errorf("want %q in the log:\n%s", words, log)
 		}
-	}
-}
-
-// The README's Python runs as it stands there, but for the addresses and the files.
-func TestReadmeClients(t *testing.T) {
-	inRepository(t)
-	_, after, _ := strings.Cut(readFile(t, "README.md"), "\n## Serving\n")
-	_, after, found := strings.Cut(after, "```python\n")
-	program, _, _ := strings.Cut(after, "```\n")
-	if !found {
-		t.Fatal("no Python under Serving in the README")
-	}
-	url, rpc, stop := startServe(t, "--verify=false")
-	waitReady(t, url)
-	tensors := filepath.Join(t.TempDir(), "x.npy")
-	well(t, "preprocess", "-o", tensors, "testdata/photos/cat.jpg")
-	for _, c := range [][2]string{
-		{"127.0.0.1:8501", strings.TrimPrefix(url, "http://")}, {"127.0.0.1:8001", rpc}, {"x.npy", tensors}, {"cat.jpg", "testdata/photos/cat.jpg"},
-	} {
-		if !strings.Contains(program, c[0]) {
-			t.Errorf("want %s in the program", c[0])
-		}
-		program = strings.ReplaceAll(program, c[0], c[1])
-	}
-	out, err := exec.Command(".venv/bin/python", "-c", program).CombinedOutput()
-	if lines := strings.Count(string(out), "\n"); err != nil || lines < 5 {
-		t.Errorf("%v: %s", err, out)
-	}
-	if status, log := stop(); status != 0 {
-		t.Errorf("exit status %d: %s", status, log)
 	}
 }
 
