@@ -45,9 +45,9 @@ lint: setup ## gofmt, go vet, staticcheck, ruff
 	@$(GO) tool staticcheck -tags $(TAGS) ./...
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 
-test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the convolutions of AVX-512 once more as pairs of AVX2
+test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the AVX-512 convolutions once more, emulated by AVX2
 	@$(GO) test -timeout 30m ./...
-	@$(GO) test -timeout 30m -tags pairs ./runner/internal/conv
+	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
