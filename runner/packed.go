@@ -25,7 +25,7 @@ import (
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/runner/internal/conv"
+	conv "kerasrun/runner/internal/cpuconv"
 	"kerasrun/savedmodel"
 )
 

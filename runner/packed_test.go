@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"kerasrun/runner/internal/conv"
+	conv "kerasrun/runner/internal/cpuconv"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
