@@ -111,7 +111,7 @@ prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged mod
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
-	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/conv); do \
+	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/cpuconv); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
 
