@@ -288,6 +288,17 @@ func TestClassifySynthetic(t *testing.T) {
 	}
 }
 
+// Older manifests call synthetic weights seeded.
+func TestNoteSynthetic(t *testing.T) {
+	for source, want := range map[string]bool{"synthetic:0": true, "seeded:3": true, "imagenet": false, "synthetic.keras": false} {
+		var stderr strings.Builder
+		noteSynthetic(&stderr, &savedmodel.Model{Manifest: &savedmodel.Manifest{Weights: savedmodel.Weights{Source: source}}})
+		if got := strings.Contains(stderr.String(), "synthetic weights"); got != want {
+			t.Errorf("%s: got a note: %v, want %v", source, got, want)
+		}
+	}
+}
+
 func synthetic(t *testing.T) bool {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(model, "assets.extra/kerasrun.json"))

@@ -4,9 +4,7 @@ from scripts import flops
 
 
 def test_the_table(capsys):
-    """What ResNeXt claims: 50 layers cost what ResNet50 costs, 101 layers about half of
-    ResNet200.
-    """
+    """What ResNeXt claims: 50 layers cost what ResNet50 costs, 101 half of ResNet200."""
     flops.main()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
