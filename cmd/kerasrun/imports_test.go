@@ -19,7 +19,7 @@ func TestImportDirections(t *testing.T) {
 		"contract":                {"preprocess", "tensor"},
 		"savedmodel":              {"contract", "labels", "tensor"},
 		"runner":                  {"contract", "labels", "preprocess", "runner/internal/*", "savedmodel", "tensor"},
-		"runner/internal/cpuconv": {},
+		"runner/internal/cpuconv": {"runner/internal/needtensorflow"},
 		"batch":                   {"tensor"},
 		"golden":                  {"contract", "labels", "preprocess", "tensor", "tensor/npy"},
 		"score":                   {"internal/tfrecord", "labels", "tensor"},

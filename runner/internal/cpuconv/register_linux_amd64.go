@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"sync"
 	"unsafe"
+
+	_ "kerasrun/runner/internal/needtensorflow"
 )
 
 // Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
