@@ -1,6 +1,6 @@
 // Package golden holds a model's answers against goldens: a pack of images and of what Keras made
-// of each of them, stage by stage, written by `python -m tools.golden`. It is what `kerasrun
-// verify` runs, and what anyone's own `go test` can run through [Test].
+// of each of them, stage by stage, written by `kerasrun-golden`. It is what `kerasrun verify` runs,
+// and what anyone's own `go test` can run through [Test].
 //
 // A pack is a directory with goldens.json, the image files, and an npz file an image with the
 // arrays decoded, resized and tensor, and one for each output of the model. Each stage is fed with
@@ -9,7 +9,7 @@
 //	decode    image file -> uint8 RGB, height x width x 3
 //	resize    decoded -> uint8 RGB of the model's input size
 //	tensor    resized -> float32, normalised
-//	pipeline  image file -> float32, normalised, in one go as the runner does it; it has the tolerance of tensor
+//	pipeline  image file -> float32, normalised, in one go; it has the tolerance of tensor
 //	NAME      tensor -> the model's output of that name
 //
 // Outputs are computed three times: every case alone, in batches of as many cases as go into one,

@@ -410,7 +410,7 @@ func TestReport(t *testing.T) {
 
 	text := report.String()
 	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED",
-		"python -m tools.golden --out pack", "keras 3"} {
+		"kerasrun-golden --out pack", "keras 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text: want %q in\n%s", want, text)
 		}

@@ -64,7 +64,7 @@ type VersionError struct {
 func (e *VersionError) Error() string {
 	command := e.Command
 	if command == "" {
-		command = "python -m tools.golden"
+		command = "kerasrun-golden"
 	}
 	return fmt.Sprintf("%s: format %d, but this kerasrun reads format %d; regenerate the pack "+
 		"with this kerasrun's own %s",

@@ -36,7 +36,7 @@ func writePack(t *testing.T, change func(index map[string]any,
 func makePack(dir string, change func(index map[string]any,
 	arrays []map[string]tensor.Tensor)) error {
 	index := map[string]any{
-		"format": 1, "reference": "a fake", "command": "python -m tools.golden --out pack",
+		"format": 1, "reference": "a fake", "command": "kerasrun-golden --out pack",
 		"versions":  map[string]string{"keras": "3"},
 		"signature": "serving_default", "outputs": []string{"logits", "probs"}, "top": 3,
 		"input": map[string]any{
@@ -114,8 +114,7 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		"format": {
 			func(index map[string]any) { index["format"] = 2 },
-			[]string{"format 2", "reads format 1", "regenerate",
-				"python -m tools.golden --out pack"},
+			[]string{"format 2", "reads format 1", "regenerate", "kerasrun-golden --out pack"},
 		},
 		"signature": {func(index map[string]any) { index["signature"] = "" },
 			[]string{"expected a signature"}},

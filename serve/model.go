@@ -160,16 +160,16 @@ func (v *version) signature(key string) (*signature, error) {
 
 // classes returns the name of a signature's output that holds one probability a class: probs, or
 // the only output there is.
-func (s *signature) classes() (string, error) {
-	if _, ok := s.Outputs[probabilities]; ok {
+func (sig *signature) classes() (string, error) {
+	if _, ok := sig.Outputs[probabilities]; ok {
 		return probabilities, nil
 	}
-	if len(s.outputs) == 1 {
-		return s.outputs[0], nil
+	if len(sig.outputs) == 1 {
+		return sig.outputs[0], nil
 	}
 	return "", errorf(codes.FailedPrecondition,
-		"signature %q is no classifier: it has no output %q, but %v", s.Key, probabilities,
-		s.outputs)
+		"signature %q is no classifier: it has no output %q, but %v", sig.Key, probabilities,
+		sig.outputs)
 }
 
 // classNames returns the class list where it is as long as a row of probabilities; nil, for no

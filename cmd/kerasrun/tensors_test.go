@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/version"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -208,7 +209,7 @@ func TestPredictAsTensorFlow(t *testing.T) {
 			}
 		}
 	}
-	if got, want := well(t, "version"), "kerasrun "+version+"\nTensorFlow "+tensorflow; got != want {
+	if got, want := well(t, "version"), "kerasrun "+version.String()+"\nTensorFlow "+tensorflow; got != want {
 		t.Errorf("version: got %q, want %q", got, want)
 	}
 }
