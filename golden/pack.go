@@ -20,9 +20,6 @@ import (
 // Format is the version of goldens.json that this package reads.
 const Format = 1
 
-// IndexName is the file in a pack's directory that names everything else in it.
-const IndexName = "goldens.json"
-
 const (
 	maxIndexBytes = 16 << 20
 	maxImageBytes = 256 << 20
@@ -74,7 +71,7 @@ func (e *VersionError) Error() string {
 // Open reads dir's goldens.json and checks it; the error lists everything that is wrong with it.
 // The cases' files are read as they are verified.
 func Open(dir string) (*Pack, error) {
-	path := filepath.Join(dir, IndexName)
+	path := filepath.Join(dir, contract.GoldensIndex)
 	raw, err := readFile(path, maxIndexBytes)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
@@ -71,7 +72,7 @@ func newStages(pack *Pack) []*stage {
 	row("pipeline", "", "tensor", false)
 	for _, output := range pack.Outputs {
 		for _, run := range []string{alone, batched, padded, across} {
-			row(output, run, output, output == "logits" || output == "features")
+			row(output, run, output, output == contract.OutputLogits || output == contract.OutputFeatures)
 		}
 	}
 	return stages
