@@ -27,32 +27,36 @@ const MaxManifestBytes = 16 << 20
 // Manifest describes an exported directory: what the model is, what it takes and gives, and the hash
 // of every file, its own included.
 type Manifest struct {
-	Format       int    `json:"format"`
+	Format       int    `json:"format"`       // the version of the manifest's format
 	Architecture string `json:"architecture"` // as "resnext50"
 	Graph        string `json:"graph"`        // "optimized" or "reference"
-	// of the arithmetic: "float32", "bfloat16", "float16"
+
+	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16".
 	Precision string `json:"precision"`
-	// of the model before anything was folded
+	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
-	// for one image; a multiply-add is two
+	// FLOPs are for one image; a multiply-add is two.
 	FLOPs   int64   `json:"flops"`
 	Weights Weights `json:"weights"`
-	// what the weights expect: caffe, tf, torch, none
+	// TrainedWith is the preprocessing that the weights expect: "caffe", "tf", "torch" or "none".
 	TrainedWith string `json:"trained_with"`
-	// the change of variables in the graph, in words
+	// Conversion says in words what the graph does to inputs prepared in another mode.
 	Conversion string `json:"conversion"`
-	// largest of a probability, from Keras
-	ReferenceDifference float64             `json:"reference_difference"`
-	Input               Input               `json:"input"`
-	Outputs             map[string][]string `json:"outputs"` // of each signature
-	// the class list's path in the directory, "" where none
+	// ReferenceDifference is the largest difference of a probability from Keras.
+	ReferenceDifference float64 `json:"reference_difference"`
+
+	Input   Input               `json:"input"`
+	Outputs map[string][]string `json:"outputs"` // names by signature
+
+	// Labels is the class list's path in the directory, "" where there is none.
 	Labels string `json:"labels"`
-	// the golden pack's directory, "" where none
+	// Goldens is the golden pack's path in the directory, "" where there is none.
 	Goldens string `json:"goldens"`
-	// the exporter's options that make the model again
+	// Recipe are the exporter's options that make the model again.
 	Recipe   map[string]any    `json:"recipe"`
-	Versions map[string]string `json:"versions"`
-	// by slash path: every file but the manifest
+	Versions map[string]string `json:"versions"` // of packages, by name
+
+	// Files are all files but the manifest, by path with slashes.
 	Files map[string]File `json:"files"`
 	// SHA256 is the hash of the manifest's own file with 64 zeros in place of this value. It shows
 	// that the manifest is the one that was exported.
