@@ -57,9 +57,9 @@ func (d *decoders) append(ctx context.Context, pipeline *preprocess.Pipeline, ds
 	return pipeline.AppendPixels(dst, image)
 }
 
-// decodeImages turns a tensor of encoded images, of any shape, into pixels: uint8, (n, height, width,
-// 3). Pixels that wait for their run take a quarter of the memory of the model's float32 input.
-// free returns their memory to the limit, and must be called in any case.
+// decodeImages turns a tensor of encoded images, of any shape, into pixels: uint8, (n, height,
+// width, 3). Pixels that wait for their run take a quarter of the memory of the model's float32
+// input. free returns their memory to the limit, and must be called in any case.
 func (s *Server) decodeImages(ctx context.Context, v *version,
 	encoded tensor.Tensor) (t tensor.Tensor, free func(), err error) {
 	images, ok := encoded.Data.([][]byte)

@@ -48,7 +48,8 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 	shape := info.Outputs[output].Shape
 	if len(shape) != 2 || shape[1] < 1 {
 		return score.Model{}, c, fmt.Errorf(
-			"%s: expected an output %q with one row per image, got the shape %v", dir, output, shape)
+			"%s: expected an output %q with one row per image, got the shape %v", dir, output,
+			shape)
 	}
 	if c.Vector != score.Top {
 		c.Length = int(shape[1])
