@@ -20,7 +20,7 @@ func TestReadmeShowsTheService(t *testing.T) {
 	}
 }
 
-// A module outside the repository, made as the README says, builds and classifies a picture.
+// A module outside the repository, made as the README says, builds and classifies an image.
 func TestModuleOutside(t *testing.T) {
 	dir := t.TempDir()
 	repository, err := filepath.Abs(root)
@@ -34,8 +34,10 @@ func TestModuleOutside(t *testing.T) {
 		t.Fatalf("want a program of under 30 lines after the mark in the README, got %d", lines)
 	}
 	mod := readFile(t, filepath.Join(root, "go.mod"))
-	mod = strings.Replace(mod, "module kerasrun", "module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => "+repository, 1)
-	for name, content := range map[string]string{"main.go": program, "go.mod": mod, "go.sum": readFile(t, filepath.Join(root, "go.sum"))} {
+	mod = strings.Replace(mod, "module kerasrun",
+		"module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => "+repository, 1)
+	for name, content := range map[string]string{"main.go": program, "go.mod": mod,
+		"go.sum": readFile(t, filepath.Join(root, "go.sum"))} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +47,8 @@ func TestModuleOutside(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	run := exec.Command(filepath.Join(dir, "outside"), filepath.Join(repository, "models/resnext50"), filepath.Join(repository, "testdata/photos/cat.jpg"))
+	run := exec.Command(filepath.Join(dir, "outside"), filepath.Join(repository, "models/resnext50"),
+		filepath.Join(repository, "testdata/photos/cat.jpg"))
 	out, err := run.Output()
 	if err != nil {
 		t.Fatal(err)
