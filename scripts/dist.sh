@@ -23,7 +23,7 @@ for library in libtensorflow.so libtensorflow_framework.so; do
 done
 
 cp -rL "$model" "$out/models/"
-cp -r LICENSE README.md SECURITY.md deploy "$out/"
+cp -r LICENSE README.md CHANGELOG.md SECURITY.md docs deploy "$out/"
 .venv/bin/python scripts/licences.py "$out/licences"
 
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)

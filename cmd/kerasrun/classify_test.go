@@ -45,7 +45,7 @@ func TestClassifyAsKeras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open("tools/imagenet_class_index.json")
+	f, err := os.Open("tools/src/kerasrun_export/imagenet_class_index.json")
 	if err != nil {
 		t.Fatal(err)
 	}

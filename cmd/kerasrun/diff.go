@@ -56,7 +56,7 @@ func twoOutputs(_ *cobra.Command, args []string) error {
 }
 
 func writeDifference(w io.Writer, d score.Difference) error {
-	fmt.Fprintf(w, "images in both              %d\n", d.Pictures)
+	fmt.Fprintf(w, "images in both              %d\n", d.Images)
 	fmt.Fprintf(w, "only in the first           %d\n", d.OnlyA)
 	fmt.Fprintf(w, "only in the second          %d\n", d.OnlyB)
 	fmt.Fprintf(w, "with a result in one only   %d\n", d.Errors)

@@ -27,7 +27,7 @@ func walkImages(args []string) iter.Seq2[string, error] {
 				continue
 			}
 			empty := true
-			for path, err := range score.Pictures(arg) {
+			for path, err := range score.Images(arg) {
 				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
 					return
@@ -37,7 +37,7 @@ func walkImages(args []string) iter.Seq2[string, error] {
 				continue
 			}
 			err := fmt.Errorf("%s: no images below it (%s)",
-				arg, strings.Join(score.PictureExtensions, " "))
+				arg, strings.Join(score.ImageExtensions, " "))
 			if !yield(arg, err) {
 				return
 			}

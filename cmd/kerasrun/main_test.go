@@ -23,11 +23,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+const root = "../.."
+
 // inRepository goes to the repository for the time of a test, as who follows the README stands
 // there: models/resnext50 is the model and testdata/photos has images.
 func inRepository(t *testing.T) {
 	t.Helper()
-	t.Chdir("../..")
+	t.Chdir(root)
 }
 
 // call runs one command line and returns its exit status and what it printed.
@@ -46,6 +48,15 @@ func well(t *testing.T, args ...string) string {
 		t.Fatalf("kerasrun %s: exit status %d: %s%s", strings.Join(args, " "), status, stdout, stderr)
 	}
 	return stdout
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // python runs a Python program of testdata, in the repository, and fails the test where it fails.

@@ -36,7 +36,7 @@ one run over all images would have written.`,
 			return asUsage(err)
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "kerasrun: %d shards, %d images, %d scored, %d failed: %s\n",
-			len(args), m.Pictures, m.Answered, m.Failed, output)
+			len(args), m.Images, m.Answered, m.Failed, output)
 		return nil
 	}
 	return cmd

@@ -137,7 +137,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
-		Batch: f.batch, Lanes: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
+		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError:  score.OnError(f.onError.value),
 		Versions: versions(),
 		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
@@ -151,7 +151,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 				goesOn = ""
 			}
 			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed,
-				summary.Pictures, goesOn)
+				summary.Images, goesOn)
 		}
 		return asUsage(err)
 	}
@@ -161,7 +161,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			already = ", complete before"
 		}
 		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed: %s%s\n",
-			summary.Pictures, summary.Answered, summary.Failed, summary.Output, already)
+			summary.Images, summary.Answered, summary.Failed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
 		return errReported

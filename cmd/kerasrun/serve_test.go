@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -124,37 +122,6 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// The README's Python runs as it stands there, but for the addresses and the files.
-func TestReadmeClients(t *testing.T) {
-	inRepository(t)
-	_, after, _ := strings.Cut(readFile(t, "README.md"), "\n## Serving\n")
-	_, after, found := strings.Cut(after, "```python\n")
-	program, _, _ := strings.Cut(after, "```\n")
-	if !found {
-		t.Fatal("no Python under Serving in the README")
-	}
-	url, rpc, stop := startServe(t, "--verify=false")
-	waitReady(t, url)
-	tensors := filepath.Join(t.TempDir(), "x.npy")
-	well(t, "preprocess", "-o", tensors, "testdata/photos/cat.jpg")
-	for _, c := range [][2]string{
-		{"127.0.0.1:8501", strings.TrimPrefix(url, "http://")}, {"127.0.0.1:8001", rpc},
-		{"x.npy", tensors}, {"cat.jpg", "testdata/photos/cat.jpg"},
-	} {
-		if !strings.Contains(program, c[0]) {
-			t.Errorf("want %s in the program", c[0])
-		}
-		program = strings.ReplaceAll(program, c[0], c[1])
-	}
-	out, err := exec.Command(".venv/bin/python", "-c", program).CombinedOutput()
-	if lines := strings.Count(string(out), "\n"); err != nil || lines < 5 {
-		t.Errorf("%v: %s", err, out)
-	}
-	if status, log := stop(); status != 0 {
-		t.Errorf("exit status %d: %s", status, log)
-	}
-}
-
 func TestServeUsage(t *testing.T) {
 	inRepository(t)
 	missing := t.TempDir() + "/none"
@@ -171,7 +138,7 @@ func TestServeUsage(t *testing.T) {
 		{"x", exitUsage, "expected no argument"},
 		{"--model a --model-config-file b", exitUsage, "none of the others can be"},
 		{"--tls-cert a", exitUsage, "tls-key"},
-		{"--max-batch-size 0", exitUsage, "max_batch_size: want at least 1, got 0"},
+		{"--max-batch-size 0", exitUsage, "max_batch_size: expected at least 1, got 0"},
 		{"--max-body-bytes 0", exitUsage, "limit of body"},
 		{"--log-format xml", exitUsage, "expected one of text, json"},
 		{"--model-config-file " + missing, exitFailed, "no such file"},

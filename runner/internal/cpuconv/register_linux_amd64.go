@@ -1,0 +1,43 @@
+package cpuconv
+
+/*
+#cgo CFLAGS: -O2 -g1
+#include <stdlib.h>
+#include "conv2d.h"
+#include "tf_ops.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
+func Preferred(bf16 bool) bool {
+	n := C.int(0)
+	if bf16 {
+		n = 1
+	}
+	return C.kerasrun_conv_preferred(n) != 0
+}
+
+var registered struct {
+	sync.Once
+	err error
+}
+
+// Register makes the operations known to TensorFlow, once for the process. The first call says how many threads compute.
+func Register(threads int) error {
+	registered.Do(func() {
+		names := [...]*C.char{C.CString(Op), C.CString(MaxPoolOp)}
+		defer C.free(unsafe.Pointer(names[0]))
+		defer C.free(unsafe.Pointer(names[1]))
+		if fault := C.kerasrun_conv_register(names[0], names[1], C.int(threads)); fault != nil {
+			registered.err = fmt.Errorf("cpuconv: TensorFlow: %s", C.GoString(fault))
+			C.free(unsafe.Pointer(fault))
+		}
+	})
+	return registered.err
+}
