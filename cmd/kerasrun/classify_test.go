@@ -240,7 +240,7 @@ func TestClassifyBadImages(t *testing.T) {
 		t.Errorf("got %q, want the rows of %s and %s", rows, good, cat)
 	}
 	for path, reason := range map[string]string{
-		text:                           "not a picture",
+		text:                           "not an image",
 		empty:                          "",
 		cut:                            "malformed JPEG",
 		filepath.Join(dir, "none.jpg"): "no such file",

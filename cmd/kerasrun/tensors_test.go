@@ -297,14 +297,14 @@ func TestPredictErrors(t *testing.T) {
 		{[]string{"--inputs", "images=" + overflow},
 			[]string{overflow, "more elements than can be addressed"}},
 		{[]string{"--inputs", "images=" + deep}, []string{deep, "255 dimensions"}},
-		{[]string{"--inputs", "images=" + short}, []string{short, "want 602112 bytes of data, got 4"}},
+		{[]string{"--inputs", "images=" + short}, []string{short, "expected 602112 bytes of data, got 4"}},
 		{[]string{"--inputs", "photos=" + narrow}, []string{`"photos"`, `["images"]`}},
 		{[]string{"--inputs", "images=" + text}, []string{text}},
 		{[]string{"--inputs", "images=" + filepath.Join(dir, "missing.npy")},
 			[]string{"missing.npy", "no such file"}},
 		{[]string{"--inputs", "images=" + zip + "[x]"}, []string{zip, `expected an array "x"`}},
 		{[]string{"--inputs", "images=" + narrow, "--signature_def", "logits"},
-			[]string{`want a signature "logits"`, "serving_default"}},
+			[]string{`expected a signature "logits"`, "serving_default"}},
 	} {
 		out := filepath.Join(dir, "out.npz")
 		status, stdout, stderr := call(t, nil, append([]string{"predict", "-o", out}, test.args...)...)
