@@ -102,18 +102,26 @@ type File struct {
 func Open(dir string) (*Model, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("savedmodel: %w", err)
 	}
-	m, err := Read(root.FS()) // which keeps root open until the Model is garbage
+	m, err := read(root.FS()) // which keeps root open until the Model is garbage
 	if err != nil {
 		root.Close()
-		return nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, fmt.Errorf("savedmodel: %s: %w", dir, err)
 	}
 	return m, nil
 }
 
 // Read is Open for a file system whose root is the SavedModel directory.
 func Read(fsys fs.FS) (*Model, error) {
+	m, err := read(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %w", err)
+	}
+	return m, nil
+}
+
+func read(fsys fs.FS) (*Model, error) {
 	m := &Model{fsys: fsys}
 	if err := m.list(); err != nil {
 		return nil, err
@@ -222,7 +230,7 @@ func splitTensor(name string) (op string, index int) {
 func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
 	g, err := m.findGraph(tags)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", GraphPath, err)
+		return nil, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
 	}
 	return g, nil
 }
@@ -260,10 +268,10 @@ func (m *Model) Signature(tags []string, key string) (Signature, error) {
 func (g *MetaGraph) Signature(key string) (Signature, error) {
 	s, err := g.findSignature(key)
 	if err != nil {
-		return Signature{}, fmt.Errorf("%s: %w", GraphPath, err)
+		return Signature{}, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
 	}
 	if err := g.checkSignature(key); err != nil {
-		return Signature{}, err
+		return Signature{}, fmt.Errorf("savedmodel: %w", err)
 	}
 	return s, nil
 }
