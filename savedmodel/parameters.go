@@ -40,11 +40,11 @@ func (g *MetaGraph) Parameters(key string) (int64, error) {
 		}
 		elements, err := shape.Elements()
 		if err != nil {
-			return fmt.Errorf("savedmodel: %s: node %q: %w", GraphPath, n.name, err)
+			return fmt.Errorf("%s: node %q: %w", GraphPath, n.name, err)
 		}
 		if n.op != "Const" || elements > fewElements {
 			if total += elements; total < 0 {
-				return fmt.Errorf("savedmodel: %s: more parameters than can be counted", GraphPath)
+				return fmt.Errorf("%s: more parameters than can be counted", GraphPath)
 			}
 		}
 		return nil

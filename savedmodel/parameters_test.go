@@ -27,7 +27,7 @@ func TestParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Parameters("none"); err == nil || !strings.Contains(err.Error(), `want a signature "none"`) {
+	if _, err := g.Parameters("none"); err == nil || !strings.Contains(err.Error(), `expected a signature "none"`) {
 		t.Errorf("want an error that names the signature, got %v", err)
 	}
 }

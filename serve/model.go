@@ -102,7 +102,7 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		v.signatures[s.Key] = sig
 	}
 	if len(v.signatures) == 0 {
-		return nil, fmt.Errorf("serve: %s: expected a signature with inputs and outputs, got none",
+		return nil, fmt.Errorf("%s: expected a signature with inputs and outputs, got none",
 			name)
 	}
 	return v, nil

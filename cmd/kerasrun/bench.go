@@ -21,10 +21,10 @@ func newBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure throughput and latency",
-		Long: `Measure a model on this machine: the model only, from a tensor in Go to its outputs in Go, and end
-to end, from image files to the top 5 classes. The first run of a batch size is timed by itself.
-Then comes a warm-up that is not counted, then the measurement, of five runs at least. Percentiles
-are those of runs, so of whole batches.
+		Long: `Measure a model on this machine: the model only, from a tensor in Go to its outputs in Go,
+and end to end, from image files to the top 5 classes. The first run of a batch size is timed by
+itself. Then comes a warm-up that is not counted, then the measurement, of five runs at least.
+Percentiles are those of runs, so of whole batches.
 
 The model only has one run at a time for each device, so a run's latency is its own. End to end has
 one more: one batch is read, decoded and preprocessed while another is computed. Its latency

@@ -21,8 +21,8 @@ func newClassifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
 		Short: "Print the most probable classes of images",
-		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of Keras's
-decode_predictions.
+		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of
+Keras's decode_predictions.
 
 An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
 image that cannot be read or decoded is named on standard error with the reason. The others are
@@ -50,7 +50,8 @@ classified all the same, and the exit status is 1.
 			noteSynthetic(cmd.ErrOrStderr(), m.Directory())
 		}
 		c := &classification{
-			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value), stderr: cmd.ErrOrStderr(),
+			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value),
+			stderr: cmd.ErrOrStderr(),
 		}
 		return c.run(cmd.Context(), args, cmd.InOrStdin())
 	}

@@ -13,9 +13,9 @@ func newDevicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "List the devices that a model can run on",
-		Long: `List the devices that TensorFlow sees, by the names that --device takes. Each has its type and the
-memory that TensorFlow takes at most; a GPU has its model and compute capability too. Without a GPU
-the reason is printed.`,
+		Long: `List the devices that TensorFlow sees, by the names that --device takes. Each has its type
+and the memory that TensorFlow takes at most; a GPU has its model and compute capability too.
+Without a GPU the reason is printed.`,
 		Args: noArgs,
 	}
 	format := addFormat(cmd, "text", "json")

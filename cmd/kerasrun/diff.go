@@ -14,16 +14,17 @@ func newDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Compare what two runs of score wrote",
-		Long: `Compare what score wrote in two runs over the same images, such as on CPU and GPU, or with one
-TensorFlow and the next: top classes that flipped, how far probabilities moved, and the images that
-moved most.
+		Long: `Compare what score wrote in two runs over the same images, such as on CPU and GPU, or with
+one TensorFlow and the next: top classes that flipped, how far probabilities moved, and the images
+that moved most.
 
 Exit status: 1 when a top class flipped, an image has a result in only one run, or a probability
 moved by more than the tolerance.`,
 		Example: `  kerasrun diff --tolerance 1e-4 cpu.parquet gpu.parquet`,
 		Args:    twoOutputs,
 	}
-	cmd.Flags().Float64Var(&tolerance, "tolerance", 1e-5, "how far a probability, or a feature, may move")
+	cmd.Flags().Float64Var(&tolerance, "tolerance", 1e-5,
+		"how far a probability, or a feature, may move")
 	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d, err := score.Diff(args[0], args[1], tolerance)

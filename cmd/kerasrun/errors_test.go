@@ -9,7 +9,8 @@ import (
 	"kerasrun/runner"
 )
 
-// TestErrors holds the whole of what a call that cannot succeed prints: one sentence, and the next step.
+// TestErrors holds the whole of what a call that cannot succeed prints: one sentence, and the next
+// step.
 func TestErrors(t *testing.T) {
 	const export = ": expected a SavedModel directory, got a Keras file; export it: `kerasrun-export "
 	const trained = " --out DIR --trained-with caffe|tf|torch`"
@@ -56,7 +57,8 @@ func TestErrors(t *testing.T) {
 		{"man --out none", "none/kerasrun-bench.1: no such file or directory"},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
-		if want := "kerasrun: " + test.want + "\n"; status != exitFailed || stdout != "" || stderr != want {
+		if want := "kerasrun: " + test.want + "\n"; status != exitFailed || stdout != "" ||
+			stderr != want {
 			t.Errorf("kerasrun %s: exit status %d, stdout %q, got %q, want %q",
 				test.args, status, stdout, stderr, want)
 		}

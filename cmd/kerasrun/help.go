@@ -54,7 +54,8 @@ type flagSection struct {
 	Heading, Usages string
 }
 
-// flagSections are the flags of cmd: its own, then each heading's, then those that all commands have.
+// flagSections are the flags of cmd: its own, then each heading's, then those that all commands
+// have.
 func flagSections(cmd *cobra.Command) []flagSection {
 	const own, global = "Flags", "Global flags"
 	headings := []string{own}

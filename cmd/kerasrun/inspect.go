@@ -21,8 +21,8 @@ func newInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [DIR]",
 		Short: "Show what is in a model's directory",
-		Long: `Show a model's contract, its graphs with their signatures, parameters and operations, and its
-files, as saved_model_cli show does.
+		Long: `Show a model's contract, its graphs with their signatures, parameters and operations, and
+its files, as saved_model_cli show does.
 
 The model is read without TensorFlow and nothing of it is run. The parameters of a graph are counted
 in the graph; those of the contract are the published architecture's. FLOPs are the contract's, and
@@ -73,7 +73,7 @@ func manifestFault(m *savedmodel.Model) error {
 // description is what inspect shows; its JSON is the one of --format json.
 type description struct {
 	Path      string                `json:"path"`
-	Contract  *contract.Manifest    `json:"contract"` // contract.ManifestPath; null where there is none
+	Contract  *contract.Manifest    `json:"contract"` // null where there is no manifest
 	Graphs    []graphDescription    `json:"graphs"`
 	Variables []variableDescription `json:"variables"`
 	Files     []fileDescription     `json:"files"`

@@ -39,7 +39,8 @@ func thisMachine() machine {
 // (Not getrusage, whose figure includes that of the process which started this one.)
 func peakRSS() int64 { return kibibytes(procField("/proc/self/status", "VmHWM")) }
 
-// procField is the value of the first line "name: value" of a file in /proc, "" where there is none.
+// procField is the value of the first line "name: value" of a file in /proc, "" where there is
+// none.
 func procField(file, name string) string {
 	f, err := os.Open(file)
 	if err != nil {

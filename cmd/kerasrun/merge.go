@@ -14,8 +14,8 @@ func newMergeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge --output OUT SHARD...",
 		Short: "Join the outputs of all shards of a run",
-		Long: `Join what score --shard wrote for every shard of a run. The output is, byte for byte, what one run
-over all images would have written.`,
+		Long: `Join what score --shard wrote for every shard of a run. The output is, byte for byte, what
+one run over all images would have written.`,
 		Example: `  kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
@@ -27,7 +27,8 @@ over all images would have written.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "the output `file`, in the format of the shards")
+	cmd.Flags().StringVarP(&output, "output", "o", "",
+		"the output `file`, in the format of the shards")
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		m, err := score.Merge(output, args, versions())

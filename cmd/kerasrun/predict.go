@@ -21,8 +21,8 @@ func newPredictCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "predict --inputs NAME=FILE... -o OUT.npz",
 		Short: "Run a signature on tensors from npy files",
-		Long: `Run one of the model's signatures on tensors and write every output, by its name, into an npz
-file.
+		Long: `Run one of the model's signatures on tensors and write every output, by its name, into an
+npz file.
 
 As with saved_model_cli, an input is NAME=FILE.npy, or NAME=FILE.npz[KEY] for one array of an npz
 file. Its dtype and shape are checked against the signature. ` + "`kerasrun inspect`" + ` lists the

@@ -11,8 +11,8 @@ import (
 	"kerasrun/labels"
 )
 
-const predictionsHelp = `--format text is for people. The others have a row for each prediction of each image, all with the
-same columns:
+const predictionsHelp = `--format text is for people. The others have a row for each prediction of
+each image, all with the same columns:
 
     path         string   as given, or as found below a directory; "-" for standard input
     rank         integer  1 is the best

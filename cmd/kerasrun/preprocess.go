@@ -151,7 +151,8 @@ func saveImages(stdout io.Writer, output string, images []preprocessed) error {
 		if len(arrays) < len(images) {
 			return fmt.Errorf("%s: expected every image once, got the same path twice", output)
 		}
-		if err := writeFile(output, func(w io.Writer) error { return npy.WriteZip(w, arrays) }); err != nil {
+		write := func(w io.Writer) error { return npy.WriteZip(w, arrays) }
+		if err := writeFile(output, write); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(stdout, "%s: %d arrays of %v\n",

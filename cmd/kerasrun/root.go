@@ -15,8 +15,8 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kerasrun",
 		Short: "Run image models from Keras, without Python",
-		Long: `Classify images with a model that kerasrun-export exported from Keras, inspect and serve it,
-and verify that its predictions match Keras.
+		Long: `Classify images with a model that kerasrun-export exported from Keras, inspect and serve
+it, and verify that its predictions match Keras.
 
 Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 		Version:       version.String(),

@@ -52,9 +52,9 @@ func newScanCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scan [DIR]",
 		Short: "List the problems found in a model",
-		Long: `List the problems found in a model, a line each, as a linter does: a file that is missing, damaged
-or not the manifest's; a signature that cannot be called; an operation that does more than compute,
-anywhere in the graph or its functions.
+		Long: `List the problems found in a model, a line each, as a linter does: a file that is missing,
+damaged or not the manifest's; a signature that cannot be called; an operation that does more than
+compute, anywhere in the graph or its functions.
 
 The model is read without TensorFlow and nothing of it is run. The name in brackets is that of the
 check, which --skip-check takes. Other commands refuse a model for the same errors.

@@ -40,9 +40,9 @@ func newScoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "score --output OUT INPUT...",
 		Short: "Classify any number of images, resumably",
-		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an image, a
-directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord file
-(image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
+		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
+image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
+file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
 standard input.
 
 OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is
@@ -59,7 +59,8 @@ for them, and error. With --output-type logit they are logit and logits.`,
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output", "o", "", "the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
+	flags.StringVarP(&f.output, "output", "o", "",
+		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
 	flags.StringVar(&f.filesFrom, "files-from", "",
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
@@ -67,7 +68,8 @@ for them, and error. With --output-type logit they are logit and logits.`,
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	f.outputs = addChoice(cmd, "outputs", "what to keep of an image", "top", "probs", "features")
 	f.values = addChoice(cmd, "output-type", "the numbers of the classes", "prob", "logit")
-	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both", "none")
+	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both",
+		"none")
 	flags.BoolVar(&f.separate, "results-separate-col", false,
 		"a column for each of the best classes, in place of lists")
 	flags.StringVar(&f.shard, "shard", "",
@@ -123,8 +125,10 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if !f.quiet {
 		noteSynthetic(cmd.ErrOrStderr(), model.Directory())
 	}
-	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
-		Logits: f.values.value == "logit", Separate: f.separate}
+	columns := score.Columns{
+		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
+		Logits: f.values.value == "logit", Separate: f.separate,
+	}
 	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
 	if err != nil {
 		return err
@@ -132,8 +136,9 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	stderr := cmd.ErrOrStderr()
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
-		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns, Batch: f.batch,
-		Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
+		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
+		OnError:  score.OnError(f.onError.value),
 		Versions: versions(),
 		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
 		Progress: shown.update,
@@ -145,7 +150,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			if f.output == "-" {
 				goesOn = ""
 			}
-			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed, summary.Images, goesOn)
+			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed,
+				summary.Images, goesOn)
 		}
 		return asUsage(err)
 	}
@@ -154,8 +160,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		if summary.Already {
 			already = ", complete before"
 		}
-		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed: %s%s\n", summary.Images, summary.Answered, summary.Failed,
-			summary.Output, already)
+		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed: %s%s\n",
+			summary.Images, summary.Answered, summary.Failed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
 		return errReported

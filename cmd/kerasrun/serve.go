@@ -51,9 +51,9 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a model over HTTP and gRPC",
-		Long: `Serve a model over HTTP and gRPC: images at /classify and on the page at /, TensorFlow Serving's
-REST API at /v1, the Open Inference Protocol at /v2 and, with --grpc-addr, over gRPC. Metrics are at
-/metrics and /monitoring/prometheus/metrics.
+		Long: `Serve a model over HTTP and gRPC: images at /classify and on the page at /, TensorFlow
+Serving's REST API at /v1, the Open Inference Protocol at /v2 and, with --grpc-addr, over gRPC.
+Metrics are at /metrics and /monitoring/prometheus/metrics.
 
 The model is a directory that kerasrun-export wrote, or one with the versions 1, 2, ... in it, of
 which the highest is served. A new version is loaded, verified against its goldens on this device,
@@ -276,7 +276,8 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 	}
 }
 
-func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model, dir string) error {
+func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model,
+	dir string) error {
 	manifest := m.Directory().Manifest
 	if !f.verifies || manifest == nil || manifest.Goldens == "" {
 		log.Warn("the version is not verified against goldens", "directory", dir)

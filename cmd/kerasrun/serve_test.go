@@ -20,7 +20,8 @@ import (
 	"kerasrun/labels"
 )
 
-// startServe runs serve on free ports until stop is called, which returns the exit status and the log; rpc is the address for gRPC.
+// startServe runs serve on free ports until stop is called, which returns the exit status and the
+// log; rpc is the address for gRPC.
 func startServe(t *testing.T, args ...string) (url, rpc string, stop func() (int, string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -28,7 +29,9 @@ func startServe(t *testing.T, args ...string) (url, rpc string, stop func() (int
 	read, write := io.Pipe()
 	status := make(chan int, 1)
 	go func() {
-		status <- execute(ctx, append([]string{"serve", "--addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--drain-delay", "0s"}, args...), nil, io.Discard, write)
+		args := append([]string{"serve", "--addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0",
+			"--drain-delay", "0s"}, args...)
+		status <- execute(ctx, args, nil, io.Discard, write)
 		write.Close()
 	}()
 	var log bytes.Buffer
@@ -73,7 +76,7 @@ func waitReady(t *testing.T, url string) {
 	}
 }
 
-// What is served is what classify prints, picture for picture.
+// What is served is what classify prints, image for image.
 func TestServe(t *testing.T) {
 	inRepository(t)
 	url, _, stop := startServe(t)
@@ -84,18 +87,17 @@ func TestServe(t *testing.T) {
 		Path string
 		labels.Prediction
 	}
-	if err := json.Unmarshal([]byte(well(t, append([]string{"classify", "--format", "json"}, photos...)...)), &rows); err != nil {
-		t.Fatal(err)
-	}
+	args := append([]string{"classify", "--format", "json"}, photos...)
+	unmarshal(t, []byte(well(t, args...)), &rows)
 	for _, row := range rows {
 		want[row.Path] = append(want[row.Path], row.Prediction)
 	}
 	for _, path := range photos {
-		picture, err := os.ReadFile(path)
+		image, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, err := http.Post(url+"/classify", "application/octet-stream", bytes.NewReader(picture))
+		answer, err := http.Post(url+"/classify", "application/octet-stream", bytes.NewReader(image))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,8 @@ func TestServe(t *testing.T) {
 		}
 		err = json.NewDecoder(answer.Body).Decode(&got)
 		answer.Body.Close()
-		if diff := cmp.Diff(want[path], got.Predictions, cmpopts.EquateApprox(0, 1e-5)); err != nil || diff != "" {
+		if diff := cmp.Diff(want[path], got.Predictions, cmpopts.EquateApprox(0, 1e-5)); err != nil ||
+			diff != "" {
 			t.Errorf("%s: %v (-classify +serve):\n%s", path, err, diff)
 		}
 	}
@@ -143,9 +146,12 @@ func TestServeUsage(t *testing.T) {
 		{"--model " + missing, exitFailed, missing + ": no such directory"},
 		{"--model " + empty, exitFailed, `no version that is ready`},
 	} {
-		args := append([]string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s"}, strings.Fields(test.args)...)
-		if status, _, stderr := call(t, nil, args...); status != test.status || !strings.Contains(stderr, test.want) {
-			t.Errorf("%s: want exit status %d and %q, got %d: %s", test.args, test.status, test.want, status, stderr)
+		args := append([]string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s"},
+			strings.Fields(test.args)...)
+		if status, _, stderr := call(t, nil, args...); status != test.status ||
+			!strings.Contains(stderr, test.want) {
+			t.Errorf("%s: want exit status %d and %q, got %d: %s", test.args, test.status, test.want, status,
+				stderr)
 		}
 	}
 }

@@ -19,11 +19,13 @@ import (
 // exportTraces sends spans to the collector that OpenTelemetry's own environment variables name;
 // without one there are no traces. flush sends what is left.
 func exportTraces(ctx context.Context, log *slog.Logger) (flush func(), err error) {
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" ||
+	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" &&
+		os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" ||
 		os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return func() {}, nil
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+		"OTEL_EXPORTER_OTLP_PROTOCOL"} {
 		if value := os.Getenv(name); value != "" && value != "http/protobuf" {
 			return nil, fmt.Errorf("%s: expected http/protobuf, got %q", name, value)
 		}
@@ -34,8 +36,10 @@ func exportTraces(ctx context.Context, log *slog.Logger) (flush func(), err erro
 		return nil, fmt.Errorf("traces: %w", err)
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(semconv.ServiceName("kerasrun"), semconv.ServiceVersion(version.String())),
-		resource.WithHost(), resource.WithProcessPID(), resource.WithTelemetrySDK(), resource.WithFromEnv())
+		resource.WithAttributes(semconv.ServiceName("kerasrun"),
+			semconv.ServiceVersion(version.String())),
+		resource.WithHost(), resource.WithProcessPID(), resource.WithTelemetrySDK(),
+		resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}

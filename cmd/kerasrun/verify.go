@@ -24,9 +24,9 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [MODEL]",
 		Short: "Verify that predictions match Keras",
-		Long: `Compute every case of a golden pack and compare it, stage by stage, with what Keras in Python made
-of it: the decoded image, the resized one, the tensor, and the model's outputs. Outputs are compared
-for every case alone, in a batch, and in a batch with other rows between.
+		Long: `Compute every case of a golden pack and compare it, stage by stage, with what Keras in
+Python made of it: the decoded image, the resized one, the tensor, and the model's outputs. Outputs
+are compared for every case alone, in a batch, and in a batch with other rows between.
 
 The pack is the model's own, or, with --goldens, any that kerasrun-golden wrote.
 
@@ -168,9 +168,9 @@ func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Rep
 	return report, nil
 }
 
-// tf32Tolerance is how many times the tolerances of fp32 tf32 has, since its products have 10 bits in
-// place of 23: 2e-3 of probabilities. Rounding the operands of every product of ResNeXt50 to 10 bits
-// moved them by up to 5e-4.
+// tf32Tolerance is how many times the tolerances of fp32 tf32 has, since its products have 10 bits
+// in place of 23: 2e-3 of probabilities. Rounding the operands of every product of ResNeXt50 to 10
+// bits moved them by up to 5e-4.
 const tf32Tolerance = 200
 
 // judged is the pack as it judges a precision.
