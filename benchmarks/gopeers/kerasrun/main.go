@@ -24,7 +24,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 4 {
-		return fmt.Errorf("want four arguments, got %q", args)
+		return fmt.Errorf("expected four arguments, got %q", args)
 	}
 	images, err := turns.Images(args[0])
 	if err != nil {
