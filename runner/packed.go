@@ -89,13 +89,19 @@ type kernels struct {
 	memory  *conv.Memory
 }
 
+// newMemory is conv's; a test puts another in its place, which fails.
+var newMemory = conv.NewMemory
+
 // newKernels takes over the kernels' values, for the operations of the graph that read the placeholders of their names. Each of ours has its own then.
 func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kernels, err error) {
 	k.tensors = map[string]*C.TF_Tensor{}
 	defer func() {
+		for name := range k.tensors {
+			delete(values, name) // k's from here on: each tensor has one owner
+		}
 		deleteAll(values)
 		if err != nil {
-			err = errors.Join(err, k.free())
+			k, err = kernels{}, errors.Join(err, k.free())
 		}
 	}()
 	var ours []*nodepb.NodeDef
@@ -117,7 +123,7 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 		}
 	}
 	if len(ours) > 0 {
-		if k.memory, err = conv.NewMemory(lengths...); err != nil {
+		if k.memory, err = newMemory(lengths...); err != nil {
 			return k, err
 		}
 	}
@@ -128,7 +134,6 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 		k.tensors[node.Input[1]] = C.borrowed((*C.float)(unsafe.SliceData(packed)), C.int64_t(len(packed)))
 	}
 	for name := range k.tensors {
-		delete(values, name)
 		graph.Node = append(graph.Node, placeholder(name, typespb.DataType_DT_FLOAT))
 	}
 	return k, nil

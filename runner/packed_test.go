@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -118,5 +119,35 @@ func TestPackKernelsAlone(t *testing.T) {
 	s.packing = []byte{}
 	if _, err := s.call(signature); !matches(err, "as the kernel of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul") {
 		t.Errorf("%v, want that the variable is no kernel", err)
+	}
+}
+
+// TestPackWithoutMemory holds that each tensor is freed once where there is no memory for packed kernels: those that TensorFlow's operations read
+// as they are, and those that ours would have packed.
+func TestPackWithoutMemory(t *testing.T) {
+	m := open(t, "kernels")
+	signature, err := m.directory.Signature(m.tags, m.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, del := newMemory, deleteTensor
+	defer func() { newMemory, deleteTensor = memory, del }()
+	newMemory = func(...int) (*conv.Memory, error) { return nil, errors.New("expected memory, got none") }
+	deleted := map[*cTensor]int{}
+	deleteTensor = func(tensor *cTensor) {
+		if deleted[tensor]++; deleted[tensor] == 1 {
+			del(tensor) // the first time alone: another one would end the tests
+		}
+	}
+	if _, err := m.sessions[0].call(signature); !matches(err, "expected memory, got none") {
+		t.Errorf("got %v, want that there is no memory", err)
+	}
+	if len(deleted) != 4 { // of three convolutions and a dense layer
+		t.Errorf("freed %d tensors, want 4", len(deleted))
+	}
+	for tensor, n := range deleted {
+		if n != 1 {
+			t.Errorf("tensor %p: freed %d times, want 1", tensor, n)
+		}
 	}
 }
