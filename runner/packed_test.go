@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -148,6 +149,22 @@ func TestPackWithoutMemory(t *testing.T) {
 	for tensor, n := range deleted {
 		if n != 1 {
 			t.Errorf("tensor %p: freed %d times, want 1", tensor, n)
+		}
+	}
+}
+
+// TestPackDamaged holds that a kernel of another shape than the graph says is an error, whatever has been said of the model before.
+func TestPackDamaged(t *testing.T) {
+	for name, want := range map[string]string{
+		"short":     "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got [1]",
+		"exchanged": "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got [3 3 8 3]",
+	} {
+		m, err := Open(filepath.Join(models, name), trusted)
+		if !matches(err, want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+		if err == nil {
+			m.Close()
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (b builder) reformed(name string, x tf.Output, from, to form, h, w, channel
 		one[i*channels+i] = 1
 	}
 	s := shape{h: h, w: w, kernelH: 1, kernelW: 1, in: channels, out: channels, groups: 1, strideH: 1, strideW: 1, x: from, y: to}
-	packed := s.packed(one)
+	packed := s.packed(b.t, one)
 	return b.op(Op, name, s.attrs(), x, b.constant(name+"_kernel", packed, int64(len(packed))), b.constant(name+"_bias", make([]float32, channels), channels), tf.OutputList{})
 }
 
@@ -180,14 +180,67 @@ func (s shape) attrs() map[string]any {
 }
 
 // packed returns the kernel as the operation reads it.
-func (s shape) packed(kernel []float32) []float32 {
-	op := &nodepb.NodeDef{Attr: map[string]*attrpb.AttrValue{
+func (s shape) packed(t testing.TB, kernel []float32) []float32 {
+	t.Helper()
+	op := s.node()
+	n, err := PackedLength(op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := make([]float32, n)
+	if err := Pack(op, []int64{s.kernelH, s.kernelW, s.in, s.out}, kernel, packed); err != nil {
+		t.Fatal(err)
+	}
+	return packed
+}
+
+// node returns the operation as far as packing reads it.
+func (s shape) node() *nodepb.NodeDef {
+	return &nodepb.NodeDef{Attr: map[string]*attrpb.AttrValue{
 		"kernel": ints(s.kernelH, s.kernelW, s.in, s.out, s.groups), "strides": ints(s.strideH, s.strideW), "padding": ints(s.top, s.bottom, s.left, s.right),
 		"bf16": {Value: &attrpb.AttrValue_B{B: s.bf16}},
 	}}
-	packed := make([]float32, PackedLength(op))
-	Pack(op, kernel, packed)
-	return packed
+}
+
+// TestPackRefuses holds that packing reads and writes no more than what is there, and takes no kernel for another of as many numbers.
+func TestPackRefuses(t *testing.T) {
+	s := same(1, 6, 3, 8, 16, 1, 1, 1)
+	const numbers = 3 * 3 * 8 * 16
+	one := same(1, 1, 1, 16, 8, 1, 1, 0)
+	grouped := same(1, 6, 1, 16, 16, 2, 1, 0)
+	attr := func(name string, values ...int64) *nodepb.NodeDef {
+		op := s.node()
+		op.Attr[name] = ints(values...)
+		return op
+	}
+	for name, test := range map[string]struct {
+		op             *nodepb.NodeDef
+		shape          []int64
+		kernel, packed int
+		want           string // of the error, "" where there is none
+	}{
+		"as the operation":      {s.node(), []int64{3, 3, 8, 16}, numbers, numbers, ""},
+		"a matrix":              {one.node(), []int64{16, 8}, 128, 256, ""},
+		"one zero":              {s.node(), []int64{1}, 1, numbers, "expected a kernel of shape [3 3 8 16], got [1]"},
+		"axes exchanged":        {s.node(), []int64{3, 3, 16, 8}, numbers, numbers, "expected a kernel of shape [3 3 8 16], got [3 3 16 8]"},
+		"a matrix, exchanged":   {one.node(), []int64{8, 16}, 128, 256, "expected a kernel of shape [16 8], got [8 16]"},
+		"a matrix for groups":   {grouped.node(), []int64{16, 16}, 256, 256, "expected a kernel of shape [1 1 16 16], got [16 16]"},
+		"a matrix for 3 x 3":    {s.node(), []int64{8, 16}, 128, numbers, "expected a kernel of shape [3 3 8 16], got [8 16]"},
+		"short":                 {s.node(), []int64{3, 3, 8, 16}, numbers - 1, numbers, "expected a kernel of 1152 numbers, got 1151"},
+		"short of room":         {s.node(), []int64{3, 3, 8, 16}, numbers, numbers - 1, "expected room for 1152 packed numbers, got 1151"},
+		"no attribute":          {&nodepb.NodeDef{}, []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [], strides [], padding []"},
+		"four sizes":            {attr("kernel", 3, 3, 8, 16), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16]"},
+		"one stride":            {attr("strides", 1), []int64{3, 3, 8, 16}, numbers, numbers, "strides [1]"},
+		"no groups":             {attr("kernel", 3, 3, 8, 16, 0), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16 0]"},
+		"four channels a group": {attr("kernel", 3, 3, 8, 16, 4), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16 4]"},
+		"below 0":               {attr("kernel", 3, -3, -8, 16, 1), []int64{3, -3, -8, 16}, numbers, numbers, "got kernel [3 -3 -8 16 1]"},
+		"sizes that overflow":   {attr("kernel", 1<<31, 1<<31, 8, 16, 1), []int64{1 << 31, 1 << 31, 8, 16}, numbers, numbers, "got kernel [2147483648"},
+	} {
+		err := Pack(test.op, test.shape, make([]float32, test.kernel), make([]float32, test.packed))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
 }
 
 func (s shape) graph(t testing.TB) *graph {
@@ -224,7 +277,7 @@ func feed(t testing.TB, numbers []float32, dims ...int64) *tf.Tensor {
 }
 
 func (s shape) feeds(t testing.TB, g *graph, of operands) map[tf.Output]*tf.Tensor {
-	packed := s.packed(of.kernel)
+	packed := s.packed(t, of.kernel)
 	return map[tf.Output]*tf.Tensor{
 		g.x: feed(t, of.x, s.n, s.h, s.w, s.in*s.groups), g.kernel: feed(t, packed, int64(len(packed))), g.bias: feed(t, of.bias, s.out),
 		g.add: feed(t, of.add, s.n, s.outH(), s.outW(), s.out),

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -66,15 +67,57 @@ func convolution(op *nodepb.NodeDef) C.struct_kerasrun_conv {
 	return c
 }
 
-// PackedLength returns how many numbers an operation's kernel has that is packed.
-func PackedLength(op *nodepb.NodeDef) int {
+// PackedLength returns how many numbers an operation's kernel has that is packed. The error says what is wrong with the operation's attributes.
+func PackedLength(op *nodepb.NodeDef) (int, error) {
+	if _, err := kernelSizes(op); err != nil {
+		return 0, err
+	}
 	c := convolution(op)
-	return int(C.kerasrun_conv_packed(&c))
+	return int(C.kerasrun_conv_packed(&c)), nil
 }
 
-// Pack packs an operation's kernel, height by width by channels of a group by channels of the output: it lies then in the order in which it is read.
-// Register comes first.
-func Pack(op *nodepb.NodeDef, kernel, packed []float32) {
+// Pack packs an operation's kernel, height by width by channels of a group by channels of the output (or, for a product of matrices, the last two): it
+// lies then in the order in which it is read. It is an error if the shape or a length is not what the operation reads or writes. Register comes first.
+func Pack(op *nodepb.NodeDef, shape []int64, kernel, packed []float32) error {
+	sizes, err := kernelSizes(op)
+	if err != nil {
+		return err
+	}
+	want, read := sizes[:4], int64(1)
+	if len(shape) == 2 && sizes[0]*sizes[1]*sizes[4] == 1 {
+		want = sizes[2:4]
+	}
+	if !slices.Equal(shape, want) {
+		return fmt.Errorf("expected a kernel of shape %v, got %v", want, shape)
+	}
+	for _, size := range want {
+		read *= size
+	}
+	if int64(len(kernel)) != read {
+		return fmt.Errorf("expected a kernel of %d numbers, got %d", read, len(kernel))
+	}
 	c := convolution(op)
+	if n := int(C.kerasrun_conv_packed(&c)); len(packed) != n {
+		return fmt.Errorf("expected room for %d packed numbers, got %d", n, len(packed))
+	}
 	C.kerasrun_conv_pack(&c, (*C.float)(unsafe.SliceData(kernel)), (*C.float)(unsafe.SliceData(packed)))
+	return nil
+}
+
+// kernelSizes returns an operation's kernel's height, width, channels of a group, channels of the output, and groups.
+func kernelSizes(op *nodepb.NodeDef) ([]int64, error) {
+	const maxNumbers = 1 << 40 // so that no product of sizes overflows
+	sizes := op.Attr["kernel"].GetList().GetI()
+	valid := len(sizes) == C.KERASRUN_KERNEL_SIZES && len(op.Attr["strides"].GetList().GetI()) == 2 && len(op.Attr["padding"].GetList().GetI()) == 4
+	numbers := int64(1)
+	for _, size := range sizes {
+		if valid = valid && 0 < size && size <= maxNumbers/numbers; valid {
+			numbers *= size
+		}
+	}
+	if !valid || sizes[3]%(8*sizes[4]) != 0 {
+		return nil, fmt.Errorf("expected a kernel of at least one pixel and 8 channels a group or a multiple, 2 strides and 4 paddings, got kernel %v, strides %v, padding %v",
+			sizes, op.Attr["strides"].GetList().GetI(), op.Attr["padding"].GetList().GetI())
+	}
+	return sizes, nil
 }

@@ -29,7 +29,7 @@ func (m *Memory) Take(n int) []float32 { return nil }
 func (m *Memory) Free() error { return nil }
 
 // PackedLength returns how many numbers an operation's kernel has that is packed.
-func PackedLength(op *nodepb.NodeDef) int { return 0 }
+func PackedLength(op *nodepb.NodeDef) (int, error) { return 0, errOther }
 
 // Pack packs an operation's kernel.
-func Pack(op *nodepb.NodeDef, kernel, packed []float32) {}
+func Pack(op *nodepb.NodeDef, shape []int64, kernel, packed []float32) error { return errOther }
