@@ -31,7 +31,7 @@ func (m *Model) list() error {
 		model = model || e.Name() == GraphPath || e.Name() == textModels[0] || e.Name() == textModels[1]
 	}
 	if !model {
-		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+		return &missingError{"no " + GraphPath}
 	}
 	return m.listDirectory(".", 0)
 }
