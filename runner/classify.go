@@ -7,11 +7,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sync/errgroup"
 
 	"kerasrun/labels"
+	"kerasrun/runner/internal/session"
 	"kerasrun/tensor"
 )
 
@@ -47,25 +47,18 @@ func (m *Model) Classify(ctx context.Context, top int, images ...[]byte) ([][]la
 		return nil, err
 	}
 	if top < 1 {
-		return nil, fmt.Errorf("runner: top: want at least 1, got %d", top)
+		return nil, fmt.Errorf("top: want at least 1, got %d", top)
 	}
 	rows, faults := make([][]labels.Prediction, len(images)), make([]error, len(images))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(1 + len(m.sessions))
+	group.SetLimit(1 + len(m.devices))
 	size := m.BatchSize()
 	if m.devices[0] == "cpu" {
-		size = min(size, partRows())
+		size = min(size, microBatchRows())
 	}
 	for at := 0; at < len(images); at += size {
 		end := min(at+size, len(images))
-		classify := func() error { return m.classify(ctx, s, top, images[at:end], rows[at:end], faults[at:end]) }
-		if at == 0 && !s.calls[0].ran.Load() { // two first runs would optimise the graph twice
-			if err := classify(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		group.Go(classify)
+		group.Go(func() error { return m.classify(ctx, s, top, images[at:end], rows[at:end], faults[at:end]) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -81,13 +74,13 @@ func (m *Model) Classify(ctx context.Context, top int, images ...[]byte) ([][]la
 // classifies returns an error unless the signature goes from pictures to probabilities.
 func (m *Model) classifies(s *signature) error {
 	if m.pipeline == nil {
-		return fmt.Errorf("runner: signature %s: the manifest does not say how to make its input of a picture", s.Key)
+		return fmt.Errorf("signature %s: the manifest does not say how to make its input of a picture", s.Key)
 	}
 	if _, ok := s.Inputs[m.directory.Manifest.Input.Name]; !ok || len(s.Inputs) != 1 {
-		return fmt.Errorf("runner: signature %s: want the input %q alone, got %q", s.Key, m.directory.Manifest.Input.Name, s.calls[0].inputs)
+		return fmt.Errorf("signature %s: want the input %q alone, got %q", s.Key, m.directory.Manifest.Input.Name, s.calls[0].inputs)
 	}
 	if out, ok := s.Outputs[probabilities]; !ok || out.DType != tensor.Float32 {
-		return fmt.Errorf("runner: signature %s: want an output %q of float32 to classify, got %q", s.Key, probabilities, s.calls[0].outputs)
+		return fmt.Errorf("signature %s: want an output %q of float32 to classify, got %q", s.Key, probabilities, s.calls[0].outputs)
 	}
 	return nil
 }
@@ -99,33 +92,33 @@ func (m *Model) classify(ctx context.Context, s *signature, top int, images [][]
 		return err
 	}
 	if len(good) == 0 {
-		batch.free()
+		batch.Free()
 		return nil
 	}
 	shape := tensor.Shape{int64(len(good)), int64(m.pipeline.Height), int64(m.pipeline.Width), 3}
 	fed := false
-	out, err := m.run(ctx, s, func([]string) ([]*feed, error) {
+	out, err := m.run(ctx, s, func([]string) ([]*session.Tensor, error) {
 		fed = true
-		return []*feed{batch.feed(tensor.Float32, shape, len(good)*m.pictureBytes(), 0)}, nil
+		return []*session.Tensor{batch.Tensor(tensor.Float32, shape, len(good)*m.pictureBytes())}, nil
 	})
 	if !fed {
-		batch.free()
+		batch.Free()
 	}
 	if err != nil {
 		return err
 	}
 	probs, err := out[probabilities].Float32s()
 	if err != nil {
-		return fmt.Errorf("runner: output %q: %w", probabilities, err)
+		return fmt.Errorf("output %q: %w", probabilities, err)
 	}
 	got := out[probabilities].Shape
 	if len(got) != 2 || got[0] != int64(len(good)) {
-		return fmt.Errorf("runner: output %q: want a row of probabilities a picture, %d of them, got %v", probabilities, len(good), got)
+		return fmt.Errorf("output %q: want a row of probabilities a picture, %d of them, got %v", probabilities, len(good), got)
 	}
 	classes := int(got[1])
 	for row, i := range good {
 		if rows[i], err = labels.Top(probs[row*classes:(row+1)*classes], top, m.labels); err != nil {
-			return fmt.Errorf("runner: output %q: %w", probabilities, err)
+			return fmt.Errorf("output %q: %w", probabilities, err)
 		}
 	}
 	return nil
@@ -135,13 +128,13 @@ func (m *Model) pictureBytes() int { return m.pipeline.Height * m.pipeline.Width
 
 // prepare makes the tensors of the pictures, one behind the other, in memory that TensorFlow can take as it is. It returns the
 // indices of the good pictures, in the order of their tensors, and sets the others' faults.
-func (m *Model) prepare(ctx context.Context, images [][]byte, faults []error) (batch buffer, good []int, err error) {
+func (m *Model) prepare(ctx context.Context, images [][]byte, faults []error) (batch session.Buffer, good []int, err error) {
 	size := m.pictureBytes()
-	batch, err = newBuffer(int64(len(images)) * int64(size))
+	batch, err = session.NewBuffer(int64(len(images)) * int64(size))
 	if err != nil {
-		return batch, nil, fmt.Errorf("runner: %w", err)
+		return batch, nil, fmt.Errorf("%w", err)
 	}
-	place := func(i int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(batch.data, i*size)), size/4) }
+	place := func(i int) []float32 { return batch.Float32s()[i*size/4 : (i+1)*size/4] }
 	next, workers := make(chan int), sync.WaitGroup{}
 	for range min(len(images), runtime.GOMAXPROCS(0)) {
 		workers.Go(func() {
@@ -159,8 +152,8 @@ func (m *Model) prepare(ctx context.Context, images [][]byte, faults []error) (b
 	close(next)
 	workers.Wait()
 	if err := ctx.Err(); err != nil {
-		batch.free()
-		return buffer{}, nil, err
+		batch.Free()
+		return session.Buffer{}, nil, err
 	}
 	for i := range images {
 		if faults[i] == nil {

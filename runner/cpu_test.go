@@ -2,6 +2,8 @@ package runner
 
 import (
 	"math"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -180,8 +182,10 @@ func TestAffinity(t *testing.T) {
 			done <- result{err: err}
 			return
 		}
-		out, _, err := child("", cpusChild+"=1")
-		done <- result{out, err}
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), cpusChild+"=1")
+		out, err := child.Output()
+		done <- result{string(out), err}
 	}()
 	if r := <-done; r.err != nil || strings.TrimSpace(r.out) != "1" {
 		t.Errorf("%q CPUs, %v; want 1", r.out, r.err)

@@ -9,7 +9,7 @@ import (
 )
 
 func ExampleOpen() {
-	model, err := runner.Open("../models/resnext50")
+	model, err := runner.Open(context.Background(), "../models/resnext50")
 	if err != nil {
 		fmt.Println(err)
 		return

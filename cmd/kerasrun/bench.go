@@ -60,14 +60,14 @@ read, decoded and prepared while another is computed, and its latency holds the 
 			return usagef("--seconds: want over 0 and up to 3600, got %v", seconds)
 		}
 		start := time.Now()
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(m.Directory()); err != nil {
+			if images, err = model.goldens(m.SavedModel()); err != nil {
 				return fmt.Errorf("%w; --images names other pictures", err)
 			}
 		}

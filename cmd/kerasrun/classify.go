@@ -38,13 +38,13 @@ read or decoded is named on standard error with the reason; the others are answe
 		if top < 1 {
 			return usagef("--top: want 1 or more, got %d", top)
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		if format.value == "text" {
-			noteSeeded(cmd.ErrOrStderr(), m.Directory())
+			noteSeeded(cmd.ErrOrStderr(), m.SavedModel())
 		}
 		c := &classification{
 			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value), stderr: cmd.ErrOrStderr(),

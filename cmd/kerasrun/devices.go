@@ -23,7 +23,7 @@ them at most, the GPU's model and compute capability, and, where there is no GPU
 		if err != nil {
 			return err
 		}
-		noGPU := runner.NoGPU()
+		noGPU := runner.GPUUnavailableReason()
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), struct {
 				Devices []runner.Device `json:"devices"`

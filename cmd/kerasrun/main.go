@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	_ "kerasrun/runner/preinit" // oneDNN on every CPU, and nothing on standard error before main
 )
 
 const (
@@ -99,7 +101,7 @@ Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 		newMergeCommand(),
 		newDiffCommand(),
 		newDevicesCommand(),
-		newTrialCommand(),
+		newProbeCommand(),
 		newVersionCommand(),
 	)
 	for _, cmd := range root.Commands() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32")
 	m.scan.register(cmd)
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
-		"run a model without a manifest too, once it has survived a trial in a process of its own")
+		"run a model without a manifest too, once a probe in a process of its own has survived it")
 }
 
 // options are what the flags choose.
@@ -134,38 +135,38 @@ func (m *modelFlags) options() []runner.Option {
 }
 
 // open loads the model. It warns where a TensorFlow that is made for GPUs goes without one.
-func (m *modelFlags) open() (*runner.Model, error) {
+func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	options := m.options()
 	if m.unverified {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, runner.WithUnverified(program, trialCommand))
+		options = append(options, runner.WithProbe(program, probeCommand))
 	}
-	model, err := runner.Open(m.dir, options...)
+	model, err := runner.Open(ctx, m.dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}
 	if errors.Is(err, runner.ErrUnverified) {
-		err = fmt.Errorf("%w; --allow-unverified runs it all the same, after a trial in a process of its own", err)
+		err = fmt.Errorf("%w; --allow-unverified runs it all the same, after a probe in a process of its own", err)
 	}
 	if err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA() {
-		m.warn("--device auto is the CPU here: " + runner.NoGPU())
+		m.warn("--device auto is the CPU here: " + runner.GPUUnavailableReason())
 	}
 	return model, m.hint(err)
 }
 
-const trialCommand = "trial"
+const probeCommand = "probe"
 
-// newTrialCommand is what --allow-unverified starts.
-func newTrialCommand() *cobra.Command {
+// newProbeCommand is what --allow-unverified starts.
+func newProbeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    trialCommand,
+		Use:    probeCommand,
 		Short:  "Load and run the model that standard input names, in place of the process that wants to",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Trial(cmd.InOrStdin()) },
+		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Probe(cmd.Context(), cmd.InOrStdin()) },
 	}
 }
 

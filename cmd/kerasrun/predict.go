@@ -48,7 +48,7 @@ checked against the signature. ` + "`kerasrun inspect`" + ` lists the signatures
 				return err
 			}
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ import (
 // distinct returns inputs of the small model, all different, and the probabilities that a run of each alone gives, in this process.
 func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 	t.Helper()
-	m, err := runner.Open(smallModel)
+	m, err := runner.Open(t.Context(), smallModel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.Directory().Manifest.Input.Name: x})
+		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.SavedModel().Manifest.Input.Name: x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ type speed struct {
 func newSpeed(t *testing.T) *speed {
 	t.Helper()
 	inRepository(t)
-	m, err := runner.Open(defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
 // What HTTP adds to one request, against the same model called from Go, in turns: the difference of the medians.
 func TestProveLatency(t *testing.T) {
 	inRepository(t)
-	m, err := runner.Open(defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func growth(t *testing.T, warmUp, count int, work func(count int, until time.Tim
 
 func openSmall(t *testing.T) *runner.Model {
 	t.Helper()
-	m, err := runner.Open(smallModel)
+	m, err := runner.Open(t.Context(), smallModel)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,8 @@
-package runner
+package cuda
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +11,18 @@ import (
 	"testing"
 )
 
-// driverChild names the environment variable that makes of the test's executable a program that prints what the driver says and ends.
-const driverChild = "RUNNER_TEST_ASK_DRIVER"
+// driverChild names the environment variable that makes of the test's executable a program that
+// prints what the driver says and ends.
+const driverChild = "CUDA_TEST_ASK_DRIVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(driverChild) != "" {
+		gpus, reason := GPUs()
+		fmt.Printf("%v %q\n", gpus, reason)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // fakeDriver compiles the driver of no GPU, under the names that NVIDIA's have, and returns its directory.
 func fakeDriver(t *testing.T) string {
@@ -31,7 +42,7 @@ func child(driver string, more ...string) (stdout, stderr string, err error) {
 	var out, log bytes.Buffer
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "TF_CPP_MIN_LOG_LEVEL=") || strings.HasPrefix(v, "CUDA_VISIBLE_DEVICES=")
+		return strings.HasPrefix(v, "CUDA_VISIBLE_DEVICES=")
 	}), more...)
 	if driver != "" {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+driver)
@@ -83,7 +94,7 @@ func TestMissingLibraries(t *testing.T) {
 	if got := missingLibraries(""); got != nil {
 		t.Errorf("%v of a system that does not say what is loaded", got)
 	}
-	if here := loadedFiles(); !strings.Contains(here, "/libtensorflow") {
-		t.Errorf("the files of this process have no libtensorflow:\n%s", here)
+	if here := loadedFiles(); !strings.Contains(here, "/libc.so") {
+		t.Errorf("the files of this process have no libc:\n%s", here)
 	}
 }

@@ -12,18 +12,18 @@ import (
 	"kerasrun/tensor"
 )
 
-// trialChild is the argument that makes of the test's executable a program that tries a model.
-const trialChild = "trial"
+// probeChild is the argument that makes of the test's executable a program that probes a model.
+const probeChild = "probe"
 
 func TestUnverified(t *testing.T) {
 	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{1, 2}}}
 	for _, model := range []string{"variables", "faulty"} {
 		dir := filepath.Join(models, model)
 		signature := WithSignature(map[string]string{"variables": "serving_default", "faulty": "nan"}[model])
-		if _, err := Open(dir, signature); !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
+		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
 			t.Errorf("%s: want ErrUnverified for its directory, got %v", model, err)
 		}
-		m, err := Open(dir, signature, WithUnverified(os.Args[0], trialChild))
+		m, err := Open(t.Context(), dir, signature, WithProbe(os.Args[0], probeChild))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,10 +39,10 @@ func TestUnverified(t *testing.T) {
 // TestUnverifiedFiles holds that a manifest vouches for nothing when the files are not held against it.
 func TestUnverifiedFiles(t *testing.T) {
 	dir, skip := filepath.Join(models, "conv"), WithScan(savedmodel.Skip(savedmodel.CheckFiles))
-	if _, err := Open(dir, skip); !errors.Is(err, ErrUnverified) {
+	if _, err := Open(t.Context(), dir, skip); !errors.Is(err, ErrUnverified) {
 		t.Errorf("want ErrUnverified, got %v", err)
 	}
-	m, err := Open(dir, skip, WithUnverified(os.Args[0], trialChild))
+	m, err := Open(t.Context(), dir, skip, WithProbe(os.Args[0], probeChild))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,9 @@ func TestUnverifiedFiles(t *testing.T) {
 	}
 }
 
-// TestTrialFails opens a model that passes the scan and ends the process that runs it, and others whose trial fails.
-func TestTrialFails(t *testing.T) {
+// TestProbeFails opens a model that passes the scan and ends the process that runs it, and others
+// whose probe fails.
+func TestProbeFails(t *testing.T) {
 	aborts, both := filepath.Join(models, "aborts"), filepath.Join(models, "both")
 	m, err := savedmodel.Open(aborts)
 	if err != nil {
@@ -66,22 +67,22 @@ func TestTrialFails(t *testing.T) {
 		options   []Option
 		want      []string
 	}{
-		{"a model that aborts TensorFlow", aborts, []Option{WithUnverified(os.Args[0], trialChild)},
-			[]string{aborts + ": the model failed a trial in another process: ", "Check failed: "}},
-		{"a wrong signature", both, []Option{WithUnverified(os.Args[0], trialChild), WithSignature("x")},
-			[]string{both + ": the model failed a trial in another process: exit status 1: ", `want a signature "x"`}},
-		{"a program that fails", both, []Option{WithUnverified("false")}, []string{both, "exit status 1"}},
-		{"a program that is not there", both, []Option{WithUnverified("./none")}, []string{both, "./none"}},
-		{"no program", both, []Option{WithUnverified()}, []string{"unverified: want a command"}},
+		{"a model that aborts TensorFlow", aborts, []Option{WithProbe(os.Args[0], probeChild)},
+			[]string{aborts + ": probe in another process failed: ", "Check failed: "}},
+		{"a wrong signature", both, []Option{WithProbe(os.Args[0], probeChild), WithSignature("x")},
+			[]string{both + ": probe in another process failed: exit status 1: ", `want a signature "x"`}},
+		{"a program that fails", both, []Option{WithProbe("false")}, []string{both, "exit status 1"}},
+		{"a program that is not there", both, []Option{WithProbe("./none")}, []string{both, "./none"}},
+		{"no program", both, []Option{WithProbe()}, []string{"probe: expected a command, got none"}},
 	} {
-		_, err := Open(c.dir, c.options...)
+		_, err := Open(t.Context(), c.dir, c.options...)
 		for _, want := range c.want {
 			if !matches(err, want) {
 				t.Errorf("%s: want %q, got %v", c.name, want, err)
 			}
 		}
 	}
-	if err := Trial(strings.NewReader("hello")); !matches(err, "want on standard input what WithUnverified's trial writes there") {
-		t.Errorf("a trial of nothing: %v", err)
+	if err := Probe(t.Context(), strings.NewReader("hello")); !matches(err, "standard input: expected what WithProbe writes") {
+		t.Errorf("a probe of nothing: %v", err)
 	}
 }

@@ -1,15 +1,12 @@
-//go:build linux && !no_preinit
-
-// What has to be done before the static initialisers of TensorFlow's library. No code of ours comes before them but one: the functions of
-// an executable's .preinit_array.
+// What has to be done before the static initialisers of TensorFlow's library. No code of the program
+// runs before them but one kind: the functions of an executable's .preinit_array.
 //
-// oneDNN: the library decides there whether it uses oneDNN, which it does on CPUs with instructions for neural networks (VNNI), and where
-// TF_ENABLE_ONEDNN_OPTS says so. On other CPUs oneDNN is the faster one just the same, by half with ResNeXt50. So there that variable is set.
-// The environment cannot be made longer in its place, and the C library takes none from elsewhere before the initialisers. So the variable stands
-// where PATH does until they are through; where there is no PATH the executable is started again, once, which takes as long as loading the library.
+// oneDNN: TF_ENABLE_ONEDNN_OPTS has to be in the environment then. The environment cannot be made
+// longer in its place, and the C library takes none from elsewhere before the initialisers. So the
+// variable stands where PATH does until they are through. Where there is no PATH the executable is
+// started again, once, which takes as long as loading the library.
 //
-// Standard error: the library logs there, before it looks at TF_CPP_MIN_LOG_LEVEL. So standard error is kept in memory until the
-// initialisers are through, and then what the level lets through is written out. An abort in between writes out all of it.
+// Standard error: a memory file stands in its place until the initialisers are through.
 
 #define _GNU_SOURCE
 #include <ctype.h>

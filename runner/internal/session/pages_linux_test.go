@@ -1,4 +1,4 @@
-package runner
+package session
 
 import (
 	"hash/crc32"
@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// What is let go of comes back as it was.
-func TestTrimLetsGoOfPages(t *testing.T) {
+// TestTrimDropsPages holds that pages that are dropped come back as they were.
+func TestTrimDropsPages(t *testing.T) {
 	var code []byte // the longest of TensorFlow's
 	for _, match := range regexp.MustCompile(`(?m)^([0-9a-f]+)-([0-9a-f]+) r-xp .*/libtensorflow`).FindAllStringSubmatch(readFile(t, "/proc/self/maps"), -1) {
 		begin, end := hexadecimal(t, match[1]), hexadecimal(t, match[2])
@@ -26,7 +26,7 @@ func TestTrimLetsGoOfPages(t *testing.T) {
 	if touched < len(code) {
 		t.Fatalf("want at least the %d bytes of code that were read in the process's memory, got %d", len(code), touched)
 	}
-	trim()
+	Trim()
 	if left := fileMemory(t); left > touched-len(code)*9/10 {
 		t.Errorf("want the %d bytes of code gone, got %d bytes of files in memory before and %d after", len(code), touched, left)
 	}
