@@ -16,8 +16,9 @@ type Batcher struct {
 	run        Run
 	parameters Parameters
 
-	mu       sync.Mutex
-	changed  sync.Cond // something came into the queue, left it or grew old, or the batcher was closed
+	mu sync.Mutex
+	// something came into the queue, left it or grew old, or the batcher was closed
+	changed  sync.Cond
 	queue    list.List // of *request, oldest first
 	rows     int       // in the queue
 	reserved int       // rows that have a place in it and are yet to come
@@ -58,7 +59,8 @@ func New(run Run, parameters Parameters) (*Batcher, error) {
 	if err := parameters.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Batcher{run: run, parameters: parameters, running: make([]running, parameters.NumBatchThreads)}
+	b := &Batcher{run: run, parameters: parameters,
+		running: make([]running, parameters.NumBatchThreads)}
 	b.changed.L = &b.mu
 	for thread := range b.running {
 		b.threads.Go(func() { b.work(&b.running[thread]) })
@@ -66,9 +68,10 @@ func New(run Run, parameters Parameters) (*Batcher, error) {
 	return b, nil
 }
 
-// Run answers one request, of one or more rows, when a batch that it was part of has been run. The request's tensors must not change
-// until then. The error is ErrFull, ErrTimeout, ErrTooLong, ErrClosed, the context's (the request then leaves the queue, or its answer is
-// dropped), or what the run function says of this request alone.
+// Run answers one request, of one or more rows, when a batch that it was part of has been run. The
+// request's tensors must not change until then. The error is ErrFull, ErrTimeout, ErrTooLong,
+// ErrClosed, the context's (the request then leaves the queue, or its answer is dropped), or what
+// the run function says of this request alone.
 func (b *Batcher) Run(ctx context.Context, in map[string]tensor.Tensor) (Result, error) {
 	rows, _, err := rowsOf(in)
 	if err != nil {
@@ -90,12 +93,14 @@ func (b *Batcher) split(in map[string]tensor.Tensor, rows int, key string) ([]*r
 		if err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
-		parts = append(parts, &request{in: part, rows: to - from, key: key, answer: make(chan answer, 1)})
+		parts = append(parts, &request{in: part, rows: to - from, key: key,
+			answer: make(chan answer, 1)})
 	}
 	return parts, nil
 }
 
-// waitAll waits for the parts of one request, which were queued at once, and puts their answers together.
+// waitAll waits for the parts of one request, which were queued at once, and puts their answers
+// together.
 func (b *Batcher) waitAll(ctx context.Context, parts []*request) (Result, error) {
 	var whole Result
 	outputs := map[string][]tensor.Tensor{}
@@ -204,8 +209,8 @@ func (b *Batcher) Pending() int {
 	return b.queue.Len()
 }
 
-// Close refuses further requests with ErrClosed, waits until those in the queue are answered, and ends the batcher. It can be called
-// more than once.
+// Close refuses further requests with ErrClosed, waits until those in the queue are answered, and
+// ends the batcher. It can be called more than once.
 func (b *Batcher) Close() {
 	b.mu.Lock()
 	b.closed = true
@@ -225,7 +230,8 @@ func (b *Batcher) work(now *running) {
 	}
 }
 
-// take waits for a batch and takes its requests out of the queue; nil when the batcher is closed and nothing waits.
+// take waits for a batch and takes its requests out of the queue; nil when the batcher is closed
+// and nothing waits.
 func (b *Batcher) take(now *running) ([]*request, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -262,7 +268,8 @@ func (b *Batcher) pop() []*request {
 	rows := 0
 	for e := b.queue.Front(); e != nil; e = b.queue.Front() {
 		r := e.Value.(*request)
-		if len(requests) > 0 && (rows+r.rows > b.parameters.MaxBatchSize || r.key != requests[0].key) {
+		if len(requests) > 0 && (rows+r.rows > b.parameters.MaxBatchSize ||
+			r.key != requests[0].key) {
 			break
 		}
 		b.leave(r)
@@ -271,7 +278,8 @@ func (b *Batcher) pop() []*request {
 	return requests
 }
 
-// answer runs requests as one batch and answers each. Where the batch fails, each half is run by itself.
+// answer runs requests as one batch and answers each. Where the batch fails, each half is run by
+// itself.
 func (b *Batcher) answer(requests []*request, taken time.Time) {
 	outputs, result, err := b.compute(requests, taken)
 	if err != nil && len(requests) > 1 {
@@ -291,7 +299,8 @@ func (b *Batcher) answer(requests []*request, taken time.Time) {
 }
 
 // compute runs requests as one batch and takes the outputs apart.
-func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[string]tensor.Tensor, result Result, err error) {
+func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[string]tensor.Tensor,
+	result Result, err error) {
 	rows := 0
 	queued := make([]time.Duration, len(requests))
 	for i, r := range requests {
@@ -303,10 +312,11 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	defer func() {
 		result = Result{Compute: time.Since(start), Batch: rows}
 		if err == nil {
-			b.Learn(result.Compute, rows+padding)
+			b.ObserveRun(result.Compute, rows+padding)
 		}
 		if b.parameters.Observe != nil {
-			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued, Compute: result.Compute, Err: err})
+			b.parameters.Observe(Observation{Rows: rows, Padding: padding, Queued: queued,
+				Compute: result.Compute, Err: err})
 		}
 	}()
 	in, err := join(requests, padding)
@@ -322,7 +332,8 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	return outputs, result, err
 }
 
-// join makes the batch's inputs of its requests', which from then on are views of it: a batch is not held twice while it is computed.
+// join makes the batch's inputs of its requests', which from then on are views of it: a batch is
+// not held twice while it is computed.
 func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 	if len(requests) == 1 && padding == 0 {
 		return requests[0].in, nil
@@ -335,7 +346,8 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 		}
 		row, err := parts[0].Rows(0, 1)
 		if err == nil {
-			in[name], err = tensor.Concat(append(parts, slices.Repeat([]tensor.Tensor{row}, padding)...))
+			in[name], err = tensor.Concat(append(parts,
+				slices.Repeat([]tensor.Tensor{row}, padding)...))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("batch: input %q: %w", name, err)
@@ -352,10 +364,13 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 }
 
 // part gives each request its rows of the batch's outputs, of which there are size.
-func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[string]tensor.Tensor, error) {
+func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[string]tensor.Tensor,
+	error) {
 	for name, t := range out {
 		if len(t.Shape) == 0 || t.Shape[0] != int64(size) {
-			return nil, fmt.Errorf("batch: output %q: want %d rows, one for each of the inputs', got shape %v", name, size, t.Shape)
+			return nil, fmt.Errorf(
+				"batch: output %q: expected %d rows, one for each of the inputs', got shape %v",
+				name, size, t.Shape)
 		}
 	}
 	if len(requests) == 1 && requests[0].rows == size {
@@ -365,7 +380,8 @@ func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[st
 }
 
 // rowsOfEach takes each request's rows out of a batch's tensors.
-func rowsOfEach(whole map[string]tensor.Tensor, requests []*request) ([]map[string]tensor.Tensor, error) {
+func rowsOfEach(whole map[string]tensor.Tensor, requests []*request) ([]map[string]tensor.Tensor,
+	error) {
 	each := make([]map[string]tensor.Tensor, len(requests))
 	from := int64(0)
 	for i, r := range requests {

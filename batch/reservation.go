@@ -8,14 +8,15 @@ import (
 	"kerasrun/tensor"
 )
 
-// Reservation is a place in the queue for a request that is yet to be made. Making it is then no work for nothing: once it has a place it
-// is not turned away, unless it waits too long.
+// Reservation is a place in the queue for a request that is yet to be made. Making it is then no
+// work for nothing: once it has a place it is not turned away, unless it waits too long.
 type Reservation struct {
 	batcher *Batcher
 	rows    int // 0 once the place is given up
 }
 
-// Reserve takes a place for a request of so many rows. The error is ErrFull, ErrTimeout or ErrClosed. Run or Release gives the place up.
+// Reserve takes a place for a request of so many rows. The error is ErrFull, ErrTimeout or
+// ErrClosed. Run or Release gives the place up.
 func (b *Batcher) Reserve(rows int) (*Reservation, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -26,8 +27,8 @@ func (b *Batcher) Reserve(rows int) (*Reservation, error) {
 	return &Reservation{b, rows}, nil
 }
 
-// Refuses returns the error that Reserve would, without taking a place.
-func (b *Batcher) Refuses(rows int) error {
+// CheckAdmission returns the error that Reserve would, without taking a place.
+func (b *Batcher) CheckAdmission(rows int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.refuses(rows)
@@ -42,7 +43,8 @@ func (r *Reservation) Run(ctx context.Context, in map[string]tensor.Tensor) (Res
 		return Result{}, err
 	}
 	if rows > b.parameters.MaxBatchSize && !b.parameters.EnableLargeBatchSplitting {
-		return Result{}, fmt.Errorf("%w: want at most %d, got %d", ErrTooLong, b.parameters.MaxBatchSize, rows)
+		return Result{}, fmt.Errorf("%w: expected at most %d, got %d", ErrTooLong,
+			b.parameters.MaxBatchSize, rows)
 	}
 	parts := []*request{{in: in, rows: rows, key: key, answer: make(chan answer, 1)}}
 	if rows > b.parameters.MaxBatchSize {
@@ -71,8 +73,8 @@ func (r *Reservation) release() {
 	r.rows = 0
 }
 
-// refuses says why so many more rows are too many. A request larger than the whole queue is taken when nobody waits; otherwise it could
-// never be answered.
+// refuses says why so many more rows are too many. A request larger than the whole queue is taken
+// when nobody waits; otherwise it could never be answered.
 func (b *Batcher) refuses(rows int) error {
 	before := b.rows + b.reserved
 	switch {
@@ -92,8 +94,8 @@ type running struct {
 	since time.Time
 }
 
-// expected returns how long a request will wait that has so many rows before it: for what is left of the runs under way and for the
-// full batches before its own.
+// expected returns how long a request will wait that has so many rows before it: for what is left
+// of the runs under way and for the full batches before its own.
 func (b *Batcher) expected(before int) time.Duration {
 	size, row := b.parameters.MaxBatchSize, b.rowTime()
 	wait := time.Duration(before/size*size) * row
@@ -105,15 +107,17 @@ func (b *Batcher) expected(before int) time.Duration {
 	return wait / time.Duration(len(b.running))
 }
 
-// Learn takes note of how long a run of so many rows took, as is done of every run; a model that was warmed has had runs of its own.
-func (b *Batcher) Learn(took time.Duration, rows int) {
+// ObserveRun takes note of how long a run of so many rows took, as is done of every run; a model
+// that was warmed has had runs of its own.
+func (b *Batcher) ObserveRun(took time.Duration, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.past.time += took - b.past.time/4
 	b.past.rows += float64(rows) - b.past.rows/4
 }
 
-// rowTime is how long a row took lately. A run counts by its rows: a slow one of a single row says little of large ones.
+// rowTime is how long a row took lately. A run counts by its rows: a slow one of a single row says
+// little of large ones.
 func (b *Batcher) rowTime() time.Duration {
 	if b.past.rows == 0 {
 		return 0

@@ -70,7 +70,7 @@ func TestProbeFails(t *testing.T) {
 		{"a model that aborts TensorFlow", aborts, []Option{WithProbe(os.Args[0], probeChild)},
 			[]string{aborts + ": probe in another process failed: ", "Check failed: "}},
 		{"a wrong signature", both, []Option{WithProbe(os.Args[0], probeChild), WithSignature("x")},
-			[]string{both + ": probe in another process failed: exit status 1: ", `want a signature "x"`}},
+			[]string{both + ": probe in another process failed: exit status 1: ", `expected a signature "x"`}},
 		{"a program that fails", both, []Option{WithProbe("false")}, []string{both, "exit status 1"}},
 		{"a program that is not there", both, []Option{WithProbe("./none")}, []string{both, "./none"}},
 		{"no program", both, []Option{WithProbe()}, []string{"probe: expected a command, got none"}},

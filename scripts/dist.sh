@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 model=${MODEL:-models/resnext50}
-version=$(sed -n 's/^const version = "\(.*\)"$/\1/p' cmd/kerasrun/version.go)
+version=$(cat internal/version/VERSION)
 name=kerasrun-$version-linux-$(. ./env.sh && go env GOARCH)
 out=dist/$name
 
@@ -23,7 +23,7 @@ for library in libtensorflow.so libtensorflow_framework.so; do
 done
 
 cp -rL "$model" "$out/models/"
-cp -r LICENSE README.md SECURITY.md deploy "$out/"
+cp -r LICENSE README.md CHANGELOG.md SECURITY.md deploy "$out/"
 .venv/bin/python scripts/licences.py "$out/licences"
 
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -44,7 +44,7 @@ read or decoded is named on standard error with the reason; the others are answe
 		}
 		defer m.Close()
 		if format.value == "text" {
-			noteSeeded(cmd.ErrOrStderr(), m.SavedModel())
+			noteSynthetic(cmd.ErrOrStderr(), m.SavedModel())
 		}
 		c := &classification{
 			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value), stderr: cmd.ErrOrStderr(),

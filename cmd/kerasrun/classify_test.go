@@ -45,7 +45,7 @@ func TestClassifyAsKeras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open("tools/imagenet_class_index.json")
+	f, err := os.Open("tools/src/kerasrun_export/imagenet_class_index.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestClassifyBadPictures(t *testing.T) {
 		t.Errorf("got %q, want the rows of %s and %s", rows, good, cat)
 	}
 	for path, reason := range map[string]string{
-		text: "not a picture", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
+		text: "not an image", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
 		filepath.Dir(odd): "no pictures below it", huge: "over the limit",
 	} {
 		lines := slices.DeleteFunc(strings.Split(stderr, "\n"), func(line string) bool {
@@ -257,11 +257,11 @@ func TestClassifyStandardInput(t *testing.T) {
 	}
 }
 
-// TestClassifySeeded wants the word that the classes of seeded weights mean nothing, for people alone.
-func TestClassifySeeded(t *testing.T) {
+// TestClassifySynthetic wants the word that the classes of synthetic weights mean nothing, for people alone.
+func TestClassifySynthetic(t *testing.T) {
 	inRepository(t)
 	const word = "its classes mean nothing"
-	if _, _, stderr := call(t, nil, "classify", "go.mod"); strings.Contains(stderr, word) != seeded(t) {
+	if _, _, stderr := call(t, nil, "classify", "go.mod"); strings.Contains(stderr, word) != synthetic(t) {
 		t.Errorf("got %q", stderr)
 	}
 	if _, _, stderr := call(t, nil, "classify", "--format", "jsonl", "go.mod"); strings.Contains(stderr, word) {
@@ -269,11 +269,11 @@ func TestClassifySeeded(t *testing.T) {
 	}
 }
 
-func seeded(t *testing.T) bool {
+func synthetic(t *testing.T) bool {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(model, "assets.extra/kerasrun.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(string(raw), `"source": "seeded`)
+	return strings.Contains(string(raw), `"source": "synthetic`) || strings.Contains(string(raw), `"source": "seeded`)
 }

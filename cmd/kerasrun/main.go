@@ -1,4 +1,4 @@
-// Kerasrun classifies pictures with a model that tools.export made from Keras, shows what is in the model's directory, and proves
+// Kerasrun classifies pictures with a model that kerasrun-export made from Keras, shows what is in the model's directory, and proves
 // that its answers are Keras's. `kerasrun --help` lists the commands.
 //
 // It exits with 0 when all went well, 1 when something failed, and 2 when it was called wrongly.
@@ -74,7 +74,7 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kerasrun",
 		Short: "Keras's image models, from Go",
-		Long: `Classify pictures with a model exported from Keras by tools.export, look into its directory, and prove that its answers
+		Long: `Classify pictures with a model exported from Keras by kerasrun-export, look into its directory, and prove that its answers
 are Keras's.
 
 Exit status: 0 all well, 1 something failed, 2 wrong usage.`,

@@ -170,9 +170,13 @@ func newProbeCommand() *cobra.Command {
 	}
 }
 
-// noteSeeded says where the classes' names mean nothing.
-func noteSeeded(stderr io.Writer, model *savedmodel.Model) {
-	if model.Manifest != nil && strings.HasPrefix(model.Manifest.Weights.Source, "seeded") {
-		fmt.Fprintln(stderr, "kerasrun: the model has seeded weights, not trained ones: its classes mean nothing")
+// noteSynthetic says where the classes' names mean nothing.
+func noteSynthetic(stderr io.Writer, model *savedmodel.Model) {
+	if model.Manifest == nil {
+		return
+	}
+	source := model.Manifest.Weights.Source
+	if strings.HasPrefix(source, "synthetic") || strings.HasPrefix(source, "seeded") { // as older manifests have it
+		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: its classes mean nothing")
 	}
 }

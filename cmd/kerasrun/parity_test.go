@@ -27,7 +27,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	python := exec.Command(".venv/bin/python", script, seed, dir)
 	python.Dir = root
-	python.Env = append(os.Environ(), "PYTHONPATH=.")
+	python.Env = append(os.Environ(), "PYTHONPATH=tools/tests")
 	if out, err := python.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

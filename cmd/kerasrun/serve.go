@@ -20,6 +20,7 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/golden"
+	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
 )
@@ -53,7 +54,7 @@ func newServeCommand() *cobra.Command {
 		Long: `Answer over HTTP and gRPC: pictures at /classify and on the page at /, TensorFlow Serving's REST API at /v1, the Open Inference
 Protocol of KServe and Triton at /v2 and, with --grpc-addr, over gRPC; metrics at /metrics and /monitoring/prometheus/metrics.
 
-The model is a directory that tools.export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
+The model is a directory that kerasrun-export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
 version is loaded, held against its goldens on this very device, warmed, and only then swapped in; no request is lost. A broken
 one is refused, and the old one serves on.
 
@@ -169,7 +170,7 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 
 func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 	c = serve.Config{
-		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version,
+		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version.String(),
 	}
 	if c.Models, err = f.models(); err != nil {
 		return c, err

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+
+	"kerasrun/internal/version"
 )
 
 // exportTraces sends spans to the collector that OpenTelemetry's own environment variables name; without one there are no traces. flush
@@ -31,7 +33,8 @@ func exportTraces(ctx context.Context, log *slog.Logger) (flush func(), err erro
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
-	about, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName("kerasrun"), semconv.ServiceVersion(version)),
+	about, err := resource.New(ctx, resource.WithAttributes(
+		semconv.ServiceName("kerasrun"), semconv.ServiceVersion(version.String())),
 		resource.WithHost(), resource.WithProcessPID(), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)

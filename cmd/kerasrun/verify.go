@@ -28,7 +28,7 @@ func newVerifyCommand() *cobra.Command {
 the resized one, the tensor, and the model's outputs, for every case alone, in a batch, and in a batch with other rows between.
 
 It exits with 1 when any stage differs by more than its tolerance. The pack is the model's own, or, with --goldens, any that
-` + "`python -m tools.golden`" + ` wrote.
+` + "`kerasrun-golden`" + ` wrote.
 
 With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those of tf32 are held to 200 times the tolerances;
 those of bf16 and fp16 are measured, and only what is not a number fails, or what differs in nothing from fp32: then it was not used.

@@ -1,4 +1,5 @@
-"""How pyarrow and pandas see files that score wrote: of each pyarrow's types, then pandas's rows, a line of JSON each.
+"""How pyarrow and pandas see files that score wrote: of each pyarrow's types, then pandas's rows, a
+line of JSON each.
 
 A CSV file's class_0, class_1, ... become a list in the rows, as the other formats have them.
 """
@@ -20,7 +21,10 @@ def read_csv(path: str) -> pd.DataFrame:
 READERS = {
     "parquet": (pyarrow.parquet.read_schema, pd.read_parquet),
     "csv": (lambda path: pyarrow.csv.read_csv(path).schema, read_csv),
-    "jsonl": (lambda path: pyarrow.json.read_json(path).schema, lambda path: pd.read_json(path, lines=True)),
+    "jsonl": (
+        lambda path: pyarrow.json.read_json(path).schema,
+        lambda path: pd.read_json(path, lines=True),
+    ),
 }
 
 for path in sys.argv[1:]:
