@@ -59,9 +59,9 @@ cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Wind
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the convolutions of AVX-512 once more as pairs of AVX2
+test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the AVX-512 convolutions once more, emulated by AVX2
 	@$(GO) test -timeout 30m ./...
-	@$(GO) test -timeout 30m -tags pairs ./runner/internal/conv
+	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)

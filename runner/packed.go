@@ -9,24 +9,24 @@ import (
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 
-	"kerasrun/runner/internal/conv"
+	"kerasrun/runner/internal/cpuconv"
 	"kerasrun/runner/internal/graph"
 	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
-// ownConvolutions says in which precisions package conv computes the convolutions whose kernels are packed.
-var ownConvolutions = map[Precision]bool{FP32: conv.Preferred(false), BF16: conv.Preferred(true)}
+// ownConvolutions says in which precisions package cpuconv computes the convolutions whose kernels are packed.
+var ownConvolutions = map[Precision]bool{FP32: cpuconv.Preferred(false), BF16: cpuconv.Preferred(true)}
 
-// errUnsupportedConv says that a signature has convolutions that package conv does not compute, or none.
+// errUnsupportedConv says that a signature has convolutions that package cpuconv does not compute, or none.
 var errUnsupportedConv = errors.New("expected convolutions that can be computed in bfloat16")
 
 // packer runs each signature in a session of what TensorFlow makes of it when its kernels are
 // constants. That session is fed the kernels.
 //
 // TensorFlow's operations of oneDNN pack a kernel that is constant once, into the layout that the
-// convolution reads, and any other in each run; for package conv's operations kernels are packed here.
+// convolution reads, and any other in each run; for package cpuconv's operations kernels are packed here.
 // So a run is as fast as with constants in the graph, of which TensorFlow makes half a dozen copies
 // on the way to its first run. The variables must keep their values.
 type packer struct {
@@ -40,7 +40,7 @@ type packer struct {
 type optimizedGraph struct {
 	graph    *graphpb.GraphDef
 	kernels  []string // the placeholders
-	replaced bool     // convolutions are package conv's
+	replaced bool     // convolutions are package cpuconv's
 }
 
 // packedSession is a session and what it is fed beside its inputs.
@@ -52,7 +52,7 @@ type packedSession struct {
 // newPacker loads the graph with these tags.
 func newPacker(dir string, tags []string, p plan) (*packer, error) {
 	if p.own || p.bf16 {
-		if err := conv.Register(processThreads()); err != nil {
+		if err := cpuconv.Register(processThreads()); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +63,7 @@ func newPacker(dir string, tags []string, p plan) (*packer, error) {
 	return &packer{plan: p, source: source, optimized: map[string]optimizedGraph{}}, nil
 }
 
-// supports says whether package conv computes all convolutions of a signature, and there are some.
+// supports says whether package cpuconv computes all convolutions of a signature, and there are some.
 func (p *packer) supports(s savedmodel.Signature) (bool, error) {
 	o, err := p.optimize(s)
 	p.optimized[s.Key] = o
@@ -129,7 +129,7 @@ func (p *packer) optimize(s savedmodel.Signature) (optimizedGraph, error) {
 		return optimizedGraph{}, fmt.Errorf("the optimised graph: %w", err)
 	}
 	if p.plan.own || p.plan.bf16 {
-		o.replaced = conv.Replace(o.graph, kernels, graph.Endpoints(s), p.plan.bf16)
+		o.replaced = cpuconv.Replace(o.graph, kernels, graph.Endpoints(s), p.plan.bf16)
 	}
 	return o, nil
 }
@@ -167,11 +167,11 @@ func (p *packer) close() (err error) {
 // conv's operations packed, and those of TensorFlow's as they are.
 type kernels struct {
 	bound  []session.Bound
-	memory *conv.Memory
+	memory *cpuconv.Memory
 }
 
-// newMemory is conv's; a test puts another in its place, which fails.
-var newMemory = conv.NewMemory
+// newMemory is cpuconv's; a test puts another in its place, which fails.
+var newMemory = cpuconv.NewMemory
 
 // newKernels takes over the kernels' values, and returns a graph that is fed them.
 func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGraph *graphpb.GraphDef, k kernels, err error) {
@@ -184,7 +184,7 @@ func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGrap
 			k, err = kernels{}, errors.Join(err, k.free())
 		}
 	}()
-	fedGraph, fed := graph.FeedKernels(g, slices.Collect(maps.Keys(values)), conv.Op)
+	fedGraph, fed := graph.FeedKernels(g, slices.Collect(maps.Keys(values)), cpuconv.Op)
 	bind := func(name string, t *session.Tensor) {
 		k.bound = append(k.bound, session.Bound{At: session.Endpoint{Op: name}, Tensor: t})
 	}
@@ -193,7 +193,7 @@ func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGrap
 	}
 	var lengths []int
 	for _, kernel := range fed.Packed {
-		length, err := conv.PackedLength(kernel.Node)
+		length, err := cpuconv.PackedLength(kernel.Node)
 		if err != nil {
 			return nil, k, fmt.Errorf("%s: %w", kernel.Node.Name, err)
 		}
@@ -214,7 +214,7 @@ func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGrap
 	return fedGraph, k, nil
 }
 
-// packValue packs a variable's value for an operation of package conv. What a checkpoint holds need not
+// packValue packs a variable's value for an operation of package cpuconv. What a checkpoint holds need not
 // be what the graph says of it.
 func packValue(node *nodepb.NodeDef, value *session.Tensor, packed []float32) error {
 	if value == nil {
@@ -223,7 +223,7 @@ func packValue(node *nodepb.NodeDef, value *session.Tensor, packed []float32) er
 	if dtype := value.DType(); dtype != tensor.Float32 {
 		return fmt.Errorf("expected float32, got %v", dtype)
 	}
-	return conv.Pack(node, value.Shape(), value.Float32s(), packed)
+	return cpuconv.Pack(node, value.Shape(), value.Float32s(), packed)
 }
 
 func (k kernels) free() error {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"kerasrun/runner/internal/conv"
+	"kerasrun/runner/internal/cpuconv"
 	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -33,9 +33,9 @@ func TestKernelsInVariables(t *testing.T) {
 		tolerance float64
 		packed    map[string]int
 	}{
-		{FP32, true, 1e-5, map[string]int{conv.Op: 6}},
+		{FP32, true, 1e-5, map[string]int{cpuconv.Op: 6}},
 		{FP32, false, 1e-5, map[string]int{"_MklNativeFusedConv2D": 6}},
-		{BF16, true, 0.05, map[string]int{conv.Op: 6}},
+		{BF16, true, 0.05, map[string]int{cpuconv.Op: 6}},
 		{BF16, false, 0.05, map[string]int{}},
 	} {
 		ownConvolutions[test.precision] = test.own
@@ -73,7 +73,7 @@ func testKernelsInVariables(t *testing.T, name string, precision Precision, tole
 	}
 	packed := map[string]int{}
 	for _, node := range runNodes(t, m) {
-		if node.Op == conv.Op || node.Attr["is_filter_const"].GetB() {
+		if node.Op == cpuconv.Op || node.Attr["is_filter_const"].GetB() {
 			packed[node.Op]++
 		}
 		if node.Op == "ReadVariableOp" {
@@ -119,8 +119,8 @@ func TestUnsupportedConvolutions(t *testing.T) {
 		}
 		probs[precision] = out["probs"]
 		for _, node := range runNodes(t, m) {
-			if node.Op == conv.Op {
-				t.Errorf("%s: the convolution %s is package conv's", precision, node.Name)
+			if node.Op == cpuconv.Op {
+				t.Errorf("%s: the convolution %s is package cpuconv's", precision, node.Name)
 			}
 		}
 	}
@@ -187,7 +187,7 @@ func TestPackWithoutMemory(t *testing.T) {
 	}
 	memory := newMemory
 	defer func() { newMemory = memory }()
-	newMemory = func(...int) (*conv.Memory, error) { return nil, errors.New("expected memory, got none") }
+	newMemory = func(...int) (*cpuconv.Memory, error) { return nil, errors.New("expected memory, got none") }
 	if _, _, err := newKernels(o.graph, values); !matches(err, "expected memory, got none") {
 		t.Errorf("got %v, want that there is no memory", err)
 	}

@@ -19,7 +19,7 @@ func TestImportDirections(t *testing.T) {
 		"contract":                {"preprocess", "tensor"},
 		"savedmodel":              {"contract", "labels", "tensor"},
 		"runner":                  {"contract", "labels", "preprocess", "runner/internal/*", "savedmodel", "tensor"},
-		"runner/internal/conv":    {},
+		"runner/internal/cpuconv": {},
 		"runner/internal/cuda":    {},
 		"runner/internal/graph":   {"savedmodel", "tensor"},
 		"runner/internal/session": {"tensor"},

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv.h"
-#include "tile_linux_amd64.h"
+#include "conv2d.h"
+#include "microkernel.h"
 
 // call is a convolution of pictures. Its pieces of work are parts of its rows, groups and columns.
 struct call {

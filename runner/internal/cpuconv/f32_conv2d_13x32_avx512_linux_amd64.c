@@ -1,6 +1,6 @@
-// Convolutions with vectors of sixteen numbers. KERASRUN_PAIRS makes them of two of eight, to be tried where there are no larger ones.
+// Convolutions with vectors of sixteen numbers. KERASRUN_EMULATE_AVX512 makes them of two of eight, to be tried where there are no larger ones.
 
-#ifdef KERASRUN_PAIRS
+#ifdef KERASRUN_EMULATE_AVX512
 #pragma GCC target("avx2,fma")
 #else
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw")
@@ -9,7 +9,7 @@
 #include <immintrin.h>
 
 #define LANES 16
-#ifdef KERASRUN_PAIRS
+#ifdef KERASRUN_EMULATE_AVX512
 typedef struct {
   __m256 low, high;
 } vector;
@@ -40,6 +40,6 @@ enum { UNROLL = 2 };  // numbers of a row
 #define EACH_WIDE(f) f(2, 1) f(2, 2) f(2, 3) f(2, 4) f(2, 5) f(2, 6) f(2, 7) f(2, 8) f(2, 9) f(2, 10) f(2, 11) f(2, 12) f(2, 13)
 #define EACH_NARROW(f) f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12) f(1, 13) f(1, 14)
 
-#include "run_linux_amd64.h"
+#include "conv2d_driver.h"
 
 const struct kerasrun_vectors kerasrun_avx512 = {packed_size, pack_all, run};

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv.h"
-#include "kernels.h"
+#include "conv2d.h"
+#include "tf_custom_op_api.h"
 
 // geometry is the attributes that say what is read and written: in a convolution's terms, whose kernel is another input.
 struct geometry {

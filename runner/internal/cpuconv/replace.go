@@ -1,6 +1,6 @@
-// Package conv has operations for TensorFlow that compute what its fused convolutions and products of matrices do, and the largest numbers of windows, faster
+// Package cpuconv has operations for TensorFlow that compute what its fused convolutions and products of matrices do, and the largest numbers of windows, faster
 // on processors with AVX2 or AVX-512.
-package conv
+package cpuconv
 
 import (
 	"slices"

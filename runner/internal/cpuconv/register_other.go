@@ -1,6 +1,6 @@
 //go:build !(linux && amd64 && cgo)
 
-package conv
+package cpuconv
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 )
 
-var errOther = errors.New("conv: the operations are for linux on amd64")
+var errOther = errors.New("cpuconv: the operations are for linux on amd64")
 
 // Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
 func Preferred(bf16 bool) bool { return false }

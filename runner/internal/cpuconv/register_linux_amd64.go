@@ -1,10 +1,10 @@
-package conv
+package cpuconv
 
 /*
 #cgo CFLAGS: -O2 -g1
 #include <stdlib.h>
-#include "conv.h"
-#include "op.h"
+#include "conv2d.h"
+#include "tf_ops.h"
 */
 import "C"
 
@@ -35,7 +35,7 @@ func Register(threads int) error {
 		defer C.free(unsafe.Pointer(names[0]))
 		defer C.free(unsafe.Pointer(names[1]))
 		if fault := C.kerasrun_conv_register(names[0], names[1], C.int(threads)); fault != nil {
-			registered.err = fmt.Errorf("conv: TensorFlow: %s", C.GoString(fault))
+			registered.err = fmt.Errorf("cpuconv: TensorFlow: %s", C.GoString(fault))
 			C.free(unsafe.Pointer(fault))
 		}
 	})

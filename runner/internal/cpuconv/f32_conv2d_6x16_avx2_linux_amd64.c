@@ -20,6 +20,6 @@ enum { UNROLL = 8 };  // numbers of a row
 #define EACH_WIDE(f) f(2, 1) f(2, 2) f(2, 3) f(2, 4) f(2, 5) f(2, 6)
 #define EACH_NARROW(f) f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12)
 
-#include "run_linux_amd64.h"
+#include "conv2d_driver.h"
 
 const struct kerasrun_vectors kerasrun_avx2 = {packed_size, pack_all, run};

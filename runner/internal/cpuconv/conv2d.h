@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "form.h"
+#include "layout.h"
 
 // A convolution, all but the picture's size.
 struct kerasrun_conv {

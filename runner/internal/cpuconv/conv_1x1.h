@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include "call_linux_amd64.h"
-#include "pool.h"
+#include "conv2d_call.h"
+#include "threadpool.h"
 
 // A pixel is fetched from memory so many before it is copied.
 #define AHEAD 8

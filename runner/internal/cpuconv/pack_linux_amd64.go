@@ -1,7 +1,7 @@
-package conv
+package cpuconv
 
 /*
-#include "conv.h"
+#include "conv2d.h"
 */
 import "C"
 
@@ -28,7 +28,7 @@ func NewMemory(lengths ...int) (*Memory, error) {
 	}
 	mapped, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
-		return nil, fmt.Errorf("conv: memory for %d bytes of kernels: %w", size, err)
+		return nil, fmt.Errorf("cpuconv: memory for %d bytes of kernels: %w", size, err)
 	}
 	rest := mapped[-uintptr(unsafe.Pointer(unsafe.SliceData(mapped)))%hugePage:]
 	_ = syscall.Madvise(rest, syscall.MADV_HUGEPAGE) // a system may have none

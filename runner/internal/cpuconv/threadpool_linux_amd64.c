@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "pool.h"
+#include "threadpool.h"
 
 #include <linux/futex.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 // A convolution: its kernel packed, the work cut into pieces, and the run.
 
-#include "multiply_linux_amd64.h"
-#include "pool.h"
-#include "slide_linux_amd64.h"
-#include "vectors_linux_amd64.h"
+#include "conv_1x1.h"
+#include "threadpool.h"
+#include "direct_conv.h"
+#include "isa.h"
 
 // A piece of work is so many columns that they and a block of pixels stay in the second cache.
 #define PIECE_COLUMNS 256

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "geometry_linux_amd64.h"
-#include "pool.h"
+#include "tf_op.h"
+#include "threadpool.h"
 
 // call is a batch of pictures of which a piece of work is a row of the output.
 struct call {

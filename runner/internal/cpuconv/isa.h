@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "conv.h"
+#include "conv2d.h"
 
 // What conv.h has, of one kind of vectors.
 struct kerasrun_vectors {

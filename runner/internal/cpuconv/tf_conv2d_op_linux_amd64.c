@@ -1,10 +1,10 @@
-#include "op.h"
+#include "tf_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "geometry_linux_amd64.h"
-#include "pool.h"
+#include "tf_op.h"
+#include "threadpool.h"
 
 static void* op_new(TF_OpKernelConstruction* construction) {
   struct geometry* op = calloc(1, sizeof *op);

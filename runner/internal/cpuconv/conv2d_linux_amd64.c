@@ -1,6 +1,6 @@
-#include "conv.h"
+#include "conv2d.h"
 
-#include "vectors_linux_amd64.h"
+#include "isa.h"
 
 static int has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
@@ -11,7 +11,7 @@ int kerasrun_conv_preferred(int bf16) {
 }
 
 static const struct kerasrun_vectors* vectors(void) {
-#ifdef KERASRUN_PAIRS
+#ifdef KERASRUN_EMULATE_AVX512
   return &kerasrun_avx512;
 #else
   return has_avx512() ? &kerasrun_avx512 : &kerasrun_avx2;

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "call_linux_amd64.h"
+#include "conv2d_call.h"
 
 // window is the planes that a row of the output is computed from, as kernel_h rows of kernel_w pixels slide over them.
 struct window {
