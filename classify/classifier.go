@@ -121,8 +121,8 @@ func (c *Classifier) decode(
 func (c *Classifier) Classes() int { return int(c.classes) }
 
 // Classify returns the top classes of each image (the bytes of a JPEG, PNG, GIF, BMP or WebP file),
-// best first, as Keras's decode_predictions does. An image that cannot be answered has no row (nil),
-// and an [*ImageError] joined into the error. Any other error ends Classify: no rows then.
+// best first, as Keras's decode_predictions does. An image that cannot be answered has no row
+// (nil), and an [*ImageError] joined into the error. Any other error ends Classify: no rows then.
 //
 // The images are run in batches, and while one is run the next is decoded.
 func (c *Classifier) Classify(
@@ -165,9 +165,9 @@ func (c *Classifier) Top(row []float32, k int) ([]labels.Prediction, error) {
 	return labels.Top(row, k, c.labels)
 }
 
-// Predictions returns the k most probable classes of each row of an output, float32 [rows, classes],
-// best first. Classes have names where l has as many as there are. The error is an [*OutputError] for
-// an output of another shape or type, and another one for a NaN.
+// Predictions returns the k most probable classes of each row of an output, float32 [rows,
+// classes], best first. Classes have names where l has as many as there are. The error is an
+// [*OutputError] for an output of another shape or type, and another one for a NaN.
 func Predictions(output tensor.Tensor, k int, l labels.Labels) ([][]labels.Prediction, error) {
 	if len(output.Shape) == 0 {
 		return nil, &OutputError{Err: errRows(output.Shape)}

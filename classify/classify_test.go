@@ -64,8 +64,11 @@ func TestClassifyBadImages(t *testing.T) {
 	for _, err := range joined.Unwrap() {
 		var one *classify.ImageError
 		var format *preprocess.FormatError
-		if !errors.As(err, &one) || errors.As(err, &format) != bad[one.Index] || !bad[one.Index] && one.Index != black {
-			t.Errorf("got %#v", err)
+		if !errors.As(err, &one) || !bad[one.Index] && one.Index != black {
+			t.Fatalf("got %#v", err)
+		}
+		if errors.As(err, &format) != bad[one.Index] {
+			t.Errorf("image %d: got %v", one.Index, err)
 		}
 	}
 	for i, row := range rows {
@@ -163,14 +166,16 @@ func TestNewErrors(t *testing.T) {
 		change  func(*fakeModel)
 	}{
 		{`there is no signature "other"`, classify.Options{Signature: "other"}, nil},
-		{`expected an output "logits" of float32, got ["probs"]`, classify.Options{Output: "logits"}, nil},
+		{`expected an output "logits" of float32, got ["probs"]`,
+			classify.Options{Output: "logits"}, nil},
 		{`expected an output "probs" of float32`, classify.Options{},
 			func(m *fakeModel) { m.outputs = outputs(tensor.Int64, -1, 3) }},
 		{"expected one row of classes an image, got shape (-1,)", classify.Options{},
 			func(m *fakeModel) { m.outputs = outputs(tensor.Float32, -1) }},
 		{`expected the input "pixels" alone, got ["images"]`, classify.Options{},
 			func(m *fakeModel) { m.input.Name = "pixels" }},
-		{classify.ErrNoImages.Error(), classify.Options{}, func(m *fakeModel) { m.input.DType = "uint8" }},
+		{classify.ErrNoImages.Error(), classify.Options{},
+			func(m *fakeModel) { m.input.DType = "uint8" }},
 		{`"x"`, classify.Options{}, func(m *fakeModel) { m.input.Mode = "x" }},
 		{"expected 0 or more, got -1, 0, 0s", classify.Options{BatchSize: -1}, nil},
 		{"expected 0 or more, got 0, -2, 0s", classify.Options{Concurrency: -2}, nil},
@@ -179,7 +184,8 @@ func TestNewErrors(t *testing.T) {
 		if test.change != nil {
 			test.change(m)
 		}
-		if _, err := classify.New(m, test.options); err == nil || !strings.Contains(err.Error(), test.want) {
+		_, err := classify.New(m, test.options)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("got %v, want %s", err, test.want)
 		}
 	}
@@ -198,7 +204,8 @@ func TestPredictions(t *testing.T) {
 	}
 	rows, err := classify.Predictions(out, 1, names)
 	want := [][]labels.Prediction{
-		{{Index: 1, ID: "n1", Name: "b", Probability: 2}}, {{Index: 0, ID: "n0", Name: "a", Probability: 4}},
+		{{Index: 1, ID: "n1", Name: "b", Probability: 2}},
+		{{Index: 0, ID: "n0", Name: "a", Probability: 4}},
 	}
 	if diff := cmp.Diff(want, rows); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

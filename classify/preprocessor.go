@@ -15,8 +15,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// Runner runs tensors: the outputs of the signature called key, by name, from its inputs. Row i of an
-// output answers row i of the inputs.
+// Runner runs tensors: the outputs of the signature called key, by name, from its inputs. Row i of
+// an output answers row i of the inputs.
 //
 // It must be safe for concurrent use. Its outputs must not share memory with its inputs, which is
 // used again once RunSignature has returned without an error.
@@ -82,8 +82,8 @@ func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tens
 	return tensor.New(p.shape(len(images)), pixels)
 }
 
-// Run runs a signature whose image input may hold what [Preprocessor.Decode] made: it is normalized to
-// the signature's float32 first. Other inputs are run as they are.
+// Run runs a signature whose image input may hold what [Preprocessor.Decode] made: it is normalized
+// to the signature's float32 first. Other inputs are run as they are.
 func (p *Preprocessor) Run(
 	ctx context.Context, r Runner, s savedmodel.Signature, in map[string]tensor.Tensor,
 ) (map[string]tensor.Tensor, error) {

@@ -31,11 +31,13 @@ func TestDecode(t *testing.T) {
 	p := newPreprocessor(t, classify.Limits{})
 	pixels, err := p.Decode(t.Context(), [][]byte{colored(1, 2, 3), colored(4, 5, 6)})
 	want := slices.Concat(slices.Repeat([]uint8{1, 2, 3}, 4), slices.Repeat([]uint8{4, 5, 6}, 4))
-	if err != nil || !slices.Equal(pixels.Shape, tensor.Shape{2, 2, 2, 3}) || !slices.Equal(pixels.Data.([]uint8), want) {
+	if err != nil || !slices.Equal(pixels.Shape, tensor.Shape{2, 2, 2, 3}) ||
+		!slices.Equal(pixels.Data.([]uint8), want) {
 		t.Errorf("got %v, %v", pixels, err)
 	}
 	var bad *classify.ImageError
-	if _, err := p.Decode(t.Context(), [][]byte{colored(1, 2, 3), nil}); !errors.As(err, &bad) || bad.Index != 1 {
+	_, err = p.Decode(t.Context(), [][]byte{colored(1, 2, 3), nil})
+	if !errors.As(err, &bad) || bad.Index != 1 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -48,21 +50,24 @@ func TestLimits(t *testing.T) {
 	}
 	size := int64(len(image))
 	var long *classify.TooLongError
-	if err := decode(classify.Limits{ImageBytes: size - 1}); !errors.As(err, &long) || long.Bytes != size {
+	err := decode(classify.Limits{ImageBytes: size - 1})
+	if !errors.As(err, &long) || long.Bytes != size {
 		t.Errorf("bytes: got %v", err)
 	}
 	var large *preprocess.TooLargeError
 	for _, inFlight := range []int64{0, 5, 100} {
-		if err := decode(classify.Limits{ImagePixels: 11, PixelsInFlight: inFlight}); !errors.As(err, &large) {
+		err := decode(classify.Limits{ImagePixels: 11, PixelsInFlight: inFlight})
+		if !errors.As(err, &large) {
 			t.Errorf("pixels: got %v", err)
 		}
 	}
 	var format *preprocess.FormatError
-	_, err := newPreprocessor(t, classify.Limits{PixelsInFlight: 5}).Decode(t.Context(), [][]byte{nil})
+	_, err = newPreprocessor(t, classify.Limits{PixelsInFlight: 5}).Decode(t.Context(), [][]byte{nil})
 	if !errors.As(err, &format) {
 		t.Errorf("no image: got %v", err)
 	}
-	if err := decode(classify.Limits{ImageBytes: size, ImagePixels: 12, PixelsInFlight: 12, Decoders: 1}); err != nil {
+	within := classify.Limits{ImageBytes: size, ImagePixels: 12, PixelsInFlight: 12, Decoders: 1}
+	if err := decode(within); err != nil {
 		t.Errorf("just within: got %v", err)
 	}
 }

@@ -35,12 +35,12 @@ type Result struct {
 	Err         error // why there are no predictions: the image cannot be read or decoded
 }
 
-// Stream classifies images as they come, and yields a Result for each, in their order, as soon as its
-// batch was run. It holds no more than Options.Concurrency + 2 batches. An error is the last that is
-// yielded: the context's cause, or the model's.
+// Stream classifies images as they come, and yields a Result for each, in their order, as soon as
+// its batch was run. It holds no more than Options.Concurrency + 2 batches. An error is the last
+// that is yielded: the context's cause, or the model's.
 //
-// The images are taken in another goroutine than the caller's, which has ended when Stream has: what
-// waits for images should heed ctx too.
+// The images are taken in another goroutine than the caller's, which has ended when Stream has:
+// what waits for images should heed ctx too.
 func (c *Classifier) Stream(
 	ctx context.Context, top int, images iter.Seq[Image],
 ) iter.Seq2[Result, error] {
@@ -69,8 +69,9 @@ func (c *Classifier) Stream(
 }
 
 // Batches cuts images into batches, decodes them in parallel, has run run each, and yields them in
-// order, each until the next one is asked for. run is called from Options.Concurrency goroutines, with
-// a batch that is decoded; it calls [Batch.Run]. Errors, memory and goroutines are those of Stream.
+// order, each until the next one is asked for. run is called from Options.Concurrency goroutines,
+// with a batch that is decoded; it calls [Batch.Run]. Errors, memory and goroutines are those of
+// Stream.
 func (c *Classifier) Batches(
 	ctx context.Context, images iter.Seq[Image], run func(context.Context, *Batch) error,
 ) iter.Seq2[*Batch, error] {
@@ -165,8 +166,8 @@ func (s *stream) cutBatches(ctx context.Context) {
 	}
 }
 
-// fill puts images into a batch until it is full or has waited long enough, and has them decoded. It
-// returns whether more may come.
+// fill puts images into a batch until it is full or has waited long enough, and has them decoded.
+// It returns whether more may come.
 func (s *stream) fill(ctx context.Context, b *Batch) bool {
 	wait := s.classifier.options.MaxWait
 	var late <-chan time.Time

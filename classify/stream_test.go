@@ -28,7 +28,8 @@ func numbered(n int, taken *atomic.Int64) iter.Seq[classify.Image] {
 	}
 }
 
-// Results come in order though later batches are done first, and only so many images are taken ahead.
+// Results come in order though later batches are done first, and only so many images are taken
+// ahead.
 func TestStreamInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newFake()
@@ -40,7 +41,8 @@ func TestStreamInOrder(t *testing.T) {
 			if err != nil || result.Err != nil {
 				t.Fatal(err, result.Err)
 			}
-			if result.Image.Name != fmt.Sprint(n) || result.Image.Index != int64(n) || result.Image.Read != nil {
+			got := result.Image
+			if got.Name != fmt.Sprint(n) || got.Index != int64(n) || got.Read != nil {
 				t.Errorf("got %+v, want image %d", result.Image, n)
 			}
 			if got := result.Predictions[0]; got.Name != "green" {
@@ -189,7 +191,9 @@ func TestStreamReadErrors(t *testing.T) {
 		}
 		got = append(got, fmt.Sprint(result.Image.Name, ": ", result.Err))
 	}
-	want := []string{"none.jpg: open none.jpg: no such file or directory", ": <nil>", "failing: the fake failed"}
+	want := []string{
+		"none.jpg: open none.jpg: no such file or directory", ": <nil>", "failing: the fake failed",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -108,7 +108,7 @@ func TestPlaced(t *testing.T) {
 	// 3 batches of pictures, on whichever session has the fewest runs.
 	_, photos := readPhotos(t)
 	var images [][]byte
-	for len(images) < 3*m.BatchSize() {
+	for len(images) < 3*classifyBatchCPU {
 		images = append(images, photos...)
 	}
 	want, err := m.Classify(t.Context(), 3, images...)

@@ -25,12 +25,3 @@ func (e *InputError) Error() string {
 	return fmt.Sprintf("runner: signature %s: input %q: %v", e.Signature, e.Input, e.Err)
 }
 func (e *InputError) Unwrap() error { return e.Err }
-
-// ImageError says why one of the pictures of Classify has no predictions: it cannot be decoded.
-type ImageError struct {
-	Index int // among the pictures
-	Err   error
-}
-
-func (e *ImageError) Error() string { return fmt.Sprintf("runner: image %d: %v", e.Index, e.Err) }
-func (e *ImageError) Unwrap() error { return e.Err }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"kerasrun/classify"
 	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
@@ -26,6 +27,8 @@ type Model struct {
 	devices   []string
 	sessions  []*session    // one a device
 	slots     chan struct{} // one for each run on the CPU; nil: a GPU has its own queue
+
+	classifier func() (*classify.Classifier, error) // made once
 
 	finding    sync.Mutex // a signature, which changes the sessions' graphs
 	mu         sync.Mutex
@@ -73,6 +76,7 @@ func Open(dir string, options ...Option) (*Model, error) {
 // openScanned is Open of a directory that may be loaded.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
 	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {
 		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
 			return nil, fmt.Errorf("runner: %s: %s: %w", dir, contract.ManifestPath, err)
@@ -208,8 +212,17 @@ func stateful(g *savedmodel.MetaGraph) string {
 	return ""
 }
 
-// Directory returns what the model's directory holds.
-func (m *Model) Directory() *savedmodel.Model { return m.directory }
+// SavedModel returns what the model's directory holds.
+func (m *Model) SavedModel() *savedmodel.Model { return m.directory }
+
+// Signature returns the signature called key of the graph that the model runs.
+func (m *Model) Signature(key string) (savedmodel.Signature, error) {
+	s, err := m.directory.Signature(m.tags, key)
+	if err != nil {
+		return savedmodel.Signature{}, fmt.Errorf("runner: %w", err)
+	}
+	return s, nil
+}
 
 // Pipeline returns how the model's pictures are prepared; nil where the directory has no manifest.
 func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
@@ -323,8 +336,14 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	if err != nil {
 		return nil, err
 	}
+	first, err := s.calls[i].awaitFirst(ctx)
+	if err != nil {
+		m.end(i)
+		return nil, err
+	}
 	fed, err := feeds(s.calls[i].inputs)
 	if err != nil {
+		first()
 		m.end(i)
 		return nil, err
 	}
@@ -335,6 +354,7 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	answered := make(chan answer, 1)
 	go func() {
 		out, err := s.calls[i].run(fed)
+		first()
 		m.end(i)
 		answered <- answer{out, err}
 	}()
@@ -344,6 +364,24 @@ func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// awaitFirst waits for a call's first run, if another one is at it: two first runs would optimise the
+// graph twice, in memory of several times its size each. done is called when the run has ended.
+func (c *call) awaitFirst(ctx context.Context) (done func(), err error) {
+	if c.ran.Load() {
+		return func() {}, nil
+	}
+	select {
+	case c.first <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if c.ran.Load() {
+		<-c.first
+		return func() {}, nil
+	}
+	return func() { <-c.first }, nil
 }
 
 // begin waits for a slot and counts a run in, in the session with the fewest.

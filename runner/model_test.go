@@ -247,7 +247,7 @@ func TestVariables(t *testing.T) {
 	if err != nil || out["y"].Data.([]float32)[0] != 10 {
 		t.Errorf("%v, %v; want 10", out, err)
 	}
-	graph, err := m.Directory().MetaGraph(m.tags)
+	graph, err := m.SavedModel().MetaGraph(m.tags)
 	if err != nil {
 		t.Fatal(err)
 	}

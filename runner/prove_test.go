@@ -134,7 +134,7 @@ func TestProveKerasExports(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		s, err := m.Directory().Signature(m.tags, m.key)
+		s, err := m.SavedModel().Signature(m.tags, m.key)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -121,6 +121,7 @@ type call struct {
 	kernels         []*C.TF_Tensor    // fed behind the inputs
 	targets         []*C.TF_Operation // run, and not fetched
 	ran             atomic.Bool
+	first           chan struct{} // holds one while the first run is under way
 }
 
 func (s *session) call(signature savedmodel.Signature) (*call, error) {
@@ -131,7 +132,7 @@ func (s *session) call(signature savedmodel.Signature) (*call, error) {
 }
 
 func (s *session) newCall(signature savedmodel.Signature) (*call, error) {
-	c := &call{session: s, inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
+	c := &call{session: s, first: make(chan struct{}, 1), inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
 	for _, name := range c.inputs {
 		t, err := s.endpoint(signature.Inputs[name])
 		if err != nil {

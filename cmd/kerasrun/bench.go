@@ -67,7 +67,7 @@ read, decoded and prepared while another is computed, and its latency holds the 
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(m.Directory()); err != nil {
+			if images, err = model.goldens(m.SavedModel()); err != nil {
 				return fmt.Errorf("%w; --images names other pictures", err)
 			}
 		}

@@ -31,7 +31,7 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		return nil, fmt.Errorf("want a model whose manifest says how pictures are prepared")
 	}
 	b := &benchmark{
-		model: m, input: m.Directory().Manifest.Input.Name, shape: tensor.Shape{int64(p.Height), int64(p.Width), 3},
+		model: m, input: m.SavedModel().Manifest.Input.Name, shape: tensor.Shape{int64(p.Height), int64(p.Width), 3},
 		devices: len(m.Devices()), span: span,
 	}
 	for path, err := range walkImages([]string{images}) {

@@ -42,7 +42,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer model.Close()
-			golden.Test(t, model, filepath.Join(export, filepath.FromSlash(model.Directory().Manifest.Goldens)))
+			golden.Test(t, model, filepath.Join(export, filepath.FromSlash(model.SavedModel().Manifest.Goldens)))
 		})
 	}
 }

@@ -43,7 +43,7 @@ func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.Directory().Manifest.Input.Name: x})
+		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.SavedModel().Manifest.Input.Name: x})
 		if err != nil {
 			t.Fatal(err)
 		}

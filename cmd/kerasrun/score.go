@@ -105,7 +105,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}()
 	if !f.quiet {
-		noteSeeded(cmd.ErrOrStderr(), model.Directory())
+		noteSeeded(cmd.ErrOrStderr(), model.SavedModel())
 	}
 	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
 		Logits: f.values.value == "logit", Separate: f.separate}

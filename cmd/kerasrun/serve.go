@@ -230,7 +230,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 }
 
 func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model, dir string) error {
-	manifest := m.Directory().Manifest
+	manifest := m.SavedModel().Manifest
 	if !f.check || manifest == nil || manifest.Goldens == "" {
 		log.Warn("the version is not held against goldens", "directory", dir)
 		return nil

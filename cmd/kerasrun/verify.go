@@ -137,7 +137,7 @@ func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Rep
 	}
 	defer m.Close()
 	if goldens == "" {
-		if goldens, err = model.goldens(m.Directory()); err != nil {
+		if goldens, err = model.goldens(m.SavedModel()); err != nil {
 			return nil, err
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // New adapts the model that was opened from dir. The columns come back with what the model decides: the length of the vector, and no more classes
 // than it has. Precision is part of the run's identity, since it changes the answers.
 func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, score.Columns, error) {
-	manifest, p := m.Directory().Manifest, m.Pipeline()
+	manifest, p := m.SavedModel().Manifest, m.Pipeline()
 	if manifest == nil || p == nil {
 		return score.Model{}, c, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none", dir)
 	}
@@ -36,7 +36,7 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 	if outputs := manifest.Outputs[signature]; !slices.Contains(outputs, output) {
 		return score.Model{}, c, fmt.Errorf("%s: want an output %q of signature %s, got %q", dir, output, signature, outputs)
 	}
-	info, err := m.Directory().Signature([]string{"serve"}, signature)
+	info, err := m.SavedModel().Signature([]string{"serve"}, signature)
 	if err != nil {
 		return score.Model{}, c, err
 	}

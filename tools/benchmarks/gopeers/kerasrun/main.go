@@ -42,7 +42,7 @@ func open(dir, precision string, images []float32, batch int) (turns.Predict, er
 	if err != nil {
 		return nil, err
 	}
-	in := model.Directory().Manifest.Input
+	in := model.SavedModel().Manifest.Input
 	x, err := tensor.New(tensor.Shape{int64(batch), int64(in.Height), int64(in.Width), 3}, images)
 	if err != nil {
 		return nil, err
