@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/savedmodel"
@@ -29,7 +31,7 @@ type Options struct {
 	Output    string // float32, [images, classes]; "" is "probs"
 
 	BatchSize   int // images that run together; 0 is 32
-	Concurrency int // batches that run at a time; 0 is 1
+	Concurrency int // full batches that run at a time, of all calls together; 0 is 1
 
 	// MaxWait is how long a batch of a stream that is not full waits for its next image. 0 is without
 	// limit: then all batches but the last have BatchSize images, whatever the timing.
@@ -55,7 +57,8 @@ type Classifier struct {
 	classes     int64 // -1: not known before a run
 	labels      labels.Labels
 	options     Options
-	slots       sync.Pool // of *slot
+	running     *semaphore.Weighted // images that are run, by all calls
+	slots       sync.Pool           // of *slot
 }
 
 // New returns a classifier over a model. It is an error where the manifest does not say how to make
@@ -96,7 +99,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	}
 	c := &Classifier{
 		Preprocessor: p, runner: m, key: s.Key, output: o.Output, classes: -1, labels: m.Labels(),
-		options: o,
+		options: o, running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
 	}
 	if shape := s.Outputs[o.Output].Shape; shape != nil {
 		c.classes = shape[1]

@@ -101,7 +101,6 @@ type stream struct {
 	images     chan Image    // to be put into a batch
 	cut        chan *Batch   // in order; has room for all
 	decoding   chan struct{} // holds one for each image that is read and decoded
-	running    chan struct{} // and for each batch that is run
 	goroutines sync.WaitGroup
 }
 
@@ -111,7 +110,6 @@ func (c *Classifier) newStream(run func(context.Context, *Batch) error) *stream 
 		classifier: c, run: run,
 		free: make(chan *Batch, batches), images: make(chan Image), cut: make(chan *Batch, batches),
 		decoding: make(chan struct{}, c.decoders.limits.Decoders),
-		running:  make(chan struct{}, c.options.Concurrency),
 	}
 	for range batches {
 		b := &Batch{classifier: c}
@@ -214,15 +212,13 @@ func (s *stream) decode(ctx context.Context, b *Batch, i int) bool {
 func (s *stream) runBatch(ctx context.Context, b *Batch) {
 	defer close(b.done)
 	b.decoded.Wait()
-	select {
-	case s.running <- struct{}{}:
-		defer func() { <-s.running }()
-	case <-ctx.Done():
+	images := int64(len(b.Images))
+	if b.err = s.classifier.running.Acquire(ctx, images); b.err != nil {
+		return
 	}
-	if b.err = ctx.Err(); b.err == nil {
-		b.start()
-		b.err = s.run(ctx, b)
-	}
+	defer s.classifier.running.Release(images)
+	b.start()
+	b.err = s.run(ctx, b)
 }
 
 // next returns the next batch when it was run; nil where there is none.

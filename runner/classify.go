@@ -19,8 +19,8 @@ const (
 const classifyWait = 20 * time.Millisecond
 
 // Classifier returns the classifier over the signature that Open chose and its output "probs", with
-// batches that suit the model's devices. It is an error where the signature does not go from an image
-// to probabilities.
+// batches that suit the model's devices. It is an error where the signature does not go from an
+// image to probabilities.
 func (m *Model) Classifier() (*classify.Classifier, error) {
 	if _, err := m.signature(m.key); err != nil {
 		return nil, err
@@ -38,9 +38,10 @@ func (m *Model) newClassifier() (*classify.Classifier, error) {
 	})
 }
 
-// Classify returns the top most probable classes of each image (the bytes of a JPEG, PNG, GIF, BMP or
-// WebP file), best first, as Keras's decode_predictions does; see [classify.Classifier.Classify]. An
-// image that cannot be answered has no row, and a [*classify.ImageError] joined into the error.
+// Classify returns the top most probable classes of each image (the bytes of a JPEG, PNG, GIF, BMP
+// or WebP file), best first, as Keras's decode_predictions does; see
+// [classify.Classifier.Classify]. An image that cannot be answered has no row, and a
+// [*classify.ImageError] joined into the error.
 func (m *Model) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {

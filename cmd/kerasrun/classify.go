@@ -94,8 +94,8 @@ func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
 // readError is of a file that cannot be read; it names the file.
 type readError struct{ error }
 
-// printPredictions prints results as they come. An image without predictions is named on stderr, and
-// does not end the run.
+// printPredictions prints results as they come. An image without predictions is named on stderr,
+// and does not end the run.
 func printPredictions(results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer) error {
 	failed := false
 	for result, err := range results {
