@@ -41,7 +41,8 @@ type model struct {
 
 var errBad = errors.New("bad number")
 
-func (m *model) run(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *model) run(_ context.Context,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -88,7 +89,7 @@ func check(t *testing.T, r Result, err error, rows int, first float32) {
 	if err != nil {
 		t.Error(err)
 	} else if !slices.Equal(got, want) {
-		t.Errorf("rows that begin with %v: want %v, got %v", first, want, got)
+		t.Errorf("rows that begin with %v: got %v, want %v", first, got, want)
 	}
 }
 
@@ -124,7 +125,8 @@ func TestTimeoutWaitsForOthers(t *testing.T) {
 		b := start(t, m, p)
 		began := time.Now()
 		var clients sync.WaitGroup
-		for i, after := range []time.Duration{0, 9, 50, 51, 52} { // two, of which the first has waited long enough; then a full batch
+		// two, of which the first has waited long enough; then a full batch
+		for i, after := range []time.Duration{0, 9, 50, 51, 52} {
 			clients.Go(func() {
 				time.Sleep(after * time.Millisecond)
 				r, err := b.Run(t.Context(), numbers(t, 1, float32(i)))
@@ -163,7 +165,7 @@ func TestNoCrossTalk(t *testing.T) {
 	}
 	all.Wait()
 	if observed.Load() != clients*requests {
-		t.Errorf("want %d requests observed, got %d", clients*requests, observed.Load())
+		t.Errorf("got %d, want %d requests observed", observed.Load(), clients*requests)
 	}
 }
 
@@ -177,7 +179,7 @@ func TestBadRequestFailsAlone(t *testing.T) {
 				r, err := b.Run(t.Context(), numbers(t, 1, float32(10*i)))
 				if i == 3 {
 					if !errors.Is(err, errBad) {
-						t.Errorf("the bad request: want %v, got %v", errBad, err)
+						t.Errorf("the bad request: got %v, want %v", err, errBad)
 					}
 					return
 				}
@@ -200,7 +202,7 @@ func TestCancelledLeavesTheQueue(t *testing.T) {
 		synctest.Wait()
 		clients.Go(func() {
 			if _, err := b.Run(ctx, numbers(t, 3, 10)); !errors.Is(err, context.Canceled) {
-				t.Errorf("want %v, got %v", context.Canceled, err)
+				t.Errorf("got %v, want %v", err, context.Canceled)
 			}
 		})
 		clients.Go(func() {
@@ -209,12 +211,12 @@ func TestCancelledLeavesTheQueue(t *testing.T) {
 		})
 		synctest.Wait()
 		if got := b.Pending(); got != 2 {
-			t.Errorf("before: want 2 requests waiting, got %d", got)
+			t.Errorf("before: got %d, want 2 requests waiting", got)
 		}
 		cancel()
 		synctest.Wait()
 		if got := b.Pending(); got != 1 {
-			t.Errorf("after: want 1 request waiting, got %d", got)
+			t.Errorf("after: got %d, want 1 request waiting", got)
 		}
 		close(m.gate)
 		clients.Wait()
@@ -222,7 +224,7 @@ func TestCancelledLeavesTheQueue(t *testing.T) {
 			t.Errorf("sizes of the runs (-want +got):\n%s", diff)
 		}
 		if _, err := b.Run(ctx, numbers(t, 1, 0)); !errors.Is(err, context.Canceled) {
-			t.Errorf("a context that has ended: want %v, got %v", context.Canceled, err)
+			t.Errorf("a context that has ended: got %v, want %v", err, context.Canceled)
 		}
 	})
 }
@@ -234,7 +236,7 @@ func TestCancelledWhileRunning(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := b.Run(ctx, numbers(t, 1, 0)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("want %v, got %v", context.DeadlineExceeded, err)
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}
 		close(m.gate)
 		r, err := b.Run(t.Context(), numbers(t, 1, 5))
@@ -256,8 +258,9 @@ func TestFullQueue(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) || b.Refuses(1) != ErrFull || b.Refuses(0) != nil {
-			t.Errorf("want %v, got %v", ErrFull, err)
+		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrFull) ||
+			b.CheckAdmission(1) != ErrFull || b.CheckAdmission(0) != nil {
+			t.Errorf("got %v, want %v", err, ErrFull)
 		}
 		close(m.gate)
 		clients.Wait()
@@ -278,12 +281,13 @@ func TestLargeRequest(t *testing.T) {
 	}
 	m.bad = 9
 	if _, err := b.Run(t.Context(), numbers(t, 10, 3)); !errors.Is(err, errBad) {
-		t.Errorf("want %v, got %v", errBad, err)
+		t.Errorf("got %v, want %v", err, errBad)
 	}
 	p.EnableLargeBatchSplitting = false
 	_, err = start(t, m, p).Run(t.Context(), numbers(t, 10, 3))
-	if want := "max_batch_size: want at most 4, got 10"; !errors.Is(err, ErrTooLong) || !strings.Contains(err.Error(), want) {
-		t.Errorf("want an error with %q, got %v", want, err)
+	if want := "max_batch_size: expected at most 4, got 10"; !errors.Is(err, ErrTooLong) ||
+		!strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
 
@@ -304,7 +308,7 @@ func TestAllowedBatchSizes(t *testing.T) {
 	}
 	for i, padding := range []int{0, 2, 0, 3} {
 		if seen[i].Padding != padding {
-			t.Errorf("run %d: want a padding of %d, got %d", i, padding, seen[i].Padding)
+			t.Errorf("run %d: got %d, want a padding of %d", i, seen[i].Padding, padding)
 		}
 	}
 }
@@ -318,7 +322,8 @@ func TestDifferentShapesAreNotJoined(t *testing.T) {
 			t.Fatal(err)
 		}
 		var clients sync.WaitGroup
-		for _, in := range []map[string]tensor.Tensor{numbers(t, 1, 0), numbers(t, 1, 10), {"x": wide}, numbers(t, 2, 20)} {
+		for _, in := range []map[string]tensor.Tensor{numbers(t, 1, 0), numbers(t, 1, 10),
+			{"x": wide}, numbers(t, 2, 20)} {
 			clients.Go(func() {
 				if _, err := b.Run(t.Context(), in); err != nil {
 					t.Error(err)
@@ -352,7 +357,7 @@ func TestCloseAnswersWhatWaits(t *testing.T) {
 		b.Close()
 		clients.Wait()
 		if _, err := b.Run(t.Context(), numbers(t, 1, 0)); !errors.Is(err, ErrClosed) {
-			t.Errorf("want %v, got %v", ErrClosed, err)
+			t.Errorf("got %v, want %v", err, ErrClosed)
 		}
 	})
 }
@@ -368,16 +373,21 @@ func TestRefusesRequests(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, "at least one input"},
-		{"scalar", map[string]tensor.Tensor{"x": row(tensor.Shape{}, []float32{1})}, "got shape ()"},
-		{"no rows", map[string]tensor.Tensor{"x": row(tensor.Shape{0, 2}, nil)}, "got shape (0, 2)"},
-		{"short data", map[string]tensor.Tensor{"x": row(tensor.Shape{1, 2}, []float32{1})}, "needs 2 elements"},
-		{"overflow", map[string]tensor.Tensor{"x": row(tensor.Shape{1 << 40, 1 << 40}, nil)}, "more elements"},
+		{"scalar", map[string]tensor.Tensor{"x": row(tensor.Shape{}, []float32{1})},
+			"got shape ()"},
+		{"no rows", map[string]tensor.Tensor{"x": row(tensor.Shape{0, 2}, nil)},
+			"got shape (0, 2)"},
+		{"short data", map[string]tensor.Tensor{"x": row(tensor.Shape{1, 2}, []float32{1})},
+			"needs 2 elements"},
+		{"overflow", map[string]tensor.Tensor{"x": row(tensor.Shape{1 << 40, 1 << 40}, nil)},
+			"more elements"},
 		{"uneven", map[string]tensor.Tensor{
 			"a": row(tensor.Shape{1}, []float32{1}), "b": row(tensor.Shape{2}, []float32{1, 2}),
 		}, `input "b" has 2 rows, input "a" has 1`},
 	} {
-		if _, err := b.Run(t.Context(), c.in); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: want an error with %q, got %v", c.name, c.want, err)
+		if _, err := b.Run(t.Context(), c.in); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
 }
@@ -387,7 +397,8 @@ func TestRefusesOutputsOfOtherSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(func(context.Context, map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	b, err := New(func(context.Context,
+		map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 		return map[string]tensor.Tensor{"sum": sum}, nil
 	}, Default())
 	if err != nil {
@@ -395,8 +406,8 @@ func TestRefusesOutputsOfOtherSizes(t *testing.T) {
 	}
 	defer b.Close()
 	_, err = b.Run(t.Context(), numbers(t, 2, 0))
-	if want := `output "sum": want 2 rows`; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("want an error with %q, got %v", want, err)
+	if want := `output "sum": expected 2 rows`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
 
@@ -420,7 +431,7 @@ func TestParametersValidate(t *testing.T) {
 		p := Default()
 		c.change(&p)
 		if _, err := New((&model{}).run, p); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: want an error with %q, got %v", p, c.want, err)
+			t.Errorf("%+v: got %v, want an error with %q", p, err, c.want)
 		}
 	}
 }

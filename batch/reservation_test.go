@@ -17,7 +17,8 @@ func slow(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Ten
 	return map[string]tensor.Tensor{"y": in["x"]}, nil
 }
 
-// Who waits for its run too long is told so when the time is over, and who would wait too long at once.
+// Who waits for its run too long is told so when the time is over, and who would wait too long at
+// once.
 func TestQueueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Default()
@@ -46,18 +47,21 @@ func TestQueueTimeout(t *testing.T) {
 			return outcomes
 		}
 		s := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
-		// Nothing is known of the time of a run yet: one runs, two run next, and the others wait in vain.
-		want := []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, s(2.5)}, {ErrTimeout, s(2.5)}}
+		// Nothing is known of the time of a run yet: one runs, two run next, and the others wait in
+		// vain.
+		want := []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, s(2.5)},
+			{ErrTimeout, s(2.5)}}
 		for i, got := range send(len(want)) {
 			if got != want[i] {
-				t.Errorf("at first, request %d: want %v, got %v", i, want[i], got)
+				t.Errorf("at first, request %d: got %v, want %v", i, got, want[i])
 			}
 		}
 		// Now it is: who would begin after 3 seconds is not let wait.
 		got := send(7)
-		for i, want := range []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}} {
+		for i, want := range []outcome{{nil, s(1)}, {nil, s(3)}, {nil, s(3)}, {ErrTimeout, 0},
+			{ErrTimeout, 0}, {ErrTimeout, 0}, {ErrTimeout, 0}} {
 			if got[i] != want {
-				t.Errorf("then, request %d: want %v, got %v", i, want, got[i])
+				t.Errorf("then, request %d: got %v, want %v", i, got[i], want)
 			}
 		}
 	})
@@ -73,8 +77,9 @@ func TestQueueTimeoutOfLargeRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		if r, err := b.Run(t.Context(), numbers(t, 9, 0)); err != nil || r.Compute != 9*time.Second {
-			t.Errorf("want an answer after 9 s, got %v, %v", r.Compute, err)
+		if r, err := b.Run(t.Context(), numbers(t, 9, 0)); err != nil ||
+			r.Compute != 9*time.Second {
+			t.Errorf("got %v, %v, want an answer after 9 s", r.Compute, err)
 		}
 		var first sync.WaitGroup
 		first.Go(func() {
@@ -84,7 +89,7 @@ func TestQueueTimeoutOfLargeRequest(t *testing.T) {
 		})
 		synctest.Wait()
 		if _, err := b.Run(t.Context(), numbers(t, 9, 0)); !errors.Is(err, ErrTimeout) {
-			t.Errorf("want %v, got %v", ErrTimeout, err)
+			t.Errorf("got %v, want %v", err, ErrTimeout)
 		}
 		first.Wait()
 		if n := b.Pending(); n != 0 {
@@ -93,7 +98,8 @@ func TestQueueTimeoutOfLargeRequest(t *testing.T) {
 	})
 }
 
-// A place that is reserved counts as taken until it is used or given up, and who has it is not turned away.
+// A place that is reserved counts as taken until it is used or given up, and who has it is not
+// turned away.
 func TestReservation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{gate: make(chan struct{})}
@@ -117,20 +123,20 @@ func TestReservation(t *testing.T) {
 			}
 		}
 		if _, err := b.Reserve(1); err != ErrFull {
-			t.Errorf("want %v, got %v", ErrFull, err)
+			t.Errorf("got %v, want %v", err, ErrFull)
 		}
 		places[0].Release()
 		places[0].Release() // changes nothing
 		run(b.Run)
-		if err := b.Refuses(1); err != ErrFull {
-			t.Errorf("want %v, got %v", ErrFull, err)
+		if err := b.CheckAdmission(1); err != ErrFull {
+			t.Errorf("got %v, want %v", err, ErrFull)
 		}
 		run(places[1].Run)
 		close(m.gate)
 		clients.Wait()
 		b.Close()
 		if _, err := b.Reserve(1); err != ErrClosed {
-			t.Errorf("want %v, got %v", ErrClosed, err)
+			t.Errorf("got %v, want %v", err, ErrClosed)
 		}
 	})
 }

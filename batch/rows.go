@@ -8,8 +8,9 @@ import (
 	"kerasrun/tensor"
 )
 
-// rowsOf returns the number of rows that a request's tensors agree on, and a key that is the same for requests which can be joined:
-// the same inputs, of the same types and shapes but for the first dimension.
+// rowsOf returns the number of rows that a request's tensors agree on, and a key that is the same
+// for requests which can be joined: the same inputs, of the same types and shapes but for the first
+// dimension.
 func rowsOf(in map[string]tensor.Tensor) (rows int, key string, err error) {
 	names := make([]string, 0, len(in))
 	for name := range in {
@@ -23,16 +24,19 @@ func rowsOf(in map[string]tensor.Tensor) (rows int, key string, err error) {
 			return 0, "", fmt.Errorf("batch: input %q: %w", name, err)
 		}
 		if len(t.Shape) == 0 || t.Shape[0] < 1 {
-			return 0, "", fmt.Errorf("batch: input %q: want a first dimension of one or more rows, got shape %v", name, t.Shape)
+			return 0, "", fmt.Errorf(
+				"batch: input %q: expected a first dimension of one or more rows, got shape %v",
+				name, t.Shape)
 		}
 		if i > 0 && int(t.Shape[0]) != rows {
-			return 0, "", fmt.Errorf("batch: input %q has %d rows, input %q has %d", name, t.Shape[0], names[0], rows)
+			return 0, "", fmt.Errorf("batch: input %q has %d rows, input %q has %d", name,
+				t.Shape[0], names[0], rows)
 		}
 		rows = int(t.Shape[0])
 		fmt.Fprintf(&text, "%q %d %v\n", name, t.DType, t.Shape[1:])
 	}
 	if rows == 0 {
-		return 0, "", fmt.Errorf("batch: want at least one input, got none")
+		return 0, "", fmt.Errorf("batch: expected at least one input, got none")
 	}
 	return rows, text.String(), nil
 }

@@ -24,39 +24,50 @@ const Format = 1
 // MaxManifestBytes is the size of the largest manifest that is read.
 const MaxManifestBytes = 16 << 20
 
-// Manifest is the contract of an exported directory: what the model is, what it takes and gives, and the hash of every
-// file, its own included.
+// Manifest is the contract of an exported directory: what the model is, what it takes and gives,
+// and the hash of every file, its own included.
 type Manifest struct {
-	Format              int                 `json:"format"`
-	Architecture        string              `json:"architecture"` // as "resnext50"
-	Graph               string              `json:"graph"`        // "optimized" or "reference"
-	Precision           string              `json:"precision"`    // of the arithmetic: "float32", "bfloat16", "float16"
-	Parameters          int64               `json:"parameters"`   // of the model before anything was folded
-	FLOPs               int64               `json:"flops"`        // for one image; a multiply-add is two
-	Weights             Weights             `json:"weights"`
-	TrainedWith         string              `json:"trained_with"`         // what the weights expect: caffe, tf, torch, none
-	Conversion          string              `json:"conversion"`           // the change of variables in the graph, in words
-	ReferenceDifference float64             `json:"reference_difference"` // largest of a probability, from Keras
+	Format       int    `json:"format"`
+	Architecture string `json:"architecture"` // as "resnext50"
+	Graph        string `json:"graph"`        // "optimized" or "reference"
+	// of the arithmetic: "float32", "bfloat16", "float16"
+	Precision string `json:"precision"`
+	// of the model before anything was folded
+	Parameters int64 `json:"parameters"`
+	// for one image; a multiply-add is two
+	FLOPs   int64   `json:"flops"`
+	Weights Weights `json:"weights"`
+	// what the weights expect: caffe, tf, torch, none
+	TrainedWith string `json:"trained_with"`
+	// the change of variables in the graph, in words
+	Conversion string `json:"conversion"`
+	// largest of a probability, from Keras
+	ReferenceDifference float64             `json:"reference_difference"`
 	Input               Input               `json:"input"`
 	Outputs             map[string][]string `json:"outputs"` // of each signature
-	Labels              string              `json:"labels"`  // the class list's path in the directory, "" where none
-	Goldens             string              `json:"goldens"` // the golden pack's directory, "" where none
-	Recipe              map[string]any      `json:"recipe"`  // the exporter's options that make the model again
-	Versions            map[string]string   `json:"versions"`
-	Files               map[string]File     `json:"files"` // by slash path: every file but the manifest
-	// SHA256 is that of the manifest itself with 64 zeros in its own place, so that no changed contract is taken for the
-	// one that was exported.
+	// the class list's path in the directory, "" where none
+	Labels string `json:"labels"`
+	// the golden pack's directory, "" where none
+	Goldens string `json:"goldens"`
+	// the exporter's options that make the model again
+	Recipe   map[string]any    `json:"recipe"`
+	Versions map[string]string `json:"versions"`
+	// by slash path: every file but the manifest
+	Files map[string]File `json:"files"`
+	// SHA256 is that of the manifest itself with 64 zeros in its own place, so that no changed
+	// contract is taken for the one that was exported.
 	SHA256 string `json:"sha256"`
 }
 
-// Weights says where the weights came from, and the SHA-256 of the file, or of the arrays drawn, in hexadecimal.
+// Weights says where the weights came from, and the SHA-256 of the file, or of the arrays drawn, in
+// hexadecimal.
 type Weights struct {
 	Source string `json:"source"`
 	SHA256 string `json:"sha256"`
 }
 
-// Input is the tensor that the model takes for a picture. Mode, Resample and Fit are Keras's names, as preprocess
-// parses them.
+// Input is the tensor that the model takes for an image. Mode, Resample and Fit are Keras's names,
+// as preprocess parses them.
 type Input struct {
 	Name       string `json:"name"`
 	DType      string `json:"dtype"`
@@ -70,7 +81,7 @@ type Input struct {
 	Fit        string `json:"fit"`
 }
 
-// Shape returns the shape of a batch of pictures, the batch size free.
+// Shape returns the shape of a batch of images, the batch size free.
 func (i Input) Shape() tensor.Shape {
 	height, width, channels := int64(i.Height), int64(i.Width), int64(i.Channels)
 	if i.Layout == "NCHW" {
@@ -85,8 +96,8 @@ type File struct {
 	Bytes  int64  `json:"bytes"`
 }
 
-// Parse reads a manifest strictly: a field that this package does not know is an error, and so is a manifest whose SHA-256
-// is not the one in it. The error lists everything that is wrong.
+// Parse reads a manifest strictly: a field that this package does not know is an error, and so is a
+// manifest whose SHA-256 is not the one in it. The error lists everything that is wrong.
 func Parse(data []byte) (*Manifest, error) {
 	var version struct {
 		Format *int `json:"format"`
@@ -95,10 +106,10 @@ func Parse(data []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if version.Format == nil {
-		return nil, fmt.Errorf("format: want %d, got none", Format)
+		return nil, fmt.Errorf("format: expected %d, got none", Format)
 	}
 	if *version.Format != Format {
-		return nil, fmt.Errorf("format: want %d, got %d", Format, *version.Format)
+		return nil, fmt.Errorf("format: expected %d, got %d", Format, *version.Format)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -107,7 +118,8 @@ func Parse(data []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("want the end of the file after the manifest, got more at byte %d", d.InputOffset())
+		return nil, fmt.Errorf(
+			"expected the end of the file after the manifest, got more at byte %d", d.InputOffset())
 	}
 	if err := m.checkSum(data); err != nil {
 		return nil, err
@@ -121,15 +133,18 @@ func Parse(data []byte) (*Manifest, error) {
 // checkSum holds the manifest's file against the SHA-256 in it.
 func (m *Manifest) checkSum(data []byte) error {
 	if !isSHA256(m.SHA256) {
-		return fmt.Errorf("sha256: want 64 lower-case hexadecimal digits, got %q; export the model again", m.SHA256)
+		return fmt.Errorf("sha256: expected 64 lower-case hexadecimal digits, got %q; export the "+
+			"model again", m.SHA256)
 	}
 	if got := Sum(data, m.SHA256); got != m.SHA256 {
-		return fmt.Errorf("sha256: want %s, got %s: the manifest is not as it was written", m.SHA256, got)
+		return fmt.Errorf("sha256: expected %s, got %s: the manifest is not as it was written",
+			m.SHA256, got)
 	}
 	return nil
 }
 
-// Sum returns the SHA-256, in hexadecimal, of a manifest with zeros in the place of sum, which its last field holds.
+// Sum returns the SHA-256, in hexadecimal, of a manifest with zeros in the place of sum, which its
+// last field holds.
 func Sum(data []byte, sum string) string {
 	data = bytes.Clone(data)
 	if at := bytes.LastIndex(data, []byte(sum)); at >= 0 {
@@ -153,24 +168,25 @@ func (m *Manifest) check() error {
 		{"input.layout", m.Input.Layout, []string{"NHWC", "NCHW"}},
 		{"input.color_order", m.Input.ColorOrder, []string{"BGR", "RGB"}},
 		{"input.mode", m.Input.Mode, []string{"caffe", "tf", "torch", "none"}},
-		{"input.resample", m.Input.Resample, []string{"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}},
+		{"input.resample", m.Input.Resample, []string{"nearest", "box", "bilinear", "hamming",
+			"bicubic", "lanczos"}},
 		{"input.fit", m.Input.Fit, []string{"stretch", "keep_aspect_ratio", "center_crop"}},
 	} {
 		if !slices.Contains(f.want, f.got) {
-			wrong("%s: want one of %q, got %q", f.field, f.want, f.got)
+			wrong("%s: expected one of %q, got %q", f.field, f.want, f.got)
 		}
 	}
 	if m.Architecture == "" {
-		wrong("architecture: want a name, got none")
+		wrong("architecture: expected a name, got none")
 	}
 	if m.Parameters < 0 || m.FLOPs < 0 {
-		wrong("parameters, flops: want counts, got %d, %d", m.Parameters, m.FLOPs)
+		wrong("parameters, flops: expected counts, got %d, %d", m.Parameters, m.FLOPs)
 	}
 	if !(m.ReferenceDifference >= 0) {
-		wrong("reference_difference: want a difference, got %g", m.ReferenceDifference)
+		wrong("reference_difference: expected a difference, got %g", m.ReferenceDifference)
 	}
 	if m.Input.Name == "" {
-		wrong("input.name: want a name, got none")
+		wrong("input.name: expected a name, got none")
 	}
 	if _, err := tensor.ParseDType(m.Input.DType); err != nil {
 		wrong("input.dtype: %v", err)
@@ -185,31 +201,34 @@ func (m *Manifest) check() error {
 		{"input.channels", m.Input.Channels, 4},
 	} {
 		if f.got < 1 || f.got > f.most {
-			wrong("%s: want 1 to %d, got %d", f.field, f.most, f.got)
+			wrong("%s: expected 1 to %d, got %d", f.field, f.most, f.got)
 		}
 	}
 	if len(m.Outputs) == 0 {
-		wrong("outputs: want at least one signature, got none")
+		wrong("outputs: expected at least one signature, got none")
 	}
 	for field, p := range map[string]string{"labels": m.Labels, "goldens": m.Goldens} {
 		if p != "" && !fs.ValidPath(p) {
-			wrong("%s: want a path in the directory, got %q", field, p)
+			wrong("%s: expected a path in the directory, got %q", field, p)
 		}
 	}
 	if !isSHA256(m.Weights.SHA256) {
-		wrong("weights.sha256: want 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
+		wrong("weights.sha256: expected 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
 	}
 	for name, f := range m.Files {
 		switch {
 		case !fs.ValidPath(name) || name == ManifestPath:
-			wrong("files: want paths of other files in the directory, got %q", name)
+			wrong("files: expected paths of other files in the directory, got %q", name)
 		case !isSHA256(f.SHA256):
-			wrong("files: %s: sha256: want 64 lower-case hexadecimal digits, got %q", name, f.SHA256)
+			wrong("files: %s: sha256: expected 64 lower-case hexadecimal digits, got %q", name,
+				f.SHA256)
 		case f.Bytes < 0:
-			wrong("files: %s: bytes: want a size, got %d", name, f.Bytes)
+			wrong("files: %s: bytes: expected a size, got %d", name, f.Bytes)
 		}
 	}
-	slices.SortFunc(errs, func(a, b error) int { return bytes.Compare([]byte(a.Error()), []byte(b.Error())) })
+	slices.SortFunc(errs, func(a, b error) int {
+		return bytes.Compare([]byte(a.Error()), []byte(b.Error()))
+	})
 	return errors.Join(errs...)
 }
 

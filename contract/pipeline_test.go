@@ -9,9 +9,11 @@ import (
 )
 
 func TestPipeline(t *testing.T) {
-	in := contract.Input{Name: "images", DType: "float32", Height: 24, Width: 32, Channels: 3, Layout: "NHWC", ColorOrder: "RGB",
+	in := contract.Input{Name: "images", DType: "float32", Height: 24, Width: 32, Channels: 3,
+		Layout: "NHWC", ColorOrder: "RGB",
 		Mode: "torch", Resample: "lanczos", Fit: "center_crop"}
-	want := preprocess.Pipeline{Width: 32, Height: 24, Filter: preprocess.Lanczos, Fit: preprocess.CenterCrop, Mode: preprocess.Torch}
+	want := preprocess.Pipeline{Width: 32, Height: 24, Filter: preprocess.Lanczos,
+		Fit: preprocess.CenterCrop, Mode: preprocess.Torch}
 	if got, err := in.Pipeline(); err != nil || got == nil || *got != want {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}

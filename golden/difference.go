@@ -10,14 +10,16 @@ import (
 	"kerasrun/tensor"
 )
 
-// Differences of a stage, over every element of every case, in bounded memory: a full pack's tensors have more elements than one
-// wants to sort for a quantile.
+// Differences of a stage, over every element of every case, in bounded memory: a full pack's
+// tensors have more elements than one wants to sort for a quantile.
 type differences struct {
-	count   int
-	sum     float64
-	max     float64 // NaN once there was one
-	worst   Worst
-	buckets []int64 // by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide, relatively
+	count int
+	sum   float64
+	max   float64 // NaN once there was one
+	worst Worst
+	// by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide,
+	// relatively
+	buckets []int64
 }
 
 // Worst is where a stage differs most.
@@ -28,9 +30,10 @@ type Worst struct {
 	Want  Number `json:"want"`
 }
 
-// add counts the differences of one case between got and want, of equal length and row-major in the given shape, each divided by
-// unit.
-func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got, want []T, unit float64) {
+// add counts the differences of one case between got and want, of equal length and row-major in the
+// given shape, each divided by unit.
+func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got, want []T,
+	unit float64) {
 	if d.buckets == nil {
 		d.buckets = make([]int64, 1<<15)
 	}
@@ -45,7 +48,8 @@ func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got
 		// The first NaN stays the worst; it is not below anything, and nothing is above it.
 		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {
 			d.max = diff
-			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: Number(got[i]), Want: Number(want[i])}
+			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: Number(got[i]),
+				Want: Number(want[i])}
 		}
 	}
 }
@@ -57,7 +61,8 @@ func (d *differences) mean() float64 {
 	return d.sum / float64(d.count)
 }
 
-// quantile is the smallest difference that at least the share q of all elements do not exceed, rounded up by at most 1/128 of it.
+// quantile is the smallest difference that at least the share q of all elements do not exceed,
+// rounded up by at most 1/128 of it.
 func (d *differences) quantile(q float64) float64 {
 	need := int64(math.Ceil(q * float64(d.count)))
 	for i, n := range d.buckets {
@@ -85,10 +90,12 @@ func unravel(at int, shape tensor.Shape) []int {
 	return index
 }
 
-// Number is a float64 that JSON can carry: what JSON has no number for is written as "NaN", "Infinity" or "-Infinity".
+// Number is a float64 that JSON can carry: what JSON has no number for is written as "NaN",
+// "Infinity" or "-Infinity".
 type Number float64
 
-// MarshalJSON writes a number, with as many digits as tell it from others, or a string where JSON has none.
+// MarshalJSON writes a number, with as many digits as tell it from others, or a string where JSON
+// has none.
 func (n Number) MarshalJSON() ([]byte, error) {
 	switch f := float64(n); {
 	case math.IsNaN(f):
@@ -106,7 +113,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 func (n *Number) UnmarshalJSON(text []byte) error {
 	f, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
 	if err != nil {
-		return fmt.Errorf("want a number, got %s", text)
+		return fmt.Errorf("expected a number, got %s", text)
 	}
 	*n = Number(f)
 	return nil

@@ -16,7 +16,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := makePack(dir, nil); err != nil { // python -m tools.golden --model my.keras --images photos --out DIR
+	// python -m tools.golden --model my.keras --images photos --out DIR
+	if err := makePack(dir, nil); err != nil {
 		log.Fatal(err)
 	}
 
@@ -24,7 +25,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	report, err := golden.Verify(context.Background(), model{}, pack) // of runner.Open("models/mine")
+	// of runner.Open("models/mine")
+	report, err := golden.Verify(context.Background(), model{}, pack)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -46,7 +48,8 @@ func Example() {
 	// probs across 3 true
 }
 
-// In a service's own tests: the model opened as the service opens it, against the pack that its exporter wrote.
+// In a service's own tests: the model opened as the service opens it, against the pack that its
+// exporter wrote.
 func ExampleTest() {
 	testModel := func(t *testing.T) {
 		golden.Test(t, model{}, "models/mine/assets.extra/goldens") // of runner.Open("models/mine")

@@ -1,19 +1,20 @@
-// Package golden holds a model's answers against goldens: a pack of pictures and of what Keras made of each of them, stage by
-// stage, written by `python -m tools.golden`. It is what `kerasrun verify` runs, and what anyone's own `go test` can run through
-// [Test].
+// Package golden holds a model's answers against goldens: a pack of images and of what Keras made
+// of each of them, stage by stage, written by `python -m tools.golden`. It is what `kerasrun
+// verify` runs, and what anyone's own `go test` can run through [Test].
 //
-// A pack is a directory with goldens.json, the picture files, and an npz file a picture with the arrays decoded, resized and
-// tensor, and one for each output of the model. Each stage is fed with the reference's own result of the stage before, so that
-// the stage that fails is the one at fault:
+// A pack is a directory with goldens.json, the image files, and an npz file an image with the
+// arrays decoded, resized and tensor, and one for each output of the model. Each stage is fed with
+// the reference's own result of the stage before, so that the stage that fails is the one at fault:
 //
-//	decode    picture file -> uint8 RGB, height x width x 3
+//	decode    image file -> uint8 RGB, height x width x 3
 //	resize    decoded -> uint8 RGB of the model's input size
 //	tensor    resized -> float32, normalised
-//	pipeline  picture file -> float32, normalised, in one go as the runner does it; it has the tolerance of tensor
+//	pipeline  image file -> float32, normalised, in one go as the runner does it; it has the tolerance of tensor
 //	NAME      tensor -> the model's output of that name
 //
-// Outputs are computed three times: every case alone, in batches of as many cases as go into one, and padded, which is in batches
-// turned around with rows of zeros between the cases. Each of them is held against the reference, and then against each other.
+// Outputs are computed three times: every case alone, in batches of as many cases as go into one,
+// and padded, which is in batches turned around with rows of zeros between the cases. Each of them
+// is held against the reference, and then against each other.
 //
 // The package runs over [Model], an interface, and does not import TensorFlow.
 package golden
@@ -27,9 +28,11 @@ import (
 
 // Model is what is verified: a *runner.Model, or whatever else computes the same.
 type Model interface {
-	// RunSignature computes the outputs of the signature called key, by output name, for a batch of inputs, by input name.
-	RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
-	// Pipeline is how the model's pictures are prepared, nil when that is not known.
+	// RunSignature computes the outputs of the signature called key, by output name, for a batch of
+	// inputs, by input name.
+	RunSignature(ctx context.Context, key string,
+		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
+	// Pipeline is how the model's images are prepared, nil when that is not known.
 	Pipeline() *preprocess.Pipeline
 }
 
@@ -42,7 +45,8 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// Test verifies model against the pack in dir and fails t, with the report's table, where it does not agree with it.
+// Test verifies model against the pack in dir and fails t, with the report's table, where it does
+// not agree with it.
 func Test(t T, model Model, dir string) {
 	t.Helper()
 	pack, err := Open(dir)

@@ -22,17 +22,20 @@ import (
 
 const height, width, classes = 2, 3, 4
 
-// model is a fake with two outputs: logits, class c of row r the weighted sum of that row's tensor, and probs, their softmax.
+// model is a fake with two outputs: logits, class c of row r the weighted sum of that row's tensor,
+// and probs, their softmax.
 type model struct {
 	change func(batch int, out map[string]tensor.Tensor) // spoils the outputs
 	err    error
 }
 
 func (m model) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: width, Height: height, Filter: preprocess.Nearest, Mode: preprocess.Caffe}
+	return &preprocess.Pipeline{Width: width, Height: height, Filter: preprocess.Nearest,
+		Mode: preprocess.Caffe}
 }
 
-func (m model) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m model) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -108,7 +111,8 @@ func TestVerify(t *testing.T) {
 		if s.Cases != 3 {
 			t.Errorf("%s %s: got %d cases, want 3", s.Name, s.Run, s.Cases)
 		}
-		if a := s.Agreement; a != nil && *a != (golden.Agreement{K: 3, Cases: 3, Top1: 3, TopK: 3}) {
+		if a := s.Agreement; a != nil &&
+			*a != (golden.Agreement{K: 3, Cases: 3, Top1: 3, TopK: 3}) {
 			t.Errorf("%s %s: got %+v, want full agreement", s.Name, s.Run, *a)
 		}
 	}
@@ -119,7 +123,8 @@ func TestVerifyFinds(t *testing.T) {
 	nan := float32(math.NaN())
 	every := []string{"logits alone", "logits batched", "logits padded"}
 	both := append(slices.Clone(every), "probs alone", "probs batched", "probs padded")
-	arrays := func(key string, change func(t tensor.Tensor)) func(map[string]any, []map[string]tensor.Tensor) {
+	arrays := func(key string, change func(t tensor.Tensor)) func(map[string]any,
+		[]map[string]tensor.Tensor) {
 		return func(_ map[string]any, arrays []map[string]tensor.Tensor) { change(arrays[1][key]) }
 	}
 	outputs := func(run int, key string, change func([]float32)) model {
@@ -136,17 +141,19 @@ func TestVerifyFinds(t *testing.T) {
 		says  string
 	}{
 		"decode": {
-			// The resize stage is fed with the reference's decoded picture, so it sees the change too.
+			// The resize stage is fed with the reference's decoded image, so it sees the change
+			// too.
 			pack: arrays("decoded", func(t tensor.Tensor) { t.Data.([]uint8)[4]++ }),
-			want: []string{"decode", "resize"}, says: "decode: case1: want 41 at [0 1 1], got 40: differs by 1, tolerance 0",
+			want: []string{"decode", "resize"},
+			says: "decode: case1: expected 41 at [0 1 1], got 40: differs by 1, tolerance 0",
 		},
 		"resize": {
 			pack: arrays("resized", func(t tensor.Tensor) { t.Data.([]uint8)[0]++ }),
-			want: []string{"resize", "tensor"}, says: "resize: case1: want 2 at [0 0 0], got 1",
+			want: []string{"resize", "tensor"}, says: "resize: case1: expected 2 at [0 0 0], got 1",
 		},
 		"tensor": {
 			pack: arrays("tensor", func(t tensor.Tensor) { t.Data.([]float32)[17] *= 1 + 1e-6 }),
-			want: []string{"tensor", "pipeline"}, says: "tensor: case1: want",
+			want: []string{"tensor", "pipeline"}, says: "tensor: case1: expected",
 		},
 		"output": {
 			pack: arrays("logits", func(t tensor.Tensor) { t.Data.([]float32)[2] += 0.01 }),
@@ -154,7 +161,8 @@ func TestVerifyFinds(t *testing.T) {
 		},
 		"output NaN in the reference": {
 			pack: arrays("probs", func(t tensor.Tensor) { t.Data.([]float32)[2] = nan }),
-			want: []string{"probs alone", "probs batched", "probs padded"}, says: "want NaN at [2], got",
+			want: []string{"probs alone", "probs batched", "probs padded"},
+			says: "expected NaN at [2], got",
 		},
 		"output NaN": {
 			model: outputs(0, "probs", func(p []float32) { p[2] = nan }),
@@ -166,38 +174,48 @@ func TestVerifyFinds(t *testing.T) {
 					p[i] = nan
 				}
 			}),
-			want: append(slices.Clone(every), "logits across"), says: "logits across: case0: want NaN at [0], got NaN",
+			want: append(slices.Clone(every), "logits across"),
+			says: "logits across: case0: expected NaN at [0], got NaN",
 		},
 		"the batch alone": {
 			model: outputs(3, "logits", func(p []float32) { p[classes] += 1 }),
-			want:  []string{"logits batched", "logits across"}, says: "logits batched: case1: want",
+			want:  []string{"logits batched", "logits across"},
+			says:  "logits batched: case1: expected",
 		},
 		"the neighbours": {
 			model: outputs(7, "logits", func(p []float32) { p[classes] += 1 }),
-			want:  []string{"logits padded", "logits across"}, says: "logits padded: case2: want",
+			want:  []string{"logits padded", "logits across"},
+			says:  "logits padded: case2: expected",
 		},
 		"shape of an output": {
 			model: model{change: func(batch int, out map[string]tensor.Tensor) {
-				out["probs"] = tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{int64(batch)}, Data: make([]float32, batch)}
+				out["probs"] = tensor.Tensor{DType: tensor.Float32,
+					Shape: tensor.Shape{int64(batch)}, Data: make([]float32, batch)}
 			}},
 			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
-			says: "probs padded: case2: want an output of shape (7, 4), got (7,)",
+			says: "probs padded: case2: expected an output of shape (7, 4), got (7,)",
 		},
 		"type of an output": {
 			model: model{change: func(batch int, out map[string]tensor.Tensor) {
 				out["probs"] = tensor.Tensor{
-					DType: tensor.Int32, Shape: tensor.Shape{int64(batch), classes}, Data: make([]int32, batch*classes),
+					DType: tensor.Int32, Shape: tensor.Shape{int64(batch),
+						classes}, Data: make([]int32, batch*classes),
 				}
 			}},
-			want: []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: "int32",
+			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
+			says: "int32",
 		},
 		"no such output": {
-			model: model{change: func(_ int, out map[string]tensor.Tensor) { delete(out, "probs") }},
-			want:  []string{"probs alone", "probs batched", "probs padded", "probs across"}, says: `want an output "probs", got none`,
+			model: model{change: func(_ int, out map[string]tensor.Tensor) {
+				delete(out, "probs")
+			}},
+			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
+			says: `expected an output "probs", got none`,
 		},
 		"a model that fails": {
 			model: model{err: errors.New("no memory")},
-			want:  append(both, "logits across", "probs across"), says: "logits alone: case0: no memory",
+			want:  append(both, "logits across", "probs across"),
+			says:  "logits alone: case0: no memory",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,10 +233,10 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-// TestVerifyDecodeError takes a picture that only the reference could read.
+// TestVerifyDecodeError takes an image that only the reference could read.
 func TestVerifyDecodeError(t *testing.T) {
 	dir := writePack(t, nil)
-	write(t, filepath.Join(dir, "case0.png"), []byte("no picture"))
+	write(t, filepath.Join(dir, "case0.png"), []byte("no image"))
 	report := verify(t, model{}, dir)
 	if got, want := failed(report), []string{"decode", "pipeline"}; !slices.Equal(got, want) {
 		t.Errorf("failed: got %q, want %q\n%v", got, want, report)
@@ -228,7 +246,8 @@ func TestVerifyDecodeError(t *testing.T) {
 	}
 }
 
-// TestVerifyTies lets two classes change places where the reference itself all but ties them, and not where it does not.
+// TestVerifyTies lets two classes change places where the reference itself all but ties them, and
+// not where it does not.
 func TestVerifyTies(t *testing.T) {
 	for _, test := range []struct {
 		apart float32
@@ -246,7 +265,9 @@ func TestVerifyTies(t *testing.T) {
 				tied(each["probs"], 0, 1)
 			}
 		})
-		report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) { tied(out["probs"], 1, 0) }}, dir)
+		report := verify(t, model{change: func(_ int, out map[string]tensor.Tensor) {
+			tied(out["probs"], 1, 0)
+		}}, dir)
 		if report.OK != test.ok {
 			t.Errorf("apart by %v: ok %v, want %v\n%v", test.apart, report.OK, test.ok, report)
 		}
@@ -278,7 +299,9 @@ func TestMeasured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := model{change: func(_ int, out map[string]tensor.Tensor) { out["logits"].Data.([]float32)[3] = test.value }}
+		m := model{change: func(_ int, out map[string]tensor.Tensor) {
+			out["logits"].Data.([]float32)[3] = test.value
+		}}
 		report, err := golden.Verify(t.Context(), m, pack.Measured())
 		if err != nil {
 			t.Fatal(err)
@@ -320,7 +343,8 @@ func TestLoosened(t *testing.T) {
 			t.Fatal(err)
 		}
 		if report.OK != test.ok {
-			t.Errorf("by %v with a tolerance of %v: got ok %v, want %v\n%v", test.by, test.pack.Tolerance["probs"], report.OK, test.ok, report)
+			t.Errorf("by %v with a tolerance of %v: got ok %v, want %v\n%v", test.by,
+				test.pack.Tolerance["probs"], report.OK, test.ok, report)
 		}
 	}
 }
@@ -346,7 +370,8 @@ func TestReport(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &parsed); err != nil {
 		t.Fatal(err)
 	}
-	if s := parsed.Stages[8]; parsed.OK || s.Stage != "probs" || s.Run != "alone" || s.Max != "NaN" || s.OK {
+	if s := parsed.Stages[8]; parsed.OK || s.Stage != "probs" || s.Run != "alone" ||
+		s.Max != "NaN" || s.OK {
 		t.Errorf("json: got %+v", s)
 	}
 	again := new(golden.Report)
@@ -378,12 +403,14 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	suite := suites.Suites[1]
-	if c := suite.Cases[8]; len(suites.Suites) != 2 || suite.Tests != 12 || suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
+	if c := suite.Cases[8]; len(suites.Suites) != 2 || suite.Tests != 12 ||
+		suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
 		t.Errorf("junit: got %+v", suite)
 	}
 
 	text := report.String()
-	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED", "python -m tools.golden --out pack", "keras 3"} {
+	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED",
+		"python -m tools.golden --out pack", "keras 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text: want %q in\n%s", want, text)
 		}

@@ -30,27 +30,31 @@ const (
 
 // Pack is goldens.json: what the reference was, and where its answers are.
 type Pack struct {
-	Dir       string             `json:"-"`
-	Format    int                `json:"format"`
-	Reference string             `json:"reference"` // the model that answered, in words
-	Command   string             `json:"command"`   // what writes this pack
-	Versions  map[string]string  `json:"versions"`  // of the packages it was written with
-	Signature string             `json:"signature"`
-	Input     contract.Input     `json:"input"` // what the reference took, and how its pictures were prepared
-	Outputs   []string           `json:"outputs"`
-	Top       int                `json:"top"`       // the k of the top-k agreement
-	Tolerance map[string]float64 `json:"tolerance"` // by stage; of logits and features relative to the largest |value| of a case
+	Dir       string            `json:"-"`
+	Format    int               `json:"format"`
+	Reference string            `json:"reference"` // the model that answered, in words
+	Command   string            `json:"command"`   // what writes this pack
+	Versions  map[string]string `json:"versions"`  // of the packages it was written with
+	Signature string            `json:"signature"`
+	// what the reference took, and how its images were prepared
+	Input   contract.Input `json:"input"`
+	Outputs []string       `json:"outputs"`
+	Top     int            `json:"top"` // the k of the top-k agreement
+	// by stage; of logits and features relative to the largest |value| of a case
+	Tolerance map[string]float64 `json:"tolerance"`
 	Cases     []Case             `json:"cases"`
 }
 
-// Case is one picture and the npz file of what the reference made of it; both are file names in the pack's directory.
+// Case is one image and the npz file of what the reference made of it; both are file names in the
+// pack's directory.
 type Case struct {
 	Name   string `json:"name"`
 	Image  string `json:"image"`
 	Arrays string `json:"arrays"`
 }
 
-// A VersionError says that a pack has another format than this package reads, and how to write it anew.
+// A VersionError says that a pack has another format than this package reads, and how to write it
+// anew.
 type VersionError struct {
 	File    string
 	Format  int
@@ -62,12 +66,13 @@ func (e *VersionError) Error() string {
 	if command == "" {
 		command = "python -m tools.golden"
 	}
-	return fmt.Sprintf("%s: format %d, but this kerasrun reads format %d; regenerate the pack with this kerasrun's own %s",
+	return fmt.Sprintf("%s: format %d, but this kerasrun reads format %d; regenerate the pack "+
+		"with this kerasrun's own %s",
 		e.File, e.Format, Format, command)
 }
 
-// Open reads dir's goldens.json and checks it; the error lists everything that is wrong with it. The cases' files are read as they
-// are verified.
+// Open reads dir's goldens.json and checks it; the error lists everything that is wrong with it.
+// The cases' files are read as they are verified.
 func Open(dir string) (*Pack, error) {
 	path := filepath.Join(dir, IndexName)
 	raw, err := readFile(path, maxIndexBytes)
@@ -87,8 +92,9 @@ func Open(dir string) (*Pack, error) {
 	return p, nil
 }
 
-// Measured returns the pack with outputs that are measured, not judged, as one wants of an arithmetic that was chosen for its speed: any
-// finite difference passes, and any order of the classes. What is not a number, or has another shape, fails as ever.
+// Measured returns the pack with outputs that are measured, not judged, as one wants of an
+// arithmetic that was chosen for its speed: any finite difference passes, and any order of the
+// classes. What is not a number, or has another shape, fails as ever.
 func (p *Pack) Measured() *Pack {
 	return p.tolerating(func(float64) float64 { return math.Inf(1) })
 }
@@ -109,54 +115,60 @@ func (p *Pack) tolerating(change func(float64) float64) *Pack {
 
 func (p *Pack) validate() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if p.Signature == "" {
-		fault("want a signature, got none")
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(format, args...))
 	}
-	if in := p.Input; in.Name == "" || in.Height < 1 || in.Width < 1 || in.Channels != 3 || in.Layout != "NHWC" {
-		fault("want an input with a name, of height x width x 3 (NHWC), got %+v", in)
+	if p.Signature == "" {
+		fault("expected a signature, got none")
+	}
+	if in := p.Input; in.Name == "" || in.Height < 1 || in.Width < 1 || in.Channels != 3 ||
+		in.Layout != "NHWC" {
+		fault("expected an input with a name, of height x width x 3 (NHWC), got %+v", in)
 	}
 	if len(p.Outputs) == 0 {
-		fault("want outputs, got none")
+		fault("expected outputs, got none")
 	}
 	if len(p.Cases) == 0 {
-		fault("want cases, got none")
+		fault("expected cases, got none")
 	}
 	if p.Top < 1 {
-		fault("want a top of 1 or more, got %d", p.Top)
+		fault("expected a top of 1 or more, got %d", p.Top)
 	}
 	for _, stage := range slices.Concat([]string{"decode", "resize", "tensor"}, p.Outputs) {
 		if tolerance, ok := p.Tolerance[stage]; !ok {
-			fault("want a tolerance for %s, got none", stage)
+			fault("expected a tolerance for %s, got none", stage)
 		} else if !(tolerance >= 0) || math.IsInf(tolerance, 0) {
-			fault("want a tolerance of 0 or more for %s, got %v", stage, tolerance)
+			fault("expected a tolerance of 0 or more for %s, got %v", stage, tolerance)
 		}
 	}
 	seen := map[string]bool{}
 	for i, c := range p.Cases {
 		if c.Name == "" || seen[c.Name] {
-			fault("case %d: want a name of its own, got %q", i, c.Name)
+			fault("case %d: expected a name of its own, got %q", i, c.Name)
 		}
 		seen[c.Name] = true
 		for _, file := range []string{c.Image, c.Arrays} {
 			if !filepath.IsLocal(file) {
-				fault("case %q: want a file name inside the pack, got %q", c.Name, file)
+				fault("case %q: expected a file name inside the pack, got %q", c.Name, file)
 			}
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// agrees reports, as an error, how the pack's pictures were prepared otherwise than pipeline prepares them.
+// agrees reports, as an error, how the pack's images were prepared otherwise than pipeline prepares
+// them.
 func (p *Pack) agrees(pipeline *preprocess.Pipeline) error {
 	text := func(height, width int, resample, fit, mode string) string {
 		return fmt.Sprintf("%dx%d %s %s %s", height, width, resample, fit, mode)
 	}
 	in := p.Input
 	got := text(in.Height, in.Width, in.Resample, in.Fit, in.Mode)
-	want := text(pipeline.Height, pipeline.Width, pipeline.Filter.String(), pipeline.Fit.String(), pipeline.Mode.String())
+	want := text(pipeline.Height, pipeline.Width, pipeline.Filter.String(), pipeline.Fit.String(),
+		pipeline.Mode.String())
 	if got != want {
-		return fmt.Errorf("%s: want pictures prepared as the model does, %s, got %s", p.Dir, want, got)
+		return fmt.Errorf("%s: expected images prepared as the model does, %s, got %s", p.Dir, want,
+			got)
 	}
 	return nil
 }
@@ -165,7 +177,7 @@ func (p *Pack) agrees(pipeline *preprocess.Pipeline) error {
 type references struct {
 	name    string
 	image   []byte
-	decoded tensor.Tensor   // uint8 (height, width, 3) of the picture
+	decoded tensor.Tensor   // uint8 (height, width, 3) of the image
 	resized tensor.Tensor   // uint8 (height, width, 3) of the model's input
 	tensor  tensor.Tensor   // float32, of the same shape
 	outputs []tensor.Tensor // float32, in the order of Pack.Outputs, without the batch dimension
@@ -185,11 +197,12 @@ func (p *Pack) read(c Case) (*references, error) {
 	array := func(key string, dtype tensor.DType, shape tensor.Shape) tensor.Tensor {
 		t, ok := arrays[key]
 		if !ok {
-			faults = append(faults, fmt.Errorf("%s: want an array %q, got none", path, key))
+			faults = append(faults, fmt.Errorf("%s: expected an array %q, got none", path, key))
 			return t
 		}
 		if t.DType != dtype {
-			faults = append(faults, fmt.Errorf("%s: %s: want %v, got %v", path, key, dtype, t.DType))
+			faults = append(faults, fmt.Errorf("%s: %s: expected %v, got %v", path, key, dtype,
+				t.DType))
 		}
 		if err := shape.Accepts(t.Shape); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %s: shape: %w", path, key, err))
@@ -225,7 +238,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("%s: want at most %d bytes, got more", path, limit)
+		return nil, fmt.Errorf("%s: expected at most %d bytes, got more", path, limit)
 	}
 	return raw, nil
 }

@@ -14,8 +14,9 @@ import (
 
 // Report is what [Verify] found. Its JSON form is what `kerasrun verify --format json` prints.
 type Report struct {
-	Pack      string            `json:"pack"`
-	Precision string            `json:"precision,omitempty"` // that the model was run in, where the caller says so
+	Pack string `json:"pack"`
+	// that the model was run in, where the caller says so
+	Precision string            `json:"precision,omitempty"`
 	Reference string            `json:"reference"`
 	Command   string            `json:"command"`
 	Versions  map[string]string `json:"versions"`
@@ -24,24 +25,29 @@ type Report struct {
 	OK        bool              `json:"ok"`
 }
 
-// Stage is the comparison of one stage over all cases. Differences are absolute ones between elements, or, where Relative, shares
-// of the largest absolute value that the reference has in that case.
+// Stage is the comparison of one stage over all cases. Differences are absolute ones between
+// elements, or, where Relative, shares of the largest absolute value that the reference has in that
+// case.
 type Stage struct {
-	Name      string     `json:"stage"`
-	Run       string     `json:"run,omitempty"` // of an output: alone, batched, padded, or across for these three held against each other
-	Cases     int        `json:"cases"`
-	Max       Number     `json:"max"`
-	Mean      Number     `json:"mean"`
-	P99       Number     `json:"p99"`       // 99 % of the elements differ by no more; rounded up by at most 1/128
+	Name string `json:"stage"`
+	// of an output: alone, batched, padded, or across for these three held against each other
+	Run   string `json:"run,omitempty"`
+	Cases int    `json:"cases"`
+	Max   Number `json:"max"`
+	Mean  Number `json:"mean"`
+	// 99 % of the elements differ by no more; rounded up by at most 1/128
+	P99       Number     `json:"p99"`
 	Tolerance Number     `json:"tolerance"` // infinite where it is measured and not judged
 	Relative  bool       `json:"relative"`
 	Worst     *Worst     `json:"worst,omitempty"`     // where Max is
 	Agreement *Agreement `json:"agreement,omitempty"` // of an output with one value a class
-	Errors    []string   `json:"errors,omitempty"`    // what is wrong beside the differences, each with its case's name
-	OK        bool       `json:"ok"`
+	// what is wrong beside the differences, each with its case's name
+	Errors []string `json:"errors,omitempty"`
+	OK     bool     `json:"ok"`
 }
 
-// Agreement counts the cases whose best class, and whose K best classes in their order, are the reference's.
+// Agreement counts the cases whose best class, and whose K best classes in their order, are the
+// reference's.
 type Agreement struct {
 	K     int `json:"k"`
 	Cases int `json:"cases"`
@@ -63,8 +69,10 @@ func (s Stage) faults() []string {
 		faults = append(faults, "there was nothing to compare")
 	}
 	if s.Worst != nil && (!(s.Max <= s.Tolerance) || math.IsInf(float64(s.Max), 1)) {
-		faults = append(faults, fmt.Sprintf("%s: want %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
-			s.Worst.Case, float64(s.Worst.Want), s.Worst.Index, float64(s.Worst.Got), float64(s.Max), s.tolerance()))
+		faults = append(faults,
+			fmt.Sprintf("%s: expected %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
+				s.Worst.Case, float64(s.Worst.Want), s.Worst.Index, float64(s.Worst.Got),
+				float64(s.Max), s.tolerance()))
 	}
 	return faults
 }
@@ -108,18 +116,21 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, s := range r.Stages {
 		agreement, ok := "", "ok"
 		if s.Agreement != nil {
-			agreement = fmt.Sprintf("\t%d/%d\t%d/%d", s.Agreement.Top1, s.Agreement.Cases, s.Agreement.TopK, s.Agreement.Cases)
+			agreement = fmt.Sprintf("\t%d/%d\t%d/%d", s.Agreement.Top1, s.Agreement.Cases,
+				s.Agreement.TopK, s.Agreement.Cases)
 		} else if k > 0 {
 			agreement = "\t\t"
 		}
 		if !s.OK {
 			ok = "FAILED"
 		}
-		differences := fmt.Sprintf("%.3g\t%.3g\t%.3g", float64(s.Max), float64(s.Mean), float64(s.P99))
+		differences := fmt.Sprintf("%.3g\t%.3g\t%.3g", float64(s.Max), float64(s.Mean),
+			float64(s.P99))
 		if s.Worst == nil {
 			differences = "-\t-\t-" // nothing was compared
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s%s\t%s\n", s.label(), s.Cases, differences, s.tolerance(), agreement, ok)
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s%s\t%s\n", s.label(), s.Cases, differences, s.tolerance(),
+			agreement, ok)
 	}
 	table.Flush()
 	if !r.OK {
@@ -133,7 +144,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 			versions = append(versions, name+" "+r.Versions[name])
 		}
-		fmt.Fprintf(&b, "\nThe pack was written by `%s` with %s; if that is not the model's own, write it anew.\n",
+		fmt.Fprintf(&b, "\nThe pack was written by `%s` with %s; if that is not the model's own, "+
+			"write it anew.\n",
 			r.Command, strings.Join(versions, ", "))
 	}
 	_, err := io.WriteString(w, b.String())
@@ -147,7 +159,8 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteJUnit writes reports as JUnit's XML, a test suite each and a test case a stage, for what reads test results in a CI.
+// WriteJUnit writes reports as JUnit's XML, a test suite each and a test case a stage, for what
+// reads test results in a CI.
 func WriteJUnit(w io.Writer, reports ...*Report) error {
 	type failure struct {
 		Message string `xml:"message,attr"`

@@ -23,13 +23,15 @@ const (
 	across  = "across"
 )
 
-// Verify computes every case of the pack with model and compares it, stage by stage, with the reference. What differs, and what
-// the model or the preprocessing refuses, is in the report; the error is for a pack that cannot be read or does not suit the model,
-// and for an ended context.
+// Verify computes every case of the pack with model and compares it, stage by stage, with the
+// reference. What differs, and what the model or the preprocessing refuses, is in the report; the
+// error is for a pack that cannot be read or does not suit the model, and for an ended context.
 func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
 	pipeline := model.Pipeline()
 	if pipeline == nil {
-		return nil, errors.New("verify: want a model that says how its pictures are prepared, got one without a manifest")
+		return nil, errors.New(
+			"verify: expected a model that says how its images are prepared, got one without a " +
+				"manifest")
 	}
 	if err := pack.agrees(pipeline); err != nil {
 		return nil, err
@@ -95,8 +97,9 @@ func (v *verification) verify(ctx context.Context, cases []Case) error {
 		if err != nil {
 			return err
 		}
-		v.pictures(r)
-		r.image, r.decoded, r.resized = nil, tensor.Tensor{}, tensor.Tensor{} // a batch of these need not stay in memory
+		v.preprocessing(r)
+		// a batch of these need not stay in memory
+		r.image, r.decoded, r.resized = nil, tensor.Tensor{}, tensor.Tensor{}
 		batch[i] = r
 	}
 	answers := map[string][][][]float32{} // by run, case and output
@@ -114,8 +117,8 @@ func (v *verification) verify(ctx context.Context, cases []Case) error {
 	return nil
 }
 
-// pictures compares what the preprocessing makes of one case.
-func (v *verification) pictures(r *references) {
+// preprocessing compares what the preprocessing makes of one case.
+func (v *verification) preprocessing(r *references) {
 	shape := func(t tensor.Tensor) (height, width int) { return int(t.Shape[0]), int(t.Shape[1]) }
 	compare := func(name string, want tensor.Tensor, run func() (*preprocess.RGB, error)) {
 		s := v.stage(name, "")
@@ -126,7 +129,8 @@ func (v *verification) pictures(r *references) {
 			return
 		}
 		if h, w := shape(want); got.Height != h || got.Width != w {
-			s.fail(r.name, fmt.Errorf("want %d x %d (height x width), got %d x %d", h, w, got.Height, got.Width))
+			s.fail(r.name, fmt.Errorf("expected %d x %d (height x width), got %d x %d", h, w,
+				got.Height, got.Width))
 			return
 		}
 		add(&s.differences, r.name, want.Shape, got.Pix, want.Data.([]uint8), 1)
@@ -135,13 +139,17 @@ func (v *verification) pictures(r *references) {
 		h, w := shape(t)
 		return &preprocess.RGB{Width: w, Height: h, Pix: t.Data.([]uint8)}
 	}
-	compare("decode", r.decoded, func() (*preprocess.RGB, error) { return preprocess.Decode(r.image, v.pipeline.MaxPixels) })
-	compare("resize", r.resized, func() (*preprocess.RGB, error) { return v.pipeline.Resize(reference(r.decoded)) })
+	compare("decode", r.decoded, func() (*preprocess.RGB, error) {
+		return preprocess.Decode(r.image, v.pipeline.MaxPixels)
+	})
+	compare("resize", r.resized,
+		func() (*preprocess.RGB, error) { return v.pipeline.Resize(reference(r.decoded)) })
 
 	want := r.tensor.Data.([]float32)
 	s := v.stage("tensor", "")
 	s.Cases++
-	add(&s.differences, r.name, r.tensor.Shape, v.pipeline.Normalize(nil, reference(r.resized)), want, 1)
+	add(&s.differences, r.name, r.tensor.Shape, v.pipeline.Normalize(nil, reference(r.resized)),
+		want, 1)
 
 	s = v.stage("pipeline", "")
 	s.Cases++
@@ -153,9 +161,10 @@ func (v *verification) pictures(r *references) {
 	add(&s.differences, r.name, r.tensor.Shape, got, want, 1)
 }
 
-// run computes the cases' outputs in one of the three ways. An answer is nil where it could not be computed, which is a failure of
-// every output of that run; the error is the ended context's.
-func (v *verification) run(ctx context.Context, how string, batch []*references) ([][][]float32, error) {
+// run computes the cases' outputs in one of the three ways. An answer is nil where it could not be
+// computed, which is a failure of every output of that run; the error is the ended context's.
+func (v *verification) run(ctx context.Context, how string,
+	batch []*references) ([][][]float32, error) {
 	answers := make([][][]float32, len(batch))
 	switch how {
 	case alone:
@@ -169,7 +178,8 @@ func (v *verification) run(ctx context.Context, how string, batch []*references)
 	case padded:
 		rows := make([]int, len(batch))
 		for i := range rows {
-			rows[i] = 2*(len(batch)-1-i) + 1 // the last case first, a row of zeros before and after each
+			// the last case first, a row of zeros before and after each
+			rows[i] = 2*(len(batch)-1-i) + 1
 		}
 		return answers, v.compute(ctx, how, batch, rows, 2*len(batch)+1, answers)
 	default:
@@ -181,9 +191,11 @@ func (v *verification) run(ctx context.Context, how string, batch []*references)
 	}
 }
 
-// compute runs the model once over a batch of size rows, with case i in row rows[i] and zeros elsewhere, into answers.
+// compute runs the model once over a batch of size rows, with case i in row rows[i] and zeros
+// elsewhere, into answers.
 func (v *verification) compute(
-	ctx context.Context, how string, batch []*references, rows []int, size int, answers [][][]float32,
+	ctx context.Context, how string, batch []*references, rows []int, size int,
+	answers [][][]float32,
 ) error {
 	in := v.pack.Input
 	length := in.Height * in.Width * 3
@@ -195,7 +207,8 @@ func (v *verification) compute(
 	if err != nil {
 		return err
 	}
-	out, err := v.model.RunSignature(ctx, v.pack.Signature, map[string]tensor.Tensor{in.Name: images})
+	out, err := v.model.RunSignature(ctx, v.pack.Signature,
+		map[string]tensor.Tensor{in.Name: images})
 	if ended := ctx.Err(); ended != nil {
 		return ended
 	}
@@ -221,14 +234,16 @@ func (v *verification) compute(
 	return nil
 }
 
-// outputRow takes one row of the output called name, whose shape must be size rows of the given shape.
-func outputRow(out map[string]tensor.Tensor, name string, row, size int, shape tensor.Shape) ([]float32, error) {
+// outputRow takes one row of the output called name, whose shape must be size rows of the given
+// shape.
+func outputRow(out map[string]tensor.Tensor, name string, row, size int,
+	shape tensor.Shape) ([]float32, error) {
 	t, ok := out[name]
 	if !ok {
-		return nil, fmt.Errorf("want an output %q, got none", name)
+		return nil, fmt.Errorf("expected an output %q, got none", name)
 	}
 	if want := slices.Concat(tensor.Shape{int64(size)}, shape); !slices.Equal(want, t.Shape) {
-		return nil, fmt.Errorf("want an output of shape %v, got %v", want, t.Shape)
+		return nil, fmt.Errorf("expected an output of shape %v, got %v", want, t.Shape)
 	}
 	values, err := t.Float32s()
 	if err != nil {
@@ -238,7 +253,8 @@ func outputRow(out map[string]tensor.Tensor, name string, row, size int, shape t
 	return values[row*length : (row+1)*length], nil
 }
 
-// output compares one output of one case, computed in the three ways; each holds the answers by output, or nil.
+// output compares one output of one case, computed in the three ways; each holds the answers by
+// output, or nil.
 func (v *verification) output(r *references, o int, name string, each ...[][]float32) {
 	want := r.outputs[o].Data.([]float32)
 	shape := r.outputs[o].Shape
@@ -267,8 +283,9 @@ func (v *verification) output(r *references, o int, name string, each ...[][]flo
 	}
 }
 
-// rank counts whether the best class and the best k, in their order, are the reference's. Two classes that the reference itself
-// puts closer together than twice the tolerance may change places.
+// rank counts whether the best class and the best k, in their order, are the reference's. Two
+// classes that the reference itself puts closer together than twice the tolerance may change
+// places.
 func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 	k = min(k, len(want))
 	ranked, err := labels.Top(got, k, nil)
@@ -300,7 +317,7 @@ func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 		g, w := ranked[i].Index, wanted[i].Index
 		apart := math.Abs(float64(want[g])-float64(want[w])) / unit
 		if g != w && !(apart <= 2*float64(s.Tolerance)) {
-			s.fail(name, fmt.Errorf("want class %d in place %d, got class %d", w, i+1, g))
+			s.fail(name, fmt.Errorf("expected class %d in place %d, got class %d", w, i+1, g))
 			return
 		}
 	}
@@ -320,7 +337,8 @@ func largest(values []float32) float64 {
 
 func (v *verification) report() *Report {
 	p := v.pack
-	report := &Report{Pack: p.Dir, Reference: p.Reference, Command: p.Command, Versions: p.Versions, OK: true}
+	report := &Report{Pack: p.Dir, Reference: p.Reference, Command: p.Command, Versions: p.Versions,
+		OK: true}
 	report.Cases = len(p.Cases)
 	for _, s := range v.stages {
 		out := s.Stage
@@ -330,7 +348,8 @@ func (v *verification) report() *Report {
 		} else {
 			out.Worst = &s.worst
 		}
-		out.OK = s.max <= float64(out.Tolerance) && !math.IsInf(s.max, 1) && s.count > 0 && len(s.Errors) == 0
+		out.OK = s.max <= float64(out.Tolerance) && !math.IsInf(s.max, 1) && s.count > 0 &&
+			len(s.Errors) == 0
 		report.OK = report.OK && out.OK
 		report.Stages = append(report.Stages, out)
 	}

@@ -113,7 +113,7 @@ func TestRunErrors(t *testing.T) {
 		{"a TiB", "any", x(tensor.Shape{1 << 38}, one), "needs 274877906944 elements, the data has 1"},
 		{"255 dimensions", "any", x(deep, one), "255 dimensions"},
 		{"254 dimensions", "any", x(deep[:254], one), ""},
-		{"no signature", "none", nil, `want a signature "none", got ["any"`},
+		{"no signature", "none", nil, `expected a signature "none", got ["any"`},
 	} {
 		_, err := m.RunSignature(t.Context(), c.key, c.in)
 		if !matches(err, c.want) {
@@ -170,9 +170,9 @@ func TestOpenErrors(t *testing.T) {
 		{"no protocol buffer", dir, nil, "saved_model.pb is malformed"},
 		{"no variables", without, nil, "variables"},
 		{"changed file", changed, nil, "assets.extra/labels.json"},
-		{"wrong tags", both, []Option{WithTags("train")}, `want a graph with the tags ["train"], got ["serve"], ["gpu" "serve"]`},
+		{"wrong tags", both, []Option{WithTags("train")}, `expected a graph with the tags ["train"], got ["serve"], ["gpu" "serve"]`},
 		{"no tags", both, []Option{WithTags()}, "tags: want at least one"},
-		{"wrong signature", both, []Option{WithSignature("x")}, `want a signature "x", got ["serving_default"]`},
+		{"wrong signature", both, []Option{WithSignature("x")}, `expected a signature "x", got ["serving_default"]`},
 		{"threads", both, []Option{WithThreads(-1, 0)}, "threads: want 0 or more, got -1 and 0"},
 		{"other threads", both, []Option{WithThreads(77, 0)}, "want the same, got 77 and 0"},
 		{"device", both, []Option{WithDevice("tpu")}, `device: want auto, cpu, gpu or gpu:N, got "tpu"`},

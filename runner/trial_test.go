@@ -69,7 +69,7 @@ func TestTrialFails(t *testing.T) {
 		{"a model that aborts TensorFlow", aborts, []Option{WithUnverified(os.Args[0], trialChild)},
 			[]string{aborts + ": the model failed a trial in another process: ", "Check failed: "}},
 		{"a wrong signature", both, []Option{WithUnverified(os.Args[0], trialChild), WithSignature("x")},
-			[]string{both + ": the model failed a trial in another process: exit status 1: ", `want a signature "x"`}},
+			[]string{both + ": the model failed a trial in another process: exit status 1: ", `expected a signature "x"`}},
 		{"a program that fails", both, []Option{WithUnverified("false")}, []string{both, "exit status 1"}},
 		{"a program that is not there", both, []Option{WithUnverified("./none")}, []string{both, "./none"}},
 		{"no program", both, []Option{WithUnverified()}, []string{"unverified: want a command"}},

@@ -13,11 +13,12 @@ import (
 	"kerasrun/tensor"
 )
 
-// variableOps make a variable. TensorFlow loads a graph with them from a directory without variables, and fails at the
-// first run.
+// variableOps make a variable. TensorFlow loads a graph with them from a directory without
+// variables, and fails at the first run.
 var variableOps = []string{"VarHandleOp", "VariableV2", "Variable"}
 
-// checkVariables holds the graphs against the index, and the index against the shards, down to every checksum.
+// checkVariables holds the graphs against the index, and the index against the shards, down to
+// every checksum.
 func (m *Model) checkVariables(r *report) {
 	if m.indexErr != nil {
 		r.errorf(IndexPath, "", "%v", m.indexErr)
@@ -40,7 +41,8 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	if m.index == nil {
 		for _, op := range g.Ops {
 			if slices.Contains(variableOps, op.Op) {
-				r.errorf(IndexPath, "", "want the variables of the graph's %d %s, got no file", op.Count, op.Op)
+				r.errorf(IndexPath, "", "expected the variables of the graph's %d %s, got no file",
+					op.Count, op.Op)
 			}
 		}
 		return
@@ -61,9 +63,11 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 				v := m.index.variables[name]
 				where := fmt.Sprintf("variable %q", name)
 				if v == nil {
-					r.errorf(IndexPath, where, "want the variable that the graph restores, got none")
+					r.errorf(IndexPath, where,
+						"expected the variable that the graph restores, got none")
 				} else if i < len(dtypes) && v.DType != dtypes[i] {
-					r.errorf(IndexPath, where, "want %v as the graph, got %v", dtypes[i], v.DType)
+					r.errorf(IndexPath, where, "expected %v as the graph, got %v", dtypes[i],
+						v.DType)
 				}
 			}
 		}
@@ -83,7 +87,8 @@ func (m *Model) byShard() map[int][]*Variable {
 		}
 	}
 	for _, variables := range shards {
-		slices.SortFunc(variables, func(a, b *Variable) int { return cmp.Compare(a.Offset, b.Offset) })
+		slices.SortFunc(variables,
+			func(a, b *Variable) int { return cmp.Compare(a.Offset, b.Offset) })
 	}
 	return shards
 }
@@ -91,12 +96,12 @@ func (m *Model) byShard() map[int][]*Variable {
 func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	file := m.file(name)
 	if file == nil {
-		r.errorf(name, "", "want a shard with %d variables, got no file", len(variables))
+		r.errorf(name, "", "expected a shard with %d variables, got no file", len(variables))
 		return
 	}
 	last := variables[len(variables)-1]
 	if want := last.Offset + last.Bytes; file.Bytes < want {
-		r.errorf(name, "", "want at least %d bytes, got %d", want, file.Bytes)
+		r.errorf(name, "", "expected at least %d bytes, got %d", want, file.Bytes)
 		return
 	}
 	f, err := m.fsys.Open(name)
@@ -110,7 +115,8 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	for _, v := range variables {
 		where := fmt.Sprintf("variable %q", v.Name)
 		if v.Offset < off {
-			r.errorf(name, where, "want it behind byte %d, where the one before ends, got byte %d", off, v.Offset)
+			r.errorf(name, where,
+				"expected it behind byte %d, where the one before ends, got byte %d", off, v.Offset)
 			return
 		}
 		if _, err := io.CopyN(io.Discard, in, v.Offset-off); err != nil {
@@ -123,7 +129,7 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 		if err != nil {
 			r.errorf(name, where, "%v", err)
 		} else if want := unmask(v.crc); got != want {
-			r.errorf(name, where, "want CRC-32C %08x, got %08x", want, got)
+			r.errorf(name, where, "expected CRC-32C %08x, got %08x", want, got)
 		}
 		if _, err := io.Copy(io.Discard, data); err != nil {
 			r.errorf(name, where, "%v", err)
@@ -132,8 +138,8 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	}
 }
 
-// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the bytes, except for
-// strings.
+// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the
+// bytes, except for strings.
 func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	if v.DType == tensor.String {
 		return v.stringChecksum(data)
@@ -143,8 +149,9 @@ func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	return h.Sum32(), err
 }
 
-// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the bytes. Checked are
-// the lengths as fixed-size numbers (32 bits where they fit), that first checksum as it is stored, the bytes.
+// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the
+// bytes. Checked are the lengths as fixed-size numbers (32 bits where they fit), that first
+// checksum as it is stored, the bytes.
 func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 	elements, err := v.Shape.Elements()
 	if err != nil {
@@ -176,7 +183,7 @@ func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 		return 0, unexpected(err)
 	}
 	if want := unmask(binary.LittleEndian.Uint32(stored[:])); crc != want {
-		return 0, fmt.Errorf("want CRC-32C %08x of the lengths, got %08x", want, crc)
+		return 0, fmt.Errorf("expected CRC-32C %08x of the lengths, got %08x", want, crc)
 	}
 	crc = crc32.Update(crc, castagnoli, stored[:])
 	var n uint64
@@ -193,7 +200,7 @@ func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 		}
 	}
 	if n != total {
-		return 0, fmt.Errorf("want strings of %d bytes, got %d", total, n)
+		return 0, fmt.Errorf("expected strings of %d bytes, got %d", total, n)
 	}
 	return crc, nil
 }

@@ -8,19 +8,21 @@ import (
 	"kerasrun/tensor"
 )
 
-// fewElements is the size up to which a constant counts as part of the arithmetic, not as a parameter.
+// fewElements is the size up to which a constant counts as part of the arithmetic, not as a
+// parameter.
 const fewElements = 16
 
 // contractions are operations whose cost Cost cannot tell from shapes alone.
-var contractions = opSet(`Conv Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput Conv3DBackpropInputV2
-	Einsum BatchMatMul BatchMatMulV2 BatchMatMulV3 SparseMatMul SparseTensorDenseMatMul FusedPadConv2D
-	FusedResizeAndPadConv2D BlockLSTM BlockLSTMV2 CudnnRNN CudnnRNNV2 CudnnRNNV3 GRUBlockCell LSTMBlockCell
-	UniformQuantizedConvolution UniformQuantizedConvolutionHybrid UniformQuantizedDot UniformQuantizedDotHybrid
-	XlaCallModule While StatelessWhile For If StatelessIf Case StatelessCase LoopCond MapDefun`)
+var contractions = opSet(`Conv Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
+	Conv3DBackpropInputV2 Einsum BatchMatMul BatchMatMulV2 BatchMatMulV3 SparseMatMul
+	SparseTensorDenseMatMul FusedPadConv2D FusedResizeAndPadConv2D BlockLSTM BlockLSTMV2 CudnnRNN
+	CudnnRNNV2 CudnnRNNV3 GRUBlockCell LSTMBlockCell UniformQuantizedConvolution
+	UniformQuantizedConvolutionHybrid UniformQuantizedDot UniformQuantizedDotHybrid XlaCallModule
+	While StatelessWhile For If StatelessIf Case StatelessCase LoopCond MapDefun`)
 
-// Parameters returns the number of floating-point elements in the variables that the signature's outputs depend on, and
-// in the constants larger than 16 elements. A graph whose batch normalisation is folded into its weights has fewer than
-// the model it came from.
+// Parameters returns the number of floating-point elements in the variables that the signature's
+// outputs depend on, and in the constants larger than 16 elements. A graph whose batch
+// normalisation is folded into its weights has fewer than the model it came from.
 func (g *MetaGraph) Parameters(key string) (int64, error) {
 	c, err := g.coster(key)
 	if err != nil {
@@ -74,9 +76,10 @@ func (g *MetaGraph) Parameters(key string) (int64, error) {
 	return total, nil
 }
 
-// FLOPs returns the floating-point operations of the convolutions and matrix products that the signature's outputs
-// depend on, for a batch of one; a multiply-add is two. It is an error where the graph does not say: shapes that its
-// writer left out, loops, operations of other kinds that multiply matrices.
+// FLOPs returns the floating-point operations of the convolutions and matrix products that the
+// signature's outputs depend on, for a batch of one; a multiply-add is two. It is an error where
+// the graph does not say: shapes that its writer left out, loops, operations of other kinds that
+// multiply matrices.
 func (g *MetaGraph) FLOPs(key string) (int64, error) {
 	c, err := g.coster(key)
 	if err != nil {
@@ -84,7 +87,8 @@ func (g *MetaGraph) FLOPs(key string) (int64, error) {
 	}
 	flops, err := c.flops(nil, 0)
 	if err != nil {
-		return 0, fmt.Errorf("savedmodel: %s: signature %q: the operations cannot be counted: %w", GraphPath, key, err)
+		return 0, fmt.Errorf("savedmodel: %s: signature %q: the operations cannot be counted: %w",
+			GraphPath, key, err)
 	}
 	return flops, nil
 }
@@ -169,8 +173,8 @@ func (c *coster) flops(f *function, depth int) (int64, error) {
 	return total, nil
 }
 
-// nodeFLOPs returns what one node costs: for each element of its output, a multiply-add for each input that goes into
-// it.
+// nodeFLOPs returns what one node costs: for each element of its output, a multiply-add for each
+// input that goes into it.
 func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	if contractions[n.op] {
 		return 0, fmt.Errorf("%s is not counted", n.op)
@@ -186,7 +190,7 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 		return 0, err
 	}
 	if len(n.inputs) < 2 {
-		return 0, fmt.Errorf("want two inputs, got %d", len(n.inputs))
+		return 0, fmt.Errorf("expected two inputs, got %d", len(n.inputs))
 	}
 	second := names[producer(n.inputs[1])]
 	if second == nil {
@@ -198,7 +202,8 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	}
 	rank := map[string]int{"Conv2D": 4, "Conv3D": 5, "DepthwiseConv2dNative": 4, "MatMul": 2}[n.op]
 	if len(weights) != rank || len(output) != rank {
-		return 0, fmt.Errorf("want weights and an output of %d dimensions, got %v, %v", rank, weights, output)
+		return 0, fmt.Errorf("expected weights and an output of %d dimensions, got %v, %v", rank,
+			weights, output)
 	}
 	switch n.op {
 	case "DepthwiseConv2dNative": // height, width, channels, multiplier
@@ -223,7 +228,8 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	total := uint64(2)
 	for _, size := range slices.Concat(output, inputs) {
 		if size < 0 {
-			return 0, fmt.Errorf("want shapes known but for the batch, got %v, weights %v", output, weights)
+			return 0, fmt.Errorf("expected shapes known but for the batch, got %v, weights %v",
+				output, weights)
 		}
 		high, low := bits.Mul64(total, uint64(size))
 		if high != 0 || low > 1<<62 {
@@ -234,8 +240,9 @@ func nodeFLOPs(n *node, names map[string]*node) (int64, error) {
 	return int64(total), nil
 }
 
-// rowsPerImage returns how many rows of the matrix that n gives belong to one image. A dense layer on a picture is a
-// product of a matrix with a row for each of its places, made by a Reshape before it.
+// rowsPerImage returns how many rows of the matrix that n gives belong to one image. A dense layer
+// on an image is a product of a matrix with a row for each of its places, made by a Reshape before
+// it.
 func rowsPerImage(n *node, names map[string]*node) (int64, error) {
 	for range len(names) {
 		var input *node
@@ -258,8 +265,10 @@ func rowsPerImage(n *node, names map[string]*node) (int64, error) {
 				return 0, err
 			}
 			elements, err := slices.Clone(shape[min(1, len(shape)):]).Elements()
-			if err != nil || len(shape) < 3 || shape[0] != -1 || rows[1] < 1 || elements%rows[1] != 0 {
-				return 0, fmt.Errorf("%q: the graph does not say how many rows belong to an image", n.name)
+			if err != nil || len(shape) < 3 || shape[0] != -1 || rows[1] < 1 ||
+				elements%rows[1] != 0 {
+				return 0, fmt.Errorf("%q: the graph does not say how many rows belong to an image",
+					n.name)
 			}
 			return elements / rows[1], nil
 		default:
@@ -269,7 +278,8 @@ func rowsPerImage(n *node, names map[string]*node) (int64, error) {
 	return 1, nil
 }
 
-// outputShape returns the shape of the node's first output, as the writer of the graph left it there.
+// outputShape returns the shape of the node's first output, as the writer of the graph left it
+// there.
 func outputShape(n *node) (tensor.Shape, error) {
 	if v := n.value(); v != nil {
 		return v.shape, nil

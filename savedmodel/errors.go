@@ -11,7 +11,8 @@ type FormatError struct {
 func (e *FormatError) Error() string { return fmt.Sprintf("%s is malformed: %v", e.File, e.Err) }
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// UnsupportedError says that a file is, or may be, well-formed but of a kind that this package does not read.
+// UnsupportedError says that a file is, or may be, well-formed but of a kind that this package does
+// not read.
 type UnsupportedError struct {
 	File   string // in the directory, with slashes
 	Reason string

@@ -67,11 +67,14 @@ func FuzzManifest(f *testing.F) {
 	model := exported(f, nil)
 	f.Add(model[contract.ManifestPath].Data)
 	f.Fuzz(func(t *testing.T, manifest []byte) {
-		// With a sum that is right where there is one: otherwise nothing behind it would be reached.
+		// With a sum that is right where there is one: otherwise nothing behind it would be
+		// reached.
 		var has struct{ SHA256 string }
 		if json.Unmarshal(manifest, &has) == nil && len(has.SHA256) == 64 {
 			at := bytes.LastIndex(manifest, []byte(has.SHA256))
-			manifest = slices.Concat(manifest[:max(at, 0)], []byte(contract.Sum(manifest, has.SHA256)), manifest[min(max(at, 0)+64, len(manifest)):])
+			manifest = slices.Concat(manifest[:max(at, 0)],
+				[]byte(contract.Sum(manifest, has.SHA256)), manifest[min(max(at, 0)+64,
+					len(manifest)):])
 		}
 		model[contract.ManifestPath].Data = manifest
 		m, err := Read(model)

@@ -22,9 +22,9 @@ const ofManifest = " (" + contract.ManifestPath + ")"
 // assetsPath is the directory that a graph's assets are in.
 const assetsPath = "assets"
 
-// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where nothing is. It
-// reads every file that the manifest names, and all of the variables. It does not judge what the graph does: that is
-// [Model.Scan]'s part.
+// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where
+// nothing is. It reads every file that the manifest names, and all of the variables. It does not
+// judge what the graph does: that is [Model.Scan]'s part.
 func (m *Model) Validate() error {
 	return Join(m.validate(nil))
 }
@@ -58,7 +58,7 @@ func (m *Model) validate(skipped map[Check]bool) []Finding {
 func (m *Model) checkText(r *report) {
 	for _, other := range textModels {
 		if m.file(other) != nil {
-			r.errorf(other, "", "want "+GraphPath+" alone")
+			r.errorf(other, "", "expected "+GraphPath+" alone")
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (m *Model) checkSignatures(r *report) {
 		g := &m.MetaGraphs[i]
 		tags := fmt.Sprintf("tags %q", g.Tags)
 		if seen[tags] {
-			r.errorf(GraphPath, tags, "want one graph with them, got two")
+			r.errorf(GraphPath, tags, "expected one graph with them, got two")
 		}
 		seen[tags] = true
 		usable := 0
@@ -90,23 +90,26 @@ func (m *Model) checkSignatures(r *report) {
 			usable++
 		}
 		if usable == 0 {
-			r.errorf(GraphPath, tags, "want a signature that can be called, got none")
+			r.errorf(GraphPath, tags, "expected a signature that can be called, got none")
 		}
 	}
 }
 
-// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass over. TensorFlow
-// makes the paths by joining the directory, "assets" and the name, whatever the name is.
+// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass
+// over. TensorFlow makes the paths by joining the directory, "assets" and the name, whatever the
+// name is.
 func (m *Model) checkAssets(r *report) {
 	for _, g := range m.MetaGraphs {
 		for _, asset := range slices.Concat(g.graph.assets, g.graph.oldAssets) {
 			where := fmt.Sprintf("asset of tensor %q", asset.Tensor)
 			name := path.Join(assetsPath, asset.File)
 			switch {
-			case !fs.ValidPath(asset.File) || asset.File == "." || strings.Contains(asset.File, `\`):
-				r.errorf(GraphPath, where, "want a path inside of %s, got %q", assetsPath, asset.File)
+			case !fs.ValidPath(asset.File) || asset.File == "." ||
+				strings.Contains(asset.File, `\`):
+				r.errorf(GraphPath, where, "expected a path inside of %s, got %q", assetsPath,
+					asset.File)
 			case m.file(name) == nil:
-				r.errorf(name, where, "want a file, got none")
+				r.errorf(name, where, "expected a file, got none")
 			}
 		}
 	}
@@ -115,7 +118,8 @@ func (m *Model) checkAssets(r *report) {
 func (m *Model) checkManifest(r *report) {
 	if m.manifestErr == nil {
 		if m.Manifest == nil {
-			r.add(Warning, contract.ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
+			r.add(Warning, contract.ManifestPath, "",
+				"expected a manifest, got none: inputs and hashes of files are unknown")
 		}
 		return
 	}
@@ -128,7 +132,8 @@ func (m *Model) checkManifest(r *report) {
 	}
 }
 
-// checkFiles holds the files against the manifest: none missing, none besides, each of its size and hash.
+// checkFiles holds the files against the manifest: none missing, none besides, each of its size and
+// hash.
 func (m *Model) checkFiles(r *report) {
 	if m.Manifest == nil {
 		return
@@ -137,21 +142,24 @@ func (m *Model) checkFiles(r *report) {
 		want, got := m.Manifest.Files[name], m.file(name)
 		switch {
 		case got == nil:
-			r.errorf(name, "", "want the file of the manifest, got none"+ofManifest)
+			r.errorf(name, "", "expected the file of the manifest, got none"+ofManifest)
 		case got.Bytes != want.Bytes:
-			r.errorf(name, "", "want the manifest's %d bytes, got %d"+ofManifest, want.Bytes, got.Bytes)
+			r.errorf(name, "", "expected the manifest's %d bytes, got %d"+ofManifest, want.Bytes,
+				got.Bytes)
 		default:
 			sum, err := m.sha256(name)
 			if err != nil {
 				r.errorf(name, "", "%v", err)
 			} else if sum != want.SHA256 {
-				r.errorf(name, "", "want the manifest's SHA-256 %s, got %s"+ofManifest, want.SHA256, sum)
+				r.errorf(name, "", "expected the manifest's SHA-256 %s, got %s"+ofManifest,
+					want.SHA256, sum)
 			}
 		}
 	}
 	for _, f := range m.Files {
 		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != contract.ManifestPath {
-			r.errorf(f.Path, "", "want only files of the manifest, got one that it does not name"+ofManifest)
+			r.errorf(f.Path, "",
+				"expected only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
 }
@@ -169,7 +177,8 @@ func (m *Model) sha256(name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// checkContract holds the graph tagged "serve" against the manifest: its signatures, what they take, what they give.
+// checkContract holds the graph tagged "serve" against the manifest: its signatures, what they
+// take, what they give.
 func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
@@ -179,7 +188,8 @@ func (m *Model) checkContract(r *report) {
 		r.errorf(GraphPath, "", "%v", err)
 		return
 	}
-	const besides = "want only signatures of the manifest, got one that it does not name" + ofManifest
+	const besides = "expected only signatures of the manifest, got one that it does not name" +
+		ofManifest
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
 		s, err := g.findSignature(key)
 		if err != nil {
@@ -187,9 +197,11 @@ func (m *Model) checkContract(r *report) {
 			continue
 		}
 		m.checkInput(r, s)
-		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])), slices.Sorted(maps.Keys(s.Outputs))
+		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])),
+			slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
-			r.errorf(GraphPath, "signature "+key, "want the manifest's outputs %q, got %q"+ofManifest, want, got)
+			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %q, got %q"+
+				ofManifest, want, got)
 		}
 	}
 	for _, s := range g.Signatures {
@@ -197,8 +209,10 @@ func (m *Model) checkContract(r *report) {
 			r.errorf(GraphPath, "signature "+s.Key, besides)
 		}
 	}
-	if goldens := m.Manifest.Goldens; goldens != "" && m.file(path.Join(goldens, "goldens.json")) == nil {
-		r.errorf(path.Join(goldens, "goldens.json"), "", "want the goldens of the manifest, got none"+ofManifest)
+	if goldens := m.Manifest.Goldens; goldens != "" &&
+		m.file(path.Join(goldens, "goldens.json")) == nil {
+		r.errorf(path.Join(goldens, "goldens.json"), "",
+			"expected the goldens of the manifest, got none"+ofManifest)
 	}
 }
 
@@ -207,26 +221,30 @@ func (m *Model) checkInput(r *report, s Signature) {
 	got, found := s.Inputs[want.Name]
 	if !found || len(s.Inputs) != 1 {
 		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.errorf(GraphPath, "signature "+s.Key, "want the manifest's input %q alone, got %q"+ofManifest, want.Name, inputs)
+		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %q"+
+			ofManifest, want.Name, inputs)
 		return
 	}
 	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
 	if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
-		r.errorf(GraphPath, where, "want the manifest's %v, got %v"+ofManifest, dtype, got.DType)
+		r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype,
+			got.DType)
 	}
 	if got.Shape == nil || !slices.Equal(got.Shape, want.Shape()) {
-		r.errorf(GraphPath, where, "want the manifest's shape %v, got %v"+ofManifest, want.Shape(), got.Shape)
+		r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest,
+			want.Shape(), got.Shape)
 	}
 }
 
-// checkLabels holds the number of labels against the width of serving_default's outputs that are rows of classes.
+// checkLabels holds the number of labels against the width of serving_default's outputs that are
+// rows of classes.
 func (m *Model) checkLabels(r *report) {
 	if m.Manifest == nil || m.Manifest.Labels == "" {
 		return
 	}
 	name := m.Manifest.Labels
 	if m.file(name) == nil {
-		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
+		r.errorf(name, "", "expected the labels of the manifest, got none"+ofManifest)
 		return
 	}
 	f, err := m.fsys.Open(name)
@@ -247,7 +265,8 @@ func (m *Model) checkLabels(r *report) {
 	for _, output := range slices.Sorted(maps.Keys(s.Outputs)) {
 		shape := s.Outputs[output].Shape
 		if len(shape) == 2 && shape[1] != -1 && shape[1] != int64(len(classes)) {
-			r.errorf(name, "", "want the %d classes of the output %q, got %d", shape[1], output, len(classes))
+			r.errorf(name, "", "expected the %d classes of the output %q, got %d", shape[1], output,
+				len(classes))
 		}
 	}
 }

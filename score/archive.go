@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// maxPicture is the largest encoded picture that is taken out of an archive or a record.
-const maxPicture = 1 << 30
+// maxImage is the largest encoded image that is taken out of an archive or a record.
+const maxImage = 1 << 30
 
-// tarArchive lists the pictures of a tar file, gzipped or not, in the archive's order.
+// tarArchive lists the images of a tar file, gzipped or not, in the archive's order.
 func tarArchive(path string) Source {
 	return func(yield func(Item) bool) {
 		file, err := os.Open(path)
@@ -43,18 +43,19 @@ func tarArchive(path string) Source {
 				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 				return
 			}
-			if header.Typeflag != tar.TypeReg || !isPicture(header.Name) {
+			if header.Typeflag != tar.TypeReg || !isImage(header.Name) {
 				continue
 			}
 			name := path + "/" + header.Name
-			if !yield(memberItem(name, header.Size, func() ([]byte, error) { return io.ReadAll(archive) })) {
+			if !yield(memberItem(name, header.Size,
+				func() ([]byte, error) { return io.ReadAll(archive) })) {
 				return
 			}
 		}
 	}
 }
 
-// zipArchive lists the pictures of a zip file in the order of its directory.
+// zipArchive lists the images of a zip file in the order of its directory.
 func zipArchive(path string) Source {
 	return func(yield func(Item) bool) {
 		archive, err := zip.OpenReader(path)
@@ -64,7 +65,7 @@ func zipArchive(path string) Source {
 		}
 		defer archive.Close()
 		for _, member := range archive.File {
-			if member.FileInfo().IsDir() || !isPicture(member.Name) {
+			if member.FileInfo().IsDir() || !isImage(member.Name) {
 				continue
 			}
 			read := func() ([]byte, error) {
@@ -73,7 +74,7 @@ func zipArchive(path string) Source {
 					return nil, err
 				}
 				defer r.Close()
-				return io.ReadAll(io.LimitReader(r, maxPicture))
+				return io.ReadAll(io.LimitReader(r, maxImage))
 			}
 			if !yield(memberItem(path+"/"+member.Name, int64(member.UncompressedSize64), read)) {
 				return
@@ -83,8 +84,8 @@ func zipArchive(path string) Source {
 }
 
 func memberItem(name string, size int64, read func() ([]byte, error)) Item {
-	if size < 0 || size > maxPicture {
-		return failedItem(name, fmt.Errorf("%s: %d bytes: over %d", name, size, maxPicture))
+	if size < 0 || size > maxImage {
+		return failedItem(name, fmt.Errorf("%s: %d bytes: over %d", name, size, maxImage))
 	}
 	return Item{name, size, func() ([]byte, error) {
 		data, err := read()

@@ -53,7 +53,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if testing.Short() {
 		kills = 10
 	}
-	input := pictures(t, 1000)
+	input := images(t, 1000)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -86,8 +86,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if read(t, output) != read(t, undisturbed) {
 				t.Error("the output after the kills differs from the undisturbed one")
 			}
-			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left, []string{ManifestPath(output)}) {
-				t.Errorf("want only the manifest beside the output, got %q", left)
+			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left,
+				[]string{ManifestPath(output)}) {
+				t.Errorf("got %q, want only the manifest beside the output", left)
 			}
 		})
 	}
@@ -104,15 +105,17 @@ func removeRun(t *testing.T, output string) {
 }
 
 func TestPoison(t *testing.T) {
-	input := pictures(t, 40)
+	input := images(t, 40)
 	write(t, filepath.Join(input, "00019.jpg"), "crash, please")
 	output := filepath.Join(t.TempDir(), "out.jsonl")
 	for try := range 2 {
-		if out, err := child(input, output).CombinedOutput(); err == nil || try == 1 && !strings.Contains(string(out), "are run one by one") {
-			t.Fatalf("try %d: want a crash, and the second time a warning, got %s", try, out)
+		if out, err := child(input, output).CombinedOutput(); err == nil || try == 1 &&
+			!strings.Contains(string(out), "are run one by one") {
+			t.Fatalf("try %d: got %s, want a crash, and the second time a warning", try, out)
 		}
 	}
-	if out, err := child(input, output).CombinedOutput(); err != nil || !strings.Contains(string(out), "picture 19 crashed the process") {
+	if out, err := child(input, output).CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "image 19 crashed the process") {
 		t.Fatalf("want the poison to be passed over with a warning: %v\n%s", err, out)
 	}
 	_, records, err := ReadOutput(output)
@@ -128,17 +131,17 @@ func TestPoison(t *testing.T) {
 		case r.Index == 19:
 			want = errPoison.Error()
 		case r.Index%13 == 5:
-			want = "not a picture: \"bad\", as it says"
+			want = "not an image: \"bad\", as it says"
 		}
 		if r.Error != want {
-			t.Errorf("picture %d: want the error %q, got %q", r.Index, want, r.Error)
+			t.Errorf("image %d: got %q, want the error %q", r.Index, r.Error, want)
 		}
 	}
 }
 
 // A limit on the size of files stops a write half way, as a full disk does.
 func TestFullDisk(t *testing.T) {
-	input, dir := pictures(t, 300), t.TempDir()
+	input, dir := images(t, 300), t.TempDir()
 	whole, output := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "out.jsonl")
 	if out, err := child(input, whole).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -147,8 +150,9 @@ func TestFullDisk(t *testing.T) {
 		cmd := child(input, output)
 		cmd.Args = []string{"sh", "-c", "ulimit -f " + kib + " && exec " + cmd.Path}
 		cmd.Path = "/bin/sh"
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "file too large") {
-			t.Errorf("%s KiB: want an error that says why, got %v\n%s", kib, err, out)
+		if out, err := cmd.CombinedOutput(); err == nil ||
+			!strings.Contains(string(out), "file too large") {
+			t.Errorf("%s KiB: got %v, want an error that says why\n%s", kib, err, out)
 		}
 		if _, err := os.Stat(output); err == nil {
 			t.Errorf("%s KiB: a failed run left an output under its final name", kib)

@@ -10,7 +10,8 @@ import (
 	"strconv"
 )
 
-// csvSink always has separate columns: a cell holds one value. Floats are written as the shortest text that reads back as the same float32.
+// csvSink always has separate columns: a cell holds one value. Floats are written as the shortest
+// text that reads back as the same float32.
 type csvSink struct {
 	out     *csv.Writer
 	columns Columns
@@ -82,7 +83,7 @@ func readCSV(path string, c Columns) iter.Seq2[Record, error] {
 		in.ReuseRecord = true
 		header, err := in.Read()
 		if want := csvHeader(c); err == nil && !slices.Equal(header, want) {
-			err = fmt.Errorf("%s: want the columns %q, got %q", path, want, header)
+			err = fmt.Errorf("%s: expected the columns %q, got %q", path, want, header)
 		}
 		if err != nil {
 			yield(Record{}, err)

@@ -44,15 +44,16 @@ func ExampleRun() {
 				return tensor.Tensor{}, err
 			}
 			var probs []float32
-			for picture := range slices.Chunk(pixels, 3) {
-				probs = append(probs, 1-picture[0], picture[0])
+			for image := range slices.Chunk(pixels, 3) {
+				probs = append(probs, 1-image[0], image[0])
 			}
 			return tensor.New(tensor.Shape{batch.Shape[0], 2}, probs)
 		},
 	}
 	output := filepath.Join(dir, "scores.csv")
 	summary, err := score.Run(context.Background(), score.Config{
-		Model: model, Source: source, Output: output, Batch: 32, Lanes: 1, Workers: 2, OnError: score.RecordErrors,
+		Model: model, Source: source, Output: output, Batch: 32, Concurrency: 1, Workers: 2,
+		OnError: score.RecordErrors,
 		Columns: score.Columns{Top: 1, Labels: score.LabelName, Vector: score.Top},
 	})
 	fmt.Println(summary.Answered, summary.Failed, err)

@@ -19,29 +19,33 @@ import (
 	"time"
 )
 
-// The journal holds what has been answered so far, one line for each event, appended before the run goes on:
+// The journal holds what has been answered so far, one line for each event, appended before the run
+// goes on:
 //
 //	crc32c(json) in 8 hex digits, a space, json, a newline
 //
-// The first line is the header, which says what the run is; the others are entries. A batch is one line, so it is there whole or
-// not at all. The output is a pure function of the journal: it is written from it when the last batch is in.
+// The first line is the header, which says what the run is; the others are entries. A batch is one
+// line, so it is there whole or not at all. The output is a pure function of the journal: it is
+// written from it when the last batch is in.
 const journalFormat = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Header says what a run is. A journal may only be continued by a run with the same header.
 type Header struct {
-	Format   int       `json:"format"`
-	Model    string    `json:"model"`    // the SHA-256 of the model's manifest, which holds the hash of each of its files
-	Contract string    `json:"contract"` // the preprocessing
-	Inputs   string    `json:"inputs"`   // the SHA-256 of every path and size, in order
-	Pictures int64     `json:"pictures"`
-	Batch    int       `json:"batch"`
-	Columns  string    `json:"columns"`
-	Output   string    `json:"output"` // jsonl, csv or parquet
-	Shard    string    `json:"shard"`  // I/N
-	OnError  string    `json:"on_error"`
-	Started  time.Time `json:"started"` // of the first process that worked on it; the one field that may differ
+	Format int `json:"format"`
+	// the SHA-256 of the model's manifest, which holds the hash of each of its files
+	Model         string `json:"model"`
+	Preprocessing string `json:"contract"`
+	Inputs        string `json:"inputs"` // the SHA-256 of every path and size, in order
+	Images        int64  `json:"pictures"`
+	Batch         int    `json:"batch"`
+	Columns       string `json:"columns"`
+	Output        string `json:"output"` // jsonl, csv or parquet
+	Shard         string `json:"shard"`  // I/N
+	OnError       string `json:"on_error"`
+	// of the first process that worked on it; the one field that may differ
+	Started time.Time `json:"started"`
 }
 
 // MismatchError says in which respects a journal belongs to another run.
@@ -51,7 +55,8 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s: belongs to another run (%s); finish that one, or remove the file to start afresh",
+	return fmt.Sprintf("%s: belongs to another run (%s); finish that one, or remove the file to "+
+		"start afresh",
 		e.File, strings.Join(e.Differences, "; "))
 }
 
@@ -65,8 +70,8 @@ func (h Header) differences(other Header) []string {
 	}
 	add("format", h.Format, other.Format)
 	add("model", h.Model, other.Model)
-	add("preprocessing", h.Contract, other.Contract)
-	add("number of pictures", h.Pictures, other.Pictures)
+	add("preprocessing", h.Preprocessing, other.Preprocessing)
+	add("number of images", h.Images, other.Images)
 	add("inputs, by the SHA-256 of their paths and sizes", h.Inputs, other.Inputs)
 	add("batch", h.Batch, other.Batch)
 	add("columns", h.Columns, other.Columns)
@@ -78,10 +83,12 @@ func (h Header) differences(other Header) []string {
 
 // entry is one line after the header. Exactly one of the fields is set.
 type entry struct {
-	Start  *int64      `json:"start,omitempty"`  // a batch is about to run
-	Probe  *int64      `json:"probe,omitempty"`  // a picture is about to run alone, its batch having crashed the process
-	Crash  []int64     `json:"crash,omitempty"`  // these batches were running when the process crashed
-	Poison *int64      `json:"poison,omitempty"` // this picture crashed the process when it ran alone
+	Start *int64 `json:"start,omitempty"` // a batch is about to run
+	// an image is about to run alone, its batch having crashed the process
+	Probe *int64 `json:"probe,omitempty"`
+	// these batches were running when the process crashed
+	Crash  []int64     `json:"crash,omitempty"`
+	Poison *int64      `json:"poison,omitempty"` // this image crashed the process when it ran alone
 	Batch  *batchEntry `json:"batch,omitempty"`
 }
 
@@ -112,7 +119,7 @@ func unpackFloats(s string) ([]float32, error) {
 	}
 	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(raw)%4 != 0 {
-		return nil, fmt.Errorf("want base64 of float32 values, got %d bytes, %v", len(raw), err)
+		return nil, fmt.Errorf("expected base64 of float32 values, got %d bytes, %v", len(raw), err)
 	}
 	out := make([]float32, len(raw)/4)
 	_, err = binary.Decode(raw, binary.LittleEndian, out)
@@ -120,7 +127,8 @@ func unpackFloats(s string) ([]float32, error) {
 }
 
 func packRecord(r Record) recordEntry {
-	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores), packFloats(r.Vector), r.Error}
+	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores),
+		packFloats(r.Vector), r.Error}
 }
 
 func (e recordEntry) unpack() (Record, error) {
@@ -143,17 +151,18 @@ type journal struct {
 	started time.Time // when the first process began
 
 	done map[int64]bool // batches answered
-	// Batches that were running when the process crashed, and pictures that are known to crash it.
+	// Batches that were running when the process crashed, and images that are known to crash it.
 	crashed, poison map[int64]bool
-	answered        int64 // pictures in the batches done, failed ones included
+	answered        int64 // images in the batches done, failed ones included
 	failed          int64
 	warnings        []string // for the user: a torn last line, a crash
 }
 
-// openJournal creates the journal or, where there is one, reads it to its end, drops a torn last line and continues it. One process at a time may
-// have it open.
+// openJournal creates the journal or, where there is one, reads it to its end, drops a torn last
+// line and continues it. One process at a time may have it open.
 func openJournal(path string, h Header) (*journal, error) {
-	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{}, poison: map[int64]bool{}}
+	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{},
+		poison: map[int64]bool{}}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
@@ -161,7 +170,8 @@ func openJournal(path string, h Header) (*journal, error) {
 	j.file = file
 	// The system lets go of the lock with the process, however it ends.
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err),
+			file.Close())
 	}
 	if err := j.recover(h); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -185,7 +195,7 @@ func (j *journal) recover(h Header) error {
 		switch {
 		case e.Start != nil:
 			running = append(running, *e.Start)
-			probing = -1 // a batch never starts while a picture is probed
+			probing = -1 // a batch never starts while an image is probed
 		case e.Probe != nil:
 			probing = *e.Probe
 		case e.Poison != nil:
@@ -237,12 +247,13 @@ func (j *journal) recover(h Header) error {
 		}
 		return syncDir(filepath.Dir(j.path))
 	}
-	return j.blame(running, probing)
+	return j.attributeCrash(running, probing)
 }
 
-// blame looks whether the last process crashed, which is another thing than having been killed: the Go runtime then left its last words
-// in the crash file. If so, the picture that ran alone is the culprit; if none did, one in the batches that were running.
-func (j *journal) blame(running []int64, probing int64) error {
+// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the crash
+// file; a killed process writes nothing. The image that ran alone caused the crash; where none ran
+// alone, it is one of the batches that were running.
+func (j *journal) attributeCrash(running []int64, probing int64) error {
 	words, err := os.ReadFile(j.crashPath())
 	if err != nil || len(words) == 0 {
 		if errors.Is(err, os.ErrNotExist) {
@@ -253,13 +264,17 @@ func (j *journal) blame(running []int64, probing int64) error {
 	switch {
 	case probing >= 0:
 		j.poison[probing] = true
-		j.warnings = append(j.warnings, fmt.Sprintf("picture %d crashed the process for the second time and is passed over", probing))
+		j.warnings = append(j.warnings,
+			fmt.Sprintf("image %d crashed the process for the second time and is passed over",
+				probing))
 		err = j.append(entry{Poison: &probing})
 	case len(running) > 0:
 		for _, b := range running {
 			j.crashed[b] = true
 		}
-		j.warnings = append(j.warnings, "the process crashed; the pictures that it was at are run one by one, to find the one that did it")
+		j.warnings = append(j.warnings,
+			"the process crashed; the images that it was at are run one by one, to find the one "+
+				"that did it")
 		err = j.append(entry{Crash: running})
 	}
 	if err != nil {
@@ -311,7 +326,8 @@ func (j *journal) commit(number int64, records []Record) error {
 	return j.file.Sync()
 }
 
-// records calls f with every record in the order of their indices, which is that of the batches' numbers. Batches are appended in that order.
+// records calls f with every record in the order of their indices, which is that of the batches'
+// numbers. Batches are appended in that order.
 func (j *journal) records(f func(Record) error) error {
 	if _, err := j.file.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -349,11 +365,13 @@ func (j *journal) remove() error {
 type tornError struct{ line int }
 
 func (e *tornError) Error() string {
-	return fmt.Sprintf("journal line %d is incomplete and was dropped; its batch is answered again", e.line)
+	return fmt.Sprintf("journal line %d is incomplete and was dropped; its batch is answered again",
+		e.line)
 }
 
-// readJournal calls f for the header (e is empty then) and for each entry, with the offset at which its line ends. A damaged last line is a
-// *tornError; a damaged line before it is an error that names it.
+// readJournal calls f for the header (e is empty then) and for each entry, with the offset at which
+// its line ends. A damaged last line is a *tornError; a damaged line before it is an error that
+// names it.
 func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error {
 	in := bufio.NewReaderSize(r, 1<<16)
 	var end int64
@@ -396,11 +414,12 @@ func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error
 func checkLine(line []byte) ([]byte, error) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	if len(line) < 9 || line[8] != ' ' {
-		return nil, errors.New("want a checksum of 8 digits and a space")
+		return nil, errors.New("expected a checksum of 8 digits and a space")
 	}
 	payload := line[9:]
-	if got, want := string(line[:8]), fmt.Sprintf("%08x", crc32.Checksum(payload, castagnoli)); got != want {
-		return nil, fmt.Errorf("want checksum %s, got %s", want, got)
+	if got, want := string(line[:8]), fmt.Sprintf("%08x",
+		crc32.Checksum(payload, castagnoli)); got != want {
+		return nil, fmt.Errorf("expected checksum %s, got %s", want, got)
 	}
 	return payload, nil
 }

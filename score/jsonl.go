@@ -21,8 +21,10 @@ func newJSONL(w io.Writer, c Columns) *jsonl {
 	return &jsonl{out: bufio.NewWriterSize(w, 1<<16), columns: c}
 }
 
-// Write writes {"index":0,"path":"a.jpg","class":[281],"label":["tabby"],"probability":[0.9],"error":null}; with Separate
-// "class_0":281,"label_0":"tabby","probability_0":0.9. A failed picture has null in place of an answer.
+// Write writes
+// {"index":0,"path":"a.jpg","class":[281],"label":["tabby"],"probability":[0.9],"error":null}; with
+// Separate "class_0":281,"label_0":"tabby","probability_0":0.9. A failed image has null in place of
+// an answer.
 func (j *jsonl) Write(r Record) error {
 	line := fmt.Appendf(j.line[:0], `{"index":%d,"path":`, r.Index)
 	line = appendJSON(line, r.Path)
@@ -68,7 +70,7 @@ func (j *jsonl) Write(r Record) error {
 
 func (j *jsonl) Close() error { return j.out.Flush() }
 
-// at is the k-th value, or zero for a failed picture, whose columns are null anyway.
+// at is the k-th value, or zero for a failed image, whose columns are null anyway.
 func at[T any](values []T, k int) (v T) {
 	if k < len(values) {
 		v = values[k]
@@ -80,7 +82,8 @@ func appendJSON(dst []byte, v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // NaN: the probabilities were checked when they were ranked, features may hold one
+	// NaN: the probabilities were checked when they were ranked, features may hold one
+	if err := e.Encode(v); err != nil {
 		return append(dst, "null"...)
 	}
 	return append(dst, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
@@ -121,7 +124,7 @@ func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err err
 			return
 		}
 		if !there {
-			err = fmt.Errorf("want a field %q, found none", name)
+			err = fmt.Errorf("expected a field %q, found none", name)
 			return
 		}
 		if e := json.Unmarshal(raw, into); e != nil {

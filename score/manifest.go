@@ -14,16 +14,17 @@ import (
 
 // Manifest says how an output came to be; it stands beside it as OUT.manifest.json.
 type Manifest struct {
-	Header       Header            `json:"run"`
-	Columns      Columns           `json:"columns"`
-	OutputSHA256 string            `json:"output_sha256"`
-	OutputBytes  int64             `json:"output_bytes"`
-	Pictures     int64             `json:"pictures"` // of this shard
-	Answered     int64             `json:"answered"`
-	Failed       int64             `json:"failed"`
-	Skipped      int64             `json:"skipped"` // failed and left out of the output, with --on-error skip
-	Finished     time.Time         `json:"finished"`
-	Versions     map[string]string `json:"versions"` // of the process that finished it
+	Header       Header  `json:"run"`
+	Columns      Columns `json:"columns"`
+	OutputSHA256 string  `json:"output_sha256"`
+	OutputBytes  int64   `json:"output_bytes"`
+	Images       int64   `json:"pictures"` // of this shard
+	Answered     int64   `json:"answered"`
+	Failed       int64   `json:"failed"`
+	// failed and left out of the output, with --on-error skip
+	Skipped  int64             `json:"skipped"`
+	Finished time.Time         `json:"finished"`
+	Versions map[string]string `json:"versions"` // of the process that finished it
 }
 
 // ManifestPath is where the manifest of an output stands.
@@ -40,13 +41,15 @@ func ReadManifest(output string) (Manifest, error) {
 		return m, fmt.Errorf("%s: %w", ManifestPath(output), err)
 	}
 	if m.Header.Format != journalFormat {
-		return m, fmt.Errorf("%s: want format %d, got %d", ManifestPath(output), journalFormat, m.Header.Format)
+		return m, fmt.Errorf("%s: expected format %d, got %d", ManifestPath(output), journalFormat,
+			m.Header.Format)
 	}
 	return m, nil
 }
 
-// writeWhole makes a file appear under its name only when it is complete: written and flushed under another name, renamed, the directory
-// flushed. It returns the SHA-256 and the size of what was written.
+// writeWhole makes a file appear under its name only when it is complete: written and flushed under
+// another name, renamed, the directory flushed. It returns the SHA-256 and the size of what was
+// written.
 func writeWhole(path string, write func(io.Writer) error) (sum string, size int64, err error) {
 	partial := path + ".partial"
 	file, err := os.Create(partial)

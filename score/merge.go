@@ -10,18 +10,20 @@ import (
 	"time"
 )
 
-// Merge joins the outputs of all shards of a run into what a single run would have written, byte for byte. The shards must be complete and of one
-// run; whatever is missing, double or different is an error that names it.
+// Merge joins the outputs of all shards of a run into what a single run would have written, byte
+// for byte. The shards must be complete and of one run; whatever is missing, double or different is
+// an error that names it.
 func Merge(output string, shards []string, versions map[string]string) (m Manifest, err error) {
 	format, err := FormatOf(output)
 	if err != nil {
 		return m, err
 	}
 	if len(shards) == 0 || output == "-" {
-		return m, &UsageError{"merge: want an output file and the outputs of all shards"}
+		return m, &UsageError{"merge: expected an output file and the outputs of all shards"}
 	}
 	if _, err := os.Stat(output); !errors.Is(err, os.ErrNotExist) {
-		return m, errors.Join(err, fmt.Errorf("%s is there already; remove it or name another output", output))
+		return m, errors.Join(err,
+			fmt.Errorf("%s is there already; remove it or name another output", output))
 	}
 	m, err = shardManifests(shards, format)
 	if err != nil {
@@ -45,14 +47,16 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	if err != nil {
 		return m, err
 	}
-	if want := m.Pictures - m.Skipped; rows != want {
-		return m, errors.Join(fmt.Errorf("%s: want %d rows, got %d", output, want, rows), os.Remove(output))
+	if want := m.Images - m.Skipped; rows != want {
+		return m, errors.Join(fmt.Errorf("%s: expected %d rows, got %d", output, want, rows),
+			os.Remove(output))
 	}
 	m.Finished, m.Versions = time.Now().UTC(), versions
 	return m, writeManifest(output, m)
 }
 
-// shardManifests checks that the outputs are those of all shards of one run, and returns the whole run's manifest.
+// shardManifests checks that the outputs are those of all shards of one run, and returns the whole
+// run's manifest.
 func shardManifests(shards []string, format Format) (whole Manifest, err error) {
 	seen := map[string]string{}
 	var faults []error
@@ -62,10 +66,13 @@ func shardManifests(shards []string, format Format) (whole Manifest, err error) 
 			return whole, err
 		}
 		if sum, err := fileSHA256(path); err != nil || sum != m.OutputSHA256 {
-			faults = append(faults, errors.Join(err, fmt.Errorf("%s: want SHA-256 %s as in its manifest, got %s", path, m.OutputSHA256, sum)))
+			faults = append(faults,
+				errors.Join(err, fmt.Errorf("%s: expected SHA-256 %s as in its manifest, got %s",
+					path, m.OutputSHA256, sum)))
 		}
 		if other, double := seen[m.Header.Shard]; double {
-			faults = append(faults, fmt.Errorf("%s: shard %s, as %s is", path, m.Header.Shard, other))
+			faults = append(faults, fmt.Errorf("%s: shard %s, as %s is", path, m.Header.Shard,
+				other))
 		}
 		seen[m.Header.Shard] = path
 		if i == 0 {
@@ -74,12 +81,13 @@ func shardManifests(shards []string, format Format) (whole Manifest, err error) 
 		same := m.Header
 		same.Shard = whole.Header.Shard
 		if d := same.differences(whole.Header); len(d) > 0 {
-			faults = append(faults, fmt.Errorf("%s: of another run than %s (%s)", path, shards[0], strings.Join(d, "; ")))
+			faults = append(faults, fmt.Errorf("%s: of another run than %s (%s)", path, shards[0],
+				strings.Join(d, "; ")))
 		}
 		if m.Header.Started.Before(whole.Header.Started) {
 			whole.Header.Started = m.Header.Started
 		}
-		whole.Pictures += m.Pictures
+		whole.Images += m.Images
 		whole.Answered += m.Answered
 		whole.Failed += m.Failed
 		whole.Skipped += m.Skipped
@@ -94,13 +102,14 @@ func shardManifests(shards []string, format Format) (whole Manifest, err error) 
 		}
 	}
 	if string(format) != whole.Header.Output {
-		faults = append(faults, fmt.Errorf("want an output in %s, as the shards are, got %s", whole.Header.Output, format))
+		faults = append(faults, fmt.Errorf("expected an output in %s, as the shards are, got %s",
+			whole.Header.Output, format))
 	}
 	whole.Header.Shard = Shard{}.String()
 	return whole, errors.Join(faults...)
 }
 
-// inOrder goes through several outputs at once, in the order of the pictures' indices.
+// inOrder goes through several outputs at once, in the order of the images' indices.
 func inOrder(paths []string, f func(Record) error) error {
 	type cursor struct {
 		record Record

@@ -12,11 +12,13 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
-// A row group is held in memory until it is full, so its size in values bounds the memory, whatever the number of pictures.
+// A row group is held in memory until it is full, so its size in values bounds the memory, whatever
+// the number of images.
 const rowGroupValues = 1 << 20
 
-// parquetSink writes index int64, path string, class list<int64>, label list<string>, probability list<float>, probs or features list<float>,
-// error string; with Separate class_0 int64 and so on. What a failed picture lacks is null.
+// parquetSink writes index int64, path string, class list<int64>, label list<string>, probability
+// list<float>, probs or features list<float>, error string; with Separate class_0 int64 and so on.
+// What a failed image lacks is null.
 type parquetSink struct {
 	out     *parquet.GenericWriter[map[string]any]
 	schema  *parquet.Schema
@@ -26,12 +28,14 @@ type parquetSink struct {
 func newParquet(w io.Writer, c Columns) *parquetSink {
 	schema := parquetSchema(c)
 	rows := int64(rowGroupValues / (8 + 3*c.Top + c.Length))
-	return &parquetSink{parquet.NewGenericWriter[map[string]any](w, schema, parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(max(rows, 1)),
+	return &parquetSink{parquet.NewGenericWriter[map[string]any](w, schema,
+		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(max(rows, 1)),
 		parquet.CreatedBy("kerasrun", "", "")), schema, c}
 }
 
 func parquetSchema(c Columns) *parquet.Schema {
-	int64s, text, float := parquet.Leaf(parquet.Int64Type), parquet.String(), parquet.Leaf(parquet.FloatType)
+	int64s, text, float := parquet.Leaf(parquet.Int64Type), parquet.String(),
+		parquet.Leaf(parquet.FloatType)
 	group := parquet.Group{"index": int64s, "path": text, "error": parquet.Optional(text)}
 	add := func(name string, k int, node parquet.Node) {
 		if c.Separate {
@@ -121,7 +125,8 @@ func readParquet(path string, c Columns) iter.Seq2[Record, error] {
 	}
 }
 
-// parquetRecord takes a row as parquet-go gives it for a schema that is known only at run time: any and []any.
+// parquetRecord takes a row as parquet-go gives it for a schema that is known only at run time: any
+// and []any.
 func parquetRecord(row map[string]any, c Columns) (r Record, err error) {
 	r.Index, _ = row["index"].(int64)
 	r.Path, _ = row["path"].(string)
@@ -132,7 +137,8 @@ func parquetRecord(row map[string]any, c Columns) (r Record, err error) {
 		if !c.Separate {
 			list, ok := row[name].([]any)
 			if !ok && err == nil {
-				err = fmt.Errorf("row %d: want a list in column %q, got %T", r.Index, name, row[name])
+				err = fmt.Errorf("row %d: expected a list in column %q, got %T", r.Index, name,
+					row[name])
 			}
 			return list
 		}

@@ -13,15 +13,16 @@ import (
 	"kerasrun/tensor"
 )
 
-// pipeline is source -> decode -> run -> keep, each stage with its goroutines. A batch travels as one value; at most Lanes + 2 are under way, and
-// their buffers are reused.
+// pipeline is source -> decode -> run -> keep, each stage with its goroutines. A batch travels as
+// one value; at most Concurrency + 2 are under way, and their buffers are reused.
 type pipeline struct {
 	Config
-	census  census
+	inputs  inputDigest
 	journal *journal // nil for an output that is not resumed
 	keep    func(batch int64, records []Record) error
 	counts  Counts
-	// Batches run under the read lock. A picture that may be poison runs under the write lock, alone in the process.
+	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
+	// in the process.
 	native sync.RWMutex
 }
 
@@ -37,8 +38,8 @@ type batch struct {
 	answered chan struct{}
 }
 
-// Answer answers one batch by itself: the pictures from index first on, in order. It is what other schedulers, such as Apache Beam, call; the bits
-// are those of a run that cuts the same batch.
+// Answer answers one batch by itself: the images from index first on, in order. It is what other
+// schedulers, such as Apache Beam, call; the bits are those of a run that cuts the same batch.
 func Answer(ctx context.Context, m Model, c Columns, first int64, items []Item) ([]Record, error) {
 	p := pipeline{Config: Config{Model: m, Columns: c}}
 	var b batch
@@ -57,7 +58,7 @@ func Answer(ctx context.Context, m Model, c Columns, first int64, items []Item) 
 
 func (p *pipeline) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	free := make(chan *batch, p.Lanes+2)
+	free := make(chan *batch, p.Concurrency+2)
 	for range cap(free) {
 		free <- new(batch)
 	}
@@ -94,7 +95,7 @@ func (p *pipeline) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	for range p.Lanes {
+	for range p.Concurrency {
 		group.Go(func() error {
 			for b := range toRun {
 				if err := p.answer(ctx, b); err != nil {
@@ -122,15 +123,19 @@ func (p *pipeline) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// cut forms the batches that are this shard's and not yet answered, and hands each to emit. It stops where the source no longer has the paths that
-// the census found: pictures under another index than theirs must not reach the journal.
+// cut forms the batches that are this shard's and not yet answered, and hands each to emit. It
+// stops where the source no longer has the paths that the input digest found: images under another
+// index than theirs must not reach the journal.
 func (p *pipeline) cut(ctx context.Context, free <-chan *batch, emit func(*batch) error) error {
 	var b *batch
 	size, index := int64(p.Batch), int64(-1)
 	paths := newPathHash()
 	end := func() error {
-		if number := index / size; number >= int64(len(p.census.batches)) || paths.sum() != p.census.batches[number] {
-			return fmt.Errorf("the inputs are no longer those that the run began with, among pictures %d to %d", number*size, index)
+		if number := index / size; number >= int64(len(p.inputs.batches)) ||
+			paths.sum() != p.inputs.batches[number] {
+			return fmt.Errorf(
+				"the inputs are no longer those that the run began with, among images %d to %d",
+				number*size, index)
 		}
 		if b == nil {
 			return nil
@@ -170,8 +175,9 @@ func (p *pipeline) cut(ctx context.Context, free <-chan *batch, emit func(*batch
 			return err
 		}
 	}
-	if index+1 != p.census.pictures {
-		return fmt.Errorf("the inputs held %d pictures when the run began, and now hold %d", p.census.pictures, index+1)
+	if index+1 != p.inputs.images {
+		return fmt.Errorf("the inputs held %d images when the run began, and now hold %d",
+			p.inputs.images, index+1)
 	}
 	return nil
 }
@@ -189,24 +195,25 @@ func (b *batch) size(shape tensor.Shape) {
 	b.decoded.Add(n)
 }
 
-// stride is the number of values of one picture.
+// stride is the number of values of one image.
 func stride(shape tensor.Shape) int { return int(shape[0] * shape[1] * shape[2]) }
 
 func (p *pipeline) decode(b *batch, i int) error {
 	data, err := b.items[i].Read()
-	b.items[i].Read = nil // lets go of the bytes of a streamed item
+	b.items[i].Read = nil // frees the bytes of a streamed item
 	if err != nil {
 		return err
 	}
 	size := stride(p.Model.Shape)
 	out, err := p.Model.Preprocess(b.pixels[i*size:i*size:(i+1)*size], data)
 	if err == nil && len(out) != size {
-		err = fmt.Errorf("preprocessing: want %d values, got %d", size, len(out))
+		err = fmt.Errorf("preprocessing: expected %d values, got %d", size, len(out))
 	}
 	return err
 }
 
-// answer runs a batch. Pictures that failed take no part; a picture that has crashed the process before takes none either.
+// answer runs a batch. Images that failed take no part; an image that has crashed the process
+// before takes none either.
 func (p *pipeline) answer(ctx context.Context, b *batch) error {
 	wait := make(chan struct{})
 	go func() { b.decoded.Wait(); close(wait) }()
@@ -230,13 +237,14 @@ func (p *pipeline) answer(ctx context.Context, b *batch) error {
 	if rows > 0 {
 		var err error
 		if answer, err = p.runBatch(ctx, b.number, b.pixels[:rows*size]); err != nil {
-			return fmt.Errorf("pictures %d to %d: %w", b.first, b.first+int64(len(b.items))-1, err)
+			return fmt.Errorf("images %d to %d: %w", b.first, b.first+int64(len(b.items))-1, err)
 		}
 	}
 	for i, item := range b.items {
 		index := b.first + int64(i)
 		if failure := b.failures[i]; failure != nil {
-			b.records = append(b.records, Record{Index: index, Path: item.Path, Error: failure.Error()})
+			b.records = append(b.records, Record{Index: index, Path: item.Path,
+				Error: failure.Error()})
 			continue
 		}
 		width := len(answer) / rows
@@ -262,14 +270,15 @@ func (p *pipeline) infer(ctx context.Context, pixels []float32) ([]float32, erro
 		return nil, err
 	}
 	if len(out.Shape) < 2 || out.Shape[0] != rows {
-		return nil, fmt.Errorf("want an answer with %d rows, got the shape %v", rows, out.Shape)
+		return nil, fmt.Errorf("expected an answer with %d rows, got the shape %v", rows, out.Shape)
 	}
 	return out.Float32s()
 }
 
 func (p *pipeline) record(index int64, path string, row []float32) (Record, error) {
 	if p.Columns.hasVector() && len(row) != p.Columns.Length {
-		return Record{}, fmt.Errorf("want a vector of %d values, got %d", p.Columns.Length, len(row))
+		return Record{}, fmt.Errorf("expected a vector of %d values, got %d", p.Columns.Length,
+			len(row))
 	}
 	var vector []float32
 	if p.Columns.hasVector() {
@@ -287,8 +296,10 @@ func (p *pipeline) record(index int64, path string, row []float32) (Record, erro
 
 var errPoison = errors.New("crashed the process in native code; passed over")
 
-// runBatch notes in the journal what is about to run, so that the next process knows what this one was at if it crashes.
-func (p *pipeline) runBatch(ctx context.Context, number int64, pixels []float32) ([]float32, error) {
+// runBatch notes in the journal what is about to run, so that the next process knows what this one
+// was at if it crashes.
+func (p *pipeline) runBatch(ctx context.Context, number int64, pixels []float32) ([]float32,
+	error) {
 	p.native.RLock()
 	defer p.native.RUnlock()
 	if p.journal != nil {
@@ -299,8 +310,9 @@ func (p *pipeline) runBatch(ctx context.Context, number int64, pixels []float32)
 	return p.infer(ctx, pixels)
 }
 
-// probe passes over the pictures known as poison. If this batch was running when the process crashed, each of its pictures first runs alone: the
-// culprit crashes the process once more, and is known from then on.
+// probe passes over the images known as poison. If this batch was running when the process crashed,
+// each of its images first runs alone: the culprit crashes the process once more, and is known from
+// then on.
 func (p *pipeline) probe(ctx context.Context, b *batch) error {
 	j, size := p.journal, stride(p.Model.Shape)
 	if j == nil {
@@ -332,7 +344,9 @@ func (p *pipeline) probe(ctx context.Context, b *batch) error {
 }
 
 func (p *pipeline) keepBatch(b *batch) error {
-	if p.OnError == StopOnError { // here, where the batches are in order: the first failure of the input is the one that stops the run
+	// here, where the batches are in order: the first failure of the input is the one that stops
+	// the run
+	if p.OnError == StopOnError {
 		for _, r := range b.records {
 			if r.Error != "" {
 				return fmt.Errorf("%s: %s", r.Path, r.Error)

@@ -6,7 +6,7 @@ import (
 	"kerasrun/labels"
 )
 
-// Outputs says what a run keeps of each picture.
+// Outputs says what a run keeps of each image.
 type Outputs string
 
 const (
@@ -21,7 +21,7 @@ func ParseOutputs(s string) (Outputs, error) {
 	case Top, Probs, Features:
 		return o, nil
 	}
-	return "", fmt.Errorf("outputs: want top, probs or features, got %q", s)
+	return "", fmt.Errorf("outputs: expected top, probs or features, got %q", s)
 }
 
 // LabelType says what stands in the label columns, as timm's --label-type does.
@@ -40,7 +40,7 @@ func ParseLabelType(s string) (LabelType, error) {
 	case LabelNone, LabelID, LabelName, LabelBoth:
 		return l, nil
 	}
-	return "", fmt.Errorf("label type: want none, id, name or both, got %q", s)
+	return "", fmt.Errorf("label type: expected none, id, name or both, got %q", s)
 }
 
 func (t LabelType) of(p labels.Prediction) string {
@@ -55,15 +55,16 @@ func (t LabelType) of(p labels.Prediction) string {
 	return ""
 }
 
-// Record is the answer to one picture: a row of the output.
+// Record is the answer to one image: a row of the output.
 type Record struct {
-	Index   int64     // the picture's place in the whole input, from 0
+	Index   int64     // the image's place in the whole input, from 0
 	Path    string    // the file, or archive.tar/member
 	Classes []int64   // the best classes, best first
 	Labels  []string  // their labels; nil with LabelNone
 	Scores  []float32 // their probabilities, or logits with Columns.Logits
-	Vector  []float32 // every class's probability or logit (Probs), or the pooled features (Features)
-	Error   string    // why there is no answer; empty when there is one
+	// every class's probability or logit (Probs), or the pooled features (Features)
+	Vector []float32
+	Error  string // why there is no answer; empty when there is one
 }
 
 // Columns is the shape of an output: which columns there are. It is the same for every row.
@@ -95,7 +96,8 @@ func (c Columns) vector() string {
 	return string(c.Vector)
 }
 
-func (c Columns) record(index int64, path string, top []labels.Prediction, vector []float32) Record {
+func (c Columns) record(index int64, path string, top []labels.Prediction,
+	vector []float32) Record {
 	r := Record{Index: index, Path: path, Vector: vector}
 	for _, p := range top {
 		r.Classes = append(r.Classes, int64(p.Index))

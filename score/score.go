@@ -1,9 +1,10 @@
-// Package score answers any number of pictures offline and loses none: a run may be killed at any moment, and running it again ends with
-// the output that an undisturbed run would have written, byte for byte.
+// Package score classifies any number of images offline and loses none. A run may be killed at any
+// moment: run again, it ends with the output of an undisturbed run, byte for byte.
 //
-// Pictures are read, decoded and preprocessed in parallel, batched, run, and written in the order of the input. Batches are cut at fixed places
-// (pictures 0 to B-1, B to 2B-1, ...), so that a resumed run and a sharded one form the same batches, and with them the same bits, as a
-// single one. Memory does not grow with the number of pictures.
+// Images are read, decoded and preprocessed in parallel, batched, run, and written in the order of
+// the input. Batches are cut at fixed places (images 0 to B-1, B to 2B-1, ...), so that a resumed
+// run and a sharded one form the same batches, and with them the same bits, as a single one. Memory
+// does not grow with the number of images.
 //
 // The package knows a model only as a function; it does not import TensorFlow.
 package score
@@ -26,20 +27,21 @@ import (
 
 // Model is what a run needs of a model.
 type Model struct {
-	ID       string // what changes when the model does: the SHA-256 of its manifest
-	Contract string // the preprocessing in words, for the journal
+	ID            string // what changes when the model does: the SHA-256 of its manifest
+	Preprocessing string // the preprocessing in words, for the journal
 
-	// Preprocess appends one picture's tensor to dst; Shape is that tensor's shape, (height, width, 3). Called from several goroutines.
+	// Preprocess appends one image's tensor to dst; Shape is that tensor's shape, (height, width,
+	// 3). Called from several goroutines.
 	Preprocess func(dst []float32, image []byte) ([]float32, error)
 	Shape      tensor.Shape
 
-	// Run answers a batch, (n, height, width, 3), with n rows: probabilities, or features with Columns.Vector Features. Called from
-	// Config.Lanes goroutines.
+	// Run answers a batch, (n, height, width, 3), with n rows: probabilities, or features with
+	// Columns.Vector Features. Called from Config.Concurrency goroutines.
 	Run    func(ctx context.Context, batch tensor.Tensor) (tensor.Tensor, error)
 	Labels labels.Labels
 }
 
-// OnError says what a picture without an answer does.
+// OnError says what an image without an answer does.
 type OnError string
 
 const (
@@ -54,13 +56,14 @@ func ParseOnError(s string) (OnError, error) {
 	case RecordErrors, SkipErrors, StopOnError:
 		return o, nil
 	}
-	return "", fmt.Errorf("on error: want record, skip or stop, got %q", s)
+	return "", fmt.Errorf("on error: expected record, skip or stop, got %q", s)
 }
 
 // Shard is the part Index of Count of a run: every Count-th batch. The zero value is the whole.
 type Shard struct{ Index, Count int }
 
-// ParseShard reads "I/N", or "/N" with I from JOB_COMPLETION_INDEX, as Kubernetes sets it in the pods of an indexed job.
+// ParseShard reads "I/N", or "/N" with I from JOB_COMPLETION_INDEX, as Kubernetes sets it in the
+// pods of an indexed job.
 func ParseShard(s string) (Shard, error) {
 	index, count, ok := strings.Cut(s, "/")
 	if index == "" {
@@ -69,16 +72,21 @@ func ParseShard(s string) (Shard, error) {
 	i, err1 := strconv.Atoi(index)
 	n, err2 := strconv.Atoi(count)
 	if !ok || err1 != nil || err2 != nil || i < 0 || i >= n {
-		return Shard{}, fmt.Errorf("shard: want I/N with 0 <= I < N, or /N with I in JOB_COMPLETION_INDEX, got %q", s)
+		return Shard{}, fmt.Errorf(
+			"shard: expected I/N with 0 <= I < N, or /N with I in JOB_COMPLETION_INDEX, got %q", s)
 	}
 	return Shard{i, n}, nil
 }
 
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Index, max(s.Count, 1)) }
 
-func (s Shard) has(batch int64) bool { return s.Count <= 1 || batch%int64(s.Count) == int64(s.Index) }
+func (s Shard) has(batch int64) bool {
+	return s.Count <= 1 ||
+		batch%int64(s.Count) == int64(s.Index)
+}
 
-// Path is where that shard of an output is written: out.csv, shard 0 of 4, is out-00000-of-00004.csv.
+// Path is where that shard of an output is written: out.csv, shard 0 of 4, is
+// out-00000-of-00004.csv.
 func (s Shard) Path(output string) string {
 	if s.Count <= 1 || output == "-" {
 		return output
@@ -89,63 +97,68 @@ func (s Shard) Path(output string) string {
 
 // Config is a run.
 type Config struct {
-	Model    Model
-	Source   Source
-	Output   string    // its ending names the format; "-" writes JSON lines to Stdout as they come, without a journal
-	Stdout   io.Writer // for "-"
-	Columns  Columns
-	Batch    int
-	Lanes    int // batches that run at once; 1 unless the model has several devices
-	Workers  int // pictures that are decoded at once
-	Shard    Shard
-	OnError  OnError
-	Versions map[string]string // for the manifest
+	Model  Model
+	Source Source
+	// its ending names the format; "-" writes JSON lines to Stdout as they come, without a journal
+	Output      string
+	Stdout      io.Writer // for "-"
+	Columns     Columns
+	Batch       int
+	Concurrency int // batches that run at once; 1 unless the model has several devices
+	Workers     int // images that are decoded at once
+	Shard       Shard
+	OnError     OnError
+	Versions    map[string]string // for the manifest
 
 	Warn     func(message string)
 	Progress func(Counts) // after each batch, in order
 }
 
-// Counts says how far a run is. Pictures is what this shard has to answer in all.
+// Counts says how far a run is. Images is what this shard has to answer in all.
 type Counts struct {
-	Pictures, Answered, Failed int64
-	Resumed                    int64 // of the answered and failed ones, those from earlier processes
+	Images, Answered, Failed int64
+	Resumed                  int64 // of the answered and failed ones, those from earlier processes
 }
 
-// Summary is the end of a run: Pictures = Answered + Failed, which is checked.
+// Summary is the end of a run: Images = Answered + Failed, which is checked.
 type Summary struct {
 	Counts
 	Output  string
 	Already bool // the output was complete before this run began
 }
 
-// Run does what is left of a run. It returns an error when the run could not be finished; running it again continues it. A picture without
-// an answer is no error but a count.
+// Run does what is left of a run. It returns an error when the run could not be finished; running
+// it again continues it. An image without an answer is no error but a count.
 func Run(ctx context.Context, c Config) (Summary, error) {
 	s := Summary{Output: c.Shard.Path(c.Output)}
 	format, err := FormatOf(c.Output)
 	if err != nil {
 		return s, err
 	}
-	inputs := take(c.Source, c.Batch)
-	if inputs.pictures == 0 {
-		return s, &UsageError{"the inputs hold no picture"}
+	inputs := digestInputs(c.Source, c.Batch)
+	if inputs.images == 0 {
+		return s, &UsageError{"the inputs hold no image"}
 	}
-	s.Pictures = c.mine(inputs.pictures)
+	s.Images = c.mine(inputs.images)
 	if c.Output == "-" {
-		p := pipeline{Config: c, census: inputs, counts: s.Counts, keep: func(_ int64, records []Record) error {
-			sink := newJSONL(c.Stdout, c.Columns)
-			return errors.Join(c.writeRecords(sink, records), sink.Close()) // nothing waits for more
-		}}
+		p := pipeline{Config: c, inputs: inputs, counts: s.Counts,
+			keep: func(_ int64, records []Record) error {
+				sink := newJSONL(c.Stdout, c.Columns)
+				// nothing waits for more
+				return errors.Join(c.writeRecords(sink, records), sink.Close())
+			}}
 		err = p.run(ctx)
 		s.Counts = p.counts
 		return s, err
 	}
-	header := Header{journalFormat, c.Model.ID, c.Model.Contract, inputs.digest, inputs.pictures, c.Batch, fmt.Sprintf("%+v", c.Columns), string(format),
+	header := Header{journalFormat, c.Model.ID, c.Model.Preprocessing, inputs.digest, inputs.images,
+		c.Batch, fmt.Sprintf("%+v", c.Columns), string(format),
 		c.Shard.String(), string(c.OnError), time.Now().UTC()}
 	journalPath := s.Output + ".journal"
 	if done, err := finished(s.Output, journalPath, header); done != nil || err != nil {
 		if done != nil {
-			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Pictures, true
+			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Images,
+				true
 		}
 		return s, err
 	}
@@ -157,7 +170,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	for _, warning := range j.warnings {
 		c.Warn(journalPath + ": " + warning)
 	}
-	// The Go runtime writes here when native code crashes the process; see journal.blame.
+	// The Go runtime writes here when native code crashes the process; see journal.attributeCrash.
 	crash, err := os.OpenFile(j.crashPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err == nil {
 		err = debug.SetCrashOutput(crash, debug.CrashOptions{})
@@ -169,7 +182,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
 
 	s.Answered, s.Failed, s.Resumed = j.answered-j.failed, j.failed, j.answered
-	p := pipeline{Config: c, census: inputs, counts: s.Counts, journal: j, keep: j.commit}
+	p := pipeline{Config: c, inputs: inputs, counts: s.Counts, journal: j, keep: j.commit}
 	err = p.run(ctx)
 	s.Counts = p.counts
 	if err != nil {
@@ -178,7 +191,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	return s, c.finish(j, format, header, s)
 }
 
-// mine is the number of pictures in this shard's batches.
+// mine is the number of images in this shard's batches.
 func (c Config) mine(total int64) (n int64) {
 	size := int64(c.Batch)
 	for b := int64(0); b*size < total; b++ {
@@ -189,32 +202,40 @@ func (c Config) mine(total int64) (n int64) {
 	return n
 }
 
-// finished returns the manifest of an output that this very run has written whole. An output of another run is an error, unless there is a journal
-// that decides.
+// finished returns the manifest of an output that this very run has written whole. An output of
+// another run is an error, unless there is a journal that decides.
 func finished(output, journalPath string, h Header) (*Manifest, error) {
 	if _, err := os.Stat(output); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if _, err := os.Stat(journalPath); err == nil {
-		return nil, nil // killed between the last rename and the end: the journal is complete, and writes the same again
+		// killed between the last rename and the end: the journal is complete, and writes the same
+		// again
+		return nil, nil
 	}
 	m, err := ReadManifest(output)
 	if err != nil {
-		return nil, fmt.Errorf("%s is there and was not written by this command (%w); remove it or name another output", output, err)
+		return nil, fmt.Errorf(
+			"%s is there and was not written by this command (%w); remove it or name another output",
+			output, err)
 	}
 	if d := m.Header.differences(h); len(d) > 0 {
 		return nil, &MismatchError{output, d}
 	}
 	if sum, err := fileSHA256(output); err != nil || sum != m.OutputSHA256 {
-		return nil, errors.Join(err, fmt.Errorf("%s: want SHA-256 %s as in its manifest, got %s; remove it to answer again", output, m.OutputSHA256, sum))
+		return nil, errors.Join(err,
+			fmt.Errorf("%s: expected SHA-256 %s as in its manifest, got %s; remove it to "+
+				"answer again", output, m.OutputSHA256, sum))
 	}
 	return &m, nil
 }
 
 // finish writes the output from the journal, then the manifest, and removes the journal.
 func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
-	if s.Answered+s.Failed != s.Pictures {
-		return errors.Join(fmt.Errorf("%s: %d pictures in, %d answered and %d failed: the sums differ", s.Output, s.Pictures, s.Answered, s.Failed), j.close())
+	if s.Answered+s.Failed != s.Images {
+		return errors.Join(fmt.Errorf(
+			"%s: %d images in, %d answered and %d failed: the sums differ", s.Output, s.Images,
+			s.Answered, s.Failed), j.close())
 	}
 	var rows int64
 	sum, size, err := writeWhole(s.Output, func(w io.Writer) error {
@@ -231,14 +252,15 @@ func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
 		}
 		return sink.Close()
 	})
-	if err == nil && rows != s.Pictures {
-		err = fmt.Errorf("%s: %d pictures in, %d records in the journal", s.Output, s.Pictures, rows)
+	if err == nil && rows != s.Images {
+		err = fmt.Errorf("%s: %d images in, %d records in the journal", s.Output, s.Images, rows)
 	}
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
 	h.Started = j.started
-	m := Manifest{Header: h, Columns: c.Columns, OutputSHA256: sum, OutputBytes: size, Pictures: s.Pictures, Answered: s.Answered, Failed: s.Failed,
+	m := Manifest{Header: h, Columns: c.Columns, OutputSHA256: sum, OutputBytes: size,
+		Images: s.Images, Answered: s.Answered, Failed: s.Failed,
 		Finished: time.Now().UTC(), Versions: c.Versions}
 	if c.OnError == SkipErrors {
 		m.Skipped = s.Failed

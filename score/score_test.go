@@ -19,8 +19,9 @@ import (
 	"kerasrun/tensor"
 )
 
-// The tests' model sees a picture as its first bytes: "bad" fails to decode, "crash" kills the process as native code does, and "nan" answers NaN.
-// Everything else answers with numbers drawn from its content, which depend on the batch too little for float32 to show.
+// The tests' model sees an image as its first bytes: "bad" fails to decode, "crash" kills the
+// process as native code does, and "nan" answers NaN. Everything else answers with numbers drawn
+// from its content, which depend on the batch too little for float32 to show.
 const classes = 7
 
 func fakeModel(delay time.Duration) Model {
@@ -29,10 +30,10 @@ func fakeModel(delay time.Duration) Model {
 		list[i] = labels.Class{ID: fmt.Sprintf("n%04d", i), Name: fmt.Sprintf("a \"class\", %d", i)}
 	}
 	return Model{
-		ID: "fake", Contract: "2x2 caffe", Shape: tensor.Shape{2, 2, 3}, Labels: list,
+		ID: "fake", Preprocessing: "2x2 caffe", Shape: tensor.Shape{2, 2, 3}, Labels: list,
 		Preprocess: func(dst []float32, image []byte) ([]float32, error) {
 			if strings.HasPrefix(string(image), "bad") {
-				return dst, errors.New("not a picture: \"bad\", as it says")
+				return dst, errors.New("not an image: \"bad\", as it says")
 			}
 			h := fnv.New64a()
 			h.Write(image)
@@ -71,16 +72,17 @@ func fakeModel(delay time.Duration) Model {
 }
 
 func config(output string, source Source) Config {
-	return Config{Model: fakeModel(0), Source: source, Output: output, Batch: 8, Lanes: 2, Workers: 3, OnError: RecordErrors,
+	return Config{Model: fakeModel(0), Source: source, Output: output, Batch: 8, Concurrency: 2,
+		Workers: 3, OnError: RecordErrors,
 		Columns: Columns{Top: 3, Labels: LabelName, Vector: Top}, Warn: func(string) {}}
 }
 
-// pictures writes n files, of which a few are bad, and returns their folder.
-func pictures(t testing.TB, n int) string {
+// images writes n files, of which a few are bad, and returns their folder.
+func images(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range n {
-		content := fmt.Sprintf("picture %d", i)
+		content := fmt.Sprintf("image %d", i)
 		if i%13 == 5 {
 			content = "bad"
 		}
@@ -120,14 +122,14 @@ func mustRun(t testing.TB, c Config) Summary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Answered+s.Failed != s.Pictures {
-		t.Fatalf("%d pictures in, %d answered, %d failed", s.Pictures, s.Answered, s.Failed)
+	if s.Answered+s.Failed != s.Images {
+		t.Fatalf("%d images in, %d answered, %d failed", s.Images, s.Answered, s.Failed)
 	}
 	return s
 }
 
 func TestShardsMergeToTheWhole(t *testing.T) {
-	input := source(t, pictures(t, 150))
+	input := source(t, images(t, 150))
 	for _, format := range []string{"jsonl", "csv", "parquet"} {
 		for _, columns := range []Columns{
 			{Top: 3, Labels: LabelBoth, Vector: Top},
@@ -153,14 +155,15 @@ func TestShardsMergeToTheWhole(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if m.Pictures != single.Pictures || m.Answered != single.Answered || m.Failed != single.Failed {
-						t.Errorf("want the counts %+v, got %+v", single, m)
+					if m.Images != single.Images || m.Answered != single.Answered ||
+						m.Failed != single.Failed {
+						t.Errorf("got %+v, want the counts %+v", m, single)
 					}
 					if read(t, c.Output) != read(t, single.Output) {
 						t.Error("the merged output differs from the single run's")
 					}
 					if d, err := Diff(single.Output, c.Output, 0); err != nil || !d.OK() {
-						t.Errorf("want no difference, got %+v, %v", d, err)
+						t.Errorf("got %+v, %v, want no difference", d, err)
 					}
 				})
 			}
@@ -169,7 +172,7 @@ func TestShardsMergeToTheWhole(t *testing.T) {
 }
 
 func TestMergeRefuses(t *testing.T) {
-	dir, input := t.TempDir(), source(t, pictures(t, 40))
+	dir, input := t.TempDir(), source(t, images(t, 40))
 	shard := func(name string, s Shard, change func(*Config)) string {
 		c := config(filepath.Join(dir, name), input)
 		c.Shard = s
@@ -189,30 +192,34 @@ func TestMergeRefuses(t *testing.T) {
 		{"missing", "m.csv", []string{a}, "shard 1/2 is missing"},
 		{"double", "m.csv", []string{a, b, b}, "shard 1/2, as"},
 		{"another model", "m.csv", []string{a, other}, "model: there another, now fake"},
-		{"another format", "m.jsonl", []string{a, b}, "want an output in csv"},
-		{"no manifest", "m.csv", []string{a, filepath.Join(dir, "none.csv")}, "none.csv.manifest.json"},
+		{"another format", "m.jsonl", []string{a, b}, "expected an output in csv"},
+		{"no manifest", "m.csv", []string{a, filepath.Join(dir, "none.csv")},
+			"none.csv.manifest.json"},
 		{"there already", filepath.Base(a), []string{a, b}, "is there already"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Merge(filepath.Join(dir, test.output), test.shards, nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("want an error with %q, got %v", test.want, err)
+				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
 	}
 }
 
 func TestResumeRefusesAnotherRun(t *testing.T) {
-	input := pictures(t, 40)
+	input := images(t, 40)
 	for _, test := range []struct {
 		want   string
 		change func(*Config)
 	}{
 		{"model: there fake, now another", func(c *Config) { c.Model.ID = "another" }},
-		{"preprocessing: there 2x2 caffe, now 3x3", func(c *Config) { c.Model.Contract = "3x3" }},
+		{"preprocessing: there 2x2 caffe, now 3x3",
+			func(c *Config) { c.Model.Preprocessing = "3x3" }},
 		{"batch: there 8, now 16", func(c *Config) { c.Batch = 16 }},
-		{"number of pictures: there 40, now 5", func(c *Config) { c.Source = source(t, pictures(t, 5)) }},
-		{"inputs, by the SHA-256 of their paths and sizes: there", func(c *Config) { c.Source = source(t, pictures(t, 40)) }},
+		{"number of images: there 40, now 5",
+			func(c *Config) { c.Source = source(t, images(t, 5)) }},
+		{"inputs, by the SHA-256 of their paths and sizes: there",
+			func(c *Config) { c.Source = source(t, images(t, 40)) }},
 		{"columns: there", func(c *Config) { c.Columns.Top = 2 }},
 	} {
 		t.Run(test.want, func(t *testing.T) {
@@ -220,18 +227,19 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 			stopped, stop := context.WithCancel(t.Context())
 			c.Progress = func(Counts) { stop() }
 			if _, err := Run(stopped, c); !errors.Is(err, context.Canceled) {
-				t.Fatalf("want the run to be stopped, got %v", err)
+				t.Fatalf("got %v, want the run to be stopped", err)
 			}
 			c.Progress = nil
 			changed := c
 			test.change(&changed)
 			var mismatch *MismatchError
-			if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("want a refusal with %q, got %v", test.want, err)
+			if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) ||
+				!strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want a refusal with %q", err, test.want)
 			}
 			mustRun(t, c)
 			if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) {
-				t.Errorf("want a refusal of the finished output, got %v", err)
+				t.Errorf("got %v, want a refusal of the finished output", err)
 			}
 			if s := mustRun(t, c); !s.Already {
 				t.Error("want the finished run to be known again")
@@ -241,7 +249,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 }
 
 func TestJournalDamage(t *testing.T) {
-	input := source(t, pictures(t, 100))
+	input := source(t, images(t, 100))
 	half := func(t *testing.T) (c Config, journal string) {
 		c = config(filepath.Join(t.TempDir(), "out.jsonl"), input)
 		stopped, stop := context.WithCancel(t.Context())
@@ -281,18 +289,20 @@ func TestJournalDamage(t *testing.T) {
 		lines := strings.SplitAfter(read(t, path), "\n")
 		lines[2] = strings.Replace(lines[2], "{", "[", 1)
 		write(t, path, strings.Join(lines, ""))
-		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "line 3 is damaged") {
-			t.Errorf("want an error that names line 3, got %v", err)
+		if _, err := Run(t.Context(), c); err == nil ||
+			!strings.Contains(err.Error(), "line 3 is damaged") {
+			t.Errorf("got %v, want an error that names line 3", err)
 		}
 	})
 }
 
 func TestOnErrorStop(t *testing.T) {
-	input := pictures(t, 40)
+	input := images(t, 40)
 	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, input))
 	c.OnError = StopOnError
-	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "00005.jpg: not a picture") {
-		t.Errorf("want the first bad picture to stop the run, got %v", err)
+	if _, err := Run(t.Context(), c); err == nil ||
+		!strings.Contains(err.Error(), "00005.jpg: not an image") {
+		t.Errorf("got %v, want the first bad image to stop the run", err)
 	}
 	if _, err := os.Stat(c.Output); err == nil {
 		t.Error("a stopped run left an output under its final name")
@@ -305,38 +315,39 @@ func TestNaNIsAnError(t *testing.T) {
 	write(t, filepath.Join(dir, "b.jpg"), "fine")
 	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, dir))
 	if s := mustRun(t, c); s.Failed != 1 || s.Answered != 1 {
-		t.Errorf("want one answered and one failed, got %+v", s)
+		t.Errorf("got %+v, want one answered and one failed", s)
 	}
 }
 
 func TestPipeHasNoJournal(t *testing.T) {
 	var out strings.Builder
-	c := config("-", source(t, pictures(t, 20)))
+	c := config("-", source(t, images(t, 20)))
 	c.Stdout = &out
 	c.Progress = func(n Counts) { // nothing is held back
 		if lines := int64(strings.Count(out.String(), "\n")); lines != n.Answered+n.Failed {
-			t.Errorf("want %d lines, got %d", n.Answered+n.Failed, lines)
+			t.Errorf("got %d, want %d lines", lines, n.Answered+n.Failed)
 		}
 	}
 	if s := mustRun(t, c); s.Answered+s.Failed != 20 {
-		t.Errorf("want 20 pictures, got %+v", s)
+		t.Errorf("got %+v, want 20 images", s)
 	}
 }
 
 func TestUnwritableOutput(t *testing.T) {
-	c := config(filepath.Join(t.TempDir(), "no", "such", "out.csv"), source(t, pictures(t, 3)))
+	c := config(filepath.Join(t.TempDir(), "no", "such", "out.csv"), source(t, images(t, 3)))
 	if _, err := Run(t.Context(), c); err == nil || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("want an error that names the folder, got %v", err)
+		t.Errorf("got %v, want an error that names the folder", err)
 	}
 }
 
 func TestOneProcessAtATime(t *testing.T) {
-	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, pictures(t, 40)))
+	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, images(t, 40)))
 	second := c
 	c.Progress = func(n Counts) {
 		if n.Answered+n.Failed == 8 {
-			if _, err := Run(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another process is at this run") {
-				t.Errorf("want the second run to be refused, got %v", err)
+			if _, err := Run(t.Context(), second); err == nil ||
+				!strings.Contains(err.Error(), "another process is at this run") {
+				t.Errorf("got %v, want the second run to be refused", err)
 			}
 		}
 	}
@@ -344,32 +355,34 @@ func TestOneProcessAtATime(t *testing.T) {
 }
 
 func TestDiffRefusesOtherColumns(t *testing.T) {
-	dir, input := t.TempDir(), source(t, pictures(t, 10))
+	dir, input := t.TempDir(), source(t, images(t, 10))
 	a, b := config(filepath.Join(dir, "a.csv"), input), config(filepath.Join(dir, "b.csv"), input)
 	b.Columns.Logits = true
 	mustRun(t, a)
 	mustRun(t, b)
-	if _, err := Diff(a.Output, b.Output, 1); err == nil || !strings.Contains(err.Error(), "the same columns") {
-		t.Errorf("want an error that says the columns differ, got %v", err)
+	if _, err := Diff(a.Output, b.Output, 1); err == nil ||
+		!strings.Contains(err.Error(), "the same columns") {
+		t.Errorf("got %v, want an error that says the columns differ", err)
 	}
 }
 
-// Whatever stands in a journal, reading it ends: with what is whole, and an error that is not a torn line's where more than the end is damaged.
+// Whatever stands in a journal, reading it ends: with what is whole, and an error that is not a
+// torn line's where more than the end is damaged.
 func FuzzReadJournal(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "out.csv")
-	c := config(path, source(f, pictures(f, 10)))
+	c := config(path, source(f, images(f, 10)))
 	j, err := openJournal(path+".journal", Header{Format: journalFormat})
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := pipeline{Config: c, census: take(c.Source, c.Batch), journal: j, keep: j.commit}
+	p := pipeline{Config: c, inputs: digestInputs(c.Source, c.Batch), journal: j, keep: j.commit}
 	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
 		f.Fatal(err)
 	}
 	good := read(f, path+".journal")
 	f.Add([]byte(good))
 	f.Add([]byte(good[:len(good)-7]))
-	f.Add([]byte(strings.Replace(good, "picture", "PICTURE", 1)))
+	f.Add([]byte(strings.Replace(good, "image", "IMAGE", 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var end int64
 		err := readJournal(bytes.NewReader(data), func(_ *Header, e entry, at int64) error {
@@ -385,7 +398,8 @@ func FuzzReadJournal(f *testing.F) {
 			return nil
 		})
 		var torn *tornError
-		if rest := data[end:]; errors.As(err, &torn) && bytes.IndexByte(rest, '\n') >= 0 && bytes.IndexByte(rest, '\n') != len(rest)-1 {
+		if rest := data[end:]; errors.As(err, &torn) && bytes.IndexByte(rest, '\n') >= 0 &&
+			bytes.IndexByte(rest, '\n') != len(rest)-1 {
 			t.Errorf("%v, with more lines after it", err)
 		}
 	})

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Sink writes records, in the order in which they come. Close ends the format; it does not close the writer beneath.
+// Sink writes records, in the order in which they come. Close ends the format; it does not close
+// the writer beneath.
 type Sink interface {
 	Write(Record) error
 	Close() error
@@ -33,7 +34,8 @@ func FormatOf(path string) (Format, error) {
 	case ".jsonl", ".csv", ".parquet":
 		return Format(ext[1:]), nil
 	}
-	return "", &UsageError{fmt.Sprintf("%s: want an output that ends in .jsonl, .csv or .parquet, or -", path)}
+	return "", &UsageError{fmt.Sprintf(
+		"%s: expected an output that ends in .jsonl, .csv or .parquet, or -", path)}
 }
 
 // NewSink starts an output of that format.
@@ -46,17 +48,18 @@ func NewSink(w io.Writer, f Format, c Columns) (Sink, error) {
 	case Parquet:
 		return newParquet(w, c), nil
 	}
-	return nil, fmt.Errorf("want the format jsonl, csv or parquet, got %q", f)
+	return nil, fmt.Errorf("expected the format jsonl, csv or parquet, got %q", f)
 }
 
-// ReadOutput reads an output of this package back, whatever its format: its columns first, then its records one by one. The sequence ends
-// after the first error.
+// ReadOutput reads an output of this package back, whatever its format: its columns first, then its
+// records one by one. The sequence ends after the first error.
 func ReadOutput(path string) (Columns, iter.Seq2[Record, error], error) {
 	f, err := FormatOf(path)
 	if err != nil {
 		return Columns{}, nil, err
 	}
-	read := map[Format]func(string, Columns) iter.Seq2[Record, error]{JSONL: readJSONL, CSV: readCSV, Parquet: readParquet}[f]
+	read := map[Format]func(string, Columns) iter.Seq2[Record, error]{JSONL: readJSONL,
+		CSV: readCSV, Parquet: readParquet}[f]
 	m, err := ReadManifest(path)
 	if err != nil {
 		return Columns{}, nil, err

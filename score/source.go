@@ -19,22 +19,24 @@ import (
 	"strings"
 )
 
-// Item is one picture of the input.
+// Item is one image of the input.
 type Item struct {
 	Path string // the file's path, or archive/member
-	Size int64  // bytes; -1 where the picture cannot be had
+	Size int64  // bytes; -1 where the image cannot be had
 	Read func() ([]byte, error)
-	// Streamed items are parts of a file, and must be read before the sequence goes on: what is passed over without Read is skipped, not read.
+	// Streamed items are parts of a file, and must be read before the sequence goes on: what is
+	// passed over without Read is skipped, not read.
 	Streamed bool
 }
 
-// Source is a sequence of pictures, the same each time it is gone through. What cannot be opened is an item too: its Read says why, so
-// that it becomes an error record and costs no other picture.
+// Source is a sequence of images, the same each time it is gone through. What cannot be opened is
+// an item too: its Read says why, so that it becomes an error record and costs no other image.
 type Source = iter.Seq[Item]
 
-// InputOptions say how arguments that are not simply pictures are read.
+// InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
-	Column string // the column of paths in .csv and .parquet files; without it such a file is refused
+	// the column of paths in .csv and .parquet files; without it such a file is refused
+	Column string
 }
 
 // UsageError is an input that is wrong as written, before anything is read.
@@ -42,8 +44,9 @@ type UsageError struct{ Reason string }
 
 func (e *UsageError) Error() string { return e.Reason }
 
-// Open makes a source of the arguments of a command line, each a file, a directory (walked, its pictures in lexical order), a glob, an archive
-// (.tar, .tar.gz, .tgz, .zip; WebDataset shards are such), a .tfrecord file of tf.train.Example with image/encoded or image, or a .csv or .parquet
+// Open makes a source of the arguments of a command line, each a file, a directory (walked, its
+// images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
+// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a .csv or .parquet
 // file with a column of paths.
 func Open(args []string, o InputOptions) (Source, error) {
 	var all []Source
@@ -65,7 +68,7 @@ func Open(args []string, o InputOptions) (Source, error) {
 
 // List makes a source of paths, one a line, each taken as a file.
 func List(r io.Reader) (Source, error) {
-	return remember(func(add func(string, error) error) error {
+	return spool(func(add func(string, error) error) error {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(nil, 1<<20)
 		number := 1
@@ -83,9 +86,10 @@ func List(r io.Reader) (Source, error) {
 	})
 }
 
-// remember makes a source of the paths that fill adds, or of why one could not be had. They are kept in a temporary file without a name: the source
-// takes no memory, and is the same each time it is gone through, whatever becomes of the directories and lists that it was made from.
-func remember(fill func(add func(path string, err error) error) error) (Source, error) {
+// spool makes a source of the paths that fill adds, or of why one could not be read. It keeps them
+// in a temporary file without a name. So the source takes no memory and is the same each time,
+// whatever happens to the directories and lists that it was made from.
+func spool(fill func(add func(path string, err error) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
 	if err != nil {
 		return nil, err
@@ -146,7 +150,8 @@ func concat(sources []Source) Source {
 	}
 }
 
-// expand turns a glob into the paths that match it, in lexical order and, as in a shell, without hidden ones. A path that exists is never a glob.
+// expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
+// hidden ones. A path that exists is never a glob.
 func expand(arg string) ([]string, error) {
 	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
@@ -165,7 +170,8 @@ func expand(arg string) ([]string, error) {
 	return paths, nil
 }
 
-// tfRecordName also takes the shards of TensorFlow Datasets, imagenet2012-train.tfrecord-00000-of-01024.
+// tfRecordName also takes the shards of TensorFlow Datasets,
+// imagenet2012-train.tfrecord-00000-of-01024.
 var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
 
 func open(path string, o InputOptions) (Source, error) {
@@ -173,7 +179,8 @@ func open(path string, o InputOptions) (Source, error) {
 		return directory(path)
 	}
 	switch lower := strings.ToLower(path); {
-	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"):
+	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
+		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
 		return tarArchive(path), nil
 	case strings.HasSuffix(lower, ".zip"):
 		return zipArchive(path), nil
@@ -181,35 +188,41 @@ func open(path string, o InputOptions) (Source, error) {
 		return tfRecords(path), nil
 	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
 		if o.Column == "" {
-			return nil, &UsageError{fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
+			return nil, &UsageError{
+				fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
 		}
 		return pathColumn(path, o.Column)
 	}
 	return func(yield func(Item) bool) { yield(fileItem(path)) }, nil
 }
 
-// isPicture tells by its name whether a file in a directory or an archive is taken for a picture. Files that are named are always taken.
-func isPicture(name string) bool {
-	return !strings.HasPrefix(filepath.Base(name), ".") && slices.Contains(PictureExtensions, strings.ToLower(filepath.Ext(name)))
+// isImage tells by its name whether a file in a directory or an archive is taken for an image.
+// Files that are named are always taken.
+func isImage(name string) bool {
+	return !strings.HasPrefix(filepath.Base(name), ".") &&
+		slices.Contains(ImageExtensions, strings.ToLower(filepath.Ext(name)))
 }
 
-// PictureExtensions are those of the formats that are decoded, in lower case.
-var PictureExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+// ImageExtensions are those of the formats that are decoded, in lower case.
+var ImageExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
-// Pictures yields the picture files below a directory, in lexical order: those whose names end as pictures do and do not begin with a dot. What
-// cannot be read is yielded with its error.
-func Pictures(root string) iter.Seq2[string, error] {
+// Images yields the image files below a directory, in lexical order: those whose names end as
+// images do and do not begin with a dot. What cannot be read is yielded with its error.
+func Images(root string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		// It reads one directory at a time. The slash makes it follow a root that is a link. The function itself returns no error.
-		_ = filepath.WalkDir(root+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !(isPicture(path) && (entry.Type().IsRegular() || entry.Type() == fs.ModeSymlink)) {
+		// It reads one directory at a time. The slash makes it follow a root that is a link. The
+		// function itself returns no error.
+		_ = filepath.WalkDir(root+string(filepath.Separator),
+			func(path string, entry fs.DirEntry, err error) error {
+				if err == nil && !(isImage(path) &&
+					(entry.Type().IsRegular() || entry.Type() == fs.ModeSymlink)) {
+					return nil
+				}
+				if !yield(path, err) {
+					return fs.SkipAll
+				}
 				return nil
-			}
-			if !yield(path, err) {
-				return fs.SkipAll
-			}
-			return nil
-		})
+			})
 	}
 }
 
@@ -226,8 +239,8 @@ func failedItem(path string, err error) Item {
 }
 
 func directory(root string) (Source, error) {
-	return remember(func(add func(string, error) error) error {
-		for path, err := range Pictures(root) {
+	return spool(func(add func(string, error) error) error {
+		for path, err := range Images(root) {
 			if err := add(path, err); err != nil {
 				return err
 			}
@@ -236,28 +249,28 @@ func directory(root string) (Source, error) {
 	})
 }
 
-// census is what a first pass over a source finds, by which later passes and runs know the same input again.
-type census struct {
-	pictures int64
-	digest   string   // the SHA-256 of every path and size, in order
-	batches  []uint64 // a hash of the paths of each batch
+// inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
+type inputDigest struct {
+	images  int64
+	digest  string   // the SHA-256 of every path and size, in order
+	batches []uint64 // a hash of the paths of each batch
 }
 
-func take(s Source, batch int) (c census) {
+func digestInputs(s Source, batch int) (d inputDigest) {
 	all, paths := sha256.New(), newPathHash()
 	for item := range s {
-		c.pictures++
+		d.images++
 		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
 		paths.add(item.Path)
-		if c.pictures%int64(batch) == 0 {
-			c.batches = append(c.batches, paths.sum())
+		if d.images%int64(batch) == 0 {
+			d.batches = append(d.batches, paths.sum())
 		}
 	}
-	if c.pictures%int64(batch) != 0 {
-		c.batches = append(c.batches, paths.sum())
+	if d.images%int64(batch) != 0 {
+		d.batches = append(d.batches, paths.sum())
 	}
-	c.digest = hex.EncodeToString(all.Sum(nil))
-	return c
+	d.digest = hex.EncodeToString(all.Sum(nil))
+	return d
 }
 
 // pathHash hashes the paths of one batch after the other.
@@ -265,7 +278,8 @@ type pathHash struct{ h hash.Hash64 }
 
 func newPathHash() pathHash { return pathHash{fnv.New64a()} }
 
-func (p pathHash) add(path string) { _, _ = io.WriteString(p.h, path+"\x00") } // a hash takes everything
+// a hash takes everything
+func (p pathHash) add(path string) { _, _ = io.WriteString(p.h, path+"\x00") }
 
 func (p pathHash) sum() uint64 {
 	defer p.h.Reset()

@@ -13,13 +13,14 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// pathColumn lists the files named in a column of a .csv or .parquet file. Relative paths are taken from the table's own folder.
+// pathColumn lists the files named in a column of a .csv or .parquet file. Relative paths are taken
+// from the table's own folder.
 func pathColumn(table, column string) (Source, error) {
 	read := csvColumn
 	if strings.EqualFold(filepath.Ext(table), ".parquet") {
 		read = parquetColumn
 	}
-	return remember(func(add func(string, error) error) error {
+	return spool(func(add func(string, error) error) error {
 		file, err := os.Open(table)
 		if err != nil {
 			return err
@@ -47,7 +48,7 @@ func csvColumn(file *os.File, column string, add func(path string) error) error 
 	}
 	k := slices.Index(header, column)
 	if k < 0 {
-		return fmt.Errorf("want a column %q, got %q", column, header)
+		return fmt.Errorf("expected a column %q, got %q", column, header)
 	}
 	for {
 		row, err := rows.Read()
@@ -74,7 +75,8 @@ func parquetColumn(file *os.File, column string, add func(path string) error) er
 	}
 	leaf, ok := opened.Schema().Lookup(column)
 	if !ok || leaf.Node.Type().Kind() != parquet.ByteArray {
-		return fmt.Errorf("want a column %q of texts, got %v", column, opened.Schema().Columns())
+		return fmt.Errorf("expected a column %q of texts, got %v", column,
+			opened.Schema().Columns())
 	}
 	for _, group := range opened.RowGroups() {
 		pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()

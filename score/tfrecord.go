@@ -12,8 +12,9 @@ import (
 	"kerasrun/internal/tfrecord"
 )
 
-// tfRecords lists the pictures of a TFRecord file of tf.train.Example: the bytes of image/encoded, named by image/filename, or, as TensorFlow Datasets
-// has them, of image, named by file_name. A picture without a name is named by its number.
+// tfRecords lists the images of a TFRecord file of tf.train.Example: the bytes of image/encoded,
+// named by image/filename, or, as TensorFlow Datasets has them, of image, named by file_name. An
+// image without a name is named by its number.
 func tfRecords(path string) Source {
 	return func(yield func(Item) bool) {
 		file, err := os.Open(path)
@@ -24,7 +25,7 @@ func tfRecords(path string) Source {
 		defer file.Close()
 		in := bufio.NewReaderSize(file, 1<<20)
 		for number := 0; ; number++ {
-			record, err := tfrecord.Read(in, maxPicture)
+			record, err := tfrecord.Read(in, maxImage)
 			if err == io.EOF {
 				return
 			}
@@ -50,7 +51,8 @@ func exampleItem(path string, number int, record []byte) Item {
 	}
 	data := firstOf(features, "image/encoded", "image")
 	if data == nil {
-		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image", name))
+		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image",
+			name))
 	}
 	return Item{name, int64(len(data)), func() ([]byte, error) { return data, nil }, true}
 }
@@ -64,8 +66,9 @@ func firstOf(features map[string][]byte, keys ...string) []byte {
 	return nil
 }
 
-// exampleBytes returns the first bytes value of each feature: Example{Features features = 1}, Features{map<string, Feature> feature = 1},
-// Feature{BytesList bytes_list = 1}, BytesList{repeated bytes value = 1}.
+// exampleBytes returns the first bytes value of each feature: Example{Features features = 1},
+// Features{map<string, Feature> feature = 1}, Feature{BytesList bytes_list = 1}, BytesList{repeated
+// bytes value = 1}.
 func exampleBytes(example []byte) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	err := eachBytes(example, 1, func(features []byte) error {

@@ -19,8 +19,8 @@ import (
 // memory bounds what all requests together hold, in bytes.
 type memory struct{ *semaphore.Weighted }
 
-// take takes so many bytes, or fails at once.
-func (m memory) take(bytes int64) error {
+// reserve takes so many bytes of the limit, or fails at once.
+func (m memory) reserve(bytes int64) error {
 	if !m.TryAcquire(bytes) {
 		return errorf(codes.Unavailable, "too much memory is taken by requests")
 	}
@@ -29,25 +29,28 @@ func (m memory) take(bytes int64) error {
 
 const (
 	bodyChunk = 1 << 16 // how much memory is asked for at a time
-	bodyStart = 1 << 20 // how much of the length that a client declares is believed before it is there
+	// how much of the length that a client declares is believed before it is there
+	bodyStart = 1 << 20
 )
 
-// readBody returns the whole body, unpacked. free gives its memory back to others, and must be called in any case.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
+// readBody returns the whole body, unpacked. free gives its memory back to others, and must be
+// called in any case.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, free func(),
+	err error) {
 	held, limit := int64(0), s.config.Limits.Body
 	free = func() { s.memory.Release(held) }
 	unpacked, err := unpack(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"))
 	if err != nil {
 		return nil, free, err
 	}
-	// Binary tensors behind a text are used where they lie, if that is aligned as their type wants it.
+	// Binary tensors after the JSON are used in place where they are aligned for their type.
 	text, _ := strconv.Atoi(r.Header.Get(headerLength))
 	shift := -text & 7
 	var buffer bytes.Buffer
 	buffer.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, bodyStart, limit)) + shift)
 	buffer.Write(make([]byte, shift))
 	for {
-		if err := s.memory.take(bodyChunk); err != nil {
+		if err := s.memory.reserve(bodyChunk); err != nil {
 			return nil, free, err
 		}
 		held += bodyChunk
@@ -84,7 +87,7 @@ func unpack(body io.Reader, encoding string) (io.Reader, error) {
 		return r, nil
 	}
 	return nil, &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType,
-		Err: fmt.Errorf("Content-Encoding: want gzip, deflate or none, got %.40q", encoding)}
+		Err: fmt.Errorf("Content-Encoding: expected gzip, deflate or none, got %.40q", encoding)}
 }
 
 // readError is for a body that ended early or cannot be unpacked.
@@ -94,7 +97,8 @@ func readError(err error) error {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &Error{Code: codes.DeadlineExceeded, HTTP: http.StatusRequestTimeout, Err: errors.New("the request took too long to arrive")}
+		return &Error{Code: codes.DeadlineExceeded, HTTP: http.StatusRequestTimeout,
+			Err: errors.New("the request took too long to arrive")}
 	}
 	return errorf(codes.InvalidArgument, "the body cannot be read: %w", err)
 }

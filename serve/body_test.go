@@ -9,8 +9,9 @@ import (
 	"unsafe"
 )
 
-// TestBodyAligned holds that binary tensors lie as numbers of eight bytes want to, however long the text before them is: those that do not
-// are copied, which for a picture's tensor takes as long as all else that the server does with it.
+// TestBodyAligned holds that binary tensors lie as numbers of eight bytes want to, however long the
+// text before them is: those that do not are copied, which for an image's tensor takes as long as
+// all else that the server does with it.
 func TestBodyAligned(t *testing.T) {
 	s := startServer(t, &instant{}, nil)
 	for text := range 9 {
@@ -23,7 +24,8 @@ func TestBodyAligned(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(body, sent) {
-			t.Errorf("%d bytes of text: got %d bytes, other than the %d that were sent", text, len(body), len(sent))
+			t.Errorf("%d bytes of text: got %d bytes, other than the %d that were sent", text,
+				len(body), len(sent))
 		}
 		if address := uintptr(unsafe.Pointer(&body[text])); address%8 != 0 {
 			t.Errorf("%d bytes of text: the tensors are at %#x", text, address)

@@ -17,13 +17,15 @@ import (
 	"kerasrun/tensor"
 )
 
-// predictions classifies pictures and returns the top classes of each, best first; all of them where top is 0.
-func (s *Server) predictions(ctx context.Context, v *version, sig *signature, pictures tensor.Tensor, top int) ([][]labels.Prediction, timing, error) {
+// predictions classifies images and returns the top classes of each, best first; all of them where
+// top is 0.
+func (s *Server) predictions(ctx context.Context, v *version, sig *signature, images tensor.Tensor,
+	top int) ([][]labels.Prediction, timing, error) {
 	output, err := sig.classes()
 	if err != nil {
 		return nil, timing{}, err
 	}
-	out, took, err := s.run(ctx, v, sig, map[string]tensor.Tensor{v.picture: pictures})
+	out, took, err := s.run(ctx, v, sig, map[string]tensor.Tensor{v.imageInput: images})
 	if err != nil {
 		return nil, took, err
 	}
@@ -38,7 +40,8 @@ func (v *version) top(probs tensor.Tensor, top int) ([][]labels.Prediction, erro
 		return nil, err
 	}
 	if len(probs.Shape) != 2 || probs.Shape[1] == 0 {
-		return nil, errorf(codes.FailedPrecondition, "want an output of one row of classes a picture, got shape %v", probs.Shape)
+		return nil, errorf(codes.FailedPrecondition,
+			"expected an output of one row of classes per image, got shape %v", probs.Shape)
 	}
 	classes := int(probs.Shape[1])
 	if top == 0 {
@@ -46,7 +49,8 @@ func (v *version) top(probs tensor.Tensor, top int) ([][]labels.Prediction, erro
 	}
 	rows := make([][]labels.Prediction, probs.Shape[0])
 	for i := range rows {
-		if rows[i], err = labels.Top(values[i*classes:(i+1)*classes], top, v.classNames(classes)); err != nil {
+		if rows[i], err = labels.Top(values[i*classes:(i+1)*classes], top,
+			v.classNames(classes)); err != nil {
 			return nil, err
 		}
 	}
@@ -67,8 +71,9 @@ type times struct {
 	Inference  float64 `json:"inference"`
 }
 
-// classify answers a picture, the body itself or the one file of a form, with its top classes. ?model names the model, otherwise the
-// first that is configured; ?top says how many classes, otherwise 5.
+// classify answers an image, the body itself or the one file of a form, with its top classes.
+// ?model names the model, otherwise the first that is configured; ?top says how many classes,
+// otherwise 5.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	c, top, err := s.classifyQuery(r)
 	if err != nil {
@@ -79,30 +84,31 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	picture, err := pictureOf(r.Header.Get("Content-Type"), body)
+	image, err := imageOf(r.Header.Get("Content-Type"), body)
 	if err != nil {
 		return invalid(err)
 	}
 	return s.withVersion(r.Context(), protocolClassify, c, func(v *version) (timing, error) {
 		if v.pipeline == nil {
-			return timing{}, errorf(codes.FailedPrecondition, "model %q takes no pictures", v.name)
+			return timing{}, errorf(codes.FailedPrecondition, "model %q takes no images", v.name)
 		}
 		sig, err := v.signature("")
 		if err != nil {
 			return timing{}, err
 		}
-		pictures, err := tensor.New(tensor.Shape{1}, [][]byte{picture})
+		images, err := tensor.New(tensor.Shape{1}, [][]byte{image})
 		if err != nil {
 			return timing{}, err
 		}
-		rows, took, err := s.predictions(r.Context(), v, sig, pictures, top)
+		rows, took, err := s.predictions(r.Context(), v, sig, images, top)
 		if err != nil {
 			return took, err
 		}
 		took.header(w.Header())
 		return took, writeJSON(w, classification{
 			Model: v.name, Version: strconv.FormatInt(v.number, 10), Predictions: rows[0],
-			Times: times{milliseconds(took.Preprocess), milliseconds(took.Queue), milliseconds(took.Inference)},
+			Times: times{milliseconds(took.Preprocess), milliseconds(took.Queue),
+				milliseconds(took.Inference)},
 		})
 	})
 }
@@ -117,25 +123,27 @@ func (s *Server) classifyQuery(r *http.Request) (c choice, top int, err error) {
 			c.model = value
 		case "top":
 			if top, err = strconv.Atoi(value); err != nil || top < 1 {
-				return c, 0, errorf(codes.InvalidArgument, "top: want a number from 1, got %.40q", value)
+				return c, 0, errorf(codes.InvalidArgument,
+					"top: expected a number from 1, got %.40q", value)
 			}
 		default:
-			return c, 0, errorf(codes.InvalidArgument, "want the parameters model and top, got %.40q", name)
+			return c, 0, errorf(codes.InvalidArgument,
+				"expected the parameters model and top, got %.40q", name)
 		}
 	}
 	return c, top, nil
 }
 
-// pictureOf returns the picture in a body: all of it, or the one file of a form.
-func pictureOf(contentType string, body []byte) ([]byte, error) {
+// imageOf returns the image in a body: all of it, or the one file of a form.
+func imageOf(contentType string, body []byte) ([]byte, error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil || kind != "multipart/form-data" {
 		if len(body) == 0 {
-			return nil, errors.New("want a picture, got an empty body")
+			return nil, errors.New("expected an image, got an empty body")
 		}
 		return body, nil
 	}
-	var picture []byte
+	var image []byte
 	files := 0
 	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for {
@@ -150,12 +158,12 @@ func pictureOf(contentType string, body []byte) ([]byte, error) {
 			continue
 		}
 		files++
-		if picture, err = io.ReadAll(part); err != nil {
+		if image, err = io.ReadAll(part); err != nil {
 			return nil, fmt.Errorf("the form cannot be read: %w", err)
 		}
 	}
 	if files != 1 {
-		return nil, fmt.Errorf("want a form with one file, got %d", files)
+		return nil, fmt.Errorf("expected a form with one file, got %d", files)
 	}
-	return picture, nil
+	return image, nil
 }

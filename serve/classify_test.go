@@ -17,9 +17,9 @@ func form(t testing.TB, files ...[]byte) (contentType, body string) {
 	t.Helper()
 	var out bytes.Buffer
 	w := multipart.NewWriter(&out)
-	w.WriteField("comment", "not a picture")
+	w.WriteField("comment", "not an image")
 	for _, content := range files {
-		part, err := w.CreateFormFile("file", "picture.png")
+		part, err := w.CreateFormFile("file", "image.png")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func form(t testing.TB, files ...[]byte) (contentType, body string) {
 
 func TestClassify(t *testing.T) {
 	h := startServer(t, &fakeModel{}, nil).Handler()
-	green := picture(t, 0, 100, 50)
+	green := pngImage(t, 0, 100, 50)
 	contentType, body := form(t, green)
 	all := []labels.Prediction{
 		{Index: 1, ID: "n1", Name: "green", Probability: 2. / 3},
@@ -42,7 +42,7 @@ func TestClassify(t *testing.T) {
 		name, path, contentType, body string
 		want                          []labels.Prediction
 	}{
-		{"picture", "/classify", "image/png", string(green), all},
+		{"image", "/classify", "image/png", string(green), all},
 		{"no type", "/classify", "", string(green), all},
 		{"curl's type", "/classify", "application/x-www-form-urlencoded", string(green), all},
 		{"form", "/classify", contentType, body, all},
@@ -55,8 +55,10 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%s: %v, %d %s", c.name, err, w.Code, w.Body)
 			continue
 		}
-		if diff := cmp.Diff(c.want, got.Predictions); diff != "" || got.Model != "fake" || got.Version != "1" {
-			t.Errorf("%s: model %q version %q (-want +got):\n%s", c.name, got.Model, got.Version, diff)
+		if diff := cmp.Diff(c.want, got.Predictions); diff != "" || got.Model != "fake" ||
+			got.Version != "1" {
+			t.Errorf("%s: model %q version %q (-want +got):\n%s", c.name, got.Model, got.Version,
+				diff)
 		}
 		if !strings.HasPrefix(w.Header().Get("Server-Timing"), "preprocess;dur=") {
 			t.Errorf("%s: Server-Timing %q", c.name, w.Header().Get("Server-Timing"))
@@ -66,7 +68,7 @@ func TestClassify(t *testing.T) {
 
 func TestClassifyErrors(t *testing.T) {
 	h := startServer(t, &fakeModel{}, nil).Handler()
-	good := string(picture(t, 1, 2, 3))
+	good := string(pngImage(t, 1, 2, 3))
 	contentType, two := form(t, []byte(good), []byte(good))
 	_, none := form(t)
 	for _, c := range []struct {
@@ -74,7 +76,7 @@ func TestClassifyErrors(t *testing.T) {
 		code                                  int
 	}{
 		{"nothing", "POST", "/classify", "", "", 400},
-		{"text", "POST", "/classify", "", "no picture", 400},
+		{"text", "POST", "/classify", "", "no image", 400},
 		{"cut short", "POST", "/classify", "", good[:40], 400},
 		{"another format", "POST", "/classify", "", "II*\x00\x08\x00\x00\x00", 415},
 		{"no boundary", "POST", "/classify", "multipart/form-data", good, 400},
@@ -90,7 +92,7 @@ func TestClassifyErrors(t *testing.T) {
 	} {
 		w := request(h, c.method, c.path, c.body, "Content-Type", c.contentType)
 		if w.Code != c.code || !strings.HasPrefix(w.Body.String(), `{"error":"`) {
-			t.Errorf("%s: want %d, got %d %s", c.name, c.code, w.Code, w.Body)
+			t.Errorf("%s: got %d %s, want %d", c.name, w.Code, w.Body, c.code)
 		}
 	}
 }

@@ -40,11 +40,12 @@ func listenWith(t testing.TB, s *Server, c *tls.Config) (http, grpc string) {
 	return l.HTTP.Addr().String(), l.GRPC.Addr().String()
 }
 
-// The published clients have the last word: testdata/clients.py uses Triton's two, and requests for TensorFlow Serving's REST API.
+// The published clients have the last word: testdata/clients.py uses Triton's two, and requests for
+// TensorFlow Serving's REST API.
 func TestPublishedClients(t *testing.T) {
 	http, grpc := listen(t, startServer(t, &fakeModel{}, nil))
 	green := filepath.Join(t.TempDir(), "green.png")
-	if err := os.WriteFile(green, picture(t, 0, 255, 0), 0o600); err != nil {
+	if err := os.WriteFile(green, pngImage(t, 0, 255, 0), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	clients := exec.Command("../.venv/bin/python", "testdata/clients.py", http, grpc, green)

@@ -15,11 +15,15 @@ import (
 	"kerasrun/serve/internal/servingpb"
 )
 
-// ReadModels reads TensorFlow Serving's model_config_file, in protobuf's text format. Relative base paths are relative to the file.
+// ReadModels reads TensorFlow Serving's model_config_file, in protobuf's text format. Relative base
+// paths are relative to the file.
 //
 //	model_config_list {
 //	  config { name: "resnext50" base_path: "models/resnext50" }
-//	  config { name: "other" base_path: "/srv/other" model_version_policy { latest { num_versions: 2 } } }
+//	  config {
+//	    name: "other" base_path: "/srv/other"
+//	    model_version_policy { latest { num_versions: 2 } }
+//	  }
 //	}
 func ReadModels(path string) ([]ModelConfig, error) {
 	var file servingpb.ModelServerConfig
@@ -42,17 +46,21 @@ func ReadModels(path string) ([]ModelConfig, error) {
 			m.Policy.Latest = int(policy.GetLatest().GetNumVersions())
 		}
 		if platform := c.GetModelPlatform(); platform != "" && platform != "tensorflow" {
-			faults = append(faults, fmt.Errorf("%s: model %q: model_platform: want tensorflow, got %q", path, m.Name, platform))
+			faults = append(faults,
+				fmt.Errorf("%s: model %q: model_platform: expected tensorflow, got %q", path,
+					m.Name, platform))
 		}
 		models = append(models, m)
 	}
 	if len(models) == 0 {
-		faults = append(faults, fmt.Errorf("%s: want a model_config_list with at least one config, got none", path))
+		faults = append(faults,
+			fmt.Errorf("%s: expected a model_config_list with at least one config, got none", path))
 	}
 	return models, errors.Join(faults...)
 }
 
-// ReadBatching reads TensorFlow Serving's batching_parameters_file, in protobuf's text format, over p.
+// ReadBatching reads TensorFlow Serving's batching_parameters_file, in protobuf's text format, over
+// p.
 //
 //	max_batch_size { value: 32 }
 //	batch_timeout_micros { value: 1000 }

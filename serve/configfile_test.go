@@ -37,7 +37,9 @@ model_config_list {
     version_labels { key: 'stable' value: 42 }
     version_labels { key: 'canary' value: 43 }
   }
-  config: { name: "third", base_path: "/third", model_version_policy: { latest: { num_versions: 2 } } }
+  config: {
+    name: "third", base_path: "/third", model_version_policy: { latest: { num_versions: 2 } }
+  }
   config { name: "fourth" base_path: "/fourth" model_version_policy { all {} } }
 }`)
 	got, err := ReadModels(path)
@@ -46,7 +48,8 @@ model_config_list {
 	}
 	want := []ModelConfig{
 		{Name: "my_first_model", Path: "/tmp/my_first_model/"},
-		{Name: "my_second_model", Path: filepath.Join(filepath.Dir(path), "my_second_model"), Policy: Policy{Specific: []int64{42, 43}},
+		{Name: "my_second_model", Path: filepath.Join(filepath.Dir(path), "my_second_model"),
+			Policy: Policy{Specific: []int64{42, 43}},
 			Labels: map[string]int64{"stable": 42, "canary": 43}},
 		{Name: "third", Path: "/third", Policy: Policy{Latest: 2}},
 		{Name: "fourth", Path: "/fourth", Policy: Policy{All: true}},
@@ -57,16 +60,17 @@ model_config_list {
 	for text, want := range map[string]string{
 		"":                     "at least one config",
 		"model_config_list {}": "at least one config",
-		"model_config_list { config { name: 'a' model_platform: 'onnx' } }": "want tensorflow",
+		"model_config_list { config { name: 'a' model_platform: 'onnx' } }": "expected tensorflow",
 		"model_config_list { config { nme: 'a' } }":                         "nme",
 		"model_config_list {": "file.config",
 	} {
-		if got, err := ReadModels(textFile(t, text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: want an error with %q, got %v, %v", text, want, got, err)
+		if got, err := ReadModels(textFile(t, text)); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, %v, want an error with %q", text, got, err, want)
 		}
 	}
 	if _, err := ReadModels(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
-		t.Errorf("want no such file, got %v", err)
+		t.Errorf("got %v, want no such file", err)
 	}
 }
 
@@ -82,13 +86,15 @@ enable_large_batch_splitting { value: false }`), batch.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := batch.Parameters{MaxBatchSize: 128, BatchTimeout: 1500 * time.Microsecond, MaxEnqueuedBatches: 1000000, NumBatchThreads: 8,
+	want := batch.Parameters{MaxBatchSize: 128, BatchTimeout: 1500 * time.Microsecond,
+		MaxEnqueuedBatches: 1000000, NumBatchThreads: 8,
 		QueueTimeout:      batch.Default().QueueTimeout,
 		AllowedBatchSizes: []int{64, 128}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got, err := ReadBatching(textFile(t, ""), batch.Default()); err != nil || !cmp.Equal(got, batch.Default()) {
+	if got, err := ReadBatching(textFile(t, ""), batch.Default()); err != nil ||
+		!cmp.Equal(got, batch.Default()) {
 		t.Errorf("an empty file: %+v, %v", got, err)
 	}
 	for text, want := range map[string]string{
@@ -96,8 +102,9 @@ enable_large_batch_splitting { value: false }`), batch.Default())
 		"batch_timeout_micros { value: 9223372036854775807 }": "too long",
 		"pad_variable_length_inputs: true":                    "pad_variable_length_inputs",
 	} {
-		if got, err := ReadBatching(textFile(t, text), batch.Default()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: want an error with %q, got %v, %v", text, want, got, err)
+		if got, err := ReadBatching(textFile(t, text), batch.Default()); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, %v, want an error with %q", text, got, err, want)
 		}
 	}
 }

@@ -16,8 +16,10 @@ import (
 
 // ModelConfig is a model to serve.
 type ModelConfig struct {
-	Name   string
-	Path   string           // of a directory with the versions 1, 2, ... in it, or of one SavedModel, which is then version 1
+	Name string
+	// of a directory with the versions 1, 2, ... in it, or of one SavedModel, which is then version
+	// 1
+	Path   string
 	Policy Policy           // which of the versions
 	Labels map[string]int64 // names of versions
 }
@@ -41,7 +43,8 @@ func (p Policy) choose(found []directory) []directory {
 	case p.All:
 		return found
 	case len(p.Specific) > 0:
-		return slices.DeleteFunc(found, func(d directory) bool { return !slices.Contains(p.Specific, d.number) })
+		return slices.DeleteFunc(found,
+			func(d directory) bool { return !slices.Contains(p.Specific, d.number) })
 	}
 	return found[max(0, len(found)-max(1, p.Latest)):]
 }
@@ -67,7 +70,8 @@ func (c ModelConfig) directories() ([]directory, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b directory) int { return int(a.number - b.number) })
-	return slices.CompactFunc(found, func(a, b directory) bool { return a.number == b.number }), nil // 1 and 01
+	// 1 and 01
+	return slices.CompactFunc(found, func(a, b directory) bool { return a.number == b.number }), nil
 }
 
 // fingerprint changes with the files of a directory: their names, sizes and times.

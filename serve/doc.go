@@ -1,13 +1,17 @@
-// Package serve answers requests for models over HTTP and gRPC, as TensorFlow Serving and Triton do, so that their clients and
-// dashboards work, and as a person would like: POST /classify takes a picture, and / is a page to drop one on.
+// Package serve answers requests for models over HTTP and gRPC. It speaks TensorFlow Serving's REST
+// API and the Open Inference Protocol, so that their clients and dashboards work. For people there
+// are POST /classify, which takes an image, and /, a page to drop one on.
 //
-//	POST /classify                                           a picture in, labelled predictions out
-//	GET  /v1/models/NAME, POST /v1/models/NAME:predict ...   TensorFlow Serving's REST API
-//	GET  /v2/models/NAME, POST /v2/models/NAME/infer ...     the Open Inference Protocol (KServe, Triton), with its binary tensors
-//	GET  /v2/health/live, /v2/health/ready                   for probes
-//	GET  /metrics, /monitoring/prometheus/metrics            Prometheus, under kerasrun's, Triton's and TensorFlow Serving's names
-//	inference.GRPCInferenceService, grpc.health.v1.Health    the same protocol over gRPC
+//	POST /classify                                         an image in, labelled predictions out
+//	GET  /v1/models/NAME, POST /v1/models/NAME:predict ... TensorFlow Serving's REST API
+//	GET  /v2/models/NAME, POST /v2/models/NAME/infer ...   Open Inference Protocol over HTTP
+//	GET  /v2/health/live, /v2/health/ready                 for probes
+//	GET  /metrics, /monitoring/prometheus/metrics          Prometheus
+//	inference.GRPCInferenceService, grpc.health.v1.Health  Open Inference Protocol over gRPC
 //
-// A [Server] holds models in versions, each of which is loaded, warmed and only then swapped in; requests are joined into batches;
-// everything that a client controls has a limit. It runs whatever is a [Model]: the package uses no TensorFlow.
+// The metrics have kerasrun's names, and those of Triton and TensorFlow Serving.
+//
+// A [Server] holds models in versions. A new version is loaded and warmed before it takes requests.
+// Requests are joined into batches. Everything that a client controls has a limit. The server runs
+// any [Model]: the package uses no TensorFlow.
 package serve

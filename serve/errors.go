@@ -82,7 +82,8 @@ func asError(err error) *Error {
 	var unsupported *preprocess.UnsupportedError
 	switch {
 	case errors.As(err, &known):
-		return &Error{Code: known.Code, HTTP: known.HTTP, Err: err} // with what was wrapped around it
+		// with what was wrapped around it
+		return &Error{Code: known.Code, HTTP: known.HTTP, Err: err}
 	case errors.As(err, &tooLong):
 		return tooLongError(tooLong.Limit)
 	case errors.As(err, &tooLarge):
@@ -91,12 +92,14 @@ func asError(err error) *Error {
 		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.As(err, &unsupported):
 		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType, Err: err}
-	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout), errors.Is(err, batch.ErrClosed):
+	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout), errors.Is(err,
+		batch.ErrClosed):
 		return &Error{Code: codes.Unavailable, Err: err}
 	case errors.Is(err, batch.ErrTooLong):
 		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Code: codes.DeadlineExceeded, Err: errors.New("the request took longer than its deadline")}
+		return &Error{Code: codes.DeadlineExceeded,
+			Err: errors.New("the request took longer than its deadline")}
 	case errors.Is(err, context.Canceled):
 		return &Error{Code: codes.Canceled, Err: errors.New("the client has left")}
 	}
@@ -104,5 +107,6 @@ func asError(err error) *Error {
 }
 
 func tooLongError(limit int64) *Error {
-	return &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge, Err: fmt.Errorf("the body is over the limit of %d bytes", limit)}
+	return &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge,
+		Err: fmt.Errorf("the body is over the limit of %d bytes", limit)}
 }

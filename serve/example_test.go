@@ -24,14 +24,16 @@ type halfPlusTwo struct{}
 
 func (halfPlusTwo) SavedModel() *savedmodel.Model {
 	numbers := savedmodel.TensorInfo{DType: tensor.Float32, Shape: tensor.Shape{-1}}
-	return &savedmodel.Model{MetaGraphs: []savedmodel.MetaGraph{{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{
-		Key:     "serving_default",
-		Inputs:  map[string]savedmodel.TensorInfo{"x": numbers},
-		Outputs: map[string]savedmodel.TensorInfo{"y": numbers},
-	}}}}}
+	return &savedmodel.Model{MetaGraphs: []savedmodel.MetaGraph{
+		{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{
+			Key:     "serving_default",
+			Inputs:  map[string]savedmodel.TensorInfo{"x": numbers},
+			Outputs: map[string]savedmodel.TensorInfo{"y": numbers},
+		}}}}}
 }
 
-func (halfPlusTwo) RunSignature(_ context.Context, _ string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (halfPlusTwo) RunSignature(_ context.Context, _ string, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	x, err := in["x"].Float32s()
 	if err != nil {
 		return nil, err
@@ -61,8 +63,12 @@ func Example() {
 		return
 	}
 	server, err := serve.New(serve.Config{
-		Models:   []serve.ModelConfig{{Name: "half_plus_two", Path: models}},
-		Load:     func(_ context.Context, dir string) (serve.Model, error) { return halfPlusTwo{}, nil }, // runner.Open(dir)
+		Models: []serve.ModelConfig{{Name: "half_plus_two", Path: models}},
+		// runner.Open(dir)
+		Load: func(_ context.Context, dir string) (serve.Model, error) {
+			return halfPlusTwo{},
+				nil
+		},
 		Batching: batch.Default(),
 		Limits:   serve.DefaultLimits(),
 		Poll:     time.Second,
@@ -81,7 +87,8 @@ func Example() {
 	service := httptest.NewServer(mux)
 	defer service.Close()
 
-	answer, err := http.Post(service.URL+"/v1/models/half_plus_two:predict", "application/json", strings.NewReader(`{"instances": [1.0, 2.0, 5.0]}`))
+	answer, err := http.Post(service.URL+"/v1/models/half_plus_two:predict", "application/json",
+		strings.NewReader(`{"instances": [1.0, 2.0, 5.0]}`))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -22,8 +22,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// fakeModel is a classifier of 2 x 2 pictures into three classes, with TensorFlow Serving's half_plus_two and a signature of many types
-// beside it. It uses no TensorFlow.
+// fakeModel is a classifier of 2 x 2 images into three classes, with TensorFlow Serving's
+// half_plus_two and a signature of many types beside it. It uses no TensorFlow.
 type fakeModel struct {
 	gate   chan struct{} // if not nil, each run takes one from it first
 	closed atomic.Bool
@@ -41,9 +41,11 @@ func info(op string, d tensor.DType, shape ...int64) savedmodel.TensorInfo {
 var fakeSignatures = []savedmodel.Signature{
 	{
 		Key: "serving_default", Method: "tensorflow/serving/predict",
-		Inputs: map[string]savedmodel.TensorInfo{"images": info("images", tensor.Float32, -1, 2, 2, 3)},
+		Inputs: map[string]savedmodel.TensorInfo{"images": info("images", tensor.Float32, -1, 2, 2,
+			3)},
 		Outputs: map[string]savedmodel.TensorInfo{
-			"probs": info("probs", tensor.Float32, -1, 3), "logits": info("logits", tensor.Float32, -1, 3),
+			"probs": info("probs", tensor.Float32, -1, 3), "logits": info("logits", tensor.Float32,
+				-1, 3),
 		},
 	},
 	{
@@ -54,10 +56,12 @@ var fakeSignatures = []savedmodel.Signature{
 	{
 		Key: "echo", Method: "tensorflow/serving/predict",
 		Inputs: map[string]savedmodel.TensorInfo{
-			"tag": info("tag", tensor.String, -1), "signal": info("signal", tensor.Int32, -1, -1), "on": info("on", tensor.Bool, -1),
+			"tag": info("tag", tensor.String, -1), "signal": info("signal", tensor.Int32, -1,
+				-1), "on": info("on", tensor.Bool, -1),
 		},
 		Outputs: map[string]savedmodel.TensorInfo{
-			"tag": info("tag", tensor.String, -1), "signal": info("signal", tensor.Int32, -1, -1), "on": info("on", tensor.Bool, -1),
+			"tag": info("tag", tensor.String, -1), "signal": info("signal", tensor.Int32, -1,
+				-1), "on": info("on", tensor.Bool, -1),
 			"tag_bytes": info("tag", tensor.String, -1),
 		},
 	},
@@ -80,7 +84,8 @@ func (m *fakeModel) Pipeline() *preprocess.Pipeline {
 }
 
 func (m *fakeModel) Labels() labels.Labels {
-	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"}, {ID: "n2", Name: "blue"}}
+	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"},
+		{ID: "n2", Name: "blue"}}
 }
 
 func (m *fakeModel) Close() error {
@@ -88,7 +93,8 @@ func (m *fakeModel) Close() error {
 	return nil
 }
 
-func (m *fakeModel) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *fakeModel) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	if m.closed.Load() {
 		return nil, errors.New("the fake was run after it was closed")
 	}
@@ -108,20 +114,24 @@ func (m *fakeModel) RunSignature(_ context.Context, key string, in map[string]te
 			}
 			y[i] = v/2 + 2
 		}
-		return map[string]tensor.Tensor{"y": {DType: tensor.Float32, Shape: in["x"].Shape, Data: y}}, nil
+		return map[string]tensor.Tensor{"y": {DType: tensor.Float32, Shape: in["x"].Shape,
+			Data: y}}, nil
 	case "echo":
-		return map[string]tensor.Tensor{"tag": in["tag"], "signal": in["signal"], "on": in["on"], "tag_bytes": in["tag"]}, nil
+		return map[string]tensor.Tensor{"tag": in["tag"], "signal": in["signal"], "on": in["on"],
+			"tag_bytes": in["tag"]}, nil
 	case "sum":
 		sum := 0.0
 		for _, v := range in["x"].Data.([]float64) {
 			sum += v
 		}
-		return map[string]tensor.Tensor{"sum": {DType: tensor.Float64, Shape: tensor.Shape{}, Data: []float64{sum}}}, nil
+		return map[string]tensor.Tensor{"sum": {DType: tensor.Float64, Shape: tensor.Shape{},
+			Data: []float64{sum}}}, nil
 	}
 	return classifyPixels(in["images"])
 }
 
-// classifyPixels gives each class its channel's share of the picture's light, and the light itself as its logit.
+// classifyPixels gives each class its channel's share of the image's light, and the light itself as
+// its logit.
 func classifyPixels(images tensor.Tensor) (map[string]tensor.Tensor, error) {
 	pixels := images.Data.([]float32)
 	rows := int(images.Shape[0])
@@ -138,12 +148,13 @@ func classifyPixels(images tensor.Tensor) (map[string]tensor.Tensor, error) {
 	}
 	shape := tensor.Shape{int64(rows), 3}
 	return map[string]tensor.Tensor{
-		"logits": {DType: tensor.Float32, Shape: shape, Data: logits}, "probs": {DType: tensor.Float32, Shape: shape, Data: probs},
+		"logits": {DType: tensor.Float32, Shape: shape, Data: logits}, "probs": {
+			DType: tensor.Float32, Shape: shape, Data: probs},
 	}, nil
 }
 
-// picture returns a PNG of one colour.
-func picture(t testing.TB, r, g, b uint8) []byte {
+// image returns a PNG of one colour.
+func pngImage(t testing.TB, r, g, b uint8) []byte {
 	t.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, 4, 3))
 	for i := range 12 {
@@ -160,7 +171,8 @@ func picture(t testing.TB, r, g, b uint8) []byte {
 func startServer(t testing.TB, model Model, change func(*Config)) *Server {
 	t.Helper()
 	c := Config{
-		Models:   []ModelConfig{{Name: "fake", Path: modelDirectory(t), Labels: map[string]int64{"stable": 1}}},
+		Models: []ModelConfig{
+			{Name: "fake", Path: modelDirectory(t), Labels: map[string]int64{"stable": 1}}},
 		Load:     func(context.Context, string) (Model, error) { return model, nil },
 		Batching: batch.Default(),
 		Limits:   DefaultLimits(),
@@ -189,7 +201,8 @@ func modelDirectory(t testing.TB) string {
 }
 
 // request sends one request to a handler and returns the answer.
-func request(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+func request(h http.Handler, method, path, body string,
+	headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])

@@ -17,11 +17,12 @@ import (
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/serve/internal/inference"
+	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
 )
 
-// GRPCOptions returns what a gRPC server needs to keep the Server's limits, ask for its token, and log.
+// GRPCOptions returns what a gRPC server needs to keep the Server's limits, ask for its token, and
+// log.
 func (s *Server) GRPCOptions() []grpc.ServerOption {
 	l := s.config.Limits
 	return []grpc.ServerOption{
@@ -37,25 +38,30 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 
 // admitGRPC wants the token from all but probes, before it reads what they have to say.
 func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !strings.HasPrefix(info.FullMethodName, "/grpc.health.v1.") && !s.bears(strings.Join(info.Header.Get("authorization"), "")) {
+	if !strings.HasPrefix(info.FullMethodName, "/grpc.health.v1.") &&
+		!s.hasToken(strings.Join(info.Header.Get("authorization"), "")) {
 		return nil, asError(errToken).GRPCStatus().Err()
 	}
 	return ctx, nil
 }
 
-// RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC server made with GRPCOptions.
+// RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC
+// server made with GRPCOptions.
 func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
-	inference.RegisterGRPCInferenceServiceServer(g, &grpcService{server: s})
+	oip.RegisterGRPCInferenceServiceServer(g, &grpcService{server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 }
 
 // probeCall says whether a call asks after the server's health.
 func probeCall(method string) bool {
-	return strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
+	return strings.HasPrefix(method, "/grpc.health.v1.") ||
+		strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
 }
 
-// answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe, and keeps a panic within the call.
-func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+// answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe,
+// and keeps a panic within the call.
+func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnaryServerInfo,
+	next grpc.UnaryHandler) (answer any, err error) {
 	start := time.Now()
 	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
 	grpc.SetHeader(ctx, metadata.Pairs("x-request-id", id)) // fails only after the header was sent
@@ -78,7 +84,8 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 			log.notes = append(log.notes, "error", known.Error())
 			err = known.GRPCStatus().Err()
 		}
-		notes := []any{"method", info.FullMethod, "code", status.Code(err).String(), "ms", milliseconds(time.Since(start))}
+		notes := []any{"method", info.FullMethod, "code", status.Code(err).String(), "ms",
+			milliseconds(time.Since(start))}
 		if p, ok := peer.FromContext(ctx); ok {
 			notes = append(notes, "remote", p.Addr.String())
 		}
@@ -89,75 +96,86 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 
 // grpcService is the Open Inference Protocol over gRPC.
 type grpcService struct {
-	inference.UnimplementedGRPCInferenceServiceServer
+	oip.UnimplementedGRPCInferenceServiceServer
 	server *Server
 }
 
-func (g *grpcService) ServerLive(context.Context, *inference.ServerLiveRequest) (*inference.ServerLiveResponse, error) {
-	return &inference.ServerLiveResponse{Live: true}, nil
+func (g *grpcService) ServerLive(context.Context, *oip.ServerLiveRequest) (*oip.ServerLiveResponse,
+	error) {
+	return &oip.ServerLiveResponse{Live: true}, nil
 }
 
-func (g *grpcService) ServerReady(context.Context, *inference.ServerReadyRequest) (*inference.ServerReadyResponse, error) {
-	return &inference.ServerReadyResponse{Ready: g.server.Ready() == nil}, nil
+func (g *grpcService) ServerReady(context.Context,
+	*oip.ServerReadyRequest) (*oip.ServerReadyResponse, error) {
+	return &oip.ServerReadyResponse{Ready: g.server.Ready() == nil}, nil
 }
 
-func (g *grpcService) ModelReady(_ context.Context, r *inference.ModelReadyRequest) (*inference.ModelReadyResponse, error) {
-	return &inference.ModelReadyResponse{Ready: g.server.modelIsReady(choose(r.Name, r.Version)) == nil}, nil
+func (g *grpcService) ModelReady(_ context.Context,
+	r *oip.ModelReadyRequest) (*oip.ModelReadyResponse, error) {
+	return &oip.ModelReadyResponse{Ready: g.server.modelIsReady(choose(r.Name, r.Version)) == nil},
+		nil
 }
 
-func (g *grpcService) ServerMetadata(context.Context, *inference.ServerMetadataRequest) (*inference.ServerMetadataResponse, error) {
-	return &inference.ServerMetadataResponse{Name: "kerasrun", Version: g.server.config.Version, Extensions: serverExtensions}, nil
+func (g *grpcService) ServerMetadata(context.Context,
+	*oip.ServerMetadataRequest) (*oip.ServerMetadataResponse, error) {
+	return &oip.ServerMetadataResponse{Name: "kerasrun", Version: g.server.config.Version,
+		Extensions: serverExtensions}, nil
 }
 
-func (g *grpcService) ModelMetadata(_ context.Context, r *inference.ModelMetadataRequest) (*inference.ModelMetadataResponse, error) {
+func (g *grpcService) ModelMetadata(_ context.Context,
+	r *oip.ModelMetadataRequest) (*oip.ModelMetadataResponse, error) {
 	m, err := g.server.describe(choose(r.Name, r.Version))
 	if err != nil {
 		return nil, err
 	}
-	tensors := func(all []tensorMetadata) []*inference.ModelMetadataResponse_TensorMetadata {
-		var out []*inference.ModelMetadataResponse_TensorMetadata
+	tensors := func(all []tensorMetadata) []*oip.ModelMetadataResponse_TensorMetadata {
+		var out []*oip.ModelMetadataResponse_TensorMetadata
 		for _, t := range all {
-			out = append(out, &inference.ModelMetadataResponse_TensorMetadata{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape})
+			out = append(out, &oip.ModelMetadataResponse_TensorMetadata{Name: t.Name,
+				Datatype: t.Datatype, Shape: t.Shape})
 		}
 		return out
 	}
-	return &inference.ModelMetadataResponse{
-		Name: m.Name, Versions: m.Versions, Platform: m.Platform, Inputs: tensors(m.Inputs), Outputs: tensors(m.Outputs),
+	return &oip.ModelMetadataResponse{
+		Name: m.Name, Versions: m.Versions, Platform: m.Platform, Inputs: tensors(m.Inputs),
+		Outputs: tensors(m.Outputs),
 	}, nil
 }
 
-func (g *grpcService) ModelInfer(ctx context.Context, r *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
+func (g *grpcService) ModelInfer(ctx context.Context,
+	r *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
 	// gRPC has read the message by now.
 	size := int64(proto.Size(r))
-	if err := g.server.memory.take(size); err != nil {
+	if err := g.server.memory.reserve(size); err != nil {
 		return nil, err
 	}
 	defer g.server.memory.Release(size)
-	var answer *inference.ModelInferResponse
-	err := g.server.withVersion(ctx, protocolGRPC, choose(r.ModelName, r.ModelVersion), func(v *version) (timing, error) {
-		note(ctx, "id", r.Id)
-		request, err := readGRPC(r)
-		if err != nil {
-			return timing{}, invalid(err)
-		}
-		outputs, took, err := g.server.kserveInfer(ctx, v, request, true)
-		if err != nil {
+	var answer *oip.ModelInferResponse
+	err := g.server.withVersion(ctx, protocolGRPC, choose(r.ModelName, r.ModelVersion),
+		func(v *version) (timing, error) {
+			note(ctx, "id", r.Id)
+			request, err := readGRPC(r)
+			if err != nil {
+				return timing{}, invalid(err)
+			}
+			outputs, took, err := g.server.inferOIP(ctx, v, request, true)
+			if err != nil {
+				return took, err
+			}
+			answer, err = writeGRPC(v, r.Id, outputs)
 			return took, err
-		}
-		answer, err = writeGRPC(v, r.Id, outputs)
-		return took, err
-	})
+		})
 	return answer, err
 }
 
-func writeGRPC(v *version, id string, outputs []kserveTensor) (*inference.ModelInferResponse, error) {
-	answer := &inference.ModelInferResponse{ModelName: v.name, ModelVersion: fmt.Sprint(v.number), Id: id}
+func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferResponse, error) {
+	answer := &oip.ModelInferResponse{ModelName: v.name, ModelVersion: fmt.Sprint(v.number), Id: id}
 	for _, o := range outputs {
 		raw, err := rawTensor(o.Tensor)
 		if err != nil {
 			return nil, fmt.Errorf("output %q: %w", o.name, err)
 		}
-		answer.Outputs = append(answer.Outputs, &inference.ModelInferResponse_InferOutputTensor{
+		answer.Outputs = append(answer.Outputs, &oip.ModelInferResponse_InferOutputTensor{
 			Name: o.name, Datatype: datatypes[o.DType], Shape: o.Shape,
 		})
 		answer.RawOutputContents = append(answer.RawOutputContents, raw)
@@ -165,13 +183,16 @@ func writeGRPC(v *version, id string, outputs []kserveTensor) (*inference.ModelI
 	return answer, nil
 }
 
-func readGRPC(r *inference.ModelInferRequest) (request kserveRequest, err error) {
-	request = kserveRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(), inputs: map[string]tensor.Tensor{}}
+func readGRPC(r *oip.ModelInferRequest) (request oipRequest, err error) {
+	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
+		inputs: map[string]tensor.Tensor{}}
 	if len(r.Inputs) == 0 {
-		return request, fmt.Errorf("want inputs, got none")
+		return request, fmt.Errorf("expected inputs, got none")
 	}
 	if n := len(r.RawInputContents); n != 0 && n != len(r.Inputs) {
-		return request, fmt.Errorf("raw_input_contents: want one for each of %d inputs or none, got %d", len(r.Inputs), n)
+		return request, fmt.Errorf(
+			"raw_input_contents: expected one for each of %d inputs or none, got %d", len(r.Inputs),
+			n)
 	}
 	for i, in := range r.Inputs {
 		if _, ok := request.inputs[in.Name]; ok {
@@ -181,7 +202,8 @@ func readGRPC(r *inference.ModelInferRequest) (request kserveRequest, err error)
 		if len(r.RawInputContents) > 0 {
 			raw = r.RawInputContents[i]
 			if in.Contents != nil {
-				return request, fmt.Errorf("input %.100q: want contents or raw_input_contents, got both", in.Name)
+				return request, fmt.Errorf(
+					"input %.100q: expected contents or raw_input_contents, got both", in.Name)
 			}
 		}
 		if request.inputs[in.Name], err = readGRPCInput(in, raw); err != nil {
@@ -191,14 +213,15 @@ func readGRPC(r *inference.ModelInferRequest) (request kserveRequest, err error)
 	for _, o := range r.Outputs {
 		top := o.Parameters["classification"].GetInt64Param()
 		if top < 0 || top > 1<<20 {
-			return request, fmt.Errorf("output %.100q: classification: want a number of classes, got %d", o.Name, top)
+			return request, fmt.Errorf(
+				"output %.100q: classification: expected a number of classes, got %d", o.Name, top)
 		}
-		request.outputs = append(request.outputs, kserveOutput{name: o.Name, classification: int(top)})
+		request.outputs = append(request.outputs, oipOutput{name: o.Name, classification: int(top)})
 	}
 	return request, nil
 }
 
-func readGRPCInput(in *inference.ModelInferRequest_InferInputTensor, raw []byte) (tensor.Tensor, error) {
+func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte) (tensor.Tensor, error) {
 	dtype, err := parseDatatype(in.Datatype)
 	if err != nil {
 		return tensor.Tensor{}, err
@@ -241,12 +264,14 @@ func readGRPCInput(in *inference.ModelInferRequest_InferInputTensor, raw []byte)
 }
 
 // narrow makes a tensor of numbers that the protocol has wider.
-func narrow[To int8 | int16 | uint8 | uint16, From int32 | uint32](shape tensor.Shape, wide []From) (tensor.Tensor, error) {
+func narrow[To int8 | int16 | uint8 | uint16, From int32 | uint32](shape tensor.Shape,
+	wide []From) (tensor.Tensor, error) {
 	data := make([]To, len(wide))
 	for i, v := range wide {
 		data[i] = To(v)
 		if From(data[i]) != v {
-			return tensor.Tensor{}, fmt.Errorf("element %d is %d, out of the range of %T", i, v, data[i])
+			return tensor.Tensor{}, fmt.Errorf("element %d is %d, out of the range of %T", i, v,
+				data[i])
 		}
 	}
 	return tensor.New(shape, data)

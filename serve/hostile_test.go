@@ -40,7 +40,8 @@ var hostileShapes = func() map[string][]int64 {
 	}
 }()
 
-// hostileTensors are the tensors that the picture's input does not take, in each datatype, in JSON and in binary.
+// hostileTensors are the tensors that the image's input does not take, in each datatype, in JSON
+// and in binary.
 func hostileTensors() (all []hostile) {
 	names := []string{"FP8", ""}
 	for _, datatype := range datatypes {
@@ -49,25 +50,35 @@ func hostileTensors() (all []hostile) {
 	for _, datatype := range names {
 		for what, shape := range hostileShapes {
 			dims, _ := json.Marshal(shape)
-			for _, data := range []string{`"data": []`, `"data": [1]`, `"data": [` + strings.Repeat("1, ", 11) + `1]`, `"data": [[[[1]]]]`} {
-				body := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": %q, "shape": %s, %s}]}`, datatype, dims, data)
+			for _, data := range []string{`"data": []`, `"data": [1]`, `"data": [` +
+				strings.Repeat("1, ", 11) + `1]`, `"data": [[[[1]]]]`} {
+				body := fmt.Sprintf(
+					`{"inputs": [{"name": "images", "datatype": %q, "shape": %s, %s}]}`, datatype,
+					dims, data)
 				all = append(all, hostile{datatype + " " + what, "/v2/models/fake/infer", body, ""})
 			}
 			for _, size := range []int{0, 1, 48} {
-				body := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": %q, "shape": %s, "parameters": {"binary_data_size": %d}}]}`, datatype, dims, size)
-				all = append(all, hostile{datatype + " binary " + what, "/v2/models/fake/infer", body + strings.Repeat("\xff", size), strconv.Itoa(len(body))})
+				body := fmt.Sprintf(
+					`{"inputs": [{"name": "images", "datatype": %q, "shape": %s, "parameters": `+
+						`{"binary_data_size": %d}}]}`, datatype, dims, size)
+				all = append(all, hostile{datatype + " binary " + what, "/v2/models/fake/infer",
+					body + strings.Repeat("\xff", size), strconv.Itoa(len(body))})
 			}
 		}
 	}
 	return all
 }
 
-// hostileTexts are texts that are no requests: each valid one, cut short at every place and damaged in many.
+// hostileTexts are texts that are no requests: each valid one, cut short at every place and damaged
+// in many.
 func hostileTexts() (all []hostile) {
 	valid := map[string]string{
-		"/v1/models/fake:predict":  `{"signature_name": "half_plus_two", "instances": [1.5, {"x": -2e3}, NaN]}`, // mixed: refused as it is
+		// mixed: refused as it is
+		"/v1/models/fake:predict": `{"signature_name": "half_plus_two", "instances": [1.5, ` +
+			`{"x": -2e3}, NaN]}`,
 		"/v1/models/fake:classify": `{"examples": [{"images": {"b64": "AAAA"}}], "context": {}}`,
-		"/v2/models/fake/infer":    `{"id": "1", "inputs": [{"name": "images", "shape": [1, 2, 2, 3], "datatype": "FP32", "data": [1, 2]}]}`,
+		"/v2/models/fake/infer": `{"id": "1", "inputs": [{"name": "images", "shape": [1, 2, ` +
+			`2, 3], "datatype": "FP32", "data": [1, 2]}]}`,
 	}
 	const damage = "{}[]\":,0-eE.tfnNI\\\x00\xff "
 	random := rand.New(rand.NewPCG(7, 7))
@@ -83,13 +94,19 @@ func hostileTexts() (all []hostile) {
 			all = append(all, hostile{"damaged", path, string(damaged), ""})
 		}
 		for name, body := range map[string]string{
-			"empty": "", "null": "null", "number": "1", "text": `"x"`, "list": "[]", "object": "{}", "zeros": strings.Repeat("\x00", 1000),
-			"brackets": strings.Repeat("[", 1<<16), "braces": strings.Repeat(`{"a":`, 1<<14), "quote": `{"` + strings.Repeat("a", 1<<16),
-			"digits": `{"inputs": [` + strings.Repeat("9", 1<<16) + `]}`, "exponent": `{"inputs": [1e999999999]}`,
-			"nested in instances": `{"instances": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
-			"no base 64":          `{"instances": [{"b64": "!!!!"}]}`, "picture of nothing": `{"instances": [{"b64": ""}]}`,
-			"many empty pictures": `{"instances": [` + strings.Repeat(`{"b64": ""},`, 100) + `{"b64": ""}]}`,
-			"uneven":              `{"instances": [[[[1,2,3],[1,2,3]],[[1,2,3],[1,2]]]]}`,
+			"empty": "", "null": "null", "number": "1", "text": `"x"`, "list": "[]", "object": "{}",
+			"zeros":    strings.Repeat("\x00", 1000),
+			"brackets": strings.Repeat("[", 1<<16), "braces": strings.Repeat(`{"a":`,
+				1<<14), "quote": `{"` + strings.Repeat("a", 1<<16),
+			"digits": `{"inputs": [` + strings.Repeat("9", 1<<16) +
+				`]}`, "exponent": `{"inputs": [1e999999999]}`,
+			"nested in instances": `{"instances": ` + strings.Repeat("[", 5000) +
+				strings.Repeat("]", 5000) + `}`,
+			"no base 64":       `{"instances": [{"b64": "!!!!"}]}`,
+			"image of nothing": `{"instances": [{"b64": ""}]}`,
+			"many empty images": `{"instances": [` + strings.Repeat(`{"b64": ""},`, 100) +
+				`{"b64": ""}]}`,
+			"uneven": `{"instances": [[[[1,2,3],[1,2,3]],[[1,2,3],[1,2]]]]}`,
 		} {
 			all = append(all, hostile{name, path, body, ""})
 		}
@@ -97,7 +114,8 @@ func hostileTexts() (all []hostile) {
 	return all
 }
 
-// More than a thousand hostile shapes and bodies: each is refused as the client's fault, and the server lives.
+// More than a thousand hostile shapes and bodies: each is refused as the client's fault, and the
+// server lives.
 func TestHostile(t *testing.T) {
 	h := startServer(t, &fakeModel{}, nil).Handler()
 	all := append(hostileTensors(), hostileTexts()...)
@@ -108,15 +126,16 @@ func TestHostile(t *testing.T) {
 		}
 		w := request(h, "POST", c.path, c.body, headers...)
 		if w.Code < 400 || w.Code > 499 || !json.Valid(w.Body.Bytes()) {
-			t.Errorf("%s %s %.200q: want 4xx and an error, got %d %.200s", c.path, c.name, c.body, w.Code, w.Body)
+			t.Errorf("%s %s %.200q: got %d %.200s, want 4xx and an error", c.path, c.name, c.body,
+				w.Code, w.Body)
 		}
 	}
 	if len(all) < 1000 {
-		t.Errorf("want 1,000 requests, got %d", len(all))
+		t.Errorf("got %d, want 1,000 requests", len(all))
 	}
 	t.Logf("%d hostile requests", len(all))
 	if w := request(h, "POST", "/v1/models/fake:predict", oneHalf); w.Code != 200 {
-		t.Errorf("afterwards: want 200, got %d %s", w.Code, w.Body)
+		t.Errorf("afterwards: got %d %s, want 200", w.Code, w.Body)
 	}
 }
 
@@ -132,12 +151,13 @@ func fuzzServer(f *testing.F) func(t *testing.T, path, body string, headers ...s
 }
 
 func FuzzPredictBody(f *testing.F) {
-	picture := string(b64(picture(f, 9, 9, 9)))
+	image := string(b64(pngImage(f, 9, 9, 9)))
 	for _, seed := range []string{
-		oneHalf, `{"instances": [` + picture + `]}`, `{"inputs": {"images": [` + picture + `]}}`,
+		oneHalf, `{"instances": [` + image + `]}`, `{"inputs": {"images": [` + image + `]}}`,
 		`{"signature_name": "echo", "instances": [{"tag": "foo", "signal": [1, 2], "on": true}]}`,
 		`{"signature_name": "echo", "inputs": {"tag": ["foo"], "signal": [[1, 2]], "on": [true]}}`,
-		`{"signature_name": "sum", "inputs": [NaN, -Infinity]}`, `{"instances": [[[[1,0,0],[1,0,0]],[[1,0,0],[1,0,0]]]]}`,
+		`{"signature_name": "sum", "inputs": [NaN, -Infinity]}`,
+		`{"instances": [[[[1,0,0],[1,0,0]],[[1,0,0],[1,0,0]]]]}`,
 	} {
 		f.Add(seed)
 	}
@@ -146,15 +166,17 @@ func FuzzPredictBody(f *testing.F) {
 }
 
 func FuzzServingClassifyBody(f *testing.F) {
-	f.Add(`{"examples": [{"images": ` + b64(picture(f, 9, 9, 9)) + `}], "context": {}}`)
+	f.Add(`{"examples": [{"images": ` + b64(pngImage(f, 9, 9, 9)) + `}], "context": {}}`)
 	check := fuzzServer(f)
 	f.Fuzz(func(t *testing.T, body string) { check(t, "/v1/models/fake:classify", body) })
 }
 
 func FuzzInferBody(f *testing.F) {
-	f.Add(`{"inputs": [{"name": "images", "shape": [1, 2, 2, 3], "datatype": "FP32", "data": [1,1,1,1,1,1,1,1,1,1,1,1]}], "outputs": [{"name": "probs", `+
+	f.Add(`{"inputs": [{"name": "images", "shape": [1, 2, 2, 3], "datatype": "FP32", "data": `+
+		`[1,1,1,1,1,1,1,1,1,1,1,1]}], "outputs": [{"name": "probs", `+
 		`"parameters": {"classification": 2}}]}`, "", "")
-	binary := `{"inputs": [{"name": "images", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 4}}], "parameters": {"binary_data_output": true}}`
+	binary := `{"inputs": [{"name": "images", "shape": [1], "datatype": "BYTES", "parameters": ` +
+		`{"binary_data_size": 4}}], "parameters": {"binary_data_output": true}}`
 	f.Add(binary, strconv.Itoa(len(binary)), "\x00\x00\x00\x00")
 	f.Add("", "0", strings.Repeat("\x00", 48))
 	check := fuzzServer(f)
@@ -164,10 +186,12 @@ func FuzzInferBody(f *testing.F) {
 }
 
 func FuzzClassifyBody(f *testing.F) {
-	green := picture(f, 0, 255, 0)
+	green := pngImage(f, 0, 255, 0)
 	contentType, body := form(f, green)
 	f.Add("image/png", string(green))
 	f.Add(contentType, body)
 	check := fuzzServer(f)
-	f.Fuzz(func(t *testing.T, contentType, body string) { check(t, "/classify", body, "Content-Type", contentType) })
+	f.Fuzz(func(t *testing.T, contentType, body string) {
+		check(t, "/classify", body, "Content-Type", contentType)
+	})
 }

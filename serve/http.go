@@ -13,7 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// handler answers a request, or says why not: the error goes to the client as {"error": "..."}, as all three protocols want it.
+// handler answers a request, or says why not: the error goes to the client as {"error": "..."}, as
+// all three protocols want it.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 // Handler returns everything that the server answers over HTTP, from the root of a host.
@@ -32,7 +33,7 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return s.logged(s.recovered(s.uncrowded(s.sameOrigin(s.authorised(mux)))))
+	return s.logged(s.recovered(s.limitConnections(s.sameOrigin(s.authorised(mux)))))
 }
 
 func (s *Server) routes() map[string]map[string]handler {
@@ -131,8 +132,10 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	return nil
 }
 
-// withVersion finds the version that is asked for, keeps it loaded while f answers with it, and counts the request.
-func (s *Server) withVersion(ctx context.Context, p protocol, c choice, f func(*version) (timing, error)) error {
+// withVersion finds the version that is asked for, keeps it loaded while f answers with it, and
+// counts the request.
+func (s *Server) withVersion(ctx context.Context, p protocol, c choice,
+	f func(*version) (timing, error)) error {
 	v, release, err := s.repository.acquire(c)
 	if err != nil {
 		return err

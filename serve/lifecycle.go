@@ -16,25 +16,27 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// Listeners say where a Server answers, and how it leaves.
+// Listeners say where a Server listens, and how it shuts down.
 type Listeners struct {
 	HTTP net.Listener
 	GRPC net.Listener // nil: no gRPC
 	TLS  *tls.Config  // nil: none
 
-	// When the time comes the server first says that it is not ready, and still takes requests for DrainDelay, so that whoever sends
-	// them can see it; then it takes no more, and answers those that it has taken. After DrainTimeout in all it gives up on them.
+	// On shutdown the server first reports that it is not ready and still takes requests for
+	// DrainDelay, so that load balancers can see it. Then it takes no more and answers those it
+	// has. After DrainTimeout in all it drops the rest.
 	DrainDelay, DrainTimeout time.Duration
 }
 
-// Serve answers requests until ctx ends, then drains. It returns nil when every request that was taken has been answered. The models
-// stay loaded until Close.
+// Serve answers requests until ctx ends, then drains. It returns nil when every request that was
+// taken has been answered. The models stay loaded until Close.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
-	a := &answering{Listeners: l, web: s.webServer(l.TLS), webDone: make(chan error, 1), rpcDone: make(chan error, 1)}
+	a := &listeners{Listeners: l, web: s.webServer(l.TLS), webDone: make(chan error, 1),
+		rpcDone: make(chan error, 1)}
 	limit := s.config.Limits.Connections
 	a.web.ConnState = a.connections.change
 	a.web.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-		return context.WithValue(ctx, crowdedKey{}, a.connections.number() >= limit)
+		return context.WithValue(ctx, overLimitKey{}, a.connections.number() >= limit)
 	}
 	go func() {
 		listener := netutil.LimitListener(l.HTTP, limit+spareConnections)
@@ -77,16 +79,17 @@ func (s *Server) webServer(c *tls.Config) *http.Server {
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,
-		WriteTimeout:      limits.Read + limits.Deadline + limits.Read, // to be sent, answered and received
-		IdleTimeout:       limits.Idle,
-		MaxHeaderBytes:    limits.HeaderBytes,
-		TLSConfig:         c.Clone(), // the server changes it
-		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
+		// to be sent, answered and received
+		WriteTimeout:   limits.Read + limits.Deadline + limits.Read,
+		IdleTimeout:    limits.Idle,
+		MaxHeaderBytes: limits.HeaderBytes,
+		TLSConfig:      c.Clone(), // the server changes it
+		ErrorLog:       slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
-// answering is what answers on the listeners.
-type answering struct {
+// listeners are the servers that answer on Listeners.
+type listeners struct {
 	Listeners
 	web              *http.Server
 	connections      connections
@@ -95,7 +98,7 @@ type answering struct {
 }
 
 // drain takes requests for a little longer, then none, and waits for those that were taken.
-func (a *answering) drain() error {
+func (a *listeners) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.DrainTimeout)
 	defer cancel()
 	select {
@@ -109,7 +112,7 @@ func (a *answering) drain() error {
 			a.rpc.GracefulStop()
 		}
 	}()
-	// Shutdown drops a request that it finds half read, so that it may only be called when there is none.
+	// Shutdown drops a request that is half read, so it is called only when there is none.
 	a.HTTP.Close()
 	<-a.webDone // by now every connection that was accepted is known to be
 	a.connections.wait(ctx)
@@ -131,10 +134,11 @@ func (a *answering) drain() error {
 // spareConnections are accepted beyond the limit, for probes.
 const spareConnections = 64
 
-// crowdedKey is of a request's context: whether its connection is beyond the limit.
-type crowdedKey struct{}
+// overLimitKey marks in a request's context that its connection is beyond the limit.
+type overLimitKey struct{}
 
-// connections knows a server's open connections, and which of them have a request on them, or are about to.
+// connections knows a server's open connections, and which of them have a request on them, or are
+// about to.
 type connections struct {
 	mu   sync.Mutex
 	open map[net.Conn]bool // true: busy

@@ -37,13 +37,15 @@ func startServing(t *testing.T, s *Server, delay, timeout time.Duration) *servin
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &serving{http: "http://" + l.HTTP.Addr().String(), grpc: l.GRPC.Addr().String(), stop: stop, done: make(chan error, 1)}
+	r := &serving{http: "http://" + l.HTTP.Addr().String(), grpc: l.GRPC.Addr().String(),
+		stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- s.Serve(ctx, l) }()
 	t.Cleanup(stop)
 	return r
 }
 
-// Fifty times a server under load is told to stop: no request that it took is lost, and readiness ends before the listener does.
+// Fifty times a server under load is told to stop: no request that it took is lost, and readiness
+// ends before the listener does.
 func TestShutdownLosesNothing(t *testing.T) {
 	rounds := 50
 	if testing.Short() {
@@ -61,7 +63,8 @@ func TestShutdownLosesNothing(t *testing.T) {
 		for range 8 {
 			clients.Go(func() {
 				for {
-					answer, err := client.Post(r.http+"/v1/models/fake:predict", "application/json", strings.NewReader(oneHalf))
+					answer, err := client.Post(r.http+"/v1/models/fake:predict", "application/json",
+						strings.NewReader(oneHalf))
 					if err != nil {
 						if !stopping.Load() {
 							t.Errorf("lost: %v", err)
@@ -99,7 +102,8 @@ func TestDraining(t *testing.T) {
 	s := startServer(t, m, nil)
 	m.gate = make(chan struct{})
 	r := startServing(t, s, 200*time.Millisecond, 10*time.Second)
-	connection, err := grpc.NewClient(r.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(r.grpc,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +117,12 @@ func TestDraining(t *testing.T) {
 		return answer.Status.String()
 	}
 	if got := state(); got != "SERVING" {
-		t.Errorf("before: want SERVING, got %s", got)
+		t.Errorf("before: got %s, want SERVING", got)
 	}
 	admitted := make(chan int)
 	go func() {
-		answer, err := http.Post(r.http+"/v1/models/fake:predict", "application/json", strings.NewReader(oneHalf))
+		answer, err := http.Post(r.http+"/v1/models/fake:predict", "application/json",
+			strings.NewReader(oneHalf))
 		if err != nil {
 			t.Error(err)
 			admitted <- 0
@@ -139,14 +144,15 @@ func TestDraining(t *testing.T) {
 	}
 	answer.Body.Close()
 	if answer.StatusCode != 503 || !answer.Close {
-		t.Errorf("readiness while draining: want 503 and the connection closed, got %d %v", answer.StatusCode, answer.Close)
+		t.Errorf("readiness while draining: got %d %v, want 503 and the connection closed",
+			answer.StatusCode, answer.Close)
 	}
 	if got := state(); got != "NOT_SERVING" {
-		t.Errorf("while draining: want NOT_SERVING, got %s", got)
+		t.Errorf("while draining: got %s, want NOT_SERVING", got)
 	}
 	close(m.gate)
 	if code := <-admitted; code != 200 {
-		t.Errorf("the admitted request: want 200, got %d", code)
+		t.Errorf("the admitted request: got %d, want 200", code)
 	}
 	if err := <-r.done; err != nil {
 		t.Error(err)
@@ -160,7 +166,8 @@ func TestDrainGivesUp(t *testing.T) {
 	r := startServing(t, s, 0, 50*time.Millisecond)
 	lost := make(chan error)
 	go func() {
-		_, err := http.Post(r.http+"/v1/models/fake:predict", "application/json", strings.NewReader(oneHalf))
+		_, err := http.Post(r.http+"/v1/models/fake:predict", "application/json",
+			strings.NewReader(oneHalf))
 		lost <- err
 	}()
 	for m.waiting.Load() == 0 {
@@ -168,7 +175,7 @@ func TestDrainGivesUp(t *testing.T) {
 	}
 	r.stop()
 	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "left unanswered") {
-		t.Errorf("want an error, got %v", err)
+		t.Errorf("got %v, want an error", err)
 	}
 	if err := <-lost; err == nil {
 		t.Error("the request was answered all the same")
@@ -176,7 +183,8 @@ func TestDrainGivesUp(t *testing.T) {
 	close(m.gate)
 }
 
-// Ready is loaded and warm, for every model; live is from the start, and however much there is to do.
+// Ready is loaded and warm, for every model; live is from the start, and however much there is to
+// do.
 func TestReadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		loading, m := make(chan struct{}), &fakeModel{gate: make(chan struct{})}
@@ -186,7 +194,8 @@ func TestReadiness(t *testing.T) {
 				<-loading
 				return m, nil
 			},
-			Batching: batch.Parameters{MaxBatchSize: 1, MaxEnqueuedBatches: 1, NumBatchThreads: 1}, Limits: DefaultLimits(),
+			Batching: batch.Parameters{MaxBatchSize: 1, MaxEnqueuedBatches: 1, NumBatchThreads: 1},
+			Limits:   DefaultLimits(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -194,9 +203,10 @@ func TestReadiness(t *testing.T) {
 		probes := func(when string, ready int) {
 			t.Helper()
 			synctest.Wait()
-			for path, want := range map[string]int{"/v2/health/live": 200, "/v2/health/ready": ready, "/v2/models/fake/ready": ready} {
+			for path, want := range map[string]int{"/v2/health/live": 200,
+				"/v2/health/ready": ready, "/v2/models/fake/ready": ready} {
 				if w := request(s.Handler(), "GET", path, ""); w.Code != want {
-					t.Errorf("%s, %s: want %d, got %d %s", when, path, want, w.Code, w.Body)
+					t.Errorf("%s, %s: got %d %s, want %d", when, path, w.Code, w.Body, want)
 				}
 			}
 		}
@@ -215,7 +225,10 @@ func TestReadiness(t *testing.T) {
 		var clients sync.WaitGroup
 		answers := make([]int, 8)
 		for i := range answers {
-			clients.Go(func() { answers[i] = request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf).Code })
+			clients.Go(func() {
+				answers[i] = request(s.Handler(), "POST", "/v1/models/fake:predict",
+					oneHalf).Code
+			})
 		}
 		probes("with a full queue", 200)
 		close(m.gate)

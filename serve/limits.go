@@ -7,24 +7,28 @@ import (
 	"time"
 )
 
-// Limits bound what clients can make a server do. A zero is an error; DefaultLimits are meant to be changed.
+// Limits bound what clients can make a server do. A zero is an error; DefaultLimits are meant to be
+// changed.
 type Limits struct {
-	Body           int64         // bytes of a request's body, and of what it unpacks to: 413 beyond
-	InFlight       int64         // bytes of all bodies, and of the tensors made of pictures, that are being answered: 503 beyond
-	Image          int64         // bytes of one picture: 413 beyond
-	Pixels         int           // width x height of one picture: 422 beyond
-	PixelsInFlight int64         // of all pictures that are being decoded; the others wait
-	Decoders       int           // pictures decoded at a time; the others wait
+	Body int64 // bytes of a request's body, and of what it unpacks to: 413 beyond
+	// bytes of all bodies, and of the tensors made of images, that are being answered: 503 beyond
+	InFlight       int64
+	Image          int64         // bytes of one image: 413 beyond
+	Pixels         int           // width x height of one image: 422 beyond
+	PixelsInFlight int64         // of all images that are being decoded; the others wait
+	Decoders       int           // images decoded at a time; the others wait
 	Deadline       time.Duration // from a request's arrival to its answer: 504 beyond
 
 	ReadHeader  time.Duration // to send a request's header
 	Read        time.Duration // to send a request
 	Idle        time.Duration // between two requests of a connection
 	HeaderBytes int
-	Connections int // of each listener; on further ones only probes are answered, and others over gRPC wait to be accepted
+	// of each listener; on further ones only probes are answered, and others over gRPC wait to be
+	// accepted
+	Connections int
 }
 
-// DefaultLimits returns limits for pictures of usual sizes and a machine of usual size.
+// DefaultLimits returns limits for images of usual sizes and a machine of usual size.
 func DefaultLimits() Limits {
 	return Limits{
 		Body:           64 << 20,
@@ -63,12 +67,15 @@ func (l Limits) Validate() error {
 		{"connections", int64(l.Connections)},
 	} {
 		if limit.value <= 0 {
-			faults = append(faults, fmt.Errorf("serve: limit of %s: want more than 0, got %d", limit.name, limit.value))
+			faults = append(faults, fmt.Errorf("serve: limit of %s: expected more than 0, got %d",
+				limit.name, limit.value))
 		}
 	}
 	if l.PixelsInFlight < int64(l.Pixels) {
-		faults = append(faults, fmt.Errorf("serve: limit of pixels in flight: want at least those of one picture, %d, got %d",
-			l.Pixels, l.PixelsInFlight))
+		faults = append(faults,
+			fmt.Errorf("serve: limit of pixels in flight: expected at least those of one image, "+
+				"%d, got %d",
+				l.Pixels, l.PixelsInFlight))
 	}
 	return errors.Join(faults...)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestLimitsOfSize(t *testing.T) {
-	good := string(picture(t, 1, 2, 3))
+	good := string(pngImage(t, 1, 2, 3))
 	deep := strings.Repeat("[", 101) + strings.Repeat("]", 101)
 	for _, c := range []struct {
 		name       string
@@ -19,21 +19,29 @@ func TestLimitsOfSize(t *testing.T) {
 		path, body string
 		code       int
 	}{
-		{"body", func(c *Config) { c.Limits.Body = 100 }, "/v1/models/fake:predict", strings.Repeat(" ", 101), 413},
-		{"body just within", func(c *Config) { c.Limits.Body = 100 }, "/v1/models/fake:predict", strings.Repeat(" ", 100), 400},
+		{"body", func(c *Config) { c.Limits.Body = 100 }, "/v1/models/fake:predict",
+			strings.Repeat(" ", 101), 413},
+		{"body just within", func(c *Config) { c.Limits.Body = 100 }, "/v1/models/fake:predict",
+			strings.Repeat(" ", 100), 400},
 		{"bodies in flight", func(c *Config) { c.Limits.InFlight = 1000 }, "/classify", good, 503},
-		{"tensors in flight", func(c *Config) { c.Limits.InFlight = 3 << 16 }, "/v1/models/fake:predict",
+		{"tensors in flight", func(c *Config) { c.Limits.InFlight = 3 << 16 },
+			"/v1/models/fake:predict",
 			`{"instances": [` + strings.Repeat(`{"b64": ""}, `, 9000) + `{"b64": ""}]}`, 503},
-		{"picture", func(c *Config) { c.Limits.Image = int64(len(good)) - 1 }, "/classify", good, 413},
+		{"image", func(c *Config) { c.Limits.Image = int64(len(good)) - 1 }, "/classify", good,
+			413},
 		{"pixels", func(c *Config) { c.Limits.Pixels = 11 }, "/classify", good, 422},
-		{"picture just within", func(c *Config) { c.Limits.Image, c.Limits.Pixels = int64(len(good)), 12 }, "/classify", good, 200},
+		{"image just within", func(c *Config) {
+			c.Limits.Image, c.Limits.Pixels = int64(len(good)),
+				12
+		}, "/classify", good, 200},
 		{"depth", nil, "/v1/models/fake:predict", `{"instances": ` + deep + `}`, 400},
 		{"depth of what is skipped", nil, "/v1/models/fake:predict", `{"more": ` + deep + `}`, 400},
-		{"depth in KServe", nil, "/v2/models/fake/infer", `{"parameters": {"more": ` + deep + `}}`, 400},
+		{"depth in OIP", nil, "/v2/models/fake/infer", `{"parameters": {"more": ` + deep + `}}`,
+			400},
 	} {
 		w := request(startServer(t, &fakeModel{}, c.change).Handler(), "POST", c.path, c.body)
 		if w.Code != c.code {
-			t.Errorf("%s: want %d, got %d %.200s", c.name, c.code, w.Code, w.Body)
+			t.Errorf("%s: got %d %.200s, want %d", c.name, w.Code, w.Body, c.code)
 		}
 		if retry := w.Header().Get("Retry-After"); (retry != "") != (c.code == 503) {
 			t.Errorf("%s: Retry-After: %q", c.name, retry)
@@ -41,10 +49,12 @@ func TestLimitsOfSize(t *testing.T) {
 	}
 }
 
-// A server whose memory was all taken answers again afterwards: what is taken is given back, whatever happened.
+// A server whose memory was all taken answers again afterwards: what is taken is given back,
+// whatever happened.
 func TestMemoryIsGivenBack(t *testing.T) {
 	s := startServer(t, &fakeModel{}, func(c *Config) { c.Limits.InFlight = 4 << 16 })
-	for _, body := range []string{string(picture(t, 1, 2, 3)), "no picture", strings.Repeat("x", 5<<16), ""} {
+	for _, body := range []string{string(pngImage(t, 1, 2, 3)), "no image",
+		strings.Repeat("x", 5<<16), ""} {
 		for range 20 {
 			request(s.Handler(), "POST", "/classify", body)
 			request(s.Handler(), "POST", "/classify", body, "Content-Encoding", "gzip")
@@ -60,12 +70,18 @@ const oneHalf = `{"signature_name": "half_plus_two", "instances": [1]}`
 func TestFullQueueIs503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &fakeModel{}
-		s := startServer(t, m, func(c *Config) { c.Batching.MaxBatchSize, c.Batching.MaxEnqueuedBatches = 1, 2 })
+		s := startServer(t, m, func(c *Config) {
+			c.Batching.MaxBatchSize,
+				c.Batching.MaxEnqueuedBatches = 1, 2
+		})
 		m.gate = make(chan struct{})
 		answers := make([]*httptest.ResponseRecorder, 4)
 		var clients sync.WaitGroup
 		for i := range answers {
-			clients.Go(func() { answers[i] = request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf) })
+			clients.Go(func() {
+				answers[i] = request(s.Handler(), "POST", "/v1/models/fake:predict",
+					oneHalf)
+			})
 			synctest.Wait()
 		}
 		close(m.gate)
@@ -76,11 +92,11 @@ func TestFullQueueIs503(t *testing.T) {
 				want = 503
 			}
 			if w.Code != want {
-				t.Errorf("request %d: want %d, got %d %s", i, want, w.Code, w.Body)
+				t.Errorf("request %d: got %d %s, want %d", i, w.Code, w.Body, want)
 			}
 		}
 		if retry := answers[3].Header().Get("Retry-After"); retry == "" {
-			t.Error("want a Retry-After, got none")
+			t.Error("got none, want a Retry-After")
 		}
 		s.Close()
 	})
@@ -94,11 +110,11 @@ func TestDeadlineIs504(t *testing.T) {
 		began := time.Now()
 		w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf)
 		if took := time.Since(began); w.Code != 504 || took != 30*time.Second {
-			t.Errorf("want 504 after 30 s, got %d after %v: %s", w.Code, took, w.Body)
+			t.Errorf("got %d after %v: %s, want 504 after 30 s", w.Code, took, w.Body)
 		}
 		close(m.gate)
 		if w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf); w.Code != 200 {
-			t.Errorf("afterwards: want 200, got %d %s", w.Code, w.Body)
+			t.Errorf("afterwards: got %d %s, want 200", w.Code, w.Body)
 		}
 		s.Close()
 	})
@@ -117,7 +133,7 @@ func TestHeaderLimit(t *testing.T) {
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("want 431, got %d", answer.StatusCode)
+		t.Errorf("got %d, want 431", answer.StatusCode)
 	}
 }
 
@@ -126,15 +142,17 @@ func TestLimitsValidate(t *testing.T) {
 		t.Error(err)
 	}
 	var none Limits
-	for _, name := range []string{"body", "bytes in flight", "image", "pixels", "pixels in flight", "decoders", "deadline", "read header",
+	for _, name := range []string{"body", "bytes in flight", "image", "pixels", "pixels in flight",
+		"decoders", "deadline", "read header",
 		"read", "idle", "header bytes", "connections"} {
-		if err := none.Validate(); err == nil || !strings.Contains(err.Error(), "limit of "+name+":") {
-			t.Errorf("want an error about %s, got %v", name, err)
+		if err := none.Validate(); err == nil ||
+			!strings.Contains(err.Error(), "limit of "+name+":") {
+			t.Errorf("got %v, want an error about %s", err, name)
 		}
 	}
 	l := DefaultLimits()
 	l.PixelsInFlight = int64(l.Pixels) - 1
 	if err := l.Validate(); err == nil {
-		t.Error("fewer pixels in flight than in one picture are accepted")
+		t.Error("fewer pixels in flight than in one image are accepted")
 	}
 }

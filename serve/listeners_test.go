@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"kerasrun/serve/internal/inference"
+	"kerasrun/serve/internal/oip"
 )
 
 // certificate makes a certificate for loopback, and the pool that trusts it.
@@ -35,7 +35,8 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{
+			net.IPv4(127, 0, 0, 1)},
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -55,12 +56,15 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func TestTLSAndToken(t *testing.T) {
 	cert, pool := certificate(t)
 	s := startServer(t, &fakeModel{}, func(c *Config) { c.Token = "secret" })
-	web, rpc := listenWith(t, s, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+	web, rpc := listenWith(t, s, &tls.Config{Certificates: []tls.Certificate{cert},
+		NextProtos: []string{"h2", "http/1.1"}})
 	trusting := &tls.Config{RootCAs: pool}
 	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting.Clone(), ForceAttemptHTTP2: version == "HTTP/2.0"}}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusting.Clone(),
+			ForceAttemptHTTP2: version == "HTTP/2.0"}}
 		for token, want := range map[string]int{"": 401, "wrong": 401, "secret": 200} {
-			r, err := http.NewRequest("POST", "https://"+web+"/v1/models/fake:predict", strings.NewReader(oneHalf))
+			r, err := http.NewRequest("POST", "https://"+web+"/v1/models/fake:predict",
+				strings.NewReader(oneHalf))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +75,8 @@ func TestTLSAndToken(t *testing.T) {
 			}
 			answer.Body.Close()
 			if answer.StatusCode != want || answer.Proto != version {
-				t.Errorf("%s, token %q: want %d, got %d over %s", version, token, want, answer.StatusCode, answer.Proto)
+				t.Errorf("%s, token %q: got %d over %s, want %d", version, token, answer.StatusCode,
+					answer.Proto, want)
 			}
 		}
 		client.CloseIdleConnections()
@@ -89,9 +94,12 @@ func TestTLSAndToken(t *testing.T) {
 		}
 		defer connection.Close()
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
-		_, err = inference.NewGRPCInferenceServiceClient(connection).ModelInfer(ctx, &inference.ModelInferRequest{
-			ModelName: "fake", Inputs: []*grpcInput{grpcImages(&inference.InferTensorContents{Fp32Contents: make([]float32, 12)}, 1, 2, 2, 3)},
-		})
+		_, err = oip.NewGRPCInferenceServiceClient(connection).ModelInfer(ctx,
+			&oip.ModelInferRequest{
+				ModelName: "fake", Inputs: []*grpcInput{
+					grpcImages(&oip.InferTensorContents{Fp32Contents: make([]float32, 12)}, 1, 2, 2,
+						3)},
+			})
 		return status.Code(err)
 	}
 	for _, c := range []struct {
@@ -106,7 +114,7 @@ func TestTLSAndToken(t *testing.T) {
 		{"no TLS", insecure.NewCredentials(), "secret", codes.Unavailable},
 	} {
 		if got := infer(c.credentials, c.token); got != c.want {
-			t.Errorf("gRPC, %s: want %v, got %v", c.name, c.want, got)
+			t.Errorf("gRPC, %s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 }
@@ -123,8 +131,10 @@ func TestTimeouts(t *testing.T) {
 	}{
 		{"nothing sent", func(l *Limits) { l.ReadHeader = short }, "", ""},
 		{"half a header", func(l *Limits) { l.ReadHeader = short }, head, ""},
-		{"half a body", func(l *Limits) { l.Read = short }, head + "\r\n{", "HTTP/1.1 408 Request Timeout"},
-		{"no second request", func(l *Limits) { l.Idle = short }, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK"},
+		{"half a body", func(l *Limits) { l.Read = short }, head + "\r\n{",
+			"HTTP/1.1 408 Request Timeout"},
+		{"no second request", func(l *Limits) { l.Idle = short },
+			"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -141,11 +151,12 @@ func TestTimeouts(t *testing.T) {
 			fmt.Fprint(connection, c.send)
 			connection.SetReadDeadline(time.Now().Add(30 * time.Second)) // the test hangs no longer
 			answer, err := io.ReadAll(connection)
-			if errors.Is(err, net.ErrClosed) || err != nil && strings.Contains(err.Error(), "i/o timeout") {
+			if errors.Is(err, net.ErrClosed) || err != nil &&
+				strings.Contains(err.Error(), "i/o timeout") {
 				t.Fatalf("the connection was kept: %v", err)
 			}
 			if first, _, _ := strings.Cut(string(answer), "\r\n"); first != c.want {
-				t.Errorf("want %q, got %q", c.want, first)
+				t.Errorf("got %q, want %q", first, c.want)
 			}
 		})
 	}
@@ -182,10 +193,13 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		kept = append(kept, connection)
 	}
-	for path, want := range map[string]int{"/v2": 503, "/v2/health/live": 200, "/v2/health/ready": 200} {
+	for path, want := range map[string]int{"/v2": 503, "/v2/health/live": 200,
+		"/v2/health/ready": 200} {
 		answer := get(open(), path)
-		if answer.StatusCode != want || !answer.Close || (answer.Header.Get("Retry-After") != "") != (want == 503) {
-			t.Errorf("%s beyond the limit: want %d, got %d, closed %v, %v", path, want, answer.StatusCode, answer.Close, answer.Header)
+		if answer.StatusCode != want || !answer.Close ||
+			(answer.Header.Get("Retry-After") != "") != (want == 503) {
+			t.Errorf("%s beyond the limit: got %d, closed %v, %v, want %d", path, answer.StatusCode,
+				answer.Close, answer.Header, want)
 		}
 	}
 	if answer := get(kept[1], "/v2"); answer.StatusCode != 200 {

@@ -31,7 +31,7 @@ func note(ctx context.Context, key string, value any) {
 	}
 }
 
-// logger returns a logger whose lines bear the request's id.
+// logger returns a logger whose lines have the request's id.
 func (s *Server) logger(ctx context.Context) *slog.Logger {
 	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
 		return l.logger
@@ -43,7 +43,8 @@ func (s *Server) logger(ctx context.Context) *slog.Logger {
 func requestID(given string) string {
 	harmless := given != "" && len(given) <= 128
 	for _, c := range given {
-		harmless = harmless && (c == '-' || c == '_' || c == '.' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z')
+		harmless = harmless && (c == '-' || c == '_' || c == '.' || '0' <= c && c <= '9' ||
+			'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z')
 	}
 	if harmless {
 		return given
@@ -83,8 +84,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController and http.MaxBytesReader reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logged gives each request an id, which the answer bears too, a line in the log, and a span unless it is a probe. While the server drains, it
-// asks each client to close the connection.
+// logged gives each request an id, which the response has too, a line in the log, and a span unless
+// it is a probe. While the server drains, it asks each client to close the connection.
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -146,13 +147,14 @@ func probe(r *http.Request) bool {
 	return r.URL.Path == "/v2/health/live" || r.URL.Path == "/v2/health/ready"
 }
 
-// uncrowded answers nothing but probes on connections beyond the limit: that there are many does not make the server dead.
-func (s *Server) uncrowded(next http.Handler) http.Handler {
+// limitConnections answers only probes on connections beyond the limit. Many connections do not make
+// the server dead, so probes must still succeed.
+func (s *Server) limitConnections(next http.Handler) http.Handler {
 	refused := s.errors(func(w http.ResponseWriter, _ *http.Request) error {
 		return errorf(codes.Unavailable, "too many connections")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if crowded, _ := r.Context().Value(crowdedKey{}).(bool); crowded {
+		if over, _ := r.Context().Value(overLimitKey{}).(bool); over {
 			w.Header().Set("Connection", "close")
 			if !probe(r) {
 				refused.ServeHTTP(w, r)
@@ -163,11 +165,11 @@ func (s *Server) uncrowded(next http.Handler) http.Handler {
 	})
 }
 
-// authorised wants the token, if there is one, from all but probes and those who just look at the page.
+// authorised asks for the token, if there is one. Probes and the page itself need none.
 func (s *Server) authorised(next http.Handler) http.Handler {
 	refused := s.errors(func(http.ResponseWriter, *http.Request) error { return errToken })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" && !probe(r) && !s.bears(r.Header.Get("Authorization")) {
+		if r.URL.Path != "/" && !probe(r) && !s.hasToken(r.Header.Get("Authorization")) {
 			refused.ServeHTTP(w, r)
 			return
 		}
@@ -175,14 +177,16 @@ func (s *Server) authorised(next http.Handler) http.Handler {
 	})
 }
 
-var errToken = errorf(codes.Unauthenticated, "want Authorization: Bearer and the server's token")
+var errToken = errorf(codes.Unauthenticated,
+	"expected Authorization: Bearer and the server's token")
 
-// bears says whether an Authorization header has the server's token. The time it takes says nothing about the token.
-func (s *Server) bears(authorization string) bool {
+// hasToken says whether an Authorization header has the server's token, in constant time.
+func (s *Server) hasToken(authorization string) bool {
 	if s.config.Token == "" {
 		return true
 	}
 	scheme, token, _ := strings.Cut(authorization, " ")
-	given, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(s.config.Token))
+	given, want := sha256.Sum256([]byte(strings.TrimSpace(token))),
+		sha256.Sum256([]byte(s.config.Token))
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], want[:]) == 1
 }

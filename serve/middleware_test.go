@@ -33,9 +33,10 @@ func TestToken(t *testing.T) {
 	} {
 		w := request(s.Handler(), "GET", c.path, "", "Authorization", c.authorization)
 		if w.Code != c.code {
-			t.Errorf("%s with %q: want %d, got %d", c.path, c.authorization, c.code, w.Code)
+			t.Errorf("%s with %q: got %d, want %d", c.path, c.authorization, w.Code, c.code)
 		}
-		if challenge := w.Header().Get("WWW-Authenticate"); (challenge == "Bearer") != (c.code == 401) {
+		challenge := w.Header().Get("WWW-Authenticate")
+		if (challenge == "Bearer") != (c.code == 401) {
 			t.Errorf("%s with %q: WWW-Authenticate %q", c.path, c.authorization, challenge)
 		}
 	}
@@ -43,32 +44,37 @@ func TestToken(t *testing.T) {
 
 func TestOtherSitesAreRefused(t *testing.T) {
 	s := startServer(t, &fakeModel{}, nil)
-	w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "Sec-Fetch-Site", "cross-site")
+	w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "Sec-Fetch-Site",
+		"cross-site")
 	if w.Code != 403 || !strings.HasPrefix(w.Body.String(), `{"error":"`) {
-		t.Errorf("want 403, got %d %s", w.Code, w.Body)
+		t.Errorf("got %d %s, want 403", w.Code, w.Body)
 	}
-	if w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "Sec-Fetch-Site", "same-origin"); w.Code != 200 {
-		t.Errorf("the page itself: want 200, got %d", w.Code)
+	if w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "Sec-Fetch-Site",
+		"same-origin"); w.Code != 200 {
+		t.Errorf("the page itself: got %d, want 200", w.Code)
 	}
 }
 
 func TestRequestID(t *testing.T) {
 	var log bytes.Buffer
-	s := startServer(t, &fakeModel{}, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	s := startServer(t, &fakeModel{},
+		func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
 	log.Reset()
-	w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "X-Request-Id", "my-7.a_B")
+	w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf, "X-Request-Id",
+		"my-7.a_B")
 	if got := w.Header().Get("X-Request-Id"); got != "my-7.a_B" {
-		t.Errorf("want the id that was given, got %q", got)
+		t.Errorf("got %q, want the id that was given", got)
 	}
 	var line map[string]any
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 		t.Fatalf("%v: %s", err, log.String())
 	}
 	for key, want := range map[string]any{
-		"request_id": "my-7.a_B", "method": "POST", "path": "/v1/models/fake:predict", "status": 200.0, "model": "fake", "version": 1.0,
+		"request_id": "my-7.a_B", "method": "POST", "path": "/v1/models/fake:predict",
+		"status": 200.0, "model": "fake", "version": 1.0,
 	} {
 		if line[key] != want {
-			t.Errorf("the log's %s: want %v, got %v", key, want, line[key])
+			t.Errorf("the log's %s: got %v, want %v", key, line[key], want)
 		}
 	}
 	for _, given := range []string{"", "a b", "line\nline", strings.Repeat("x", 129), `"`} {
@@ -82,7 +88,8 @@ func TestRequestID(t *testing.T) {
 // panicking is a model with a fault.
 type panicking struct{ *fakeModel }
 
-func (panicking) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (panicking) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	if x, ok := in["x"].Data.([]float64); ok && x[0] == 13 {
 		panic("a fault with a secret in it")
 	}
@@ -91,28 +98,32 @@ func (panicking) RunSignature(_ context.Context, key string, in map[string]tenso
 
 func TestPanicEndsOneRequest(t *testing.T) {
 	s := startServer(t, panicking{&fakeModel{}}, nil)
-	w := request(s.Handler(), "POST", "/v1/models/fake:predict", `{"signature_name": "sum", "inputs": [13]}`)
+	w := request(s.Handler(), "POST", "/v1/models/fake:predict",
+		`{"signature_name": "sum", "inputs": [13]}`)
 	if w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
-		t.Errorf("want 500 without the panic's words, got %d %s", w.Code, w.Body)
+		t.Errorf("got %d %s, want 500 without the panic's words", w.Code, w.Body)
 	}
-	if w := request(s.Handler(), "POST", "/v1/models/fake:predict", `{"signature_name": "sum", "inputs": [1]}`); w.Code != 200 {
-		t.Errorf("afterwards: want 200, got %d %s", w.Code, w.Body)
+	if w := request(s.Handler(), "POST", "/v1/models/fake:predict",
+		`{"signature_name": "sum", "inputs": [1]}`); w.Code != 200 {
+		t.Errorf("afterwards: got %d %s, want 200", w.Code, w.Body)
 	}
 }
 
 func TestPprofIsOff(t *testing.T) {
-	if w := request(startServer(t, &fakeModel{}, nil).Handler(), "GET", "/debug/pprof/", ""); w.Code != 404 {
-		t.Errorf("want 404, got %d", w.Code)
+	if w := request(startServer(t, &fakeModel{}, nil).Handler(), "GET", "/debug/pprof/",
+		""); w.Code != 404 {
+		t.Errorf("got %d, want 404", w.Code)
 	}
 	on := startServer(t, &fakeModel{}, func(c *Config) { c.Pprof = true })
 	if w := request(on.Handler(), "GET", "/debug/pprof/", ""); w.Code != 200 {
-		t.Errorf("with Pprof: want 200, got %d", w.Code)
+		t.Errorf("with Pprof: got %d, want 200", w.Code)
 	}
 }
 
 func TestPage(t *testing.T) {
 	w := request(startServer(t, &fakeModel{}, nil).Handler(), "GET", "/", "")
-	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(w.Body.String(), "</html>") {
+	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" ||
+		!strings.Contains(w.Body.String(), "</html>") {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
 	policy := w.Header().Get("Content-Security-Policy")
@@ -120,7 +131,8 @@ func TestPage(t *testing.T) {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 	// One file, and nothing from elsewhere.
-	if body := w.Body.String(); strings.Contains(body, "http://") || strings.Contains(body, "https://") || strings.Contains(body, "src=") {
+	if body := w.Body.String(); strings.Contains(body, "http://") ||
+		strings.Contains(body, "https://") || strings.Contains(body, "src=") {
 		t.Error("the page wants something from elsewhere")
 	}
 }

@@ -18,11 +18,12 @@ import (
 
 // Model runs one version of a model; *runner.Model is one. Its methods are called concurrently.
 //
-// RunSignature's outputs must not share memory with its inputs, which is used for the next ones.
+// RunSignature's outputs must not share memory with its inputs, which the next run reuses.
 type Model interface {
-	RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
-	SavedModel() *savedmodel.Model   // of which the graph with the tag "serve" is served
-	Pipeline() *preprocess.Pipeline // nil: the model takes no pictures
+	RunSignature(ctx context.Context, key string,
+		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
+	SavedModel() *savedmodel.Model  // of which the graph with the tag "serve" is served
+	Pipeline() *preprocess.Pipeline // nil: the model takes no images
 	Labels() labels.Labels          // nil: the classes have no names
 	Close() error
 }
@@ -39,31 +40,36 @@ type version struct {
 	number     int64
 	model      Model
 	signatures map[string]*signature
-	picture    string // the input that takes pictures, "" where none does
+	imageInput string // the input that takes images, "" where none does
 	pipeline   *preprocess.Pipeline
-	tensors    chan []float32 // memory for the tensors of pictures, one for each run at a time: a batch of 32 takes 19 MB
-	labels     labels.Labels
+	// memory for the tensors of images, one for each run at a time: a batch of 32 takes 19 MB
+	tensors chan []float32
+	labels  labels.Labels
 
-	requests sync.WaitGroup // those that use the version; the repository's lock orders Add before Wait
+	// those that use the version; the repository's lock orders Add before Wait
+	requests sync.WaitGroup
 }
 
 // signature is one way to call a version.
 type signature struct {
 	savedmodel.Signature
-	inputs, outputs []string       // names, sorted
-	run             batch.Run      // the model, which takes pixels too where it takes pictures
-	batcher         *batch.Batcher // nil where requests cannot be joined: a tensor's first dimension is not free
+	inputs, outputs []string  // names, sorted
+	run             batch.Run // the model, which takes pixels too where it takes images
+	// nil where requests cannot be joined: a tensor's first dimension is not free
+	batcher *batch.Batcher
 }
 
 // newVersion prepares a model to be served.
-func newVersion(name string, number int64, m Model, limits Limits, parameters batch.Parameters) (*version, error) {
+func newVersion(name string, number int64, m Model, limits Limits, parameters batch.Parameters) (
+	*version, error) {
 	graph, err := m.SavedModel().MetaGraph([]string{"serve"})
 	if err != nil {
 		return nil, err
 	}
-	v := &version{name: name, number: number, model: m, labels: m.Labels(), signatures: map[string]*signature{}}
+	v := &version{name: name, number: number, model: m, labels: m.Labels(),
+		signatures: map[string]*signature{}}
 	if p := m.Pipeline(); p != nil && m.SavedModel().Manifest != nil {
-		v.picture = m.SavedModel().Manifest.Input.Name
+		v.imageInput = m.SavedModel().Manifest.Input.Name
 		limited := *p
 		limited.MaxPixels = limits.Pixels
 		v.pipeline = &limited
@@ -78,7 +84,8 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
 		}
-		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor,
+			error) {
 			in, free, err := v.normalized(s, in)
 			if err != nil {
 				return nil, err
@@ -95,7 +102,8 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		v.signatures[s.Key] = sig
 	}
 	if len(v.signatures) == 0 {
-		return nil, fmt.Errorf("serve: %s: want a signature with inputs and outputs, got none", name)
+		return nil, fmt.Errorf("serve: %s: expected a signature with inputs and outputs, got none",
+			name)
 	}
 	return v, nil
 }
@@ -144,12 +152,14 @@ func (v *version) signature(key string) (*signature, error) {
 	}
 	s, ok := v.signatures[key]
 	if !ok {
-		return nil, errorf(codes.InvalidArgument, "Serving signature name: %q not found in signature def", key)
+		return nil, errorf(codes.InvalidArgument,
+			"Serving signature name: %q not found in signature def", key)
 	}
 	return s, nil
 }
 
-// classes returns the name of a signature's output that holds one probability a class: probs, or the only output there is.
+// classes returns the name of a signature's output that holds one probability a class: probs, or
+// the only output there is.
 func (s *signature) classes() (string, error) {
 	if _, ok := s.Outputs[probabilities]; ok {
 		return probabilities, nil
@@ -157,10 +167,13 @@ func (s *signature) classes() (string, error) {
 	if len(s.outputs) == 1 {
 		return s.outputs[0], nil
 	}
-	return "", errorf(codes.FailedPrecondition, "signature %q is no classifier: it has no output %q, but %v", s.Key, probabilities, s.outputs)
+	return "", errorf(codes.FailedPrecondition,
+		"signature %q is no classifier: it has no output %q, but %v", s.Key, probabilities,
+		s.outputs)
 }
 
-// classNames returns the class list where it is as long as a row of probabilities; nil, for no names, otherwise.
+// classNames returns the class list where it is as long as a row of probabilities; nil, for no
+// names, otherwise.
 func (v *version) classNames(classes int) labels.Labels {
 	if len(v.labels) != classes {
 		return nil

@@ -19,7 +19,8 @@ var pagePolicy = func() string {
 		sum := sha256.Sum256(match[1])
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
-	return fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src blob: data:; connect-src 'self'; base-uri 'none'; "+
+	return fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src blob: data:; "+
+		"connect-src 'self'; base-uri 'none'; "+
 		"form-action 'none'; frame-ancestors 'none'", hash("script"), hash("style"))
 }()
 

@@ -19,13 +19,15 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// browser opens the page of a server of the fake model in Chromium. What the page writes on the console is an error of the test.
+// browser opens the page of a server of the fake model in Chromium. What the page writes on the
+// console is an error of the test.
 func browser(t *testing.T, change func(*Config)) context.Context {
 	t.Helper()
 	http, _ := listen(t, startServer(t, &fakeModel{}, change))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(chromedp.NoSandbox, chromedp.WindowSize(1000, 700)))
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(chromedp.NoSandbox,
+		chromedp.WindowSize(1000, 700)))
 	messages := chromedp.Console(ctx)
 	var console sync.WaitGroup
 	console.Go(func() {
@@ -33,7 +35,8 @@ func browser(t *testing.T, change func(*Config)) context.Context {
 			if err != nil {
 				return // the browser was closed
 			}
-			if !strings.Contains(m.String(), "Failed to load resource") { // what the server refuses, Chromium mentions too
+			// what the server refuses, Chromium mentions too
+			if !strings.Contains(m.String(), "Failed to load resource") {
 				t.Errorf("console: %v", m)
 			}
 		}
@@ -65,7 +68,7 @@ func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T 
 
 func upload(t *testing.T, name string, content []byte) chromedp.Action[chromedp.Void] {
 	t.Helper()
-	return chromedp.SetUploadFiles(chromedp.ID("file"), []string{pictureFile(t, name, content)})
+	return chromedp.SetUploadFiles(chromedp.ID("file"), []string{imageFile(t, name, content)})
 }
 
 // classes returns what the page lists when it has an answer.
@@ -76,7 +79,8 @@ func classes(t *testing.T, ctx context.Context, name string) string {
 	return strings.Join(strings.Fields(get(t, ctx, chromedp.Text(chromedp.ID("classes")))), " ")
 }
 
-// screenshot is for people to look at: it is kept in the directory that the environment's SCREENSHOTS names.
+// screenshot is for people to look at: it is kept in the directory that the environment's
+// SCREENSHOTS names.
 func screenshot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -94,7 +98,7 @@ const (
 	redClasses   = "red 100.0 % blue 0.0 % green 0.0 %"
 )
 
-func pictureFile(t *testing.T, name string, content []byte) string {
+func imageFile(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, content, 0o644); err != nil {
@@ -106,12 +110,13 @@ func pictureFile(t *testing.T, name string, content []byte) string {
 func TestPageChoose(t *testing.T) {
 	ctx := browser(t, nil)
 	screenshot(t, ctx, "empty")
-	do(t, ctx, upload(t, "green.png", picture(t, 0, 100, 50)))
+	do(t, ctx, upload(t, "green.png", pngImage(t, 0, 100, 50)))
 	if got := classes(t, ctx, "chosen"); got != greenClasses {
-		t.Errorf("want %s, got %s", greenClasses, got)
+		t.Errorf("got %s, want %s", got, greenClasses)
 	}
 	times := get(t, ctx, chromedp.Text(chromedp.ID("times")))
-	for _, word := range []string{"fake, version 1", "Preprocess", "Queue", "Inference", "Total", "ms"} {
+	for _, word := range []string{"fake, version 1", "Preprocess", "Queue", "Inference", "Total",
+		"ms"} {
 		if !strings.Contains(times, word) {
 			t.Errorf("times: want %q in %q", word, times)
 		}
@@ -121,14 +126,16 @@ func TestPageChoose(t *testing.T) {
 	if title != "green.png" || bar.Value != "green, 66.7 %" {
 		t.Errorf("title %q, label of the first bar %q", title, bar.Value)
 	}
-	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	dark := emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
 	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, dark); err != nil {
 		t.Fatal(err)
 	}
 	screenshot(t, ctx, "dark")
 	do(t, ctx, chromedp.EmulateViewport(360, 780))
 	screenshot(t, ctx, "narrow")
-	if width := get(t, ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth`)); width > 360 {
+	if width := get(t, ctx, chromedp.Evaluate[int](
+		`document.documentElement.scrollWidth`)); width > 360 {
 		t.Errorf("on a telephone the page is %d wide", width)
 	}
 }
@@ -136,10 +143,13 @@ func TestPageChoose(t *testing.T) {
 // The file chooser is reached, and opened, from the keyboard.
 func TestPageKeyboard(t *testing.T) {
 	ctx := browser(t, nil)
-	get(t, ctx, chromedp.Evaluate[any](`document.getElementById("file").addEventListener("click", () => { window.opened = true }); null`))
+	get(t, ctx, chromedp.Evaluate[any](
+		`document.getElementById("file").addEventListener("click", () => { window.opened = true `+
+			`}); null`))
 	do(t, ctx, chromedp.KeyEvent(kb.Tab))
-	if focused := get(t, ctx, chromedp.Evaluate[string](`document.activeElement.id`)); focused != "file" {
-		t.Errorf("the first tab stop: want file, got %q", focused)
+	if focused := get(t, ctx, chromedp.Evaluate[string](
+		`document.activeElement.id`)); focused != "file" {
+		t.Errorf("the first tab stop: got %q, want file", focused)
 	}
 	screenshot(t, ctx, "focused")
 	do(t, ctx, chromedp.KeyEvent(kb.Enter))
@@ -150,14 +160,16 @@ func TestPageKeyboard(t *testing.T) {
 
 func TestPageDrop(t *testing.T) {
 	ctx := browser(t, nil)
-	data := &input.DragData{Files: []string{pictureFile(t, "red.png", picture(t, 255, 0, 0))}, DragOperationsMask: 1}
+	data := &input.DragData{Files: []string{imageFile(t, "red.png", pngImage(t, 255, 0, 0))},
+		DragOperationsMask: 1}
 	for _, kind := range []input.DispatchDragEventType{"dragEnter", "dragOver", "drop"} {
-		if _, err := chromedp.Call(ctx, input.DispatchDragEvent, input.DispatchDragEventParams{Type: kind, X: 200, Y: 300, Data: data}); err != nil {
+		if _, err := chromedp.Call(ctx, input.DispatchDragEvent,
+			input.DispatchDragEventParams{Type: kind, X: 200, Y: 300, Data: data}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := classes(t, ctx, "dropped"); got != redClasses {
-		t.Errorf("want %s, got %s", redClasses, got)
+		t.Errorf("got %s, want %s", got, redClasses)
 	}
 }
 
@@ -169,33 +181,35 @@ func TestPagePaste(t *testing.T) {
 		data.items.add(new File([bytes], "", { type: "image/png" }));
 		document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
 		return null;
-	})()`, base64.StdEncoding.EncodeToString(picture(t, 255, 0, 0)))))
+	})()`, base64.StdEncoding.EncodeToString(pngImage(t, 255, 0, 0)))))
 	if got := classes(t, ctx, "pasted"); got != redClasses {
-		t.Errorf("want %s, got %s", redClasses, got)
+		t.Errorf("got %s, want %s", got, redClasses)
 	}
 }
 
-// What is wrong is said, and the next picture is answered all the same.
+// What is wrong is said, and the next image is answered all the same.
 func TestPageErrors(t *testing.T) {
 	ctx := browser(t, nil)
-	do(t, ctx, upload(t, "text.png", []byte("no picture")), chromedp.WaitVisible(chromedp.ID("problem")))
+	do(t, ctx, upload(t, "text.png", []byte("no image")),
+		chromedp.WaitVisible(chromedp.ID("problem")))
 	screenshot(t, ctx, "problem")
 	if get(t, ctx, chromedp.Text(chromedp.ID("problem"))) == "" {
-		t.Error("want a reason, got none")
+		t.Error("got none, want a reason")
 	}
-	do(t, ctx, upload(t, "red.png", picture(t, 255, 0, 0)))
+	do(t, ctx, upload(t, "red.png", pngImage(t, 255, 0, 0)))
 	if got := classes(t, ctx, "after"); got != redClasses {
-		t.Errorf("want %s, got %s", redClasses, got)
+		t.Errorf("got %s, want %s", got, redClasses)
 	}
 	do(t, ctx, chromedp.WaitNotVisible(chromedp.ID("problem")))
 }
 
 func TestPageToken(t *testing.T) {
 	ctx := browser(t, func(c *Config) { c.Token = "secret" })
-	do(t, ctx, upload(t, "red.png", picture(t, 255, 0, 0)), chromedp.WaitVisible(chromedp.ID("access")))
+	do(t, ctx, upload(t, "red.png", pngImage(t, 255, 0, 0)),
+		chromedp.WaitVisible(chromedp.ID("access")))
 	screenshot(t, ctx, "token")
 	do(t, ctx, chromedp.SendKeys(chromedp.ID("token"), "secret"+kb.Enter))
 	if got := classes(t, ctx, "allowed"); got != redClasses {
-		t.Errorf("want %s, got %s", redClasses, got)
+		t.Errorf("got %s, want %s", got, redClasses)
 	}
 }

@@ -50,7 +50,10 @@ func newRepository(models []ModelConfig) *repository {
 	for _, c := range models {
 		r.names = append(r.names, c.Name)
 		r.models[c.Name] = &served{
-			config: c, status: map[int64]*Status{}, available: map[int64]*version{}, refused: map[int64]string{},
+			config:    c,
+			status:    map[int64]*Status{},
+			available: map[int64]*version{},
+			refused:   map[int64]string{},
 		}
 	}
 	return r
@@ -108,18 +111,21 @@ func (m *served) number(c choice) (int64, error) {
 	if c.label != "" {
 		number, ok := m.config.Labels[c.label]
 		if !ok {
-			return 0, errorf(codes.InvalidArgument, "Unrecognized servable version label: %s", c.label)
+			return 0, errorf(codes.InvalidArgument, "Unrecognized servable version label: %s",
+				c.label)
 		}
 		return number, nil
 	}
 	number, err := strconv.ParseInt(c.number, 10, 64)
 	if err != nil || number < 0 {
-		return 0, errorf(codes.InvalidArgument, "Failed to convert version: %.40s to numeric.", c.number)
+		return 0, errorf(codes.InvalidArgument, "Failed to convert version: %.40s to numeric.",
+			c.number)
 	}
 	return number, nil
 }
 
-// statuses returns the states of a model's versions, newest first: of all, or of the one that was asked for.
+// statuses returns the states of a model's versions, newest first: of all, or of the one that was
+// asked for.
 func (r *repository) statuses(c choice) ([]Status, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -192,7 +198,8 @@ func (r *repository) setStatus(m *served, number int64, state State, err error) 
 	m.status[number] = &Status{Version: number, State: state, Err: err}
 }
 
-// refresh looks at every model's directory, loads what is new and unloads what is no longer wanted. It is not for concurrent use.
+// refresh looks at every model's directory, loads what is new and unloads what is no longer wanted.
+// It is not for concurrent use.
 func (s *Server) refresh(ctx context.Context) {
 	for _, name := range s.repository.names {
 		if ctx.Err() == nil {
@@ -214,7 +221,7 @@ func (s *Server) refreshModel(ctx context.Context, m *served) {
 			missing = true
 		}
 	}
-	// A version is let go when everything that is wanted instead is there: a broken one takes nothing away.
+	// Old versions go only when every wanted one is available: a broken version removes nothing.
 	if missing || len(wanted) == 0 {
 		return
 	}
@@ -253,7 +260,7 @@ func (s *Server) load(ctx context.Context, m *served, d directory) bool {
 	m.status[d.number] = &Status{Version: d.number, State: StateAvailable}
 	s.repository.mu.Unlock()
 	log.Info("version available", "seconds", time.Since(start).Seconds())
-	s.announce()
+	s.updateHealth()
 	return true
 }
 
@@ -284,7 +291,7 @@ func (s *Server) unload(m *served, number int64) {
 	delete(m.available, number)
 	m.status[number] = &Status{Version: number, State: StateUnloading}
 	s.repository.mu.Unlock()
-	s.announce()
+	s.updateHealth()
 	s.unloading.Go(func() {
 		err := v.close()
 		s.metrics.unloaded(v)

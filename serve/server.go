@@ -22,14 +22,15 @@ import (
 type Config struct {
 	Models []ModelConfig
 
-	// Load loads the SavedModel in a directory and proves that it answers as it should; an error refuses the version.
+	// Load loads the SavedModel in a directory and proves that it answers as it should; an error
+	// refuses the version.
 	Load func(ctx context.Context, dir string) (Model, error)
 
 	Batching batch.Parameters // its Observe is the Server's own
 	Limits   Limits
 	Poll     time.Duration // how often directories are looked at for new versions; 0 is never again
 	Logger   *slog.Logger  // nil: none
-	Token    string        // that requests must bear; "": anyone may ask
+	Token    string        // that requests must have; "": none is needed
 	Pprof    bool          // serve /debug/pprof/, which shows what the process does
 	Version  string        // of the program, for the metadata
 }
@@ -37,12 +38,13 @@ type Config struct {
 func (c Config) validate() error {
 	var faults []error
 	if len(c.Models) == 0 {
-		faults = append(faults, errors.New("serve: want at least one model, got none"))
+		faults = append(faults, errors.New("serve: expected at least one model, got none"))
 	}
 	names := map[string]bool{}
 	for _, m := range c.Models {
 		if m.Name == "" || strings.ContainsAny(m.Name, "/:") {
-			faults = append(faults, fmt.Errorf("serve: a model's name: want one without / and :, got %q", m.Name))
+			faults = append(faults,
+				fmt.Errorf("serve: a model's name: expected one without / and :, got %q", m.Name))
 		}
 		if names[m.Name] {
 			faults = append(faults, fmt.Errorf("serve: two models are called %q", m.Name))
@@ -84,12 +86,13 @@ func New(c Config) (*Server, error) {
 		stopPoll:   func() {},
 	}
 	s.metrics = newMetrics(s.repository)
-	s.announce()
+	s.updateHealth()
 	return s, nil
 }
 
-// Start loads every model. It is an error where a model has no version that can be served, unless ctx has ended; later, such a model is
-// waited for. From then on, until Close or the end of ctx, new versions are looked for.
+// Start loads every model. It is an error where a model has no version that can be served, unless
+// ctx has ended; later, such a model is waited for. From then on, until Close or the end of ctx,
+// new versions are looked for.
 func (s *Server) Start(ctx context.Context) error {
 	s.refresh(ctx)
 	if ctx.Err() != nil {
@@ -101,7 +104,8 @@ func (s *Server) Start(ctx context.Context) error {
 			statuses, _ := s.repository.statuses(choice{model: name}) // none is what ready says
 			for _, status := range statuses {
 				if status.Err != nil {
-					refused = append(refused, fmt.Errorf("%s version %d: %w", name, status.Version, status.Err))
+					refused = append(refused, fmt.Errorf("%s version %d: %w", name, status.Version,
+						status.Err))
 				}
 			}
 		}
@@ -127,8 +131,8 @@ func (s *Server) poll(ctx context.Context) {
 	}
 }
 
-// Ready returns nil when requests for every model will be answered: each has a version that is loaded, proven and warm, and the
-// server is not draining.
+// Ready returns nil when requests for every model will be answered: each has a version that is
+// loaded, proven and warm, and the server is not draining.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errors.New("the server is shutting down")
@@ -136,7 +140,8 @@ func (s *Server) Ready() error {
 	return s.repository.ready()
 }
 
-// Drain makes the server not ready. Requests are still answered, each with the request to close its connection.
+// Drain makes the server not ready. Requests are still answered, each with the request to close its
+// connection.
 func (s *Server) Drain() {
 	if !s.draining.Swap(true) {
 		s.health.Shutdown()
@@ -144,7 +149,8 @@ func (s *Server) Drain() {
 	}
 }
 
-// Close stops looking for versions and unloads all models, after the requests that use them. No further request is answered.
+// Close stops looking for versions and unloads all models, after the requests that use them. No
+// further request is answered.
 func (s *Server) Close() {
 	s.Drain()
 	s.stopPoll()
@@ -158,10 +164,11 @@ func (s *Server) Close() {
 	s.unloading.Wait()
 }
 
-// announce tells the gRPC health service what is ready.
-func (s *Server) announce() {
+// updateHealth tells the gRPC health service what is ready.
+func (s *Server) updateHealth() {
 	state := map[bool]grpc_health_v1.HealthCheckResponse_ServingStatus{
-		true: grpc_health_v1.HealthCheckResponse_SERVING, false: grpc_health_v1.HealthCheckResponse_NOT_SERVING,
+		true:  grpc_health_v1.HealthCheckResponse_SERVING,
+		false: grpc_health_v1.HealthCheckResponse_NOT_SERVING,
 	}
 	ready := s.repository.ready() == nil
 	s.health.SetServingStatus("", state[ready])

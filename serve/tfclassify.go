@@ -9,9 +9,11 @@ import (
 	"kerasrun/tensor"
 )
 
-// servingClassify answers :classify for a model that takes pictures: an example has one feature, the model's input, which holds the
-// bytes of a picture. Each answer has every class, the most probable first.
-func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *version, body []byte) (timing, error) {
+// servingClassify answers :classify for a model that takes images: an example has one feature, the
+// model's input, which holds the bytes of an image. Each answer has every class, the most probable
+// first.
+func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *version,
+	body []byte) (timing, error) {
 	request, err := readServing(body, "examples", "context")
 	if err != nil {
 		return timing{}, err
@@ -20,11 +22,11 @@ func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *vers
 	if err != nil {
 		return timing{}, err
 	}
-	pictures, err := v.readExamples(request.values["context"], request.values["examples"])
+	images, err := v.readExamples(request.values["context"], request.values["examples"])
 	if err != nil {
 		return timing{}, invalid(err)
 	}
-	rows, took, err := s.predictions(r.Context(), v, sig, pictures, 0)
+	rows, took, err := s.predictions(r.Context(), v, sig, images, 0)
 	if err != nil {
 		return took, err
 	}
@@ -54,20 +56,25 @@ func appendClasses(dst []byte, row []labels.Prediction) []byte {
 	return append(dst, ']')
 }
 
-// readExamples reads the pictures of [{input: {"b64": ...}}, ...]. A feature may hold its one value in a list, as in tf.Example.
+// readExamples reads the images of [{input: {"b64": ...}}, ...]. A feature may hold its one value
+// in a list, as in tf.Example.
 func (v *version) readExamples(context, examples *jsontensor.Decoder) (tensor.Tensor, error) {
 	if v.pipeline == nil {
-		return tensor.Tensor{}, fmt.Errorf("the model takes no pictures, and classify is for those that do")
+		return tensor.Tensor{},
+			fmt.Errorf("the model takes no images, and classify is for those that do")
 	}
 	if context != nil {
 		if err := context.Object(func(name string) error {
-			return fmt.Errorf("context: the examples of a classifier of pictures share no feature, got %.100q", name)
+			return fmt.Errorf(
+				"context: the examples of a classifier of images share no feature, got %.100q",
+				name)
 		}); err != nil {
 			return tensor.Tensor{}, err
 		}
 	}
 	if examples == nil {
-		return tensor.Tensor{}, fmt.Errorf("when method is classify, key 'examples' is expected and was not found")
+		return tensor.Tensor{},
+			fmt.Errorf("when method is classify, key 'examples' is expected and was not found")
 	}
 	rows, err := jsontensor.NewRows(tensor.String)
 	if err != nil {
@@ -79,13 +86,13 @@ func (v *version) readExamples(context, examples *jsontensor.Decoder) (tensor.Te
 		features := 0
 		err := examples.Object(func(name string) error {
 			features++
-			if name != v.picture {
-				return fmt.Errorf("want the feature %q, got %.100q", v.picture, name)
+			if name != v.imageInput {
+				return fmt.Errorf("expected the feature %q, got %.100q", v.imageInput, name)
 			}
 			return rows.Add(examples)
 		})
 		if err == nil && features != 1 {
-			err = fmt.Errorf("want the feature %q, got none", v.picture)
+			err = fmt.Errorf("expected the feature %q, got none", v.imageInput)
 		}
 		if err != nil {
 			return fmt.Errorf("example %d: %w", i, err)
@@ -98,9 +105,9 @@ func (v *version) readExamples(context, examples *jsontensor.Decoder) (tensor.Te
 	if count == 0 {
 		return tensor.Tensor{}, fmt.Errorf("'examples' value is an empty array")
 	}
-	pictures, err := rows.Tensor()
-	if err == nil && len(pictures.Data.([][]byte)) != count {
-		err = fmt.Errorf("want one picture an example, got shape %v", pictures.Shape)
+	images, err := rows.Tensor()
+	if err == nil && len(images.Data.([][]byte)) != count {
+		err = fmt.Errorf("expected one image an example, got shape %v", images.Shape)
 	}
-	return pictures, err
+	return images, err
 }

@@ -9,7 +9,8 @@ import (
 	"kerasrun/savedmodel"
 )
 
-// servingGet answers GET /v1/models/NAME, the states of a model's versions, and /metadata, its signatures.
+// servingGet answers GET /v1/models/NAME, the states of a model's versions, and /metadata, its
+// signatures.
 func (s *Server) servingGet(w http.ResponseWriter, r *http.Request) error {
 	c, subresource, err := servingPath(r, servingGetPath)
 	if err != nil {
@@ -44,7 +45,8 @@ type errorStatus struct {
 func servingStatuses(statuses []Status) []versionStatus {
 	out := make([]versionStatus, len(statuses))
 	for i, s := range statuses {
-		out[i] = versionStatus{strconv.FormatInt(s.Version, 10), s.State, errorStatus{Code: servingCode(codes.OK)}}
+		out[i] = versionStatus{strconv.FormatInt(s.Version, 10), s.State,
+			errorStatus{Code: servingCode(codes.OK)}}
 		if s.Err != nil {
 			out[i].Status = errorStatus{servingCode(asError(s.Err).Code), s.Err.Error()}
 		}
@@ -52,8 +54,8 @@ func servingStatuses(statuses []Status) []versionStatus {
 	return out
 }
 
-// servingMetadata is GetModelMetadataResponse in JSON, where the map of signatures is inside a message that has the same name, and
-// fields of their default value are printed.
+// servingMetadata is GetModelMetadataResponse in JSON, where the map of signatures is inside a
+// message that has the same name, and fields of their default value are printed.
 func servingMetadata(v *version) any {
 	type dim struct {
 		Size string `json:"size"`
@@ -76,7 +78,8 @@ func servingMetadata(v *version) any {
 	infos := func(tensors map[string]savedmodel.TensorInfo) map[string]tensorInfo {
 		out := map[string]tensorInfo{}
 		for key, t := range tensors {
-			info := tensorInfo{DType: t.DType.Name(), Name: t.Name(), Shape: shape{Dim: []dim{}, UnknownRank: t.Shape == nil}}
+			info := tensorInfo{DType: t.DType.Name(), Name: t.Name(),
+				Shape: shape{Dim: []dim{}, UnknownRank: t.Shape == nil}}
 			for _, n := range t.Shape {
 				info.Shape.Dim = append(info.Shape.Dim, dim{Size: strconv.FormatInt(n, 10)})
 			}
@@ -89,7 +92,8 @@ func servingMetadata(v *version) any {
 		signatures[key] = signatureDef{infos(s.Inputs), infos(s.Outputs), s.Method}
 	}
 	return map[string]any{
-		"model_spec": map[string]string{"name": v.name, "signature_name": "", "version": strconv.FormatInt(v.number, 10)},
-		"metadata":   map[string]any{"signature_def": map[string]any{"signature_def": signatures}},
+		"model_spec": map[string]string{"name": v.name, "signature_name": "",
+			"version": strconv.FormatInt(v.number, 10)},
+		"metadata": map[string]any{"signature_def": map[string]any{"signature_def": signatures}},
 	}
 }

@@ -16,15 +16,18 @@ import (
 
 // TensorFlow Serving's addresses.
 var (
-	servingPostPath = regexp.MustCompile(`^/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)$`)
-	servingGetPath  = regexp.MustCompile(`^/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?$`)
+	servingPostPath = regexp.MustCompile(
+		`^/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)$`)
+	servingGetPath = regexp.MustCompile(
+		`^/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?$`)
 )
 
 // servingPath takes a path apart; verb is what follows the model.
 func servingPath(r *http.Request, pattern *regexp.Regexp) (c choice, verb string, err error) {
 	match := pattern.FindStringSubmatch(r.URL.EscapedPath())
 	if match == nil {
-		return c, "", errorf(codes.InvalidArgument, "Malformed request: %s %s", r.Method, r.URL.Path)
+		return c, "", errorf(codes.InvalidArgument, "Malformed request: %s %s", r.Method,
+			r.URL.Path)
 	}
 	c.number = match[2]
 	if c.model, err = url.PathUnescape(match[1]); err == nil {
@@ -45,22 +48,29 @@ func (s *Server) servingPost(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch verb {
 	case "predict":
-		return s.withVersion(r.Context(), protocolPredict, c, func(v *version) (timing, error) { return s.servingPredict(w, r, v, body) })
+		return s.withVersion(r.Context(), protocolPredict, c, func(v *version) (timing, error) {
+			return s.servingPredict(w, r, v, body)
+		})
 	case "classify":
-		return s.withVersion(r.Context(), protocolTFClassify, c, func(v *version) (timing, error) { return s.servingClassify(w, r, v, body) })
+		return s.withVersion(r.Context(), protocolTFClassify, c, func(v *version) (timing, error) {
+			return s.servingClassify(w, r, v, body)
+		})
 	default:
-		return errorf(codes.InvalidArgument, "regress wants a signature of the method tensorflow/serving/regress, which no model here has")
+		return errorf(codes.InvalidArgument,
+			"regress wants a signature of the method tensorflow/serving/regress, which no model "+
+				"here has")
 	}
 }
 
-func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *version, body []byte) (timing, error) {
+func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *version,
+	body []byte) (timing, error) {
 	request, err := readServing(body, "instances", "inputs")
 	if err != nil {
 		return timing{}, err
 	}
 	sig, err := v.signature(request.signature)
 	if err == nil {
-		err = sig.refuses()
+		err = sig.checkAdmission()
 	}
 	if err != nil {
 		return timing{}, err
@@ -69,7 +79,8 @@ func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *versi
 	var in map[string]tensor.Tensor
 	switch {
 	case rows != nil && columns != nil:
-		err = errorf(codes.InvalidArgument, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
+		err = errorf(codes.InvalidArgument,
+			"Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
 	case rows != nil:
 		in, err = sig.readRows(v, rows)
 	case columns != nil:
@@ -104,7 +115,8 @@ type servingRequest struct {
 	values    map[string]*jsontensor.Decoder
 }
 
-// readServing reads the outermost object and keeps the values of the keys. Others are skipped, as TensorFlow Serving does.
+// readServing reads the outermost object and keeps the values of the keys. Others are skipped, as
+// TensorFlow Serving does.
 func readServing(body []byte, keys ...string) (servingRequest, error) {
 	request := servingRequest{values: map[string]*jsontensor.Decoder{}}
 	d := jsontensor.NewDecoder(body)
@@ -129,20 +141,21 @@ func readServing(body []byte, keys ...string) (servingRequest, error) {
 	return request, invalid(err)
 }
 
-// dtype returns the type to read the input called name as: bytes where d has pictures for it.
+// dtype returns the type to read the input called name as: bytes where d has images for it.
 func (sig *signature) dtype(v *version, name string, d *jsontensor.Decoder) (tensor.DType, error) {
 	info, ok := sig.Inputs[name]
 	if !ok {
 		return 0, fmt.Errorf("JSON object: does not have named input: %.100s", name)
 	}
-	if name == v.picture && v.pipeline != nil && d.BytesNext() {
+	if name == v.imageInput && v.pipeline != nil && d.BytesNext() {
 		return tensor.String, nil
 	}
 	return info.DType, nil
 }
 
 // readRows reads "instances": values of the only input, or objects with a value for each input.
-func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]tensor.Tensor, error) {
+func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]tensor.Tensor,
+	error) {
 	rows := map[string]*jsontensor.Rows{}
 	named := false
 	count := 0
@@ -152,11 +165,14 @@ func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]te
 		if i == 0 {
 			named = object
 			if !named && len(sig.inputs) > 1 {
-				return fmt.Errorf("instances is a plain list, but expecting list of objects as multiple input tensors required as per tensorinfo_map")
+				return fmt.Errorf(
+					"instances is a plain list, but expecting list of objects as multiple input " +
+						"tensors required as per tensorinfo_map")
 			}
 		}
 		if object != named {
-			return fmt.Errorf("item %d of 'instances' list: objects and plain values cannot be mixed", i)
+			return fmt.Errorf(
+				"item %d of 'instances' list: objects and plain values cannot be mixed", i)
 		}
 		var err error
 		if named {
@@ -165,7 +181,8 @@ func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]te
 			err = sig.addRow(v, rows, sig.inputs[0], d)
 		}
 		if err != nil {
-			return errorf(codes.InvalidArgument, "Failed to process element: %d of 'instances' list. Error: %w", i, err)
+			return errorf(codes.InvalidArgument,
+				"Failed to process element: %d of 'instances' list. Error: %w", i, err)
 		}
 		return nil
 	})
@@ -185,7 +202,8 @@ func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]te
 }
 
 // readNamedRow reads an object with a value for each input.
-func (sig *signature) readNamedRow(v *version, rows map[string]*jsontensor.Rows, d *jsontensor.Decoder) error {
+func (sig *signature) readNamedRow(v *version, rows map[string]*jsontensor.Rows,
+	d *jsontensor.Decoder) error {
 	names := 0
 	err := d.Object(func(name string) error {
 		names++
@@ -197,7 +215,8 @@ func (sig *signature) readNamedRow(v *version, rows map[string]*jsontensor.Rows,
 	return err
 }
 
-func (sig *signature) addRow(v *version, rows map[string]*jsontensor.Rows, name string, d *jsontensor.Decoder) error {
+func (sig *signature) addRow(v *version, rows map[string]*jsontensor.Rows, name string,
+	d *jsontensor.Decoder) error {
 	r, ok := rows[name]
 	if !ok {
 		dtype, err := sig.dtype(v, name, d)
@@ -213,7 +232,8 @@ func (sig *signature) addRow(v *version, rows map[string]*jsontensor.Rows, name 
 }
 
 // readColumns reads "inputs": the tensor of the only input, or an object with a tensor for each.
-func (sig *signature) readColumns(v *version, d *jsontensor.Decoder) (map[string]tensor.Tensor, error) {
+func (sig *signature) readColumns(v *version, d *jsontensor.Decoder) (map[string]tensor.Tensor,
+	error) {
 	in := map[string]tensor.Tensor{}
 	read := func(name string) error {
 		dtype, err := sig.dtype(v, name, d)
@@ -225,7 +245,9 @@ func (sig *signature) readColumns(v *version, d *jsontensor.Decoder) (map[string
 	}
 	if d.Kind() != jsontensor.Object || d.Base64Next() {
 		if len(sig.inputs) > 1 {
-			return nil, fmt.Errorf("inputs is a plain value/list, but expecting an object as multiple input tensors required as per tensorinfo_map")
+			return nil, fmt.Errorf(
+				"inputs is a plain value/list, but expecting an object as multiple input tensors " +
+					"required as per tensorinfo_map")
 		}
 		return in, read(sig.inputs[0])
 	}
@@ -239,10 +261,13 @@ func (sig *signature) writeRows(out map[string]tensor.Tensor) ([]byte, error) {
 	for i, name := range sig.outputs {
 		t := out[name]
 		if len(t.Shape) == 0 {
-			return nil, errorf(codes.InvalidArgument, "Tensor name: %s has no shape information", name)
+			return nil, errorf(codes.InvalidArgument, "Tensor name: %s has no shape information",
+				name)
 		}
 		if rows >= 0 && t.Shape[0] != rows {
-			return nil, errorf(codes.InvalidArgument, "Tensor name: %s has inconsistent batch size: %d expecting: %d", name, t.Shape[0], rows)
+			return nil, errorf(codes.InvalidArgument,
+				"Tensor name: %s has inconsistent batch size: %d expecting: %d", name, t.Shape[0],
+				rows)
 		}
 		rows = t.Shape[0]
 		var err error
@@ -256,14 +281,17 @@ func (sig *signature) writeRows(out map[string]tensor.Tensor) ([]byte, error) {
 			text = append(text, ", "...)
 		}
 		var err error
-		if text, err = sig.writeOutputs(text, func(dst []byte, i int) ([]byte, error) { return writers[i].Append(dst) }); err != nil {
+		if text, err = sig.writeOutputs(text, func(dst []byte, i int) ([]byte, error) {
+			return writers[i].Append(dst)
+		}); err != nil {
 			return nil, err
 		}
 	}
 	return append(text, "]}\n"...), nil
 }
 
-// writeColumns writes "outputs": the tensor of the only output, or an object with a tensor for each.
+// writeColumns writes "outputs": the tensor of the only output, or an object with a tensor for
+// each.
 func (sig *signature) writeColumns(out map[string]tensor.Tensor) ([]byte, error) {
 	text, err := sig.writeOutputs([]byte(`{"outputs": `), func(dst []byte, i int) ([]byte, error) {
 		return jsontensor.Append(dst, out[sig.outputs[i]], bytesName(sig.outputs[i]))
@@ -272,7 +300,8 @@ func (sig *signature) writeColumns(out map[string]tensor.Tensor) ([]byte, error)
 }
 
 // writeOutputs writes the value of the only output, or an object with a value for each.
-func (sig *signature) writeOutputs(dst []byte, value func(dst []byte, i int) ([]byte, error)) ([]byte, error) {
+func (sig *signature) writeOutputs(dst []byte, value func(dst []byte, i int) ([]byte, error)) (
+	[]byte, error) {
 	if len(sig.outputs) == 1 {
 		return value(dst, 0)
 	}

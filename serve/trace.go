@@ -19,8 +19,10 @@ func tracer() trace.Tracer { return otel.Tracer("kerasrun/serve") }
 // traceRequest continues the trace that a request's headers name, in a span of its own.
 func traceRequest(r *http.Request) (*http.Request, trace.Span) {
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := tracer().Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", r.Method), attribute.String("url.path", r.URL.Path)))
+	ctx, span := tracer().Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(
+			attribute.String("http.request.method", r.Method), attribute.String("url.path",
+				r.URL.Path)))
 	return r.WithContext(ctx), span
 }
 
@@ -34,14 +36,18 @@ func traceCall(ctx context.Context, method string) (context.Context, trace.Span)
 	}
 	ctx = propagation.TraceContext{}.Extract(ctx, headers)
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	return tracer().Start(ctx, service+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("rpc.system", "grpc"), attribute.String("rpc.service", service), attribute.String("rpc.method", name)))
+	return tracer().Start(ctx, service+"/"+name, trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(
+			attribute.String("rpc.system", "grpc"), attribute.String("rpc.service",
+				service), attribute.String("rpc.method", name)))
 }
 
 // startSpan begins a span of a request to a version.
-func startSpan(ctx context.Context, name string, v *version, sig *signature) (context.Context, trace.Span) {
+func startSpan(ctx context.Context, name string, v *version, sig *signature) (context.Context,
+	trace.Span) {
 	return tracer().Start(ctx, name, trace.WithAttributes(
-		attribute.String("kerasrun.model", v.name), attribute.Int64("kerasrun.version", v.number), attribute.String("kerasrun.signature", sig.Key)))
+		attribute.String("kerasrun.model", v.name), attribute.Int64("kerasrun.version",
+			v.number), attribute.String("kerasrun.signature", sig.Key)))
 }
 
 // endSpan writes down where the time went.

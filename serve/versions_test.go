@@ -82,10 +82,10 @@ func TestVersions(t *testing.T) {
 		s.refresh(t.Context())
 		s.unloading.Wait()
 		if loads := strings.Join(l.take(), " "); loads != wantLoads {
-			t.Errorf("%s: want %q loaded, got %q", name, wantLoads, loads)
+			t.Errorf("%s: got %q, want %q loaded", name, loads, wantLoads)
 		}
 		if got := states(t, s); got != wantStates {
-			t.Errorf("%s: want %s, got %s", name, wantStates, got)
+			t.Errorf("%s: got %s, want %s", name, got, wantStates)
 		}
 	}
 	l.take()
@@ -106,8 +106,9 @@ func TestVersions(t *testing.T) {
 	step("a broken one", "10", "10 END, 2 AVAILABLE, 1 END")
 	step("is not tried again", "", "10 END, 2 AVAILABLE, 1 END")
 	w := request(s.Handler(), "GET", "/v1/models/fake/versions/10", "")
-	if want := `"state":"END","status":{"error_code":"INTERNAL","error_message":"the goldens do not agree"}`; !strings.Contains(w.Body.String(), want) {
-		t.Errorf("want %s, got %s", want, w.Body)
+	if want := `"state":"END","status":{"error_code":"INTERNAL","error_message":"the goldens do ` +
+		`not agree"}`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("got %s, want %s", w.Body, want)
 	}
 	if err := s.Ready(); err != nil {
 		t.Errorf("a broken version makes the server not ready: %v", err)
@@ -128,7 +129,7 @@ func TestVersions(t *testing.T) {
 	}
 	step("the directory is gone", "", "10 END, 2 AVAILABLE, 1 END")
 	if w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf); w.Code != 200 {
-		t.Errorf("want 200, got %d %s", w.Code, w.Body)
+		t.Errorf("got %d %s, want 200", w.Code, w.Body)
 	}
 }
 
@@ -177,21 +178,24 @@ func TestNotReadyWithoutAVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &loader{}
-	s, err := New(Config{Models: []ModelConfig{{Name: "fake", Path: dir}}, Load: l.load, Batching: batch.Default(), Limits: DefaultLimits()})
+	s, err := New(Config{Models: []ModelConfig{{Name: "fake", Path: dir}}, Load: l.load,
+		Batching: batch.Default(), Limits: DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for path, code := range map[string]int{"/v2/health/live": 200, "/v2/health/ready": 503, "/v2/models/fake/ready": 503} {
+	for path, code := range map[string]int{"/v2/health/live": 200, "/v2/health/ready": 503,
+		"/v2/models/fake/ready": 503} {
 		if w := request(s.Handler(), "GET", path, ""); w.Code != code {
-			t.Errorf("before the start, %s: want %d, got %d", path, code, w.Code)
+			t.Errorf("before the start, %s: got %d, want %d", path, w.Code, code)
 		}
 	}
 	if w := request(s.Handler(), "POST", "/v1/models/fake:predict", oneHalf); w.Code != 503 {
-		t.Errorf("before the start, predict: want 503, got %d", w.Code)
+		t.Errorf("before the start, predict: got %d, want 503", w.Code)
 	}
-	if err := s.Start(t.Context()); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "no version that is ready") {
-		t.Errorf("want %v, got %v", errBroken, err)
+	if err := s.Start(t.Context()); !errors.Is(err, errBroken) ||
+		!strings.Contains(err.Error(), "no version that is ready") {
+		t.Errorf("got %v, want %v", err, errBroken)
 	}
 }
 
@@ -208,7 +212,7 @@ func TestPolicy(t *testing.T) {
 		{Policy{Specific: []int64{5, 1, 7}}, "[{1 1} {5 5}]"},
 	} {
 		if got := fmt.Sprint(c.policy.choose(all())); got != c.want {
-			t.Errorf("%+v: want %s, got %s", c.policy, c.want, got)
+			t.Errorf("%+v: got %s, want %s", c.policy, got, c.want)
 		}
 	}
 	if got := (Policy{}).choose(nil); len(got) != 0 {
@@ -255,16 +259,17 @@ func TestSeveralModels(t *testing.T) {
 		c.Models = append(c.Models, ModelConfig{Name: "other", Path: modelDirectory(t)})
 	})
 	for path, code := range map[string]int{
-		"/v1/models/fake": 200, "/v1/models/fake/versions/1": 200, "/v1/models/fake/labels/canary": 200, "/v1/models/fake/labels/gone": 404,
+		"/v1/models/fake": 200, "/v1/models/fake/versions/1": 200,
+		"/v1/models/fake/labels/canary": 200, "/v1/models/fake/labels/gone": 404,
 		"/v1/models/other": 200, "/v1/models/other/versions/2": 404, "/v1/models/third": 404,
 	} {
 		if w := request(s.Handler(), "POST", path+":predict", oneHalf); w.Code != code {
-			t.Errorf("%s: want %d, got %d %s", path, code, w.Code, w.Body)
+			t.Errorf("%s: got %d %s, want %d", path, w.Code, w.Body, code)
 		}
 	}
 	w := request(s.Handler(), "GET", "/v2/models/fake", "")
 	if want := `"versions":["1","2"]`; !strings.Contains(w.Body.String(), want) {
-		t.Errorf("want %s, got %s", want, w.Body)
+		t.Errorf("got %s, want %s", w.Body, want)
 	}
 }
 
@@ -281,7 +286,7 @@ func TestConfigValidate(t *testing.T) {
 	} {
 		_, err := New(Config{Models: c.models, Batching: batch.Default(), Limits: DefaultLimits()})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v: want an error with %q, got %v", c.models, c.want, err)
+			t.Errorf("%v: got %v, want an error with %q", c.models, err, c.want)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// WarmupPath is where TensorFlow Serving looks for requests to warm a model up with: TFRecords of PredictionLog.
+// WarmupPath is where TensorFlow Serving looks for requests to warm a model up with: TFRecords of
+// PredictionLog.
 const WarmupPath = "assets.extra/tf_serving_warmup_requests"
 
 const (
@@ -26,8 +27,9 @@ const (
 	maxWarmupRecordBytes = 256 << 20
 )
 
-// warm runs a new version until its first request will be as quick as later ones: with the model's own warm-up requests, or, where it has
-// none, with one row of zeros, and, in any case, for each allowed batch size; for the largest where any is.
+// warm runs a new version so that its first request is as quick as later ones. It runs the model's
+// own warm-up requests, or one row of zeros where there are none. Then it runs zeros for each allowed
+// batch size, or for the largest where all sizes are allowed.
 func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	start := time.Now()
 	defer func() { s.metrics.warmed(v, dir, time.Since(start), err) }()
@@ -55,7 +57,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 		if _, err := v.model.RunSignature(ctx, sig.Key, in); err != nil {
 			return fmt.Errorf("warm-up with %d rows: %w", rows, err)
 		}
-		sig.batcher.Learn(time.Since(began), rows)
+		sig.batcher.ObserveRun(time.Since(began), rows)
 	}
 	return nil
 }
@@ -73,7 +75,8 @@ func (sig *signature) zeros(rows int64) (map[string]tensor.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		if in[name], err = tensor.FromBytes(info.DType, shape, make([]byte, n*int64(info.DType.Size()))); err != nil {
+		if in[name], err = tensor.FromBytes(info.DType, shape,
+			make([]byte, n*int64(info.DType.Size()))); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +100,7 @@ func (v *version) replay(ctx context.Context, path string) (n int, err error) {
 			return n, nil
 		}
 		if err == nil && n == maxWarmupRecords {
-			err = fmt.Errorf("want at most %d records", maxWarmupRecords)
+			err = fmt.Errorf("expected at most %d records", maxWarmupRecords)
 		}
 		if err == nil {
 			err = v.replayRecord(ctx, record)
@@ -115,7 +118,7 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 	}
 	request := log.GetPredictLog().GetRequest()
 	if request == nil {
-		return errors.New("want a PredictionLog with a predict_log, got another or none")
+		return errors.New("expected a PredictionLog with a predict_log, got another or none")
 	}
 	sig, err := v.signature(request.GetModelSpec().GetSignatureName())
 	if err != nil {
@@ -134,7 +137,8 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 	return err
 }
 
-// protoTensor reads a TensorProto: tensor_content, or values of the type, of which the last stands for all that are missing.
+// protoTensor reads a TensorProto: tensor_content, or values of the type, of which the last stands
+// for all that are missing.
 func protoTensor(p *servingpb.TensorProto) (tensor.Tensor, error) {
 	dtype, shape := tensor.DType(p.GetDtype()), tensor.Shape{}
 	if p.GetTensorShape().GetUnknownRank() {
@@ -148,7 +152,8 @@ func protoTensor(p *servingpb.TensorProto) (tensor.Tensor, error) {
 		return tensor.Tensor{}, err
 	}
 	if n > maxWarmupRecordBytes {
-		return tensor.Tensor{}, fmt.Errorf("want at most %d elements, got shape %v", maxWarmupRecordBytes, shape)
+		return tensor.Tensor{}, fmt.Errorf("expected at most %d elements, got shape %v",
+			maxWarmupRecordBytes, shape)
 	}
 	if len(p.GetTensorContent()) > 0 {
 		return tensor.FromBytes(dtype, shape, p.GetTensorContent())
@@ -194,10 +199,12 @@ func narrowed[To int8 | int16 | uint8 | uint16](wide []int32) []To {
 	return out
 }
 
-// filled makes a tensor of n elements from values, repeating the last, or of zeros where there are none.
+// filled makes a tensor of n elements from values, repeating the last, or of zeros where there are
+// none.
 func filled[T tensor.Element](shape tensor.Shape, n int64, values []T) (tensor.Tensor, error) {
 	if int64(len(values)) > n {
-		return tensor.Tensor{}, fmt.Errorf("shape %v takes %d elements, got %d", shape, n, len(values))
+		return tensor.Tensor{}, fmt.Errorf("shape %v takes %d elements, got %d", shape, n,
+			len(values))
 	}
 	data := make([]T, n)
 	m := copy(data, values)

@@ -24,7 +24,8 @@ type recording struct {
 	runs []string
 }
 
-func (r *recording) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (r *recording) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	r.runs = append(r.runs, key+" "+shapes(in))
 	return r.fakeModel.RunSignature(ctx, key, in)
 }
@@ -53,15 +54,16 @@ func TestWarmup(t *testing.T) {
 	want := "serving_default (1, 2, 2, 3) sum 12; half_plus_two (3,); echo (1, 1); sum (1,); " +
 		"serving_default (4, 2, 2, 3) sum 0; serving_default (32, 2, 2, 3) sum 0"
 	if got := strings.Join(m.runs, "; "); got != want {
-		t.Errorf("want %s, got %s", want, got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestWarmupWithoutRequests(t *testing.T) {
 	m := &recording{fakeModel: &fakeModel{}}
 	startServer(t, m, nil)
-	if got, want := strings.Join(m.runs, "; "), "serving_default (1, 2, 2, 3) sum 0; serving_default (32, 2, 2, 3) sum 0"; got != want {
-		t.Errorf("want %s, got %s", want, got)
+	if got, want := strings.Join(m.runs, "; "),
+		"serving_default (1, 2, 2, 3) sum 0; serving_default (32, 2, 2, 3) sum 0"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -117,8 +119,9 @@ func TestBrokenWarmupRefusesTheVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "record ") {
-			t.Errorf("%s: want an error with %q, got %v", c.name, c.want, err)
+		if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "record ") {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 		if !m.closed.Load() {
 			t.Errorf("%s: the model was not closed", c.name)
@@ -140,21 +143,26 @@ func TestProtoTensorRefuses(t *testing.T) {
 		proto *servingpb.TensorProto
 		want  string
 	}{
-		{"unknown rank", &servingpb.TensorProto{Dtype: 1, TensorShape: &servingpb.TensorShapeProto{UnknownRank: true}}, "unknown rank"},
+		{"unknown rank", &servingpb.TensorProto{Dtype: 1, TensorShape: &servingpb.TensorShapeProto{
+			UnknownRank: true}}, "unknown rank"},
 		{"negative", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(-1)}, "negative"},
-		{"overflow", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1<<40, 1<<40)}, "more elements"},
+		{"overflow", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1<<40, 1<<40)},
+			"more elements"},
 		{"large", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1 << 40)}, "at most"},
-		{"too many", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1), FloatVal: []float32{1, 2}}, "takes 1 elements, got 2"},
-		{"content", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(2), TensorContent: []byte{1}}, "takes 8 bytes, got 1"},
+		{"too many", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1),
+			FloatVal: []float32{1, 2}}, "takes 1 elements, got 2"},
+		{"content", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(2),
+			TensorContent: []byte{1}}, "takes 8 bytes, got 1"},
 		{"type", &servingpb.TensorProto{Dtype: 20, TensorShape: shape(1)}, "resource"},
 	} {
 		if got, err := protoTensor(c.proto); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: want an error with %q, got %v, %v", c.name, c.want, got, err)
+			t.Errorf("%s: got %v, %v, want an error with %q", c.name, got, err, c.want)
 		}
 	}
 }
 
-// Whatever stands in the file of warm-up requests, reading it ends with tensors that hold together or an error.
+// Whatever stands in the file of warm-up requests, reading it ends with tensors that hold together
+// or an error.
 func FuzzWarmup(f *testing.F) {
 	good, err := os.ReadFile("testdata/warmup/" + WarmupPath)
 	if err != nil {

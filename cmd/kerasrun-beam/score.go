@@ -59,7 +59,8 @@ func (f *scoreFn) Setup() error {
 	shared.users++
 	var err error
 	f.scored, f.columns, err = tfmodel.New(shared.model, f.Model, "fp32", f.Columns)
-	f.answered, f.failed = beam.NewCounter("kerasrun", "answered"), beam.NewCounter("kerasrun", "failed")
+	f.answered, f.failed = beam.NewCounter("kerasrun", "answered"), beam.NewCounter("kerasrun",
+		"failed")
 	f.batches = beam.NewCounter("kerasrun", "batches")
 	return err
 }
@@ -74,15 +75,16 @@ func (f *scoreFn) Teardown() error {
 	return shared.model.Close()
 }
 
-// ProcessElement emits the rows of a batch: answers, and pictures without one.
+// ProcessElement emits the rows of a batch: answers, and images without one.
 func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure func(Row)) error {
 	items := make([]score.Item, len(b.Paths))
 	for i, path := range b.Paths {
-		items[i] = score.Item{Path: b.Names[i], Read: func() ([]byte, error) { return readFile(ctx, path) }}
+		items[i] = score.Item{Path: b.Names[i],
+			Read: func() ([]byte, error) { return readFile(ctx, path) }}
 	}
 	records, err := score.Answer(ctx, f.scored, f.columns, b.First, items)
 	if err != nil {
-		return fmt.Errorf("pictures from %d on: %w", b.First, err)
+		return fmt.Errorf("images from %d on: %w", b.First, err)
 	}
 	f.batches.Inc(ctx, 1)
 	for _, r := range records {

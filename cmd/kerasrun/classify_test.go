@@ -216,7 +216,7 @@ func TestClassifyBadPictures(t *testing.T) {
 		t.Errorf("got %q, want the rows of %s and %s", rows, good, cat)
 	}
 	for path, reason := range map[string]string{
-		text: "not a picture", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
+		text: "not an image", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
 		filepath.Dir(odd): "no pictures below it", huge: "over the limit",
 	} {
 		lines := slices.DeleteFunc(strings.Split(stderr, "\n"), func(line string) bool {

@@ -45,7 +45,7 @@ It exits with 1 when a top class flipped, a picture was answered in only one run
 }
 
 func writeDifference(w io.Writer, d score.Difference) error {
-	fmt.Fprintf(w, "pictures in both            %d\nonly in the first           %d\nonly in the second          %d\n", d.Pictures, d.OnlyA, d.OnlyB)
+	fmt.Fprintf(w, "pictures in both            %d\nonly in the first           %d\nonly in the second          %d\n", d.Images, d.OnlyA, d.OnlyB)
 	fmt.Fprintf(w, "answered in one only        %d\ntop class flipped           %d\nother classes in the top    %d\n", d.Errors, d.TopFlips, d.SetFlips)
 	_, err := fmt.Fprintf(w, "largest difference          %.3g\nmean of largest differences %.3g\ntolerance                   %.3g\n", d.Max, d.Mean, d.Tolerance)
 	for _, c := range d.Worst {

@@ -26,13 +26,13 @@ func walkImages(args []string) iter.Seq2[string, error] {
 				continue
 			}
 			empty := true
-			for path, err := range score.Pictures(arg) {
+			for path, err := range score.Images(arg) {
 				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
 					return
 				}
 			}
-			if empty && !yield(arg, fmt.Errorf("%s: no pictures below it (%s)", arg, strings.Join(score.PictureExtensions, " "))) {
+			if empty && !yield(arg, fmt.Errorf("%s: no pictures below it (%s)", arg, strings.Join(score.ImageExtensions, " "))) {
 				return
 			}
 		}

@@ -29,7 +29,7 @@ func newMergeCommand() *cobra.Command {
 		if err != nil {
 			return asUsage(err)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "kerasrun: %d shards, %d pictures in, %d answered, %d failed: %s\n", len(args), m.Pictures, m.Answered, m.Failed, output)
+		fmt.Fprintf(cmd.ErrOrStderr(), "kerasrun: %d shards, %d pictures in, %d answered, %d failed: %s\n", len(args), m.Images, m.Answered, m.Failed, output)
 		return nil
 	}
 	return cmd

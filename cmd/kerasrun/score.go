@@ -117,7 +117,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns, Batch: f.batch,
-		Lanes: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
+		Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
 		Versions: versions(),
 		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
 		Progress: shown.update,
@@ -129,7 +129,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			if f.output == "-" {
 				goesOn = ""
 			}
-			return fmt.Errorf("stopped after %d of %d pictures%s", summary.Answered+summary.Failed, summary.Pictures, goesOn)
+			return fmt.Errorf("stopped after %d of %d pictures%s", summary.Answered+summary.Failed, summary.Images, goesOn)
 		}
 		return asUsage(err)
 	}
@@ -138,7 +138,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		if summary.Already {
 			already = ", complete before"
 		}
-		fmt.Fprintf(stderr, "kerasrun: %d pictures in, %d answered, %d failed: %s%s\n", summary.Pictures, summary.Answered, summary.Failed,
+		fmt.Fprintf(stderr, "kerasrun: %d pictures in, %d answered, %d failed: %s%s\n", summary.Images, summary.Answered, summary.Failed,
 			summary.Output, already)
 	}
 	if summary.Failed > 0 {

@@ -167,7 +167,7 @@ func TestServeUsage(t *testing.T) {
 		{"x", exitUsage, "want no argument"},
 		{"--model a --model-config-file b", exitUsage, "none of the others can be"},
 		{"--tls-cert a", exitUsage, "tls-key"},
-		{"--max-batch-size 0", exitUsage, "max_batch_size: want at least 1, got 0"},
+		{"--max-batch-size 0", exitUsage, "max_batch_size: expected at least 1, got 0"},
 		{"--max-body-bytes 0", exitUsage, "limit of body"},
 		{"--log-format xml", exitUsage, "want one of text, json"},
 		{"--model-config-file " + missing, exitFailed, "no such file"},

@@ -269,12 +269,12 @@ func TestPredictErrors(t *testing.T) {
 		{[]string{"--input", "images=" + negative}, []string{negative, `dimension "-1" is not a size`}},
 		{[]string{"--input", "images=" + overflow}, []string{overflow, "more elements than can be addressed"}},
 		{[]string{"--input", "images=" + deep}, []string{deep, "255 dimensions"}},
-		{[]string{"--input", "images=" + short}, []string{short, "want 602112 bytes of data, got 4"}},
+		{[]string{"--input", "images=" + short}, []string{short, "expected 602112 bytes of data, got 4"}},
 		{[]string{"--input", "pictures=" + narrow}, []string{`"pictures"`, `["images"]`}},
 		{[]string{"--input", "images=" + text}, []string{text}},
 		{[]string{"--input", "images=" + filepath.Join(dir, "missing.npy")}, []string{"missing.npy", "no such file"}},
 		{[]string{"--input", "images=" + zip + "[x]"}, []string{zip, `want an array "x"`}},
-		{[]string{"--input", "images=" + narrow, "--signature", "logits"}, []string{`want a signature "logits"`, "serving_default"}},
+		{[]string{"--input", "images=" + narrow, "--signature", "logits"}, []string{`expected a signature "logits"`, "serving_default"}},
 	} {
 		out := filepath.Join(dir, "out.npz")
 		status, stdout, stderr := call(t, nil, append([]string{"predict", "-o", out}, test.args...)...)

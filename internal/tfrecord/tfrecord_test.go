@@ -27,11 +27,11 @@ func TestRead(t *testing.T) {
 	in := bytes.NewReader(file)
 	for i, record := range want {
 		if got, err := Read(in, limit); err != nil || !bytes.Equal(got, record) {
-			t.Errorf("record %d: want %d bytes, got %d, %v", i, len(record), len(got), err)
+			t.Errorf("record %d: got %d, %v, want %d bytes", i, len(got), err, len(record))
 		}
 	}
 	if _, err := Read(in, limit); err != io.EOF {
-		t.Errorf("after the last: want io.EOF, got %v", err)
+		t.Errorf("after the last: got %v, want io.EOF", err)
 	}
 }
 
@@ -53,18 +53,20 @@ func TestReadRefuses(t *testing.T) {
 		{"the checksum of a length", flip(8), limit, "checksum of the length"},
 		{"data", flip(12), limit, "checksum of the data"},
 		{"the checksum of data", flip(20), limit, "checksum of the data"},
-		{"too long", second, 7, "want at most 7 bytes, got 8"},
+		{"too long", second, 7, "expected at most 7 bytes, got 8"},
 		{"cut in the head", second[:11], limit, io.ErrUnexpectedEOF.Error()},
 		{"cut in the data", second[:19], limit, io.ErrUnexpectedEOF.Error()},
 		{"cut in the last checksum", second[:23], limit, io.ErrUnexpectedEOF.Error()},
 	} {
-		if got, err := Read(bytes.NewReader(c.file), c.limit); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: want an error with %q, got %d bytes, %v", c.name, c.want, len(got), err)
+		if got, err := Read(bytes.NewReader(c.file), c.limit); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %d bytes, %v, want an error with %q", c.name, len(got), err, c.want)
 		}
 	}
 }
 
-// Whatever stands in a file, reading it ends with io.EOF or another error, and what was read was there.
+// Whatever stands in a file, reading it ends with io.EOF or another error, and what was read was
+// there.
 func FuzzRead(f *testing.F) {
 	file, _ := written(f)
 	f.Add(file)

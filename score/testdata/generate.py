@@ -1,6 +1,6 @@
 """Writes what source_test.go reads, with the formats' own libraries: TFRecords, a WebDataset shard, a column of paths.
 
-Run from the repository's root, with PYTHONPATH=. as well. The "pictures" are short texts: no decoder sees them.
+Run from the repository's root, with PYTHONPATH=. as well. The "images" are short texts: no decoder sees them.
 """
 
 import io
@@ -24,15 +24,24 @@ def example(**features: bytes) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-with tf.io.TFRecordWriter(str(HERE / "pictures.tfrecord")) as writer:
-    writer.write(example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG"))  # as ImageNet's records
+with tf.io.TFRecordWriter(str(HERE / "images.tfrecord")) as writer:
+    writer.write(
+        example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG")
+    )  # as ImageNet's records
     writer.write(example(image=b"second", file_name=b"b.jpg"))  # as TensorFlow Datasets'
     writer.write(example(image__encoded=b"third"))
-    writer.write(example(text=b"no picture"))
+    writer.write(example(text=b"no image"))
     writer.write(b"\xff\xff")
 
-with tarfile.open(HERE / "shard-000000.tar.gz", "w:gz") as shard:  # WebDataset: files of one sample share a key
-    for name, data in {"0001.jpg": b"first", "0001.cls": b"7", "0002.PNG": b"second", "0002.json": b"{}"}.items():
+with tarfile.open(
+    HERE / "shard-000000.tar.gz", "w:gz"
+) as shard:  # WebDataset: files of one sample share a key
+    for name, data in {
+        "0001.jpg": b"first",
+        "0001.cls": b"7",
+        "0002.PNG": b"second",
+        "0002.json": b"{}",
+    }.items():
         info = tarfile.TarInfo(name)
         info.size = len(data)
         shard.addfile(info, io.BytesIO(data))

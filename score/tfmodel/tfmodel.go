@@ -1,4 +1,5 @@
-// Package tfmodel is a runner.Model as package score knows models: score itself does without TensorFlow.
+// Package tfmodel adapts a runner.Model to score.Model, since package score itself does not use
+// TensorFlow.
 package tfmodel
 
 import (
@@ -16,12 +17,15 @@ import (
 	"kerasrun/tensor"
 )
 
-// New adapts the model that was opened from dir. The columns come back with what the model decides: the length of the vector, and no more classes
-// than it has. Precision is part of the run's identity, since it changes the answers.
-func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, score.Columns, error) {
+// New adapts the model that was opened from dir. The columns come back with what the model decides:
+// the length of the vector, and no more classes than it has. Precision is part of the run's
+// identity, since it changes the answers.
+func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, score.Columns,
+	error) {
 	manifest, p := m.SavedModel().Manifest, m.Pipeline()
 	if manifest == nil || p == nil {
-		return score.Model{}, c, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none", dir)
+		return score.Model{}, c,
+			fmt.Errorf("%s: expected a manifest that says how images are prepared, got none", dir)
 	}
 	signature, output := "serving_default", "probs"
 	if c.Logits {
@@ -34,7 +38,8 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 		}
 	}
 	if outputs := manifest.Outputs[signature]; !slices.Contains(outputs, output) {
-		return score.Model{}, c, fmt.Errorf("%s: want an output %q of signature %s, got %q", dir, output, signature, outputs)
+		return score.Model{}, c, fmt.Errorf("%s: expected an output %q of signature %s, got %q",
+			dir, output, signature, outputs)
 	}
 	info, err := m.SavedModel().Signature([]string{"serve"}, signature)
 	if err != nil {
@@ -42,7 +47,8 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 	}
 	shape := info.Outputs[output].Shape
 	if len(shape) != 2 || shape[1] < 1 {
-		return score.Model{}, c, fmt.Errorf("%s: want an output %q with a row a picture, got the shape %v", dir, output, shape)
+		return score.Model{}, c, fmt.Errorf(
+			"%s: expected an output %q with one row per image, got the shape %v", dir, output, shape)
 	}
 	if c.Vector != score.Top {
 		c.Length = int(shape[1])
@@ -53,13 +59,15 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 		return score.Model{}, c, err
 	}
 	return score.Model{
-		ID:         id,
-		Contract:   fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode, precision),
+		ID: id,
+		Preprocessing: fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode,
+			precision),
 		Preprocess: p.Append,
 		Shape:      tensor.Shape{int64(p.Height), int64(p.Width), 3},
 		Labels:     m.Labels(),
 		Run: func(ctx context.Context, batch tensor.Tensor) (tensor.Tensor, error) {
-			out, err := m.RunSignature(ctx, signature, map[string]tensor.Tensor{manifest.Input.Name: batch})
+			out, err := m.RunSignature(ctx, signature,
+				map[string]tensor.Tensor{manifest.Input.Name: batch})
 			return out[output], err
 		},
 	}, c, nil

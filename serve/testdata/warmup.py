@@ -25,7 +25,11 @@ def prediction_log(signature, **inputs):
     spec = field(1, b"fake") + field(3, signature.encode())
     request = field(1, spec)
     for name, values in inputs.items():
-        tensor = values if isinstance(values, bytes) else tf.make_tensor_proto(values).SerializeToString()
+        tensor = (
+            values
+            if isinstance(values, bytes)
+            else tf.make_tensor_proto(values).SerializeToString()
+        )
         request += field(2, field(1, name.encode()) + field(2, tensor))
     return field(6, field(1, request))
 
@@ -39,10 +43,14 @@ def ones():
 
 
 os.makedirs(os.path.join(OUT, "assets.extra"), exist_ok=True)
-with tf.io.TFRecordWriter(os.path.join(OUT, "assets.extra", "tf_serving_warmup_requests")) as writer:
+with tf.io.TFRecordWriter(
+    os.path.join(OUT, "assets.extra", "tf_serving_warmup_requests")
+) as writer:
     writer.write(prediction_log("", images=ones()))
     writer.write(prediction_log("half_plus_two", x=np.array([1, 2, 3], np.float32)))
     writer.write(
-        prediction_log("echo", tag=np.array([b"a"]), signal=np.array([[7]], np.int32), on=np.array([True])),
+        prediction_log(
+            "echo", tag=np.array([b"a"]), signal=np.array([[7]], np.int32), on=np.array([True])
+        ),
     )
     writer.write(prediction_log("sum", x=np.array([0.5], np.float64)))

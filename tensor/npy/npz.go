@@ -11,8 +11,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// ReadZip reads the arrays of an .npz file by name (of numpy.savez's keywords: its members less ".npy"). Each member's checksum is
-// verified.
+// ReadZip reads the arrays of an .npz file by name (of numpy.savez's keywords: its members less
+// ".npy"). Each member's checksum is verified.
 func ReadZip(path string) (map[string]tensor.Tensor, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
@@ -63,8 +63,8 @@ func readMember(f *zip.File) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// WriteZip writes the arrays as numpy.savez does, uncompressed, in the order of their names and without a time: the same arrays give the
-// same bytes.
+// WriteZip writes the arrays as numpy.savez does, uncompressed, in the order of their names and
+// without a time: the same arrays give the same bytes.
 func WriteZip(w io.Writer, arrays map[string]tensor.Tensor) error {
 	z := zip.NewWriter(w)
 	for _, name := range slices.Sorted(maps.Keys(arrays)) {

@@ -1,6 +1,7 @@
-// Package jsontensor reads and writes tensors in JSON as TensorFlow Serving and the Open Inference Protocol spell them: nested
-// lists, {"b64": "..."} for bytes, and NaN, Infinity and -Infinity, which encoding/json refuses. Numbers go from the text into the
-// tensor's memory without a tree between. Hostile text is an error: nesting is bounded, and no count is believed.
+// Package jsontensor reads and writes tensors in JSON as TensorFlow Serving and the Open Inference
+// Protocol spell them: nested lists, {"b64": "..."} for bytes, and NaN, Infinity and -Infinity,
+// which encoding/json refuses. Numbers go from the text into the tensor's memory without a tree
+// between. Hostile text is an error: nesting is bounded, and no count is believed.
 package jsontensor
 
 import (
@@ -51,7 +52,8 @@ type Decoder struct {
 	base  int // offset of text in the whole, for errors
 }
 
-// NewDecoder reads text, which must not change as long as the decoder and the strings it returned are in use.
+// NewDecoder reads text, which must not change as long as the decoder and the strings it returned
+// are in use.
 func NewDecoder(text []byte) *Decoder { return &Decoder{text: text} }
 
 func (d *Decoder) fail(format string, args ...any) error {
@@ -105,7 +107,8 @@ func (d *Decoder) End() error {
 	return nil
 }
 
-// Object reads an object and calls f for each key; f must read the value. A key that comes twice is an error.
+// Object reads an object and calls f for each key; f must read the value. A key that comes twice is
+// an error.
 func (d *Decoder) Object(f func(key string) error) error {
 	if kind := d.Kind(); kind != Object {
 		return d.unexpected(kind, "an object")
@@ -253,12 +256,14 @@ func (d *Decoder) Int() (int64, error) {
 	}
 	n, err := strconv.ParseInt(string(token), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("value %.40s at offset: %d is not a whole number of 64 bits", token, d.base+start)
+		return 0, fmt.Errorf("value %.40s at offset: %d is not a whole number of 64 bits", token,
+			d.base+start)
 	}
 	return n, nil
 }
 
-// number reads the token of a number, checked against JSON's grammar with NaN, Infinity and -Infinity added.
+// number reads the token of a number, checked against JSON's grammar with NaN, Infinity and
+// -Infinity added.
 func (d *Decoder) number() ([]byte, error) {
 	start := d.pos
 	if d.text[d.pos] == '-' {
@@ -350,4 +355,4 @@ func (d *Decoder) quoted() ([]byte, error) {
 }
 
 // errNotBytes is what an object other than {"b64": string} is in the place of bytes.
-var errNotBytes = errors.New(`not formatted correctly for base64 data: want {"b64": string}`)
+var errNotBytes = errors.New(`not formatted correctly for base64 data: expected {"b64": string}`)

@@ -29,8 +29,10 @@ func TestTensor(t *testing.T) {
 		{"[[], []]", f32, tensor.Shape{2, 0}, []float32(nil)},
 		{"[Infinity, -Infinity]", f32, tensor.Shape{2}, []float32{inf, -inf}},
 		{"0.1", f32, tensor.Shape{}, []float32{0.1}},
-		// Half-way between two float32 values but for the last digit: rounding twice, by way of float64, would go wrong.
-		{"1.00000017881393432617187499", f32, tensor.Shape{}, []float32{math.Float32frombits(0x3f800001)}},
+		// Half-way between two float32 values but for the last digit: rounding twice, by way of
+		// float64, would go wrong.
+		{"1.00000017881393432617187499", f32, tensor.Shape{},
+			[]float32{math.Float32frombits(0x3f800001)}},
 		{"[-128, 127]", tensor.Int8, tensor.Shape{2}, []int8{-128, 127}},
 		{"[-32768]", tensor.Int16, tensor.Shape{1}, []int16{-32768}},
 		{"[2147483647]", tensor.Int32, tensor.Shape{1}, []int32{math.MaxInt32}},
@@ -48,7 +50,8 @@ func TestTensor(t *testing.T) {
 			t.Errorf("%s as %v: %v", c.text, c.dtype, err)
 			continue
 		}
-		if diff := cmp.Diff(tensor.Tensor{DType: c.dtype, Shape: c.shape, Data: c.data}, got); diff != "" {
+		if diff := cmp.Diff(tensor.Tensor{DType: c.dtype, Shape: c.shape, Data: c.data},
+			got); diff != "" {
 			t.Errorf("%s as %v (-want +got):\n%s", c.text, c.dtype, diff)
 		}
 	}
@@ -69,7 +72,8 @@ func TestTensorRefuses(t *testing.T) {
 		{"[1 2]", tensor.Float32, "missing a comma"},
 		{"[1,]", tensor.Float32, "a value should follow the comma"},
 		{"[,1]", tensor.Float32, "invalid value"},
-		{"[[1], [2, 3]]", tensor.Float32, "list at unexpected size: 2 at level: 1 expected size: 1"},
+		{"[[1], [2, 3]]", tensor.Float32,
+			"list at unexpected size: 2 at level: 1 expected size: 1"},
 		{"[1, [2]]", tensor.Float32, "list at unexpected level: 1"},
 		{"[[1], 2]", tensor.Float32, "found at incorrect level"},
 		{"[[], 2]", tensor.Float32, "found at incorrect level"},
@@ -104,12 +108,15 @@ func TestTensorRefuses(t *testing.T) {
 		{`[{}]`, tensor.String, "base64"},
 		{`[{"b64": "", "more": 1}]`, tensor.String, "base64"},
 		{`[{"b64": "?"}]`, tensor.String, "unable to base64 decode"},
-		{strings.Repeat("[", 101) + strings.Repeat("]", 101), tensor.Float32, "nested more than 100 deep"},
+		{strings.Repeat("[", 101) + strings.Repeat("]", 101), tensor.Float32,
+			"nested more than 100 deep"},
 		{"[1]", tensor.Float16, "float16 has no form in JSON"},
 		{"[1]", tensor.DType(99), "dtype(99) has no form in JSON"},
 	} {
-		if got, err := NewDecoder([]byte(c.text)).Tensor(c.dtype); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%.60q as %v: want an error with %q, got %v, %v", c.text, c.dtype, c.want, got, err)
+		if got, err := NewDecoder([]byte(c.text)).Tensor(c.dtype); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.60q as %v: got %v, %v, want an error with %q", c.text, c.dtype, got, err,
+				c.want)
 		}
 	}
 }
@@ -121,8 +128,9 @@ func TestRows(t *testing.T) {
 	}
 	d := NewDecoder([]byte("[[1, 2], [3, 4], [5]]"))
 	err = d.Array(func(int) error { return rows.Add(d) })
-	if want := "expecting shape (2,) but got: (1,)"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("want an error with %q, got %v", want, err)
+	if want := "expecting shape (2,) but got: (1,)"; err == nil ||
+		!strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 	got, err := rows.Tensor()
 	if err == nil {
@@ -137,7 +145,8 @@ func TestObject(t *testing.T) {
 		keys = append(keys, key+" "+d.Kind().String())
 		return d.Skip()
 	})
-	if diff := cmp.Diff([]string{"a Number", "b Object", "c String"}, keys); err != nil || diff != "" {
+	if diff := cmp.Diff([]string{"a Number", "b Object", "c String"}, keys); err != nil ||
+		diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	if err := d.End(); err != nil {
@@ -157,7 +166,7 @@ func TestObject(t *testing.T) {
 			err = d.End()
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: want an error with %q, got %v", c.text, c.want, err)
+			t.Errorf("%s: got %v, want an error with %q", c.text, err, c.want)
 		}
 	}
 }
@@ -172,7 +181,7 @@ func TestErrorsSayWhere(t *testing.T) {
 	})
 	var syntax *SyntaxError
 	if !errors.As(err, &syntax) || syntax.Offset != 16 {
-		t.Errorf("want a SyntaxError at 16, got %v", err)
+		t.Errorf("got %v, want a SyntaxError at 16", err)
 	}
 	d = NewDecoder([]byte(`{"data":  [1, 2, null]}`))
 	err = d.Object(func(string) error {
@@ -183,8 +192,9 @@ func TestErrorsSayWhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.Tensor(tensor.Float32); err == nil || !strings.Contains(err.Error(), "offset: 17") {
-		t.Errorf("want an error at offset 17, got %v", err)
+	if _, err := raw.Tensor(tensor.Float32); err == nil ||
+		!strings.Contains(err.Error(), "offset: 17") {
+		t.Errorf("got %v, want an error at offset 17", err)
 	}
 }
 
@@ -194,18 +204,25 @@ func TestAppend(t *testing.T) {
 		want   string
 	}{
 		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{}, Data: []float32{3}}, "3.0"},
-		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 2}, Data: []float32{0.1, 1e-7, 9e6, -0}}, "[[0.1, 1e-07], [9e+06, 0.0]]"},
-		{tensor.Tensor{DType: tensor.Float64, Shape: tensor.Shape{1}, Data: []float64{0.1}}, "[0.1]"},
+		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 2},
+			Data: []float32{0.1, 1e-7, 9e6, -0}}, "[[0.1, 1e-07], [9e+06, 0.0]]"},
+		{tensor.Tensor{DType: tensor.Float64, Shape: tensor.Shape{1}, Data: []float64{0.1}},
+			"[0.1]"},
 		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{0, 3}, Data: []float32{}}, "[]"},
-		{tensor.Tensor{DType: tensor.Int64, Shape: tensor.Shape{1, 1}, Data: []int64{math.MinInt64}}, "[[-9223372036854775808]]"},
-		{tensor.Tensor{DType: tensor.Uint64, Shape: tensor.Shape{1}, Data: []uint64{math.MaxUint64}}, "[18446744073709551615]"},
-		{tensor.Tensor{DType: tensor.Uint16, Shape: tensor.Shape{1}, Data: []uint16{65535}}, "[65535]"},
-		{tensor.Tensor{DType: tensor.Bool, Shape: tensor.Shape{2}, Data: []bool{true, false}}, "[true, false]"},
-		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{2}, Data: [][]byte{[]byte("a\"\n"), nil}}, `["a\"\n", ""]`},
+		{tensor.Tensor{DType: tensor.Int64, Shape: tensor.Shape{1, 1},
+			Data: []int64{math.MinInt64}}, "[[-9223372036854775808]]"},
+		{tensor.Tensor{DType: tensor.Uint64, Shape: tensor.Shape{1},
+			Data: []uint64{math.MaxUint64}}, "[18446744073709551615]"},
+		{tensor.Tensor{DType: tensor.Uint16, Shape: tensor.Shape{1}, Data: []uint16{65535}},
+			"[65535]"},
+		{tensor.Tensor{DType: tensor.Bool, Shape: tensor.Shape{2}, Data: []bool{true, false}},
+			"[true, false]"},
+		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{2},
+			Data: [][]byte{[]byte("a\"\n"), nil}}, `["a\"\n", ""]`},
 	} {
 		got, err := Append(nil, c.tensor, false)
 		if err != nil || string(got) != c.want {
-			t.Errorf("%v: want %s, got %s, %v", c.tensor, c.want, got, err)
+			t.Errorf("%v: got %s, %v, want %s", c.tensor, got, err, c.want)
 		}
 	}
 	bytes := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{{0, 255}}}
@@ -221,11 +238,14 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// Valid JSON, as encoding/json sees it, is skipped whole; what it calls invalid is refused, but for the three words.
+// Valid JSON, as encoding/json sees it, is skipped whole; what it calls invalid is refused, but for
+// the three words.
 func FuzzSkip(f *testing.F) {
 	for _, seed := range []string{
-		`{"instances": [[1, 2.5e-3], [NaN, -Infinity]]}`, `{"a": {"b64": "AP8="}, "b": [true, false, null, "\u00e9\n"]}`,
-		`[[], [[]], -0, 1E+2, 01, .5, 1.]`, `{"a": 1, "a": 2}`, "\"\xff\"", `[1,]`, `tru`, `"\x"`, "[[[[[[", `{"":`,
+		`{"instances": [[1, 2.5e-3], [NaN, -Infinity]]}`,
+		`{"a": {"b64": "AP8="}, "b": [true, false, null, "\u00e9\n"]}`,
+		`[[], [[]], -0, 1E+2, 01, .5, 1.]`, `{"a": 1, "a": 2}`, "\"\xff\"", `[1,]`, `tru`, `"\x"`,
+		"[[[[[[", `{"":`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -236,11 +256,13 @@ func FuzzSkip(f *testing.F) {
 			err = d.End()
 		}
 		valid := json.Valid(text)
-		if err == nil && !valid && !strings.Contains(string(text), "NaN") && !strings.Contains(string(text), "Infinity") {
+		if err == nil && !valid && !strings.Contains(string(text), "NaN") &&
+			!strings.Contains(string(text), "Infinity") {
 			t.Errorf("%q is accepted", text)
 		}
 		if err != nil && valid {
-			for _, stricter := range []string{"comes twice", "nested more than", "invalid encoding"} {
+			for _, stricter := range []string{"comes twice", "nested more than",
+				"invalid encoding"} {
 				if strings.Contains(err.Error(), stricter) {
 					return
 				}
@@ -252,8 +274,11 @@ func FuzzSkip(f *testing.F) {
 
 // What is read and written is read again as the same tensor.
 func FuzzTensor(f *testing.F) {
-	for _, seed := range []string{"7", "[[1, 2], [3, 4]]", "[NaN, Infinity, -Infinity, 1e-45, 3.4028235e38]", "[[], []]", `["a", {"b64": "AP8="}]`, "[true]"} {
-		for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float64, tensor.Int64, tensor.Uint8, tensor.Bool, tensor.String} {
+	for _, seed := range []string{"7", "[[1, 2], [3, 4]]",
+		"[NaN, Infinity, -Infinity, 1e-45, 3.4028235e38]", "[[], []]", `["a", {"b64": "AP8="}]`,
+		"[true]"} {
+		for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float64, tensor.Int64,
+			tensor.Uint8, tensor.Bool, tensor.String} {
 			f.Add([]byte(seed), int32(dtype))
 		}
 	}

@@ -12,9 +12,10 @@ import (
 	"kerasrun/tensor"
 )
 
-// Tensor reads nested lists, or a lone value, as a tensor of the given type. Every list of one level must be equally long; an empty list
-// ends the nesting. Whole-number types take no decimal point and no value out of their range; float32 and float64 are rounded once,
-// from the decimal text. Strings are text or {"b64": bytes}. The 16-bit float types have no JSON form.
+// Tensor reads nested lists, or a lone value, as a tensor of the given type. Every list of one
+// level must be equally long; an empty list ends the nesting. Whole-number types take no decimal
+// point and no value out of their range; float32 and float64 are rounded once, from the decimal
+// text. Strings are text or {"b64": bytes}. The 16-bit float types have no JSON form.
 func (d *Decoder) Tensor(dtype tensor.DType) (tensor.Tensor, error) {
 	l, err := newLeaves(dtype)
 	if err != nil {
@@ -27,7 +28,8 @@ func (d *Decoder) Tensor(dtype tensor.DType) (tensor.Tensor, error) {
 	return l.tensor(shape)
 }
 
-// BytesNext says whether the next value is, or is a list that begins with, an object: bytes, where a tensor is expected.
+// BytesNext says whether the next value is, or is a list that begins with, an object: bytes, where
+// a tensor is expected.
 func (d *Decoder) BytesNext() bool {
 	ahead := *d
 	for ahead.Kind() == Array {
@@ -102,7 +104,9 @@ func (n *nesting) read(d *Decoder, level int) error {
 			n.rank = level
 		}
 		if level != n.rank {
-			return fmt.Errorf("value at offset: %d found at incorrect level: %d in the JSON DOM. Expected at level: %d",
+			return fmt.Errorf(
+				"value at offset: %d found at incorrect level: %d in the JSON DOM. Expected at "+
+					"level: %d",
 				d.base+d.pos, level+1, n.rank)
 		}
 		return n.leaves.read(d)
@@ -128,7 +132,8 @@ func (n *nesting) read(d *Decoder, level int) error {
 		n.shape[level] = size
 	}
 	if n.shape[level] != size {
-		return fmt.Errorf("encountered list at unexpected size: %d at level: %d expected size: %d", size, level, n.shape[level])
+		return fmt.Errorf("encountered list at unexpected size: %d at level: %d expected size: %d",
+			size, level, n.shape[level])
 	}
 	return nil
 }
@@ -147,7 +152,9 @@ func newLeaves(dtype tensor.DType) (leaves, error) {
 			return float32(v), err
 		}}, nil
 	case tensor.Float64:
-		return &elements[float64]{parse: func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }}, nil
+		return &elements[float64]{parse: func(s string) (float64, error) {
+			return strconv.ParseFloat(s, 64)
+		}}, nil
 	case tensor.Int8:
 		return &elements[int8]{parse: signed[int8](8)}, nil
 	case tensor.Int16:
@@ -202,14 +209,15 @@ func (e *elements[T]) read(d *Decoder) error {
 	if err != nil {
 		return err
 	}
-	// Without a copy: a picture's tensor in JSON has 150,000 numbers.
+	// Without a copy: an image's tensor in JSON has 150,000 numbers.
 	v, err := e.parse(unsafe.String(unsafe.SliceData(token), len(token)))
 	if err != nil {
 		reason := "is not"
 		if errors.Is(err, strconv.ErrRange) {
 			reason = "is out of the range"
 		}
-		return fmt.Errorf("value %.40s at offset: %d %s of expected type: %T", token, d.base+start, reason, v)
+		return fmt.Errorf("value %.40s at offset: %d %s of expected type: %T", token, d.base+start,
+			reason, v)
 	}
 	e.data = append(e.data, v)
 	return nil
@@ -227,7 +235,9 @@ func (b *bools) read(d *Decoder) error {
 	return err
 }
 
-func (b *bools) tensor(shape tensor.Shape) (tensor.Tensor, error) { return tensor.New(shape, b.data) }
+func (b *bools) tensor(shape tensor.Shape) (tensor.Tensor, error) {
+	return tensor.New(shape, b.data)
+}
 
 type texts struct{ data [][]byte }
 
@@ -237,7 +247,9 @@ func (t *texts) read(d *Decoder) error {
 	return err
 }
 
-func (t *texts) tensor(shape tensor.Shape) (tensor.Tensor, error) { return tensor.New(shape, t.data) }
+func (t *texts) tensor(shape tensor.Shape) (tensor.Tensor, error) {
+	return tensor.New(shape, t.data)
+}
 
 // bytes reads a string, or {"b64": string}.
 func (d *Decoder) bytes() ([]byte, error) {

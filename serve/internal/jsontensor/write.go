@@ -11,9 +11,10 @@ import (
 	"kerasrun/tensor"
 )
 
-// Append appends a valid tensor to dst as nested lists, a scalar as a lone value. Floats have the fewest digits that give them back,
-// always with a decimal point or an exponent, as TensorFlow Serving writes them; what is not finite is NaN, Infinity or -Infinity.
-// Strings are text, which must be valid UTF-8, or with b64 {"b64": "..."}.
+// Append appends a valid tensor to dst as nested lists, a scalar as a lone value. Floats have the
+// fewest digits that give them back, always with a decimal point or an exponent, as TensorFlow
+// Serving writes them; what is not finite is NaN, Infinity or -Infinity. Strings are text, which
+// must be valid UTF-8, or with b64 {"b64": "..."}.
 func Append(dst []byte, t tensor.Tensor, b64 bool) ([]byte, error) {
 	w, err := newWriter(t, b64)
 	if err != nil {
@@ -60,9 +61,15 @@ func newWriter(t tensor.Tensor, b64 bool) (*writer, error) {
 	w := &writer{shape: t.Shape}
 	switch data := t.Data.(type) {
 	case []float32:
-		w.leaf = func(dst []byte, i int) ([]byte, error) { return AppendFloat(dst, float64(data[i]), 32), nil }
+		w.leaf = func(dst []byte, i int) ([]byte, error) {
+			return AppendFloat(dst, float64(data[i]),
+				32), nil
+		}
 	case []float64:
-		w.leaf = func(dst []byte, i int) ([]byte, error) { return AppendFloat(dst, data[i], 64), nil }
+		w.leaf = func(dst []byte, i int) ([]byte, error) {
+			return AppendFloat(dst, data[i], 64),
+				nil
+		}
 	case []int8:
 		w.leaf = whole(data)
 	case []int16:
@@ -76,9 +83,14 @@ func newWriter(t tensor.Tensor, b64 bool) (*writer, error) {
 	case []uint32:
 		w.leaf = whole(data)
 	case []uint64:
-		w.leaf = func(dst []byte, i int) ([]byte, error) { return strconv.AppendUint(dst, data[i], 10), nil }
+		w.leaf = func(dst []byte, i int) ([]byte, error) {
+			return strconv.AppendUint(dst, data[i], 10), nil
+		}
 	case []bool:
-		w.leaf = func(dst []byte, i int) ([]byte, error) { return strconv.AppendBool(dst, data[i]), nil }
+		w.leaf = func(dst []byte, i int) ([]byte, error) {
+			return strconv.AppendBool(dst, data[i]),
+				nil
+		}
 	case [][]byte:
 		w.leaf = func(dst []byte, i int) ([]byte, error) { return appendBytes(dst, data[i], b64) }
 	case []uint16:
@@ -90,8 +102,12 @@ func newWriter(t tensor.Tensor, b64 bool) (*writer, error) {
 	return w, nil
 }
 
-func whole[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](data []T) func([]byte, int) ([]byte, error) {
-	return func(dst []byte, i int) ([]byte, error) { return strconv.AppendInt(dst, int64(data[i]), 10), nil }
+func whole[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](data []T) func([]byte,
+	int) ([]byte, error) {
+	return func(dst []byte, i int) ([]byte, error) {
+		return strconv.AppendInt(dst, int64(data[i]),
+			10), nil
+	}
 }
 
 func (w *writer) nested(dst []byte, level int) ([]byte, error) {
@@ -148,7 +164,8 @@ func appendBytes(dst, data []byte, b64 bool) ([]byte, error) {
 		return append(dst, `"}`...), nil
 	}
 	if !utf8.Valid(data) {
-		return dst, fmt.Errorf("bytes that are not UTF-8 have no form in JSON; ask for them in binary")
+		return dst, fmt.Errorf(
+			"bytes that are not UTF-8 have no form in JSON; ask for them in binary")
 	}
 	return AppendString(dst, string(data)), nil
 }

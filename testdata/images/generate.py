@@ -1,7 +1,7 @@
-"""Writes generated/: small pictures in every awkward form that the decoders have to take, or to refuse, as
+"""Writes generated/: small images in every awkward form that the decoders have to take, or to refuse, as
 Pillow does.
 
-Run it from the repository's root: `.venv/bin/python testdata/pictures/generate.py`. It is deterministic for one
+Run it from the repository's root: `.venv/bin/python testdata/images/generate.py`. It is deterministic for one
 version of Pillow. What Pillow does not write (interlaced PNG, most BMP, frames off the corner) is written here byte by
 byte.
 """
@@ -18,7 +18,7 @@ OUT = Path(__file__).parent / "generated"
 
 
 def rgb(width, height):
-    """A picture with slopes, an edge and some noise."""
+    """An image with slopes, an edge and some noise."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     planes = [
         127 + 120 * np.sin(x / 5 + y / 11),
@@ -28,7 +28,7 @@ def rgb(width, height):
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-def picture(width=37, height=23, mode="RGB"):
+def sample(width=37, height=23, mode="RGB"):
     image = Image.fromarray(rgb(width, height))
     if mode in ("RGBA", "LA"):
         image = image.convert(mode)
@@ -53,19 +53,19 @@ def jpegs():
     for sampling in ("4:4:4", "4:2:2", "4:2:0"):
         for width, height in ((37, 23), (16, 16), (1, 1), (2, 9), (17, 1)):
             name = f"{sampling.replace(':', '')}-{width}x{height}.jpg"
-            save(name, picture(width, height), quality=80, subsampling=sampling)
-    save("progressive.jpg", picture(), quality=70, progressive=True)
-    save("grey.jpg", picture(mode="L"), quality=75)
-    save("grey-progressive.jpg", picture(mode="L"), quality=75, progressive=True)
-    save("cmyk.jpg", picture(mode="CMYK"), quality=75)
-    save("rgb.jpg", picture(), quality=75, keep_rgb=True)
-    save("restart.jpg", picture(70, 50), quality=75, restart_marker_blocks=2)
-    save("low-quality.jpg", picture(), quality=1)
-    save("high-quality.jpg", picture(), quality=100, subsampling=0)
+            save(name, sample(width, height), quality=80, subsampling=sampling)
+    save("progressive.jpg", sample(), quality=70, progressive=True)
+    save("grey.jpg", sample(mode="L"), quality=75)
+    save("grey-progressive.jpg", sample(mode="L"), quality=75, progressive=True)
+    save("cmyk.jpg", sample(mode="CMYK"), quality=75)
+    save("rgb.jpg", sample(), quality=75, keep_rgb=True)
+    save("restart.jpg", sample(70, 50), quality=75, restart_marker_blocks=2)
+    save("low-quality.jpg", sample(), quality=1)
+    save("high-quality.jpg", sample(), quality=100, subsampling=0)
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        save(f"exif-orientation-{orientation}.jpg", picture(11, 7), quality=80, exif=exif)
+        save(f"exif-orientation-{orientation}.jpg", sample(11, 7), quality=80, exif=exif)
     data = (OUT / "420-37x23.jpg").read_bytes()
     write("truncated.jpg", data[: len(data) * 2 // 3])
     write("header-only.jpg", data[:200])
@@ -168,7 +168,7 @@ def pngs():
     write("stream-checksum-wrong.png", png(color, 8, 2, stream=zlib.compress(rows)[:-4] + bytes(4)))
     write("filter-unknown.png", png(color, 8, 2, stream=zlib.compress(b"\5" + rows[1:])))
     write("depth-illegal.png", png(color >> 6, 2, 2))
-    frames = [picture(20, 14), picture(20, 14).rotate(90), picture(20, 14).rotate(180)]
+    frames = [sample(20, 14), sample(20, 14).rotate(90), sample(20, 14).rotate(180)]
     save("animated.png", frames[0], save_all=True, append_images=frames[1:])
     save("animated-default.png", frames[0], save_all=True, append_images=frames[1:], default_image=True)
     animation = chunk(b"acTL", struct.pack(">II", 1, 0))
@@ -178,7 +178,7 @@ def pngs():
         write(f"animated-small-frame{tail}", png(rgb(9, 7), 8, 2, interlace, before=animation, size=(14, 20)))
         small = png(rgb(9, 7)[:, :, :1] >> 4, 4, 3, interlace, before=palette + animation, size=(14, 20))
         write(f"animated-small-frame-palette{tail}", small)
-    save("bilevel.png", picture(mode="1"))
+    save("bilevel.png", sample(mode="1"))
 
 
 # GIF
@@ -247,11 +247,11 @@ def gifs():
     write("no-frame.gif", whole[: 13 + 48] + b";")
     write("frame-empty.gif", gif(index[:, :0], (10, 10), colors=table))
     write("extension-empty.gif", whole[: 13 + 48] + b"!\xf9\x00\x02\x01\x02\x00" + whole[13 + 48 :])
-    save("pillow.gif", picture().quantize(200))
-    save("pillow-large.gif", picture(200, 150).quantize(256))
-    frames = [picture(20, 14).rotate(30 * i).quantize(16) for i in range(3)]
+    save("pillow.gif", sample().quantize(200))
+    save("pillow-large.gif", sample(200, 150).quantize(256))
+    frames = [sample(20, 14).rotate(30 * i).quantize(16) for i in range(3)]
     save("animated.gif", frames[0], save_all=True, append_images=frames[1:], duration=50, loop=0)
-    save("transparent.gif", picture(mode="RGBA"))
+    save("transparent.gif", sample(mode="RGBA"))
 
 
 # BMP
@@ -378,7 +378,7 @@ def riff(chunks):
 
 
 def bitstream(image, **options):
-    """The chunk of a picture saved without extended features, padding included."""
+    """The chunk of an image saved without extended features, padding included."""
     out = io.BytesIO()
     image.save(out, "WEBP", **options)
     data = out.getvalue()
@@ -388,18 +388,18 @@ def bitstream(image, **options):
 
 def webps():
     for width, height in ((37, 23), (16, 16), (1, 1), (2, 3), (33, 1), (1, 33), (34, 18)):
-        save(f"lossy-{width}x{height}.webp", picture(width, height), quality=60)
-        save(f"lossless-{width}x{height}.webp", picture(width, height), lossless=True)
+        save(f"lossy-{width}x{height}.webp", sample(width, height), quality=60)
+        save(f"lossless-{width}x{height}.webp", sample(width, height), lossless=True)
     for quality in (0, 30, 100):
-        save(f"lossy-quality{quality}.webp", picture(70, 45), quality=quality)
-    save("lossy-alpha.webp", picture(mode="RGBA"), quality=70, exact=True)
-    save("lossless-alpha.webp", picture(mode="RGBA"), lossless=True, exact=True)
-    save("lossless-few-colours.webp", picture().quantize(5).convert("RGB"), lossless=True)
-    save("metadata.webp", picture(), quality=70, exif=b"Exif\0\0MM\0*", icc_profile=b"profile", xmp=b"<x/>")
-    frames = [picture(20, 14).rotate(30 * i) for i in range(3)]
+        save(f"lossy-quality{quality}.webp", sample(70, 45), quality=quality)
+    save("lossy-alpha.webp", sample(mode="RGBA"), quality=70, exact=True)
+    save("lossless-alpha.webp", sample(mode="RGBA"), lossless=True, exact=True)
+    save("lossless-few-colours.webp", sample().quantize(5).convert("RGB"), lossless=True)
+    save("metadata.webp", sample(), quality=70, exif=b"Exif\0\0MM\0*", icc_profile=b"profile", xmp=b"<x/>")
+    frames = [sample(20, 14).rotate(30 * i) for i in range(3)]
     save("animated.webp", frames[0], save_all=True, append_images=frames[1:], duration=50)
     for name, lossless in (("lossy", False), ("lossless", True)):
-        kind, data = bitstream(picture(9, 7), lossless=lossless)
+        kind, data = bitstream(sample(9, 7), lossless=lossless)
         place = struct.pack("<HBHB", 2, 0, 3, 0) + bytes([8, 0, 0, 6, 0, 0]) + bytes(4)
         frame = place + kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
         head = bytes([2, 0, 0, 0, 19, 0, 0, 15, 0, 0])

@@ -11,14 +11,16 @@ import (
 	"kerasrun/preprocess"
 )
 
-var moreFlag = flag.String("pictures", "", "a directory whose pictures are decoded too and compared with Keras's")
+var moreFlag = flag.String("images", "",
+	"a directory whose images are decoded too and compared with Keras's")
 
-// pictures returns the files under dir.
-func pictures(t testing.TB, dir string) []string {
+// imageFiles returns the files under dir.
+func imageFiles(t testing.TB, dir string) []string {
 	t.Helper()
 	var paths []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && filepath.Ext(path) != ".md" && filepath.Ext(path) != ".py" {
+		if err == nil && d.Type().IsRegular() && filepath.Ext(path) != ".md" &&
+			filepath.Ext(path) != ".py" {
 			paths = append(paths, path)
 		}
 		return err
@@ -27,21 +29,22 @@ func pictures(t testing.TB, dir string) []string {
 		t.Fatal(err)
 	}
 	if len(paths) == 0 {
-		t.Fatalf("no pictures in %s", dir)
+		t.Fatalf("no images in %s", dir)
 	}
 	return paths
 }
 
-// TestDecodeEqualsKeras decodes every picture there is and holds the bytes, or the refusal, against load_img's.
+// TestDecodeEqualsKeras decodes every image there is and holds the bytes, or the refusal, against
+// load_img's.
 func TestDecodeEqualsKeras(t *testing.T) {
 	keras := startKeras()
-	dirs := []string{"../testdata/pictures", "../testdata/photos"}
+	dirs := []string{"../testdata/images", "../testdata/photos"}
 	if *moreFlag != "" {
 		dirs = append(dirs, *moreFlag)
 	}
 	equal, refusals := map[string]int{}, 0
 	for _, dir := range dirs {
-		for _, path := range pictures(t, dir) {
+		for _, path := range imageFiles(t, dir) {
 			file, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -56,13 +59,14 @@ func TestDecodeEqualsKeras(t *testing.T) {
 			case refused != nil && err != nil:
 				refusals++
 			case refused != nil && err == nil:
-				t.Errorf("%s: expected a refusal (%v), received a picture", path, refused)
+				t.Errorf("%s: got an image, want a refusal (%v)", path, refused)
 			case refused == nil && err != nil:
-				t.Errorf("%s: expected a picture, received %v", path, err)
+				t.Errorf("%s: got %v, want an image", path, err)
 			case err == nil:
 				c, err := preprocess.DecodeConfig(file)
 				if err != nil || c.Width != got.Width || c.Height != got.Height {
-					t.Errorf("%s: DecodeConfig returned %v, %v; the picture is %d x %d", path, c, err, got.Width, got.Height)
+					t.Errorf("%s: DecodeConfig returned %v, %v; the image is %d x %d", path, c, err,
+						got.Width, got.Height)
 				}
 				if d := differ(got, want); d != "" {
 					t.Errorf("%s: %s", path, d)

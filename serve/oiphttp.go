@@ -29,11 +29,14 @@ func (s *Server) serverReady(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
-	return writeJSON(w, map[string]any{"name": "kerasrun", "version": s.config.Version, "extensions": serverExtensions})
+	return writeJSON(w, map[string]any{"name": "kerasrun", "version": s.config.Version,
+		"extensions": serverExtensions})
 }
 
 // pathChoice reads the model and the version of an address.
-func pathChoice(r *http.Request) choice { return choose(r.PathValue("model"), r.PathValue("version")) }
+func pathChoice(r *http.Request) choice {
+	return choose(r.PathValue("model"), r.PathValue("version"))
+}
 
 func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 	metadata, err := s.describe(pathChoice(r))
@@ -56,17 +59,17 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.withVersion(r.Context(), protocolKServe, pathChoice(r), func(v *version) (timing, error) {
-		request, binary, err := readKServe(r.Header.Get(headerLength), body, v)
+	return s.withVersion(r.Context(), protocolOIP, pathChoice(r), func(v *version) (timing, error) {
+		request, binary, err := readOIP(r.Header.Get(headerLength), body, v)
 		if err != nil {
 			return timing{}, invalid(err)
 		}
 		note(r.Context(), "id", request.id)
-		outputs, took, err := s.kserveInfer(r.Context(), v, request, binary)
+		outputs, took, err := s.inferOIP(r.Context(), v, request, binary)
 		if err != nil {
 			return took, err
 		}
-		text, tensors, err := writeKServe(v, request.id, outputs)
+		text, tensors, err := writeOIP(v, request.id, outputs)
 		if err != nil {
 			return took, err
 		}
@@ -81,8 +84,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// writeKServe writes an answer: the JSON, and the tensors that come after it, nil where none does.
-func writeKServe(v *version, id string, outputs []kserveTensor) (text []byte, tensors [][]byte, err error) {
+// writeOIP writes an answer: the JSON, and the tensors that come after it, nil where none does.
+func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors [][]byte,
+	err error) {
 	text = append(text, '{')
 	if id != "" {
 		text = append(jsontensor.AppendString(append(text, `"id": `...), id), ", "...)
@@ -119,13 +123,16 @@ func writeKServe(v *version, id string, outputs []kserveTensor) (text []byte, te
 	return append(text, "]}"...), tensors, nil
 }
 
-// readKServe reads a request. binary says whether outputs that are not asked for by name come after the JSON.
-func readKServe(header string, body []byte, v *version) (request kserveRequest, binary bool, err error) {
+// readOIP reads a request. binary says whether outputs that are not asked for by name come after
+// the JSON.
+func readOIP(header string, body []byte, v *version) (request oipRequest, binary bool, err error) {
 	text, tensors := body, []byte(nil)
 	if header != "" {
 		length, err := strconv.ParseUint(header, 10, 63)
 		if err != nil || length > uint64(len(body)) {
-			return request, false, fmt.Errorf("%s: want at most the %d bytes of the body, got %.40q", headerLength, len(body), header)
+			return request, false,
+				fmt.Errorf("%s: expected at most the %d bytes of the body, got %.40q", headerLength,
+					len(body), header)
 		}
 		if length == 0 {
 			request, err = readRaw(body, v)
@@ -133,24 +140,25 @@ func readKServe(header string, body []byte, v *version) (request kserveRequest, 
 		}
 		text, tensors = body[:length], body[length:]
 	}
-	parsed, err := parseKServe(text)
+	parsed, err := parseOIP(text)
 	if err != nil {
 		return request, false, err
 	}
 	sig, err := v.signature(parsed.signature)
 	if err == nil {
-		err = sig.refuses()
+		err = sig.checkAdmission()
 	}
 	if err != nil {
 		return request, false, err
 	}
-	request = kserveRequest{id: parsed.id, signature: parsed.signature, inputs: map[string]tensor.Tensor{}}
+	request = oipRequest{id: parsed.id, signature: parsed.signature,
+		inputs: map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
-		out.kserveOutput.binary = parsed.binary
+		out.oipOutput.binary = parsed.binary
 		if out.binary != nil {
-			out.kserveOutput.binary = *out.binary
+			out.oipOutput.binary = *out.binary
 		}
-		request.outputs = append(request.outputs, out.kserveOutput)
+		request.outputs = append(request.outputs, out.oipOutput)
 	}
 	for _, in := range parsed.inputs {
 		if _, ok := request.inputs[in.name]; ok {
@@ -163,25 +171,27 @@ func readKServe(header string, body []byte, v *version) (request kserveRequest, 
 		request.inputs[in.name] = t
 	}
 	if len(tensors) > 0 {
-		return request, false, fmt.Errorf("the body has %d bytes after its last tensor", len(tensors))
+		return request, false, fmt.Errorf("the body has %d bytes after its last tensor",
+			len(tensors))
 	}
 	return request, parsed.binary, nil
 }
 
 // readRaw reads a body that is nothing but the model's one input. Its shape follows from its size.
-func readRaw(body []byte, v *version) (request kserveRequest, err error) {
+func readRaw(body []byte, v *version) (request oipRequest, err error) {
 	sig, err := v.signature("")
 	if err != nil {
 		return request, err
 	}
 	if len(sig.inputs) != 1 {
-		return request, fmt.Errorf("a raw body is for models with one input, not %d", len(sig.inputs))
+		return request, fmt.Errorf("a raw body is for models with one input, not %d",
+			len(sig.inputs))
 	}
 	name := sig.inputs[0]
 	info := sig.Inputs[name]
 	if info.DType == tensor.String {
 		t, err := tensor.New(tensor.Shape{1}, [][]byte{body})
-		return kserveRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+		return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
 	}
 	known, free := int64(info.DType.Size()), -1
 	shape := slices.Clone(info.Shape)
@@ -192,12 +202,13 @@ func readRaw(body []byte, v *version) (request kserveRequest, err error) {
 		case free < 0:
 			free = i
 		default:
-			return request, fmt.Errorf("a raw body is for inputs with one free dimension, not %v", info.Shape)
+			return request, fmt.Errorf("a raw body is for inputs with one free dimension, not %v",
+				info.Shape)
 		}
 	}
 	if free >= 0 && known > 0 {
 		shape[free] = int64(len(body)) / known
 	}
 	t, err := tensor.FromBytes(info.DType, shape, body)
-	return kserveRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+	return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
 }

@@ -15,8 +15,9 @@ import (
 // datatypes are the Open Inference Protocol's names of the types.
 var datatypes = map[tensor.DType]string{
 	tensor.Bool: "BOOL", tensor.String: "BYTES",
-	tensor.Uint8: "UINT8", tensor.Uint16: "UINT16", tensor.Uint32: "UINT32", tensor.Uint64: "UINT64",
-	tensor.Int8: "INT8", tensor.Int16: "INT16", tensor.Int32: "INT32", tensor.Int64: "INT64",
+	tensor.Uint8: "UINT8", tensor.Uint16: "UINT16", tensor.Uint32: "UINT32",
+	tensor.Uint64: "UINT64",
+	tensor.Int8:   "INT8", tensor.Int16: "INT16", tensor.Int32: "INT32", tensor.Int64: "INT64",
 	tensor.Float16: "FP16", tensor.Bfloat16: "BF16", tensor.Float32: "FP32", tensor.Float64: "FP64",
 }
 
@@ -29,45 +30,49 @@ func parseDatatype(name string) (tensor.DType, error) {
 	return 0, errorf(codes.InvalidArgument, "no datatype is called %.40q", name)
 }
 
-// kserveRequest is an inference request, by whichever transport it came.
-type kserveRequest struct {
+// oipRequest is an inference request, by whichever transport it came.
+type oipRequest struct {
 	id        string
 	signature string // the parameter signature_name
 	inputs    map[string]tensor.Tensor
-	outputs   []kserveOutput // none: all
+	outputs   []oipOutput // none: all
 }
 
-// kserveOutput is an output that was asked for.
-type kserveOutput struct {
+// oipOutput is an output that was asked for.
+type oipOutput struct {
 	name           string
 	classification int  // this many classes as text in the place of the tensor; 0 is the tensor
 	binary         bool // after the JSON rather than in it
 }
 
-// kserveTensor is an output of an answer.
-type kserveTensor struct {
-	kserveOutput
+// oipTensor is an output of an answer.
+type oipTensor struct {
+	oipOutput
 	tensor.Tensor
 }
 
-// kserveInfer answers a request with its outputs in the order that was asked for.
-func (s *Server) kserveInfer(ctx context.Context, v *version, request kserveRequest, binary bool) ([]kserveTensor, timing, error) {
+// inferOIP answers a request with its outputs in the order that was asked for.
+func (s *Server) inferOIP(ctx context.Context, v *version, request oipRequest,
+	binary bool) ([]oipTensor, timing, error) {
 	sig, err := v.signature(request.signature)
 	if err != nil {
 		return nil, timing{}, err
 	}
 	if len(request.outputs) == 0 {
 		for _, name := range sig.outputs {
-			request.outputs = append(request.outputs, kserveOutput{name: name, binary: binary})
+			request.outputs = append(request.outputs, oipOutput{name: name, binary: binary})
 		}
 	}
 	asked := map[string]bool{}
 	for _, o := range request.outputs {
 		if _, ok := sig.Outputs[o.name]; !ok {
-			return nil, timing{}, errorf(codes.InvalidArgument, "unexpected inference output %.100q for model %q, which has %v", o.name, v.name, sig.outputs)
+			return nil, timing{}, errorf(codes.InvalidArgument,
+				"unexpected inference output %.100q for model %q, which has %v", o.name, v.name,
+				sig.outputs)
 		}
 		if asked[o.name] {
-			return nil, timing{}, errorf(codes.InvalidArgument, "output %q is asked for twice", o.name)
+			return nil, timing{}, errorf(codes.InvalidArgument, "output %q is asked for twice",
+				o.name)
 		}
 		asked[o.name] = true
 	}
@@ -75,9 +80,9 @@ func (s *Server) kserveInfer(ctx context.Context, v *version, request kserveRequ
 	if err != nil {
 		return nil, took, err
 	}
-	answer := make([]kserveTensor, len(request.outputs))
+	answer := make([]oipTensor, len(request.outputs))
 	for i, o := range request.outputs {
-		answer[i] = kserveTensor{o, out[o.name]}
+		answer[i] = oipTensor{o, out[o.name]}
 		if o.classification > 0 {
 			if answer[i].Tensor, err = v.classification(out[o.name], o.classification); err != nil {
 				return nil, took, fmt.Errorf("output %q: %w", o.name, err)
@@ -87,10 +92,13 @@ func (s *Server) kserveInfer(ctx context.Context, v *version, request kserveRequ
 	return answer, took, nil
 }
 
-// classification is the extension of that name: "value:index:label" of the top classes, as BYTES of a row a batch row.
+// classification is the extension of that name: "value:index:label" of the top classes, as BYTES of
+// a row a batch row.
 func (v *version) classification(t tensor.Tensor, top int) (tensor.Tensor, error) {
 	if t.DType != tensor.Float32 || len(t.Shape) != 2 {
-		return t, errorf(codes.InvalidArgument, "classification wants FP32 with one row of classes, not %s %v", datatypes[t.DType], t.Shape)
+		return t, errorf(codes.InvalidArgument,
+			"classification wants FP32 with one row of classes, not %s %v", datatypes[t.DType],
+			t.Shape)
 	}
 	rows, err := v.top(t, top)
 	if err != nil {
@@ -116,8 +124,8 @@ func classificationText(p labels.Prediction) []byte {
 // serverExtensions are the parts of the protocol that go beyond its core.
 var serverExtensions = []string{"binary_tensor_data", "classification"}
 
-// kserveMetadata describes the tensors of one side of a signature, in the order of their names.
-func kserveMetadata(names []string, tensors map[string]savedmodel.TensorInfo) []tensorMetadata {
+// oipMetadata describes the tensors of one side of a signature, in the order of their names.
+func oipMetadata(names []string, tensors map[string]savedmodel.TensorInfo) []tensorMetadata {
 	out := make([]tensorMetadata, len(names))
 	for i, name := range names {
 		t := tensors[name]
@@ -158,7 +166,7 @@ func (s *Server) describe(c choice) (modelMetadata, error) {
 	}
 	return modelMetadata{
 		Name: v.name, Versions: s.repository.versions(v.name), Platform: platform,
-		Inputs: kserveMetadata(sig.inputs, sig.Inputs), Outputs: kserveMetadata(sig.outputs, sig.Outputs),
+		Inputs: oipMetadata(sig.inputs, sig.Inputs), Outputs: oipMetadata(sig.outputs, sig.Outputs),
 	}, nil
 }
 

@@ -12,8 +12,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// parsedKServe is the JSON of an inference request.
-type parsedKServe struct {
+// parsedOIP is the JSON of an inference request.
+type parsedOIP struct {
 	id, signature string
 	binary        bool // binary_data_output
 	inputs        []parsedInput
@@ -30,11 +30,11 @@ type parsedInput struct {
 
 // parsedOutput is an output that is asked for; binary is nil where it does not say.
 type parsedOutput struct {
-	kserveOutput
+	oipOutput
 	binary *bool
 }
 
-func parseKServe(text []byte) (p parsedKServe, err error) {
+func parseOIP(text []byte) (p parsedOIP, err error) {
 	d := jsontensor.NewDecoder(text)
 	err = d.Object(func(key string) (err error) {
 		switch key {
@@ -66,7 +66,7 @@ func parseKServe(text []byte) (p parsedKServe, err error) {
 		return p, err
 	}
 	if len(p.inputs) == 0 {
-		return p, errors.New("want inputs, got none")
+		return p, errors.New("expected inputs, got none")
 	}
 	return p, d.End()
 }
@@ -80,7 +80,8 @@ func within(list string, i int, err error) error {
 	return nil
 }
 
-// parseParameters reads the parameters that are known and skips the others, which the protocol leaves to each server.
+// parseParameters reads the parameters that are known and skips the others, which the protocol
+// leaves to each server.
 func parseParameters(d *jsontensor.Decoder, known map[string]func() error) error {
 	return d.Object(func(key string) error {
 		if key == "shared_memory_region" {
@@ -115,7 +116,7 @@ func parseInput(d *jsontensor.Decoder) (in parsedInput, err error) {
 			err = parseParameters(d, map[string]func() error{
 				"binary_data_size": func() (err error) {
 					if in.size, err = d.Int(); err == nil && in.size < 0 {
-						err = fmt.Errorf("want 0 or more, got %d", in.size)
+						err = fmt.Errorf("expected 0 or more, got %d", in.size)
 					}
 					return err
 				},
@@ -130,13 +131,13 @@ func parseInput(d *jsontensor.Decoder) (in parsedInput, err error) {
 	switch {
 	case err != nil:
 	case in.name == "":
-		err = errors.New("want a name, got none")
+		err = errors.New("expected a name, got none")
 	case in.shape == nil:
-		err = errors.New("want a shape, got none")
+		err = errors.New("expected a shape, got none")
 	case in.data != nil && in.size >= 0:
-		err = errors.New("want data or binary_data_size, got both")
+		err = errors.New("expected data or binary_data_size, got both")
 	case in.data == nil && in.size < 0:
-		err = errors.New("want data or binary_data_size, got neither")
+		err = errors.New("expected data or binary_data_size, got neither")
 	}
 	return in, err
 }
@@ -156,7 +157,7 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 				"classification": func() error {
 					n, err := d.Int()
 					if err == nil && (n < 0 || n > 1<<20) {
-						err = fmt.Errorf("want a number of classes, got %d", n)
+						err = fmt.Errorf("expected a number of classes, got %d", n)
 					}
 					out.classification = int(n)
 					return err
@@ -168,12 +169,13 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 		return err
 	})
 	if err == nil && out.name == "" {
-		err = errors.New("want a name, got none")
+		err = errors.New("expected a name, got none")
 	}
 	return out, err
 }
 
-// tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of which it returns the rest.
+// tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of
+// which it returns the rest.
 func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err error) {
 	dtype, err := parseDatatype(in.datatype)
 	if err != nil {
@@ -181,7 +183,9 @@ func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err er
 	}
 	if in.data == nil {
 		if in.size > int64(len(after)) {
-			return t, after, fmt.Errorf("binary_data_size: want at most the %d bytes that are left of the body, got %d", len(after), in.size)
+			return t, after, fmt.Errorf(
+				"binary_data_size: expected at most the %d bytes that are left of the body, got %d",
+				len(after), in.size)
 		}
 		t, err = parseRawTensor(dtype, in.shape, after[:in.size])
 		return t, after[in.size:], err
@@ -200,14 +204,14 @@ func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err er
 		return t, after, err
 	}
 	if got != want || !flat && !slices.Equal(t.Shape, in.shape) {
-		return t, after, fmt.Errorf("want data of shape %v, got %v", in.shape, t.Shape)
+		return t, after, fmt.Errorf("expected data of shape %v, got %v", in.shape, t.Shape)
 	}
 	t.Shape = in.shape
 	return t, after, nil
 }
 
-// parseRawTensor reads a tensor as the protocol has it in binary: little-endian, row-major, and for BYTES each element after its length in
-// four bytes.
+// parseRawTensor reads a tensor as the protocol has it in binary: little-endian, row-major, and for
+// BYTES each element after its length in four bytes.
 func parseRawTensor(dtype tensor.DType, shape tensor.Shape, raw []byte) (tensor.Tensor, error) {
 	if dtype != tensor.String {
 		return tensor.FromBytes(dtype, shape, raw)
@@ -219,7 +223,8 @@ func parseRawTensor(dtype tensor.DType, shape tensor.Shape, raw []byte) (tensor.
 		}
 		size := int64(binary.LittleEndian.Uint32(raw))
 		if size > int64(len(raw)-4) {
-			return tensor.Tensor{}, fmt.Errorf("BYTES: an element of %d bytes, of which %d are there", size, len(raw)-4)
+			return tensor.Tensor{}, fmt.Errorf("BYTES: an element of %d bytes, of which %d are there",
+				size, len(raw)-4)
 		}
 		elements = append(elements, raw[4:4+size:4+size])
 		raw = raw[4+size:]
