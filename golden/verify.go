@@ -163,8 +163,8 @@ func (v *verification) preprocessing(r *references) {
 
 // run computes the cases' outputs in one of the three ways. An answer is nil where it could not be
 // computed, which is a failure of every output of that run; the error is the ended context's.
-func (v *verification) run(ctx context.Context, how string, batch []*references) ([][][]float32,
-	error) {
+func (v *verification) run(ctx context.Context, how string,
+	batch []*references) ([][][]float32, error) {
 	answers := make([][][]float32, len(batch))
 	switch how {
 	case alone:

@@ -44,7 +44,7 @@ func BenchmarkRun(b *testing.B) {
 	for _, batch := range []int64{1, 8, 32} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 			shape := tensor.Shape{batch, int64(m.pipeline.Height), int64(m.pipeline.Width), 3}
-			images, err := tensor.New(shape, make([]float32, int(batch)*m.pictureBytes()/4))
+			images, err := tensor.New(shape, make([]float32, int(batch)*m.pipeline.Height*m.pipeline.Width*3))
 			if err != nil {
 				b.Fatal(err)
 			}

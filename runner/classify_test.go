@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kerasrun/classify"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 )
@@ -76,7 +77,7 @@ func TestClassifyBadImages(t *testing.T) {
 		t.Fatalf("%v; want %d errors", err, len(bad))
 	}
 	for _, err := range joined.Unwrap() {
-		var image *ImageError
+		var image *classify.ImageError
 		var format *preprocess.FormatError
 		if !errors.As(err, &image) || !bad[image.Index] || !errors.As(err, &format) {
 			t.Errorf("%#v", err)
@@ -105,10 +106,10 @@ func TestClassifyBadImages(t *testing.T) {
 
 func TestClassifyErrors(t *testing.T) {
 	_, photos := readPhotos(t)
-	if _, err := open(t, "conv").Classify(t.Context(), 0, photos...); !matches(err, "want at least 1, got 0") {
+	if _, err := open(t, "conv").Classify(t.Context(), 0, photos...); !matches(err, "expected at least 1, got 0") {
 		t.Errorf("top 0: %v", err)
 	}
-	if _, err := open(t, "conv", WithSignature("features")).Classify(t.Context(), 1, photos...); !matches(err, `want an output "probs" of float32`) {
+	if _, err := open(t, "conv", WithSignature("features")).Classify(t.Context(), 1, photos...); !matches(err, `expected an output "probs" of float32`) {
 		t.Errorf("no probabilities: %v", err)
 	}
 	if _, err := open(t, "both").Classify(t.Context(), 1, photos...); !matches(err, "the manifest does not say") {

@@ -143,7 +143,7 @@ func TestPlaced(t *testing.T) {
 	// 3 batches of images, on whichever device has the fewest runs.
 	_, photos := readPhotos(t)
 	var images [][]byte
-	for len(images) < 3*m.BatchSize() {
+	for len(images) < 3*classifyBatchCPU {
 		images = append(images, photos...)
 	}
 	want, err := m.Classify(t.Context(), 3, images...)

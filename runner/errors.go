@@ -30,12 +30,3 @@ func (e *InputError) Error() string {
 	return fmt.Sprintf("signature %s: input %q: %v", e.Signature, e.Input, e.Err)
 }
 func (e *InputError) Unwrap() error { return e.Err }
-
-// ImageError says why one of the images of Classify has no predictions: it cannot be decoded.
-type ImageError struct {
-	Index int // among the images
-	Err   error
-}
-
-func (e *ImageError) Error() string { return fmt.Sprintf("image %d: %v", e.Index, e.Err) }
-func (e *ImageError) Unwrap() error { return e.Err }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"kerasrun/classify"
 	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
@@ -26,6 +27,8 @@ type Model struct {
 	devices   []string
 	backend   *backend
 	slots     chan struct{} // one for each run on the CPU; nil: a GPU has its own queue
+
+	classifier func() (*classify.Classifier, error) // made once
 
 	resolveMu  sync.Mutex // held while the backend looks up a signature
 	mu         sync.Mutex
@@ -108,6 +111,7 @@ func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
 // openScanned opens a directory that may be loaded. Its errors do not name dir.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
 	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {
 		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
 			return nil, fmt.Errorf("%s: %w", contract.ManifestPath, err)
