@@ -21,7 +21,8 @@ type backend struct {
 
 // openBackend opens the graph with these tags as its plan says. first is the signature that is run
 // at least.
-func openBackend(dir string, tags []string, g *savedmodel.MetaGraph, first savedmodel.Signature, f facts) (*backend, error) {
+func openBackend(dir string, tags []string, g *savedmodel.MetaGraph, first savedmodel.Signature,
+	f facts) (*backend, error) {
 	var tried *packer // in planning
 	f.supported = func(p plan) (ok bool, err error) {
 		if tried, err = newPacker(dir, tags, p); err != nil {
@@ -55,7 +56,8 @@ func openBackend(dir string, tags []string, g *savedmodel.MetaGraph, first saved
 
 // openFrozen returns a session on each of the devices of the part of a session's graph that the
 // operations named need, with constants for variables, or none where one of them fails.
-func openFrozen(source *session.Session, needed, placement []string, config []byte) ([]*session.Session, error) {
+func openFrozen(source *session.Session, needed, placement []string,
+	config []byte) ([]*session.Session, error) {
 	whole, err := source.Graph()
 	if err != nil {
 		return nil, err
@@ -83,7 +85,8 @@ func openFrozen(source *session.Session, needed, placement []string, config []by
 }
 
 // readVariables returns copies of the variables' values, by the names of their reads.
-func readVariables(source *session.Session, variables []graph.Variable) (map[string]tensor.Tensor, error) {
+func readVariables(source *session.Session, variables []graph.Variable) (
+	map[string]tensor.Tensor, error) {
 	var reads []string
 	for _, v := range variables {
 		reads = append(reads, v.Read)
@@ -144,8 +147,12 @@ type call struct {
 }
 
 // newCall looks a signature up in a session's graph. bound is fed beside its inputs.
-func newCall(s *session.Session, signature savedmodel.Signature, bound []session.Bound) (*call, error) {
-	c := &call{inputs: slices.Sorted(maps.Keys(signature.Inputs)), outputs: slices.Sorted(maps.Keys(signature.Outputs))}
+func newCall(s *session.Session, signature savedmodel.Signature, bound []session.Bound) (
+	*call, error) {
+	c := &call{
+		inputs:  slices.Sorted(maps.Keys(signature.Inputs)),
+		outputs: slices.Sorted(maps.Keys(signature.Outputs)),
+	}
 	r := session.Request{Bound: bound}
 	for _, name := range c.inputs {
 		r.Feeds = append(r.Feeds, endpoint(signature.Inputs[name]))
@@ -182,7 +189,8 @@ func (c *call) run(in []*session.Tensor) (map[string]tensor.Tensor, error) {
 
 // newTensors copies the valid tensors of a signature's inputs, in the order of the names, into C
 // memory.
-func newTensors(key string, names []string, in map[string]tensor.Tensor) ([]*session.Tensor, error) {
+func newTensors(key string, names []string, in map[string]tensor.Tensor) (
+	[]*session.Tensor, error) {
 	var tensors []*session.Tensor
 	for _, name := range names {
 		t, err := session.NewTensor(in[name])

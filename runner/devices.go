@@ -17,14 +17,20 @@ func Version() string { return session.Version() }
 
 // Device is a device that TensorFlow can run a model on.
 type Device struct {
-	Name        string `json:"name"`         // as WithDevice takes it: "cpu", "gpu:0"
-	Type        string `json:"type"`         // as TensorFlow has it: "CPU", "GPU"
-	MemoryBytes int64  `json:"memory_bytes"` // the most that TensorFlow takes of a GPU's; 0 for the CPU, where it sets itself no limit
-	Model       string `json:"model"`        // of a GPU, as its driver has it: "NVIDIA H100 80GB HBM3"; "" for the CPU
-	Compute     string `json:"compute"`      // a GPU's compute capability: "9.0"; "" for the CPU
+	// Name is as WithDevice takes it: "cpu", "gpu:0".
+	Name string `json:"name"`
+	// Type is as TensorFlow has it: "CPU", "GPU".
+	Type string `json:"type"`
+	// MemoryBytes is the most that TensorFlow takes of a GPU's memory; 0 for the CPU: no limit.
+	MemoryBytes int64 `json:"memory_bytes"`
+	// Model is a GPU's, as its driver has it: "NVIDIA H100 80GB HBM3"; "" for the CPU.
+	Model string `json:"model"`
+	// Compute is a GPU's compute capability: "9.0"; "" for the CPU.
+	Compute string `json:"compute"`
 }
 
-// Devices lists the devices that TensorFlow sees, the CPU first. Where there is no GPU among them, GPUUnavailableReason says why.
+// Devices lists the devices that TensorFlow sees, the CPU first. Where there is no GPU among them,
+// GPUUnavailableReason says why.
 func Devices() ([]Device, error) {
 	c, err := newConfig(nil)
 	if err != nil {
@@ -37,9 +43,11 @@ func (c config) listDevices() ([]Device, error) {
 	if err := claimThreads(c); err != nil {
 		return nil, err
 	}
-	// Where there can be no GPU TensorFlow is not asked for one: it would write errors to standard error.
+	// Where there can be no GPU TensorFlow is not asked for one: it would write errors to standard
+	// error.
 	gpus, reason := cuda.GPUs()
-	config, err := optimizingConfig(c, target{gpu: HasCUDA() && reason == "", oneDNN: session.UsesOneDNN()})
+	t := target{gpu: HasCUDA() && reason == "", oneDNN: session.UsesOneDNN()}
+	config, err := optimizingConfig(c, t)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +61,8 @@ func (c config) listDevices() ([]Device, error) {
 		case "CPU":
 			devices = append(devices, Device{Name: "cpu", Type: d.Type})
 		case "GPU":
-			devices = append(devices, Device{Name: "gpu:" + number, Type: d.Type, MemoryBytes: d.MemoryBytes})
+			gpu := Device{Name: "gpu:" + number, Type: d.Type, MemoryBytes: d.MemoryBytes}
+			devices = append(devices, gpu)
 		}
 	}
 	// TensorFlow counts as the driver does, unless it leaves one out.
@@ -65,10 +74,12 @@ func (c config) listDevices() ([]Device, error) {
 	return devices, nil
 }
 
-// GPUUnavailableReason says why TensorFlow sees no GPU, as far as can be told: "" where it sees one.
+// GPUUnavailableReason says why TensorFlow sees no GPU, as far as can be told: "" where it sees
+// one.
 func GPUUnavailableReason() string {
 	if !HasCUDA() {
-		return "the TensorFlow library is built for the CPU only, without CUDA: `TENSORFLOW=gpu make setup` gets one that is"
+		return "the TensorFlow library is built for the CPU only, without CUDA: " +
+			"`TENSORFLOW=gpu make setup` gets one with it"
 	}
 	if _, reason := cuda.GPUs(); reason != "" {
 		return reason
@@ -122,8 +133,8 @@ func (c config) chooseGPUs() ([]Device, error) {
 // oneDNNVariable turns oneDNN on or off before TensorFlow starts.
 const oneDNNVariable = "TF_ENABLE_ONEDNN_OPTS"
 
-// minCompute is the compute capability from which on GPUs have a precision. Below it TensorFlow would
-// go on in float32, silently.
+// minCompute is the compute capability from which on GPUs have a precision. Below it TensorFlow
+// would go on in float32, silently.
 var minCompute = map[Precision]float64{FP16: 7.0, TF32: 8.0}
 
 // checkPrecision returns an error where one of the GPUs, or the CPU where there are none, does not
@@ -139,12 +150,14 @@ func checkPrecision(p Precision, gpus []Device) error {
 		if v, ok := os.LookupEnv(oneDNNVariable); ok {
 			return fmt.Errorf("needs oneDNN, which %s=%s leaves off", oneDNNVariable, v)
 		}
-		return fmt.Errorf("needs oneDNN: set %s=1 or import kerasrun/runner/preinit", oneDNNVariable)
+		return fmt.Errorf("needs oneDNN: set %s=1 or import kerasrun/runner/preinit",
+			oneDNNVariable)
 	}
 	for _, d := range gpus {
 		// Nothing is known of a GPU whose capability does not parse.
 		if has, err := strconv.ParseFloat(d.Compute, 64); err == nil && has < minCompute[p] {
-			return fmt.Errorf("%s is %s: expected compute capability %.1f or later, got %s", d.Name, d.Model, minCompute[p], d.Compute)
+			return fmt.Errorf("%s is %s: expected compute capability %.1f or later, got %s", d.Name,
+				d.Model, minCompute[p], d.Compute)
 		}
 	}
 	return nil
@@ -165,7 +178,8 @@ func findGPUs(named []string, there []Device, reason func() string) ([]Device, e
 		case i >= 0:
 			gpus = append(gpus, there[i])
 		case name != "auto":
-			text := fmt.Sprintf("device: expected one of %s, got %s", strings.Join(names, ", "), name)
+			text := fmt.Sprintf("device: expected one of %s, got %s", strings.Join(names, ", "),
+				name)
 			if why := reason(); why != "" {
 				text += fmt.Sprintf(": TensorFlow %s sees no GPU: %s", Version(), why)
 			}
@@ -182,12 +196,13 @@ func claimTF32(on bool) error {
 	defer process.Unlock()
 	if process.tf32 == nil {
 		if !session.SetTF32(on) {
-			return fmt.Errorf("precision: this TensorFlow library cannot turn TensorFloat-32 on or off")
+			return errors.New("precision: expected a TensorFlow that can turn TensorFloat-32 off")
 		}
 		process.tf32 = &on
 	}
 	if *process.tf32 != on {
-		return fmt.Errorf("precision: fp32 and tf32 hold for the whole process, and an earlier model chose the other")
+		return errors.New("precision: fp32 and tf32 hold for the whole process: " +
+			"expected that of an earlier model, got the other")
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ func TestDevices(t *testing.T) {
 
 func TestFindGPUs(t *testing.T) {
 	cpu := []Device{{Name: "cpu", Type: "CPU"}}
-	gpus := append(slices.Clone(cpu), Device{Name: "gpu:0", Type: "GPU"}, Device{Name: "gpu:1", Type: "GPU"})
+	gpus := append(slices.Clone(cpu), Device{Name: "gpu:0", Type: "GPU"},
+		Device{Name: "gpu:1", Type: "GPU"})
 	for _, c := range []struct {
 		named  []string
 		there  []Device
@@ -46,8 +47,11 @@ func TestFindGPUs(t *testing.T) {
 		{[]string{"auto"}, gpus, "", gpus[1:2], ""},
 		{[]string{"gpu:1"}, gpus, "", gpus[2:3], ""},
 		{[]string{"gpu:1", "gpu:0"}, gpus, "", []Device{gpus[2], gpus[1]}, ""},
-		{[]string{"gpu:0"}, cpu, "no driver", nil, "device: expected one of cpu, got gpu:0: TensorFlow " + Version() + " sees no GPU: no driver"},
-		{[]string{"gpu:0", "gpu:2"}, gpus, "", nil, "device: expected one of cpu, gpu:0, gpu:1, got gpu:2"},
+		{[]string{"gpu:0"}, cpu, "no driver", nil,
+			"device: expected one of cpu, got gpu:0: TensorFlow " + Version() +
+				" sees no GPU: no driver"},
+		{[]string{"gpu:0", "gpu:2"}, gpus, "", nil,
+			"device: expected one of cpu, gpu:0, gpu:1, got gpu:2"},
 	} {
 		got, err := findGPUs(c.named, c.there, func() string { return c.reason })
 		if !slices.Equal(got, c.want) || !matches(err, c.err) {
@@ -101,7 +105,8 @@ func twoCPUs(t *testing.T) []byte {
 }
 
 // place opens a generated model's graph frozen, on each of the devices.
-func place(t *testing.T, name string, config []byte, devices ...string) (*backend, []savedmodel.Signature) {
+func place(t *testing.T, name string, config []byte, devices ...string) (*backend,
+	[]savedmodel.Signature) {
 	t.Helper()
 	directory, err := savedmodel.Open(filepath.Join(models, name))
 	if err != nil {
@@ -137,7 +142,8 @@ func replaceBackend(t *testing.T, m *Model, b *backend) {
 	})
 }
 
-// TestPlaced classifies on two devices, as on two GPUs: here on two CPUs, which TensorFlow makes of one.
+// TestPlaced classifies on two devices, as on two GPUs: here on two CPUs, which TensorFlow makes of
+// one.
 func TestPlaced(t *testing.T) {
 	m := open(t, "conv")
 	// 3 batches of images, on whichever device has the fewest runs.
@@ -159,7 +165,8 @@ func TestPlaced(t *testing.T) {
 	}
 	for i := range want {
 		for j, p := range want[i] {
-			if q := got[i][j]; p.Index != q.Index || p.Probability-q.Probability > 1e-5 || q.Probability-p.Probability > 1e-5 {
+			if q := got[i][j]; p.Index != q.Index || p.Probability-q.Probability > 1e-5 ||
+				q.Probability-p.Probability > 1e-5 {
 				t.Fatalf("image %d: got %v on two devices, want %v as on one", i, got[i], want[i])
 			}
 		}
@@ -177,7 +184,8 @@ func TestPlaced(t *testing.T) {
 	}
 }
 
-// TestFrozen holds that of a graph what the signatures need is left, on the device that is named, with constants for variables.
+// TestFrozen holds that of a graph what the signatures need is left, on the device that is named,
+// with constants for variables.
 func TestFrozen(t *testing.T) {
 	devices := []string{"/device:CPU:1", ""}
 	b, signatures := place(t, "variables", twoCPUs(t), devices...)
@@ -195,7 +203,8 @@ func TestFrozen(t *testing.T) {
 		for _, node := range g.Node {
 			on[node.Op] = node.Device
 		}
-		if want := map[string]string{"Placeholder": devices[i], "Const": devices[i], "Mul": devices[i]}; !cmp.Equal(want, on) {
+		if want := map[string]string{"Placeholder": devices[i], "Const": devices[i],
+			"Mul": devices[i]}; !cmp.Equal(want, on) {
 			t.Errorf("operations and devices: got %v, want %v", on, want)
 		}
 		x, err := tensor.New(tensor.Shape{2}, []float32{3, -4})
@@ -218,7 +227,8 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// TestSoftPlacement has a graph on a device that is not there: an error where the user named a device, else another one is taken.
+// TestSoftPlacement has a graph on a device that is not there: an error where the user named a
+// device, else another one is taken.
 func TestSoftPlacement(t *testing.T) {
 	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
 	for device, want := range map[string]string{"cpu": "/device:CPU:7", "auto": ""} {
@@ -268,8 +278,10 @@ func TestSpread(t *testing.T) {
 func TestSessionConfig(t *testing.T) {
 	n := cpus()
 	defaults := func(more map[string]any) map[string]any {
-		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
-			"bf16": 0.0, "fp16": 0.0, "pruned": false, "rewritten": true, "optimizers": []any{}, "tfg": true, "passes": 1.0}
+		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil,
+			"growth": false, "fraction": 0.0,
+			"bf16": 0.0, "fp16": 0.0, "pruned": false, "rewritten": true, "optimizers": []any{},
+			"tfg": true, "passes": 1.0}
 		for k, v := range more {
 			want[k] = v
 		}
@@ -281,16 +293,24 @@ func TestSessionConfig(t *testing.T) {
 		want                 map[string]any
 	}{
 		{nil, false, false, false, defaults(map[string]any{"soft": true, "gpus": 0.0})},
-		{[]Option{WithDevice("cpu")}, false, true, false, defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
+		{[]Option{WithDevice("cpu")}, false, true, false,
+			defaults(map[string]any{"gpus": 0.0, "optimizers": []any{"remap"}, "tfg": false})},
 		{nil, true, false, false, defaults(map[string]any{"soft": true, "growth": true})},
-		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, false, defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, false, defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, false, defaults(map[string]any{"gpus": 0.0, "tfg": false,
-			"optimizers": []any{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}})},
-		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, false, defaults(map[string]any{"growth": true, "fp16": 1.0, "passes": 2.0})},
-		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25), WithGPUMemoryGrowth(false)}, true, true, false,
+		{[]Option{WithDevice("cpu"), WithThreads(3, 5)}, false, false, false,
+			defaults(map[string]any{"gpus": 0.0, "intra": 3.0, "inter": 5.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, false, false,
+			defaults(map[string]any{"gpus": 0.0, "bf16": 1.0})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, false,
+			defaults(map[string]any{"gpus": 0.0, "tfg": false,
+				"optimizers": []any{"auto_mixed_precision_onednn_bfloat16", "constfold",
+					"remap"}})},
+		{[]Option{WithDevice("gpu"), WithPrecision(FP16)}, true, true, false,
+			defaults(map[string]any{"growth": true, "fp16": 1.0, "passes": 2.0})},
+		{[]Option{WithDevice("gpu"), WithPrecision(TF32), WithGPUMemoryFraction(0.25),
+			WithGPUMemoryGrowth(false)}, true, true, false,
 			defaults(map[string]any{"fraction": 0.25, "rewritten": false})},
-		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, true, defaults(map[string]any{"gpus": 0.0, "rewritten": false})},
+		{[]Option{WithDevice("cpu"), WithPrecision(BF16)}, false, true, true,
+			defaults(map[string]any{"gpus": 0.0, "rewritten": false})},
 	}
 	var lines strings.Builder
 	for _, c := range cases {
@@ -311,11 +331,15 @@ func TestSessionConfig(t *testing.T) {
 for line in sys.stdin:
     c = tf.compat.v1.ConfigProto.FromString(bytes.fromhex(line))
     r = c.graph_options.rewrite_options
-    print(json.dumps({"intra": c.intra_op_parallelism_threads, "inter": c.inter_op_parallelism_threads, "soft": c.allow_soft_placement,
-        "gpus": c.device_count.get("GPU"), "growth": c.gpu_options.allow_growth,
-        "fraction": c.gpu_options.per_process_gpu_memory_fraction, "bf16": r.auto_mixed_precision_onednn_bfloat16,
-        "fp16": r.auto_mixed_precision, "pruned": c.graph_options.place_pruned_graph,
-        "rewritten": not r.disable_meta_optimizer, "passes": r.meta_optimizer_iterations, "optimizers": list(r.optimizers), "tfg": not r.disable_tfg_optimizer}))`)
+    gpu = c.gpu_options
+    print(json.dumps({
+        "intra": c.intra_op_parallelism_threads, "inter": c.inter_op_parallelism_threads,
+        "soft": c.allow_soft_placement, "gpus": c.device_count.get("GPU"),
+        "growth": gpu.allow_growth, "fraction": gpu.per_process_gpu_memory_fraction,
+        "bf16": r.auto_mixed_precision_onednn_bfloat16, "fp16": r.auto_mixed_precision,
+        "pruned": c.graph_options.place_pruned_graph, "rewritten": not r.disable_meta_optimizer,
+        "passes": r.meta_optimizer_iterations, "optimizers": list(r.optimizers),
+        "tfg": not r.disable_tfg_optimizer}))`)
 	python.Stdin = strings.NewReader(lines.String())
 	python.Stderr = os.Stderr
 	out, err := python.Output()

@@ -26,6 +26,7 @@ func ExampleOpen() {
 		return
 	}
 	best := rows[0][0] // with its ID, Name and Probability
-	fmt.Println(len(rows[0]), "predictions of", len(model.Labels()), "classes;", best.Name == model.Labels()[best.Index].Name)
+	fmt.Println(len(rows[0]), "predictions of", len(model.Labels()), "classes;",
+		best.Name == model.Labels()[best.Index].Name)
 	// Output: 5 predictions of 1000 classes; true
 }

@@ -41,7 +41,8 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(models)
-	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos", models).CombinedOutput()
+	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos",
+		models).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testdata/generate.py: %v\n%s", err, out)
 		return 1
@@ -58,7 +59,8 @@ func trusted(c *config) error {
 // open opens a generated model, and closes it with the test.
 func open(t testing.TB, name string, options ...Option) *Model {
 	t.Helper()
-	m, err := Open(t.Context(), filepath.Join(models, name), append([]Option{trusted}, options...)...)
+	m, err := Open(t.Context(), filepath.Join(models, name),
+		append([]Option{trusted}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +82,8 @@ func answers(t *testing.T) map[string]tensor.Tensor {
 	return arrays
 }
 
-// near fails the test unless the tensors are of one shape and no two elements are further apart than tolerance.
+// near fails the test unless the tensors are of one shape and no two elements are further apart
+// than tolerance.
 func near(t *testing.T, what string, want, got tensor.Tensor, tolerance float64) {
 	t.Helper()
 	a, err := want.Float32s()

@@ -16,8 +16,8 @@ const rowsPerCPU = 2
 // microBatchRows is how many rows a CPU computes at a time, at most.
 func microBatchRows() int { return rowsPerCPU * cpus() }
 
-// microBatches says how a batch of so many rows is computed: as how many micro-batches, and how many
-// of them at a time.
+// microBatches says how a batch of so many rows is computed: as how many micro-batches, and how
+// many of them at a time.
 type microBatches struct {
 	rows, count int64
 	concurrency int
@@ -56,7 +56,8 @@ func (m *Model) microBatches(s *signature, in map[string]tensor.Tensor) microBat
 }
 
 // runMicroBatches computes a signature's outputs of a batch in micro-batches.
-func (m *Model) runMicroBatches(ctx context.Context, s *signature, in map[string]tensor.Tensor, b microBatches) (map[string]tensor.Tensor, error) {
+func (m *Model) runMicroBatches(ctx context.Context, s *signature, in map[string]tensor.Tensor,
+	b microBatches) (map[string]tensor.Tensor, error) {
 	results := make([]map[string]tensor.Tensor, b.count)
 	var group errgroup.Group
 	group.SetLimit(b.concurrency)

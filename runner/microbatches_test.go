@@ -6,7 +6,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// TestRunMicroBatches compares a batch that is computed in micro-batches with its rows, each run alone.
+// TestRunMicroBatches compares a batch that is computed in micro-batches with its rows, each run
+// alone.
 func TestRunMicroBatches(t *testing.T) {
 	m, want := open(t, "conv"), answers(t)
 	images := want["tensor"]
@@ -68,15 +69,18 @@ func TestMicroBatches(t *testing.T) {
 		rows, count int64
 		beside      int64 // micro-batches beside another run
 	}{
-		{1, 1, 1}, {2, 2, 1}, {size, 2, 1}, {size + 1, 2, 2}, {2 * size, 2, 2}, {2*size + 1, 4, 3}, {8 * size, 8, 8},
+		{1, 1, 1}, {2, 2, 1}, {size, 2, 1}, {size + 1, 2, 2}, {2 * size, 2, 2}, {2*size + 1, 4, 3},
+		{8 * size, 8, 8},
 	} {
-		if got, want := m.microBatches(s, batch(c.rows)), (microBatches{c.rows, c.count, 2}); got != want {
+		if got, want := m.microBatches(s, batch(c.rows)),
+			(microBatches{c.rows, c.count, 2}); got != want {
 			t.Errorf("%d rows: got %+v, want %+v", c.rows, got, want)
 		}
 		if _, err := m.begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := m.microBatches(s, batch(c.rows)), (microBatches{c.rows, c.beside, 1}); got != want {
+		if got, want := m.microBatches(s, batch(c.rows)),
+			(microBatches{c.rows, c.beside, 1}); got != want {
 			t.Errorf("%d rows beside another run: got %+v, want %+v", c.rows, got, want)
 		}
 		m.end(0)

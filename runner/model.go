@@ -110,7 +110,8 @@ func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
 
 // openScanned opens a directory that may be loaded. Its errors do not name dir.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
-	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	m = &Model{directory: directory, tags: c.tags, key: c.signature,
+		signatures: map[string]*signature{}}
 	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {
 		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
@@ -146,13 +147,14 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		}
 	}
 	if m.devices[0] == "cpu" {
-		// One run computes while another goes from an operation to the next. More would wait for CPUs
-		// with their activations in memory.
+		// One run computes while another goes from an operation to the next. More would wait for
+		// CPUs with their activations in memory.
 		m.slots = make(chan struct{}, max(2, cpus()))
 	}
 	m.backend, err = openBackend(dir, m.tags, graph, first, facts{
-		options: c, gpus: gpus, optimized: directory.Manifest != nil && directory.Manifest.Graph == "optimized",
-		state: stateful(graph), oneDNN: session.UsesOneDNN(), own: ownConvolutions,
+		options: c, gpus: gpus,
+		optimized: directory.Manifest != nil && directory.Manifest.Graph == "optimized",
+		state:     stateful(graph), oneDNN: session.UsesOneDNN(), own: ownConvolutions,
 	})
 	if err != nil {
 		return nil, err
@@ -179,14 +181,17 @@ func (m *Model) Signature(key string) (savedmodel.Signature, error) {
 // Pipeline returns how the model's images are prepared; nil where the directory has no manifest.
 func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
 
-// Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It never holds "auto".
+// Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It
+// never holds "auto".
 func (m *Model) Devices() []string { return slices.Clone(m.devices) }
 
-// Labels returns the model's classes, in the order of its output; nil where the directory names none.
+// Labels returns the model's classes, in the order of its output; nil where the directory names
+// none.
 func (m *Model) Labels() labels.Labels { return m.labels }
 
 // Run computes the outputs of the signature that Open chose; see RunSignature.
-func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	return m.RunSignature(ctx, m.key, in)
 }
 
@@ -195,7 +200,8 @@ func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[strin
 //
 // TensorFlow cannot stop a run: where ctx ends first, RunSignature returns its error at once, the
 // run goes on without a receiver, and Close waits for it.
-func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *Model) RunSignature(ctx context.Context, key string,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	s, err := m.signature(key)
 	if err != nil {
 		return nil, err
@@ -210,7 +216,8 @@ func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tens
 }
 
 // runTensors runs a signature on tensors that it accepts.
-func (m *Model) runTensors(ctx context.Context, s *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *Model) runTensors(ctx context.Context, s *signature,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	return m.run(ctx, s, func(names []string) ([]*session.Tensor, error) {
 		return newTensors(s.Key, names, in)
 	})
@@ -221,26 +228,32 @@ func (s *signature) check(in map[string]tensor.Tensor) error {
 	names := s.calls[0].inputs
 	for name := range in {
 		if _, ok := s.Inputs[name]; !ok {
-			return &InputError{s.Key, name, fmt.Errorf("expected one of the inputs %q", names)}
+			return s.errorf(name, "expected one of the inputs %q", names)
 		}
 	}
 	for _, name := range names {
 		want := s.Inputs[name]
 		got, ok := in[name]
 		if !ok {
-			return &InputError{s.Key, name, fmt.Errorf("expected %v %v, got none", want.DType, want.Shape)}
+			return s.errorf(name, "expected %v %v, got none", want.DType, want.Shape)
 		}
 		if err := got.Validate(); err != nil {
 			return &InputError{s.Key, name, err}
 		}
 		if got.DType != want.DType || want.Shape.Accepts(got.Shape) != nil {
-			return &InputError{s.Key, name, fmt.Errorf("expected %v %v, got %v %v", want.DType, want.Shape, got.DType, got.Shape)}
+			return s.errorf(name, "expected %v %v, got %v %v", want.DType, want.Shape, got.DType,
+				got.Shape)
 		}
 		if n, err := got.Shape.Elements(); err != nil || n == 0 {
-			return &InputError{s.Key, name, fmt.Errorf("expected elements, got none: shape %v", got.Shape)}
+			return s.errorf(name, "expected elements, got none: shape %v", got.Shape)
 		}
 	}
 	return nil
+}
+
+// errorf returns the error of an input.
+func (s *signature) errorf(input, format string, args ...any) error {
+	return &InputError{s.Key, input, fmt.Errorf(format, args...)}
 }
 
 // signature resolves a signature, once. Runs of others go on meanwhile, and Close waits for it as
@@ -282,7 +295,8 @@ func (m *Model) signature(key string) (*signature, error) {
 }
 
 // run runs a signature on the device with the fewest runs. inputs makes the tensors of the inputs.
-func (m *Model) run(ctx context.Context, s *signature, inputs func(names []string) ([]*session.Tensor, error)) (map[string]tensor.Tensor, error) {
+func (m *Model) run(ctx context.Context, s *signature,
+	inputs func(names []string) ([]*session.Tensor, error)) (map[string]tensor.Tensor, error) {
 	i, err := m.begin(ctx)
 	if err != nil {
 		return nil, err

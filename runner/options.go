@@ -29,7 +29,8 @@ type config struct {
 }
 
 func newConfig(options []Option) (config, error) {
-	c := config{signature: "serving_default", devices: []string{"auto"}, gpuGrowth: true, precision: FP32}
+	c := config{signature: "serving_default", devices: []string{"auto"}, gpuGrowth: true,
+		precision: FP32}
 	for _, option := range options {
 		if err := option(&c); err != nil {
 			return config{}, &OptionError{err}
@@ -75,7 +76,8 @@ func WithDevice(devices ...string) Option {
 			}
 			number, isGPU := strings.CutPrefix(name, "gpu:")
 			n, err := strconv.Atoi(number)
-			if isGPU && (err != nil || n < 0 || strconv.Itoa(n) != number) || !isGPU && name != "cpu" && name != "auto" {
+			if isGPU && (err != nil || n < 0 || strconv.Itoa(n) != number) ||
+				!isGPU && name != "cpu" && name != "auto" {
 				return fmt.Errorf("device: expected auto, cpu, gpu or gpu:N, got %q", d)
 			}
 			if slices.Contains(c.devices, name) {
@@ -86,8 +88,10 @@ func WithDevice(devices ...string) Option {
 		if len(c.devices) == 0 {
 			return fmt.Errorf("device: expected at least one, got none")
 		}
-		if len(c.devices) > 1 && (slices.Contains(c.devices, "auto") || slices.Contains(c.devices, "cpu")) {
-			return fmt.Errorf("device: expected GPUs alone where there are several, got %s", strings.Join(devices, ", "))
+		if len(c.devices) > 1 &&
+			(slices.Contains(c.devices, "auto") || slices.Contains(c.devices, "cpu")) {
+			return fmt.Errorf("device: expected GPUs alone where there are several, got %s",
+				strings.Join(devices, ", "))
 		}
 		return nil
 	}
@@ -95,8 +99,8 @@ func WithDevice(devices ...string) Option {
 
 // WithThreads sets how many threads compute one operation (intra) and how many operations are
 // computed at a time (inter). 0, the default of both, is the number of CPUs that the process may
-// use: its affinity, and the limit of its control group. TensorFlow keeps one pool of each kind in a
-// process, of the size that the first model asks for: another size later is an error of Open.
+// use: its affinity, and the limit of its control group. TensorFlow keeps one pool of each kind in
+// a process, of the size that the first model asks for: another size later is an error of Open.
 func WithThreads(intra, inter int) Option {
 	return func(c *config) error {
 		if intra < 0 || inter < 0 {
@@ -108,7 +112,8 @@ func WithThreads(intra, inter int) Option {
 }
 
 // WithGPUMemoryFraction limits the memory that TensorFlow takes of each GPU to a fraction of it,
-// over 0 and up to 1. It holds for the whole process, and the first session that uses a GPU decides.
+// over 0 and up to 1. It holds for the whole process, and the first session that uses a GPU
+// decides.
 func WithGPUMemoryFraction(fraction float64) Option {
 	return func(c *config) error {
 		if !(fraction > 0 && fraction <= 1) {
@@ -134,16 +139,19 @@ const (
 	// FP32 is float32 throughout, on GPUs without TensorFloat-32 too: predictions match Keras.
 	FP32 Precision = "fp32"
 	// BF16 is for the CPU: bfloat16 summed in float32, by oneDNN or by this package's convolutions.
-	// Without instructions for it the convolutions alone are rounded. Probabilities move by up to 0.008.
+	// Without instructions for it the convolutions alone are rounded. Probabilities move by up to
+	// 0.008.
 	BF16 Precision = "bf16"
-	// FP16 is for GPUs of compute capability 7.0: float16 where TensorFlow's rewriter finds it safe.
+	// FP16 is for GPUs of compute capability 7.0: float16 where TensorFlow's rewriter finds it
+	// safe.
 	FP16 Precision = "fp16"
-	// TF32 is for GPUs of compute capability 8.0: float32 with TensorFloat-32 products, for the whole
-	// process.
+	// TF32 is for GPUs of compute capability 8.0: float32 with TensorFloat-32 products, for the
+	// whole process.
 	TF32 Precision = "tf32"
 )
 
-// WithPrecision chooses the arithmetic; the default is FP32. One that the device does not have is an error of Open.
+// WithPrecision chooses the arithmetic; the default is FP32. One that the device does not have is
+// an error of Open.
 func WithPrecision(p Precision) Option {
 	return func(c *config) error {
 		if !slices.Contains([]Precision{FP32, BF16, FP16, TF32}, p) {
@@ -154,9 +162,9 @@ func WithPrecision(p Precision) Option {
 	}
 }
 
-// WithScan relaxes what Open checks of the directory, by name: [savedmodel.AllowOps] lets operations
-// run that are not on the allow-list, [savedmodel.Skip] leaves out checks. It is for models from
-// where one would run a program.
+// WithScan relaxes what Open checks of the directory, by name: [savedmodel.AllowOps] lets
+// operations run that are not on the allow-list, [savedmodel.Skip] leaves out checks. It is for
+// models from where one would run a program.
 //
 // Without CheckFiles a model is not verified: see [WithProbe].
 func WithScan(options ...savedmodel.ScanOption) Option {

@@ -16,19 +16,22 @@ import (
 	"kerasrun/tensor"
 )
 
-// ownConvolutions says in which precisions package cpuconv computes the convolutions whose kernels are packed.
-var ownConvolutions = map[Precision]bool{FP32: cpuconv.Preferred(false), BF16: cpuconv.Preferred(true)}
+// ownConvolutions says in which precisions package cpuconv computes the convolutions whose kernels
+// are packed.
+var ownConvolutions = map[Precision]bool{FP32: cpuconv.Preferred(false),
+	BF16: cpuconv.Preferred(true)}
 
-// errUnsupportedConv says that a signature has convolutions that package cpuconv does not compute, or none.
+// errUnsupportedConv says that a signature has convolutions that package cpuconv does not compute,
+// or none.
 var errUnsupportedConv = errors.New("expected convolutions that can be computed in bfloat16")
 
 // packer runs each signature in a session of what TensorFlow makes of it when its kernels are
 // constants. That session is fed the kernels.
 //
 // TensorFlow's operations of oneDNN pack a kernel that is constant once, into the layout that the
-// convolution reads, and any other in each run; for package cpuconv's operations kernels are packed here.
-// So a run is as fast as with constants in the graph, of which TensorFlow makes half a dozen copies
-// on the way to its first run. The variables must keep their values.
+// convolution reads, and any other in each run; for package cpuconv's operations kernels are packed
+// here. So a run is as fast as with constants in the graph, of which TensorFlow makes half a dozen
+// copies on the way to its first run. The variables must keep their values.
 type packer struct {
 	plan      plan
 	source    *session.Session          // has the variables
@@ -63,7 +66,8 @@ func newPacker(dir string, tags []string, p plan) (*packer, error) {
 	return &packer{plan: p, source: source, optimized: map[string]optimizedGraph{}}, nil
 }
 
-// supports says whether package cpuconv computes all convolutions of a signature, and there are some.
+// supports says whether package cpuconv computes all convolutions of a signature, and there are
+// some.
 func (p *packer) supports(s savedmodel.Signature) (bool, error) {
 	o, err := p.optimize(s)
 	p.optimized[s.Key] = o
@@ -174,7 +178,8 @@ type kernels struct {
 var newMemory = cpuconv.NewMemory
 
 // newKernels takes over the kernels' values, and returns a graph that is fed them.
-func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGraph *graphpb.GraphDef, k kernels, err error) {
+func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGraph *graphpb.GraphDef,
+	k kernels, err error) {
 	defer func() {
 		for _, b := range k.bound {
 			delete(values, b.At.Op) // k's from here on: each tensor has one owner
@@ -214,8 +219,8 @@ func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGrap
 	return fedGraph, k, nil
 }
 
-// packValue packs a variable's value for an operation of package cpuconv. What a checkpoint holds need not
-// be what the graph says of it.
+// packValue packs a variable's value for an operation of package cpuconv. What a checkpoint holds
+// need not be what the graph says of it.
 func packValue(node *nodepb.NodeDef, value *session.Tensor, packed []float32) error {
 	if value == nil {
 		return errors.New("expected a value, got none")

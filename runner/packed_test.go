@@ -18,15 +18,17 @@ import (
 	"kerasrun/tensor"
 )
 
-// TestKernelsInVariables holds that a model with its kernels in variables answers as one with constants does, in batches of each size, and
-// how each precision gets there: fp32 packs, for TensorFlow's convolutions or ours, bf16 for ours, and for others the graph is frozen.
+// TestKernelsInVariables holds that a model with its kernels in variables answers as one with
+// constants does, in batches of each size, and how each precision gets there: fp32 packs, for
+// TensorFlow's convolutions or ours, bf16 for ours, and for others the graph is frozen.
 func TestKernelsInVariables(t *testing.T) {
 	if !session.UsesOneDNN() {
 		t.Fatal("TensorFlow computes without oneDNN: nothing is packed")
 	}
 	was := maps.Clone(ownConvolutions)
 	t.Cleanup(func() { ownConvolutions = was })
-	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a constant either.
+	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a
+	// constant either.
 	for _, test := range []struct {
 		precision Precision
 		own       bool
@@ -39,20 +41,24 @@ func TestKernelsInVariables(t *testing.T) {
 		{BF16, false, 0.05, map[string]int{}},
 	} {
 		ownConvolutions[test.precision] = test.own
-		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own), test.precision, test.tolerance, test.packed)
+		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own),
+			test.precision, test.tolerance, test.packed)
 	}
 }
 
-func testKernelsInVariables(t *testing.T, name string, precision Precision, tolerance float64, wantPacked map[string]int) {
+func testKernelsInVariables(t *testing.T, name string, precision Precision, tolerance float64,
+	wantPacked map[string]int) {
 	want := answers(t)
 	images := want["tensor"]
-	m, constants := open(t, "kernels", WithPrecision(precision)), open(t, "conv", WithPrecision(precision))
+	m, constants := open(t, "kernels", WithPrecision(precision)),
+		open(t, "conv", WithPrecision(precision))
 	for _, rows := range []int64{1, 3, 1} {
 		in, err := tensor.RowsOfAll(map[string]tensor.Tensor{"images": images}, 0, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
-		expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]}, 0, rows)
+		expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]},
+			0, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +113,8 @@ func runNodes(t *testing.T, m *Model) (nodes []*nodepb.NodeDef) {
 	return nodes
 }
 
-// TestUnsupportedConvolutions holds that TensorFlow computes a graph whose convolutions are not all ours in each precision.
+// TestUnsupportedConvolutions holds that TensorFlow computes a graph whose convolutions are not all
+// ours in each precision.
 func TestUnsupportedConvolutions(t *testing.T) {
 	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
 	probs := map[Precision]tensor.Tensor{}
@@ -130,10 +137,12 @@ func TestUnsupportedConvolutions(t *testing.T) {
 	}
 }
 
-// TestPackKernelsAlone holds that a variable that is no kernel is not packed: TensorFlow might compute something of what stands for it.
+// TestPackKernelsAlone holds that a variable that is no kernel is not packed: TensorFlow might
+// compute something of what stands for it.
 func TestPackKernelsAlone(t *testing.T) {
 	p, s := openPacker(t, "variables")
-	if _, err := p.call(s); !matches(err, "as the kernel of one of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul") {
+	const want = "the kernel of one of [Conv2D DepthwiseConv2dNative MatMul], got input 1 of Mul"
+	if _, err := p.call(s); !matches(err, want) {
 		t.Errorf("got %v, want that the variable is no kernel", err)
 	}
 }
@@ -145,7 +154,8 @@ func openPacker(t *testing.T, name string) (*packer, savedmodel.Signature) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(facts{options: c, optimized: true, state: "VarHandleOp", oneDNN: true, own: ownConvolutions})
+	p, err := newPlan(facts{options: c, optimized: true, state: "VarHandleOp", oneDNN: true,
+		own: ownConvolutions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +179,9 @@ func openPacker(t *testing.T, name string) (*packer, savedmodel.Signature) {
 	return packer, s
 }
 
-// TestPackWithoutMemory holds that each tensor is freed where there is no memory for packed kernels: those that TensorFlow's operations
-// read as they are, and those that ours would have packed. A session's tensor cannot be freed twice.
+// TestPackWithoutMemory holds that each tensor is freed where there is no memory for packed
+// kernels: those that TensorFlow's operations read as they are, and those that ours would have
+// packed. A session's tensor cannot be freed twice.
 func TestPackWithoutMemory(t *testing.T) {
 	p, s := openPacker(t, "kernels")
 	o, err := p.optimize(s)
@@ -187,7 +198,10 @@ func TestPackWithoutMemory(t *testing.T) {
 	}
 	memory := newMemory
 	defer func() { newMemory = memory }()
-	newMemory = func(...int) (*cpuconv.Memory, error) { return nil, errors.New("expected memory, got none") }
+	newMemory = func(...int) (*cpuconv.Memory, error) {
+		return nil,
+			errors.New("expected memory, got none")
+	}
 	if _, _, err := newKernels(o.graph, values); !matches(err, "expected memory, got none") {
 		t.Errorf("got %v, want that there is no memory", err)
 	}

@@ -14,15 +14,20 @@ type mode string
 const (
 	plain  mode = "plain"  // as TensorFlow loads it
 	frozen mode = "frozen" // with constants for variables, in a session for each device
-	packed mode = "packed" // on the CPU: its kernels are packed once and fed, in a session for each signature
+	packed mode = "packed" // CPU: it is fed packed kernels, in a session for each signature
 )
 
 // plan says how a model is opened. It is made once, before a session that runs the model.
 type plan struct {
-	mode      mode
-	placement []string // frozen: a session's device each, as TensorFlow names it; "" leaves the choice to TensorFlow
-	own       bool     // packed: package cpuconv computes convolutions, where it can compute all of a signature's
-	bf16      bool     // packed: it computes them in bfloat16, and has to be able to
+	mode mode
+	// placement has the device of each session of a frozen graph, as TensorFlow names it; "" leaves
+	// the choice to TensorFlow.
+	placement []string
+	// own has package cpuconv compute the convolutions of a packed signature, where it can compute
+	// all of them.
+	own bool
+	// bf16 has it compute them in bfloat16. It has to be able to.
+	bf16 bool
 
 	optimize []byte // the ConfigProto of sessions in which TensorFlow optimises the graph
 	asIs     []byte // that of sessions in which it rewrites nothing
@@ -33,7 +38,7 @@ type facts struct {
 	options   config
 	gpus      []Device           // to run on; none for the CPU
 	optimized bool               // the exporter has optimised the graph, as its manifest says
-	state     string             // an operation of the graph that keeps something between runs, "" where none does
+	state     string             // an operation of the graph that has state, "" where none has
 	oneDNN    bool               // TensorFlow computes with oneDNN on the CPU
 	own       map[Precision]bool // package cpuconv is preferred on this CPU
 
@@ -49,20 +54,21 @@ func newPlan(f facts) (p plan, err error) {
 	// the CPU, and placed anew.
 	placed := len(f.gpus) > 1 || gpu && f.gpus[0].Name != "gpu:0"
 	if placed && f.state != "" && !f.optimized {
-		return plan{}, fmt.Errorf("device %s: expected a graph without state, such as a frozen one, got the operation %s",
+		return plan{}, fmt.Errorf("device %s: expected a graph without state, got the operation %s",
 			strings.Join(f.options.devices, ", "), f.state)
 	}
 	if p.asIs, err = asIsConfig(f.options); err != nil {
 		return plan{}, err
 	}
-	// The exporter's graphs have their kernels in variables, which never change. TensorFlow prepares
-	// only constants for other precisions and for GPUs.
+	// The exporter's graphs have their kernels in variables, which never change. TensorFlow
+	// prepares only constants for other precisions and for GPUs.
 	kernels := f.optimized && f.state != ""
 	if kernels && !gpu && f.oneDNN {
 		p.mode, p.own, p.bf16 = packed, f.own[FP32], f.options.precision == BF16
 		options := f.options
 		options.precision = FP32 // of all that TensorFlow computes
-		if p.optimize, err = optimizingConfig(options, target{optimized: true, oneDNN: true}); err != nil {
+		p.optimize, err = optimizingConfig(options, target{optimized: true, oneDNN: true})
+		if err != nil {
 			return plan{}, err
 		}
 		if !p.bf16 {
@@ -92,7 +98,10 @@ func newPlan(f facts) (p plan, err error) {
 // chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for
 // GPUs beside the one for all.
 func chooseTags(m *savedmodel.Model, gpu bool) []string {
-	if gpu && slices.ContainsFunc(m.MetaGraphs, func(g savedmodel.MetaGraph) bool { return slices.Equal(g.Tags, []string{"gpu", "serve"}) }) {
+	forGPU := func(g savedmodel.MetaGraph) bool {
+		return slices.Equal(g.Tags, []string{"gpu", "serve"})
+	}
+	if gpu && slices.ContainsFunc(m.MetaGraphs, forGPU) {
 		return []string{"serve", "gpu"}
 	}
 	return []string{"serve"}
@@ -102,7 +111,8 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 // where none does.
 func stateful(g *savedmodel.MetaGraph) string {
 	for _, op := range g.Ops {
-		if slices.Contains([]string{"VarHandleOp", "Variable", "VariableV2"}, op.Op) || strings.Contains(op.Op, "HashTable") {
+		if slices.Contains([]string{"VarHandleOp", "Variable", "VariableV2"}, op.Op) ||
+			strings.Contains(op.Op, "HashTable") {
 			return op.Op
 		}
 	}

@@ -29,30 +29,42 @@ func TestPlan(t *testing.T) {
 		want      brief
 		err       string
 	}{
-		{"a graph that is not ours", facts{oneDNN: true, own: own}, FP32, false, brief{Mode: plain}, ""},
-		{"with variables", facts{state: "VarHandleOp", oneDNN: true, own: own}, FP32, false, brief{Mode: plain}, ""},
-		{"with constants", facts{optimized: true, oneDNN: true, own: own}, FP32, false, brief{Mode: plain, Rewriters: remap}, ""},
-		{"with constants, bf16", facts{optimized: true, oneDNN: true, own: own}, BF16, false, brief{Mode: plain, Rewriters: bfloat16}, ""},
-		{"kernels in variables", facts{optimized: true, state: "VarHandleOp", oneDNN: true, own: own}, FP32, false,
+		{"a graph that is not ours", facts{oneDNN: true, own: own}, FP32, false, brief{Mode: plain},
+			""},
+		{"with variables", facts{state: "VarHandleOp", oneDNN: true, own: own}, FP32, false,
+			brief{Mode: plain}, ""},
+		{"with constants", facts{optimized: true, oneDNN: true, own: own}, FP32, false,
+			brief{Mode: plain, Rewriters: remap}, ""},
+		{"with constants, bf16", facts{optimized: true, oneDNN: true, own: own}, BF16, false,
+			brief{Mode: plain, Rewriters: bfloat16}, ""},
+		{"kernels in variables", facts{optimized: true, state: "VarHandleOp", oneDNN: true,
+			own: own}, FP32, false,
 			brief{Mode: packed, Own: true, Rewriters: remap}, ""},
-		{"without convolutions of our own", facts{optimized: true, state: "VarHandleOp", oneDNN: true}, FP32, false,
+		{"without convolutions of our own", facts{optimized: true, state: "VarHandleOp",
+			oneDNN: true}, FP32, false,
 			brief{Mode: packed, Rewriters: remap}, ""},
-		{"without oneDNN", facts{optimized: true, state: "VarHandleOp", own: own}, FP32, false, brief{Mode: plain}, ""},
+		{"without oneDNN", facts{optimized: true, state: "VarHandleOp", own: own}, FP32, false,
+			brief{Mode: plain}, ""},
 		{"bf16", facts{optimized: true, state: "VarHandleOp", oneDNN: true, own: own}, BF16, true,
 			brief{Mode: packed, Own: true, BF16: true, Rewriters: remap}, ""},
-		{"bf16 in other convolutions", facts{optimized: true, state: "VarHandleOp", oneDNN: true, own: own}, BF16, false,
+		{"bf16 in other convolutions", facts{optimized: true, state: "VarHandleOp", oneDNN: true,
+			own: own}, BF16, false,
 			brief{Mode: frozen, Placement: []string{""}, Rewriters: bfloat16}, ""},
-		{"bf16 without convolutions of our own", facts{optimized: true, state: "VarHandleOp", oneDNN: true}, BF16, true,
+		{"bf16 without convolutions of our own",
+			facts{optimized: true, state: "VarHandleOp", oneDNN: true}, BF16, true,
 			brief{Mode: frozen, Placement: []string{""}, Rewriters: bfloat16}, ""},
-		{"the first GPU", facts{gpus: []Device{first}, optimized: true, oneDNN: true}, FP32, false, brief{Mode: plain}, ""},
-		{"kernels in variables, a GPU", facts{gpus: []Device{first}, optimized: true, state: "VarHandleOp", oneDNN: true, own: own}, FP32, false,
+		{"the first GPU", facts{gpus: []Device{first}, optimized: true, oneDNN: true}, FP32, false,
+			brief{Mode: plain}, ""},
+		{"kernels in variables, a GPU", facts{gpus: []Device{first}, optimized: true,
+			state: "VarHandleOp", oneDNN: true, own: own}, FP32, false,
 			brief{Mode: frozen, Placement: []string{""}}, ""},
 		{"another GPU", facts{gpus: []Device{second}, optimized: true, oneDNN: true}, FP32, false,
 			brief{Mode: frozen, Placement: []string{"/device:GPU:1"}}, ""},
 		{"two GPUs", facts{gpus: []Device{first, second}, oneDNN: true}, FP16, false,
 			brief{Mode: frozen, Placement: []string{"/device:GPU:0", "/device:GPU:1"}}, ""},
-		{"two GPUs and variables", facts{gpus: []Device{first, second}, state: "VarHandleOp", oneDNN: true}, FP32, false, brief{},
-			"device gpu:0, gpu:1: expected a graph without state, such as a frozen one, got the operation VarHandleOp"},
+		{"two GPUs and variables", facts{gpus: []Device{first, second}, state: "VarHandleOp",
+			oneDNN: true}, FP32, false, brief{},
+			"device gpu:0, gpu:1: expected a graph without state, got the operation VarHandleOp"},
 	} {
 		devices := []string{"cpu"}
 		if len(c.facts.gpus) > 0 {
@@ -62,7 +74,8 @@ func TestPlan(t *testing.T) {
 			}
 		}
 		var err error
-		if c.facts.options, err = newConfig([]Option{WithDevice(devices...), WithPrecision(c.precision)}); err != nil {
+		if c.facts.options, err = newConfig([]Option{WithDevice(devices...),
+			WithPrecision(c.precision)}); err != nil {
 			t.Fatal(err)
 		}
 		c.facts.supported = func(p plan) (bool, error) {
@@ -79,10 +92,12 @@ func TestPlan(t *testing.T) {
 			continue
 		}
 		var optimize, asIs tfpb.ConfigProto
-		if err := errors.Join(proto.Unmarshal(p.optimize, &optimize), proto.Unmarshal(p.asIs, &asIs)); err != nil {
+		if err := errors.Join(proto.Unmarshal(p.optimize, &optimize),
+			proto.Unmarshal(p.asIs, &asIs)); err != nil {
 			t.Fatal(err)
 		}
-		got := brief{p.mode, p.placement, p.own, p.bf16, optimize.GraphOptions.RewriteOptions.Optimizers}
+		got := brief{p.mode, p.placement, p.own, p.bf16,
+			optimize.GraphOptions.RewriteOptions.Optimizers}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", c.name, diff)
 		}
@@ -102,7 +117,8 @@ func TestPlanFails(t *testing.T) {
 	}
 	want := errors.New("cannot be optimised")
 	_, err = newPlan(facts{
-		options: c, optimized: true, state: "VarHandleOp", oneDNN: true, own: map[Precision]bool{BF16: true},
+		options: c, optimized: true, state: "VarHandleOp", oneDNN: true,
+		own:       map[Precision]bool{BF16: true},
 		supported: func(plan) (bool, error) { return false, want },
 	})
 	if err != want {

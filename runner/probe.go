@@ -18,9 +18,9 @@ import (
 
 // WithProbe lets Open load a model that is not [savedmodel.Model.Verified]: it has no manifest, or
 // WithScan leaves the files' check out. A fault that the scan does not see could end the process
-// inside TensorFlow. So Open has another process load the model first and run each of its signatures
-// once: that process has to survive it, within five minutes. What the runs return, errors of
-// TensorFlow's included, does not matter.
+// inside TensorFlow. So Open has another process load the model first and run each of its
+// signatures once: that process has to survive it, within five minutes. What the runs return,
+// errors of TensorFlow's included, does not matter.
 //
 // The other process is command, a program with its arguments that calls [Probe]: "kerasrun",
 // "probe", or the caller's own executable with an argument that it knows.
@@ -29,7 +29,10 @@ func WithProbe(command ...string) Option {
 		if len(command) == 0 {
 			return fmt.Errorf("probe: expected a command, got none")
 		}
-		c.probe = func(ctx context.Context, dir string, c config) error { return runProbe(ctx, command, dir, c) }
+		c.probe = func(ctx context.Context, dir string,
+			c config) error {
+			return runProbe(ctx, command, dir, c)
+		}
 		return nil
 	}
 }
@@ -54,9 +57,11 @@ type probeRequest struct {
 
 // runProbe has a command probe the model in dir, until ctx ends. Its errors do not name dir.
 func runProbe(ctx context.Context, command []string, dir string, c config) error {
-	limited, cancel := context.WithTimeout(ctx, probeLimit+time.Minute) // it ends itself, unless it cannot
+	// it ends itself, unless it cannot
+	limited, cancel := context.WithTimeout(ctx, probeLimit+time.Minute)
 	defer cancel()
-	request, err := json.Marshal(probeRequest{dir, c.tags, c.signature, c.devices, c.intra, c.inter, c.gpuFraction, c.gpuGrowth, c.precision})
+	request, err := json.Marshal(probeRequest{dir, c.tags, c.signature, c.devices, c.intra, c.inter,
+		c.gpuFraction, c.gpuGrowth, c.precision})
 	if err != nil {
 		return err
 	}
@@ -133,7 +138,8 @@ func blankInputs(s savedmodel.Signature) (map[string]tensor.Tensor, error) {
 		if info.DType == tensor.String {
 			in[name], err = tensor.New(shape, make([][]byte, n))
 		} else {
-			in[name], err = tensor.FromBytes(info.DType, shape, make([]byte, n*int64(info.DType.Size())))
+			in[name], err = tensor.FromBytes(info.DType, shape,
+				make([]byte, n*int64(info.DType.Size())))
 		}
 		if err != nil {
 			return nil, err
@@ -151,7 +157,8 @@ func (b *beginning) Write(p []byte) (int, error) {
 }
 
 // crashLine matches the lines that say why a process dies: of TensorFlow's CHECK, of C++, of Go.
-var crashLine = regexp.MustCompile(`(?m)^(F\d{4} .*|terminate called .*|SIG[A-Z]+: .*|panic: .*|fatal error: .*)$`)
+var crashLine = regexp.MustCompile(
+	`(?m)^(F\d{4} .*|terminate called .*|SIG[A-Z]+: .*|panic: .*|fatal error: .*)$`)
 
 // reason returns ": " and the line that says why the process ended, nothing where it wrote none.
 func (b *beginning) reason() string {

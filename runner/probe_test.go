@@ -16,11 +16,14 @@ import (
 const probeChild = "probe"
 
 func TestUnverified(t *testing.T) {
-	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{1, 2}}}
+	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{2},
+		Data: []float32{1, 2}}}
 	for _, model := range []string{"variables", "faulty"} {
 		dir := filepath.Join(models, model)
-		signature := WithSignature(map[string]string{"variables": "serving_default", "faulty": "nan"}[model])
-		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
+		signature := WithSignature(map[string]string{"variables": "serving_default",
+			"faulty": "nan"}[model])
+		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) ||
+			!strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
 			t.Errorf("%s: want ErrUnverified for its directory, got %v", model, err)
 		}
 		m, err := Open(t.Context(), dir, signature, WithProbe(os.Args[0], probeChild))
@@ -36,7 +39,8 @@ func TestUnverified(t *testing.T) {
 	}
 }
 
-// TestUnverifiedFiles holds that a manifest vouches for nothing when the files are not held against it.
+// TestUnverifiedFiles holds that a manifest vouches for nothing when the files are not held against
+// it.
 func TestUnverifiedFiles(t *testing.T) {
 	dir, skip := filepath.Join(models, "conv"), WithScan(savedmodel.Skip(savedmodel.CheckFiles))
 	if _, err := Open(t.Context(), dir, skip); !errors.Is(err, ErrUnverified) {
@@ -70,10 +74,14 @@ func TestProbeFails(t *testing.T) {
 		{"a model that aborts TensorFlow", aborts, []Option{WithProbe(os.Args[0], probeChild)},
 			[]string{aborts + ": probe in another process failed: ", "Check failed: "}},
 		{"a wrong signature", both, []Option{WithProbe(os.Args[0], probeChild), WithSignature("x")},
-			[]string{both + ": probe in another process failed: exit status 1: ", `expected a signature "x"`}},
-		{"a program that fails", both, []Option{WithProbe("false")}, []string{both, "exit status 1"}},
-		{"a program that is not there", both, []Option{WithProbe("./none")}, []string{both, "./none"}},
-		{"no program", both, []Option{WithProbe()}, []string{"probe: expected a command, got none"}},
+			[]string{both + ": probe in another process failed: exit status 1: ",
+				`expected a signature "x"`}},
+		{"a program that fails", both, []Option{WithProbe("false")},
+			[]string{both, "exit status 1"}},
+		{"a program that is not there", both, []Option{WithProbe("./none")},
+			[]string{both, "./none"}},
+		{"no program", both, []Option{WithProbe()},
+			[]string{"probe: expected a command, got none"}},
 	} {
 		_, err := Open(t.Context(), c.dir, c.options...)
 		for _, want := range c.want {
@@ -82,7 +90,8 @@ func TestProbeFails(t *testing.T) {
 			}
 		}
 	}
-	if err := Probe(t.Context(), strings.NewReader("hello")); !matches(err, "standard input: expected what WithProbe writes") {
+	if err := Probe(t.Context(), strings.NewReader("hello")); !matches(err,
+		"standard input: expected what WithProbe writes") {
 		t.Errorf("a probe of nothing: %v", err)
 	}
 }

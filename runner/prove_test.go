@@ -29,8 +29,8 @@ func damage(r *rand.Rand, whole []byte, cut bool) []byte {
 	return broken
 }
 
-// TestProveDamage flips 1,000 bits and cuts 200 times, over every file of an export in turn. No damaged directory may be opened, and
-// each error names the file.
+// TestProveDamage flips 1,000 bits and cuts 200 times, over every file of an export in turn. No
+// damaged directory may be opened, and each error names the file.
 func TestProveDamage(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -76,11 +76,13 @@ func TestProveDamage(t *testing.T) {
 		t.Fatalf("undamaged: %v", err)
 	}
 	whole.Close()
-	t.Logf("1,000 bits flipped and 200 cuts over %d files: %d refused by the file's name", len(m.Files), refused)
+	t.Logf("1,000 bits flipped and 200 cuts over %d files: %d refused by the file's name",
+		len(m.Files), refused)
 }
 
-// TestProveUnverifiedDamage flips bits of a graph that no manifest vouches for. This process has to live; what gets through the scan
-// and the probe may answer wrongly, as a graph of other constants does.
+// TestProveUnverifiedDamage flips bits of a graph that no manifest vouches for. This process has to
+// live; what gets through the scan and the probe may answer wrongly, as a graph of other constants
+// does.
 func TestProveUnverifiedDamage(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -115,13 +117,16 @@ func TestProveUnverifiedDamage(t *testing.T) {
 			t.Errorf("seed %d: want an error that names %s, got %v", seed, dir, err)
 		}
 	}
-	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the probe, %d opened; this process lives", tries, scanned, tried, opened)
+	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the probe, "+
+		"%d opened; this process lives", tries, scanned, tried, opened)
 }
 
-// TestProveKerasExports opens what Keras's own model.export writes of three of its applications, and compares the answers.
+// TestProveKerasExports opens what Keras's own model.export writes of three of its applications,
+// and compares the answers.
 func TestProveKerasExports(t *testing.T) {
 	out := t.TempDir()
-	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py", out).CombinedOutput(); err != nil {
+	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py",
+		out).CombinedOutput(); err != nil {
 		t.Fatalf("testdata/keras_exports.py: %v\n%s", err, text)
 	}
 	answers, err := npy.ReadZip(filepath.Join(out, "answers.npz"))

@@ -14,8 +14,8 @@ import (
 	"kerasrun/runner/internal/session"
 )
 
-// disableTFGOptimizer is the number of RewriterConfig's field disable_tfg_optimizer, a bool, which is
-// newer than the binding.
+// disableTFGOptimizer is the number of RewriterConfig's field disable_tfg_optimizer, a bool, which
+// is newer than the binding.
 const disableTFGOptimizer = 32
 
 // target says what TensorFlow optimises a graph for.
@@ -28,28 +28,32 @@ type target struct {
 // optimizingConfig returns the bytes of the ConfigProto of sessions in which TensorFlow optimises
 // the graph.
 func optimizingConfig(c config, t target) ([]byte, error) {
-	// One pass of the optimisers finds what there is in a frozen graph, and the memory optimiser is for
-	// training. Each of them copies the graph, constants included: that is most of the first run.
+	// One pass of the optimisers finds what there is in a frozen graph, and the memory optimiser is
+	// for training. Each of them copies the graph, constants included: that is most of the first
+	// run.
 	rewrite := &tfpb.RewriterConfig{
-		MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT,
+		MetaOptimizerIterations: tfpb.RewriterConfig_ONE,
+		MemoryOptimization:      tfpb.RewriterConfig_NO_MEM_OPT,
 	}
 	switch {
 	case !t.gpu && !t.oneDNN:
-		// The remapper fuses grouped convolutions with what follows them, and TensorFlow's own kernel
-		// refuses to run the result.
+		// The remapper fuses grouped convolutions with what follows them, and TensorFlow's own
+		// kernel refuses to run the result.
 		rewrite.Remapping = tfpb.RewriterConfig_OFF
 	case t.optimized && !t.gpu:
 		// Only the fusion of operations is left to do.
 		rewrite.Optimizers = []string{"remap"}
 		if c.precision == BF16 {
 			// TensorFlow's own order folds constants first: then every run casts the weights anew.
-			rewrite.Optimizers = []string{"auto_mixed_precision_onednn_bfloat16", "constfold", "remap"}
+			rewrite.Optimizers = []string{"auto_mixed_precision_onednn_bfloat16", "constfold",
+				"remap"}
 		}
-		off := protowire.AppendVarint(protowire.AppendTag(nil, disableTFGOptimizer, protowire.VarintType), 1)
+		off := protowire.AppendVarint(protowire.AppendTag(nil, disableTFGOptimizer,
+			protowire.VarintType), 1)
 		rewrite.ProtoReflect().SetUnknown(off)
 	case t.optimized && c.precision != FP16:
-		// On a GPU what TensorFlow would rewrite gains nothing: on an H200 it costs 7 % of the images a
-		// second, and a second of the first run.
+		// On a GPU what TensorFlow would rewrite gains nothing: on an H200 it costs 7 % of the
+		// images a second, and a second of the first run.
 		rewrite.DisableMetaOptimizer = true
 	case c.precision == BF16:
 		rewrite.AutoMixedPrecisionOnednnBfloat16 = tfpb.RewriterConfig_ON
@@ -65,8 +69,9 @@ func optimizingConfig(c config, t target) ([]byte, error) {
 // rewrites nothing.
 func asIsConfig(c config) ([]byte, error) {
 	return marshalConfig(c, false, &tfpb.RewriterConfig{
-		MetaOptimizerIterations: tfpb.RewriterConfig_ONE, MemoryOptimization: tfpb.RewriterConfig_NO_MEM_OPT,
-		DisableMetaOptimizer: true,
+		MetaOptimizerIterations: tfpb.RewriterConfig_ONE,
+		MemoryOptimization:      tfpb.RewriterConfig_NO_MEM_OPT,
+		DisableMetaOptimizer:    true,
 	})
 }
 
@@ -83,25 +88,28 @@ func marshalConfig(c config, gpu bool, rewrite *tfpb.RewriterConfig) ([]byte, er
 	if c.inter > 0 {
 		p.InterOpParallelismThreads = int32(c.inter)
 	}
-	// Without PlacePrunedGraph: under it TensorFlow rewrites nothing, not even for float16, and does
-	// not say so.
+	// Without PlacePrunedGraph: under it TensorFlow rewrites nothing, not even for float16, and
+	// does not say so.
 	p.GraphOptions = &tfpb.GraphOptions{RewriteOptions: rewrite}
 	if gpu {
-		p.GpuOptions = &tfpb.GPUOptions{AllowGrowth: c.gpuGrowth, PerProcessGpuMemoryFraction: c.gpuFraction}
+		p.GpuOptions = &tfpb.GPUOptions{AllowGrowth: c.gpuGrowth,
+			PerProcessGpuMemoryFraction: c.gpuFraction}
 	} else {
 		p.DeviceCount = map[string]int32{"GPU": 0}
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(p)
 }
 
-// process is what TensorFlow keeps once for the whole process, as the first model that asked for it left it.
+// process is what TensorFlow keeps once for the whole process, as the first model that asked for it
+// left it.
 var process struct {
 	sync.Mutex
 	intra, inter int
 	tf32         *bool
 }
 
-// claimThreads returns an error where the options name other thread counts than those the process has already.
+// claimThreads returns an error where the options name other thread counts than those the process
+// has already.
 func claimThreads(c config) error {
 	process.Lock()
 	defer process.Unlock()
@@ -117,7 +125,7 @@ func claimThreads(c config) error {
 		return nil
 	}
 	if c.intra > 0 && c.intra != process.intra || c.inter > 0 && c.inter != process.inter {
-		return fmt.Errorf("threads: expected %d intra and %d inter, as the process's first model chose, got %d and %d",
+		return fmt.Errorf("threads: expected %d and %d, as the first model chose, got %d and %d",
 			process.intra, process.inter, c.intra, c.inter)
 	}
 	return nil

@@ -49,15 +49,16 @@ func main() {
 }
 `
 
-// TestImportsChangeNothing holds that a program that imports any package of this module, but preinit,
-// has the environment, the signal dispositions and the standard error of one without it.
+// TestImportsChangeNothing holds that a program that imports any package of this module, but
+// preinit, has the environment, the signal dispositions and the standard error of one without it.
 func TestImportsChangeNothing(t *testing.T) {
 	inRepository(t)
 	const preinit = "kerasrun/runner/preinit"
 	var pure, linking []string
 	for _, pkg := range list(t, `{{if ne .Name "main"}}{{.ImportPath}}{{end}}`, "kerasrun/...") {
 		switch {
-		case pkg == preinit || strings.Contains(pkg, "/internal/"): // internal packages are imported by the others
+		// internal packages are imported by the others
+		case pkg == preinit || strings.Contains(pkg, "/internal/"):
 		case slices.Contains(list(t, "{{join .Deps \"\\n\"}}", pkg), tensorflow):
 			linking = append(linking, pkg)
 		default:
@@ -76,7 +77,8 @@ func TestImportsChangeNothing(t *testing.T) {
 		t.Errorf("packages with TensorFlow (-without +with)\n%s", cmp.Diff(binding, got))
 	}
 	// That the test sees what a package does.
-	if got := runEffects(t, preinit, tensorflow); got.Stderr != "" || binding.Stderr == "" || !strings.Contains(got.State, "TF_CPP_MIN_LOG_LEVEL=2") {
+	if got := runEffects(t, preinit, tensorflow); got.Stderr != "" || binding.Stderr == "" ||
+		!strings.Contains(got.State, "TF_CPP_MIN_LOG_LEVEL=2") {
 		t.Errorf("with %s: got %+v, want nothing on standard error and a log level", preinit, got)
 	}
 }
@@ -92,22 +94,26 @@ func runEffects(t *testing.T, imports ...string) effect {
 	for _, path := range imports {
 		fmt.Fprintf(&lines, "\t_ %q\n", path)
 	}
-	source, overlay, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
+	source, overlay, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"),
+		filepath.Join(dir, "program")
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A program in the module, whose file is not in the repository.
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here, "testdata/main.go"): source}})
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here,
+		"testdata/main.go"): source}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, text := range map[string]string{source: fmt.Sprintf(effects, lines.String()), overlay: string(replace)} {
+	for path, text := range map[string]string{source: fmt.Sprintf(effects, lines.String()),
+		overlay: string(replace)} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./testdata").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program,
+		"./testdata").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", imports, err, out)
 	}
 	stderr, err := os.Create(filepath.Join(dir, "stderr"))

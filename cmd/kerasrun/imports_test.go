@@ -12,14 +12,15 @@ const tensorflow = "github.com/galeone/tensorflow/tensorflow/go"
 // Imports go one way: a package may import only those of ours that stand here beside it.
 func TestImportDirections(t *testing.T) {
 	allowed := map[string][]string{
-		"tensor":                  {},
-		"tensor/npy":              {"tensor"},
-		"labels":                  {},
-		"preprocess":              {"preprocess/internal/*"},
-		"contract":                {"preprocess", "tensor"},
-		"savedmodel":              {"contract", "labels", "tensor"},
-		"classify":                {"contract", "labels", "preprocess", "savedmodel", "tensor"},
-		"runner":                  {"classify", "contract", "labels", "preprocess", "runner/internal/*", "savedmodel", "tensor"},
+		"tensor":     {},
+		"tensor/npy": {"tensor"},
+		"labels":     {},
+		"preprocess": {"preprocess/internal/*"},
+		"contract":   {"preprocess", "tensor"},
+		"savedmodel": {"contract", "labels", "tensor"},
+		"classify":   {"contract", "labels", "preprocess", "savedmodel", "tensor"},
+		"runner": {"classify", "contract", "labels", "preprocess",
+			"runner/internal/*", "savedmodel", "tensor"},
 		"runner/internal/cpuconv": {},
 		"runner/internal/cuda":    {},
 		"runner/internal/graph":   {"savedmodel", "tensor"},
@@ -29,13 +30,15 @@ func TestImportDirections(t *testing.T) {
 		"golden":                  {"contract", "labels", "preprocess", "tensor", "tensor/npy"},
 		"score":                   {"internal/tfrecord", "labels", "tensor"},
 		"score/tfmodel":           {"contract", "runner", "savedmodel", "score", "tensor"},
-		"serve":                   {"batch", "contract", "internal/tfrecord", "labels", "preprocess", "savedmodel", "serve/internal/*", "tensor"},
+		"serve": {"batch", "contract", "internal/tfrecord", "labels",
+			"preprocess", "savedmodel", "serve/internal/*", "tensor"},
 	}
 	for pkg, may := range allowed {
 		for _, imported := range list(t, "{{join .Imports \"\\n\"}}", "kerasrun/"+pkg) {
 			name, ours := strings.CutPrefix(imported, "kerasrun/")
 			if ours && !slices.ContainsFunc(may, func(m string) bool {
-				return m == name || strings.HasSuffix(m, "*") && strings.HasPrefix(name, m[:len(m)-1])
+				return m == name || strings.HasSuffix(m, "*") &&
+					strings.HasPrefix(name, m[:len(m)-1])
 			}) {
 				t.Errorf("%s imports %s; it may import %v", pkg, name, may)
 			}

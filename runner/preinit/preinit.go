@@ -7,8 +7,8 @@
 // package runs before them:
 //
 //   - On x86 CPUs without VNNI TensorFlow leaves oneDNN off, which takes twice as long. There
-//     TF_ENABLE_ONEDNN_OPTS is set to 1, unless it is set already. For that, a program that is started
-//     without PATH starts itself again, once, which takes 0.3 s.
+//     TF_ENABLE_ONEDNN_OPTS is set to 1, unless it is set already. For that, a program that is
+//     started without PATH starts itself again, once, which takes 0.3 s.
 //   - Standard error is kept in memory until the initialisers are through. Then what
 //     TF_CPP_MIN_LOG_LEVEL lets through is written out, or everything where they abort: there is a
 //     handler of SIGABRT until then.

@@ -13,10 +13,12 @@ import (
 	_ "kerasrun/runner/preinit"
 )
 
-// quietChild names the environment variable that makes of the test's executable a program that lists the devices and ends.
+// quietChild names the environment variable that makes of the test's executable a program that
+// lists the devices and ends.
 const quietChild = "PREINIT_TEST_LIST_DEVICES"
 
-// oneDNNChild names the one that makes of it a program that says whether TensorFlow uses oneDNN, and what PATH is.
+// oneDNNChild names the one that makes of it a program that says whether TensorFlow uses oneDNN,
+// and what PATH is.
 const oneDNNChild = "PREINIT_TEST_ONEDNN"
 
 func TestMain(m *testing.M) {
@@ -31,7 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestOneDNNUnasked holds that TensorFlow uses oneDNN on every CPU unless the user does not want it to, and that the environment is as it was.
+// TestOneDNNUnasked holds that TensorFlow uses oneDNN on every CPU unless the user does not want it
+// to, and that the environment is as it was.
 func TestOneDNNUnasked(t *testing.T) {
 	for _, c := range []struct {
 		environment []string
@@ -51,7 +54,8 @@ func TestOneDNNUnasked(t *testing.T) {
 	}
 }
 
-// TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the user wants it to.
+// TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the
+// user wants it to.
 func TestStandardError(t *testing.T) {
 	for level, want := range map[string]struct{ banner, session bool }{
 		"":  {false, false},
@@ -78,7 +82,8 @@ func TestStandardError(t *testing.T) {
 			t.Errorf("level %q: devices: %s", level, &stdout)
 		}
 		text := stderr.String()
-		if strings.Contains(text, "oneDNN custom operations") != want.banner || strings.Contains(text, "cpu_feature_guard") != want.session ||
+		if strings.Contains(text, "oneDNN custom operations") != want.banner ||
+			strings.Contains(text, "cpu_feature_guard") != want.session ||
 			!want.banner && text != "" {
 			t.Errorf("level %q: standard error is %q", level, text)
 		}

@@ -1,5 +1,5 @@
-// Package cuda asks NVIDIA's driver for its GPUs, and says what keeps TensorFlow from using them. It does
-// without TensorFlow, and without CUDA's headers.
+// Package cuda asks NVIDIA's driver for its GPUs, and says what keeps TensorFlow from using them.
+// It does without TensorFlow, and without CUDA's headers.
 package cuda
 
 /*
@@ -66,7 +66,8 @@ func GPUs() (gpus []GPU, reason string) {
 	case err == -1:
 		return nil, "there is no NVIDIA driver: libcuda.so.1 is not found"
 	case err != 0:
-		return nil, fmt.Sprintf("the NVIDIA driver answers with CUDA error %d, %s%s", err, C.GoString(C.error_text(err)), visible())
+		return nil, fmt.Sprintf("the NVIDIA driver returns CUDA error %d, %s%s", err,
+			C.GoString(C.error_text(err)), visible())
 	case count == 0:
 		return nil, "the NVIDIA driver has no GPU" + visible()
 	}
@@ -74,7 +75,7 @@ func GPUs() (gpus []GPU, reason string) {
 		var name [256]C.char
 		var major, minor C.int
 		if err := C.describe_gpu(i, &name[0], C.int(len(name)), &major, &minor); err != 0 {
-			return nil, fmt.Sprintf("the NVIDIA driver answers with CUDA error %d when asked for GPU %d", err, i)
+			return nil, fmt.Sprintf("the NVIDIA driver returns CUDA error %d for GPU %d", err, i)
 		}
 		gpus = append(gpus, GPU{C.GoString(&name[0]), int(major), int(minor)})
 	}
@@ -90,7 +91,8 @@ func visible() string {
 
 // Libraries are what TensorFlow loads of CUDA when it looks for GPUs. Where one of them is missing
 // it uses no GPU.
-var Libraries = []string{"libcudart", "libcublas", "libcublasLt", "libcufft", "libcusolver", "libcusparse", "libcudnn"}
+var Libraries = []string{"libcudart", "libcublas", "libcublasLt", "libcufft", "libcusolver",
+	"libcusparse", "libcudnn"}
 
 // management is the driver's other library, which TensorFlow loads before the others.
 const management = "libnvidia-ml"
@@ -106,7 +108,8 @@ func missingLibraries(loaded string) []string {
 	if !strings.Contains(loaded, "/"+management+".so") {
 		return []string{management}
 	}
-	return slices.DeleteFunc(slices.Clone(Libraries), func(name string) bool { return strings.Contains(loaded, "/"+name+".so") })
+	return slices.DeleteFunc(slices.Clone(Libraries),
+		func(name string) bool { return strings.Contains(loaded, "/"+name+".so") })
 }
 
 // loadedFiles is the process's map of memory, which names the files it has loaded. It is "" where

@@ -43,7 +43,8 @@ func ReplaceVariables(g *graphpb.GraphDef, variables []Variable) (*graphpb.Graph
 	for i, node := range nodes {
 		for at, input := range node.Input {
 			if placeholders[input] != nil && (at != 1 || !slices.Contains(kernelOps, node.Op)) {
-				return nil, fmt.Errorf("variable %s: expected it as the kernel of one of %v alone, got it as input %d of %s",
+				return nil, fmt.Errorf(
+					"variable %s: expected the kernel of one of %v, got input %d of %s",
 					input, kernelOps, at, node.Op)
 			}
 		}
@@ -61,7 +62,8 @@ func gateName(in savedmodel.TensorInfo) string { return fmt.Sprintf("%s/gate_%d"
 // stands the side of a Switch that is never taken. TensorFlow does not run what depends on it.
 func Gate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) *graphpb.GraphDef {
 	gates := map[string]string{}
-	taken := constant(predicateName, tensor.Bool, tensor.Shape{}, &tensorpb.TensorProto{BoolVal: []bool{true}})
+	taken := constant(predicateName, tensor.Bool, tensor.Shape{},
+		&tensorpb.TensorProto{BoolVal: []bool{true}})
 	// A Switch itself runs. What reads the side that is not taken, of any input, does not.
 	never := &nodepb.NodeDef{Name: neverName, Op: "Identity"}
 	added := []*nodepb.NodeDef{taken, never}
@@ -71,7 +73,8 @@ func Gate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) *graphpb
 			gates[in.Op] = gateName(in) // the same tensor, as GraphDef writes it
 		}
 		dtype := map[string]*attrpb.AttrValue{"T": typeAttr(in.DType)}
-		added = append(added, &nodepb.NodeDef{Name: gateName(in), Op: "Switch", Input: []string{in.Name(), predicateName}, Attr: dtype})
+		added = append(added, &nodepb.NodeDef{Name: gateName(in), Op: "Switch",
+			Input: []string{in.Name(), predicateName}, Attr: dtype})
 		never.Input, never.Attr = []string{gateName(in)}, dtype
 	}
 	nodes := slices.Clone(g.Node)
@@ -91,7 +94,8 @@ func Gate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) *graphpb
 
 // Ungate undoes what [Gate] did, in the graph that TensorFlow has made of a gated one, and returns
 // the inputs: placeholders where the gates were.
-func Ungate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) (*graphpb.GraphDef, map[string]savedmodel.TensorInfo) {
+func Ungate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) (*graphpb.GraphDef,
+	map[string]savedmodel.TensorInfo) {
 	fed, placeholders := map[string]savedmodel.TensorInfo{}, map[string]*nodepb.NodeDef{}
 	for name, in := range inputs {
 		in.Op, in.Index = gateName(in), 0
@@ -100,7 +104,8 @@ func Ungate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) (*grap
 	var nodes []*nodepb.NodeDef
 	for _, node := range g.Node {
 		// TensorFlow brings an input in by _Arg.
-		if placeholders[node.Name] == nil && node.Op != "_Arg" && node.Name != predicateName && node.Name != neverName {
+		if placeholders[node.Name] == nil && node.Op != "_Arg" && node.Name != predicateName &&
+			node.Name != neverName {
 			nodes = append(nodes, node)
 		}
 	}

@@ -28,7 +28,8 @@ import (
 func Endpoints(signatures ...savedmodel.Signature) []string {
 	var ops []string
 	for _, signature := range signatures {
-		for _, tensors := range []map[string]savedmodel.TensorInfo{signature.Inputs, signature.Outputs} {
+		for _, tensors := range []map[string]savedmodel.TensorInfo{signature.Inputs,
+			signature.Outputs} {
 			for _, t := range tensors {
 				ops = append(ops, t.Op)
 			}
@@ -45,7 +46,8 @@ func with(g *graphpb.GraphDef, nodes []*nodepb.NodeDef) *graphpb.GraphDef {
 // copied returns a copy of a node, whose inputs, device and set of attributes may be changed.
 func copied(n *nodepb.NodeDef) *nodepb.NodeDef {
 	return &nodepb.NodeDef{
-		Name: n.Name, Op: n.Op, Input: slices.Clone(n.Input), Device: n.Device, Attr: maps.Clone(n.Attr),
+		Name: n.Name, Op: n.Op, Input: slices.Clone(n.Input), Device: n.Device,
+		Attr:                  maps.Clone(n.Attr),
 		ExperimentalDebugInfo: n.ExperimentalDebugInfo,
 	}
 }
@@ -123,7 +125,8 @@ func Freeze(g *graphpb.GraphDef, values map[string]tensor.Tensor) (*graphpb.Grap
 		if err != nil {
 			return nil, fmt.Errorf("variable %s: %w", node.Name, err)
 		}
-		nodes[i] = constant(node.Name, value.DType, value.Shape, &tensorpb.TensorProto{TensorContent: content})
+		nodes[i] = constant(node.Name, value.DType, value.Shape,
+			&tensorpb.TensorProto{TensorContent: content})
 	}
 	return with(g, nodes), nil
 }
@@ -141,7 +144,8 @@ func Place(g *graphpb.GraphDef, device string) *graphpb.GraphDef {
 	return with(g, nodes)
 }
 
-func constant(name string, dtype tensor.DType, shape tensor.Shape, value *tensorpb.TensorProto) *nodepb.NodeDef {
+func constant(name string, dtype tensor.DType, shape tensor.Shape,
+	value *tensorpb.TensorProto) *nodepb.NodeDef {
 	value.Dtype, value.TensorShape = typespb.DataType(dtype), shapeOf(shape)
 	return &nodepb.NodeDef{Name: name, Op: "Const", Attr: map[string]*attrpb.AttrValue{
 		"dtype": typeAttr(dtype), "value": {Value: &attrpb.AttrValue_Tensor{Tensor: value}},
@@ -149,7 +153,8 @@ func constant(name string, dtype tensor.DType, shape tensor.Shape, value *tensor
 }
 
 func placeholder(name string, dtype tensor.DType) *nodepb.NodeDef {
-	return &nodepb.NodeDef{Name: name, Op: "Placeholder", Attr: map[string]*attrpb.AttrValue{"dtype": typeAttr(dtype)}}
+	return &nodepb.NodeDef{Name: name, Op: "Placeholder",
+		Attr: map[string]*attrpb.AttrValue{"dtype": typeAttr(dtype)}}
 }
 
 func typeAttr(t tensor.DType) *attrpb.AttrValue {

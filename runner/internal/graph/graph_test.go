@@ -26,7 +26,9 @@ func attr(n *nodepb.NodeDef, name string, value *attrpb.AttrValue) *nodepb.NodeD
 	return n
 }
 
-func boolAttr(b bool) *attrpb.AttrValue { return &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: b}} }
+func boolAttr(b bool) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: b}}
+}
 
 func shapeAttr(sizes ...int64) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_Shape{Shape: shapeOf(sizes)}}
@@ -80,8 +82,10 @@ func TestPrune(t *testing.T) {
 	same := unchanged(t, g)
 	pruned, variables := Prune(g, []string{"relu", "images", "none"})
 	same()
-	check(t, pruned, "conv = Conv2D(images, filters/read)", "filters/read = ReadVariableOp(filters)", "images = Placeholder()", "relu = Relu(conv:0)")
-	want := []Variable{{Read: "filters/read", DType: tensor.Float32, Shape: tensor.Shape{3, 3, 3, 8}}}
+	check(t, pruned, "conv = Conv2D(images, filters/read)",
+		"filters/read = ReadVariableOp(filters)", "images = Placeholder()", "relu = Relu(conv:0)")
+	want := []Variable{{Read: "filters/read", DType: tensor.Float32,
+		Shape: tensor.Shape{3, 3, 3, 8}}}
 	if diff := cmp.Diff(want, variables); diff != "" {
 		t.Errorf("variables (-want +got)\n%s", diff)
 	}
@@ -95,15 +99,18 @@ func TestPrune(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	g, _ := Prune(model(), []string{"relu"})
 	same := unchanged(t, g)
-	frozen, err := Freeze(g, map[string]tensor.Tensor{"filters/read": {DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{1, 2}}})
+	frozen, err := Freeze(g, map[string]tensor.Tensor{"filters/read": {DType: tensor.Float32,
+		Shape: tensor.Shape{2}, Data: []float32{1, 2}}})
 	same()
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, frozen, "conv = Conv2D(images, filters/read)", "filters/read = Const()", "images = Placeholder()", "relu = Relu(conv:0)")
+	check(t, frozen, "conv = Conv2D(images, filters/read)", "filters/read = Const()",
+		"images = Placeholder()", "relu = Relu(conv:0)")
 	i := slices.IndexFunc(frozen.Node, func(n *nodepb.NodeDef) bool { return n.Op == "Const" })
 	value := frozen.Node[i].Attr["value"].GetTensor()
-	if got := value.TensorContent; !slices.Equal(got, []byte{0, 0, 128, 63, 0, 0, 0, 64}) || value.TensorShape.Dim[0].Size != 2 {
+	if got := value.TensorContent; !slices.Equal(got, []byte{0, 0, 128, 63, 0, 0, 0, 64}) ||
+		value.TensorShape.Dim[0].Size != 2 {
 		t.Errorf("got %v, want 1 and 2 as float32", value)
 	}
 }
@@ -125,7 +132,8 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestGate holds that nothing of a gated graph runs, and that what TensorFlow makes of it is as before without its gates.
+// TestGate holds that nothing of a gated graph runs, and that what TensorFlow makes of it is as
+// before without its gates.
 func TestGate(t *testing.T) {
 	g, variables := Prune(model(), []string{"relu", "images"})
 	same := unchanged(t, g)
@@ -149,9 +157,11 @@ func TestGate(t *testing.T) {
 	same = unchanged(t, gated)
 	ungated, fed := Ungate(gated, inputs)
 	same()
-	check(t, ungated, "conv = Conv2D(images/gate_0, filters/read)", "filters/read = Placeholder(^kerasrun/never)", "images = Placeholder()",
+	check(t, ungated, "conv = Conv2D(images/gate_0, filters/read)",
+		"filters/read = Placeholder(^kerasrun/never)", "images = Placeholder()",
 		"images/gate_0 = Placeholder()", "relu = Relu(conv:0)")
-	if want := map[string]savedmodel.TensorInfo{"x": {Op: "images/gate_0", DType: tensor.Float32}}; !cmp.Equal(want, fed) {
+	if want := map[string]savedmodel.TensorInfo{"x": {Op: "images/gate_0",
+		DType: tensor.Float32}}; !cmp.Equal(want, fed) {
 		t.Errorf("inputs: got %v, want %v", fed, want)
 	}
 }
@@ -163,15 +173,22 @@ func TestReplaceVariablesRefuses(t *testing.T) {
 		reader   *nodepb.NodeDef
 		want     string
 	}{
-		{"another type", Variable{"r", tensor.Float64, tensor.Shape{1}}, node("a", "Conv2D", "x", "r"), "variable r: expected float32, got float64"},
-		{"no shape", Variable{"r", tensor.Float32, nil}, node("a", "Conv2D", "x", "r"), "variable r: expected a known shape, got"},
-		{"part of a shape", Variable{"r", tensor.Float32, tensor.Shape{3, -1}}, node("a", "Conv2D", "x", "r"), "expected a known shape, got (3, -1)"},
+		{"another type", Variable{"r", tensor.Float64, tensor.Shape{1}},
+			node("a", "Conv2D", "x", "r"), "variable r: expected float32, got float64"},
+		{"no shape", Variable{"r", tensor.Float32, nil}, node("a", "Conv2D", "x", "r"),
+			"variable r: expected a known shape, got"},
+		{"part of a shape", Variable{"r", tensor.Float32, tensor.Shape{3, -1}},
+			node("a", "Conv2D", "x", "r"), "expected a known shape, got (3, -1)"},
 		{"no kernel", Variable{"r", tensor.Float32, tensor.Shape{1}}, node("a", "Mul", "x", "r"),
-			"variable r: expected it as the kernel of one of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul"},
-		{"the first input", Variable{"r", tensor.Float32, tensor.Shape{1}}, node("a", "MatMul", "r", "x"), "got it as input 0 of MatMul"},
+			"variable r: expected the kernel of one of [Conv2D DepthwiseConv2dNative MatMul], " +
+				"got input 1 of Mul"},
+		{"the first input", Variable{"r", tensor.Float32, tensor.Shape{1}},
+			node("a", "MatMul", "r", "x"), "got input 0 of MatMul"},
 	} {
-		g := &graphpb.GraphDef{Node: []*nodepb.NodeDef{node("x", "Placeholder"), node("r", readOp), c.reader}}
-		if _, err := ReplaceVariables(g, []Variable{c.variable}); err == nil || !strings.Contains(err.Error(), c.want) {
+		g := &graphpb.GraphDef{Node: []*nodepb.NodeDef{node("x", "Placeholder"), node("r", readOp),
+			c.reader}}
+		if _, err := ReplaceVariables(g, []Variable{c.variable}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -190,8 +207,10 @@ func TestFeedKernels(t *testing.T) {
 	fed, kernels := FeedKernels(g, []string{"first", "second", "unused"}, "Ours")
 	same()
 	check(t, fed,
-		"a = Ours(x, a/packed, bias)", "a/packed = Placeholder()", "b = Ours(a, b/packed, bias)", "b/packed = Placeholder()",
-		"c = _FusedConv2D(b, second)", "d = MatMul(c, second)", "second = Placeholder()", "x = Placeholder()")
+		"a = Ours(x, a/packed, bias)", "a/packed = Placeholder()", "b = Ours(a, b/packed, bias)",
+		"b/packed = Placeholder()",
+		"c = _FusedConv2D(b, second)", "d = MatMul(c, second)", "second = Placeholder()",
+		"x = Placeholder()")
 	if !slices.Equal(kernels.Plain, []string{"second"}) {
 		t.Errorf("plain: got %q, want second", kernels.Plain)
 	}
@@ -210,7 +229,8 @@ func TestFeedKernels(t *testing.T) {
 }
 
 func TestEndpoints(t *testing.T) {
-	got := Endpoints(savedmodel.Signature{Inputs: inputs, Outputs: map[string]savedmodel.TensorInfo{"y": {Op: "relu"}}})
+	got := Endpoints(savedmodel.Signature{Inputs: inputs,
+		Outputs: map[string]savedmodel.TensorInfo{"y": {Op: "relu"}}})
 	if want := []string{"images", "relu"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -12,7 +12,8 @@ import (
 
 // Kernels are what is fed to a graph in every run beside its inputs.
 type Kernels struct {
-	Plain  []string       // placeholders that take a variable's value as it is, each named as the variable's read
+	// placeholders that take a variable's value as it is, each named as the variable's read
+	Plain  []string
 	Packed []PackedKernel // placeholders that take a value packed for one operation
 }
 
@@ -25,7 +26,8 @@ type PackedKernel struct {
 
 // FeedKernels returns a graph that reads its kernels, by the names of the variables' reads, from
 // placeholders: each packedOp from one of its own, any other operation the variable's value.
-func FeedKernels(g *graphpb.GraphDef, kernels []string, packedOp string) (*graphpb.GraphDef, Kernels) {
+func FeedKernels(g *graphpb.GraphDef, kernels []string, packedOp string) (*graphpb.GraphDef,
+	Kernels) {
 	isKernel := make(map[string]bool, len(kernels))
 	for _, name := range kernels {
 		isKernel[name] = true
@@ -49,10 +51,12 @@ func FeedKernels(g *graphpb.GraphDef, kernels []string, packedOp string) (*graph
 					fed.Plain = append(fed.Plain, input)
 				}
 			}
-			// TensorFlow sets it where the kernel is a constant: oneDNN's operations pack that once.
+			// TensorFlow sets it where the kernel is a constant: oneDNN's operations pack that
+			// once.
 			if _, has := node.Attr["is_filter_const"]; has && isKernel[node.Input[1]] {
 				node = copied(node)
-				node.Attr["is_filter_const"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: true}}
+				isConst := &attrpb.AttrValue_B{B: true}
+				node.Attr["is_filter_const"] = &attrpb.AttrValue{Value: isConst}
 			}
 		}
 		nodes = append(nodes, node)

@@ -44,7 +44,8 @@ func (b Buffer) Tensor(dtype tensor.DType, shape tensor.Shape, length int) *Tens
 // tensor is Tensor for elements that begin with some strings.
 func (b Buffer) tensor(dtype tensor.DType, shape tensor.Shape, length, strings int) *Tensor {
 	dims := unsafe.SliceData(shape)
-	return &Tensor{C.kerasrun_buffer_tensor(C.TF_DataType(dtype), (*C.int64_t)(unsafe.Pointer(dims)), C.int(len(shape)),
+	return &Tensor{C.kerasrun_buffer_tensor(C.TF_DataType(dtype),
+		(*C.int64_t)(unsafe.Pointer(dims)), C.int(len(shape)),
 		b.data, C.size_t(length), C.size_t(strings))}
 }
 

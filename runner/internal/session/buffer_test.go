@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// TestBuffers holds that large memory is used again, that it fits, and that it is aligned as TensorFlow wants it.
+// TestBuffers holds that large memory is used again, that it fits, and that it is aligned as
+// TensorFlow wants it.
 func TestBuffers(t *testing.T) {
 	Trim()
 	take := func(length int64) Buffer {

@@ -134,7 +134,8 @@ func (c *Call) run(in []*Tensor, options, metadata *C.TF_Buffer) ([]*Tensor, err
 	fetched := make([]*C.TF_Tensor, len(c.fetches))
 	status := C.TF_NewStatus()
 	defer C.TF_DeleteStatus(status)
-	C.TF_SessionRun(c.session.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(fed), C.int(len(fed)),
+	C.TF_SessionRun(c.session.c, options, unsafe.SliceData(c.feeds), unsafe.SliceData(fed),
+		C.int(len(fed)),
 		unsafe.SliceData(c.fetches), unsafe.SliceData(fetched), C.int(len(fetched)),
 		unsafe.SliceData(c.targets), C.int(len(c.targets)), metadata, status)
 	if err := statusError(status); err != nil {
@@ -175,7 +176,8 @@ func (s *Session) Read(names []string) (map[string]*Tensor, error) {
 // Optimize returns the graph that TensorFlow makes of another for the targets, on one device. in
 // are the tensors of the feeds, which Optimize deletes. TensorFlow shows an optimised graph only
 // after a run: the targets are run, in a session of their own.
-func Optimize(graph *graphpb.GraphDef, config []byte, feeds []Endpoint, in []*Tensor, targets []string) (optimized *graphpb.GraphDef, err error) {
+func Optimize(graph *graphpb.GraphDef, config []byte, feeds []Endpoint, in []*Tensor,
+	targets []string) (optimized *graphpb.GraphDef, err error) {
 	defer Delete(in)
 	s, err := New(graph, config)
 	if err != nil {

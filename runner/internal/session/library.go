@@ -16,7 +16,8 @@ static bool uses_onednn(void) {
 // tsl::enable_tensor_float_32_execution, which TensorFlow's Python calls. False where the library
 // has none.
 static bool set_tf32(bool on) {
-  void (*set)(bool) = (void (*)(bool))dlsym(RTLD_DEFAULT, "_ZN3tsl32enable_tensor_float_32_executionEb");
+  void (*set)(bool) =
+      (void (*)(bool))dlsym(RTLD_DEFAULT, "_ZN3tsl32enable_tensor_float_32_executionEb");
   if (set) set(on);
   return set;
 }

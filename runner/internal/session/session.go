@@ -58,14 +58,16 @@ func Load(dir string, tags []string, config []byte) (s *Session, err error) {
 	}()
 	Trim() // what the library's initialisers have touched
 	model := tfgo.LoadModel(dir, tags, &tf.SessionOptions{Config: config})
-	// tfgo closes the session when the model is garbage, and has no other way to. Close does it here.
+	// tfgo closes the session when the model is garbage, and has no other way to. Close does it
+	// here.
 	runtime.SetFinalizer(model, nil)
 	pointer, err := field(model, "saved", reflect.TypeFor[*tf.SavedModel]().String())
 	if err != nil {
 		return nil, err
 	}
 	saved := (*tf.SavedModel)(pointer)
-	// The binding has made two copies of the graph in Go to read the signatures from, and keeps none.
+	// The binding has made two copies of the graph in Go to read the signatures from, and keeps
+	// none.
 	debug.FreeOSMemory()
 	return newSession(saved.Session, saved.Graph)
 }
@@ -106,7 +108,7 @@ func newSession(s *tf.Session, g *tf.Graph) (*Session, error) {
 func field(object any, name, want string) (unsafe.Pointer, error) {
 	f := reflect.ValueOf(object).Elem().FieldByName(name)
 	if !f.IsValid() || f.Type().String() != want || f.IsNil() {
-		return nil, fmt.Errorf("unknown version of tfgo or its TensorFlow binding: expected a %s in the field %s of a %T",
+		return nil, fmt.Errorf("tfgo or its binding: expected a %s in the field %s of a %T",
 			want, name, object)
 	}
 	return f.UnsafePointer(), nil

@@ -17,7 +17,8 @@ import (
 
 // sum is a graph of x + y, of float32.
 func sum() *graphpb.GraphDef {
-	float := map[string]*attrpb.AttrValue{"dtype": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}}
+	dtype := &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}
+	float := map[string]*attrpb.AttrValue{"dtype": {Value: dtype}}
 	t := map[string]*attrpb.AttrValue{"T": float["dtype"]}
 	return &graphpb.GraphDef{Node: []*nodepb.NodeDef{
 		{Name: "x", Op: "Placeholder", Attr: float},
@@ -54,11 +55,13 @@ func open(t *testing.T) *Session {
 	return s
 }
 
-// TestCall holds that a call takes what it is given and what is bound to it, from many goroutines from its first run on.
+// TestCall holds that a call takes what it is given and what is bound to it, from many goroutines
+// from its first run on.
 func TestCall(t *testing.T) {
 	s, y := open(t), floats(t, 10, 20)
 	defer y.Delete()
-	c, err := s.NewCall(Request{Feeds: []Endpoint{{Op: "x"}}, Bound: []Bound{{Endpoint{Op: "y"}, y}}, Fetches: []Endpoint{{Op: "out"}}})
+	c, err := s.NewCall(Request{Feeds: []Endpoint{{Op: "x"}},
+		Bound: []Bound{{Endpoint{Op: "y"}, y}}, Fetches: []Endpoint{{Op: "out"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,11 +76,13 @@ func TestCall(t *testing.T) {
 			}
 			defer Delete(out)
 			value, err := out[0].Value()
-			want := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{11, 22}}
+			want := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2},
+				Data: []float32{11, 22}}
 			if diff := cmp.Diff(want, value); err != nil || diff != "" {
 				t.Errorf("%v (-want +got)\n%s", err, diff)
 			}
-			if !slices.Equal(out[0].Float32s(), []float32{11, 22}) || out[0].DType() != tensor.Float32 {
+			if !slices.Equal(out[0].Float32s(), []float32{11, 22}) ||
+				out[0].DType() != tensor.Float32 {
 				t.Errorf("got %v of %v", out[0].Float32s(), out[0].DType())
 			}
 		})
@@ -94,8 +99,10 @@ func TestCallErrors(t *testing.T) {
 		request Request
 		want    string
 	}{
-		{Request{Feeds: []Endpoint{{Op: "none"}}}, "expected a tensor none:0 in the graph, found none"},
-		{Request{Fetches: []Endpoint{{"out", 1}}}, "expected a tensor out:1 in the graph, found none"},
+		{Request{Feeds: []Endpoint{{Op: "none"}}},
+			"expected a tensor none:0 in the graph, found none"},
+		{Request{Fetches: []Endpoint{{"out", 1}}},
+			"expected a tensor out:1 in the graph, found none"},
 		{Request{Targets: []string{"none"}}, "expected an operation none in the graph, found none"},
 	} {
 		if _, err := s.NewCall(c.request); err == nil || err.Error() != c.want {
@@ -106,24 +113,29 @@ func TestCallErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := unfed.Run(nil); err == nil || !strings.HasPrefix(err.Error(), "TensorFlow: ") || strings.Contains(err.Error(), "\n") {
+	if _, err := unfed.Run(nil); err == nil || !strings.HasPrefix(err.Error(), "TensorFlow: ") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want TensorFlow's error in one line", err)
 	}
-	if _, err := New(&graphpb.GraphDef{Node: []*nodepb.NodeDef{{Name: "x", Op: "NoSuchOp"}}}, nil); err == nil ||
+	if _, err := New(&graphpb.GraphDef{Node: []*nodepb.NodeDef{{Name: "x", Op: "NoSuchOp"}}},
+		nil); err == nil ||
 		!strings.HasPrefix(err.Error(), "the graph: TensorFlow: ") {
 		t.Errorf("an operation that there is not: got %v", err)
 	}
-	if _, err := Load(t.TempDir(), []string{"serve"}, nil); err == nil || !strings.HasPrefix(err.Error(), "TensorFlow: ") {
+	if _, err := Load(t.TempDir(), []string{"serve"}, nil); err == nil ||
+		!strings.HasPrefix(err.Error(), "TensorFlow: ") {
 		t.Errorf("what tfgo panics with: got %v, want an error", err)
 	}
 }
 
 func TestOptimize(t *testing.T) {
-	optimized, err := Optimize(sum(), nil, []Endpoint{{Op: "x"}, {Op: "y"}}, []*Tensor{floats(t, 1), floats(t, 2)}, []string{"out"})
+	optimized, err := Optimize(sum(), nil, []Endpoint{{Op: "x"}, {Op: "y"}},
+		[]*Tensor{floats(t, 1), floats(t, 2)}, []string{"out"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(optimized.Node, func(n *nodepb.NodeDef) bool { return n.Name == "sum" }) {
+	isSum := func(n *nodepb.NodeDef) bool { return n.Name == "sum" }
+	if !slices.ContainsFunc(optimized.Node, isSum) {
 		t.Errorf("got %v, want the sum in it", optimized)
 	}
 }

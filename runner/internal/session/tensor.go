@@ -6,7 +6,9 @@ package session
 
 static TF_TString* string_at(void* data, size_t i) { return (TF_TString*)data + i; }
 
-static void keep(void* data, size_t length, void* unused) { (void)data, (void)length, (void)unused; }
+static void keep(void* data, size_t length, void* unused) {
+  (void)data, (void)length, (void)unused;
+}
 
 // Makes a tensor of numbers that outlive it.
 static TF_Tensor* borrow(float* numbers, int64_t n) {
@@ -37,7 +39,8 @@ func NewTensor(t tensor.Tensor) (*Tensor, error) {
 		for i, text := range texts {
 			s := C.string_at(b.data, C.size_t(i))
 			C.TF_StringInit(s)
-			C.TF_StringCopy(s, (*C.char)(unsafe.Pointer(unsafe.SliceData(text))), C.size_t(len(text)))
+			C.TF_StringCopy(s, (*C.char)(unsafe.Pointer(unsafe.SliceData(text))),
+				C.size_t(len(text)))
 		}
 		return b.tensor(t.DType, t.Shape, length, len(texts)), nil
 	}
@@ -53,7 +56,8 @@ func NewTensor(t tensor.Tensor) (*Tensor, error) {
 	return b.Tensor(t.DType, t.Shape, b.length), nil
 }
 
-// Borrow makes a tensor of one dimension of numbers outside of Go's memory. They have to outlive it.
+// Borrow makes a tensor of one dimension of numbers outside of Go's memory. They have to outlive
+// it.
 func Borrow(numbers []float32) *Tensor {
 	return &Tensor{C.borrow((*C.float)(unsafe.SliceData(numbers)), C.int64_t(len(numbers)))}
 }
@@ -106,7 +110,8 @@ func (t *Tensor) Value() (tensor.Tensor, error) {
 		texts := make([][]byte, n)
 		for i := range texts {
 			s := C.string_at(data, C.size_t(i))
-			texts[i] = bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(C.TF_StringGetDataPointer(s))), int(C.TF_StringGetSize(s))))
+			data := (*byte)(unsafe.Pointer(C.TF_StringGetDataPointer(s)))
+			texts[i] = bytes.Clone(unsafe.Slice(data, int(C.TF_StringGetSize(s))))
 		}
 		return tensor.New(shape, texts)
 	}
