@@ -21,7 +21,7 @@ type instant struct{ fakeModel }
 
 const resnextSide, resnextClasses = 224, 1000
 
-func (*instant) Directory() *savedmodel.Model {
+func (*instant) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{
 			{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{

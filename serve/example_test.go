@@ -22,7 +22,7 @@ import (
 // halfPlusTwo stands for a *runner.Model.
 type halfPlusTwo struct{}
 
-func (halfPlusTwo) Directory() *savedmodel.Model {
+func (halfPlusTwo) SavedModel() *savedmodel.Model {
 	numbers := savedmodel.TensorInfo{DType: tensor.Float32, Shape: tensor.Shape{-1}}
 	return &savedmodel.Model{MetaGraphs: []savedmodel.MetaGraph{
 		{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{

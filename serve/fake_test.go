@@ -72,7 +72,7 @@ var fakeSignatures = []savedmodel.Signature{
 	},
 }
 
-func (m *fakeModel) Directory() *savedmodel.Model {
+func (m *fakeModel) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{{Tags: []string{"serve"}, Signatures: fakeSignatures}},
 		Manifest:   &contract.Manifest{Input: contract.Input{Name: "images"}},

@@ -22,7 +22,7 @@ import (
 type Model interface {
 	RunSignature(ctx context.Context, key string,
 		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
-	Directory() *savedmodel.Model   // of which the graph with the tag "serve" is served
+	SavedModel() *savedmodel.Model  // of which the graph with the tag "serve" is served
 	Pipeline() *preprocess.Pipeline // nil: the model takes no images
 	Labels() labels.Labels          // nil: the classes have no names
 	Close() error
@@ -62,14 +62,14 @@ type signature struct {
 // newVersion prepares a model to be served.
 func newVersion(name string, number int64, m Model, limits Limits, parameters batch.Parameters) (
 	*version, error) {
-	graph, err := m.Directory().MetaGraph([]string{"serve"})
+	graph, err := m.SavedModel().MetaGraph([]string{"serve"})
 	if err != nil {
 		return nil, err
 	}
 	v := &version{name: name, number: number, model: m, labels: m.Labels(),
 		signatures: map[string]*signature{}}
-	if p := m.Pipeline(); p != nil && m.Directory().Manifest != nil {
-		v.imageInput = m.Directory().Manifest.Input.Name
+	if p := m.Pipeline(); p != nil && m.SavedModel().Manifest != nil {
+		v.imageInput = m.SavedModel().Manifest.Input.Name
 		limited := *p
 		limited.MaxPixels = limits.Pixels
 		v.pipeline = &limited

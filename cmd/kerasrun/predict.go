@@ -54,7 +54,7 @@ signatures with their inputs and outputs.`,
 				return err
 			}
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}

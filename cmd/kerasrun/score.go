@@ -112,7 +112,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	model, err := f.model.open()
+	model, err := f.model.open(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}()
 	if !f.quiet {
-		noteSynthetic(cmd.ErrOrStderr(), model.Directory())
+		noteSynthetic(cmd.ErrOrStderr(), model.SavedModel())
 	}
 	columns := score.Columns{
 		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),

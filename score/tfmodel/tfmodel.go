@@ -22,7 +22,7 @@ import (
 // identity, since it changes the answers.
 func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, score.Columns,
 	error) {
-	manifest, p := m.Directory().Manifest, m.Pipeline()
+	manifest, p := m.SavedModel().Manifest, m.Pipeline()
 	if manifest == nil || p == nil {
 		return score.Model{}, c,
 			fmt.Errorf("%s: expected a manifest that says how images are prepared, got none", dir)
@@ -41,7 +41,7 @@ func New(m *runner.Model, dir, precision string, c score.Columns) (score.Model, 
 		return score.Model{}, c, fmt.Errorf("%s: expected an output %q of signature %s, got %q",
 			dir, output, signature, outputs)
 	}
-	info, err := m.Directory().Signature([]string{"serve"}, signature)
+	info, err := m.Signature(signature)
 	if err != nil {
 		return score.Model{}, c, err
 	}
