@@ -215,6 +215,9 @@ func stateful(g *savedmodel.MetaGraph) string {
 // SavedModel returns what the model's directory holds.
 func (m *Model) SavedModel() *savedmodel.Model { return m.directory }
 
+// Tags returns the tags of the graph that the model runs.
+func (m *Model) Tags() []string { return slices.Clone(m.tags) }
+
 // Signature returns the signature called key of the graph that the model runs.
 func (m *Model) Signature(key string) (savedmodel.Signature, error) {
 	s, err := m.directory.Signature(m.tags, key)

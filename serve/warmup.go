@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"kerasrun/internal/tfrecord"
+	"kerasrun/savedmodel"
 	"kerasrun/serve/internal/servingpb"
 	"kerasrun/tensor"
 )
@@ -37,7 +38,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	sig := v.signatures[defaultSignature]
+	sig := v.signatures[savedmodel.DefaultSignature]
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}
