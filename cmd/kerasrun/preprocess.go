@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"kerasrun/internal/atomicfile"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -145,7 +146,7 @@ func savePictures(stdout io.Writer, output string, pictures []prepared) error {
 		if len(arrays) < len(pictures) {
 			return fmt.Errorf("%s: want every picture once, got the same path twice", output)
 		}
-		if err := writeFile(output, func(w io.Writer) error { return npy.WriteZip(w, arrays) }); err != nil {
+		if err := atomicfile.Write(output, func(w io.Writer) error { return npy.WriteZip(w, arrays) }); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(stdout, "%s: %d arrays of %v\n", output, len(arrays), pictures[0].array.DType)
@@ -162,7 +163,7 @@ func savePictures(stdout io.Writer, output string, pictures []prepared) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(output, func(w io.Writer) error { return npy.Write(w, batch) }); err != nil {
+	if err := atomicfile.Write(output, func(w io.Writer) error { return npy.Write(w, batch) }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %v %v\n", output, batch.DType, batch.Shape)

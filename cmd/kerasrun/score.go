@@ -12,7 +12,6 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
-	"kerasrun/score/tfmodel"
 )
 
 // scoreFlags are the command line of score.
@@ -76,8 +75,7 @@ Columns: index, path, class, label, probability (lists of the k best; class_0, l
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("want a --batch and a --top of 1 or more, got %d and %d", f.batch, f.top)
 		}
-		_, err := score.FormatOf(f.output)
-		return err
+		return score.CheckOutput(f.output)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
 	return cmd
@@ -109,7 +107,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
 		Logits: f.values.value == "logit", Separate: f.separate}
-	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
+	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
 	if err != nil {
 		return err
 	}
