@@ -107,8 +107,8 @@ func (b *Batcher) expected(before int) time.Duration {
 	return wait / time.Duration(len(b.running))
 }
 
-// ObserveRun records how long a run of so many rows took. The batcher records its own runs; a caller
-// adds those that it made to warm the model.
+// ObserveRun records how long a run of so many rows took. The batcher records its own runs; a
+// caller adds those that it made to warm the model.
 func (b *Batcher) ObserveRun(took time.Duration, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -76,8 +76,8 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	o.Signature = cmp.Or(o.Signature, savedmodel.DefaultSignature)
-	o.Output = cmp.Or(o.Output, contract.Probs)
+	o.Signature = cmp.Or(o.Signature, contract.DefaultSignature)
+	o.Output = cmp.Or(o.Output, contract.OutputProbabilities)
 	o.BatchSize, o.Concurrency = cmp.Or(o.BatchSize, 32), cmp.Or(o.Concurrency, 1)
 	if o.Decoders == nil {
 		o.Decoders, _ = NewDecoders(Limits{}) // no zero is wrong

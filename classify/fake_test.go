@@ -53,7 +53,7 @@ func (m *fakeModel) SavedModel() *savedmodel.Model {
 }
 
 func (m *fakeModel) Signature(key string) (savedmodel.Signature, error) {
-	if key != savedmodel.DefaultSignature {
+	if key != contract.DefaultSignature {
 		return savedmodel.Signature{}, fmt.Errorf("there is no signature %q", key)
 	}
 	dtype, err := tensor.ParseDType(m.input.DType)

@@ -1,8 +1,17 @@
 package contract
 
-// The names that the exporter gives the outputs of a classifier, each float32 [images, values].
+// The names in the SavedModels that kerasrun's exporter writes, and Keras's own export.
 const (
-	Probs    = "probs"    // a probability for each class
-	Logits   = "logits"   // those before the softmax
-	Features = "features" // what is pooled before the last layer
+	ServeTag         = "serve"           // the tag of the graph for serving
+	GPUTag           = "gpu"             // beside ServeTag: the graph for a GPU
+	DefaultSignature = "serving_default" // the key of the signature that is called by default
+
+	// The outputs of a classifier, each float32 with one row per image.
+	OutputProbabilities = "probs"    // the softmax of the logits: one probability per class
+	OutputLogits        = "logits"   // one logit per class
+	OutputFeatures      = "features" // what the classifier's last layer takes
 )
+
+// GoldensIndex is the file of a golden pack that names its cases, in the directory
+// [Manifest.Goldens].
+const GoldensIndex = "goldens.json"

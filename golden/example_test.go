@@ -16,7 +16,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	// python -m tools.golden --model my.keras --images photos --out DIR
+	// kerasrun-golden my.keras --trained-with tf --images photos --out DIR
 	if err := makePack(dir, nil); err != nil {
 		log.Fatal(err)
 	}

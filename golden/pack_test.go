@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -36,7 +37,7 @@ func writePack(t *testing.T, change func(index map[string]any,
 func makePack(dir string, change func(index map[string]any,
 	arrays []map[string]tensor.Tensor)) error {
 	index := map[string]any{
-		"format": 1, "reference": "a fake", "command": "python -m tools.golden --out pack",
+		"format": 1, "reference": "a fake", "command": "kerasrun-golden --out pack",
 		"versions":  map[string]string{"keras": "3"},
 		"signature": "serving_default", "outputs": []string{"logits", "probs"}, "top": 3,
 		"input": map[string]any{
@@ -97,7 +98,7 @@ func makePack(dir string, change func(index map[string]any,
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, golden.IndexName), raw, 0o666)
+	return os.WriteFile(filepath.Join(dir, contract.GoldensIndex), raw, 0o666)
 }
 
 func write(t *testing.T, path string, raw []byte) {
@@ -114,8 +115,7 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		"format": {
 			func(index map[string]any) { index["format"] = 2 },
-			[]string{"format 2", "reads format 1", "regenerate",
-				"python -m tools.golden --out pack"},
+			[]string{"format 2", "reads format 1", "regenerate", "kerasrun-golden --out pack"},
 		},
 		"signature": {func(index map[string]any) { index["signature"] = "" },
 			[]string{"expected a signature"}},

@@ -15,7 +15,7 @@ import (
 )
 
 func TestReadImageNet(t *testing.T) {
-	f, err := os.Open("../tools/imagenet_class_index.json")
+	f, err := os.Open("../tools/src/kerasrun_export/imagenet_class_index.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ import (
 	tfpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/runner/internal/conv"
+	conv "kerasrun/runner/internal/cpuconv"
 	"kerasrun/savedmodel"
 )
 
@@ -89,13 +89,19 @@ type kernels struct {
 	memory  *conv.Memory
 }
 
+// newMemory is conv's; a test puts another in its place, which fails.
+var newMemory = conv.NewMemory
+
 // newKernels takes over the kernels' values, for the operations of the graph that read the placeholders of their names. Each of ours has its own then.
 func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kernels, err error) {
 	k.tensors = map[string]*C.TF_Tensor{}
 	defer func() {
+		for name := range k.tensors {
+			delete(values, name) // k's from here on: each tensor has one owner
+		}
 		deleteAll(values)
 		if err != nil {
-			err = errors.Join(err, k.free())
+			k, err = kernels{}, errors.Join(err, k.free())
 		}
 	}()
 	var ours []*nodepb.NodeDef
@@ -103,7 +109,11 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 	graph.Node = slices.DeleteFunc(graph.Node, func(node *nodepb.NodeDef) bool { return values[node.Name] != nil })
 	for _, node := range graph.Node {
 		if node.Op == conv.Op {
-			ours, lengths = append(ours, node), append(lengths, conv.PackedLength(node))
+			length, err := conv.PackedLength(node)
+			if err != nil {
+				return k, fmt.Errorf("%s: %w", node.Name, err)
+			}
+			ours, lengths = append(ours, node), append(lengths, length)
 			continue
 		}
 		for _, input := range node.Input {
@@ -117,21 +127,38 @@ func newKernels(graph *graphpb.GraphDef, values map[string]*C.TF_Tensor) (k kern
 		}
 	}
 	if len(ours) > 0 {
-		if k.memory, err = conv.NewMemory(lengths...); err != nil {
+		if k.memory, err = newMemory(lengths...); err != nil {
 			return k, err
 		}
 	}
 	for i, node := range ours {
-		value, packed := values[node.Input[1]], k.memory.Take(lengths[i])
-		conv.Pack(node, unsafe.Slice((*float32)(C.TF_TensorData(value)), C.TF_TensorElementCount(value)), packed)
+		packed := k.memory.Take(lengths[i])
+		if err := packValue(node, values[node.Input[1]], packed); err != nil {
+			return k, fmt.Errorf("%s: kernel %s: %w", node.Name, node.Input[1], err)
+		}
 		node.Input[1] = node.Name + "/packed"
 		k.tensors[node.Input[1]] = C.borrowed((*C.float)(unsafe.SliceData(packed)), C.int64_t(len(packed)))
 	}
 	for name := range k.tensors {
-		delete(values, name)
 		graph.Node = append(graph.Node, placeholder(name, typespb.DataType_DT_FLOAT))
 	}
 	return k, nil
+}
+
+// packValue packs a variable's value for an operation of ours. What a checkpoint holds need not be what the graph says of it.
+func packValue(node *nodepb.NodeDef, value *C.TF_Tensor, packed []float32) error {
+	if value == nil {
+		return errors.New("expected a value, got none")
+	}
+	if dtype := C.TF_TensorType(value); dtype != C.TF_FLOAT {
+		return fmt.Errorf("expected float32, got %v", typespb.DataType(dtype))
+	}
+	shape := make([]int64, C.TF_NumDims(value))
+	for i := range shape {
+		shape[i] = int64(C.TF_Dim(value, C.int(i)))
+	}
+	numbers := unsafe.Slice((*float32)(C.TF_TensorData(value)), C.TF_TensorByteSize(value)/C.sizeof_float)
+	return conv.Pack(node, shape, numbers, packed)
 }
 
 func (k kernels) free() error {

@@ -1,14 +1,17 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"kerasrun/runner/internal/conv"
+	conv "kerasrun/runner/internal/cpuconv"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -118,5 +121,59 @@ func TestPackKernelsAlone(t *testing.T) {
 	s.packing = []byte{}
 	if _, err := s.call(signature); !matches(err, "as the kernel of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul") {
 		t.Errorf("%v, want that the variable is no kernel", err)
+	}
+}
+
+// TestPackWithoutMemory holds that each tensor is freed once where there is no memory for packed
+// kernels: those that TensorFlow's operations read as they are, and those that ours would have packed.
+func TestPackWithoutMemory(t *testing.T) {
+	m := open(t, "kernels")
+	signature, err := m.directory.Signature(m.tags, m.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, del := newMemory, deleteTensor
+	defer func() { newMemory, deleteTensor = memory, del }()
+	newMemory = func(...int) (*conv.Memory, error) {
+		return nil, errors.New("expected memory, got none")
+	}
+	deleted := map[*cTensor]int{}
+	deleteTensor = func(tensor *cTensor) {
+		if deleted[tensor]++; deleted[tensor] == 1 {
+			del(tensor) // the first time alone: another one would end the tests
+		}
+	}
+	if _, err := m.sessions[0].call(signature); !matches(err, "expected memory, got none") {
+		t.Errorf("got %v, want that there is no memory", err)
+	}
+	if len(deleted) != 4 { // of three convolutions and a dense layer
+		t.Errorf("freed %d tensors, want 4", len(deleted))
+	}
+	for tensor, n := range deleted {
+		if n != 1 {
+			t.Errorf("tensor %p: freed %d times, want 1", tensor, n)
+		}
+	}
+}
+
+// TestPackDamaged holds that a kernel of another shape than the graph says is an error: when the
+// directory is scanned, and without that when the kernel is packed.
+func TestPackDamaged(t *testing.T) {
+	const stored = `variable "filters": expected shape (3, 3, 3, 8) as filters, got %v`
+	const packed = "kernel Conv2D/ReadVariableOp: expected a kernel of shape [3 3 3 8], got %d"
+	unscanned := WithScan(savedmodel.Skip(savedmodel.CheckVariables))
+	for name, got := range map[string]tensor.Shape{"short": {1}, "exchanged": {3, 3, 8, 3}} {
+		for want, options := range map[string][]Option{
+			fmt.Sprintf(stored, got):          {trusted},
+			fmt.Sprintf(packed, []int64(got)): {trusted, unscanned},
+		} {
+			m, err := Open(filepath.Join(models, name), options...)
+			if !matches(err, want) {
+				t.Errorf("%s: got %v, want %q", name, err, want)
+			}
+			if err == nil {
+				m.Close()
+			}
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 
 	"kerasrun/tensor"
 )
@@ -48,8 +50,9 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 		return
 	}
 	reached := g.reach()
-	check := func(nodes []*node, by reacher) {
+	check := func(nodes []*node, by reacher, handles map[string]*node) {
 		names := nodeNames(nodes)
+		restored := restoredVariables(nodes, names, handles)
 		for _, n := range nodes {
 			if n.op != "RestoreV2" || len(n.inputs) < 3 || (by|reached.nodes[n])&byRestore == 0 {
 				continue
@@ -68,14 +71,86 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 				} else if i < len(dtypes) && v.DType != dtypes[i] {
 					r.errorf(IndexPath, where, "expected %v as the graph, got %v", dtypes[i],
 						v.DType)
+				} else if variable := restored[output{n, i}]; variable != nil && v.slices == 0 {
+					checkVariable(r, where, v, variable)
 				}
 			}
 		}
 	}
-	check(g.graph.nodes, 0)
+	check(g.graph.nodes, 0, nodeNames(g.graph.nodes))
+	handles := g.handles()
 	for _, f := range g.graph.functions {
-		check(f.nodes, reached.functions[f])
+		check(f.nodes, reached.functions[f], handles[f])
 	}
+}
+
+// checkVariable holds what is stored against the operation that makes the variable. TensorFlow
+// restores another shape without an error.
+func checkVariable(r *report, where string, stored *Variable, variable *node) {
+	if dtype := variable.attr("dtype").dtype; dtype != stored.DType {
+		r.errorf(IndexPath, where, "expected %v as %s, got %v", dtype, variable.name, stored.DType)
+	}
+	if shape := variable.attr("shape").shape; shape.Accepts(stored.Shape) != nil {
+		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape, variable.name,
+			stored.Shape)
+	}
+}
+
+// output is one of a node's outputs.
+type output struct {
+	of    *node
+	index int
+}
+
+// restoredVariables returns which operations make the variables that get the outputs of RestoreV2.
+// Handles has those operations by the names that the nodes use for them.
+func restoredVariables(nodes []*node, names, handles map[string]*node) map[output]*node {
+	restored := map[output]*node{}
+	for _, n := range nodes {
+		if n.op != "AssignVariableOp" && n.op != "Assign" || len(n.inputs) < 2 {
+			continue
+		}
+		variable := handles[producer(n.inputs[0])]
+		value := n.inputs[1]
+		from := names[producer(value)]
+		for from != nil && from.op == "Identity" && len(from.inputs) > 0 {
+			value = from.inputs[0]
+			from = names[producer(value)]
+		}
+		if variable == nil || !slices.Contains(variableOps, variable.op) || from == nil ||
+			from.op != "RestoreV2" {
+			continue
+		}
+		index, err := strconv.Atoi(value[strings.LastIndexByte(value, ':')+1:])
+		if err != nil {
+			index = 0 // "node" is its first output
+		}
+		restored[output{from, index}] = variable
+	}
+	return restored
+}
+
+// handles returns, by the names of each function's arguments, the nodes of the graph that a call
+// passes; nil where several calls pass different ones.
+func (g *MetaGraph) handles() map[*function]map[string]*node {
+	functions := map[string]*function{}
+	for _, f := range g.graph.functions {
+		functions[f.name] = f
+	}
+	names, handles := nodeNames(g.graph.nodes), map[*function]map[string]*node{}
+	for _, n := range g.graph.nodes {
+		for _, f := range n.call(functions) {
+			if _, called := handles[f]; called || !n.hands(f) {
+				handles[f] = nil
+				continue
+			}
+			handles[f] = map[string]*node{}
+			for i, argument := range f.args {
+				handles[f][argument] = names[producer(n.inputs[i])]
+			}
+		}
+	}
+	return handles
 }
 
 // byShard returns the variables with bytes of their own, shard by shard, as they lie there.

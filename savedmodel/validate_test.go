@@ -44,7 +44,7 @@ func manifestOf(files fstest.MapFS) *contract.Manifest {
 		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32",
 		Parameters: 282, FLOPs: 4128,
 		TrainedWith: "caffe",
-		Weights:     contract.Weights{Source: "seeded:0", SHA256: strings.Repeat("0", 64)},
+		Weights:     contract.Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
 		Input: contract.Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2,
 			Layout: "NHWC", ColorOrder: "BGR",
 			Mode: "caffe", Resample: "nearest", Fit: "stretch"},
@@ -89,6 +89,18 @@ func written(t testing.TB, m *contract.Manifest) []byte {
 	at := bytes.LastIndex(text, []byte(m.SHA256))
 	copy(text[at:], contract.Sum(text, m.SHA256))
 	return text
+}
+
+// declare changes what the graph says of a variable: bytes of the node that makes it.
+func declare(t testing.TB, files fstest.MapFS, variable, old, changed string) {
+	t.Helper()
+	data := files[GraphPath].Data
+	start := bytes.Index(data, []byte(variable+"\x12\x0bVarHandleOp"))
+	at := bytes.Index(data[max(start, 0):], []byte(old))
+	if start < 0 || at < 0 || len(old) != len(changed) {
+		t.Fatalf("variable %s: expected a node with the bytes %q", variable, old)
+	}
+	copy(data[start+at:], changed)
 }
 
 // TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
@@ -151,6 +163,23 @@ func TestValidate(t *testing.T) {
 			IndexPath + `: variable "words/.ATTRIBUTES/VARIABLE_VALUE": expected`,
 			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": expected`,
 		}},
+		{"a variable's axes exchanged", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "kernel", "\x12\x02\x08\x04\x12\x02\x08\x03",
+				"\x12\x02\x08\x03\x12\x02\x08\x04")
+		}), []string{IndexPath +
+			`: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected shape (3, 4) as kernel, ` +
+			`got (4, 3)`}},
+		{"a variable of another size", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x12\x02\x08\x02")
+		}), []string{IndexPath +
+			`: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected shape (2,) as bias, got (3,)`}},
+		{"a variable of unknown rank", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x18\x01\x18\x01")
+		}), nil},
+		{"a variable of another type", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "steps", "\x12\x02\x30\x09", "\x12\x02\x30\x03")
+		}), []string{IndexPath +
+			`: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
 
 		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }),
 			[]string{contract.ManifestPath + ": format: expected 1, got 2"}},
@@ -165,7 +194,8 @@ func TestValidate(t *testing.T) {
 			f[contract.ManifestPath].Data = regexp.MustCompile(
 				`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[contract.ManifestPath].Data, []byte("}"))
 			return f
-		}, []string{contract.ManifestPath + ": sha256: expected 64 lower-case hexadecimal digits, " +
+		}, []string{contract.ManifestPath +
+			": sha256: expected 64 lower-case hexadecimal digits, " +
 			"got \"\"; export the model again"}},
 		{"faults of the manifest", manifest(func(m *contract.Manifest) {
 			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"kerasrun/internal/atomicfile"
@@ -170,8 +169,7 @@ func openJournal(path string, h Header) (*journal, error) {
 		return nil, err
 	}
 	j.file = file
-	// The system lets go of the lock with the process, however it ends.
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err),
 			file.Close())
 	}
@@ -252,9 +250,9 @@ func (j *journal) recover(h Header) error {
 	return j.attributeCrash(running, probing)
 }
 
-// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the crash
-// file; a killed process writes nothing. The image that ran alone caused the crash; where none ran
-// alone, it is one of the batches that were running.
+// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the
+// crash file; a killed process writes nothing. The image that ran alone caused the crash; where
+// none ran alone, it is one of the batches that were running.
 func (j *journal) attributeCrash(running []int64, probing int64) error {
 	words, err := os.ReadFile(j.crashPath())
 	if err != nil || len(words) == 0 {

@@ -11,7 +11,6 @@ import (
 
 	"kerasrun/classify"
 	"kerasrun/contract"
-	"kerasrun/savedmodel"
 )
 
 // Model is a model, such as a *runner.Model, and what a run is known again by.
@@ -51,17 +50,17 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	if err != nil {
 		return nil, c, err
 	}
-	o.Signature, o.Output = savedmodel.DefaultSignature, contract.Probs
+	o.Signature, o.Output = contract.DefaultSignature, contract.OutputProbabilities
 	switch {
 	case c.Vector == Features:
-		o.Output = contract.Features
+		o.Output = contract.OutputFeatures
 		if manifest := m.SavedModel().Manifest; manifest != nil {
-			if _, ok := manifest.Outputs[contract.Features]; ok {
-				o.Signature = contract.Features
+			if _, ok := manifest.Outputs[contract.OutputFeatures]; ok {
+				o.Signature = contract.OutputFeatures
 			}
 		}
 	case c.Logits:
-		o.Output = contract.Logits
+		o.Output = contract.OutputLogits
 	}
 	classifier, err := classify.New(m.Model, o)
 	if err != nil {

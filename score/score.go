@@ -246,7 +246,8 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 	m, err := ReadManifest(output)
 	if err != nil {
 		return nil, fmt.Errorf(
-			"%s is there and was not written by this command (%w); remove it or name another output",
+			"%s is there and was not written by this command (%w); "+
+				"remove it or name another output",
 			output, err)
 	}
 	if d := m.Header.differences(h); len(d) > 0 {

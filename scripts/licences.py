@@ -1,7 +1,8 @@
-"""Collects the licences of everything that `make dist` redistributes: python scripts/licences.py OUT.
+"""Collects the licences of what `make dist` redistributes: python scripts/licences.py OUT.
 
-They come from the Go modules that the program is linked from, from Go itself, and from the Python packages whose
-libraries, class list or arithmetic are in it. A part without a licence file is an error.
+They come from the Go modules that the program is linked from, from Go itself, and from the Python
+packages whose libraries, class list or arithmetic are in it. A part without a licence file is an
+error.
 """
 
 import re
@@ -11,7 +12,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-LICENCE = re.compile(r"(licen[cs]e|copying|notice|patents|unlicense|third_party_notices)([.\-_].*)?", re.IGNORECASE)
+LICENCE = re.compile(
+    r"(licen[cs]e|copying|notice|patents|unlicense|third_party_notices)([.\-_].*)?", re.IGNORECASE
+)
 PACKAGES = ["tensorflow_cpu", "tensorflow", "keras", "Keras_Applications", "pillow"]
 
 
@@ -42,7 +45,9 @@ def go_module(folder, packages):
 
 
 def linked_modules():
-    """The modules that the program is made of, as (path, version, folder), with the folders of their packages in it."""
+    """The modules that the program is made of, as (path, version, folder), with the folders of
+    their packages in it.
+    """
     modules = {}
     form = "{{with .Module}}{{.Path}} {{.Version}} {{.Dir}}{{end}} {{.Dir}}"
     for line in go("list", "-deps", "-f", form, "./cmd/kerasrun").splitlines():
@@ -56,8 +61,17 @@ def python_package(name):
     """The licences in a package: in its metadata, and at the top of what it installs."""
     files = []
     for file in metadata.distribution(name).files or []:
-        inside = ".dist-info" in file.parts[0] or len(file.parts) <= 2 or file.parts[:2] == ("tensorflow", "include")
-        if inside and LICENCE.fullmatch(file.name) and len(file.parts) <= 4 and file.locate().is_file():
+        inside = (
+            ".dist-info" in file.parts[0]
+            or len(file.parts) <= 2
+            or file.parts[:2] == ("tensorflow", "include")
+        )
+        if (
+            inside
+            and LICENCE.fullmatch(file.name)
+            and len(file.parts) <= 4
+            and file.locate().is_file()
+        ):
             files.append((file.locate(), file.name))
     return files
 
@@ -67,12 +81,15 @@ def main(out):
     for (path, version, folder), packages in sorted(linked_modules().items()):
         copy(out / "go" / f"{path.replace('/', '_')}@{version}", go_module(folder, packages))
     root = Path(go("env", "GOROOT").strip())
-    copy(out / "go" / f"go@{go('env', 'GOVERSION').strip()}", [(root / name, name) for name in ["LICENSE", "PATENTS"]])
+    copy(
+        out / "go" / f"go@{go('env', 'GOVERSION').strip()}",
+        [(root / name, name) for name in ["LICENSE", "PATENTS"]],
+    )
     installed = {re.sub("[-.]", "_", d.metadata["Name"]).lower() for d in metadata.distributions()}
     for name in PACKAGES:
         if name.lower() in installed:  # TensorFlow is one of two
             copy(out / "python" / f"{name}@{metadata.version(name)}", python_package(name))
-    copy(out / "pictures", [(Path("testdata/photos/ATTRIBUTION.md"), "ATTRIBUTION.md")])
+    copy(out / "images", [(Path("testdata/photos/ATTRIBUTION.md"), "ATTRIBUTION.md")])
 
 
 if __name__ == "__main__":

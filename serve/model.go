@@ -95,7 +95,7 @@ func newVersion(
 		v.signatures[s.Key] = sig
 	}
 	if len(v.signatures) == 0 {
-		return nil, fmt.Errorf("serve: %s: expected a signature with inputs and outputs, got none",
+		return nil, fmt.Errorf("%s: expected a signature with inputs and outputs, got none",
 			name)
 	}
 	return v, nil
@@ -141,7 +141,7 @@ func (v *version) pending() int {
 // signature returns the signature called key, the default one for "".
 func (v *version) signature(key string) (*signature, error) {
 	if key == "" {
-		key = savedmodel.DefaultSignature
+		key = contract.DefaultSignature
 	}
 	s, ok := v.signatures[key]
 	if !ok {
@@ -153,14 +153,14 @@ func (v *version) signature(key string) (*signature, error) {
 
 // classes returns the name of a signature's output that holds one probability a class: probs, or
 // the only output there is.
-func (s *signature) classes() (string, error) {
-	if _, ok := s.Outputs[contract.Probs]; ok {
-		return contract.Probs, nil
+func (sig *signature) classes() (string, error) {
+	if _, ok := sig.Outputs[contract.OutputProbabilities]; ok {
+		return contract.OutputProbabilities, nil
 	}
-	if len(s.outputs) == 1 {
-		return s.outputs[0], nil
+	if len(sig.outputs) == 1 {
+		return sig.outputs[0], nil
 	}
 	return "", errorf(codes.FailedPrecondition,
-		"signature %q is no classifier: it has no output %q, but %v", s.Key, contract.Probs,
-		s.outputs)
+		"signature %q is no classifier: it has no output %q, but %v", sig.Key,
+		contract.OutputProbabilities, sig.outputs)
 }

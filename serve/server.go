@@ -39,16 +39,16 @@ type Config struct {
 func (c Config) validate() error {
 	var faults []error
 	if len(c.Models) == 0 {
-		faults = append(faults, errors.New("serve: expected at least one model, got none"))
+		faults = append(faults, errors.New("expected at least one model, got none"))
 	}
 	names := map[string]bool{}
 	for _, m := range c.Models {
 		if m.Name == "" || strings.ContainsAny(m.Name, "/:") {
 			faults = append(faults,
-				fmt.Errorf("serve: a model's name: expected one without / and :, got %q", m.Name))
+				fmt.Errorf("a model's name: expected one without / and :, got %q", m.Name))
 		}
 		if names[m.Name] {
-			faults = append(faults, fmt.Errorf("serve: two models are called %q", m.Name))
+			faults = append(faults, fmt.Errorf("two models are called %q", m.Name))
 		}
 		names[m.Name] = true
 	}

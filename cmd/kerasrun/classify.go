@@ -16,24 +16,26 @@ func newClassifyCommand() *cobra.Command {
 	var top int
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
-		Short: "Print the most probable classes of pictures",
-		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP pictures, as Keras's decode_predictions gives them.
+		Short: "Print the most probable classes of images",
+		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of
+Keras's decode_predictions.
 
-An IMAGE is a file, a directory, of which every picture below it is taken, or - for standard input. A picture that cannot be
-read or decoded is named on standard error with the reason; the others are answered all the same, and the exit status is 1.
+An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
+image that cannot be read or decoded is named on standard error with the reason. The others are
+classified all the same, and the exit status is 1.
 
 ` + predictionsHelp,
 		Example: `  kerasrun classify cat.jpg
-  kerasrun classify --top 1 --format csv photos > photos.csv
+  kerasrun classify --topk 1 --format csv photos > photos.csv
   curl -s https://example.com/cat.jpg | kerasrun classify --format jsonl -`,
 		Args: imageArgs,
 	}
+	cmd.Flags().IntVar(&top, "topk", 5, "classes an image; all of them where there are fewer")
+	format := addFormat(cmd, "text", "json", "jsonl", "csv")
 	model.register(cmd)
-	cmd.Flags().IntVar(&top, "top", 5, "classes a picture; all of them where there are fewer")
-	format := addChoice(cmd, "format", "what to print", "text", "json", "jsonl", "csv")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if top < 1 {
-			return usagef("--top: want 1 or more, got %d", top)
+			return usagef("--topk: expected 1 or more, got %d", top)
 		}
 		m, err := model.open()
 		if err != nil {
@@ -41,22 +43,23 @@ read or decoded is named on standard error with the reason; the others are answe
 		}
 		defer m.Close()
 		if format.value == "text" {
-			noteSeeded(cmd.ErrOrStderr(), m.SavedModel())
+			noteSynthetic(cmd.ErrOrStderr(), m.SavedModel())
 		}
 		c, err := m.Classifier()
 		if err != nil {
 			return err
 		}
 		results := c.Stream(cmd.Context(), top, images(args, cmd.InOrStdin()))
-		return printPredictions(results, newPredictionWriter(cmd.OutOrStdout(), format.value), cmd.ErrOrStderr())
+		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
+		return printPredictions(results, out, cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
-// imageArgs wants one or more pictures, and standard input not twice.
+// imageArgs allows one or more images, and standard input once.
 func imageArgs(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("want one or more pictures")
+		return errors.New("missing IMAGE")
 	}
 	inputs := 0
 	for _, arg := range args {
@@ -65,7 +68,7 @@ func imageArgs(_ *cobra.Command, args []string) error {
 		}
 	}
 	if inputs > 1 {
-		return errors.New("want standard input (-) once")
+		return fmt.Errorf("expected standard input (-) once, got it %d times", inputs)
 	}
 	return nil
 }
@@ -75,10 +78,10 @@ func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
 		for path, err := range walkImages(args) {
 			read := func() ([]byte, error) {
-				if err != nil {
-					return nil, &readError{err}
+				data, err := []byte(nil), err
+				if err == nil {
+					data, err = readImage(path, stdin)
 				}
-				data, err := readImage(path, stdin)
 				if err != nil {
 					return nil, &readError{err}
 				}
@@ -92,11 +95,16 @@ func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
 }
 
 // readError is of a file that cannot be read; it names the file.
-type readError struct{ error }
+type readError struct{ err error }
+
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
 
 // printPredictions prints results as they come. An image without predictions is named on stderr,
 // and does not end the run.
-func printPredictions(results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer) error {
+func printPredictions(
+	results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer,
+) error {
 	failed := false
 	for result, err := range results {
 		if err != nil {

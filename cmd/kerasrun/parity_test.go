@@ -12,8 +12,9 @@ import (
 	"kerasrun/runner"
 )
 
-// Every kind of export, from weights of the official layout drawn anew, answers in Go as keras_applications does in Python: from the picture
-// file, alone, batched and padded. KERASRUN_SEED=N repeats a draw.
+// Every kind of export, from weights of the official layout drawn anew, answers in Go as
+// keras_applications does in Python: from the image file, alone, batched and padded.
+// KERASRUN_SEED=N repeats a draw.
 func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	seed := os.Getenv("KERASRUN_SEED")
 	if seed == "" {
@@ -27,7 +28,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	python := exec.Command(".venv/bin/python", script, seed, dir)
 	python.Dir = root
-	python.Env = append(os.Environ(), "PYTHONPATH=.")
+	python.Env = append(os.Environ(), "PYTHONPATH=tools/tests")
 	if out, err := python.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -42,7 +43,8 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer model.Close()
-			golden.Test(t, model, filepath.Join(export, filepath.FromSlash(model.SavedModel().Manifest.Goldens)))
+			goldens := filepath.FromSlash(model.SavedModel().Manifest.Goldens)
+			golden.Test(t, model, filepath.Join(export, goldens))
 		})
 	}
 }

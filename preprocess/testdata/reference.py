@@ -1,14 +1,15 @@
-"""What Keras makes of images: the yardstick of the tests of preprocess.
+"""What Keras makes of images: the reference of the tests of preprocess.
 
-Reads requests from standard input until it ends and answers each on standard output. A request is a line of JSON and
-`bytes` bytes of an image file:
+Reads requests from standard input until it ends and answers each on standard output. A request is a
+line of JSON and `bytes` bytes of an image file:
 
-    {"bytes": n}                                          the image, decoded
-    {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}     and brought to a size
-    {..., "mode": "caffe"}                                and made a tensor ("none": img_to_array alone)
+    {"bytes": n}            the image, decoded
+    {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}
+                            and brought to a size
+    {..., "mode": "caffe"}  and made a tensor ("none": img_to_array alone)
 
-The answer is a line of JSON, {"width", "height", "bytes"} and so many bytes (uint8, or float32 with a mode, row-major),
-or {"error": reason, "bytes": 0}.
+The answer is a line of JSON, {"width", "height", "bytes"} and so many bytes (uint8, or float32 with
+a mode, row-major), or {"error": reason, "bytes": 0}.
 """
 
 import io
@@ -27,7 +28,9 @@ from PIL import Image  # noqa: E402
 
 
 def center_crop(image, width, height, resample):
-    """torchvision's Resize and CenterCrop of a Pillow image (its functional.py), for a resize to 8/7 of the target."""
+    """torchvision's Resize and CenterCrop of a Pillow image (its functional.py), for a resize to
+    8/7 of the target.
+    """
     w, h = image.size
     short = max(width, height) * 8 // 7
     size = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
@@ -43,9 +46,13 @@ def load(data, request):
         return keras.utils.load_img(file)
     width, height, name = request["width"], request["height"], request["filter"]
     if request["fit"] == "center_crop":
-        return center_crop(keras.utils.load_img(file), width, height, PIL_INTERPOLATION_METHODS[name])
+        return center_crop(
+            keras.utils.load_img(file), width, height, PIL_INTERPOLATION_METHODS[name]
+        )
     keep = request["fit"] == "keep_aspect_ratio"
-    return keras.utils.load_img(file, target_size=(height, width), interpolation=name, keep_aspect_ratio=keep)
+    return keras.utils.load_img(
+        file, target_size=(height, width), interpolation=name, keep_aspect_ratio=keep
+    )
 
 
 def answer(data, request):

@@ -1,19 +1,26 @@
-"""Writes the small SavedModels of runner's tests, and what TensorFlow and Keras answer: python generate.py PHOTOS OUT
+"""Writes the small SavedModels of runner's tests: python generate.py PHOTOS OUT
 
-conv       a classifier of pictures, frozen, with a manifest; conv.npz has TensorFlow's answers for a tensor, and for
-           each photograph Keras's tensor and TensorFlow's answers
+Beside them it writes what TensorFlow and Keras answer.
+
+conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for a
+           tensor, and for each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
+short      that with one zero in the place of its first convolution's kernel
+exchanged  that with the last two axes of that kernel exchanged, of as many numbers
 elu        that with another activation, which our convolutions do not have
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
-faulty     a signature that TensorFlow fails to run, one that gives NaN, and one that takes as many steps as it is told
-aborts     a graph that ends the process that runs it: a list of tensors whose sizes, which the graph computes, overflow
+faulty     a signature that TensorFlow fails to run, one that gives NaN, and one that takes as many
+           steps as it is told
+aborts     a graph that ends the process that runs it: a list of tensors whose sizes, which the
+           graph computes, overflow
 """
 
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +30,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # on a GPU TensorFlow takes
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.training import py_checkpoint_reader
 
 v1 = tf.compat.v1
 NUMBERS = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
@@ -35,7 +43,8 @@ def save(path, graphs):
     for i, (tags, build) in enumerate(graphs):
         with tf.Graph().as_default(), v1.Session() as session:
             signatures = {
-                key: v1.saved_model.predict_signature_def(inputs, outputs) for key, (inputs, outputs) in build().items()
+                key: v1.saved_model.predict_signature_def(inputs, outputs)
+                for key, (inputs, outputs) in build().items()
             }
             session.run(v1.global_variables_initializer())
             if i == 0:
@@ -65,7 +74,9 @@ def conv(kernel=lambda value, name: value, activation=tf.nn.relu):
 
 
 def kernels(activation=tf.nn.relu):
-    return conv(lambda value, name: v1.get_variable(name, initializer=value, use_resource=True), activation)
+    return conv(
+        lambda value, name: v1.get_variable(name, initializer=value, use_resource=True), activation
+    )
 
 
 def elu():
@@ -97,14 +108,21 @@ def types():
 
 def variables():
     x = v1.placeholder(tf.float32, (None,), "x")
-    return {"serving_default": ({"x": x}, {"y": x * v1.get_variable("two", initializer=2.0, use_resource=True)})}
+    return {
+        "serving_default": (
+            {"x": x},
+            {"y": x * v1.get_variable("two", initializer=2.0, use_resource=True)},
+        )
+    }
 
 
 def faulty():
     x = v1.placeholder(tf.float32, (None,), "x")
     steps = v1.placeholder(tf.int32, (), "steps")
     start = tf.fill((200, 200), 0.001)
-    body = tf.while_loop(lambda i, _: i < steps, lambda i, m: (i + 1, tf.matmul(m, start)), (0, start))
+    body = tf.while_loop(
+        lambda i, _: i < steps, lambda i, m: (i + 1, tf.matmul(m, start)), (0, start)
+    )
     return {
         "fails": ({"x": x}, {"y": tf.reshape(x, (7,))}),
         "nan": ({"x": x}, {"y": x / 0.0 * 0.0}),
@@ -116,8 +134,12 @@ def aborts():
     x = v1.placeholder(tf.float32, (None,), "x")
     size = 2**31 - 1 - tf.cast(tf.reduce_sum(x), tf.int32)
     shape = tf.stack([size, size])
-    tensors = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=3, element_dtype=tf.float32)
-    y = tf.raw_ops.TensorListStack(input_handle=tensors, element_shape=shape, element_dtype=tf.float32)
+    tensors = tf.raw_ops.TensorListReserve(
+        element_shape=shape, num_elements=3, element_dtype=tf.float32
+    )
+    y = tf.raw_ops.TensorListStack(
+        input_handle=tensors, element_shape=shape, element_dtype=tf.float32
+    )
     return {"serving_default": ({"x": x}, {"y": tf.size(y)})}
 
 
@@ -140,7 +162,7 @@ def write_manifest(path):
         "precision": "float32",
         "parameters": 0,
         "flops": 0,
-        "weights": {"source": "seeded:0", "sha256": "0" * 64},
+        "weights": {"source": "synthetic:0", "sha256": "0" * 64},
         "trained_with": "caffe",
         "conversion": "",
         "reference_difference": 0,
@@ -174,7 +196,9 @@ def answers(photos):
     tensors = {"tensor": random.normal(0, 60, (3, 32, 32, 3)).astype("float32")}
     for photo in sorted(photos.glob("*.jpg")):
         image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(32, 32)))
-        tensors[photo.name] = keras.applications.imagenet_utils.preprocess_input(image[None], mode="caffe")
+        tensors[photo.name] = keras.applications.imagenet_utils.preprocess_input(
+            image[None], mode="caffe"
+        )
     arrays = {}
     with tf.Graph().as_default(), v1.Session() as session:
         (inputs, outputs) = conv()["serving_default"]
@@ -185,10 +209,37 @@ def answers(photos):
     return arrays
 
 
+def damaged(source, path, variable, change):
+    """Copies a model and replaces a variable, under its name.
+
+    The graph stays; the manifest is of what is there.
+    """
+    shutil.copytree(source, path, ignore=shutil.ignore_patterns("assets.extra"))
+    prefix = str(path / "variables/variables")
+    reader = py_checkpoint_reader.NewCheckpointReader(prefix)
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    values[variable] = change(values[variable])
+    for file in (path / "variables").iterdir():
+        file.unlink()
+    with tf.Graph().as_default(), v1.Session() as session:
+        names, tensors = list(values), [tf.constant(value) for value in values.values()]
+        whole = [""] * len(names)
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors
+            )
+        )
+    write_manifest(path)
+
+
 def main(photos, out):
     for build in (conv, kernels, elu):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
+    damaged(out / "kernels", out / "short", "filters", lambda value: np.zeros(1, "float32"))
+    damaged(
+        out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2)
+    )
     np.savez(out / "conv.npz", **answers(photos))
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])

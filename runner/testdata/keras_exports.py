@@ -1,4 +1,6 @@
-"""Writes what Keras's own model.export makes of three of its applications, and their answers: keras_exports.py OUT"""
+"""Writes what Keras's own model.export makes of three of its applications, and their answers:
+keras_exports.py OUT
+"""
 
 import os
 import sys

@@ -1,6 +1,6 @@
 """Makes the SavedModels beside this file, and expected.json: what TensorFlow itself says of them.
 
-    PYTHONPATH=. .venv/bin/python savedmodel/testdata/generate.py
+    .venv/bin/python savedmodel/testdata/generate.py
 
 Each is a few kilobytes. Those called bad_* hold an operation or a path that Scan has to refuse.
 """
@@ -56,7 +56,11 @@ class Dense(tf.Module):
 
 def dense() -> None:
     module = Dense()
-    save("dense", module, signatures={"serving_default": module.probabilities, "logits": module.logits})
+    save(
+        "dense",
+        module,
+        signatures={"serving_default": module.probabilities, "logits": module.logits},
+    )
 
 
 def convolutions() -> None:
@@ -67,7 +71,9 @@ def convolutions() -> None:
         def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
             draw = np.random.default_rng(0).normal
             x = tf.nn.conv2d(images, draw(size=(3, 3, 2, 6)).astype("float32"), 2, "SAME")
-            x = tf.nn.depthwise_conv2d(x, draw(size=(3, 3, 6, 1)).astype("float32"), [1, 1, 1, 1], "VALID")
+            x = tf.nn.depthwise_conv2d(
+                x, draw(size=(3, 3, 6, 1)).astype("float32"), [1, 1, 1, 1], "VALID"
+            )
             x = tf.reshape(x, (-1, 24))
             return {"y": x @ draw(size=(24, 5)).astype("float32")}
 
@@ -76,25 +82,33 @@ def convolutions() -> None:
 
 
 def half_plus_two() -> None:
-    """TensorFlow's own example of a SavedModel, as its saved_model_half_plus_two.py builds it with version 1's builder:
-    variables, a parser of examples, an asset, a main op.
+    """TensorFlow's own example of a SavedModel, as its saved_model_half_plus_two.py builds it with
+    version 1's builder: variables, a parser of examples, an asset, a main op.
     """
     source = Path("foo.txt")  # in the working directory: its path gets into the graph
     source.write_text("asset-file-contents")
     with V1.Graph().as_default(), V1.Session() as session:
         V1.set_random_seed(0)
         initial = {"a": 0.5, "b": 2.0, "c": 3.0}
-        a, b, c = (V1.get_variable(n, initializer=v, use_resource=False) for n, v in initial.items())
+        a, b, c = (
+            V1.get_variable(n, initializer=v, use_resource=False) for n, v in initial.items()
+        )
         serialized = V1.placeholder(tf.string, name="tf_example")
-        features = V1.io.parse_example(serialized, {
-            "x": V1.FixedLenFeature([1], tf.float32), "x2": V1.FixedLenFeature([1], tf.float32, default_value=[0.0]),
-        })  # fmt: skip
+        features = V1.io.parse_example(
+            serialized,
+            {
+                "x": V1.FixedLenFeature([1], tf.float32),
+                "x2": V1.FixedLenFeature([1], tf.float32, default_value=[0.0]),
+            },
+        )
         x = tf.identity(features["x"], name="x")
         y = tf.add(tf.multiply(a, x), b, name="y")
         y2 = tf.add(tf.multiply(a, x), c, name="y2")
         original = tf.constant(str(source))
         V1.add_to_collection(V1.GraphKeys.ASSET_FILEPATHS, original)
-        path = V1.get_variable("filename_tensor", initializer="foo.txt", use_resource=False, trainable=False)
+        path = V1.get_variable(
+            "filename_tensor", initializer="foo.txt", use_resource=False, trainable=False
+        )
         initialise = tf.group(V1.assign(path, original))
         method = tf.saved_model.REGRESS_METHOD_NAME
         info = V1.saved_model.build_tensor_info
@@ -106,13 +120,18 @@ def half_plus_two() -> None:
         session.run(V1.global_variables_initializer())
         builder = V1.saved_model.Builder(str(HERE / "half_plus_two"))
         builder.add_meta_graph_and_variables(
-            session, ["serve"], main_op=initialise, assets_collection=V1.get_collection(V1.GraphKeys.ASSET_FILEPATHS),
+            session,
+            ["serve"],
+            main_op=initialise,
+            assets_collection=V1.get_collection(V1.GraphKeys.ASSET_FILEPATHS),
             signature_def_map={
-                "serving_default": signature({"x": x}, {"y": y}, tf.saved_model.PREDICT_METHOD_NAME),
+                "serving_default": signature(
+                    {"x": x}, {"y": y}, tf.saved_model.PREDICT_METHOD_NAME
+                ),
                 "regress_x_to_y": signature({"inputs": serialized}, {"outputs": y}, method),
                 "regress_x_to_y2": signature({"inputs": serialized}, {"outputs": y2}, method),
             },
-        )  # fmt: skip
+        )
         builder.save()
     source.unlink()
 
@@ -121,7 +140,9 @@ def partitioned() -> None:
     """A partitioned variable and two graphs of other tags, version 1."""
     with V1.Graph().as_default(), V1.Session() as session:
         split = V1.fixed_size_partitioner(2)
-        w = V1.get_variable("w", [4, 3], initializer=V1.ones_initializer(), partitioner=split, use_resource=False)
+        w = V1.get_variable(
+            "w", [4, 3], initializer=V1.ones_initializer(), partitioner=split, use_resource=False
+        )
         x = V1.placeholder(tf.float32, [None, 4], name="x")
         y = tf.matmul(x, tf.convert_to_tensor(w), name="y")
         session.run(V1.global_variables_initializer())
@@ -149,16 +170,50 @@ def hidden(x: tf.Tensor) -> tf.Tensor:
 def bad_in_function() -> None:
     with_function("bad_read_in_function", lambda x: hidden(x) + 1)
     with_function("bad_write", lambda x: [tf.io.write_file("/tmp/kerasrun", "x"), x][1])
-    with_function("bad_matching_files", lambda x: x + tf.cast(tf.size(tf.io.matching_files("/home/*")), tf.float32))
-    with_function("bad_debug_identity", lambda x: tf.raw_ops.DebugIdentityV2(input=x, debug_urls=["file:///tmp/x"]))
-    with_function("bad_py_function", lambda x: tf.reshape(tf.py_function(lambda v: v, [x], tf.float32), [-1, 4]))
-    with_function("bad_numpy_function", lambda x: tf.reshape(tf.numpy_function(lambda v: v, [x], tf.float32), [-1, 4]))
-    with_function("bad_save_in_signature", lambda x: [tf.raw_ops.SaveV2(
-        prefix="/tmp/kerasrun", tensor_names=["x"], shape_and_slices=[""], tensors=[x]), x][1])  # fmt: skip
-    with_function("bad_restore_in_signature", lambda x: x + tf.raw_ops.RestoreV2(
-        prefix="/tmp/kerasrun", tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32])[0])  # fmt: skip
-    with_function("bad_in_branch", lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: hidden(x), lambda: x))
-    with_function("bad_in_loop", lambda x: tf.while_loop(lambda v: tf.reduce_sum(v) < 9, lambda v: [hidden(v)], [x])[0])
+    with_function(
+        "bad_matching_files",
+        lambda x: x + tf.cast(tf.size(tf.io.matching_files("/home/*")), tf.float32),
+    )
+    with_function(
+        "bad_debug_identity",
+        lambda x: tf.raw_ops.DebugIdentityV2(input=x, debug_urls=["file:///tmp/x"]),
+    )
+    with_function(
+        "bad_py_function",
+        lambda x: tf.reshape(tf.py_function(lambda v: v, [x], tf.float32), [-1, 4]),
+    )
+    with_function(
+        "bad_numpy_function",
+        lambda x: tf.reshape(tf.numpy_function(lambda v: v, [x], tf.float32), [-1, 4]),
+    )
+    with_function(
+        "bad_save_in_signature",
+        lambda x: [
+            tf.raw_ops.SaveV2(
+                prefix="/tmp/kerasrun", tensor_names=["x"], shape_and_slices=[""], tensors=[x]
+            ),
+            x,
+        ][1],
+    )
+    with_function(
+        "bad_restore_in_signature",
+        lambda x: (
+            x
+            + tf.raw_ops.RestoreV2(
+                prefix="/tmp/kerasrun",
+                tensor_names=["x"],
+                shape_and_slices=[""],
+                dtypes=[tf.float32],
+            )[0]
+        ),
+    )
+    with_function(
+        "bad_in_branch", lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: hidden(x), lambda: x)
+    )
+    with_function(
+        "bad_in_loop",
+        lambda x: tf.while_loop(lambda v: tf.reduce_sum(v) < 9, lambda v: [hidden(v)], [x])[0],
+    )
     with_function("bad_random", lambda x: x + tf.random.uniform([4]))
 
     def reader(x: tf.Tensor) -> tf.Tensor:
@@ -177,14 +232,18 @@ def bad_in_function() -> None:
 
 
 def bad_in_initialiser() -> None:
-    """PrintV2 in the main op of version 1, and a table that is filled from a file in that of version 2."""
+    """PrintV2 in the main op of version 1, and a table that is filled from a file in that of
+    version 2.
+    """
     with V1.Graph().as_default(), V1.Session() as session:
         x = V1.placeholder(tf.float32, [None, 4], name="x")
         y = tf.identity(x, name="y")
         main = tf.group(tf.raw_ops.PrintV2(input=tf.constant("hello")))
         builder = V1.saved_model.Builder(str(HERE / "bad_print_in_init"))
         signatures = {"serving_default": V1.saved_model.predict_signature_def({"x": x}, {"y": y})}
-        builder.add_meta_graph_and_variables(session, ["serve"], main_op=main, signature_def_map=signatures)
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], main_op=main, signature_def_map=signatures
+        )
         builder.save()
 
     words = Path("words.txt")
@@ -235,7 +294,9 @@ def edited() -> None:
     edit("half_plus_two", "bad_read_unused", unused)
 
     def prefix(meta: meta_graph_pb2.MetaGraphDef) -> None:
-        constant = next(n for n in meta.graph_def.node if n.op == "Const" and n.attr["dtype"].type == tf.string)
+        constant = next(
+            n for n in meta.graph_def.node if n.op == "Const" and n.attr["dtype"].type == tf.string
+        )
         elsewhere = meta.graph_def.node.add()
         elsewhere.CopyFrom(constant)
         elsewhere.name = "elsewhere"
@@ -250,7 +311,9 @@ def edited() -> None:
     edit("half_plus_two", "bad_save_on_restore", save_on_restore)
 
     def overflow(meta: meta_graph_pb2.MetaGraphDef) -> None:
-        node = next(n for n in meta.graph_def.node if n.op == "Const" and n.attr["dtype"].type == tf.float32)
+        node = next(
+            n for n in meta.graph_def.node if n.op == "Const" and n.attr["dtype"].type == tf.float32
+        )
         for _ in range(3):
             node.attr["value"].tensor.tensor_shape.dim.add().size = 1 << 30
 
@@ -274,8 +337,8 @@ def varint(value: int) -> bytes:
 
 
 def compressed() -> None:
-    """The model dense with its index in blocks compressed by Snappy, which TensorFlow reads and does not write. The
-    compression is of the poorest kind, all literals.
+    """The model dense with its index in blocks compressed by Snappy, which TensorFlow reads and
+    does not write. The compression is of the poorest kind, all literals.
     """
     shutil.copytree(HERE / "dense", HERE / "compressed")
     path = HERE / "compressed" / "variables" / "variables.index"
@@ -304,29 +367,41 @@ def compressed() -> None:
         body = literals(block) + b"\x01"
         crc = crc32c(body)
         masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-        return table + body + masked.to_bytes(4, "little"), varint(len(table)) + varint(len(body) - 1)
+        return table + body + masked.to_bytes(4, "little"), varint(len(table)) + varint(
+            len(body) - 1
+        )
 
     meta_offset, meta_size, at = handle(len(data) - 48)
     index_offset, index_size, _ = handle(at)
     index = data[index_offset : index_offset + index_size]
-    # The one entry of the index block: three lengths, the key, the value, which is the data block's handle.
+    # The one entry of the index block: three lengths, the key, the value, which is the data block's
+    # handle.
     assert index[0] == 0 and index[-4:] == b"\x01\x00\x00\x00", "the index is larger than one block"
     key = index[3 : 3 + index[1]]
     offset, size, _ = handle(index_offset + 3 + index[1])
     table, block_handle = append(b"", data[offset : offset + size])
     table, meta_handle = append(table, data[meta_offset : meta_offset + meta_size])
-    entry = bytes([0, len(key), len(block_handle)]) + key + block_handle + bytes(4) + b"\x01\x00\x00\x00"
+    entry = (
+        bytes([0, len(key), len(block_handle)])
+        + key
+        + block_handle
+        + bytes(4)
+        + b"\x01\x00\x00\x00"
+    )
     table, index_handle = append(table, entry)
     path.write_bytes(table + (meta_handle + index_handle).ljust(40, b"\0") + data[-8:])
 
 
 def exports() -> dict[str, list[str]]:
-    """The operations in what Keras's own model.export writes, of a model of each family of keras.applications."""
+    """The operations in what Keras's own model.export writes, of a model of each family of
+    keras.applications.
+    """
     import keras
 
     found = {}
     families = (
-        "ConvNeXtTiny DenseNet121 EfficientNetB0 EfficientNetV2B0 InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 "
+        "ConvNeXtTiny DenseNet121 EfficientNetB0 EfficientNetV2B0 InceptionResNetV2 InceptionV3 "
+        "MobileNet MobileNetV2 "
         "MobileNetV3Small NASNetMobile ResNet50 ResNet50V2 VGG16 Xception"
     )
     for name in families.split():
@@ -345,38 +420,57 @@ def describe(directory: Path) -> dict:
     saved = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     graphs = []
     for meta in saved.meta_graphs:
-        nodes = [*meta.graph_def.node, *(n for f in meta.graph_def.library.function for n in f.node_def)]
+        nodes = [
+            *meta.graph_def.node,
+            *(n for f in meta.graph_def.library.function for n in f.node_def),
+        ]
         ops: dict[str, int] = {}
         for node in nodes:
             ops[node.op] = ops.get(node.op, 0) + 1
-        graphs.append({
-            "tags": sorted(meta.meta_info_def.tags),
-            "tensorflow": meta.meta_info_def.tensorflow_version,
-            "signatures": {key: {
-                "method": s.method_name,
-                "inputs": {name: describe_tensor(t) for name, t in s.inputs.items()},
-                "outputs": {name: describe_tensor(t) for name, t in s.outputs.items()},
-            } for key, s in meta.signature_def.items()},
-            "ops": ops,
-            "functions": {f.signature.name: len(f.node_def) for f in meta.graph_def.library.function},
-        })  # fmt: skip
+        graphs.append(
+            {
+                "tags": sorted(meta.meta_info_def.tags),
+                "tensorflow": meta.meta_info_def.tensorflow_version,
+                "signatures": {
+                    key: {
+                        "method": s.method_name,
+                        "inputs": {name: describe_tensor(t) for name, t in s.inputs.items()},
+                        "outputs": {name: describe_tensor(t) for name, t in s.outputs.items()},
+                    }
+                    for key, s in meta.signature_def.items()
+                },
+                "ops": ops,
+                "functions": {
+                    f.signature.name: len(f.node_def) for f in meta.graph_def.library.function
+                },
+            }
+        )
     variables = {}
     prefix = directory / "variables" / "variables"
     if prefix.with_suffix(".index").exists():
         reader = tf.train.load_checkpoint(str(prefix))
         for name, shape in reader.get_variable_to_shape_map().items():
-            variables[name] = {"shape": shape, "dtype": reader.get_variable_to_dtype_map()[name].name}
+            variables[name] = {
+                "shape": shape,
+                "dtype": reader.get_variable_to_dtype_map()[name].name,
+            }
     return {"graphs": graphs, "variables": variables}
 
 
 def describe_tensor(info: meta_graph_pb2.TensorInfo) -> dict:
     shape = None if info.tensor_shape.unknown_rank else [d.size for d in info.tensor_shape.dim]
-    return {"name": info.name, "dtype": tf.dtypes.as_dtype(info.dtype).name if info.dtype else "", "shape": shape}
+    return {
+        "name": info.name,
+        "dtype": tf.dtypes.as_dtype(info.dtype).name if info.dtype else "",
+        "shape": shape,
+    }
 
 
 def registered() -> dict[str, bool]:
     """Every operation of this TensorFlow, and whether it is registered as having state."""
-    ops = op_def_pb2.OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    ops = op_def_pb2.OpList.FromString(
+        pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
+    )
     return {op.name: op.is_stateful for op in ops.op}
 
 
@@ -395,9 +489,18 @@ def main() -> int:
         compressed,
     ):
         make()
-    models = {d.name: describe(d) for d in sorted(HERE.iterdir()) if (d / "saved_model.pb").exists()}
-    expected = {"tensorflow": tf.__version__, "models": models, "ops": registered(), "exports": exports()}
-    (HERE / "expected.json").write_text(json.dumps(expected, sort_keys=True, separators=(",", ":")) + "\n")
+    models = {
+        d.name: describe(d) for d in sorted(HERE.iterdir()) if (d / "saved_model.pb").exists()
+    }
+    expected = {
+        "tensorflow": tf.__version__,
+        "models": models,
+        "ops": registered(),
+        "exports": exports(),
+    }
+    (HERE / "expected.json").write_text(
+        json.dumps(expected, sort_keys=True, separators=(",", ":")) + "\n"
+    )
     return 0
 
 

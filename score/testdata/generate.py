@@ -1,6 +1,7 @@
-"""Writes what source_test.go reads, with the formats' own libraries: TFRecords, a WebDataset shard, a column of paths.
+"""Writes what source_test.go reads, with the formats' own libraries: TFRecords, a WebDataset shard,
+a column of paths.
 
-Run from the repository's root, with PYTHONPATH=. as well. The "images" are short texts: no decoder sees them.
+Run from the repository's root. The "images" are short texts: no decoder sees them.
 """
 
 import io
@@ -9,8 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from tools.backend import tf
+import tensorflow as tf
 
 HERE = Path(__file__).parent
 
@@ -25,9 +25,8 @@ def example(**features: bytes) -> bytes:
 
 
 with tf.io.TFRecordWriter(str(HERE / "images.tfrecord")) as writer:
-    writer.write(
-        example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG")
-    )  # as ImageNet's records
+    # As ImageNet's records
+    writer.write(example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG"))
     writer.write(example(image=b"second", file_name=b"b.jpg"))  # as TensorFlow Datasets'
     writer.write(example(image__encoded=b"third"))
     writer.write(example(text=b"no image"))

@@ -68,8 +68,10 @@ def triton(module, client, image):
     check(client.infer("fake", [images]).as_numpy("probs"), [[0, 1, 0], [0, 1, 0]])
 
     # Every type and another signature.
-    tag, signal, on = (module.InferInput(n, s, d) for n, s, d in
-                       [("tag", [1], "BYTES"), ("signal", [1, 3], "INT32"), ("on", [1], "BOOL")])  # fmt: skip
+    tag, signal, on = (
+        module.InferInput(n, s, d)
+        for n, s, d in [("tag", [1], "BYTES"), ("signal", [1, 3], "INT32"), ("on", [1], "BOOL")]
+    )
     tag.set_data_from_numpy(np.array(["é".encode()], dtype=np.object_))
     signal.set_data_from_numpy(np.array([[1, -2, 3]], dtype=np.int32))
     on.set_data_from_numpy(np.array([True]))

@@ -1,6 +1,8 @@
-"""Writes tf_serving_warmup_requests with TensorFlow's own record writer and tensors: python testdata/warmup.py.
+"""Writes tf_serving_warmup_requests with TensorFlow's own record writer and tensors: python
+testdata/warmup.py.
 
-The messages around the tensors are written by hand, so that tensorflow_serving's Python package is not needed.
+The messages around the tensors are written by hand, so that tensorflow_serving's Python package is
+not needed.
 """
 
 import os

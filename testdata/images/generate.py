@@ -1,9 +1,9 @@
-"""Writes generated/: small images in every awkward form that the decoders have to take, or to refuse, as
-Pillow does.
+"""Writes generated/: small images in every awkward form that the decoders have to take, or to
+refuse, as Pillow does.
 
-Run it from the repository's root: `.venv/bin/python testdata/images/generate.py`. It is deterministic for one
-version of Pillow. What Pillow does not write (interlaced PNG, most BMP, frames off the corner) is written here byte by
-byte.
+Run it from the repository's root: `.venv/bin/python testdata/images/generate.py`. It is
+deterministic for one version of Pillow. What Pillow does not write (interlaced PNG, most BMP,
+frames off the corner) is written here byte by byte.
 """
 
 import io
@@ -73,12 +73,23 @@ def jpegs():
 
 # PNG
 
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 
 
 def chunk(name, data, crc=None):
     return (
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data) if crc is None else crc)
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data) if crc is None else crc)
     )
 
 
@@ -110,13 +121,17 @@ def scanlines(samples, depth):
     return out
 
 
-def png(samples, depth, color, interlace=False, before=b"", pieces=1, after=b"", size=None, stream=None):
+def png(
+    samples, depth, color, interlace=False, before=b"", pieces=1, after=b"", size=None, stream=None
+):
     height, width = size or samples.shape[:2]
     if stream is None:
         parts = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlace else [samples]
         stream = zlib.compress(b"".join(scanlines(p, depth) for p in parts if p.size), 9)
     cut = -(-len(stream) // pieces)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace))
+    data = b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
+    )
     data += before
     data += b"".join(chunk(b"IDAT", stream[i : i + cut]) for i in range(0, len(stream), cut))
     return data + after + chunk(b"IEND", b"")
@@ -137,7 +152,9 @@ def pngs():
         write(f"rgb8{tail}", png(color, 8, 2, interlace, pieces=3))
         write(f"rgb16{tail}", png(wide, 16, 2, interlace))
         write(f"grey-alpha8{tail}", png(np.dstack([color[:, :, :1], alpha]), 8, 4, interlace))
-        write(f"grey-alpha16{tail}", png(np.dstack([wide[:, :, :1], alpha * 200]), 16, 4, interlace))
+        write(
+            f"grey-alpha16{tail}", png(np.dstack([wide[:, :, :1], alpha * 200]), 16, 4, interlace)
+        )
         write(f"rgba8{tail}", png(np.dstack([color, alpha]), 8, 6, interlace))
         write(f"rgba16{tail}", png(np.dstack([wide, alpha * 200]), 16, 6, interlace))
         for width, height in ((1, 1), (3, 2), (5, 9), (2, 1)):
@@ -148,7 +165,10 @@ def pngs():
     write("transparent-grey8.png", png(grey, 8, 0, before=chunk(b"tRNS", b"\0\x80")))
     write("transparent-grey16.png", png(grey * 5, 16, 0, before=chunk(b"tRNS", b"\1\x80")))
     write("transparent-rgb8.png", png(color, 8, 2, before=chunk(b"tRNS", b"\0\x80\0\x80\0\x80")))
-    write("transparent-palette.png", png(index, 8, 3, before=palette + chunk(b"tRNS", bytes(range(0, 160, 10)))))
+    write(
+        "transparent-palette.png",
+        png(index, 8, 3, before=palette + chunk(b"tRNS", bytes(range(0, 160, 10)))),
+    )
     write("transparent-short.png", png(grey, 8, 0, before=chunk(b"tRNS", b"\0")))
     write("palette-short.png", png(index, 8, 3, before=chunk(b"PLTE", bytes(range(9)))))
     write("palette-missing.png", png(index, 8, 3))
@@ -163,20 +183,33 @@ def pngs():
     write("text-truncated.png", png(color, 8, 2, after=chunk(b"tEXt", bytes(100)))[:-80])
     rows = scanlines(color, 8)
     write("stream-short.png", png(color, 8, 2, stream=zlib.compress(rows[: 10 * (1 + 3 * 37)])))
-    write("stream-shorter.png", png(color, 8, 2, stream=zlib.compress(rows[: 10 * (1 + 3 * 37) - 5])))
+    write(
+        "stream-shorter.png", png(color, 8, 2, stream=zlib.compress(rows[: 10 * (1 + 3 * 37) - 5]))
+    )
     write("stream-long.png", png(color, 8, 2, stream=zlib.compress(rows + bytes(1000))))
     write("stream-checksum-wrong.png", png(color, 8, 2, stream=zlib.compress(rows)[:-4] + bytes(4)))
     write("filter-unknown.png", png(color, 8, 2, stream=zlib.compress(b"\5" + rows[1:])))
     write("depth-illegal.png", png(color >> 6, 2, 2))
     frames = [sample(20, 14), sample(20, 14).rotate(90), sample(20, 14).rotate(180)]
     save("animated.png", frames[0], save_all=True, append_images=frames[1:])
-    save("animated-default.png", frames[0], save_all=True, append_images=frames[1:], default_image=True)
+    save(
+        "animated-default.png",
+        frames[0],
+        save_all=True,
+        append_images=frames[1:],
+        default_image=True,
+    )
     animation = chunk(b"acTL", struct.pack(">II", 1, 0))
     animation += chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 9, 7, 5, 3, 1, 10, 0, 0))
     for interlace in (False, True):
         tail = "-interlaced.png" if interlace else ".png"
-        write(f"animated-small-frame{tail}", png(rgb(9, 7), 8, 2, interlace, before=animation, size=(14, 20)))
-        small = png(rgb(9, 7)[:, :, :1] >> 4, 4, 3, interlace, before=palette + animation, size=(14, 20))
+        write(
+            f"animated-small-frame{tail}",
+            png(rgb(9, 7), 8, 2, interlace, before=animation, size=(14, 20)),
+        )
+        small = png(
+            rgb(9, 7)[:, :, :1] >> 4, 4, 3, interlace, before=palette + animation, size=(14, 20)
+        )
         write(f"animated-small-frame-palette{tail}", small)
     save("bilevel.png", sample(mode="1"))
 
@@ -185,7 +218,12 @@ def pngs():
 
 
 def blocks(data):
-    return b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255)) + b"\0"
+    return (
+        b"".join(
+            bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255)
+        )
+        + b"\0"
+    )
 
 
 def lzw(indices, bits):
@@ -205,7 +243,17 @@ def lzw(indices, bits):
     return bytes(out) + bytes([value & 255])
 
 
-def gif(index, size=None, at=(0, 0), colors=None, local=None, transparent=None, interlace=False, data=None, bits=4):
+def gif(
+    index,
+    size=None,
+    at=(0, 0),
+    colors=None,
+    local=None,
+    transparent=None,
+    interlace=False,
+    data=None,
+    bits=4,
+):
     height, width = index.shape
     canvas = size or (width, height)
     table = b"" if colors is None else colors
@@ -216,7 +264,9 @@ def gif(index, size=None, at=(0, 0), colors=None, local=None, transparent=None, 
     out += b"," + struct.pack("<HHHHB", *at, width, height, flags) + (local or b"")
     if interlace:
         index = np.concatenate([index[0::8], index[4::8], index[2::4], index[1::2]])
-    return out + bytes([bits]) + blocks(lzw(index.reshape(-1), bits) if data is None else data) + b";"
+    return (
+        out + bytes([bits]) + blocks(lzw(index.reshape(-1), bits) if data is None else data) + b";"
+    )
 
 
 def gifs():
@@ -227,18 +277,26 @@ def gifs():
         tail = "-interlaced.gif" if interlace else ".gif"
         write(f"palette{tail}", gif(index, colors=table, interlace=interlace))
         write(f"frame-small{tail}", gif(index, (30, 20), (5, 4), table, interlace=interlace))
-        write(f"frame-small-transparent{tail}", gif(index, (30, 20), (5, 4), table, transparent=3, interlace=interlace))
+        write(
+            f"frame-small-transparent{tail}",
+            gif(index, (30, 20), (5, 4), table, transparent=3, interlace=interlace),
+        )
         write(f"1x1{tail}", gif(index[:1, :1], colors=table, interlace=interlace))
         write(f"narrow{tail}", gif(index[:, :1], colors=table, interlace=interlace))
     write("frame-large.gif", gif(index, (10, 8), (2, 1), table))
     write("local-palette.gif", gif(index, colors=table, local=other))
     write("local-palette-only.gif", gif(index, (25, 25), local=other))
     write("no-palette.gif", gif(index, (25, 25)))
-    write("grey-palette.gif", gif(index, colors=bytes(v for i in range(16) for v in (i, i, i)), bits=4))
+    write(
+        "grey-palette.gif",
+        gif(index, colors=bytes(v for i in range(16) for v in (i, i, i)), bits=4),
+    )
     write("index-beyond-palette.gif", gif(rgb(19, 13)[:, :, 0] >> 2, colors=table, bits=6))
     write(
         "index-beyond-grey-palette.gif",
-        gif(rgb(19, 13)[:, :, 0] >> 2, colors=bytes(v for i in range(16) for v in (i, i, i)), bits=6),
+        gif(
+            rgb(19, 13)[:, :, 0] >> 2, colors=bytes(v for i in range(16) for v in (i, i, i)), bits=6
+        ),
     )
     whole = gif(index, colors=table)
     write("truncated.gif", whole[: len(whole) * 3 // 4])
@@ -257,13 +315,36 @@ def gifs():
 # BMP
 
 
-def bmp(rows, width, height, bits, compression=0, header=40, palette=b"", masks=(), colors=0, top_down=False, planes=1):
+def bmp(
+    rows,
+    width,
+    height,
+    bits,
+    compression=0,
+    header=40,
+    palette=b"",
+    masks=(),
+    colors=0,
+    top_down=False,
+    planes=1,
+):
     if header == 12:
         info = struct.pack("<IHHHH", 12, width, height, planes, bits)
     else:
         stored = 2**32 - height if top_down else height
         info = struct.pack(
-            "<IIIHHIIIIII", header, width, stored, planes, bits, compression, len(rows), 2835, 2835, colors, 0
+            "<IIIHHIIIIII",
+            header,
+            width,
+            stored,
+            planes,
+            bits,
+            compression,
+            len(rows),
+            2835,
+            2835,
+            colors,
+            0,
         )
         if header > 40:
             info += b"".join(struct.pack("<I", m) for m in masks)
@@ -317,36 +398,65 @@ def bmps():
         table = b"".join(bytes([i * 3 % 256, 255 - i, i // 2, 0]) for i in range(1 << bits))
         write(f"palette{bits}.bmp", bmp(packed(index, bits), width, height, bits, palette=table))
         short = b"".join(table[4 * i : 4 * i + 3] for i in range(1 << bits))
-        write(f"palette{bits}-os2.bmp", bmp(packed(index, bits), width, height, bits, header=12, palette=short))
+        write(
+            f"palette{bits}-os2.bmp",
+            bmp(packed(index, bits), width, height, bits, header=12, palette=short),
+        )
         ramp = b"".join(bytes([i * 255 // ((1 << bits) - 1)] * 3) + b"\0" for i in range(1 << bits))
         write(f"grey{bits}.bmp", bmp(packed(index, bits), width, height, bits, palette=ramp))
         order = b"".join(bytes([i] * 3) + b"\0" for i in range(1 << bits))
-        write(f"grey-in-order{bits}.bmp", bmp(packed(index, bits), width, height, bits, palette=order))
-        write(f"palette{bits}-short.bmp", bmp(packed(index, bits), width, height, bits, palette=table[:8], colors=2))
+        write(
+            f"grey-in-order{bits}.bmp", bmp(packed(index, bits), width, height, bits, palette=order)
+        )
+        write(
+            f"palette{bits}-short.bmp",
+            bmp(packed(index, bits), width, height, bits, palette=table[:8], colors=2),
+        )
     table = b"".join(bytes([i * 3 % 256, 255 - i, i // 2, 0]) for i in range(256))
-    write("grey-two-of-8bits.bmp", bmp(packed(r, 8), width, height, 8, palette=b"\0\0\0\0\xff\xff\xff\0", colors=2))
-    write("palette8-top-down.bmp", bmp(packed(r, 8), width, height, 8, palette=table, top_down=True))
+    write(
+        "grey-two-of-8bits.bmp",
+        bmp(packed(r, 8), width, height, 8, palette=b"\0\0\0\0\xff\xff\xff\0", colors=2),
+    )
+    write(
+        "palette8-top-down.bmp", bmp(packed(r, 8), width, height, 8, palette=table, top_down=True)
+    )
     write("rle8.bmp", bmp(run_lengths(r, False), width, height, 8, 1, palette=table))
     write("rle4.bmp", bmp(run_lengths(r >> 4, True), width, height, 4, 2, palette=table[:64]))
     write(
         "rle8-grey.bmp",
-        bmp(run_lengths(r, False), width, height, 8, 1, palette=b"".join(bytes([i, i, i, 0]) for i in range(256))),
+        bmp(
+            run_lengths(r, False),
+            width,
+            height,
+            8,
+            1,
+            palette=b"".join(bytes([i, i, i, 0]) for i in range(256)),
+        ),
     )
     jump = bytes([4, 9, 0, 2, 3, 2, 200, 7, 0, 0]) + run_lengths(r, False)
     write("rle8-jump.bmp", bmp(jump, width, height, 8, 1, palette=table))
-    write("rle8-short.bmp", bmp(run_lengths(r, False)[:100] + b"\0\1", width, height, 8, 1, palette=table))
+    write(
+        "rle8-short.bmp",
+        bmp(run_lengths(r, False)[:100] + b"\0\1", width, height, 8, 1, palette=table),
+    )
     write("rle8-of-24bits.bmp", bmp(run_lengths(r, False), width, height, 24, 1))
     v555, v565 = r >> 3 << 10 | g >> 3 << 5 | b >> 3, r >> 3 << 11 | g >> 2 << 5 | b >> 3
     write("rgb555.bmp", bmp(wide(v555, 2), width, height, 16))
     write("rgb555-masks.bmp", bmp(wide(v555, 2), width, height, 16, 3, masks=(0x7C00, 0x3E0, 0x1F)))
     write("rgb565.bmp", bmp(wide(v565, 2), width, height, 16, 3, masks=(0xF800, 0x7E0, 0x1F)))
-    write("rgb565-v4.bmp", bmp(wide(v565, 2), width, height, 16, 3, header=108, masks=(0xF800, 0x7E0, 0x1F, 0)))
+    write(
+        "rgb565-v4.bmp",
+        bmp(wide(v565, 2), width, height, 16, 3, header=108, masks=(0xF800, 0x7E0, 0x1F, 0)),
+    )
     write("rgb444.bmp", bmp(wide(v555, 2), width, height, 16, 3, masks=(0xF00, 0xF0, 0xF)))
     v24 = r << 16 | g << 8 | b
     for header in (12, 40, 52, 56, 64, 108, 124):
         write(f"rgb24-header{header}.bmp", bmp(wide(v24, 3), width, height, 24, header=header))
     write("rgb24-top-down.bmp", bmp(wide(v24, 3), width, height, 24, top_down=True))
-    write("rgb24-header20.bmp", bmp(wide(v24, 3), width, height, 24, header=40).replace(b"\x28", b"\x14", 1))
+    write(
+        "rgb24-header20.bmp",
+        bmp(wide(v24, 3), width, height, 24, header=40).replace(b"\x28", b"\x14", 1),
+    )
     v32 = 77 << 24 | v24
     write("rgb32.bmp", bmp(wide(v32, 4), width, height, 32))
     for red, green, blue, alpha in (
@@ -361,7 +471,10 @@ def bmps():
         (0xFF00, 0xFF, 0xFF0000, 0),
     ):
         name = f"rgb32-{red:x}-{green:x}-{blue:x}-{alpha:x}.bmp"
-        write(name, bmp(wide(v32, 4), width, height, 32, 3, header=56, masks=(red, green, blue, alpha)))
+        write(
+            name,
+            bmp(wide(v32, 4), width, height, 32, 3, header=56, masks=(red, green, blue, alpha)),
+        )
     whole = bmp(wide(v24, 3), width, height, 24)
     write("truncated.bmp", whole[:-60])
     write("last-padding-missing.bmp", whole[:-3])
@@ -373,7 +486,9 @@ def bmps():
 
 
 def riff(chunks):
-    body = b"WEBP" + b"".join(n + struct.pack("<I", len(d)) + d + bytes(len(d) % 2) for n, d in chunks)
+    body = b"WEBP" + b"".join(
+        n + struct.pack("<I", len(d)) + d + bytes(len(d) % 2) for n, d in chunks
+    )
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -395,7 +510,14 @@ def webps():
     save("lossy-alpha.webp", sample(mode="RGBA"), quality=70, exact=True)
     save("lossless-alpha.webp", sample(mode="RGBA"), lossless=True, exact=True)
     save("lossless-few-colours.webp", sample().quantize(5).convert("RGB"), lossless=True)
-    save("metadata.webp", sample(), quality=70, exif=b"Exif\0\0MM\0*", icc_profile=b"profile", xmp=b"<x/>")
+    save(
+        "metadata.webp",
+        sample(),
+        quality=70,
+        exif=b"Exif\0\0MM\0*",
+        icc_profile=b"profile",
+        xmp=b"<x/>",
+    )
     frames = [sample(20, 14).rotate(30 * i) for i in range(3)]
     save("animated.webp", frames[0], save_all=True, append_images=frames[1:], duration=50)
     for name, lossless in (("lossy", False), ("lossless", True)):
@@ -405,7 +527,10 @@ def webps():
         head = bytes([2, 0, 0, 0, 19, 0, 0, 15, 0, 0])
         chunks = [(b"VP8X", head), (b"ANIM", b"\xff\x80\x40\xff\0\0"), (b"ANMF", frame)]
         write(f"frame-small-{name}.webp", riff(chunks))
-        write(f"frame-outside-{name}.webp", riff([(b"VP8X", bytes([2, 0, 0, 0, 9, 0, 0, 9, 0, 0])), *chunks[1:]]))
+        write(
+            f"frame-outside-{name}.webp",
+            riff([(b"VP8X", bytes([2, 0, 0, 0, 9, 0, 0, 9, 0, 0])), *chunks[1:]]),
+        )
         write(f"animation-header-missing-{name}.webp", riff([chunks[0], chunks[2]]))
         write(f"canvas-wrong-{name}.webp", riff([(b"VP8X", bytes([0, *head[1:]])), (kind, data)]))
         write(f"chunk-unknown-{name}.webp", riff([(kind, data), (b"ABCD", b"123")]))

@@ -5,12 +5,14 @@ import secrets
 
 import pytest
 
-from tools import backend  # noqa: F401  (first: it silences TensorFlow)
+from kerasrun_export import cli  # noqa: F401  (first: it silences TensorFlow)
 
 
 @pytest.fixture
 def seed() -> int:
-    """A number drawn anew for each test and printed where the test fails; KERASRUN_SEED=N repeats it."""
+    """A number drawn anew for each test and printed where the test fails; KERASRUN_SEED=N repeats
+    it.
+    """
     number = int(os.environ.get("KERASRUN_SEED") or secrets.randbelow(2**31))
     print(f"KERASRUN_SEED={number}")
     return number

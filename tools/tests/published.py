@@ -1,4 +1,4 @@
-"""The yardstick of the tests: keras_applications' own models on tf_keras, with weights drawn here."""
+"""The reference of the tests: keras_applications' own models on tf_keras."""
 
 import keras_applications
 import keras_applications.resnet
@@ -29,8 +29,8 @@ def build(architecture: str, **options) -> "tf_keras.Model":
 def draw(model: "tf_keras.Model", seed: int) -> None:
     """Gives the model random weights, statistics and biases included.
 
-    The last gamma of a residual branch is small, as in trained networks: otherwise each block doubles the rounding
-    errors of those before it, and float32 itself would be what the tests see.
+    The last gamma of a residual branch is small, as in trained networks: otherwise each block
+    doubles the rounding errors of those before it, and float32 itself would be what the tests see.
     """
     random = np.random.default_rng(seed)
     for layer in model.layers:
@@ -48,10 +48,14 @@ def draw(model: "tf_keras.Model", seed: int) -> None:
 
 
 def calibrate(model: "tf_keras.Model", images: np.ndarray) -> None:
-    """Scales the classifier so that logits spread by 1; drawn ones spread so far that float32 blurs probabilities."""
+    """Scales the classifier so that logits spread by 1; drawn ones spread so far that float32 blurs
+    probabilities.
+    """
     body = tf_keras.Model(model.input, model.layers[-2].output)
     kernel, bias = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([kernel / np.std(body(images, training=False).numpy() @ kernel), bias])
+    model.layers[-1].set_weights(
+        [kernel / np.std(body(images, training=False).numpy() @ kernel), bias]
+    )
 
 
 def copy_weights(source, target) -> None:
@@ -63,4 +67,8 @@ def copy_weights(source, target) -> None:
 
 def shapes(model) -> dict[str, list[tuple[int, ...]]]:
     """The weights' shapes of every layer that has some."""
-    return {layer.name: [tuple(weight.shape) for weight in layer.weights] for layer in model.layers if layer.weights}
+    return {
+        layer.name: [tuple(weight.shape) for weight in layer.weights]
+        for layer in model.layers
+        if layer.weights
+    }

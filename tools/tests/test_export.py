@@ -13,23 +13,31 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tools import export, manifest, photos, serving
-from tools.backend import keras, tf
-from tools.graph import Graph
-from tools.model import preprocess
-from tools.tests import published
+import published
+from kerasrun_export import class_names, exporter, manifest, sample_images, saved_model
+from kerasrun_export.backend import keras, tf
+from kerasrun_export.cli import export
+from kerasrun_export.graph import Graph
+from kerasrun_export.preprocessing import preprocess
 
 SIDE = 64
 
 
 def torch_style() -> np.ndarray:
     """The sample photographs as keras_applications' own preprocessing for ResNeXt makes them."""
-    images = pictures().astype(np.float32)
-    return keras_applications.resnext.preprocess_input(images, data_format="channels_last", **published.MODULES)
+    images = resized().astype(np.float32)
+    return keras_applications.resnext.preprocess_input(
+        images, data_format="channels_last", **published.MODULES
+    )
 
 
-def pictures(side: int = SIDE) -> np.ndarray:
-    return np.stack([np.asarray(keras.utils.load_img(path, target_size=(side, side))) for path in photos.paths()])
+def resized(side: int = SIDE) -> np.ndarray:
+    return np.stack(
+        [
+            np.asarray(keras.utils.load_img(path, target_size=(side, side)))
+            for path in sample_images.paths()
+        ]
+    )
 
 
 def assert_same(got: dict, probs: np.ndarray) -> None:
@@ -38,12 +46,16 @@ def assert_same(got: dict, probs: np.ndarray) -> None:
 
 
 def files(directory: Path) -> set[str]:
-    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
 def h5(tmp_path_factory) -> tuple[Path, "tf_keras.Model"]:
-    """A weights file of the official layout with seven classes, and the published model that wrote it."""
+    """A weights file of the official layout with seven classes, and the published model that wrote
+    it.
+    """
     model = published.build("resnext50", input_shape=(SIDE, SIDE, 3), classes=7)
     published.draw(model, 11)
     published.calibrate(model, torch_style())
@@ -58,20 +70,36 @@ def test_resnext50_from_a_file_of_the_official_layout(tmp_path, h5, graph):
     labels = tmp_path / "labels.txt"
     labels.write_text("".join(f"class {i}\n" for i in range(7)))
     out = tmp_path / "out"
-    arguments = ["--weights", str(weights), "--trained-with", "torch", "--classes", "7", "--input-shape", "64x64"]
-    assert export.main([*arguments, "--graph", graph, "--labels", str(labels), "--out", str(out)]) == 0
+    arguments = [
+        "resnext50",
+        "--weights",
+        str(weights),
+        "--trained-with",
+        "torch",
+        "--classes",
+        "7",
+        "--image-size",
+        "64x64",
+    ]
+    assert (
+        export.main([*arguments, "--graph", graph, "--class-names", str(labels), "--out", str(out)])
+        == 0
+    )
 
-    # keras_applications' whole chain, its own torch-style preprocessing included, against caffe-style tensors.
+    # keras_applications' whole chain, its own torch-style preprocessing included, against
+    # caffe-style tensors.
     want = model.predict(torch_style(), verbose=0)
-    caffe = preprocess(pictures(), "caffe")
-    got = serving.run(out, caffe)
+    caffe = preprocess(resized(), "caffe")
+    got = saved_model.run(out, caffe)
     assert_same(got, want)
-    features = tf_keras.Model(model.input, model.layers[-2].output).predict(torch_style(), verbose=0)
+    features = tf_keras.Model(model.input, model.layers[-2].output).predict(
+        torch_style(), verbose=0
+    )
     logits = features @ model.layers[-1].kernel.numpy() + model.layers[-1].bias.numpy()
     assert np.abs(got["logits"] - logits).max() <= 1e-4 * np.abs(logits).max()
-    pooled = serving.run(out, caffe, "features")["features"]
+    pooled = saved_model.run(out, caffe, "features")["features"]
     assert np.abs(pooled - features).max() <= 1e-5 * np.abs(features).max()
-    # Loaded as TensorFlow 2 loads it, one picture at a time.
+    # Loaded as TensorFlow 2 loads it, one image at a time.
     function = tf.saved_model.load(str(out)).signatures["serving_default"]
     alone = function(images=tf.constant(caffe[:1]))
     assert np.abs(alone["probs"].numpy() - want[:1]).max() <= 1e-5
@@ -88,15 +116,23 @@ def test_resnext50_from_a_file_of_the_official_layout(tmp_path, h5, graph):
     assert stored["files"].keys() == files(out) - {manifest.PATH.as_posix()}
     for name, file in stored["files"].items():
         data = (out / name).read_bytes()
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"]), name
-    assert sum(file["bytes"] for file in stored["files"].values()) <= 1.02 * 4 * stored["parameters"]
-    # The kernels are in the variables alone: what stands in the graph is copied again and again in loading.
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"]), (
+            name
+        )
+    assert (
+        sum(file["bytes"] for file in stored["files"].values()) <= 1.02 * 4 * stored["parameters"]
+    )
+    # The kernels are in the variables alone: what stands in the graph is copied again and again in
+    # loading.
     assert (out / "saved_model.pb").stat().st_size < 1 << 20
     assert {path.name for path in tmp_path.iterdir()} == {"labels.txt", "out"}
 
 
 def test_the_labels_are_those_of_keras():
-    assert hashlib.md5(export.IMAGENET_LABELS.read_bytes()).hexdigest() == "c2c37ea517e94d9795004a39431a14cb"
+    assert (
+        hashlib.md5(class_names.IMAGENET.read_bytes()).hexdigest()
+        == "c2c37ea517e94d9795004a39431a14cb"
+    )
 
 
 def own_model(last: str | None = "softmax", data_format: str = "channels_last") -> keras.Model:
@@ -110,7 +146,9 @@ def own_model(last: str | None = "softmax", data_format: str = "channels_last") 
         x = keras.layers.BatchNormalization(axis=axis, momentum=0.5)(x)
         x = keras.layers.ReLU()(x)
     x = keras.layers.GlobalAveragePooling2D(data_format=data_format)(x)
-    model = keras.Model(inputs, keras.layers.Dense(4, activation=last, name="score")(keras.layers.Dropout(0.5)(x)))
+    model = keras.Model(
+        inputs, keras.layers.Dense(4, activation=last, name="score")(keras.layers.Dropout(0.5)(x))
+    )
     batch = np.random.default_rng(3).normal(0, 60, (4, *shape)).astype(np.float32)
     model(batch, training=True)  # moves the statistics
     return model
@@ -119,9 +157,24 @@ def own_model(last: str | None = "softmax", data_format: str = "channels_last") 
 @pytest.mark.parametrize(
     ("last", "data_format", "suffix", "outputs"),
     [
-        ("softmax", "channels_last", ".keras", {"serving_default": ["logits", "probs"], "features": ["features"]}),
-        ("softmax", "channels_first", ".keras", {"serving_default": ["logits", "probs"], "features": ["features"]}),
-        ("sigmoid", "channels_last", ".h5", {"serving_default": ["logits", "probs"], "features": ["features"]}),
+        (
+            "softmax",
+            "channels_last",
+            ".keras",
+            {"serving_default": ["logits", "probs"], "features": ["features"]},
+        ),
+        (
+            "softmax",
+            "channels_first",
+            ".keras",
+            {"serving_default": ["logits", "probs"], "features": ["features"]},
+        ),
+        (
+            "sigmoid",
+            "channels_last",
+            ".h5",
+            {"serving_default": ["logits", "probs"], "features": ["features"]},
+        ),
         (None, "channels_last", ".keras", {"serving_default": ["score"]}),
     ],
 )
@@ -129,18 +182,63 @@ def test_model_files(tmp_path, last, data_format, suffix, outputs):
     model = own_model(last, data_format)
     path = tmp_path / f"own{suffix}"
     model.save(path)
-    assert export.main(["--architecture", str(path), "--trained-with", "tf", "--out", str(tmp_path / "out")]) == 0
+    assert export.main([str(path), "--trained-with", "tf", "--out", str(tmp_path / "out")]) == 0
     stored = manifest.read(tmp_path / "out")
     assert stored["outputs"] == outputs
     assert stored["labels"] == ""
     assert stored["weights"]["sha256"] == manifest.sha256(path)
     assert (stored["input"]["height"], stored["input"]["width"]) == (40, 48)
-    photographs = np.stack([np.asarray(keras.utils.load_img(path, target_size=(40, 48))) for path in photos.paths()])
+    photographs = np.stack(
+        [
+            np.asarray(keras.utils.load_img(path, target_size=(40, 48)))
+            for path in sample_images.paths()
+        ]
+    )
     ready = preprocess(photographs, "tf")
-    want = model.predict(ready.transpose(0, 3, 1, 2) if data_format == "channels_first" else ready, verbose=0)
-    got = serving.run(tmp_path / "out", preprocess(photographs, "caffe"))
+    want = model.predict(
+        ready.transpose(0, 3, 1, 2) if data_format == "channels_first" else ready, verbose=0
+    )
+    got = saved_model.run(tmp_path / "out", preprocess(photographs, "caffe"))
     key = "score" if last is None else "probs"
     np.testing.assert_allclose(got[key], want, atol=1e-5)
+
+
+def sequential() -> keras.Sequential:
+    """What Keras's tutorials end with: augmentation, which does nothing here, scaling,
+    convolutions, dropout.
+    """
+    keras.utils.set_random_seed(4)
+    kinds = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((40, 48, 3)),
+            kinds.RandomFlip("horizontal"),
+            kinds.RandomRotation(0.2),
+            kinds.RandomZoom(0.2),
+            kinds.Rescaling(1 / 255),
+            kinds.Conv2D(8, 3, padding="same", activation="relu"),
+            kinds.MaxPooling2D(),
+            kinds.Flatten(),
+            kinds.Dropout(0.5),
+            kinds.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("graph", ["optimized", "reference"])
+def test_a_sequential_model(tmp_path, graph):
+    model = sequential()
+    model.save(tmp_path / "own.keras")
+    arguments = [str(tmp_path / "own.keras"), "--trained-with", "none", "--graph", graph]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    photographs = np.stack(
+        [
+            np.asarray(keras.utils.load_img(path, target_size=(40, 48)))
+            for path in sample_images.paths()
+        ]
+    )
+    want = model.predict(photographs.astype(np.float32), verbose=0)
+    assert_same(saved_model.run(tmp_path / "out", preprocess(photographs, "caffe")), want)
 
 
 @pytest.fixture
@@ -150,8 +248,16 @@ def own(tmp_path) -> Path:
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path, own):
-    assert export.main(["--architecture", str(own), "--out", str(tmp_path / "a")]) == 0
-    command = [sys.executable, "-m", "tools.export", "--architecture", str(own), "--out", str(tmp_path / "b")]
+    assert export.main([str(own), "--trained-with", "caffe", "--out", str(tmp_path / "a")]) == 0
+    arguments = [str(own), "--trained-with", "caffe"]
+    command = [
+        sys.executable,
+        "-m",
+        "kerasrun_export.cli.export",
+        *arguments,
+        "--out",
+        str(tmp_path / "b"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "probs" in done.stdout
@@ -162,7 +268,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path, own):
 def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    arguments = ["--architecture", str(own), "--out", str(out)]
+    arguments = [str(own), "--trained-with", "caffe", "--out", str(out)]
     assert export.main(arguments) == 0  # into an empty directory
     (out / "saved_model.pb").write_bytes(b"old")
     assert export.main(arguments) == 0
@@ -171,31 +277,36 @@ def test_an_export_is_replaced_and_nothing_else(tmp_path, own, capsys):
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("the only copy")
-    assert export.main(["--architecture", str(own), "--out", str(other)]) == 1
-    assert export.main(["--architecture", str(own), "--out", str(other / "thesis.txt")]) == 1
+    for target in (other, other / "thesis.txt"):
+        assert export.main([str(own), "--trained-with", "caffe", "--out", str(target)]) == 1
     assert files(other) == {"thesis.txt"}
     first, second = capsys.readouterr().err.splitlines()
     assert (
-        first == f"export: {other}: has other files in it; it is replaced only where it is an export ({manifest.PATH})"
+        first
+        == f"kerasrun-export: {other}: has other files in it; it is replaced only where it is "
+        f"an export ({manifest.PATH})"
     )
-    assert second == f"export: {other}/thesis.txt: is there and not a directory"
+    assert second == f"kerasrun-export: {other}/thesis.txt: is there and not a directory"
 
 
 def test_a_graph_that_differs_is_refused(tmp_path, own, capsys, monkeypatch):
     out = tmp_path / "out"
-    assert export.main(["--architecture", str(own), "--out", str(out)]) == 0
+    assert export.main([str(own), "--trained-with", "caffe", "--out", str(out)]) == 0
     before = manifest.read(out)
-    monkeypatch.setattr(export.rewrite, "optimize", spoil)
+    monkeypatch.setattr(exporter.rewrite, "optimize", spoil)
     for target in (out, tmp_path / "new"):
-        assert export.main(["--architecture", str(own), "--out", str(target)]) == 1
-        assert re.fullmatch(r"export: \w+: differ by \S+ from keras .*, more than 1e-0[45]\n", capsys.readouterr().err)
+        assert export.main([str(own), "--trained-with", "caffe", "--out", str(target)]) == 1
+        assert re.fullmatch(
+            r"kerasrun-export: \w+: differ by \S+ from keras .*, more than 1e-0[45]\n",
+            capsys.readouterr().err,
+        )
     assert manifest.read(out) == before
     assert {path.name for path in tmp_path.iterdir()} == {"own.keras", "out"}
 
 
 @keras.saving.register_keras_serializable("kerasrun-tests")
 class MeanOfBatch(keras.layers.Layer):
-    """Answers each picture with what the others in its batch say too."""
+    """Answers each image with what the others in its batch say too."""
 
     def call(self, scores: tf.Tensor) -> tf.Tensor:
         return scores + tf.reduce_mean(scores, axis=0, keepdims=True)
@@ -204,8 +315,12 @@ class MeanOfBatch(keras.layers.Layer):
 def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path, capsys):
     model = own_model(last=None)
     keras.Model(model.input, MeanOfBatch(name="mixed")(model.output)).save(tmp_path / "mixed.keras")
-    assert export.main(["--architecture", str(tmp_path / "mixed.keras"), "--out", str(tmp_path / "out")]) == 1
-    assert re.fullmatch(r"export: mixed: differ by \S+ from keras .*, more than 1e-05\n", capsys.readouterr().err)
+    arguments = [str(tmp_path / "mixed.keras"), "--trained-with", "caffe"]
+    assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert re.fullmatch(
+        r"kerasrun-export: mixed: differ by \S+ from keras .*, more than 1e-05\n",
+        capsys.readouterr().err,
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -220,38 +335,69 @@ def spoil(graph: Graph) -> None:
 def test_what_is_not_a_number_differs(value):
     want = np.ones((1, 3), np.float32)
     got = np.array([[1, value, 1]], np.float32)
-    assert not export.largest_difference(got, want, relative=False) <= 1e-5
-    assert not export.largest_difference(got, want, relative=True) <= 1e-5
+    assert not exporter.largest_difference(got, want, relative=False) <= 1e-5
+    assert not exporter.largest_difference(got, want, relative=True) <= 1e-5
 
 
 def test_the_fallback_is_said_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    arguments = ["--weights", "imagenet", "--mirror", "http://127.0.0.1:9/", "--input-shape", "32x32"]
+    arguments = [
+        "resnext50",
+        "--weights",
+        "imagenet",
+        "--mirror",
+        "http://127.0.0.1:9/",
+        "--image-size",
+        "32x32",
+    ]
     assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert export.main([*arguments, "--fallback-weights", "seeded:5", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        export.main(
+            [*arguments, "--fallback-weights", "synthetic:5", "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert "127.0.0.1:9" in line
-    assert line.endswith("going on with seeded:5 weights, whose labels mean nothing")
+    assert line.endswith("going on with synthetic:5 weights, whose classes mean nothing")
     stored = manifest.read(tmp_path / "out")
-    assert stored["weights"]["source"] == "seeded:5"
+    assert stored["weights"]["source"] == "synthetic:5"
     assert stored["trained_with"] == "caffe"
-    assert (tmp_path / "out" / stored["labels"]).read_bytes() == export.IMAGENET_LABELS.read_bytes()
+    assert (tmp_path / "out" / stored["labels"]).read_bytes() == class_names.IMAGENET.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--architecture", "resnext51"], "unknown architecture 'resnext51'"),
-        (["--architecture", "none.keras"], "none.keras: no such file"),
-        (["--architecture", "OWN", "--weights", "seeded"], "--weights: OWN comes with its own"),
-        (["--architecture", "OWN", "--input-shape", "64x64"], "--input-shape: OWN takes 40x48, not 64x64"),
-        (["--architecture", "OWN", "--labels", "none.txt"], "No such file or directory: 'none.txt'"),
-        (["--architecture", "OWN", "--labels", "THREE"], "THREE: 3 labels: expected 4, one for each class"),
-        (["--architecture", "OWN", "--labels", "BROKEN"], "BROKEN: expected Keras's form"),
-        (["--weights", "none.h5"], "unknown weights 'none.h5'"),
-        (["--weights", "imagenet", "--classes", "7"], "the imagenet weights have a top of 1000 classes, not 7"),
-        (["--input-shape", "16x16"], "at least 32"),
+        (["resnext51"], "unknown architecture 'resnext51'"),
+        (["none.keras", "--trained-with", "tf"], "none.keras: no such file"),
+        (
+            ["OWN", "--trained-with", "tf", "--weights", "synthetic"],
+            "--weights: OWN comes with its own",
+        ),
+        (
+            ["OWN", "--trained-with", "tf", "--image-size", "64x64"],
+            "--image-size: OWN takes 40x48, not 64x64",
+        ),
+        (
+            ["OWN", "--trained-with", "tf", "--class-names", "none.txt"],
+            "No such file or directory: 'none.txt'",
+        ),
+        (
+            ["OWN", "--trained-with", "tf", "--class-names", "THREE"],
+            "class names: expected 4, one for each class, got 3",
+        ),
+        (
+            ["OWN", "--trained-with", "tf", "--class-names", "BROKEN"],
+            "BROKEN: expected Keras's form",
+        ),
+        (["resnext50", "--weights", "none.h5"], "unknown weights 'none.h5'"),
+        (
+            ["resnext50", "--weights", "imagenet", "--classes", "7"],
+            "the imagenet weights have a top of 1000 classes, not 7",
+        ),
+        (["resnext50", "--image-size", "16x16"], "at least 32"),
     ],
 )
 def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
@@ -263,7 +409,7 @@ def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
         message = message.replace(key, str(place))
     assert export.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("export: ")
+    assert line.startswith("kerasrun-export: ")
     assert message in line
     assert not (tmp_path / "out").exists()
 
@@ -272,17 +418,35 @@ def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
     "arguments",
     [
         [],
-        ["--out"],
-        ["--out", "x", "--colour"],
-        ["--out", "x", "--graph", "fast"],
-        ["--out", "x", "--trained-with", "rgb"],
-        ["--out", "x", "--pooling", "avg"],
-        ["--out", "x", "--input-shape", "224"],
-        ["--out", "x", "--classes", "0"],
+        ["--out", "x"],
+        ["resnext50"],
+        ["resnext50", "--out"],
+        ["resnext50", "--out", "x", "--colour"],
+        ["resnext50", "--out", "x", "--graph", "fast"],
+        ["resnext50", "--out", "x", "--trained-with", "rgb"],
+        ["resnext50", "--out", "x", "--pooling", "avg"],
+        ["resnext50", "--out", "x", "--image-size", "224"],
+        ["resnext50", "--out", "x", "--classes", "0"],
+        ["own.keras", "--out", "x"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as exit_status:
         export.main(arguments)
     assert exit_status.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: python -m tools.export")
+    assert capsys.readouterr().err.startswith("usage: kerasrun-export")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_does_not_say_how_images_are_preprocessed(tmp_path, capsys, suffix):
+    with pytest.raises(SystemExit) as exit_status:
+        export.main([f"own{suffix}", "--out", str(tmp_path / "out")])
+    assert exit_status.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        f"error: own{suffix}: a model file does not say how images are to be preprocessed"
+        in message
+    )
+    assert re.search(
+        r"--trained-with caffe \(.*\), tf \(.*\), torch \(.*\) or none \(.*\)$", message
+    )

@@ -1,4 +1,4 @@
-"""Golden packs against what Keras makes of the same pictures in the same run."""
+"""Golden packs against what Keras makes of the same images in the same run."""
 
 import json
 import subprocess
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import export, golden, manifest, photos
-from tools.backend import keras
+from kerasrun_export import exporter, manifest, sample_images, saved_model
+from kerasrun_export.backend import keras
+from kerasrun_export.cli import export, golden
 
 
 @pytest.fixture
@@ -25,26 +26,32 @@ def own(tmp_path) -> Path:
 
 @pytest.fixture
 def images(tmp_path) -> Path:
-    """Pictures of three formats, two of them of one name, and a file that is none."""
+    """Images of three formats, two of them of one name, and a file that is none."""
     directory = tmp_path / "images"
     directory.mkdir()
-    for source, name in (("cat.jpg", "cat.JPG"), ("astronaut.png", "cat.png"), ("flower.webp", "flower.webp")):
-        (directory / name).write_bytes((photos.DIRECTORY / source).read_bytes())
-    (directory / "notes.txt").write_text("not a picture")
+    for source, name in (
+        ("cat.jpg", "cat.JPG"),
+        ("astronaut.png", "cat.png"),
+        ("flower.webp", "flower.webp"),
+    ):
+        (directory / name).write_bytes((sample_images.DIRECTORY / source).read_bytes())
+    (directory / "notes.txt").write_text("not an image")
     return directory
 
 
 def check(pack: Path, images: Path, predict) -> dict:
-    """Holds every array of a pack against Keras; returns its index. predict: caffe-style batch to outputs by name."""
+    """Compares every array of a pack with Keras; returns its index. predict: a batch to outputs."""
     index = json.loads((pack / "goldens.json").read_text())
     size = (index["input"]["height"], index["input"]["width"])
-    assert [case["name"] for case in index["cases"]] == sorted({case["name"] for case in index["cases"]})
+    assert [case["name"] for case in index["cases"]] == sorted(
+        {case["name"] for case in index["cases"]}
+    )
     for case in index["cases"]:
         arrays = np.load(pack / case["arrays"])
-        picture = pack / case["image"]
-        assert any(picture.read_bytes() == path.read_bytes() for path in images.iterdir())
-        decoded = keras.utils.img_to_array(keras.utils.load_img(picture))
-        resized = keras.utils.img_to_array(keras.utils.load_img(picture, target_size=size))
+        image = pack / case["image"]
+        assert any(image.read_bytes() == path.read_bytes() for path in images.iterdir())
+        decoded = keras.utils.img_to_array(keras.utils.load_img(image))
+        resized = keras.utils.img_to_array(keras.utils.load_img(image, target_size=size))
         tensor = keras.applications.imagenet_utils.preprocess_input(resized.copy(), mode="caffe")
         for key, want in {"decoded": decoded, "resized": resized, "tensor": tensor}.items():
             assert arrays[key].dtype == (np.float32 if key == "tensor" else np.uint8)
@@ -52,51 +59,91 @@ def check(pack: Path, images: Path, predict) -> dict:
         want = predict(tensor[np.newaxis])
         assert set(arrays) == {"decoded", "resized", "tensor", *index["outputs"]}
         for key in index["outputs"]:
-            np.testing.assert_allclose(arrays[key], want[key][0], atol=index["tolerance"][key], err_msg=key)
+            np.testing.assert_allclose(
+                arrays[key], want[key][0], atol=index["tolerance"][key], err_msg=key
+            )
     return index
 
 
 def test_a_pack_for_a_model_file(tmp_path, own, images):
     pack = tmp_path / "pack"
-    command = [sys.executable, "-m", "tools.golden", "--model", str(own), "--images", str(images), "--out", str(pack)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    flags = [
+        str(own),
+        "--trained-with",
+        "caffe",
+        "--images",
+        str(images),
+        "--out",
+        str(pack),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "kerasrun_export.cli.golden", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     model = keras.models.load_model(own)
 
     def predict(batch: np.ndarray) -> dict[str, np.ndarray]:
         logits = keras.Model(model.input, model.layers[-1].input)(batch) @ model.layers[-1].kernel
-        return {"probs": model.predict(batch, verbose=0), "logits": logits.numpy() + model.layers[-1].bias.numpy()}
+        return {
+            "probs": model.predict(batch, verbose=0),
+            "logits": logits.numpy() + model.layers[-1].bias.numpy(),
+        }
 
     index = check(pack, images, predict)
     assert [case["name"] for case in index["cases"]] == ["cat_JPG", "cat_png", "flower"]
-    assert [case["image"] for case in index["cases"]] == ["cat_JPG.jpg", "cat_png.png", "flower.webp"]
+    assert [case["image"] for case in index["cases"]] == [
+        "cat_JPG.jpg",
+        "cat_png.png",
+        "flower.webp",
+    ]
     assert index["format"] == 1
     assert index["signature"] == "serving_default"
     assert index["outputs"] == ["logits", "probs"]
-    assert index["tolerance"] == {"decode": 0, "resize": 0, "tensor": 0, "logits": 1e-4, "probs": 1e-5}
+    assert index["tolerance"] == {
+        "decode": 0,
+        "resize": 0,
+        "tensor": 0,
+        "logits": 1e-4,
+        "probs": 1e-5,
+    }
     assert index["input"] == manifest.input_contract(32, 40)
 
 
 def test_packs_of_an_exported_resnext(tmp_path, images):
     out = tmp_path / "model"
-    arguments = ["--input-shape", "32x32", "--classes", "5", "--trained-with", "torch", "--weights", "seeded:3"]
+    arguments = [
+        "resnext50",
+        "--image-size",
+        "32x32",
+        "--classes",
+        "5",
+        "--trained-with",
+        "torch",
+        "--weights",
+        "synthetic:3",
+    ]
     assert export.main([*arguments, "--out", str(out)]) == 0
     stored = manifest.read(out)
     embedded = out / stored["goldens"]
     assert sum(path.stat().st_size for path in embedded.iterdir()) < 1_500_000
     pack = tmp_path / "pack"
-    assert golden.main(["--model", str(out), "--images", str(images), "--out", str(pack)]) == 0
+    assert golden.main([str(out), "--images", str(images), "--out", str(pack)]) == 0
 
     def predict(batch: np.ndarray) -> dict[str, np.ndarray]:
-        return export.serving.run(out, batch)
+        return saved_model.run(out, batch)
 
     made = check(pack, images, predict)
     index = json.loads((embedded / "goldens.json").read_text())
-    assert len(index["cases"]) == len(export.EMBEDDED)
+    assert len(index["cases"]) == len(exporter.EMBEDDED)
     for reference in (made["reference"], index["reference"]):
         assert reference == "keras_applications 1.0.8 resnext.ResNeXt50 on tf_keras 2.21.0"
     assert made["input"] == index["input"] == stored["input"]
-    assert {"keras_applications", "tf_keras", "tensorflow", "keras", "python"} <= made["versions"].keys()
+    assert {"keras_applications", "tf_keras", "tensorflow", "keras", "python"} <= made[
+        "versions"
+    ].keys()
 
 
 def test_what_cannot_be_made(tmp_path, own, images, capsys):
@@ -109,21 +156,49 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
     changed = tmp_path / "changed"
     manifest.write(changed, {"input": {"mode": "caffe"}})
     assert manifest.read(changed)["input"] == {"mode": "caffe"}
-    (changed / manifest.PATH).write_text((changed / manifest.PATH).read_text().replace("caffe", "torch"))
-    for model, pictures, out, message in (
+    (changed / manifest.PATH).write_text(
+        (changed / manifest.PATH).read_text().replace("caffe", "torch")
+    )
+    for model, paths, out, message in (
         (own, tmp_path / "none", "a", "none: no such directory"),
-        (own, empty, "b", "empty: no pictures"),
+        (own, empty, "b", "empty: no images"),
         (own, broken, "c", "cut.png: Keras cannot read it"),
         (own, images, "images", "images: is there and not an empty directory"),
         (tmp_path / "none.keras", images, "d", "none.keras: no such file"),
         (empty, images, "e", "not a manifest"),
         (changed, images, "f", "expected the manifest as it was written"),
     ):
-        assert golden.main(["--model", str(model), "--images", str(pictures), "--out", str(tmp_path / out)]) == 1
+        flags = ["--trained-with", "caffe"] if model.suffix == ".keras" else []
+        arguments = [
+            str(model),
+            *flags,
+            "--images",
+            str(paths),
+            "--out",
+            str(tmp_path / out),
+        ]
+        assert golden.main(arguments) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("golden: ")
+        assert line.startswith("kerasrun-golden: ")
         assert message in line
         assert out == "images" or not (tmp_path / out).exists()
     with pytest.raises(SystemExit) as exit_status:
-        golden.main(["--model", str(own)])
+        golden.main([str(own)])
     assert exit_status.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["own.keras"],
+            "own.keras: a model file does not say how images are to be preprocessed",
+        ),
+        (["models/x", "--trained-with", "tf"], "--trained-with goes with a model file"),
+    ],
+)
+def test_preprocessing_is_asked_for_where_it_is_not_known(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        golden.main([*arguments, "--images", str(tmp_path), "--out", str(tmp_path / "pack")])
+    assert exit_status.value.code == 2
+    assert f"error: {message}" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""Weights: files of the published layout, the download of the published ones, and the seeded draw."""
+"""Weights: files of the published layout, the download of the published ones, and the synthetic
+draw.
+"""
 
 import hashlib
 import socket
@@ -14,9 +16,10 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tools import blocks, download, model, photos, seeded, weights
-from tools.backend import keras
-from tools.tests import published
+import published
+from kerasrun_export import download, group_sum, model, sample_images, synthetic, weights
+from kerasrun_export.backend import keras
+from kerasrun_export.errors import UnreachableError, WeightsError
 
 PUBLISHED = "resnext50_weights_tf_dim_ordering_tf_kernels.h5"
 
@@ -56,7 +59,9 @@ def test_save_weights(saved):
     assert_loaded(ours, source)
     bn = ours.get_layer("bn")
     for array, name in zip(
-        source.get_layer("bn").get_weights(), ("gamma", "beta", "moving_mean", "moving_variance"), strict=True
+        source.get_layer("bn").get_weights(),
+        ("gamma", "beta", "moving_mean", "moving_variance"),
+        strict=True,
     ):
         np.testing.assert_array_equal(getattr(bn, name), array)
 
@@ -91,7 +96,9 @@ def test_names_in_another_order(saved):
 
 
 def drop_layer(file) -> None:
-    file.attrs["layer_names"] = [name for name in file.attrs["layer_names"] if name not in ("bn", b"bn")]
+    file.attrs["layer_names"] = [
+        name for name in file.attrs["layer_names"] if name not in ("bn", b"bn")
+    ]
 
 
 def add_layer(file) -> None:
@@ -132,13 +139,17 @@ def lose_names(file) -> None:
         (add_layer, "{path} does not fit small: extra layer bn_9"),
         (
             reshape_weight,
-            "{path} does not fit small: conv/kernel: expected shape (3, 3, 3, 4), the file has (3, 3, 3, 5)",
+            "{path} does not fit small: conv/kernel: expected shape (3, 3, 3, 4), the file has "
+            "(3, 3, 3, 5)",
         ),
         (drop_weight, "{path} does not fit small: layer dense: expected 2 weights, the file has 1"),
         (spoil_weight, "{path} does not fit small: dense/bias: has values that are not finite"),
         (lose_weight, "{path}: layer dense names weight dense/bias:0, which is not there"),
         (lose_layer, "{path}: names layer dense, which is not there"),
-        (lose_names, "{path}: expected the published layout (Keras 2, by layer name), found no layer_names"),
+        (
+            lose_names,
+            "{path}: expected the published layout (Keras 2, by layer name), found no layer_names",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit(saved, spoil, message):
@@ -147,7 +158,7 @@ def test_a_file_that_does_not_fit(saved, spoil, message):
         spoil(file)
     ours = small(keras)
     before = ours.get_weights()
-    with pytest.raises(weights.WeightsError) as caught:
+    with pytest.raises(WeightsError) as caught:
         weights.load_file(ours, path)
     assert str(caught.value).startswith(message.format(path=path))
     assert "\n" not in str(caught.value)
@@ -158,12 +169,12 @@ def test_a_file_that_does_not_fit(saved, spoil, message):
 def test_every_fault_is_named_up_to_a_limit(saved):
     path = saved[0]
     other = model.build("resnet50", input_shape=(32, 32, 3), include_top=False)
-    with pytest.raises(weights.WeightsError) as caught:
+    with pytest.raises(WeightsError) as caught:
         weights.load_file(other, path)
     message = str(caught.value)
     assert (
-        "extra layer conv; extra layer depthwise; extra layer bn; extra layer dense; missing layer conv1_conv"
-        in message
+        "extra layer conv; extra layer depthwise; extra layer bn; extra layer dense; missing "
+        "layer conv1_conv" in message
     )
     assert message.endswith("; and 102 more")
 
@@ -181,7 +192,7 @@ def test_a_file_that_is_not_hdf5_or_cut_off(saved, tmp_path):
         (cut, "not a readable HDF5 file"),
         (keras3, "expected the pub"),
     ):
-        with pytest.raises(weights.WeightsError) as caught:
+        with pytest.raises(WeightsError) as caught:
             weights.load_file(small(keras), bad)
         assert str(caught.value).startswith(f"{bad}: {message}")
 
@@ -190,7 +201,7 @@ def test_a_file_that_is_not_hdf5_or_cut_off(saved, tmp_path):
 def test_group_sums_that_older_files_have(saved, fault):
     """The kernel of zeros and ones is not a weight: it may be there, but only as what it is."""
     path, source = saved
-    kernel = blocks.group_sum_kernel(64)
+    kernel = group_sum.group_sum_kernel(64)
     if fault == "value":
         kernel[0, 0, 5, 7] += 0.5
     if fault == "shape":
@@ -202,7 +213,7 @@ def test_group_sums_that_older_files_have(saved, fault):
         file[name][f"{name}/kernel:0"] = kernel
     ours = small(keras)
     if fault:
-        with pytest.raises(weights.WeightsError, match=name):
+        with pytest.raises(WeightsError, match=name):
             weights.load_file(ours, path)
     else:
         weights.load_file(ours, path)
@@ -214,7 +225,9 @@ def test_group_sums_that_older_files_have(saved, fault):
 
 @dataclass
 class Server:
-    """Serves files from a directory; `break_after` lists the bytes after which the next answers' connections break."""
+    """Serves files from a directory; `break_after` lists the bytes after which the next answers'
+    connections break.
+    """
 
     directory: Path
     url: str = ""
@@ -247,7 +260,8 @@ def serve(directory: Path) -> Iterator[Server]:
             self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
             stop = state.break_after.pop(0) if state.break_after else len(body)
-            self.wfile.write(body[start : start + stop])  # the server closes the connection after this
+            # The server closes the connection after this
+            self.wfile.write(body[start : start + stop])
 
         def log_message(self, *_):
             pass
@@ -299,7 +313,7 @@ def test_published_weights(server, seed, monkeypatch, capsys):
     assert server.requests == ["", f"bytes={500 * download.CHUNK}-"]
     assert (download.cache() / PUBLISHED).read_bytes() == content
     assert f"{PUBLISHED}: {len(content) / 1e6:.1f} MB, 100 %" in capsys.readouterr().err
-    images = photos.load(64, 64, "torch")
+    images = sample_images.load(64, 64, "torch")
     np.testing.assert_allclose(ours(images), theirs(images, training=False), rtol=0, atol=1e-5)
 
     weights.load(ours, "imagenet", architecture="resnext50", mode="torch", mirror=server.url)
@@ -309,7 +323,8 @@ def test_published_weights(server, seed, monkeypatch, capsys):
 def test_without_top_it_is_another_file(server):
     ours = model.build("resnext50", input_shape=(32, 32, 3), include_top=False)
     with pytest.raises(
-        weights.UnreachableError, match=r"resnext50_weights_tf_dim_ordering_tf_kernels_notop\.h5: .* 404"
+        UnreachableError,
+        match=r"resnext50_weights_tf_dim_ordering_tf_kernels_notop\.h5: .* 404",
     ):
         weights.load(ours, "imagenet", architecture="resnext50", mode="torch", mirror=server.url)
 
@@ -323,7 +338,7 @@ def test_md5_are_those_of_keras_applications():
 
 def test_no_weights_are_published_for_some():
     built = model.build("resnet200", input_shape=(32, 32, 3))
-    with pytest.raises(weights.WeightsError, match="resnet200: no imagenet weights are published for it"):
+    with pytest.raises(WeightsError, match="resnet200: no imagenet weights are published for it"):
         weights.load(built, "imagenet", architecture="resnet200", mode="tf")
 
 
@@ -331,7 +346,8 @@ def test_the_next_run_goes_on(server, payload, monkeypatch):
     monkeypatch.setattr(download, "FRUITLESS_TRIES", 1)
     server.break_after = [10 * download.CHUNK]
     with pytest.raises(
-        download.UnreachableError, match=r"broken off after 655360 bytes: .*; the next run goes on from there"
+        UnreachableError,
+        match=r"broken off after 655360 bytes: .*; the next run goes on from there",
     ):
         download.fetch(server.url + "x.h5", md5(payload))
     assert download.fetch(server.url + "x.h5", md5(payload)).read_bytes() == payload
@@ -345,7 +361,7 @@ def test_many_breaks_with_progress_between(server, payload):
 
 def test_a_connection_that_brings_nothing(server, payload):
     server.break_after = [0] * 10
-    with pytest.raises(download.UnreachableError, match="broken off after 0 bytes"):
+    with pytest.raises(UnreachableError, match="broken off after 0 bytes"):
         download.fetch(server.url + "x.h5", md5(payload))
     assert len(server.requests) == download.FRUITLESS_TRIES
 
@@ -369,9 +385,9 @@ def test_a_damaged_file_in_the_cache(server, payload):
 
 
 def test_the_wrong_file(server, payload):
-    with pytest.raises(download.WeightsError) as caught:
+    with pytest.raises(WeightsError) as caught:
         download.fetch(server.url + "x.h5", "0" * 32)
-    assert not isinstance(caught.value, download.UnreachableError)
+    assert not isinstance(caught.value, UnreachableError)
     assert f"not the published file: md5 {md5(payload)}, expected {'0' * 32}" in str(caught.value)
     assert not list(download.cache().glob("x.h5*[!k]")), "nothing but the lock is kept"
 
@@ -379,7 +395,7 @@ def test_the_wrong_file(server, payload):
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_server_that_refuses(server, payload, status):
     server.status = status
-    with pytest.raises(download.UnreachableError, match=f"x.h5: the server answered {status} "):
+    with pytest.raises(UnreachableError, match=f"x.h5: the server answered {status} "):
         download.fetch(server.url + "x.h5", md5(payload))
 
 
@@ -389,61 +405,76 @@ def test_nobody_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "DECIDED_WITHIN", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never says a word
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.h5"
-        with pytest.raises(download.UnreachableError, match=f"{url}: no answer within"):
+        with pytest.raises(UnreachableError, match=f"{url}: no answer within"):
             download.fetch(url, "0" * 32)
-    with pytest.raises(download.UnreachableError, match=f"{url}: cannot be reached: Connection refused"):
+    with pytest.raises(UnreachableError, match=f"{url}: cannot be reached: Connection refused"):
         download.fetch(url, "0" * 32)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "kerasrun").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(download.WeightsError, match="File exists"):
+    with pytest.raises(WeightsError, match="File exists"):
         download.fetch("http://127.0.0.1:1/x.h5", "0" * 32)
 
 
 def test_keras_applications_own_weights(server, monkeypatch):
-    """Through our downloads; EfficientNet, which Keras builds with a layer more for imagenet weights, agrees too."""
+    """Through our downloads; EfficientNet, which Keras builds with a layer more for imagenet
+    weights, agrees too.
+    """
     from keras.src.applications import efficientnet
 
     source = tf_keras.applications.EfficientNetB0(weights=None, include_top=False)
     published.draw(source, 5)
-    source.get_layer("normalization").set_weights([np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.1]), np.array(0)])
+    source.get_layer("normalization").set_weights(
+        [np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.1]), np.array(0)]
+    )
     path = server.directory / "efficientnetb0_notop.h5"
     source.save_weights(path)
     monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, "b0", ("", md5(path.read_bytes())))
 
     options = {"include_top": False, "pooling": "avg", "input_shape": (64, 64, 3)}
     ours = model.build("EfficientNetB0", **options)
-    info = weights.load(ours, "imagenet", architecture="EfficientNetB0", mode="none", mirror=server.url)
+    info = weights.load(
+        ours, "imagenet", architecture="EfficientNetB0", mode="none", mirror=server.url
+    )
     assert info == {"source": "imagenet", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(path))
     theirs = keras.applications.EfficientNetB0(weights="imagenet", **options)
     assert len(theirs.layers) == len(ours.layers) + 1
-    images = photos.load(64, 64, "none")
+    images = sample_images.load(64, 64, "none")
     want = np.asarray(theirs(images))
     np.testing.assert_allclose(ours(images), want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
-# Seeded weights.
+# Synthetic weights.
 
 
-def test_seeded_weights_are_the_same_everywhere():
-    """The digest was taken on another run of another process: draws and calibration do not depend on the machine."""
+def test_synthetic_weights_are_the_same_everywhere():
+    """The digest was taken on another run of another process: draws and calibration do not depend
+    on the machine.
+    """
     built = model.build("resnext50", input_shape=(64, 64, 3), classes=10)
-    info = weights.load(built, "seeded", architecture="resnext50", mode="caffe")
-    assert info == {"source": "seeded:0", "sha256": "dda6c9cde440b9fef47a05ad7a76ed629c464bd99df661ddc3632889179f0bc7"}
+    info = weights.load(built, "synthetic", architecture="resnext50", mode="caffe")
+    assert info == {
+        "source": "synthetic:0",
+        "sha256": "dda6c9cde440b9fef47a05ad7a76ed629c464bd99df661ddc3632889179f0bc7",
+    }
 
 
-def test_seeded_weights_of_another_number_and_without_the_top(seed):
+def test_synthetic_weights_of_another_number_and_without_the_top(seed):
     number = seed % 10**9
     options = {"input_shape": (64, 64, 3)}
-    full = model.build("resnext50", weights=f"seeded:{number}", **options)
-    body = model.build("resnext50", weights=f"seeded:{number}", include_top=False, **options)
-    other = model.build("resnext50", weights=f"seeded:{number + 1}", include_top=False, **options)
+    full = model.build("resnext50", weights=f"synthetic:{number}", **options)
+    body = model.build("resnext50", weights=f"synthetic:{number}", include_top=False, **options)
+    other = model.build(
+        "resnext50", weights=f"synthetic:{number + 1}", include_top=False, **options
+    )
     for layer in body.layers:
-        for array, same in zip(layer.get_weights(), full.get_layer(layer.name).get_weights(), strict=True):
+        for array, same in zip(
+            layer.get_weights(), full.get_layer(layer.name).get_weights(), strict=True
+        ):
             np.testing.assert_array_equal(array, same)
     kernels = [m.get_layer("conv3_block2_2_conv").get_weights()[0] for m in (body, other)]
     assert not np.array_equal(*kernels)
@@ -452,29 +483,37 @@ def test_seeded_weights_of_another_number_and_without_the_top(seed):
 @pytest.mark.parametrize(
     ("architecture", "different"), [("MobileNetV2", 5), ("resnet50v2", 5), ("MobileNetV3Small", 3)]
 )
-def test_seeded_weights_tell_photographs_apart(architecture, different, seed):
-    """Different classes, probabilities that spread, in whatever has a classifier (MobileNetV3's is a convolution)."""
-    built = model.build(architecture, weights=f"seeded:{seed % 10**9}", input_shape=(96, 96, 3))
+def test_synthetic_weights_tell_photographs_apart(architecture, different, seed):
+    """Different classes, probabilities that spread, in whatever has a classifier (MobileNetV3's is
+    a convolution).
+    """
+    built = model.build(architecture, weights=f"synthetic:{seed % 10**9}", input_shape=(96, 96, 3))
     mode = model.native_mode(architecture)
-    probabilities = np.asarray(built(photos.load(96, 96, mode)))
+    probabilities = np.asarray(built(sample_images.load(96, 96, mode)))
     assert len(set(probabilities[:8].argmax(axis=1))) >= different
     assert 0.005 < probabilities.max(axis=1).mean() < 0.95
 
 
 def test_batch_normalisations_see_normal_inputs():
-    """After calibration each has inputs of mean 0 and deviation 1 over the photographs, to bfloat16's precision."""
-    built = model.build("resnet50", weights="seeded:3", input_shape=(64, 64, 3), include_top=False)
-    images = photos.load(64, 64, "caffe")
+    """After calibration each has inputs of mean 0 and deviation 1 over the photographs, to
+    bfloat16's precision.
+    """
+    built = model.build(
+        "resnet50", weights="synthetic:3", input_shape=(64, 64, 3), include_top=False
+    )
+    images = sample_images.load(64, 64, "caffe")
     for name in ("conv1_bn", "conv3_block2_2_bn", "conv5_block3_3_bn"):
         layer = built.get_layer(name)
-        inputs = np.asarray(keras.Model(built.inputs[0], layer.input)(images)).reshape(-1, layer.gamma.shape[0])
+        inputs = np.asarray(keras.Model(built.inputs[0], layer.input)(images)).reshape(
+            -1, layer.gamma.shape[0]
+        )
         mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
         np.testing.assert_allclose(mean, inputs.mean(axis=0), rtol=0, atol=0.01 * inputs.std())
         np.testing.assert_allclose(variance, inputs.var(axis=0), rtol=0.01)
 
 
 def test_draws_stay_within_their_limits():
-    kernel = seeded._draw(0, "conv/kernel", "kernel", (3, 3, 8, 16))
+    kernel = synthetic._draw(0, "conv/kernel", "kernel", (3, 3, 8, 16))
     limit = np.sqrt(6 / 72)
     assert 0.98 * limit < np.abs(kernel).max() <= limit
     assert abs(kernel.mean()) < 0.05 * limit

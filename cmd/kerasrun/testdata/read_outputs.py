@@ -1,4 +1,5 @@
-"""How pyarrow and pandas see files that score wrote: of each pyarrow's types, then pandas's rows, a line of JSON each.
+"""How pyarrow and pandas see files that score wrote: of each pyarrow's types, then pandas's rows, a
+line of JSON each.
 
 A CSV file's class_0, class_1, ... become a list in the rows, as the other formats have them.
 """
@@ -13,14 +14,17 @@ import pyarrow.parquet
 
 
 def read_csv(path: str) -> pd.DataFrame:
-    """Integers stay integers beside the empty cells of a picture without an answer."""
+    """Integers stay integers beside the empty cells of an image without a result."""
     return pd.read_csv(path, dtype_backend="numpy_nullable")
 
 
 READERS = {
     "parquet": (pyarrow.parquet.read_schema, pd.read_parquet),
     "csv": (lambda path: pyarrow.csv.read_csv(path).schema, read_csv),
-    "jsonl": (lambda path: pyarrow.json.read_json(path).schema, lambda path: pd.read_json(path, lines=True)),
+    "jsonl": (
+        lambda path: pyarrow.json.read_json(path).schema,
+        lambda path: pd.read_json(path, lines=True),
+    ),
 }
 
 for path in sys.argv[1:]:

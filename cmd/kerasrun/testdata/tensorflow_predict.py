@@ -1,4 +1,5 @@
-"""Runs signatures with TensorFlow in Python: python tensorflow_predict.py MODEL X.npy OUT.npz SIGNATURE...
+"""Runs signatures with TensorFlow in Python: python tensorflow_predict.py MODEL X.npy OUT.npz
+SIGNATURE...
 
 OUT.npz has every output of these signatures. TensorFlow's version is printed.
 """
@@ -8,7 +9,8 @@ import sys
 
 import numpy as np
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off on CPUs without VNNI, where grouped convolutions fail then
+# Off on CPUs without VNNI, where grouped convolutions fail then
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import tensorflow as tf
 
 directory, x, out, *keys = sys.argv[1:]

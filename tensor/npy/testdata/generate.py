@@ -36,5 +36,7 @@ for name, array in arrays():
 for version in (2, 3):
     with open(HERE / f"version{version}.npy", "wb") as file:
         np.lib.format.write_array(file, np.arange(3, dtype="<f4"), version=(version, 0))
-np.savez(HERE / "stored.npz", images=np.arange(6, dtype="<f4").reshape(2, 3), **{"a/b": np.arange(2)})
+np.savez(
+    HERE / "stored.npz", images=np.arange(6, dtype="<f4").reshape(2, 3), **{"a/b": np.arange(2)}
+)
 np.savez_compressed(HERE / "deflated.npz", images=np.arange(6, dtype="<f4").reshape(2, 3))

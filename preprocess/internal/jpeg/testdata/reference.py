@@ -3,9 +3,9 @@
     reference.py decode    for each file on standard input: Image.open(file).convert("RGB")
     reference.py make SEED made-up images, saved by Pillow in every way it offers
 
-All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded image is its width
-and height and its RGB bytes; a file that Pillow refuses is -1, the length of the reason and the reason. A made-up
-image is the length of its name, the name, and the file.
+All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
+image is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
+the reason and the reason. A made-up image is the length of its name, the name, and the file.
 """
 
 import io
@@ -53,7 +53,9 @@ def make(seed, dst):
     warnings.simplefilter("ignore")
 
     def write(mode, width, height, **options):
-        name = " ".join([f"{mode} {width}x{height}"] + [f"{k}={v}" for k, v in options.items()]).encode()
+        name = " ".join(
+            [f"{mode} {width}x{height}"] + [f"{k}={v}" for k, v in options.items()]
+        ).encode()
         out = io.BytesIO()
         sample(rng, width, height, mode).save(out, "JPEG", **options)
         data = out.getvalue()
@@ -74,7 +76,11 @@ def make(seed, dst):
     for quality in range(1, 101):
         width, height = (int(n) for n in rng.integers(1, 130, 2))
         mode = ["RGB", "L", "CMYK", "YCbCr"][quality % 4]
-        options = {"quality": quality, "progressive": bool(rng.integers(2)), "optimize": bool(rng.integers(2))}
+        options = {
+            "quality": quality,
+            "progressive": bool(rng.integers(2)),
+            "optimize": bool(rng.integers(2)),
+        }
         if mode in ("RGB", "YCbCr"):
             options["subsampling"] = samplings[quality % 3]
         if rng.integers(3) == 0:
@@ -83,11 +89,22 @@ def make(seed, dst):
             options["restart_marker_rows"] = int(rng.integers(1, 4))
         write(mode, width, height, **options)
     for keep_rgb in range(6):
-        write("RGB", *(int(n) for n in rng.integers(1, 60, 2)), keep_rgb=True, progressive=bool(keep_rgb % 2))
+        write(
+            "RGB",
+            *(int(n) for n in rng.integers(1, 60, 2)),
+            keep_rgb=True,
+            progressive=bool(keep_rgb % 2),
+        )
     # Divisors that make coefficients of any size.
     for top in (1, 2, 255):
         for mode in ("L", "RGB"):
-            write(mode, 61, 47, qtables=[[int(n) for n in rng.integers(1, top + 1, 64)]] * 2, subsampling=2)
+            write(
+                mode,
+                61,
+                47,
+                qtables=[[int(n) for n in rng.integers(1, top + 1, 64)]] * 2,
+                subsampling=2,
+            )
     # Larger images, past the 64 KiB that Pillow hands over at a time.
     write("RGB", 500, 375, quality=90)
     write("RGB", 641, 479, quality=99, subsampling=0)

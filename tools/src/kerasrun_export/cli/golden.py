@@ -1,0 +1,65 @@
+"""kerasrun-golden: makes a golden pack, images and what Python Keras makes of them at every stage.
+
+kerasrun-golden models/resnext50 --images photos/ --out goldens/
+kerasrun-golden my.keras --trained-with tf --images photos/ --out goldens/
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kerasrun_export import __version__, goldens
+from kerasrun_export.errors import ExportError
+from kerasrun_export.model import is_file
+from kerasrun_export.preprocessing import MODE_NEEDED, MODES
+
+PROGRAM = "kerasrun-golden"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("model", metavar="MODEL_OR_DIR", help="an exported directory, or a .keras or .h5 file")
+    add(
+        "--images",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the images: every file of a kind that is read",
+    )
+    add(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="PACK",
+        help="the pack to write; a directory that is empty or not there",
+    )
+    add("--trained-with", choices=MODES, help="the preprocessing that a file's weights expect")
+    add("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; the exit status: 0 made, 1 failed, 2 (by argparse) wrong usage."""
+    command_line = parser()
+    options = command_line.parse_args(arguments)
+    if is_file(options.model) and not options.trained_with:
+        command_line.error(f"{options.model}: {MODE_NEEDED}")
+    if options.trained_with and not is_file(options.model):
+        command_line.error(
+            "--trained-with goes with a model file: an exported directory says it itself"
+        )
+    try:
+        index = goldens.golden(
+            options.model, options.images, options.out, trained_with=options.trained_with
+        )
+    except (ExportError, OSError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {len(index['cases'])} cases from {index['reference']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

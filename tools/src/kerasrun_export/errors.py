@@ -1,0 +1,34 @@
+"""What can go wrong, as exceptions whose message is one line for the user."""
+
+
+class ExportError(ValueError):
+    """The model cannot be exported. The base of the others here."""
+
+
+class ModelError(ExportError):
+    """What was asked for cannot be built or loaded, or is not a model of images."""
+
+
+class WeightsError(ExportError):
+    """The weights cannot be had or do not fit the model."""
+
+
+class UnreachableError(WeightsError):
+    """A server did not answer, refused, or broke off for good."""
+
+
+class GraphError(ExportError):
+    """The model's graph cannot be frozen."""
+
+
+class ManifestError(ExportError):
+    """The directory has no manifest that can be read."""
+
+
+class GoldenError(ExportError):
+    """The golden pack cannot be made."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

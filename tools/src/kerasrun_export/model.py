@@ -1,0 +1,161 @@
+"""Builds what is exported: a published architecture, or the model in a file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kerasrun_export import applications, resnet
+from kerasrun_export import weights as published
+from kerasrun_export.backend import keras
+from kerasrun_export.blocks import Layers
+from kerasrun_export.errors import ModelError, first_line
+from kerasrun_export.preprocessing import MODE_NEEDED, MODES, preprocess
+from kerasrun_export.resnet import DESIGNS
+
+IMAGENET_CLASSES = 1000
+
+
+def build(
+    architecture: str,
+    *,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_shape: tuple | None = None,
+    input_tensor=None,
+    pooling: str | None = None,
+    classes: int = IMAGENET_CLASSES,
+    group_sum: str = "reduce",
+    data_format: str | None = None,
+) -> keras.Model:
+    """Builds a model.
+
+    architecture: a name of DESIGNS in lower case ("resnext50"), a `keras.applications` name as
+        Keras spells it ("MobileNetV2"), or the path of a .keras or .h5 model file, which comes with
+        its own shape, top and weights.
+    include_top: ends in `avg_pool` and the softmax layer `probs`, (batch, classes); otherwise in
+        the last feature map, or, with pooling "avg" or "max", in (batch, channels).
+    weights: None (Keras's own random initialisation) or what `weights.load` takes.
+    input_shape: (height, width, 3), or (3, height, width) for channels_first; None in place of a
+        size leaves it free. By default the architecture's own size.
+    input_tensor: a Keras tensor to build on in place of a new input.
+    group_sum: ResNeXt's sum inside each group as "reduce" (reshape and sum) or "gconv" (a frozen
+        1x1 convolution of zeros and ones).
+    data_format: "channels_last" or "channels_first"; None takes Keras's config. Weights fit both. A
+        SavedModel always takes channels last, so the exporter builds with "channels_last"; a file
+        saved channels first gets a transposition before its input.
+
+    Raises ModelError, and WeightsError where weights are given.
+    """
+    data_format = data_format or keras.config.image_data_format()
+    if data_format not in ("channels_last", "channels_first"):
+        raise ModelError(
+            f"unknown data format {data_format!r}: expected channels_last or channels_first"
+        )
+    if pooling not in (None, "avg", "max"):
+        raise ModelError(f"unknown pooling {pooling!r}: expected None, avg or max")
+    if group_sum not in ("reduce", "gconv"):
+        raise ModelError(f"unknown group sum {group_sum!r}: expected reduce or gconv")
+    if classes < 1:
+        raise ModelError(f"classes: expected at least 1, got {classes}")
+    if weights == "imagenet" and include_top and classes != IMAGENET_CLASSES:
+        raise ModelError(
+            f"imagenet weights have a top of {IMAGENET_CLASSES} classes, not {classes}: leave "
+            "out the top"
+        )
+    if is_file(architecture):
+        model = load_file(architecture)
+    elif architecture in DESIGNS:
+        shape = resnet.check_shape(input_shape, (224, 224), data_format)
+        make = Layers(data_format, group_sum)
+        model = resnet.build(architecture, include_top, shape, input_tensor, pooling, classes, make)
+    else:
+        model = applications.build(
+            architecture, include_top, input_shape, input_tensor, pooling, classes, data_format
+        )
+    if weights is not None:
+        published.load(
+            model, weights, architecture=architecture, mode=native_mode(architecture, weights)
+        )
+    return model
+
+
+def native_mode(architecture: str, weights: str | None = None) -> str:
+    """The preprocessing that a model's weights expect: caffe, tf, torch or none (RGB, 0 to 255).
+
+    A `keras.applications` model has its package's own. For the designs of this builder it is that
+    of the published weights where weights is "imagenet", else caffe. Raises ModelError for a file:
+    it does not say.
+    """
+    if is_file(architecture):
+        raise ModelError(f"{architecture}: {MODE_NEEDED}")
+    if architecture in DESIGNS:
+        return DESIGNS[architecture].mode if weights == "imagenet" else "caffe"
+    module, _ = applications.find(architecture)
+    probe = np.array([[[[0, 100, 200], [255, 50, 150]]]], np.float32)
+    got = np.asarray(module.preprocess_input(probe.copy(), data_format="channels_last"))
+    for mode in MODES:
+        if np.allclose(got, preprocess(probe, mode), atol=1e-4):
+            return mode
+    raise ModelError(f"{architecture}: its preprocess_input is none of {', '.join(MODES)}")
+
+
+def has_imagenet_classes(architecture: str, model: keras.Model) -> bool:
+    """Whether the outputs are ImageNet's classes: a known architecture's top of 1000."""
+    return not is_file(architecture) and model.output_shape == (None, IMAGENET_CLASSES)
+
+
+def is_file(architecture: str) -> bool:
+    return Path(architecture).suffix in (".keras", ".h5", ".hdf5")
+
+
+def load_file(path: str) -> keras.Model:
+    """The model in a .keras or .h5 file, as `as_functional` gives it. Raises ModelError."""
+    if not Path(path).is_file():
+        raise ModelError(f"{path}: no such file")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its parts raise
+        raise ModelError(f"{path}: Keras cannot load it as a model: {first_line(error)}") from error
+    return as_functional(model, path)
+
+
+def as_functional(model: keras.Model, what: str) -> keras.Model:
+    """A functional or Sequential model as a functional one of (batch, height, width, 3).
+
+    A model that takes channels first gets a transposition before its input. what: named in errors.
+    Raises ModelError where the model does not have one input of images with 3 channels.
+    """
+    if isinstance(model, keras.Sequential) and model.built:  # it has no names for its outputs
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or not getattr(model, "output_names", None):
+        raise ModelError(
+            f"{what}: expected a functional or Sequential model with one input of images, "
+            f"(batch, height, width, 3), got {shape}"
+        )
+    if shape[3] == 3:
+        return model
+    if shape[1] != 3:
+        raise ModelError(f"{what}: expected 3 channels, got an input of {shape}")
+    images = keras.Input((shape[2], shape[3], 3), name="images")
+    first = keras.layers.Permute((3, 1, 2), name="channels_first")(images)
+    return keras.Model(images, model(first), name=model.name)
+
+
+def with_size(model: keras.Model, size: tuple[int, int] | None, what: str) -> keras.Model:
+    """The model with its (height, width) fixed: images are resized to what the SavedModel takes.
+
+    size: needed where the model's own is free; otherwise None or the model's own. what: named in
+        errors.
+    """
+    own = model.input_shape[1:3]
+    if None not in own:
+        if size and tuple(size) != tuple(own):
+            raise ModelError(
+                f"--image-size: {what} takes {own[0]}x{own[1]}, not {size[0]}x{size[1]}"
+            )
+        return model
+    if size is None:
+        raise ModelError(f"{what}: takes images of any size; name one with --image-size HxW")
+    images = keras.Input((*size, 3), name="images")
+    return keras.Model(images, model(images), name=model.name)

@@ -1,0 +1,79 @@
+"""The package in fresh environments, with the oldest and the newest of its dependencies."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1]
+KERASRUN = TOOLS.parent / "bin" / "kerasrun"
+
+TRAIN = """
+import numpy as np
+import keras
+from kerasrun_export import export, golden
+
+keras.utils.set_random_seed(0)
+kinds = keras.layers
+model = keras.Sequential([
+    keras.Input((32, 32, 3)), kinds.RandomFlip("horizontal"), kinds.Conv2D(8, 3),
+    kinds.BatchNormalization(), kinds.ReLU(), kinds.GlobalAveragePooling2D(),
+    kinds.Dense(3, activation="softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy")
+images = np.random.default_rng(0).uniform(-1, 1, (16, 32, 32, 3))
+model.fit(images, np.arange(16) % 3, epochs=1, verbose=0)
+export(model, "live", trained_with="tf", class_names=["a", "b", "c"])
+model.save("own.keras")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("resolution", "tensorflow", "keras"),
+    [("lowest-direct", "2.17.", "3.5."), ("highest", "2.21.", "3.15.")],
+)
+def test_a_fresh_environment(tmp_path, resolution, tensorflow, keras):
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    programs = tmp_path / "venv" / "bin"
+    run(uv, "venv", "-q", "--python", sys.executable, "venv")
+    install = (uv, "pip", "install", "-q", "--python", programs / "python")
+    # Without a project only what is named counts as direct: its pyproject.toml comes first.
+    run(*install, "--resolution", resolution, "-r", TOOLS / "pyproject.toml", "--extra", "cpu")
+    run(*install, f"{TOOLS}[cpu]")
+    run(uv, "pip", "check", "-q", "--python", programs / "python")
+
+    run(programs / "python", "-c", TRAIN)
+    trained = ("own.keras", "--trained-with", "tf")
+    run(programs / "kerasrun-export", *trained, "--out", "file")
+    run(programs / "kerasrun-export", "resnext50", "--image-size", "32x32", "--out", "named")
+    run(
+        programs / "kerasrun-golden",
+        *trained,
+        "--images",
+        TOOLS.parent / "testdata/photos",
+        "--out",
+        "pack",
+    )
+    for name in ("live", "file", "named"):
+        stored = json.loads((tmp_path / name / "assets.extra/kerasrun.json").read_text())
+        assert stored["versions"]["tensorflow"].startswith(tensorflow)
+        assert stored["versions"]["keras"].startswith(keras)
+        if KERASRUN.exists():
+            run(KERASRUN, "verify", name)
+    if KERASRUN.exists():
+        run(KERASRUN, "verify", "--goldens", "pack", "file")
