@@ -13,7 +13,6 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/serve"
 	"kerasrun/tensor"
@@ -46,9 +45,9 @@ func (halfPlusTwo) RunSignature(_ context.Context, _ string, in map[string]tenso
 	return map[string]tensor.Tensor{"y": out}, err
 }
 
-func (halfPlusTwo) Pipeline() *preprocess.Pipeline { return nil }
-func (halfPlusTwo) Labels() labels.Labels          { return nil }
-func (halfPlusTwo) Close() error                   { return nil }
+func (halfPlusTwo) Tags() []string        { return []string{"serve"} }
+func (halfPlusTwo) Labels() labels.Labels { return nil }
+func (halfPlusTwo) Close() error          { return nil }
 
 // A service answers for a model among its own addresses.
 func Example() {

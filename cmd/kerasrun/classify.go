@@ -50,7 +50,8 @@ classified all the same, and the exit status is 1.
 			return err
 		}
 		results := c.Stream(cmd.Context(), top, images(args, cmd.InOrStdin()))
-		return printPredictions(results, newPredictionWriter(cmd.OutOrStdout(), format.value), cmd.ErrOrStderr())
+		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
+		return printPredictions(results, out, cmd.ErrOrStderr())
 	}
 	return cmd
 }
@@ -77,10 +78,10 @@ func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
 		for path, err := range walkImages(args) {
 			read := func() ([]byte, error) {
-				if err != nil {
-					return nil, &readError{err}
+				data, err := []byte(nil), err
+				if err == nil {
+					data, err = readImage(path, stdin)
 				}
-				data, err := readImage(path, stdin)
 				if err != nil {
 					return nil, &readError{err}
 				}
@@ -94,11 +95,16 @@ func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
 }
 
 // readError is of a file that cannot be read; it names the file.
-type readError struct{ error }
+type readError struct{ err error }
+
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
 
 // printPredictions prints results as they come. An image without predictions is named on stderr,
 // and does not end the run.
-func printPredictions(results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer) error {
+func printPredictions(
+	results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer,
+) error {
 	failed := false
 	for result, err := range results {
 		if err != nil {
