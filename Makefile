@@ -3,20 +3,22 @@
 export TENSORFLOW LIBTENSORFLOW OFFLINE
 MODEL ?= models/resnext50
 PYTHON := .venv/bin/python
+# The linters are a module of their own.
+TOOL = $(GO) tool -modfile=internal/tools/go.mod
 GO = . ./env.sh $(if $(OFFLINE),&& export GOPROXY=file://$(abspath $(OFFLINE))/modules GOSUMDB=off GOTOOLCHAIN=local) && go
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-GO_SOURCES := go.mod go.sum $(shell find cmd/kerasrun labels preprocess runner savedmodel tensor \
-	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html')
+GO_SOURCES := go.mod go.sum $(shell find batch cmd/kerasrun contract golden internal labels preprocess runner savedmodel score serve tensor \
+	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
 EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdata/photos -type f -not -name "*.pyc" -not -path "*.egg-info/*")
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := labels preprocess runner/batch runner/golden runner/internal/tfrecord runner/score runner/serve savedmodel tensor
+PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
 TAGS := web,prove,cuda
 
-.PHONY: help setup run test lint test-go test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
+.PHONY: help setup run test lint cross vulncheck test-go test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,17 +39,29 @@ models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
 test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
 	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web cross
 
-lint: setup ## gofmt, go vet, staticcheck, ruff
+lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet -tags $(TAGS) ./...
-	@$(GO) tool staticcheck -tags $(TAGS) ./...
+	@$(TOOL) staticcheck -tags $(TAGS) ./...
+	@$(TOOL) actionlint
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+	@set -e; . ./env.sh; for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
+		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
 
-test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the convolutions of AVX-512 once more as pairs of AVX2
+CROSS := darwin/arm64 linux/arm64 windows/amd64
+cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Windows
+	@set -e; . ./env.sh; export CGO_ENABLED=0; \
+		pure=$$(CGO_ENABLED=1 go list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
+		for platform in $(CROSS); do GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $$pure; done
+
+vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
+	@$(TOOL) govulncheck -tags $(TAGS) ./...
+
+test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the AVX-512 convolutions once more, emulated by AVX2
 	@$(GO) test -timeout 30m ./...
-	@$(GO) test -timeout 30m -tags pairs ./runner/internal/conv
+	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
@@ -71,7 +85,7 @@ test-web: setup ## the page in headless Chromium, which is installed where that 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
-	@$(GO) test -count=1 -tags web -run TestPage ./runner/serve
+	@$(GO) test -count=1 -tags web -run TestPage ./serve
 
 dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh
@@ -91,13 +105,13 @@ soak: setup models/resnext50-32/assets.extra/kerasrun.json ## memory over predic
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' ./cmd/kerasrun -args -soaktime $(SOAKTIME)
 
-prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast pictures, Keras's own exports: 10 minutes
+prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast images, Keras's own exports: 10 minutes
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run TestProveVast ./preprocess
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
-	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/conv); do \
+	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/cpuconv); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
 
@@ -109,14 +123,14 @@ bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes 
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 
-bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and pictures (20 minutes)
+bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
 gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
-	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner
+	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner ./runner/internal/cuda
 	@$(PYTHON) -m scripts.gpucheck --device $(DEVICE) --model $(MODEL)
 
 offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network

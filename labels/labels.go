@@ -9,15 +9,15 @@ import (
 	"strconv"
 )
 
-// Class is one class of a classifier: for ImageNet its WordNet id and name ("n01440764", "tench"); where a class list has only one
-// label a class, that label twice.
+// Class is one class of a classifier: for ImageNet its WordNet id and name ("n01440764", "tench");
+// where a class list has only one label a class, that label twice.
 type Class struct{ ID, Name string }
 
 // Labels are the classes in the order of the model's outputs.
 type Labels []Class
 
-// Read reads a class list in the form of Keras's imagenet_class_index.json, {"0": ["n01440764", "tench"], ...}, where each index from 0
-// up must be there.
+// Read reads a class list in the form of Keras's imagenet_class_index.json, {"0": ["n01440764",
+// "tench"], ...}, where each index from 0 up must be there.
 func Read(r io.Reader) (Labels, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -25,19 +25,22 @@ func Read(r io.Reader) (Labels, error) {
 	}
 	var classes map[string][]string
 	if err := json.Unmarshal(text, &classes); err != nil {
-		return nil, fmt.Errorf(`labels: want {"0": [id, name], ...}: %w`, err)
+		return nil, fmt.Errorf(`labels: expected {"0": [id, name], ...}: %w`, err)
 	}
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("labels: want at least one class, got none")
+		return nil, fmt.Errorf("labels: expected at least one class, got none")
 	}
 	l := make(Labels, len(classes))
 	for i := range l {
 		class, ok := classes[strconv.Itoa(i)]
 		if !ok {
-			return nil, fmt.Errorf("labels: of %d classes, each index from 0 to %d is wanted; %d is missing", len(l), len(l)-1, i)
+			return nil, fmt.Errorf(
+				"labels: of %d classes, each index from 0 to %d is wanted; %d is missing", len(l),
+				len(l)-1, i)
 		}
 		if len(class) != 2 {
-			return nil, fmt.Errorf("labels: class %d: want [id, name], got %d strings", i, len(class))
+			return nil, fmt.Errorf("labels: class %d: expected [id, name], got %d strings", i,
+				len(class))
 		}
 		l[i] = Class{ID: class[0], Name: class[1]}
 	}
@@ -52,15 +55,17 @@ type Prediction struct {
 	Probability float32 `json:"probability"`
 }
 
-// Top returns the k most probable classes (all of them where k is larger), best first, in the order of Keras's decode_predictions:
-// argsort()[-k:][::-1], so that of two equals the later class comes first. Without labels (nil), ID and Name are empty. A NaN, and
-// labels of another number than the probabilities, are errors.
+// Top returns the k most probable classes (all of them where k is larger), best first, in the order
+// of Keras's decode_predictions: argsort()[-k:][::-1], so that of two equals the later class comes
+// first. Without labels (nil), ID and Name are empty. A NaN, and labels of another number than the
+// probabilities, are errors.
 func Top(probs []float32, k int, l Labels) ([]Prediction, error) {
 	if k < 1 {
-		return nil, fmt.Errorf("labels: top: want at least 1, got %d", k)
+		return nil, fmt.Errorf("labels: top: expected at least 1, got %d", k)
 	}
 	if l != nil && len(l) != len(probs) {
-		return nil, fmt.Errorf("labels: want %d probabilities, one a label, got %d", len(l), len(probs))
+		return nil, fmt.Errorf("labels: expected %d probabilities, one a label, got %d", len(l),
+			len(probs))
 	}
 	top := make([]Prediction, 0, min(k, len(probs)))
 	for i, p := range probs {

@@ -24,7 +24,8 @@ func TestReadImageNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(l) != 1000 || l[0] != (Class{"n01440764", "tench"}) || l[999] != (Class{"n15075141", "toilet_tissue"}) {
+	if len(l) != 1000 || l[0] != (Class{"n01440764", "tench"}) ||
+		l[999] != (Class{"n15075141", "toilet_tissue"}) {
 		t.Errorf("%d classes, %v ... %v", len(l), l[0], l[len(l)-1])
 	}
 }
@@ -37,12 +38,13 @@ func TestReadErrors(t *testing.T) {
 		{`null`, "got none"},
 		{`{"0": ["a", "b"], "2": ["c", "d"]}`, "1 is missing"},
 		{`{"-1": ["a", "b"]}`, "0 is missing"},
-		{`{"0": ["a"]}`, "class 0: want [id, name], got 1 strings"},
+		{`{"0": ["a"]}`, "class 0: expected [id, name], got 1 strings"},
 		{`{"0": ["a", "b", "c"]}`, "got 3 strings"},
 		{`{"0": ["a", 1]}`, "cannot unmarshal number"},
 		{`{"0": ["a", "b"]} {}`, "after top-level value"},
 	} {
-		if _, err := Read(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Read(strings.NewReader(c.text)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.text, err, c.want)
 		}
 	}
@@ -56,9 +58,9 @@ func TestTopErrors(t *testing.T) {
 		l     Labels
 		want  string
 	}{
-		{[]float32{1}, 0, nil, "want at least 1, got 0"},
-		{[]float32{1}, -1, nil, "want at least 1, got -1"},
-		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "want 1 probabilities, one a label, got 2"},
+		{[]float32{1}, 0, nil, "expected at least 1, got 0"},
+		{[]float32{1}, -1, nil, "expected at least 1, got -1"},
+		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "expected 1 probabilities, one a label, got 2"},
 		{[]float32{1, nan}, 1, nil, "class 1 is NaN"},
 		{[]float32{nan, 1}, 1, nil, "class 0 is NaN"},
 	} {
@@ -77,8 +79,8 @@ func TestTopNames(t *testing.T) {
 	}
 }
 
-// TestTopAsNumPy holds Top against the expression in Keras's decode_predictions, NumPy's sort being told to keep equals in order: by
-// default it is free to swap them.
+// TestTopAsNumPy holds Top against the expression in Keras's decode_predictions, NumPy's sort being
+// told to keep equals in order: by default it is free to swap them.
 func TestTopAsNumPy(t *testing.T) {
 	type query struct {
 		Probs []float32
@@ -98,7 +100,9 @@ func TestTopAsNumPy(t *testing.T) {
 		t.Fatal(err)
 	}
 	python := exec.Command("../.venv/bin/python", "-c", `import json, sys, numpy as np
-print(json.dumps([np.array(q["Probs"], "float32").argsort(kind="stable")[-q["K"]:][::-1].tolist() for q in json.load(sys.stdin)]))`)
+def top(probs, k):
+    return np.array(probs, "float32").argsort(kind="stable")[-k:][::-1].tolist()
+print(json.dumps([top(q["Probs"], q["K"]) for q in json.load(sys.stdin)]))`)
 	python.Stdin = strings.NewReader(string(in))
 	python.Stderr = os.Stderr
 	out, err := python.Output()
@@ -125,7 +129,9 @@ print(json.dumps([np.array(q["Probs"], "float32").argsort(kind="stable")[-q["K"]
 }
 
 func Example() {
-	l, err := Read(strings.NewReader(`{"0": ["n02123045", "tabby"], "1": ["n03063599", "coffee_mug"], "2": ["n04008634", "projectile"]}`))
+	l, err := Read(strings.NewReader(
+		`{"0": ["n02123045", "tabby"], "1": ["n03063599", "coffee_mug"], "2": ["n04008634", ` +
+			`"projectile"]}`))
 	if err != nil {
 		fmt.Println(err)
 		return

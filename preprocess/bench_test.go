@@ -36,26 +36,28 @@ func toImage(m *preprocess.RGB) image.Image {
 	return out
 }
 
-// encoded returns the photograph as a file of each format: JPEG and WebP as committed, 640 x 427 and 320 x 214, the others
-// 500 x 375.
+// encoded returns the photograph as a file of each format: JPEG and WebP as committed, 640 x 427
+// and 320 x 214, the others 500 x 375.
 func encoded(b *testing.B) map[string][]byte {
 	b.Helper()
 	m := toImage(photo(b))
 	indexed := image.NewPaletted(m.Bounds(), palette.Plan9)
 	draw.Draw(indexed, m.Bounds(), m, image.Point{}, draw.Src)
 	var p, g, w bytes.Buffer
-	for _, err := range []error{png.Encode(&p, m), gif.Encode(&g, indexed, nil), bmp.Encode(&w, m)} {
+	for _, err := range []error{png.Encode(&p, m), gif.Encode(&g, indexed, nil),
+		bmp.Encode(&w, m)} {
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
 	return map[string][]byte{
-		"JPEG": readFile(b, "../testdata/photos/china.jpg"), "WebP": readFile(b, "../testdata/photos/flower.webp"),
+		"JPEG": readFile(b, "../testdata/photos/china.jpg"), "WebP": readFile(b,
+			"../testdata/photos/flower.webp"),
 		"PNG": p.Bytes(), "GIF": g.Bytes(), "BMP": w.Bytes(),
 	}
 }
 
-// BenchmarkDecode measures each format; bytes are those of the decoded picture.
+// BenchmarkDecode measures each format; bytes are those of the decoded image.
 func BenchmarkDecode(b *testing.B) {
 	for format, file := range encoded(b) {
 		b.Run(format, func(b *testing.B) {

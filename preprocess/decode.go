@@ -5,28 +5,29 @@ import (
 	"fmt"
 
 	"kerasrun/preprocess/internal/bmp"
+	"kerasrun/preprocess/internal/codec"
 	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/jpeg"
-	"kerasrun/preprocess/internal/picture"
 	"kerasrun/preprocess/internal/png"
 	"kerasrun/preprocess/internal/webp"
 )
 
-// DefaultMaxPixels is the limit of a Pipeline that names none: Pillow's MAX_IMAGE_PIXELS, beyond which Pillow warns of a
-// decompression bomb. Decoding so large a picture takes about 270 MB.
+// DefaultMaxPixels is the limit of a Pipeline that names none: Pillow's MAX_IMAGE_PIXELS, beyond
+// which Pillow warns of a decompression bomb. Decoding so large an image takes about 270 MB.
 const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
-// A Config is what a picture declares about itself.
+// A Config is what an image declares about itself.
 type Config struct {
-	Format        string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
-	Width, Height int    // of the picture that Decode returns, in pixels; orientation tags are ignored, as in load_img
+	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
+	// of the image that Decode returns, in pixels; orientation tags are ignored, as in load_img
+	Width, Height int
 }
 
 // format is a format that is read.
 type format struct {
 	name   string
 	match  func(data []byte) bool
-	config func(data []byte) (picture.Config, error)
+	config func(data []byte) (codec.Config, error)
 	decode func(dst, data []byte) (pix []byte, err error)
 }
 
@@ -39,16 +40,16 @@ var formats = []format{
 	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
 }
 
-// DecodeConfig returns the format and size of a picture without decoding it. Errors are a *FormatError or an
-// *UnsupportedError.
+// DecodeConfig returns the format and size of an image without decoding it. Errors are a
+// *FormatError or an *UnsupportedError.
 func DecodeConfig(image []byte) (Config, error) {
 	f, c, err := decodeConfig(image)
 	return Config{f.name, c.Width, c.Height}, err
 }
 
-// Decode decodes a picture to RGB: Image.open(...).convert("RGB"). The format is told from the bytes. maxPixels is the most
-// pixels, width x height, that the picture may declare; 0 means DefaultMaxPixels. Errors are a *FormatError, an
-// *UnsupportedError or a *TooLargeError.
+// Decode decodes an image to RGB: Image.open(...).convert("RGB"). The format is told from the
+// bytes. maxPixels is the most pixels, width x height, that the image may declare; 0 means
+// DefaultMaxPixels. Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
 func Decode(image []byte, maxPixels int) (*RGB, error) {
 	m := new(RGB)
 	if err := decode(m, image, maxPixels); err != nil {
@@ -75,7 +76,8 @@ func decode(m *RGB, image []byte, maxPixels int) error {
 		return err
 	})
 	if err == nil && len(pix) != 3*c.Width*c.Height {
-		err = &FormatError{f.name, fmt.Errorf("expected %d x %d pixels, decoded %d bytes", c.Width, c.Height, len(pix))}
+		err = &FormatError{f.name, fmt.Errorf("expected %d x %d pixels, decoded %d bytes", c.Width,
+			c.Height, len(pix))}
 	}
 	if err != nil {
 		return err
@@ -84,12 +86,12 @@ func decode(m *RGB, image []byte, maxPixels int) error {
 	return nil
 }
 
-func decodeConfig(image []byte) (format, picture.Config, error) {
+func decodeConfig(image []byte) (format, codec.Config, error) {
 	for _, f := range formats {
 		if !f.match(image) {
 			continue
 		}
-		var c picture.Config
+		var c codec.Config
 		err := f.guard(func() (err error) {
 			c, err = f.config(image)
 			return err
@@ -99,11 +101,11 @@ func decodeConfig(image []byte) (format, picture.Config, error) {
 		}
 		return f, c, err
 	}
-	return format{}, picture.Config{}, foreign(image)
+	return format{}, codec.Config{}, foreign(image)
 }
 
-// guard runs a step of a decoder and turns its errors, and the panics of a decoder that trips over hostile data, into the
-// errors of this package.
+// guard runs a step of a decoder and turns its errors, and the panics of a decoder that trips over
+// hostile data, into the errors of this package.
 func (f format) guard(step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -111,7 +113,7 @@ func (f format) guard(step func() error) (err error) {
 		}
 	}()
 	err = step()
-	var unsupported picture.UnsupportedError
+	var unsupported codec.UnsupportedError
 	switch {
 	case err == nil:
 		return nil
@@ -123,16 +125,18 @@ func (f format) guard(step func() error) (err error) {
 }
 
 func prefix(magic string) func([]byte) bool {
-	return func(data []byte) bool { return len(data) >= len(magic) && string(data[:len(magic)]) == magic }
+	return func(data []byte) bool {
+		return len(data) >= len(magic) && string(data[:len(magic)]) == magic
+	}
 }
 
 func isWebP(data []byte) bool {
 	return len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP"
 }
 
-func jpegConfig(data []byte) (picture.Config, error) {
+func jpegConfig(data []byte) (codec.Config, error) {
 	c, err := jpeg.DecodeConfig(data)
-	return picture.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
 }
 
 func jpegDecode(dst, data []byte) ([]byte, error) {
@@ -143,7 +147,7 @@ func jpegDecode(dst, data []byte) ([]byte, error) {
 func jpegError(err error) error {
 	var unsupported jpeg.UnsupportedError
 	if errors.As(err, &unsupported) {
-		return picture.UnsupportedError(unsupported)
+		return codec.UnsupportedError(unsupported)
 	}
 	return err
 }

@@ -2,10 +2,11 @@ package preprocess
 
 import "fmt"
 
-// A FormatError says why the bytes are not a picture of the format they begin like: damaged, cut short or contradictory.
-// Pillow refuses these files too.
+// A FormatError says why the bytes are not an image of the format they begin like: damaged, cut
+// short or contradictory. Pillow refuses these files too.
 type FormatError struct {
-	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"; empty when the bytes begin like no picture at all
+	// "JPEG", "PNG", "GIF", "BMP" or "WebP"; empty when the bytes begin like no image at all
+	Format string
 	Err    error
 }
 
@@ -19,7 +20,8 @@ func (e *FormatError) Error() string {
 // Unwrap returns the reason without the format's name.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// An UnsupportedError says that the bytes are, or seem to be, a picture that this package does not read.
+// An UnsupportedError says that the bytes are, or seem to be, an image that this package does not
+// read.
 type UnsupportedError struct {
 	Format string // the format it seems to be
 	Reason string // the feature of it that is missing here; empty when the whole format is
@@ -27,12 +29,14 @@ type UnsupportedError struct {
 
 func (e *UnsupportedError) Error() string {
 	if e.Reason == "" {
-		return fmt.Sprintf("unsupported format: this is %s; JPEG, PNG, GIF, BMP and WebP are read", e.Format)
+		return fmt.Sprintf("unsupported format: this is %s; JPEG, PNG, GIF, BMP and WebP are read",
+			e.Format)
 	}
 	return fmt.Sprintf("unsupported %s: %s", e.Format, e.Reason)
 }
 
-// A TooLargeError says that a picture declares more pixels than the limit. Nothing was decoded and nothing allocated.
+// A TooLargeError says that an image declares more pixels than the limit. Nothing was decoded and
+// nothing allocated.
 type TooLargeError struct {
 	Format        string
 	Width, Height int // as declared
@@ -40,6 +44,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s of %d x %d: %d pixels are over the limit of %d", e.Format, e.Width, e.Height,
+	return fmt.Sprintf("%s of %d x %d: %d pixels are over the limit of %d", e.Format, e.Width,
+		e.Height,
 		uint64(e.Width)*uint64(e.Height), e.MaxPixels)
 }

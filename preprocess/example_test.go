@@ -10,7 +10,8 @@ import (
 
 func ExamplePipeline_Append() {
 	// keras.utils.load_img(path, target_size=(224, 224)) and preprocess_input(..., mode="caffe")
-	p := preprocess.Pipeline{Width: 224, Height: 224, Filter: preprocess.Nearest, Mode: preprocess.Caffe}
+	p := preprocess.Pipeline{Width: 224, Height: 224, Filter: preprocess.Nearest,
+		Mode: preprocess.Caffe}
 	var batch []float32
 	for _, path := range []string{"../testdata/photos/cat.jpg", "../testdata/photos/coffee.jpg"} {
 		file, err := os.ReadFile(path)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// A Filter is a resampling filter of Pillow's. The zero value, Nearest, is what load_img uses unless told otherwise.
+// A Filter is a resampling filter of Pillow's. The zero value, Nearest, is what load_img uses
+// unless told otherwise.
 type Filter int
 
 // The filters, by the names that Keras gives them.
@@ -20,7 +21,8 @@ const (
 
 var filterNames = []string{"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}
 
-// String returns the filter's name in Keras: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos".
+// String returns the filter's name in Keras: "nearest", "box", "bilinear", "hamming", "bicubic" or
+// "lanczos".
 func (f Filter) String() string { return nameOf("Filter", filterNames, int(f)) }
 
 // ParseFilter returns the filter that load_img knows by name as its interpolation.
@@ -29,17 +31,18 @@ func ParseFilter(name string) (Filter, error) {
 	return Filter(i), err
 }
 
-// A Fit says how a picture of another shape is brought to the size asked for.
+// A Fit says how an image of another shape is brought to the size asked for.
 type Fit int
 
 const (
-	// Stretch resizes the whole picture, as load_img does with keep_aspect_ratio=False.
+	// Stretch resizes the whole image, as load_img does with keep_aspect_ratio=False.
 	Stretch Fit = iota
-	// KeepAspectRatio resizes the largest centred crop that has the target's shape, as load_img does with
-	// keep_aspect_ratio=True.
+	// KeepAspectRatio resizes the largest centred crop that has the target's shape, as load_img
+	// does with keep_aspect_ratio=True.
 	KeepAspectRatio
-	// CenterCrop resizes the whole picture, its shape kept, and then cuts the target out of the middle: the usual way to
-	// evaluate on ImageNet, torchvision's Resize(256) and CenterCrop(224) on a Pillow image. See Pipeline.Fit.
+	// CenterCrop resizes the whole image, its shape kept, and then cuts the target out of the
+	// middle: the usual way to evaluate on ImageNet, torchvision's Resize(256) and CenterCrop(224)
+	// on a Pillow image. See Pipeline.Fit.
 	CenterCrop
 )
 
@@ -54,15 +57,18 @@ func ParseFit(name string) (Fit, error) {
 	return Fit(i), err
 }
 
-// A Mode is a way of keras.applications.imagenet_utils.preprocess_input to scale and order the channels.
+// A Mode is a way of keras.applications.imagenet_utils.preprocess_input to scale and order the
+// channels.
 type Mode int
 
 const (
-	// Caffe orders the channels blue, green, red and subtracts 103.939, 116.779 and 123.68; no scaling.
+	// Caffe orders the channels blue, green, red and subtracts 103.939, 116.779 and 123.68; no
+	// scaling.
 	Caffe Mode = iota
 	// TF scales to -1..1: x / 127.5 - 1.
 	TF
-	// Torch computes x / 255, subtracts 0.485, 0.456, 0.406 and divides by 0.229, 0.224, 0.225 (red, green, blue).
+	// Torch computes x / 255, subtracts 0.485, 0.456, 0.406 and divides by 0.229, 0.224, 0.225
+	// (red, green, blue).
 	Torch
 	// None keeps red, green and blue from 0 to 255, as img_to_array returns them.
 	None
@@ -92,5 +98,6 @@ func parseName(kind string, names []string, name string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("preprocess: expected the %s to be one of %s, received %q", kind, strings.Join(names, ", "), name)
+	return 0, fmt.Errorf("preprocess: expected the %s to be one of %s, got %q", kind,
+		strings.Join(names, ", "), name)
 }

@@ -2,7 +2,7 @@ package preprocess
 
 import "fmt"
 
-// axes returns what of a picture is scaled to which size, and what of that is wanted.
+// axes returns what of an image is scaled to which size, and what of that is wanted.
 func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 	w, h := p.Width, p.Height
 	x, y = axis{width, 0, width, w, 0, w}, axis{height, 0, height, h, 0, h}
@@ -22,7 +22,8 @@ func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 			x.out = short * width / height
 		}
 		if max(x.out, y.out) > maxResized {
-			return x, y, fmt.Errorf("preprocess: a picture of %d x %d is too long for %v: resized it would be %d x %d",
+			return x, y, fmt.Errorf(
+				"preprocess: an image of %d x %d is too long for %v: resized it would be %d x %d",
 				width, height, p.Fit, x.out, y.out)
 		}
 		x.first, y.first = roundHalfEven(x.out-w), roundHalfEven(y.out-h)
@@ -31,7 +32,8 @@ func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 	return x, y, nil
 }
 
-// maxResized is the most pixels of the longer side of a picture that is resized before its centre is cut out.
+// maxResized is the most pixels of the longer side of an image that is resized before its centre is
+// cut out.
 const maxResized = 1 << 24
 
 // roundHalfEven returns n/2 rounded, halves to even, as Python's round.
@@ -49,7 +51,7 @@ func (p *Pipeline) resize(dst, src *RGB) error {
 	return nil
 }
 
-// scale scales src to dst. A picture of the right size is copied, whatever the filter.
+// scale scales src to dst. An image of the right size is copied, whatever the filter.
 func scale(dst, src *RGB, x, y axis, f Filter) {
 	if f == Nearest {
 		resampleNearest(dst, src, x, y)
@@ -58,7 +60,7 @@ func scale(dst, src *RGB, x, y axis, f Filter) {
 	}
 }
 
-// Resize scales a picture to w x h pixels, 1 to 32767 each: Image.resize with the filter f.
+// Resize scales an image to w x h pixels, 1 to 32767 each: Image.resize with the filter f.
 func Resize(src *RGB, w, h int, f Filter) (*RGB, error) {
 	p := Pipeline{Width: w, Height: h, Filter: f}
 	return p.Resize(src)

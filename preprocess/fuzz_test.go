@@ -38,13 +38,14 @@ func FuzzResize(f *testing.F) {
 			t.Fatal(err)
 		}
 		if d := differ(got, slowResize(src, side(toW), side(toH), fl)); d != "" {
-			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, side(toW), side(toH), fl, d)
+			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, side(toW), side(toH), fl,
+				d)
 		}
 	})
 }
 
-// slowResize is Image.resize written down once more, pixel by pixel and with nothing shared: Resample.c and
-// ImagingScaleAffine of Pillow 13. TestSlowResizeEqualsKeras keeps it honest.
+// slowResize is Image.resize written down once more, pixel by pixel and with nothing shared:
+// Resample.c and ImagingScaleAffine of Pillow 13. TestSlowResizeEqualsKeras keeps it honest.
 func slowResize(src *preprocess.RGB, w, h int, f preprocess.Filter) *preprocess.RGB {
 	switch lost := src.Height - h; {
 	case src.Width == w && src.Height == h:
@@ -116,7 +117,8 @@ func slowWeigh(f preprocess.Filter) slowLine {
 		scale := float64(len(line)) / float64(n)
 		stretch := math.Max(scale, 1)
 		reach := map[preprocess.Filter]float64{
-			preprocess.Box: 0.5, preprocess.Bilinear: 1, preprocess.Hamming: 1, preprocess.Bicubic: 2, preprocess.Lanczos: 3,
+			preprocess.Box: 0.5, preprocess.Bilinear: 1, preprocess.Hamming: 1,
+			preprocess.Bicubic: 2, preprocess.Lanczos: 3,
 		}[f] * stretch
 		for i := range out {
 			center := float64((float64(i) + 0.5) * scale)
@@ -152,7 +154,8 @@ func slowFilter(f preprocess.Filter, x float64) float64 {
 	case f == preprocess.Bilinear && a < 1:
 		return 1 - a
 	case f == preprocess.Hamming && a < 1:
-		return sinc(a) * float64(float64(float32(0.54))+float64(float64(float32(0.46))*math.Cos(a*math.Pi)))
+		return sinc(a) * float64(float64(float32(0.54))+
+			float64(float64(float32(0.46))*math.Cos(a*math.Pi)))
 	case f == preprocess.Bicubic && a < 1:
 		return float64(float64(float64(float64(1.5*a)-2.5)*a)*a) + 1
 	case f == preprocess.Bicubic && a < 2:
@@ -171,13 +174,15 @@ func TestSlowResizeEqualsKeras(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 100 {
 		src := noise(r, 1+r.IntN(60), 1+r.IntN(60))
-		p := &preprocess.Pipeline{Width: 1 + r.IntN(60), Height: 1 + r.IntN(60), Filter: filters[r.IntN(len(filters))]}
+		p := &preprocess.Pipeline{Width: 1 + r.IntN(60), Height: 1 + r.IntN(60),
+			Filter: filters[r.IntN(len(filters))]}
 		want, err := keras.resize(t, p, ppm(src))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := differ(slowResize(src, p.Width, p.Height, p.Filter), want); d != "" {
-			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, p.Width, p.Height, p.Filter, d)
+			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, p.Width, p.Height,
+				p.Filter, d)
 		}
 	}
 }

@@ -31,12 +31,12 @@ func mutate(r *rand.Rand, file []byte) []byte {
 	return m
 }
 
-// seeds are the generated pictures of one format that decode.
+// seeds are the generated images of one format that decode.
 func seeds(t testing.TB, pattern string) map[string][]byte {
 	t.Helper()
-	paths, err := filepath.Glob("../testdata/pictures/generated/" + pattern)
+	paths, err := filepath.Glob("../testdata/images/generated/" + pattern)
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("no pictures %s: %v", pattern, err)
+		t.Fatalf("no images %s: %v", pattern, err)
 	}
 	files := map[string][]byte{}
 	for _, path := range paths {
@@ -50,7 +50,8 @@ func seeds(t testing.TB, pattern string) map[string][]byte {
 
 var mutantsFlag = flag.Int("mutants", 100, "damaged files of each format to compare with Keras")
 
-var patterns = map[string]string{"JPEG": "*.jpg", "PNG": "*.png", "GIF": "*.gif", "BMP": "*.bmp", "WebP": "*.webp"}
+var patterns = map[string]string{"JPEG": "*.jpg", "PNG": "*.png", "GIF": "*.gif", "BMP": "*.bmp",
+	"WebP": "*.webp"}
 
 // TestMutants damages files of each format ten thousand times. No damage may trip a decoder.
 func TestMutants(t *testing.T) {
@@ -76,7 +77,8 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// checkDecode decodes a hostile file. Anything but a picture of the declared size or a proper error fails the test.
+// checkDecode decodes a hostile file. Anything but an image of the declared size or a proper error
+// fails the test.
 func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 	t.Helper()
 	const limit = 1 << 20
@@ -89,8 +91,10 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 	)
 	switch {
 	case err == nil:
-		if configErr != nil || m.Width != c.Width || m.Height != c.Height || c.Width*c.Height > limit {
-			t.Errorf("%s: DecodeConfig returned %v, %v; the picture is %d x %d", name, c, configErr, m.Width, m.Height)
+		if configErr != nil || m.Width != c.Width || m.Height != c.Height ||
+			c.Width*c.Height > limit {
+			t.Errorf("%s: DecodeConfig returned %v, %v; the image is %d x %d", name, c, configErr,
+				m.Width, m.Height)
 		}
 		if len(m.Pix) != 3*c.Width*c.Height {
 			t.Errorf("%s: %d bytes for %d x %d", name, len(m.Pix), c.Width, c.Height)
@@ -104,12 +108,14 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 	return false
 }
 
-// TestMutantsEqualKeras holds what becomes of damaged files against load_img: the same pixels or a refusal from both.
+// TestMutantsEqualKeras holds what becomes of damaged files against load_img: the same pixels or a
+// refusal from both.
 //
-// With WebP and PNG the two may disagree on whether a damaged file is refused. With WebP about 3 times in 1,000: the alpha
-// plane of a lossy picture is not decoded here, libwebp reads a little past the end of a partition, and it takes a prefix
-// code of one symbol that golang.org/x/image refuses. With PNG about 2 times in 10,000, where the damage is in the few bits
-// after the last pixel's: how far zlib has read by then depends on its state, which compress/flate does not show.
+// With WebP and PNG the two may disagree on whether a damaged file is refused. With WebP about 3
+// times in 1,000: the alpha plane of a lossy image is not decoded here, libwebp reads a little past
+// the end of a partition, and it takes a prefix code of one symbol that golang.org/x/image refuses.
+// With PNG about 2 times in 10,000, where the damage is in the few bits after the last pixel's: how
+// far zlib has read by then depends on its state, which compress/flate does not show.
 func TestMutantsEqualKeras(t *testing.T) {
 	keras := startKeras()
 	mayDisagree := map[string]int{"WebP": 5 + *mutantsFlag/100, "PNG": 5 + *mutantsFlag/1000}
@@ -139,10 +145,11 @@ func TestMutantsEqualKeras(t *testing.T) {
 			default:
 				disagreed++
 				if disagreed > mayDisagree[format] {
-					t.Errorf("%s, damaged: expected %v, received %v\n%q", name, refusal, err, file)
+					t.Errorf("%s, damaged: got %v, want %v\n%q", name, err, refusal, file)
 				}
 			}
 		}
-		t.Logf("%s: %d decoded alike, %d refused alike, %d refused by one", format, decoded, refused, disagreed)
+		t.Logf("%s: %d decoded alike, %d refused alike, %d refused by one", format, decoded,
+			refused, disagreed)
 	}
 }

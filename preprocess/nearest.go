@@ -1,7 +1,8 @@
 package preprocess
 
-// resampleNearest takes for each pixel of dst the source pixel that its centre falls on: ImagingScaleAffine in Pillow's
-// Geometry.c, which adds up the position step by step, rounding errors included.
+// resampleNearest takes for each pixel of dst the source pixel that its centre falls on:
+// ImagingScaleAffine in Pillow's Geometry.c, which adds up the position step by step, rounding
+// errors included.
 func resampleNearest(dst, src *RGB, x, y axis) {
 	dst.grow(x.wanted(), y.wanted())
 	columns := make([]int, dst.Width) // where in a row each pixel is, negative where none is
@@ -28,7 +29,8 @@ func resampleNearest(dst, src *RGB, x, y axis) {
 	})
 }
 
-// eachNearest calls do for each wanted pixel with the source pixel it is a copy of, -1 where there is none.
+// eachNearest calls do for each wanted pixel with the source pixel it is a copy of, -1 where there
+// is none.
 func (a axis) eachNearest(do func(i, from int)) {
 	step := a.scale()
 	pos := float64(float32(a.lo)) + float64(step*0.5)

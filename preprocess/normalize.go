@@ -2,8 +2,9 @@ package preprocess
 
 import "slices"
 
-// normalized holds, for each mode and each channel of the picture (red, green, blue), what each of the 256 values becomes.
-// preprocess_input computes in float32, one rounded operation after the other; so do the entries here.
+// normalized holds, for each mode and each channel of the image (red, green, blue), what each of
+// the 256 values becomes. preprocess_input computes in float32, one rounded operation after the
+// other; so do the entries here.
 var normalized = [...][3][256]float32{
 	Caffe: {
 		tabulate(func(x float32) float32 { return x - 123.68 }),

@@ -8,26 +8,27 @@ import (
 // maxSide is the largest width or height of a tensor.
 const maxSide = 1<<15 - 1
 
-// A Pipeline holds what Keras needs to know to make a tensor of a picture. Its methods are safe for concurrent use as long
-// as its fields are not changed. The zero value of all but Width and Height is what load_img and preprocess_input do by
-// default: nearest, stretched, caffe.
+// A Pipeline holds what Keras needs to know to make a tensor of an image. Its methods are safe for
+// concurrent use as long as its fields are not changed. The zero value of all but Width and Height
+// is what load_img and preprocess_input do by default: nearest, stretched, caffe.
 type Pipeline struct {
 	Width, Height int // of the tensor, in pixels; 1 to 32767
 
-	// Filter resamples. No filter is applied where the picture has the right size already.
+	// Filter resamples. No filter is applied where the image has the right size already.
 	Filter Filter
 
-	// Fit brings a picture of another shape to Width x Height. CenterCrop first resizes the picture so that the target is
-	// 224/256 = 7/8 of it: the smaller of width and height (before the resize) becomes s = floor(8*max(Width, Height)/7),
-	// the other floor(s*long/short), and then the crop begins at half the excess, rounded to the nearest pixel and halves to
-	// even. For a square target these are torchvision's Resize and CenterCrop.
+	// Fit brings an image of another shape to Width x Height. CenterCrop first resizes the image so
+	// that the target is 224/256 = 7/8 of it: the smaller of width and height (before the resize)
+	// becomes s = floor(8*max(Width, Height)/7), the other floor(s*long/short), and then the crop
+	// begins at half the excess, rounded to the nearest pixel and halves to even. For a square
+	// target these are torchvision's Resize and CenterCrop.
 	Fit Fit
 
 	// Mode scales and orders the channels.
 	Mode Mode
 
-	// MaxPixels is the most pixels (width x height as declared by the file) that a picture may have; 0 means
-	// DefaultMaxPixels.
+	// MaxPixels is the most pixels (width x height as declared by the file) that an image may have;
+	// 0 means DefaultMaxPixels.
 	MaxPixels int
 }
 
@@ -35,7 +36,8 @@ type Pipeline struct {
 func (p *Pipeline) Validate() error {
 	switch {
 	case p.Width < 1 || p.Width > maxSide || p.Height < 1 || p.Height > maxSide:
-		return fmt.Errorf("preprocess: expected a tensor of 1 to %d by 1 to %d pixels, received width %d and height %d",
+		return fmt.Errorf("preprocess: expected a tensor of 1 to %d by 1 to %d pixels, got width "+
+			"%d and height %d",
 			maxSide, maxSide, p.Width, p.Height)
 	case p.Filter < Nearest || p.Filter > Lanczos:
 		return fmt.Errorf("preprocess: there is no %v", p.Filter)
@@ -44,7 +46,7 @@ func (p *Pipeline) Validate() error {
 	case p.Mode < Caffe || p.Mode > None:
 		return fmt.Errorf("preprocess: there is no %v", p.Mode)
 	case p.MaxPixels < 0:
-		return fmt.Errorf("preprocess: expected MaxPixels of 0 or more, received %d", p.MaxPixels)
+		return fmt.Errorf("preprocess: expected MaxPixels of 0 or more, got %d", p.MaxPixels)
 	}
 	return nil
 }
@@ -56,7 +58,7 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxKept is the most bytes of one buffer that stay allocated from one picture to the next.
+// maxKept is the most bytes of one buffer that stay allocated from one image to the next.
 const maxKept = 16 << 20
 
 func (s *scratch) release() {
@@ -68,10 +70,11 @@ func (s *scratch) release() {
 	scratches.Put(s)
 }
 
-// Append decodes the picture (the bytes of a JPEG, PNG, GIF, BMP or WebP file), resizes and normalises it, and appends the
-// tensor to dst: float32, Height x Width x 3, row-major, channels blue, green, red for Caffe and red, green, blue
-// otherwise. If dst has the capacity nothing that grows with the picture is allocated. On an error, a *FormatError, an
-// *UnsupportedError, a *TooLargeError or the one of Validate, dst is returned as it was.
+// Append decodes the image (the bytes of a JPEG, PNG, GIF, BMP or WebP file), resizes and
+// normalises it, and appends the tensor to dst: float32, Height x Width x 3, row-major, channels
+// blue, green, red for Caffe and red, green, blue otherwise. If dst has the capacity nothing that
+// grows with the image is allocated. On an error, a *FormatError, an *UnsupportedError, a
+// *TooLargeError or the one of Validate, dst is returned as it was.
 func (p *Pipeline) Append(dst []float32, image []byte) ([]float32, error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
@@ -81,8 +84,9 @@ func (p *Pipeline) Append(dst []float32, image []byte) ([]float32, error) {
 	return p.Mode.normalize(dst, s.resized.Pix), nil
 }
 
-// AppendPixels decodes and resizes the picture as Append does, and appends its pixels to dst: uint8, Height x Width x 3, row-major,
-// channels red, green, blue. They take a quarter of the tensor's memory, and Normalize makes the tensor of them.
+// AppendPixels decodes and resizes the image as Append does, and appends its pixels to dst: uint8,
+// Height x Width x 3, row-major, channels red, green, blue. They take a quarter of the tensor's
+// memory, and Normalize makes the tensor of them.
 func (p *Pipeline) AppendPixels(dst []uint8, image []byte) ([]uint8, error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
@@ -92,7 +96,7 @@ func (p *Pipeline) AppendPixels(dst []uint8, image []byte) ([]uint8, error) {
 	return append(dst, s.resized.Pix...), nil
 }
 
-// pixels decodes and resizes a picture to s.resized.
+// pixels decodes and resizes an image to s.resized.
 func (p *Pipeline) pixels(s *scratch, image []byte) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -103,7 +107,7 @@ func (p *Pipeline) pixels(s *scratch, image []byte) error {
 	return p.resize(&s.resized, &s.decoded)
 }
 
-// Resize brings a picture to Width x Height with Filter and Fit: load_img after the decoding.
+// Resize brings an image to Width x Height with Filter and Fit: load_img after the decoding.
 func (p *Pipeline) Resize(src *RGB) (*RGB, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -118,7 +122,8 @@ func (p *Pipeline) Resize(src *RGB) (*RGB, error) {
 	return dst, nil
 }
 
-// Normalize appends src to dst as float32, scaled and ordered as Mode says: img_to_array and preprocess_input.
+// Normalize appends src to dst as float32, scaled and ordered as Mode says: img_to_array and
+// preprocess_input.
 func (p *Pipeline) Normalize(dst []float32, src *RGB) []float32 {
 	return p.Mode.normalize(dst, src.Pix)
 }

@@ -24,13 +24,15 @@ func readFile(t testing.TB, path string) []byte {
 func TestAppendEqualsKeras(t *testing.T) {
 	keras := startKeras()
 	for _, path := range []string{
-		"../testdata/photos/cat.jpg", "../testdata/photos/astronaut.png", "../testdata/photos/flower.webp",
-		"../testdata/pictures/go/video-001.gif", "../testdata/pictures/generated/rgb24-header40.bmp",
+		"../testdata/photos/cat.jpg", "../testdata/photos/astronaut.png",
+		"../testdata/photos/flower.webp",
+		"../testdata/images/go/video-001.gif", "../testdata/images/generated/rgb24-header40.bmp",
 	} {
 		file := readFile(t, path)
 		for _, mode := range modes {
 			for _, fit := range fits {
-				p := &preprocess.Pipeline{Width: 96, Height: 64, Filter: preprocess.Bicubic, Fit: fit, Mode: mode}
+				p := &preprocess.Pipeline{Width: 96, Height: 64, Filter: preprocess.Bicubic,
+					Fit: fit, Mode: mode}
 				want, err := keras.tensor(t, p, file)
 				if err != nil {
 					t.Fatal(err)
@@ -49,7 +51,8 @@ func TestAppendEqualsKeras(t *testing.T) {
 					t.Errorf("%s, %v, %v: %v", path, mode, fit, err)
 					continue
 				}
-				if d := sameBits(p.Normalize(nil, &preprocess.RGB{Pix: pixels[3:]}), want); d != "" {
+				if d := sameBits(p.Normalize(nil, &preprocess.RGB{Pix: pixels[3:]}),
+					want); d != "" {
 					t.Errorf("%s, %v, %v: pixels: %s", path, mode, fit, d)
 				}
 			}
@@ -78,8 +81,10 @@ func TestNormalizeEqualsKeras(t *testing.T) {
 
 // TestAppendIsConcurrent has many goroutines share a pipeline and the buffers behind it.
 func TestAppendIsConcurrent(t *testing.T) {
-	p := &preprocess.Pipeline{Width: 60, Height: 40, Filter: preprocess.Lanczos, Fit: preprocess.KeepAspectRatio}
-	paths := []string{"photos/cat.jpg", "photos/astronaut.png", "pictures/go/video-001.gif", "pictures/ximage/tux.lossless.webp"}
+	p := &preprocess.Pipeline{Width: 60, Height: 40, Filter: preprocess.Lanczos,
+		Fit: preprocess.KeepAspectRatio}
+	paths := []string{"photos/cat.jpg", "photos/astronaut.png", "images/go/video-001.gif",
+		"images/ximage/tux.lossless.webp"}
 	var files [][]byte
 	var want [][]float32
 	for _, path := range paths {
@@ -111,7 +116,7 @@ func TestAppendKeepsTensorOnError(t *testing.T) {
 	p := &preprocess.Pipeline{Width: 8, Height: 8}
 	got, err := p.Append([]float32{1, 2}, []byte("GIF89a"))
 	if err == nil || !slices.Equal(got, []float32{1, 2}) {
-		t.Errorf("expected an error and the tensor as it was, received %v, %v", got, err)
+		t.Errorf("got %v, %v, want an error and the tensor as it was", got, err)
 	}
 }
 
@@ -124,17 +129,17 @@ func TestValidate(t *testing.T) {
 		spoil func(p *preprocess.Pipeline)
 		want  string
 	}{
-		{func(p *preprocess.Pipeline) { p.Width = 0 }, "received width 0"},
+		{func(p *preprocess.Pipeline) { p.Width = 0 }, "got width 0"},
 		{func(p *preprocess.Pipeline) { p.Height = 1 << 15 }, "height 32768"},
 		{func(p *preprocess.Pipeline) { p.Filter = 6 }, "Filter(6)"},
 		{func(p *preprocess.Pipeline) { p.Fit = -1 }, "Fit(-1)"},
 		{func(p *preprocess.Pipeline) { p.Mode = 4 }, "Mode(4)"},
-		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "received -1"},
+		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "got -1"},
 	} {
 		p := good
 		test.spoil(&p)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("expected an error with %q, received %v", test.want, err)
+			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
 		if _, err := p.Append(nil, nil); err == nil {
 			t.Errorf("Append takes a pipeline with %q", test.want)
@@ -142,9 +147,10 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestResizeRefusesBadPictures(t *testing.T) {
+func TestResizeRefusesBadImages(t *testing.T) {
 	for _, m := range []*preprocess.RGB{
-		nil, {}, {Width: 2, Height: 2, Pix: make([]uint8, 11)}, {Width: -1, Height: -1, Pix: make([]uint8, 3)},
+		nil, {}, {Width: 2, Height: 2, Pix: make([]uint8, 11)}, {Width: -1, Height: -1,
+			Pix: make([]uint8, 3)},
 		{Width: 1 << 62, Height: 4}, {Width: 2, Height: 2, Pix: make([]uint8, 15)},
 	} {
 		if _, err := preprocess.Resize(m, 4, 4, preprocess.Box); err == nil {
@@ -176,9 +182,10 @@ func TestNames(t *testing.T) {
 		}
 	}
 	_, err := preprocess.ParseFilter("Bilinear")
-	want := `preprocess: expected the filter to be one of nearest, box, bilinear, hamming, bicubic, lanczos, received "Bilinear"`
+	want := `preprocess: expected the filter to be one of nearest, box, bilinear, hamming, ` +
+		`bicubic, lanczos, got "Bilinear"`
 	if err == nil || err.Error() != want {
-		t.Errorf("expected %s, received %v", want, err)
+		t.Errorf("got %v, want %s", err, want)
 	}
 	if got := preprocess.Filter(9).String(); got != "Filter(9)" {
 		t.Errorf("Filter(9) is called %s", got)
@@ -187,7 +194,7 @@ func TestNames(t *testing.T) {
 
 // TestErrorKinds shows which error each kind of bad file gives, and how it reads.
 func TestErrorKinds(t *testing.T) {
-	read := func(name string) []byte { return readFile(t, "../testdata/pictures/generated/"+name) }
+	read := func(name string) []byte { return readFile(t, "../testdata/images/generated/"+name) }
 	var (
 		malformed   *preprocess.FormatError
 		unsupported *preprocess.UnsupportedError
@@ -199,22 +206,31 @@ func TestErrorKinds(t *testing.T) {
 		kind any
 		want string
 	}{
-		{"empty", nil, &malformed, "the picture is empty: 0 bytes"},
-		{"text", []byte("hello, world"), &malformed, "not a picture: JPEG, PNG, GIF, BMP and WebP begin otherwise"},
-		{"TIFF", []byte("II*\x00...."), &unsupported, "unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read"},
+		{"empty", nil, &malformed, "the image is empty: 0 bytes"},
+		{"text", []byte("hello, world"), &malformed,
+			"not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"},
+		{"TIFF", []byte("II*\x00...."), &unsupported,
+			"unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read"},
 		{"AVIF", []byte("\x00\x00\x00\x20ftypavif"), &unsupported, "this is AVIF"},
 		{"HEIC", []byte("\x00\x00\x00\x20ftypheic"), &unsupported, "this is HEIC"},
 		{"SVG", []byte("\ufeff \n<svg xmlns="), &unsupported, "this is SVG"},
 		{"JPEG cut short", read("truncated.jpg"), &malformed, "malformed JPEG: "},
 		{"JPEG header", read("header-only.jpg"), &malformed, "malformed JPEG: "},
 		{"PNG cut short", read("truncated.png"), &malformed, "malformed PNG: "},
-		{"PNG checksum", read("checksum-of-header-wrong.png"), &malformed, "malformed PNG: the checksum of chunk IHDR is wrong"},
-		{"GIF without a frame", read("no-frame.gif"), &malformed, "malformed GIF: there is no frame"},
-		{"GIF code", read("code-unknown.gif"), &malformed, "malformed GIF: the image data holds a code that means nothing"},
-		{"BMP cut short", read("truncated.bmp"), &malformed, "malformed BMP: the file is truncated"},
-		{"BMP header", read("rgb24-header20.bmp"), &unsupported, "unsupported BMP: a header of 20 bytes"},
-		{"WebP cut short", read("truncated.webp"), &malformed, "malformed WebP: the file is truncated"},
-		{"too large", read("grey8.png"), &large, "PNG of 37 x 23: 851 pixels are over the limit of 850"},
+		{"PNG checksum", read("checksum-of-header-wrong.png"), &malformed,
+			"malformed PNG: the checksum of chunk IHDR is wrong"},
+		{"GIF without a frame", read("no-frame.gif"), &malformed,
+			"malformed GIF: there is no frame"},
+		{"GIF code", read("code-unknown.gif"), &malformed,
+			"malformed GIF: the image data holds a code that means nothing"},
+		{"BMP cut short", read("truncated.bmp"), &malformed,
+			"malformed BMP: the file is truncated"},
+		{"BMP header", read("rgb24-header20.bmp"), &unsupported,
+			"unsupported BMP: a header of 20 bytes"},
+		{"WebP cut short", read("truncated.webp"), &malformed,
+			"malformed WebP: the file is truncated"},
+		{"too large", read("grey8.png"), &large,
+			"PNG of 37 x 23: 851 pixels are over the limit of 850"},
 	} {
 		limit := 0
 		if test.kind == any(&large) {
@@ -222,7 +238,7 @@ func TestErrorKinds(t *testing.T) {
 		}
 		_, err := preprocess.Decode(test.file, limit)
 		if err == nil || !errors.As(err, test.kind) || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: expected a %T with %q, received %T: %v", test.name, test.kind, test.want, err, err)
+			t.Errorf("%s: got %T: %v, want a %T with %q", test.name, err, err, test.kind, test.want)
 		}
 	}
 }

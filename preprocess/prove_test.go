@@ -17,9 +17,10 @@ import (
 	"kerasrun/preprocess"
 )
 
-// resident returns how much memory the process holds, in bytes, when all that is garbage is given back: without the pages of its program,
-// which the system brings in and drops as it likes and which are most of a process as small as this, and without the free pages that
-// Go's runtime keeps all the same, 1 to 6 MiB from one reading to the next.
+// resident returns how much memory the process holds, in bytes, when all that is garbage is given
+// back: without the pages of its program, which the system brings in and drops as it likes and
+// which are most of a process as small as this, and without the free pages that Go's runtime keeps
+// all the same, 1 to 6 MiB from one reading to the next.
 func resident(t *testing.T) float64 {
 	t.Helper()
 	runtime.GC() // a sync.Pool keeps what it holds over one
@@ -38,7 +39,8 @@ func resident(t *testing.T) float64 {
 	return kib*1024 - float64(m.HeapIdle-m.HeapReleased)
 }
 
-// TestProveMutants decodes 10,000 mutants of each format, and wants as much memory in the second half of them as in the first.
+// TestProveMutants decodes 10,000 mutants of each format, and wants as much memory in the second
+// half of them as in the first.
 func TestProveMutants(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -67,14 +69,15 @@ func TestProveMutants(t *testing.T) {
 	slices.Sort(halves[0])
 	slices.Sort(halves[1])
 	before, after := halves[0][readings/4], halves[1][readings/4]
-	t.Logf("%d mutants, %d of them decode, 0 crashes: memory %.2f MiB in the first half, as the median, %.2f MiB in the second (%+.1f %%)",
+	t.Logf("%d mutants, %d of them decode, 0 crashes: memory %.2f MiB in the first half, as the "+
+		"median, %.2f MiB in the second (%+.1f %%)",
 		len(patterns)*count, decoded, before/(1<<20), after/(1<<20), 100*(after/before-1))
 	if after > 1.05*before {
 		t.Error("want memory to grow by less than 5 %")
 	}
 }
 
-// TestProveVast refuses the largest pictures there are within 50 ms.
+// TestProveVast refuses the largest images there are within 50 ms.
 func TestProveVast(t *testing.T) {
 	for name, file := range vast(65535, 65535) {
 		begin := time.Now()

@@ -16,7 +16,8 @@ import (
 	"kerasrun/preprocess"
 )
 
-// keras is a Python process that answers with what Keras and Pillow make of a picture; see testdata/reference.py.
+// keras is a Python process that answers with what Keras and Pillow make of an image; see
+// testdata/reference.py.
 type keras struct {
 	mu  sync.Mutex
 	in  *bufio.Writer
@@ -53,13 +54,14 @@ func (k *keras) start() error {
 	return cmd.Start()
 }
 
-// A refusal is Keras's reason not to load a picture.
+// A refusal is Keras's reason not to load an image.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// ask sends a request and a picture file, and returns the size and the bytes of the answer.
-func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, height int, answer []byte, err error) {
+// ask sends a request and an image file, and returns the size and the bytes of the answer.
+func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, height int,
+	answer []byte, err error) {
 	t.Helper()
 	if k.err != nil {
 		t.Fatal(k.err)
@@ -118,7 +120,8 @@ func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*prep
 func (k *keras) tensor(t testing.TB, p *preprocess.Pipeline, file []byte) ([]float32, error) {
 	t.Helper()
 	_, _, raw, err := k.ask(t, map[string]any{
-		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(), "mode": p.Mode.String(),
+		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(),
+		"mode": p.Mode.String(),
 	}, file)
 	x := make([]float32, len(raw)/4)
 	for i := range x {
@@ -127,7 +130,7 @@ func (k *keras) tensor(t testing.TB, p *preprocess.Pipeline, file []byte) ([]flo
 	return x, err
 }
 
-// ppm is a picture as a file that Pillow reads.
+// ppm is an image as a file that Pillow reads.
 func ppm(m *preprocess.RGB) []byte {
 	return append(fmt.Appendf(nil, "P6 %d %d 255\n", m.Width, m.Height), m.Pix...)
 }
@@ -135,10 +138,11 @@ func ppm(m *preprocess.RGB) []byte {
 // differ says how got differs from want, "" if it does not.
 func differ(got, want *preprocess.RGB) string {
 	if got.Width != want.Width || got.Height != want.Height {
-		return fmt.Sprintf("expected %d x %d, received %d x %d", want.Width, want.Height, got.Width, got.Height)
+		return fmt.Sprintf("expected %d x %d, got %d x %d", want.Width, want.Height, got.Width,
+			got.Height)
 	}
 	if len(got.Pix) != len(want.Pix) {
-		return fmt.Sprintf("expected %d bytes, received %d", len(want.Pix), len(got.Pix))
+		return fmt.Sprintf("expected %d bytes, got %d", len(want.Pix), len(got.Pix))
 	}
 	first, count, most := -1, 0, 0
 	for i, g := range got.Pix {
@@ -153,18 +157,20 @@ func differ(got, want *preprocess.RGB) string {
 	if first < 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): expected %d, received %d",
-		count, len(want.Pix), most, first%3, first/3%want.Width, first/3/want.Width, want.Pix[first], got.Pix[first])
+	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): "+
+		"expected %d, got %d",
+		count, len(want.Pix), most, first%3, first/3%want.Width, first/3/want.Width,
+		want.Pix[first], got.Pix[first])
 }
 
 // sameBits says where two tensors differ in a bit, "" if they do not.
 func sameBits(got, want []float32) string {
 	if len(got) != len(want) {
-		return fmt.Sprintf("expected %d elements, received %d", len(want), len(got))
+		return fmt.Sprintf("expected %d elements, got %d", len(want), len(got))
 	}
 	for i, g := range got {
 		if math.Float32bits(g) != math.Float32bits(want[i]) {
-			return fmt.Sprintf("element %d: expected %v, received %v", i, want[i], g)
+			return fmt.Sprintf("element %d: expected %v, got %v", i, want[i], g)
 		}
 	}
 	return ""

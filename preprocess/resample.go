@@ -2,12 +2,12 @@ package preprocess
 
 import "sync"
 
-// passBuffers holds pictures between the two passes of a resampling.
+// passBuffers holds images between the two passes of a resampling.
 var passBuffers = sync.Pool{New: func() any { return new(RGB) }}
 
-// resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's Resample.c. It makes two
-// passes, each rounded to 8 bits; the vertical one comes first where the height shrinks by more than twice what the width
-// does, as in Pillow since version 13.
+// resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's
+// Resample.c. It makes two passes, each rounded to 8 bits; the vertical one comes first where the
+// height shrinks by more than twice what the width does, as in Pillow since version 13.
 func resample(dst, src *RGB, x, y axis, f Filter) {
 	switch {
 	case x.identity() && y.identity():
@@ -66,7 +66,8 @@ func resampleHorizontal(dst, src *RGB, x axis, f Filter, top, count int) {
 		for y := range count {
 			row := src.Pix[stride*(top+y):]
 			out := dst.Pix[3*(dst.Width*y+first-x.first):][:3*len(windows)]
-			// The vector code reads a little beyond a window; the last row, where that would be beyond the picture, goes without.
+			// The vector code reads a little beyond a window; the last row, where that would be
+			// beyond the image, goes without.
 			if hasVectors && len(row) >= stride+vectorSlack {
 				horizontalVectors(out, row, windows)
 			} else {
@@ -94,8 +95,8 @@ func horizontal(out, row []uint8, windows []window) {
 	}
 }
 
-// resampleVertical scales width columns of src, from the column left on, to the height wanted. The first row of src is
-// number top of the axis.
+// resampleVertical scales width columns of src, from the column left on, to the height wanted. The
+// first row of src is number top of the axis.
 func resampleVertical(dst, src *RGB, y axis, f Filter, top, left, width int) {
 	dst.grow(width, y.wanted())
 	stride := 3 * src.Width

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestVectorsEqualLoops holds the vector code against the plain loops, which are what other processors run.
+// TestVectorsEqualLoops holds the vector code against the plain loops, which are what other
+// processors run.
 func TestVectorsEqualLoops(t *testing.T) {
 	if !hasVectors {
 		t.Log("this processor runs the plain loops only")
@@ -27,7 +28,8 @@ func TestVectorsEqualLoops(t *testing.T) {
 		for range 1 + r.IntN(40) {
 			start := r.IntN(width)
 			w := window{start, make([]int32, r.IntN(width-start+1))}
-			for i := range w.weights { // as large as a filter's, with sums beyond both ends of a byte
+			// as large as a filter's, with sums beyond both ends of a byte
+			for i := range w.weights {
 				w.weights[i] = int32(r.IntN(3<<20)-1<<20) / int32(1+len(w.weights)/8)
 			}
 			windows = append(windows, w)
@@ -37,7 +39,7 @@ func TestVectorsEqualLoops(t *testing.T) {
 		horizontal(want, row, windows)
 		horizontalVectors(got, row, windows)
 		if !bytes.Equal(got, want) {
-			t.Fatalf("horizontally: expected %v, received %v", want, got)
+			t.Fatalf("horizontally: got %v, want %v", got, want)
 		}
 
 		size := vectorSize + r.IntN(200)
@@ -51,7 +53,7 @@ func TestVectorsEqualLoops(t *testing.T) {
 		vertical(want, rows, stride, weights)
 		verticalVectors(got, rows, stride, weights)
 		if !bytes.Equal(got, want) {
-			t.Fatalf("vertically: expected %v, received %v", want, got)
+			t.Fatalf("vertically: got %v, want %v", got, want)
 		}
 	}
 }

@@ -11,13 +11,15 @@ import (
 
 var (
 	filters = []preprocess.Filter{
-		preprocess.Nearest, preprocess.Box, preprocess.Bilinear, preprocess.Hamming, preprocess.Bicubic, preprocess.Lanczos,
+		preprocess.Nearest, preprocess.Box, preprocess.Bilinear, preprocess.Hamming,
+		preprocess.Bicubic, preprocess.Lanczos,
 	}
 	fits  = []preprocess.Fit{preprocess.Stretch, preprocess.KeepAspectRatio, preprocess.CenterCrop}
 	modes = []preprocess.Mode{preprocess.Caffe, preprocess.TF, preprocess.Torch, preprocess.None}
 )
 
-// noise is a picture of random bytes, every third one as dark or as light as can be, so that sums overflow where they can.
+// noise is an image of random bytes, every third one as dark or as light as can be, so that sums
+// overflow where they can.
 func noise(r *rand.Rand, w, h int) *preprocess.RGB {
 	m := &preprocess.RGB{Width: w, Height: h, Pix: make([]uint8, 3*w*h)}
 	for i := range m.Pix {
@@ -31,7 +33,8 @@ func noise(r *rand.Rand, w, h int) *preprocess.RGB {
 	return m
 }
 
-// TestResizeEqualsKeras resizes pictures to small, large, narrow, flat and their own size with each filter and fit.
+// TestResizeEqualsKeras resizes images to small, large, narrow, flat and their own size with each
+// filter and fit.
 func TestResizeEqualsKeras(t *testing.T) {
 	keras := startKeras()
 	photo, err := os.ReadFile("../testdata/photos/cat.jpg")
@@ -44,7 +47,8 @@ func TestResizeEqualsKeras(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	sources := []*preprocess.RGB{
-		cat, noise(r, 1, 1), noise(r, 7, 5), noise(r, 224, 224), noise(r, 300, 2), noise(r, 2, 300), noise(r, 61, 97),
+		cat, noise(r, 1, 1), noise(r, 7, 5), noise(r, 224, 224), noise(r, 300, 2), noise(r, 2,
+			300), noise(r, 61, 97),
 	}
 	sizes := [][2]int{{224, 224}, {1, 1}, {1, 50}, {50, 1}, {7, 5}, {299, 331}, {96, 64}}
 	for _, src := range sources {
@@ -52,7 +56,8 @@ func TestResizeEqualsKeras(t *testing.T) {
 		for _, size := range sizes {
 			for _, filter := range filters {
 				for _, fit := range fits {
-					p := &preprocess.Pipeline{Width: size[0], Height: size[1], Filter: filter, Fit: fit}
+					p := &preprocess.Pipeline{Width: size[0], Height: size[1], Filter: filter,
+						Fit: fit}
 					compareResize(t, keras, p, src, file)
 				}
 			}
@@ -73,11 +78,12 @@ func TestRandomResizeEqualsKeras(t *testing.T) {
 	}
 	for range count {
 		src := noise(r, side(), side())
-		if r.IntN(8) == 0 { // Pillow takes very tall pictures vertically first
+		if r.IntN(8) == 0 { // Pillow takes very tall images vertically first
 			src = noise(r, 1+r.IntN(3), 90+r.IntN(600))
 		}
 		p := &preprocess.Pipeline{
-			Width: side(), Height: side(), Filter: filters[r.IntN(len(filters))], Fit: fits[r.IntN(len(fits))],
+			Width: side(), Height: side(), Filter: filters[r.IntN(len(filters))],
+			Fit: fits[r.IntN(len(fits))],
 		}
 		if r.IntN(6) == 0 {
 			p.Width = src.Width
@@ -89,9 +95,11 @@ func TestRandomResizeEqualsKeras(t *testing.T) {
 	}
 }
 
-func compareResize(t *testing.T, keras *keras, p *preprocess.Pipeline, src *preprocess.RGB, file []byte) {
+func compareResize(t *testing.T, keras *keras, p *preprocess.Pipeline, src *preprocess.RGB,
+	file []byte) {
 	t.Helper()
-	name := fmt.Sprintf("%d x %d to %d x %d, %v, %v", src.Width, src.Height, p.Width, p.Height, p.Filter, p.Fit)
+	name := fmt.Sprintf("%d x %d to %d x %d, %v, %v", src.Width, src.Height, p.Width, p.Height,
+		p.Filter, p.Fit)
 	want, err := keras.resize(t, p, file)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)

@@ -10,7 +10,8 @@ const (
 	vectorSlack = 8  // the most bytes that horizontalVectors reads beyond the end of a row
 )
 
-// horizontalVectors is horizontal with AVX2. Every window must end vectorSlack bytes before the row does.
+// horizontalVectors is horizontal with AVX2. Every window must end vectorSlack bytes before the row
+// does.
 func horizontalVectors(out, row []uint8, windows []window) {
 	if len(windows) == 0 {
 		return
@@ -19,7 +20,8 @@ func horizontalVectors(out, row []uint8, windows []window) {
 	horizontalAVX2(&out[0], &row[0], &windows[0], len(windows))
 }
 
-// verticalVectors is vertical with AVX2, for rows of at least vectorSize bytes and at least one weight.
+// verticalVectors is vertical with AVX2, for rows of at least vectorSize bytes and at least one
+// weight.
 func verticalVectors(out, rows []uint8, stride int, weights []int32) {
 	_ = rows[stride*(len(weights)-1)+len(out)-1]
 	verticalAVX2(&out[0], &rows[0], &weights[0], stride, len(weights), len(out))

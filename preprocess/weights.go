@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// An axis is the scaling of one dimension: the source pixels lo to hi, of size in all, become out pixels, of which those
-// from first to last are wanted.
+// An axis is the scaling of one dimension: the source pixels lo to hi, of size in all, become out
+// pixels, of which those from first to last are wanted.
 type axis struct {
 	size, lo, hi, out int
 	first, last       int
@@ -19,16 +19,19 @@ func (a axis) identity() bool { return a.hi-a.lo == a.out }
 // wanted is the number of wanted pixels.
 func (a axis) wanted() int { return a.last - a.first }
 
-// precisionBits is Pillow's PRECISION_BITS: weights are fixed-point numbers with this many bits after the point.
+// precisionBits is Pillow's PRECISION_BITS: weights are fixed-point numbers with this many bits
+// after the point.
 const precisionBits = 32 - 8 - 2
 
-// A kernel is a resampling filter as a function and the distance from 0 beyond which it is 0: Pillow's Resample.c.
+// A kernel is a resampling filter as a function and the distance from 0 beyond which it is 0:
+// Pillow's Resample.c.
 type kernel struct {
 	at      func(x float64) float64
 	support float64
 }
 
-// Conversions to float64 keep a compiler from fusing a product and a sum, which would round once instead of twice.
+// Conversions to float64 keep a compiler from fusing a product and a sum, which would round once
+// instead of twice.
 var kernels = [...]kernel{
 	Box: {func(x float64) float64 {
 		if x > -0.5 && x <= 0.5 {
@@ -46,7 +49,8 @@ var kernels = [...]kernel{
 			return 0
 		}
 		x *= math.Pi
-		return math.Sin(x) / x * float64(float64(float32(0.54))+float64(float64(float32(0.46))*math.Cos(x)))
+		return math.Sin(x) / x * float64(float64(float32(0.54))+
+			float64(float64(float32(0.46))*math.Cos(x)))
 	}, 1},
 	Bicubic: {func(x float64) float64 {
 		const a = -0.5
@@ -84,7 +88,8 @@ type window struct {
 // scale is the number of source pixels to a pixel of the result.
 func (a axis) scale() float64 { return float64(float32(a.hi)-float32(a.lo)) / float64(a.out) }
 
-// bounds returns the position of pixel i's centre in the source and the source pixels, start to end, that f reaches from it.
+// bounds returns the position of pixel i's centre in the source and the source pixels, start to
+// end, that f reaches from it.
 func (a axis) bounds(f Filter, i int) (center float64, start, end int) {
 	center = float64(float32(a.lo)) + float64((float64(i)+0.5)*a.scale())
 	support := kernels[f].support * max(a.scale(), 1)
@@ -98,8 +103,9 @@ type windowTable struct {
 	exact   []float64 // the weights of one window, before rounding
 }
 
-// compute fills t with the windows of the wanted pixels from i on, at least one and more while they have together no more
-// than limit weights: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. Weights of 0 at the ends are left out.
+// compute fills t with the windows of the wanted pixels from i on, at least one and more while they
+// have together no more than limit weights: precompute_coeffs and normalize_coeffs_8bpc of
+// Resample.c. Weights of 0 at the ends are left out.
 func (t *windowTable) compute(a axis, f Filter, i, limit int) {
 	at, inverse := kernels[f].at, 1/max(a.scale(), 1)
 	t.windows = slices.Grow(t.windows[:0], a.last-i)
@@ -142,8 +148,8 @@ func (t *windowTable) compute(a axis, f Filter, i, limit int) {
 	}
 }
 
-// Windows that are small enough are kept from one picture to the next: pictures of one camera or one collection tend to
-// have the same sizes.
+// Windows that are small enough are kept from one image to the next: images of one camera or one
+// collection tend to have the same sizes.
 const (
 	maxWeights     = 1 << 18 // weights computed at a time, 1 MiB
 	maxKeptWeights = 1 << 15 // weights of an axis that is kept
@@ -160,8 +166,8 @@ var kept = struct {
 	windows map[axisFilter][]window
 }{windows: make(map[axisFilter][]window)}
 
-// eachWindows calls do with the windows of all wanted pixels, as many at a time as memory allows; first is the number of
-// the first of them.
+// eachWindows calls do with the windows of all wanted pixels, as many at a time as memory allows;
+// first is the number of the first of them.
 func (a axis) eachWindows(f Filter, do func(first int, w []window)) {
 	key := axisFilter{a, f}
 	kept.Lock()

@@ -2,12 +2,12 @@ package savedmodel
 
 import "fmt"
 
-// maxInlined is how many nodes the calls of a graph may come to. TensorFlow puts functions in the place of their calls;
-// thirty that call the next one twice come to a billion.
+// maxInlined is how many nodes the calls of a graph may come to. TensorFlow puts functions in the
+// place of their calls; thirty that call the next one twice come to a billion.
 const maxInlined = 10_000_000
 
-// checkCalls refuses functions that call each other in a circle, which TensorFlow follows until its stack is full, and
-// calls that come to too many nodes.
+// checkCalls refuses functions that call each other in a circle, which TensorFlow follows until its
+// stack is full, and calls that come to too many nodes.
 func (g *MetaGraph) checkCalls() []Finding {
 	r := report{check: CheckCalls}
 	c := calls{functions: map[string]*function{}, sizes: map[*function]int64{}}
@@ -16,24 +16,28 @@ func (g *MetaGraph) checkCalls() []Finding {
 	}
 	for _, f := range g.graph.functions {
 		if through := c.measure(f); through != nil {
-			r.errorf(GraphPath, fmt.Sprintf("function %q", through.name), "calls itself, through others or at once")
+			r.errorf(GraphPath, fmt.Sprintf("function %q", through.name),
+				"calls itself, through others or at once")
 			return r.findings
 		}
 	}
 	total := int64(0)
 	for _, n := range g.graph.nodes {
 		if total = min(total+c.cost(n), maxInlined+1); total > maxInlined {
-			r.errorf(GraphPath, place(nil, n), "want calls that come to at most %d nodes, got more", maxInlined)
+			r.errorf(GraphPath, place(nil, n),
+				"expected calls that come to at most %d nodes, got more", maxInlined)
 			break
 		}
 	}
 	return r.findings
 }
 
-// calls measures functions: how many nodes each is with those that it calls in the place of their calls.
+// calls measures functions: how many nodes each is with those that it calls in the place of their
+// calls.
 type calls struct {
 	functions map[string]*function
-	sizes     map[*function]int64 // underWay where its measuring is not done; at most maxInlined + 1
+	// underWay where its measuring is not done; at most maxInlined + 1
+	sizes map[*function]int64
 }
 
 const underWay = -1
@@ -47,8 +51,9 @@ func (c *calls) cost(n *node) int64 {
 	return total
 }
 
-// measure fills in the size of a function and of all that it calls. It returns a function that calls itself, nil where
-// none does. It keeps a list, not the stack, of what is under way: functions may call each other a million deep.
+// measure fills in the size of a function and of all that it calls. It returns a function that
+// calls itself, nil where none does. It keeps a list, not the stack, of what is under way:
+// functions may call each other a million deep.
 func (c *calls) measure(f *function) (circular *function) {
 	todo := []*function{f}
 	for len(todo) > 0 {

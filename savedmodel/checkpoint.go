@@ -9,15 +9,18 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 
 	"kerasrun/tensor"
 )
 
-// variableOps make a variable. TensorFlow loads a graph with them from a directory without variables, and fails at the
-// first run.
+// variableOps make a variable. TensorFlow loads a graph with them from a directory without
+// variables, and fails at the first run.
 var variableOps = []string{"VarHandleOp", "VariableV2", "Variable"}
 
-// checkVariables holds the graphs against the index, and the index against the shards, down to every checksum.
+// checkVariables holds the graphs against the index, and the index against the shards, down to
+// every checksum.
 func (m *Model) checkVariables(r *report) {
 	if m.indexErr != nil {
 		r.errorf(IndexPath, "", "%v", m.indexErr)
@@ -40,14 +43,16 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	if m.index == nil {
 		for _, op := range g.Ops {
 			if slices.Contains(variableOps, op.Op) {
-				r.errorf(IndexPath, "", "want the variables of the graph's %d %s, got no file", op.Count, op.Op)
+				r.errorf(IndexPath, "", "expected the variables of the graph's %d %s, got no file",
+					op.Count, op.Op)
 			}
 		}
 		return
 	}
 	reached := g.reach()
-	check := func(nodes []*node, by reacher) {
+	check := func(nodes []*node, by reacher, handles map[string]*node) {
 		names := nodeNames(nodes)
+		restored := restoredVariables(nodes, names, handles)
 		for _, n := range nodes {
 			if n.op != "RestoreV2" || len(n.inputs) < 3 || (by|reached.nodes[n])&byRestore == 0 {
 				continue
@@ -61,17 +66,91 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 				v := m.index.variables[name]
 				where := fmt.Sprintf("variable %q", name)
 				if v == nil {
-					r.errorf(IndexPath, where, "want the variable that the graph restores, got none")
+					r.errorf(IndexPath, where,
+						"expected the variable that the graph restores, got none")
 				} else if i < len(dtypes) && v.DType != dtypes[i] {
-					r.errorf(IndexPath, where, "want %v as the graph, got %v", dtypes[i], v.DType)
+					r.errorf(IndexPath, where, "expected %v as the graph, got %v", dtypes[i],
+						v.DType)
+				} else if variable := restored[output{n, i}]; variable != nil && v.slices == 0 {
+					checkVariable(r, where, v, variable)
 				}
 			}
 		}
 	}
-	check(g.graph.nodes, 0)
+	check(g.graph.nodes, 0, nodeNames(g.graph.nodes))
+	handles := g.handles()
 	for _, f := range g.graph.functions {
-		check(f.nodes, reached.functions[f])
+		check(f.nodes, reached.functions[f], handles[f])
 	}
+}
+
+// checkVariable holds what is stored against the operation that makes the variable. TensorFlow
+// restores another shape without an error.
+func checkVariable(r *report, where string, stored *Variable, variable *node) {
+	if dtype := variable.attr("dtype").dtype; dtype != stored.DType {
+		r.errorf(IndexPath, where, "expected %v as %s, got %v", dtype, variable.name, stored.DType)
+	}
+	if shape := variable.attr("shape").shape; shape.Accepts(stored.Shape) != nil {
+		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape, variable.name,
+			stored.Shape)
+	}
+}
+
+// output is one of a node's outputs.
+type output struct {
+	of    *node
+	index int
+}
+
+// restoredVariables returns which operations make the variables that get the outputs of RestoreV2.
+// Handles has those operations by the names that the nodes use for them.
+func restoredVariables(nodes []*node, names, handles map[string]*node) map[output]*node {
+	restored := map[output]*node{}
+	for _, n := range nodes {
+		if n.op != "AssignVariableOp" && n.op != "Assign" || len(n.inputs) < 2 {
+			continue
+		}
+		variable := handles[producer(n.inputs[0])]
+		value := n.inputs[1]
+		from := names[producer(value)]
+		for from != nil && from.op == "Identity" && len(from.inputs) > 0 {
+			value = from.inputs[0]
+			from = names[producer(value)]
+		}
+		if variable == nil || !slices.Contains(variableOps, variable.op) || from == nil ||
+			from.op != "RestoreV2" {
+			continue
+		}
+		index, err := strconv.Atoi(value[strings.LastIndexByte(value, ':')+1:])
+		if err != nil {
+			index = 0 // "node" is its first output
+		}
+		restored[output{from, index}] = variable
+	}
+	return restored
+}
+
+// handles returns, by the names of each function's arguments, the nodes of the graph that a call
+// passes; nil where several calls pass different ones.
+func (g *MetaGraph) handles() map[*function]map[string]*node {
+	functions := map[string]*function{}
+	for _, f := range g.graph.functions {
+		functions[f.name] = f
+	}
+	names, handles := nodeNames(g.graph.nodes), map[*function]map[string]*node{}
+	for _, n := range g.graph.nodes {
+		for _, f := range n.call(functions) {
+			if _, called := handles[f]; called || !n.hands(f) {
+				handles[f] = nil
+				continue
+			}
+			handles[f] = map[string]*node{}
+			for i, argument := range f.args {
+				handles[f][argument] = names[producer(n.inputs[i])]
+			}
+		}
+	}
+	return handles
 }
 
 // byShard returns the variables with bytes of their own, shard by shard, as they lie there.
@@ -83,7 +162,8 @@ func (m *Model) byShard() map[int][]*Variable {
 		}
 	}
 	for _, variables := range shards {
-		slices.SortFunc(variables, func(a, b *Variable) int { return cmp.Compare(a.Offset, b.Offset) })
+		slices.SortFunc(variables,
+			func(a, b *Variable) int { return cmp.Compare(a.Offset, b.Offset) })
 	}
 	return shards
 }
@@ -91,12 +171,12 @@ func (m *Model) byShard() map[int][]*Variable {
 func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	file := m.file(name)
 	if file == nil {
-		r.errorf(name, "", "want a shard with %d variables, got no file", len(variables))
+		r.errorf(name, "", "expected a shard with %d variables, got no file", len(variables))
 		return
 	}
 	last := variables[len(variables)-1]
 	if want := last.Offset + last.Bytes; file.Bytes < want {
-		r.errorf(name, "", "want at least %d bytes, got %d", want, file.Bytes)
+		r.errorf(name, "", "expected at least %d bytes, got %d", want, file.Bytes)
 		return
 	}
 	f, err := m.fsys.Open(name)
@@ -110,7 +190,8 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	for _, v := range variables {
 		where := fmt.Sprintf("variable %q", v.Name)
 		if v.Offset < off {
-			r.errorf(name, where, "want it behind byte %d, where the one before ends, got byte %d", off, v.Offset)
+			r.errorf(name, where,
+				"expected it behind byte %d, where the one before ends, got byte %d", off, v.Offset)
 			return
 		}
 		if _, err := io.CopyN(io.Discard, in, v.Offset-off); err != nil {
@@ -123,7 +204,7 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 		if err != nil {
 			r.errorf(name, where, "%v", err)
 		} else if want := unmask(v.crc); got != want {
-			r.errorf(name, where, "want CRC-32C %08x, got %08x", want, got)
+			r.errorf(name, where, "expected CRC-32C %08x, got %08x", want, got)
 		}
 		if _, err := io.Copy(io.Discard, data); err != nil {
 			r.errorf(name, where, "%v", err)
@@ -132,8 +213,8 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 	}
 }
 
-// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the bytes, except for
-// strings.
+// checksum returns the CRC-32C of a variable as TensorFlow's tensor bundles define it: that of the
+// bytes, except for strings.
 func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	if v.DType == tensor.String {
 		return v.stringChecksum(data)
@@ -143,8 +224,9 @@ func (v *Variable) checksum(data *io.LimitedReader) (uint32, error) {
 	return h.Sum32(), err
 }
 
-// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the bytes. Checked are
-// the lengths as fixed-size numbers (32 bits where they fit), that first checksum as it is stored, the bytes.
+// stringChecksum reads strings: their lengths as varints, the masked checksum of the lengths, the
+// bytes. Checked are the lengths as fixed-size numbers (32 bits where they fit), that first
+// checksum as it is stored, the bytes.
 func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 	elements, err := v.Shape.Elements()
 	if err != nil {
@@ -176,7 +258,7 @@ func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 		return 0, unexpected(err)
 	}
 	if want := unmask(binary.LittleEndian.Uint32(stored[:])); crc != want {
-		return 0, fmt.Errorf("want CRC-32C %08x of the lengths, got %08x", want, crc)
+		return 0, fmt.Errorf("expected CRC-32C %08x of the lengths, got %08x", want, crc)
 	}
 	crc = crc32.Update(crc, castagnoli, stored[:])
 	var n uint64
@@ -193,7 +275,7 @@ func (v *Variable) stringChecksum(data *io.LimitedReader) (uint32, error) {
 		}
 	}
 	if n != total {
-		return 0, fmt.Errorf("want strings of %d bytes, got %d", total, n)
+		return 0, fmt.Errorf("expected strings of %d bytes, got %d", total, n)
 	}
 	return crc, nil
 }

@@ -39,7 +39,7 @@ func ExampleModel_Scan() {
 	}
 	fmt.Println(savedmodel.Join(m.Scan(savedmodel.AllowOps("ReadFile"))))
 	// Output:
-	// warning: want a manifest, got none: nothing says what the model takes, or that its files are whole [manifest]
+	// warning: expected a manifest, got none: inputs and hashes of files are unknown [manifest]
 	// error: ReadFile reads files; run by a signature [ops]
 	// <nil>
 }

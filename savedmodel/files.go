@@ -18,8 +18,8 @@ var textModels = []string{"saved_model.pbtxt", "saved_model.cpb"}
 // link is what is neither a file nor a directory of the model.
 type link struct{ path, fault string }
 
-// list fills Files with the regular files of the directory, and links with what is neither a file nor a directory of
-// it.
+// list fills Files with the regular files of the directory, and links with what is neither a file
+// nor a directory of it.
 func (m *Model) list() error {
 	// A directory that is no model may be large: it is not walked.
 	entries, err := fs.ReadDir(m.fsys, ".")
@@ -28,10 +28,11 @@ func (m *Model) list() error {
 	}
 	model := false
 	for _, e := range entries {
-		model = model || e.Name() == GraphPath || e.Name() == textModels[0] || e.Name() == textModels[1]
+		model = model || e.Name() == GraphPath || e.Name() == textModels[0] ||
+			e.Name() == textModels[1]
 	}
 	if !model {
-		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+		return &missingError{"no " + GraphPath}
 	}
 	return m.listDirectory(".", 0)
 }
@@ -55,9 +56,11 @@ func (m *Model) listDirectory(directory string, depth int) error {
 		info, err := fs.Stat(m.fsys, name) // follows links, but not out of the directory
 		switch {
 		case err != nil:
-			m.links = append(m.links, link{name, fmt.Sprintf("want a file of the directory: %v", err)})
+			m.links = append(m.links,
+				link{name, fmt.Sprintf("expected a file of the directory: %v", err)})
 		case !info.Mode().IsRegular():
-			m.links = append(m.links, link{name, "want a file, got " + info.Mode().Type().String()})
+			m.links = append(m.links,
+				link{name, "expected a file, got " + info.Mode().Type().String()})
 		case len(m.Files) == maxFiles:
 			return fmt.Errorf("%s: more than %d files", directory, maxFiles)
 		default:
@@ -67,8 +70,8 @@ func (m *Model) listDirectory(directory string, depth int) error {
 	return nil
 }
 
-// readFile reads the whole of a file that ought to be small. What is no file, such as a pipe that nobody writes to, is not
-// there.
+// readFile reads the whole of a file that ought to be small. What is no file, such as a pipe that
+// nobody writes to, is not there.
 func (m *Model) readFile(name string, limit int64) ([]byte, error) {
 	if m.file(name) == nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -80,7 +83,7 @@ func (m *Model) readFile(name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = &UnsupportedError{name, fmt.Sprintf("want at most %d bytes", limit)}
+		err = &UnsupportedError{name, fmt.Sprintf("expected at most %d bytes", limit)}
 	}
 	return data, err
 }

@@ -12,24 +12,31 @@ type Check string
 
 // The checks, in the order in which they are reported.
 const (
-	CheckText       Check = "text"       // no saved_model.pbtxt or saved_model.cpb beside saved_model.pb
-	CheckLinks      Check = "links"      // plain files only, no link out of the directory
-	CheckSignatures Check = "signatures" // graphs told apart by their tags, with signatures that can be called
-	CheckAssets     Check = "assets"     // assets are files below assets/
-	CheckVariables  Check = "variables"  // every variable of the graph is in variables/, whole and with the right checksum
-	CheckManifest   Check = "manifest"   // the manifest can be read
-	CheckFiles      Check = "files"      // the files are those of the manifest, with its sizes and hashes
-	CheckContract   Check = "contract"   // the signatures are those of the manifest, with its input
-	CheckLabels     Check = "labels"     // there are as many labels as classes
-	CheckConstants  Check = "constants"  // the graph's constants hold the elements that their shapes say
+	// no saved_model.pbtxt or saved_model.cpb beside saved_model.pb
+	CheckText  Check = "text"
+	CheckLinks Check = "links" // plain files only, no link out of the directory
+	// graphs told apart by their tags, with signatures that can be called
+	CheckSignatures Check = "signatures"
+	CheckAssets     Check = "assets" // assets are files below assets/
+	// every variable of the graph is in variables/, whole and with the right checksum
+	CheckVariables Check = "variables"
+	CheckManifest  Check = "manifest" // the manifest can be read
+	// the files are those of the manifest, with its sizes and hashes
+	CheckFiles    Check = "files"
+	CheckContract Check = "contract" // the signatures are those of the manifest, with its input
+	CheckLabels   Check = "labels"   // there are as many labels as classes
+	// the graph's constants hold the elements that their shapes say
+	CheckConstants  Check = "constants"
 	CheckAttributes Check = "attributes" // shapes and lists of numbers are of sizes that can be
-	CheckCalls      Check = "calls"      // functions call each other in no circle, and not too often
-	CheckOps        Check = "ops"        // every operation is on the allow-list
+	// functions call each other in no circle, and not too often
+	CheckCalls Check = "calls"
+	CheckOps   Check = "ops" // every operation is on the allow-list
 )
 
 // Checks returns every check, in the order in which they are reported.
 func Checks() []Check {
-	return []Check{CheckText, CheckLinks, CheckSignatures, CheckAssets, CheckVariables, CheckManifest, CheckFiles, CheckContract,
+	return []Check{CheckText, CheckLinks, CheckSignatures, CheckAssets, CheckVariables,
+		CheckManifest, CheckFiles, CheckContract,
 		CheckLabels, CheckConstants, CheckAttributes, CheckCalls, CheckOps}
 }
 
@@ -45,10 +52,11 @@ const (
 type Finding struct {
 	Check    Check    `json:"check"`
 	Severity Severity `json:"severity"`
-	File     string   `json:"file"`            // in the directory, with slashes
-	Where    string   `json:"where,omitempty"` // in the file: a graph's node, a function's, a variable
-	Op       string   `json:"op,omitempty"`    // of CheckOps: the operation
-	Message  string   `json:"message"`
+	File     string   `json:"file"` // in the directory, with slashes
+	// in the file: a graph's node, a function's, a variable
+	Where   string `json:"where,omitempty"`
+	Op      string `json:"op,omitempty"` // of CheckOps: the operation
+	Message string `json:"message"`
 }
 
 // Error returns the finding in a line: the file, the place in it, what is wrong.
@@ -79,11 +87,13 @@ type report struct {
 
 func (r *report) add(severity Severity, file, where, message string) {
 	r.findings = append(r.findings, Finding{
-		Check: r.check, Severity: severity, File: file, Where: oneLine(where), Message: oneLine(message),
+		Check: r.check, Severity: severity, File: file, Where: oneLine(where), Message: oneLine(
+			message),
 	})
 }
 
-// oneLine takes out of a text what would begin another line or drive a terminal: names in it may be a hostile model's.
+// oneLine takes out of a text what would begin another line or drive a terminal: names in it may be
+// a hostile model's.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

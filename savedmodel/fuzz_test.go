@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"testing/fstest"
+
+	"kerasrun/contract"
 )
 
 // seed adds the files of that name of every model in testdata.
@@ -32,7 +34,6 @@ func use(m *Model) {
 		g := &m.MetaGraphs[i]
 		for _, s := range g.Signatures {
 			_, _ = m.Signature(g.Tags, s.Key)
-			_, _ = g.FLOPs(s.Key)
 			_, _ = g.Parameters(s.Key)
 		}
 	}
@@ -63,15 +64,18 @@ func FuzzVariablesIndex(f *testing.F) {
 
 func FuzzManifest(f *testing.F) {
 	model := exported(f, nil)
-	f.Add(model[ManifestPath].Data)
+	f.Add(model[contract.ManifestPath].Data)
 	f.Fuzz(func(t *testing.T, manifest []byte) {
-		// With a sum that is right where there is one: otherwise nothing behind it would be reached.
+		// With a sum that is right where there is one: otherwise nothing behind it would be
+		// reached.
 		var has struct{ SHA256 string }
 		if json.Unmarshal(manifest, &has) == nil && len(has.SHA256) == 64 {
 			at := bytes.LastIndex(manifest, []byte(has.SHA256))
-			manifest = slices.Concat(manifest[:max(at, 0)], []byte(ownSum(manifest, has.SHA256)), manifest[min(max(at, 0)+64, len(manifest)):])
+			manifest = slices.Concat(manifest[:max(at, 0)],
+				[]byte(contract.Sum(manifest, has.SHA256)), manifest[min(max(at, 0)+64,
+					len(manifest)):])
 		}
-		model[ManifestPath].Data = manifest
+		model[contract.ManifestPath].Data = manifest
 		m, err := Read(model)
 		if err != nil {
 			t.Fatal(err)

@@ -16,11 +16,13 @@ type graph struct {
 	nodes     []*node
 	functions []*function
 	saver     saver
-	// collections holds the node lists (initialisers among them) by key, as they are in TensorFlow 1's models.
+	// collections holds the node lists (initialisers among them) by key, as they are in TensorFlow
+	// 1's models.
 	collections map[string][]string
 	assets      []Asset // asset_file_def
-	oldAssets   []Asset // of the collection saved_model_assets, which TensorFlow reads when there are no asset_file_def
-	signatures  map[string]*signatureDef
+	// of the collection saved_model_assets, which TensorFlow reads when there are no asset_file_def
+	oldAssets  []Asset
+	signatures map[string]*signatureDef
 
 	reachOnce sync.Once
 	reached   reached
@@ -40,8 +42,9 @@ type tensorInfo struct {
 
 type saver struct{ filename, save, restore string }
 
-// readGraphs reads a SavedModel message. Where protobuf merges (a singular message given twice) or takes the last (a
-// number, a string, a map's key given twice), so does this: the graph seen here is the graph that TensorFlow would see.
+// readGraphs reads a SavedModel message. Where protobuf merges (a singular message given twice) or
+// takes the last (a number, a string, a map's key given twice), so does this: the graph seen here
+// is the graph that TensorFlow would see.
 func readGraphs(d *decoder) ([]*graph, error) {
 	var graphs []*graph
 	d.fields(func(number protowire.Number) {
@@ -62,8 +65,8 @@ func readGraphs(d *decoder) ([]*graph, error) {
 	return graphs, nil
 }
 
-// checkNames returns an error where two nodes or functions share a name: TensorFlow refuses that too, and a name could
-// mean either.
+// checkNames returns an error where two nodes or functions share a name: TensorFlow refuses that
+// too, and a name could mean either.
 func (g *graph) checkNames() error {
 	functions := make(map[string]bool, len(g.functions))
 	for _, f := range g.functions {
@@ -131,7 +134,8 @@ func (d *decoder) metaGraph(g *graph) {
 					key = d.text()
 				case 2:
 					if value == nil {
-						value = &signatureDef{inputs: map[string]*tensorInfo{}, outputs: map[string]*tensorInfo{}}
+						value = &signatureDef{inputs: map[string]*tensorInfo{},
+							outputs: map[string]*tensorInfo{}}
 					}
 					d.signature(value)
 				}

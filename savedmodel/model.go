@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/tensor"
 )
 
@@ -22,9 +24,10 @@ const maxGraphBytes = 1<<31 - 1
 // Model is a SavedModel directory as it was when it was read.
 type Model struct {
 	MetaGraphs []MetaGraph // in the file's order; most models have one
-	Variables  []Variable  // as variables/variables.index has them, sorted by name; nil where the directory has none
-	Files      []File      // every file, sorted by path
-	Manifest   *Manifest   // nil where the directory has none, or one that Validate refuses
+	// as variables/variables.index has them, sorted by name; nil where the directory has none
+	Variables []Variable
+	Files     []File             // every file, sorted by path
+	Manifest  *contract.Manifest // nil where the directory has none, or one that Validate refuses
 
 	fsys     fs.FS
 	links    []link
@@ -39,9 +42,10 @@ type MetaGraph struct {
 	Tags       []string    // sorted
 	TensorFlow string      // the version that wrote it
 	Signatures []Signature // sorted by key
-	Ops        []OpCount   // in the graph and its library of functions together, most frequent first
-	Functions  []Function  // the library, sorted by name
-	Assets     []Asset
+	// in the graph and its library of functions together, most frequent first
+	Ops       []OpCount
+	Functions []Function // the library, sorted by name
+	Assets    []Asset
 
 	graph *graph
 }
@@ -54,8 +58,8 @@ type Signature struct {
 	Outputs map[string]TensorInfo
 }
 
-// TensorInfo is a tensor of the graph: output Index of the operation Op. In Shape, -1 is a dimension not known, nil an
-// unknown rank.
+// TensorInfo is a tensor of the graph: output Index of the operation Op. In Shape, -1 is a
+// dimension not known, nil an unknown rank.
 type TensorInfo struct {
 	Op    string
 	Index int
@@ -78,8 +82,8 @@ type Function struct {
 	Nodes int
 }
 
-// Asset is a file in assets/ that an initialiser reads; File is its name below assets/, Tensor the one that receives
-// its path.
+// Asset is a file in assets/ that an initialiser reads; File is its name below assets/, Tensor the
+// one that receives its path.
 type Asset struct {
 	Tensor string
 	File   string
@@ -91,33 +95,26 @@ type File struct {
 	Bytes int64
 }
 
-// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak of: saved_model.pb is
-// missing or malformed. Whatever else is wrong with the directory, [Model.Validate] says.
+// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak
+// of: saved_model.pb is missing or malformed. Whatever else is wrong with the directory,
+// [Model.Validate] says.
 //
 // Nothing outside of the directory is read, whatever links it holds.
 func Open(dir string) (*Model, error) {
-	root, err := os.OpenRoot(dir)
+	root, err := openRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %w", err)
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	m, err := read(root.FS()) // which keeps root open until the Model is garbage
+	m, err := Read(root.FS()) // which keeps root open until the Model is garbage
 	if err != nil {
 		root.Close()
-		return nil, fmt.Errorf("savedmodel: %s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return m, nil
 }
 
 // Read is Open for a file system whose root is the SavedModel directory.
 func Read(fsys fs.FS) (*Model, error) {
-	m, err := read(fsys)
-	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %w", err)
-	}
-	return m, nil
-}
-
-func read(fsys fs.FS) (*Model, error) {
 	m := &Model{fsys: fsys}
 	if err := m.list(); err != nil {
 		return nil, err
@@ -131,14 +128,32 @@ func read(fsys fs.FS) (*Model, error) {
 	return m, nil
 }
 
+// openRoot opens the directory. Its errors do not name it.
+func openRoot(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &missingError{"none"}
+	case err == nil && !info.IsDir() && slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)):
+		return nil, fmt.Errorf("expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it", dir)
+	case err == nil && !info.IsDir():
+		return nil, errors.New("expected a SavedModel's directory, got a file")
+	}
+	root, err := os.OpenRoot(dir)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		return nil, failed.Err // without the path
+	}
+	return root, err
+}
+
 func (m *Model) readGraphs() error {
 	if m.file(GraphPath) == nil {
 		for _, other := range textModels {
 			if m.file(other) != nil {
-				return &UnsupportedError{other, "want " + GraphPath}
+				return &UnsupportedError{other, "expected " + GraphPath}
 			}
 		}
-		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+		return &missingError{"no " + GraphPath}
 	}
 	f, err := m.fsys.Open(GraphPath)
 	if err != nil {
@@ -150,14 +165,15 @@ func (m *Model) readGraphs() error {
 		return err
 	}
 	if info.Size() > maxGraphBytes {
-		return &FormatError{GraphPath, fmt.Errorf("%d bytes; want at most %d", info.Size(), int64(maxGraphBytes))}
+		return &FormatError{GraphPath, fmt.Errorf("%d bytes; expected at most %d", info.Size(),
+			int64(maxGraphBytes))}
 	}
 	graphs, err := readGraphs(newDecoder(f, info.Size()))
 	if err != nil {
 		return &FormatError{GraphPath, err}
 	}
 	if len(graphs) == 0 {
-		return &FormatError{GraphPath, errors.New("want at least one graph, got none")}
+		return &FormatError{GraphPath, errors.New("expected at least one graph, got none")}
 	}
 	for _, g := range graphs {
 		m.MetaGraphs = append(m.MetaGraphs, newMetaGraph(g))
@@ -185,7 +201,8 @@ func newMetaGraph(g *graph) MetaGraph {
 	})
 	slices.SortFunc(mg.Functions, func(a, b Function) int { return cmp.Compare(a.Name, b.Name) })
 	for key, s := range g.signatures {
-		signature := Signature{Key: key, Method: s.method, Inputs: tensors(s.inputs), Outputs: tensors(s.outputs)}
+		signature := Signature{Key: key, Method: s.method, Inputs: tensors(s.inputs),
+			Outputs: tensors(s.outputs)}
 		mg.Signatures = append(mg.Signatures, signature)
 	}
 	slices.SortFunc(mg.Signatures, func(a, b Signature) int { return cmp.Compare(a.Key, b.Key) })
@@ -205,8 +222,8 @@ func tensors(infos map[string]*tensorInfo) map[string]TensorInfo {
 	return t
 }
 
-// splitTensor splits a tensor's name, "op:1", into operation and output; without an output it is the first. A name that
-// is neither is returned whole: no operation is called that.
+// splitTensor splits a tensor's name, "op:1", into operation and output; without an output it is
+// the first. A name that is neither is returned whole: no operation is called that.
 func splitTensor(name string) (op string, index int) {
 	op, number, found := strings.Cut(name, ":")
 	if !found {
@@ -219,12 +236,12 @@ func splitTensor(name string) (op string, index int) {
 	return op, index
 }
 
-// MetaGraph returns the graph whose tags are exactly tags, in any order. Where there is none, the error lists the tags
-// there are.
+// MetaGraph returns the graph whose tags are exactly tags, in any order. Where there is none, the
+// error lists the tags there are.
 func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
 	g, err := m.findGraph(tags)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+		return nil, fmt.Errorf("%s: %w", GraphPath, err)
 	}
 	return g, nil
 }
@@ -239,15 +256,17 @@ func (m *Model) findGraph(tags []string) (*MetaGraph, error) {
 		}
 		have = append(have, fmt.Sprintf("%q", got))
 	}
-	return nil, fmt.Errorf("want a graph with the tags %q, got %s", want, strings.Join(have, ", "))
+	return nil, fmt.Errorf("expected a graph with the tags %q, got %s", want,
+		strings.Join(have, ", "))
 }
 
-// initSignature is the key under which TensorFlow 2 stores an initialiser as if it were a signature.
+// initSignature is the key under which TensorFlow 2 stores an initialiser as if it were a
+// signature.
 const initSignature = "__saved_model_init_op"
 
-// Signature returns the signature called key of the graph with exactly these tags. Where there is none, the error lists
-// those that there are. A signature of other than dense tensors is an [UnsupportedError]; one whose tensors are not in
-// the graph, a [FormatError].
+// Signature returns the signature called key of the graph with exactly these tags. Where there is
+// none, the error lists those that there are. A signature of other than dense tensors is an
+// [UnsupportedError]; one whose tensors are not in the graph, a [FormatError].
 func (m *Model) Signature(tags []string, key string) (Signature, error) {
 	g, err := m.MetaGraph(tags)
 	if err != nil {
@@ -260,16 +279,18 @@ func (m *Model) Signature(tags []string, key string) (Signature, error) {
 func (g *MetaGraph) Signature(key string) (Signature, error) {
 	s, err := g.findSignature(key)
 	if err != nil {
-		return Signature{}, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+		return Signature{}, fmt.Errorf("%s: %w", GraphPath, err)
 	}
 	if err := g.checkSignature(key); err != nil {
-		return Signature{}, fmt.Errorf("savedmodel: %w", err)
+		return Signature{}, err
 	}
 	return s, nil
 }
 
 func (g *MetaGraph) findSignature(key string) (Signature, error) {
-	i := slices.IndexFunc(g.Signatures, func(s Signature) bool { return s.Key == key && key != initSignature })
+	i := slices.IndexFunc(g.Signatures, func(s Signature) bool {
+		return s.Key == key && key != initSignature
+	})
 	if i < 0 {
 		var have []string
 		for _, s := range g.Signatures {
@@ -277,7 +298,8 @@ func (g *MetaGraph) findSignature(key string) (Signature, error) {
 				have = append(have, s.Key)
 			}
 		}
-		return Signature{}, fmt.Errorf("tags %q: want a signature %q, got %q", g.Tags, key, have)
+		return Signature{}, fmt.Errorf("tags %q: expected a signature %q, got %q", g.Tags, key,
+			have)
 	}
 	return g.Signatures[i], nil
 }
@@ -298,13 +320,17 @@ func (g *MetaGraph) checkSignature(key string) error {
 			op, _ := splitTensor(t.name)
 			switch {
 			case t.encoding != "":
-				return &UnsupportedError{GraphPath, fmt.Sprintf("%s: want a dense tensor, got %s", where, t.encoding)}
+				return &UnsupportedError{GraphPath,
+					fmt.Sprintf("%s: expected a dense tensor, got %s", where, t.encoding)}
 			case !nodes[op]:
-				return &FormatError{GraphPath, fmt.Errorf("%s: want a tensor of the graph, got %q", where, t.name)}
+				return &FormatError{GraphPath,
+					fmt.Errorf("%s: expected a tensor of the graph, got %q", where, t.name)}
 			}
 			for i, size := range t.shape {
 				if size < -1 {
-					return &FormatError{GraphPath, fmt.Errorf("%s: dimension %d: want a size or -1, got %d", where, i, size)}
+					return &FormatError{GraphPath,
+						fmt.Errorf("%s: dimension %d: expected a size or -1, got %d", where, i,
+							size)}
 				}
 			}
 		}
@@ -314,9 +340,21 @@ func (g *MetaGraph) checkSignature(key string) error {
 
 // file returns the file at path, nil where there is none.
 func (m *Model) file(path string) *File {
-	i, found := slices.BinarySearchFunc(m.Files, path, func(f File, path string) int { return cmp.Compare(f.Path, path) })
+	i, found := slices.BinarySearchFunc(m.Files, path,
+		func(f File, path string) int { return cmp.Compare(f.Path, path) })
 	if !found {
 		return nil
 	}
 	return &m.Files[i]
+}
+
+func (m *Model) readManifest() {
+	data, err := m.readFile(contract.ManifestPath, contract.MaxManifestBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		m.Manifest, err = contract.Parse(data)
+	}
+	m.manifestErr = err
 }

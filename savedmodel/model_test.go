@@ -76,12 +76,13 @@ func open(t testing.TB, name string) *Model {
 	return m
 }
 
-// TestTensorFlowAgrees holds what is read of each model against what TensorFlow's protobufs and checkpoint reader give.
+// TestTensorFlowAgrees holds what is read of each model against what TensorFlow's protobufs and
+// checkpoint reader give.
 func TestTensorFlowAgrees(t *testing.T) {
 	for name, want := range readExpected(t).Models {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, summarize(open(t, name))); diff != "" {
-				t.Errorf("want -, got +:\n%s", diff)
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -90,9 +91,11 @@ func TestTensorFlowAgrees(t *testing.T) {
 func summarize(m *Model) expectedModel {
 	got := expectedModel{Variables: map[string]expectedVariable{}}
 	for _, g := range m.MetaGraphs {
-		graph := expectedGraph{g.Tags, g.TensorFlow, map[string]expectedSignature{}, map[string]int{}, map[string]int{}}
+		graph := expectedGraph{g.Tags, g.TensorFlow, map[string]expectedSignature{},
+			map[string]int{}, map[string]int{}}
 		for _, s := range g.Signatures {
-			graph.Signatures[s.Key] = expectedSignature{s.Method, summarizeTensors(s.Inputs), summarizeTensors(s.Outputs)}
+			graph.Signatures[s.Key] = expectedSignature{s.Method, summarizeTensors(s.Inputs),
+				summarizeTensors(s.Outputs)}
 		}
 		for _, o := range g.Ops {
 			graph.Ops[o.Op] = o.Count
@@ -132,26 +135,47 @@ func TestOpenErrors(t *testing.T) {
 		files fstest.MapFS
 		want  string
 	}{
-		{"no model", fstest.MapFS{"photo.jpg": {}}, "saved_model.pb: file does not exist"},
-		{"text", fstest.MapFS{"saved_model.pbtxt": {}}, "saved_model.pbtxt is not supported: want saved_model.pb"},
-		{"parts", fstest.MapFS{"saved_model.cpb": {}}, "saved_model.cpb is not supported: want saved_model.pb"},
-		{"empty", fstest.MapFS{GraphPath: {}}, "want at least one graph, got none"},
-		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "saved_model.pb: file does not exist"},
-		{"cut off", fstest.MapFS{GraphPath: {Data: graph[:len(graph)/2]}}, "saved_model.pb is malformed: byte "},
-		{"not protobuf", fstest.MapFS{GraphPath: {Data: []byte("<html>")}}, "saved_model.pb is malformed: byte "},
-		{"too deep", fstest.MapFS{GraphPath: {Data: []byte(strings.Repeat("\x0b", 1000))}}, "nested more than 100 deep"},
-		{"two nodes of a name", fstest.MapFS{GraphPath: {Data: modelOf(nodeOf("a", "NoOp"), nodeOf("a", "NoOp"))}},
+		{"no model", fstest.MapFS{"photo.jpg": {}}, "expected a SavedModel, found no saved_model.pb"},
+		{"text", fstest.MapFS{"saved_model.pbtxt": {}},
+			"saved_model.pbtxt is not supported: expected saved_model.pb"},
+		{"parts", fstest.MapFS{"saved_model.cpb": {}},
+			"saved_model.cpb is not supported: expected saved_model.pb"},
+		{"empty", fstest.MapFS{GraphPath: {}}, "expected at least one graph, got none"},
+		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "expected a SavedModel, found no saved_model.pb"},
+		{"cut off", fstest.MapFS{GraphPath: {Data: graph[:len(graph)/2]}},
+			"saved_model.pb is malformed: byte "},
+		{"not protobuf", fstest.MapFS{GraphPath: {Data: []byte("<html>")}},
+			"saved_model.pb is malformed: byte "},
+		{"too deep", fstest.MapFS{GraphPath: {Data: []byte(strings.Repeat("\x0b", 1000))}},
+			"nested more than 100 deep"},
+		{"two nodes of a name",
+			fstest.MapFS{GraphPath: {Data: modelOf(nodeOf("a", "NoOp"), nodeOf("a", "NoOp"))}},
 			`two nodes are called "a"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Read(test.files)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("want %q, got %v", test.want, err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
-	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("want %v, got %v", fs.ErrNotExist, err)
+}
+
+func TestOpenWithoutModel(t *testing.T) {
+	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) || err.Error() != "testdata/none: expected a SavedModel, found none" {
+		t.Errorf("got %v, want an fs.ErrNotExist", err)
+	}
+	for name, want := range map[string]string{
+		"my.keras": "expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it",
+		"my.txt":   "expected a SavedModel's directory, got a file",
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(file); err == nil || err.Error() != file+": "+strings.Replace(want, "%s", file, 1) {
+			t.Errorf("got %v, want %s: %s", err, file, want)
+		}
 	}
 }
 
@@ -165,7 +189,8 @@ func modelOf(nodes ...[]byte) []byte { return message(2, message(2, slices.Conca
 
 // nodeOf returns a node as a field of a GraphDef.
 func nodeOf(name, op string, fields ...[]byte) []byte {
-	return message(1, slices.Concat(message(1, []byte(name)), message(2, []byte(op)), slices.Concat(fields...)))
+	return message(1, slices.Concat(message(1, []byte(name)), message(2, []byte(op)),
+		slices.Concat(fields...)))
 }
 
 func TestSignature(t *testing.T) {
@@ -176,7 +201,7 @@ func TestSignature(t *testing.T) {
 	}
 	want := TensorInfo{Op: "serving_default_x", DType: tensor.Float32, Shape: tensor.Shape{-1, 4}}
 	if got := s.Inputs["x"]; !cmp.Equal(got, want) {
-		t.Errorf("want %+v, got %+v", want, got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for _, test := range []struct {
 		model string
@@ -184,18 +209,23 @@ func TestSignature(t *testing.T) {
 		key   string
 		want  string
 	}{
-		{"dense", []string{"train"}, "serving_default", `want a graph with the tags ["train"], got ["serve"]`},
-		{"dense", nil, "serving_default", `want a graph with the tags [], got ["serve"]`},
-		{"partitioned", []string{"gpu"}, "serving_default", `tags ["gpu"], got ["serve"], ["gpu" "serve"]`},
-		{"dense", []string{"serve"}, "features", `want a signature "features", got ["logits" "serving_default"]`},
-		{"dense", []string{"serve"}, initSignature, `"__saved_model_init_op", got ["logits" "serving_default"]`},
+		{"dense", []string{"train"}, "serving_default",
+			`expected a graph with the tags ["train"], got ["serve"]`},
+		{"dense", nil, "serving_default", `expected a graph with the tags [], got ["serve"]`},
+		{"partitioned", []string{"gpu"}, "serving_default",
+			`tags ["gpu"], got ["serve"], ["gpu" "serve"]`},
+		{"dense", []string{"serve"}, "features",
+			`expected a signature "features", got ["logits" "serving_default"]`},
+		{"dense", []string{"serve"}, initSignature,
+			`"__saved_model_init_op", got ["logits" "serving_default"]`},
 	} {
 		_, err := open(t, test.model).Signature(test.tags, test.key)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s %q %s: want %q, got %v", test.model, test.tags, test.key, test.want, err)
+			t.Errorf("%s %q %s: got %v, want %q", test.model, test.tags, test.key, err, test.want)
 		}
 	}
-	if _, err := open(t, "partitioned").Signature([]string{"serve", "gpu"}, "serving_default"); err != nil {
+	if _, err := open(t, "partitioned").Signature([]string{"serve", "gpu"},
+		"serving_default"); err != nil {
 		t.Error(err)
 	}
 }
@@ -223,25 +253,30 @@ func TestReadWithoutSeeking(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(summarize(open(t, "convolutions")), summarize(m)); diff != "" {
-		t.Errorf("want -, got +:\n%s", diff)
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// TestMemory opens a graph with a constant of a gigabyte, and files whose lengths lie, and looks at the memory taken.
+// TestMemory opens a graph with a constant of a gigabyte, and files whose lengths lie, and looks at
+// the memory taken.
 func TestMemory(t *testing.T) {
 	const size = 1 << 30
 	constant := slices.Concat(
 		protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1),
-		message(2, message(2, protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), size/4))),
+		message(2, message(2, protowire.AppendVarint(protowire.AppendTag(nil, 1,
+			protowire.VarintType), size/4))),
 	)
-	// The bytes of the constant are a hole at the end of the file, which every message around it has to count.
+	// The bytes of the constant are a hole at the end of the file, which every message around it
+	// has to count.
 	around := func(number protowire.Number, inner ...[]byte) []byte {
 		fields := slices.Concat(inner...)
-		length := protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.BytesType), uint64(len(fields)+size))
+		length := protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.BytesType),
+			uint64(len(fields)+size))
 		return append(length, fields...)
 	}
 	attr := around(5, message(1, []byte("value")), around(2, around(8, constant, around(4))))
-	head := around(2, around(2, around(1, message(1, []byte("c")), message(2, []byte("Const")), attr)))
+	head := around(2, around(2, around(1, message(1, []byte("c")), message(2, []byte("Const")),
+		attr)))
 	dir := t.TempDir()
 	file := filepath.Join(dir, GraphPath)
 	if err := os.WriteFile(file, head, 0o666); err != nil {
@@ -258,19 +293,20 @@ func TestMemory(t *testing.T) {
 		}
 	})
 	if taken > 1<<20 {
-		t.Errorf("a constant of %d bytes: want under 1 MiB of memory, got %d bytes", size, taken)
+		t.Errorf("a constant of %d bytes: got %d bytes, want under 1 MiB of memory", size, taken)
 	}
 	if got := m.MetaGraphs[0].graph.nodes[0].value(); got == nil || got.content != size {
-		t.Errorf("want a constant of %d bytes, got %+v", size, got)
+		t.Errorf("got %+v, want a constant of %d bytes", got, size)
 	}
 
 	for name, data := range map[string][]byte{
-		"a name of 2 GiB":       protowire.AppendVarint([]byte{0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0a}, 1<<31-1),
+		"a name of 2 GiB": protowire.AppendVarint([]byte{0x12, 0xff, 0xff, 0xff, 0xff, 0x0f,
+			0x0a}, 1<<31-1),
 		"a message of 2^64 - 1": protowire.AppendVarint([]byte{0x12}, 1<<64-1),
 	} {
 		taken := allocated(func() { _, _ = Read(fstest.MapFS{GraphPath: {Data: data}}) })
 		if taken > 1<<20 {
-			t.Errorf("%s: want under 1 MiB of memory, got %d bytes", name, taken)
+			t.Errorf("%s: got %d bytes, want under 1 MiB of memory", name, taken)
 		}
 	}
 }
@@ -289,14 +325,16 @@ func TestFiles(t *testing.T) {
 	for _, f := range m.Files {
 		got = append(got, f.Path)
 	}
-	want := []string{"assets/foo.txt", GraphPath, "variables/variables.data-00000-of-00001", IndexPath}
+	want := []string{"assets/foo.txt", GraphPath, "variables/variables.data-00000-of-00001",
+		IndexPath}
 	if !slices.Equal(got, want) {
-		t.Errorf("want %q, got %q", want, got)
+		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := m.MetaGraphs[0].Assets; !slices.Equal(got, []Asset{{"Const:0", "foo.txt"}}) {
-		t.Errorf("want the asset foo.txt, got %v", got)
+		t.Errorf("got %v, want the asset foo.txt", got)
 	}
-	if got := slices.Sorted(maps.Keys(m.MetaGraphs[0].Signatures[0].Inputs)); !slices.Equal(got, []string{"inputs"}) {
-		t.Errorf("want the input \"inputs\", got %q", got)
+	if got := slices.Sorted(maps.Keys(m.MetaGraphs[0].Signatures[0].Inputs)); !slices.Equal(got,
+		[]string{"inputs"}) {
+		t.Errorf("got %q, want the input \"inputs\"", got)
 	}
 }

@@ -17,12 +17,12 @@ type node struct {
 	attrs    map[string]*attr
 }
 
-// attr is an AttrValue. Of tensors, the description; of function attributes, every function named however deep.
+// attr is an AttrValue. Of tensors, the description; of function attributes, every function named
+// however deep.
 type attr struct {
 	set     bool   // one of its values has been read
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
-	flag    bool
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -47,13 +47,14 @@ type function struct {
 	nodes    []*node
 	ret      map[string]string
 	attrs    map[string]*attr
-	// defaults are the values of the attributes that its body leaves to the caller and the caller leaves out.
+	// defaults are the values of the attributes that its body leaves to the caller and the caller
+	// leaves out.
 	defaults []*attr
 	shapes   map[int]tensor.Shape // of arguments, where known
 }
 
-// call returns the functions that the node calls: itself one (an op may be a function's name), those that its
-// attributes name, and those that these take from their defaults.
+// call returns the functions that the node calls: itself one (an op may be a function's name),
+// those that its attributes name, and those that these take from their defaults.
 func (n *node) call(functions map[string]*function) []*function {
 	var called []*function
 	add := func(name string) {
@@ -79,7 +80,8 @@ func (n *node) call(functions map[string]*function) []*function {
 	return called
 }
 
-// hands returns whether the node calls the function with its own inputs as the arguments, one for one.
+// hands returns whether the node calls the function with its own inputs as the arguments, one for
+// one.
 func (n *node) hands(f *function) bool {
 	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
 	if f.listArgs || inputs != len(f.args) {
@@ -149,17 +151,17 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 	}
 }
 
-// usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are kept only for the
-// functions and the tensors in them.
+// usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are
+// kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
-	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "transpose_b": true, "api_implements": true,
+	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "api_implements": true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
 const hashKey = "hash_key"
 
-// attr reads an AttrValue, which holds one value of one kind. Protobuf takes more, and merges or replaces them by rules
-// that depend on the kinds; nothing writes that.
+// attr reads an AttrValue, which holds one value of one kind. Protobuf takes more, and merges or
+// replaces them by rules that depend on the kinds; nothing writes that.
 func (d *decoder) attr(a *attr) {
 	d.message(func(number protowire.Number) {
 		if a.set && number <= 10 {
@@ -174,7 +176,8 @@ func (d *decoder) attr(a *attr) {
 				case 3:
 					d.varints(func(v uint64) {
 						if int64(v) != int64(int32(v)) {
-							a.fault = fmt.Sprintf("want numbers of 32 bits in a list, got %d", int64(v))
+							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",
+								int64(v))
 						}
 					})
 				case 6:
@@ -195,8 +198,6 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
-		case 5:
-			a.flag = d.varint() != 0
 		case 6:
 			a.dtype = tensor.DType(d.varint())
 		case 7:
@@ -223,7 +224,8 @@ func (a *attr) hold(shape tensor.Shape) {
 	}
 }
 
-// functionName reads a NameAttrList: a function and the attributes it is called with, which may name functions again.
+// functionName reads a NameAttrList: a function and the attributes it is called with, which may
+// name functions again.
 func (d *decoder) functionName(a *attr) {
 	d.message(func(number protowire.Number) {
 		switch number {
@@ -306,7 +308,8 @@ func (d *decoder) constant() *constant {
 }
 
 func (d *decoder) function() *function {
-	f := &function{ret: map[string]string{}, attrs: map[string]*attr{}, shapes: map[int]tensor.Shape{}}
+	f := &function{ret: map[string]string{}, attrs: map[string]*attr{},
+		shapes: map[int]tensor.Shape{}}
 	d.message(func(number protowire.Number) {
 		switch number {
 		case 1: // signature, an OpDef

@@ -2,106 +2,122 @@ package savedmodel
 
 import "strings"
 
-// allowedOps are the operations that a model may consist of: functions of its inputs, its constants and its variables
-// alone. The same input gives the same answer, and nothing is read, written, printed, waited for or looked up outside
-// of the session. Decoders of pictures and sound are functions too, but native ones of bytes that come from outside:
-// they are left out. The names are TensorFlow's.
-var allowedOps = opSet(
-	// Inputs, constants, and passing values on.
-	`Placeholder PlaceholderV2 PlaceholderWithDefault Const HostConst NoOp Identity IdentityN Snapshot StopGradient
-	PreventGradient EnsureShape GuaranteeConst ControlTrigger`,
+// allowedOps are the operations that a model may consist of: functions of its inputs, its constants
+// and its variables alone. The same input gives the same answer, and nothing is read, written,
+// printed, waited for or looked up outside of the session. Decoders of images and sound are
+// functions too, but native ones of bytes that come from outside: they are left out. The names are
+// TensorFlow's.
+var allowedOps = opSet( // Inputs, constants, and passing values on.
+	`Placeholder PlaceholderV2 PlaceholderWithDefault Const HostConst NoOp Identity IdentityN
+		Snapshot StopGradient PreventGradient EnsureShape GuaranteeConst ControlTrigger`,
 	// Checks of values, which end a run with an error.
 	`Assert CheckNumerics CheckNumericsV2`,
 	// Variables: made, set by the initialiser or the saver, read.
-	`Variable VariableV2 VarHandleOp Assign AssignVariableOp IsVariableInitialized VarIsInitializedOp ReadVariableOp
-	VariableShape DisableCopyOnRead ResourceGather ResourceGatherNd`,
+	`Variable VariableV2 VarHandleOp Assign AssignVariableOp IsVariableInitialized
+		VarIsInitializedOp ReadVariableOp VariableShape DisableCopyOnRead ResourceGather
+		ResourceGatherNd`,
 	// Calls and control flow; what is called is held against this list too.
-	`PartitionedCall StatefulPartitionedCall If StatelessIf While StatelessWhile Case StatelessCase For ToBool Switch
-	RefSwitch Merge RefMerge Enter RefEnter Exit RefExit NextIteration RefNextIteration LoopCond RefIdentity MapDefun`,
+	`PartitionedCall StatefulPartitionedCall If StatelessIf While StatelessWhile Case StatelessCase
+		For ToBool Switch RefSwitch Merge RefMerge Enter RefEnter Exit RefExit NextIteration
+		RefNextIteration LoopCond RefIdentity MapDefun`,
 	// Arithmetic, element by element.
-	`Abs Acos Acosh Add AddN AddV2 AccumulateNV2 Angle ApproximateEqual Asin Asinh Atan Atan2 Atanh BesselI0 BesselI0e
-	BesselI1 BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e BesselY0 BesselY1 Betainc BitwiseAnd
-	BitwiseOr BitwiseXor Cast Ceil ClipByValue Complex ComplexAbs Conj Cos Cosh Dawsn Digamma Div DivNoNan Equal Erf
-	Erfc Erfinv Exp Expint Expm1 Floor FloorDiv FloorMod FresnelCos FresnelSin Greater GreaterEqual Igamma Igammac
-	Imag Inv Invert IsFinite IsInf IsNan LeftShift Less LessEqual Lgamma Log Log1p LogicalAnd LogicalNot LogicalOr
-	Maximum Minimum Mod Mul MulNoNan Ndtri Neg NextAfter NotEqual Polygamma PopulationCount Pow Real RealDiv
-	Reciprocal RightShift Rint Round Rsqrt Select SelectV2 Sign Sin Sinh Spence Sqrt Square SquaredDifference Sub Tan
-	Tanh TruncateDiv TruncateMod Xdivy Xlog1py Xlogy Zeta`,
+	`Abs Acos Acosh Add AddN AddV2 AccumulateNV2 Angle ApproximateEqual Asin Asinh Atan Atan2 Atanh
+		BesselI0 BesselI0e BesselI1 BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1
+		BesselK1e BesselY0 BesselY1 Betainc BitwiseAnd BitwiseOr BitwiseXor Cast Ceil ClipByValue
+		Complex ComplexAbs Conj Cos Cosh Dawsn Digamma Div DivNoNan Equal Erf Erfc Erfinv Exp Expint
+		Expm1 Floor FloorDiv FloorMod FresnelCos FresnelSin Greater GreaterEqual Igamma Igammac Imag
+		Inv Invert IsFinite IsInf IsNan LeftShift Less LessEqual Lgamma Log Log1p LogicalAnd
+		LogicalNot LogicalOr Maximum Minimum Mod Mul MulNoNan Ndtri Neg NextAfter NotEqual Polygamma
+		PopulationCount Pow Real RealDiv Reciprocal RightShift Rint Round Rsqrt Select SelectV2 Sign
+		Sin Sinh Spence Sqrt Square SquaredDifference Sub Tan Tanh TruncateDiv TruncateMod Xdivy
+		Xlog1py Xlogy Zeta`,
 	// Reductions and scans.
-	`All Any ArgMax ArgMin Bincount DenseBincount RaggedBincount SparseBincount Cumprod Cumsum CumulativeLogsumexp
-	EuclideanNorm HistogramFixedWidth L2Loss Max Mean Min Prod SegmentMax SegmentMaxV2 SegmentMean SegmentMin
-	SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum SegmentSumV2 Sum UnsortedSegmentMax UnsortedSegmentMin
-	UnsortedSegmentProd UnsortedSegmentSum`,
+	`All Any ArgMax ArgMin Bincount DenseBincount RaggedBincount SparseBincount Cumprod Cumsum
+		CumulativeLogsumexp EuclideanNorm HistogramFixedWidth L2Loss Max Mean Min Prod SegmentMax
+		SegmentMaxV2 SegmentMean SegmentMin SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum
+		SegmentSumV2 Sum UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
+		UnsortedSegmentSum`,
 	// Matrices and transforms.
-	`BandedTriangularSolve BatchMatMul BatchMatMulV2 BatchMatMulV3 Cholesky Cross Diag DiagPart Eig Einsum FFT FFT2D
-	FFT3D FFTND IFFT IFFT2D IFFT3D IFFTND IRFFT IRFFT2D IRFFT3D IRFFTND RFFT RFFT2D RFFT3D RFFTND LogMatrixDeterminant
-	Lu MatMul MatrixBandPart MatrixDeterminant MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3
-	MatrixDiagV2 MatrixDiagV3 MatrixExponential MatrixInverse MatrixLogarithm MatrixSetDiag MatrixSetDiagV2
-	MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot MatrixTriangularSolve Qr SelfAdjointEig
-	SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve`,
+	`BandedTriangularSolve BatchMatMul BatchMatMulV2 BatchMatMulV3 Cholesky Cross Diag DiagPart Eig
+		Einsum FFT FFT2D FFT3D FFTND IFFT IFFT2D IFFT3D IFFTND IRFFT IRFFT2D IRFFT3D IRFFTND RFFT
+		RFFT2D RFFT3D RFFTND LogMatrixDeterminant Lu MatMul MatrixBandPart MatrixDeterminant
+		MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3
+		MatrixExponential MatrixInverse MatrixLogarithm MatrixSetDiag MatrixSetDiagV2
+		MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot MatrixTriangularSolve Qr
+		SelfAdjointEig SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve`,
 	// Neural networks.
-	`AvgPool AvgPool3D BatchNormWithGlobalNormalization BiasAdd BiasAddV1 BlockLSTM BlockLSTMV2 CTCBeamSearchDecoder
-	CTCGreedyDecoder Conv Conv2D Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D Conv3DBackpropInput
-	Conv3DBackpropInputV2 CudnnRNN CudnnRNNV2 CudnnRNNV3 DepthwiseConv2dNative Dilation2D Elu
-	FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D
-	GRUBlockCell InTopK InTopKV2 LRN LSTMBlockCell LeakyRelu LogSoftmax MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax
-	Relu Relu6 Selu Sigmoid Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
-	SparseSoftmaxCrossEntropyWithLogits`,
+	`AvgPool AvgPool3D BatchNormWithGlobalNormalization BiasAdd BiasAddV1 BlockLSTM BlockLSTMV2
+		CTCBeamSearchDecoder CTCGreedyDecoder Conv Conv2D Conv2DBackpropInput Conv2DBackpropInputV2
+		Conv3D Conv3DBackpropInput Conv3DBackpropInputV2 CudnnRNN CudnnRNNV2 CudnnRNNV3
+		DepthwiseConv2dNative Dilation2D Elu FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
+		FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell InTopK InTopKV2 LRN LSTMBlockCell
+		LeakyRelu LogSoftmax MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax Relu Relu6 Selu Sigmoid
+		Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
+		SparseSoftmaxCrossEntropyWithLogits`,
 	// Quantised arithmetic.
 	`Dequantize FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel
-	QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 QuantizeV2
-	UniformDequantize UniformQuantize UniformQuantizedAdd UniformQuantizedClipByValue UniformQuantizedConvolution
-	UniformQuantizedConvolutionHybrid UniformQuantizedDot UniformQuantizedDotHybrid UniformRequantize`,
+		QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3
+		QuantizeAndDequantizeV4 QuantizeV2 UniformDequantize UniformQuantize UniformQuantizedAdd
+		UniformQuantizedClipByValue UniformQuantizedConvolution UniformQuantizedConvolutionHybrid
+		UniformQuantizedDot UniformQuantizedDotHybrid UniformRequantize`,
 	// Shapes, and moving elements about.
-	`BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastTo Bucketize Concat ConcatOffset ConcatV2
-	ConjugateTranspose DataFormatDimMap DataFormatVecPermute DepthToSpace DynamicPartition DynamicStitch
-	ParallelDynamicStitch ExpandDims ExtractImagePatches ExtractVolumePatches Fill Gather GatherNd GatherV2
-	InvertPermutation LinSpace ListDiff LowerBound MirrorPad NthElement OneHot OnesLike Pack Pad PadV2 ParallelConcat
-	Range Rank Reshape Reverse ReverseSequence ReverseV2 Roll ScatterNd ScatterNdNonAliasingAdd Shape ShapeN Size
-	Slice SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV Squeeze StridedSlice TensorScatterAdd TensorScatterMax
-	TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate Tile TopK TopKV2 Transpose Unique
-	UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex UpperBound Where ZerosLike`,
-	// Pictures as tensors.
-	`AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation CombinedNonMaxSuppression CropAndResize
-	DrawBoundingBoxes DrawBoundingBoxesV2 ExtractGlimpse ExtractGlimpseV2 GenerateBoundingBoxProposals HSVToRGB
-	ImageProjectiveTransformV2 ImageProjectiveTransformV3 NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3
-	NonMaxSuppressionV4 NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps RGBToHSV ResizeArea ResizeBicubic
-	ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate`,
+	`BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastTo Bucketize Concat ConcatOffset
+		ConcatV2 ConjugateTranspose DataFormatDimMap DataFormatVecPermute DepthToSpace
+		DynamicPartition DynamicStitch ParallelDynamicStitch ExpandDims ExtractImagePatches
+		ExtractVolumePatches Fill Gather GatherNd GatherV2 InvertPermutation LinSpace ListDiff
+		LowerBound MirrorPad NthElement OneHot OnesLike Pack Pad PadV2 ParallelConcat Range Rank
+		Reshape Reverse ReverseSequence ReverseV2 Roll ScatterNd ScatterNdNonAliasingAdd Shape
+		ShapeN Size Slice SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV Squeeze StridedSlice
+		TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub TensorScatterUpdate
+		TensorStridedSliceUpdate Tile TopK TopKV2 Transpose Unique UniqueV2 UniqueWithCounts
+		UniqueWithCountsV2 Unpack UnravelIndex UpperBound Where ZerosLike`,
+	// Images as tensors.
+	`AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation CombinedNonMaxSuppression
+		CropAndResize DrawBoundingBoxes DrawBoundingBoxesV2 ExtractGlimpse ExtractGlimpseV2
+		GenerateBoundingBoxProposals HSVToRGB ImageProjectiveTransformV2 ImageProjectiveTransformV3
+		NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4
+		NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps RGBToHSV ResizeArea ResizeBicubic
+		ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate`,
 	// Random numbers that follow from a seed given as input.
-	`StatelessMultinomial StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2
-	StatelessRandomGammaV3 StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg
-	StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform
-	StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomUniformInt
-	StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessShuffle StatelessTruncatedNormal
-	StatelessTruncatedNormalV2`,
+	`StatelessMultinomial StatelessParameterizedTruncatedNormal StatelessRandomBinomial
+		StatelessRandomGammaV2 StatelessRandomGammaV3 StatelessRandomGetAlg
+		StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomNormal
+		StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform
+		StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomUniformInt
+		StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessShuffle
+		StatelessTruncatedNormal StatelessTruncatedNormalV2`,
 	// Lists and arrays of tensors, as loops use them.
-	`EmptyTensorList TensorListConcat TensorListConcatLists TensorListConcatV2 TensorListElementShape
-	TensorListFromTensor TensorListGather TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
-	TensorListPushBackBatch TensorListReserve TensorListResize TensorListScatter TensorListScatterIntoExistingList
-	TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack TensorArrayV3 TensorArrayCloseV3
-	TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
-	TensorArraySplitV3 TensorArrayWriteV3`,
+	`EmptyTensorList TensorListConcat TensorListConcatLists TensorListConcatV2
+		TensorListElementShape TensorListFromTensor TensorListGather TensorListGetItem
+		TensorListLength TensorListPopBack TensorListPushBack TensorListPushBackBatch
+		TensorListReserve TensorListResize TensorListScatter TensorListScatterIntoExistingList
+		TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack TensorArrayV3
+		TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3
+		TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayWriteV3`,
 	// Sparse and ragged tensors.
-	`RaggedCross RaggedFillEmptyRows RaggedGather RaggedRange RaggedTensorFromVariant RaggedTensorToSparse
-	RaggedTensorToTensor RaggedTensorToVariant SparseAdd SparseConcat SparseCross SparseCrossHashed SparseCrossV2
-	SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul SparseFillEmptyRows SparseMatMul SparseReduceMax
-	SparseReduceSum SparseReorder SparseReshape SparseSegmentMean SparseSegmentMeanWithNumSegments SparseSegmentSqrtN
-	SparseSegmentSqrtNWithNumSegments SparseSegmentSum SparseSegmentSumWithNumSegments SparseSlice SparseSoftmax
-	SparseSparseMaximum SparseSparseMinimum SparseSplit SparseTensorDenseAdd SparseTensorDenseMatMul SparseToDense`,
+	`RaggedCross RaggedFillEmptyRows RaggedGather RaggedRange RaggedTensorFromVariant
+		RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant SparseAdd SparseConcat
+		SparseCross SparseCrossHashed SparseCrossV2 SparseDenseCwiseAdd SparseDenseCwiseDiv
+		SparseDenseCwiseMul SparseFillEmptyRows SparseMatMul SparseReduceMax SparseReduceSum
+		SparseReorder SparseReshape SparseSegmentMean SparseSegmentMeanWithNumSegments
+		SparseSegmentSqrtN SparseSegmentSqrtNWithNumSegments SparseSegmentSum
+		SparseSegmentSumWithNumSegments SparseSlice SparseSoftmax SparseSparseMaximum
+		SparseSparseMinimum SparseSplit SparseTensorDenseAdd SparseTensorDenseMatMul SparseToDense`,
 	// Strings, and records of examples.
-	`AsString DecodeBase64 DecodeCSV DecodeJSONExample DecodePaddedRaw DecodeRaw EncodeBase64 Fingerprint ParseExample
-	ParseExampleV2 ParseSequenceExample ParseSequenceExampleV2 ParseSingleExample ParseSingleSequenceExample
-	ReduceJoin RegexFullMatch RegexReplace StaticRegexFullMatch StaticRegexReplace StringFormat StringJoin
-	StringLength StringLower StringNGrams StringSplit StringSplitV2 StringStrip StringToHashBucket
-	StringToHashBucketFast StringToHashBucketStrong StringToNumber StringUpper Substr UnicodeDecode
-	UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin`,
+	`AsString DecodeBase64 DecodeCSV DecodeJSONExample DecodePaddedRaw DecodeRaw EncodeBase64
+		Fingerprint ParseExample ParseExampleV2 ParseSequenceExample ParseSequenceExampleV2
+		ParseSingleExample ParseSingleSequenceExample ReduceJoin RegexFullMatch RegexReplace
+		StaticRegexFullMatch StaticRegexReplace StringFormat StringJoin StringLength StringLower
+		StringNGrams StringSplit StringSplitV2 StringStrip StringToHashBucket StringToHashBucketFast
+		StringToHashBucketStrong StringToNumber StringUpper Substr UnicodeDecode
+		UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin`,
 	// Tables that are filled from tensors and do not change.
-	`HashTable HashTableV2 InitializeTable InitializeTableV2 LookupTableFind LookupTableFindV2 LookupTableSize
-	LookupTableSizeV2`,
+	`HashTable HashTableV2 InitializeTable InitializeTableV2 LookupTableFind LookupTableFindV2
+		LookupTableSize LookupTableSizeV2`,
 )
 
-// variableWriters are allowed where the initialiser or the saver runs them: not where a signature does, which would
-// answer by what it was asked before.
+// variableWriters are allowed where the initialiser or the saver runs them: not where a signature
+// does, which would answer by what it was asked before.
 var variableWriters = opSet("Assign AssignVariableOp")
 
 // saverOps are the saver's own, allowed where nothing but the saver runs them.
@@ -115,32 +131,35 @@ var dangers = []struct {
 	what string
 	ops  map[string]bool
 }{
-	{"reads files", opSet(`ReadFile MatchingFiles WholeFileReader WholeFileReaderV2 TextLineReader TextLineReaderV2
-		TFRecordReader TFRecordReaderV2 FixedLengthRecordReader FixedLengthRecordReaderV2 LMDBReader ReaderRead
-		ReaderReadV2 ReaderReadUpTo ReaderReadUpToV2 InitializeTableFromTextFile InitializeTableFromTextFileV2
-		ImmutableConst LoadAndRemapMatrix GenerateVocabRemapping FixedUnigramCandidateSampler RecordInput Skipgram
-		RestoreV2 Restore RestoreSlice DTensorRestoreV2`)},
-	{"writes files", opSet(`WriteFile SaveV2 Save SaveSlices DistributedSave MergeV2Checkpoints ShardedFilename
-		ShardedFilespec CreateSummaryFileWriter CreateSummaryDbWriter SummaryWriter WriteSummary WriteRawProtoSummary
-		WriteScalarSummary WriteHistogramSummary WriteImageSummary WriteAudioSummary WriteGraphSummary
-		FlushSummaryWriter CloseSummaryWriter ImportEvent DumpTensor CalibrationStatisticsSaver DebugIdentity
-		DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary DebugNumericSummaryV2 Copy CopyHost`)},
+	{"reads files", opSet(`ReadFile MatchingFiles WholeFileReader WholeFileReaderV2 TextLineReader
+		TextLineReaderV2 TFRecordReader TFRecordReaderV2 FixedLengthRecordReader
+		FixedLengthRecordReaderV2 LMDBReader ReaderRead ReaderReadV2 ReaderReadUpTo ReaderReadUpToV2
+		InitializeTableFromTextFile InitializeTableFromTextFileV2 ImmutableConst LoadAndRemapMatrix
+		GenerateVocabRemapping FixedUnigramCandidateSampler RecordInput Skipgram RestoreV2 Restore
+		RestoreSlice DTensorRestoreV2`)},
+	{"writes files", opSet(`WriteFile SaveV2 Save SaveSlices DistributedSave MergeV2Checkpoints
+		ShardedFilename ShardedFilespec CreateSummaryFileWriter CreateSummaryDbWriter SummaryWriter
+		WriteSummary WriteRawProtoSummary WriteScalarSummary WriteHistogramSummary WriteImageSummary
+		WriteAudioSummary WriteGraphSummary FlushSummaryWriter CloseSummaryWriter ImportEvent
+		DumpTensor CalibrationStatisticsSaver DebugIdentity DebugIdentityV2 DebugIdentityV3
+		DebugNanCount DebugNumericSummary DebugNumericSummaryV2 Copy CopyHost`)},
 	{"runs Python", opSet("PyFunc PyFuncStateless EagerPyFunc")},
-	{"uses the network", opSet(`RpcCall RpcCheckStatus RpcClient RpcGetValue RpcServer RpcServerRegister
-		RpcServerStart DeleteRpcFutureResource RemoteCall Send Recv _Send _Recv _HostSend _HostRecv
-		CollectiveInitializeCommunicator`)},
-	{"runs compiled code", opSet(`XlaLaunch XlaLaunchV2 XlaCallModule XlaCustomCall XlaCustomCallV2 XlaHostCompute
-		_XlaCompile _XlaRun TPUExecute TPUCompile`)},
+	{"uses the network", opSet(`RpcCall RpcCheckStatus RpcClient RpcGetValue RpcServer
+		RpcServerRegister RpcServerStart DeleteRpcFutureResource RemoteCall Send Recv _Send _Recv
+		_HostSend _HostRecv CollectiveInitializeCommunicator`)},
+	{"runs compiled code", opSet(`XlaLaunch XlaLaunchV2 XlaCallModule XlaCustomCall XlaCustomCallV2
+		XlaHostCompute _XlaCompile _XlaRun TPUExecute TPUCompile`)},
 	{"prints", opSet("Print PrintV2")},
 	{"ends the process", opSet("Abort")},
 	{"waits", opSet("SleepOp SleepIdentityOp")},
 	{"changes the file system's settings", opSet("FileSystemSetConfiguration")},
-	{"decodes bytes in native code", opSet(`DecodeJpeg DecodeAndCropJpeg ExtractJpegShape DecodePng DecodeGif
-		DecodeBmp DecodeImage DecodeWebP DecodeJxl DecodeWav DecodeCompressed DecodeProtoV2 ParseTensor
-		UncompressElement`)},
+	{"decodes bytes in native code", opSet(`DecodeJpeg DecodeAndCropJpeg ExtractJpegShape DecodePng
+		DecodeGif DecodeBmp DecodeImage DecodeWebP DecodeJxl DecodeWav DecodeCompressed
+		DecodeProtoV2 ParseTensor UncompressElement`)},
 }
 
-// danger says what an operation that is not on the allow-list does to the world outside; "" where nothing is known.
+// danger says what an operation that is not on the allow-list does to the world outside; "" where
+// nothing is known.
 func danger(op string) string {
 	for _, d := range dangers {
 		if d.ops[op] {

@@ -35,8 +35,8 @@ func (r reacher) String() string {
 	return strings.Join(names, ", ")
 }
 
-// reached says of the graph's nodes, and of the library's functions, from where they are run. Of a function that is run
-// all nodes may be: its stateful ones are whatever its outputs need.
+// reached says of the graph's nodes, and of the library's functions, from where they are run. Of a
+// function that is run all nodes may be: its stateful ones are whatever its outputs need.
 type reached struct {
 	nodes     map[*node]reacher
 	functions map[*function]reacher
@@ -51,7 +51,8 @@ func (g *MetaGraph) reach() reached {
 func (g *MetaGraph) findReached() reached {
 	r := reached{map[*node]reacher{}, map[*function]reacher{}}
 	names := nodeNames(g.graph.nodes)
-	w := walk{reached: r, names: names, functions: map[string]*function{}, implementations: map[string][]*function{}}
+	w := walk{reached: r, names: names, functions: map[string]*function{},
+		implementations: map[string][]*function{}}
 	for _, f := range g.graph.functions {
 		w.functions[f.name] = f
 		if a := f.attrs["api_implements"]; a != nil {
@@ -96,8 +97,8 @@ func (g *MetaGraph) roots() []root {
 	return append(roots, root{g.graph.saver.restore, byRestore}, root{g.graph.saver.save, bySave})
 }
 
-// producer returns the node of an input as a node or a signature names it: "node", "node:1", "^node" (a control input),
-// and in a function "node:output:1" or an argument.
+// producer returns the node of an input as a node or a signature names it: "node", "node:1",
+// "^node" (a control input), and in a function "node:output:1" or an argument.
 func producer(input string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
 	return name
@@ -105,13 +106,14 @@ func producer(input string) string {
 
 type walk struct {
 	reached
-	names           map[string]*node
-	functions       map[string]*function
-	implementations map[string][]*function // by what they implement: TensorFlow may call one in place of another
+	names     map[string]*node
+	functions map[string]*function
+	// by what they implement: TensorFlow may call one in place of another
+	implementations map[string][]*function
 }
 
-// follow marks what running n runs. It keeps a list, not the stack, of what is still to do: a graph may be a million
-// nodes deep.
+// follow marks what running n runs. It keeps a list, not the stack, of what is still to do: a graph
+// may be a million nodes deep.
 func (w *walk) follow(n *node, by reacher) {
 	todo := []*node{n}
 	for len(todo) > 0 {

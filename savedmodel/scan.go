@@ -9,8 +9,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the file, one value being
-// repeated.
+// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the
+// file, one value being repeated.
 const maxExpansion = 1 << 30
 
 // ScanOption relaxes Scan.
@@ -39,14 +39,16 @@ func Skip(checks ...Check) ScanOption {
 	}
 }
 
-// Scan returns everything that speaks against loading the model: what [Model.Validate] finds, and operations and
-// constants that are not safe to run. The findings of severity [Error] do; [Join] makes them one error.
+// Scan returns every problem found in the model: what [Model.Validate] finds, and
+// operations and constants that are not safe to run. The findings of severity [Error] do; [Join]
+// makes them one error.
 //
-// An operation has to be on the allow-list: a function of the inputs, the constants and the variables, without any
-// effect outside. It is refused wherever it is, in the graph or in a library function, where a signature, an
-// initialiser or the restoring of the variables runs it. Where nothing does, it is refused all the same if it is known
-// to touch the world outside, and otherwise a [Warning]. The operations that read and write variables are allowed where
-// the saver alone runs them.
+// An operation has to be on the allow-list: a function of the inputs, the constants and the
+// variables, without any effect outside. It is refused wherever it is, in the graph or in a library
+// function, where a signature, an initialiser or the restoring of the variables runs it. Where
+// nothing does, it is refused all the same if it is known to touch the world outside, and otherwise
+// a [Warning]. The operations that read and write variables are allowed where the saver alone runs
+// them.
 func (m *Model) Scan(options ...ScanOption) []Finding {
 	s := newScan(options)
 	findings := m.validate(s.skipped)
@@ -76,13 +78,14 @@ func newScan(options []ScanOption) scan {
 	return s
 }
 
-// Verified returns whether Scan with these options holds every file against a manifest. A manifest says that the files are
-// whole and what the model takes; it does not say who made them.
+// Verified returns whether Scan with these options holds every file against a manifest. A manifest
+// says that the files are whole and what the model takes; it does not say who made them.
 func (m *Model) Verified(options ...ScanOption) bool {
 	return m.Manifest != nil && !newScan(options).skipped[CheckFiles]
 }
 
-// eachNode calls visit with every node of the graph and its library, with where it is and with what runs it.
+// eachNode calls visit with every node of the graph and its library, with where it is and with what
+// runs it.
 func (g *MetaGraph) eachNode(visit func(n *node, where string, by reacher)) {
 	r := g.reach()
 	for _, n := range g.graph.nodes {
@@ -120,7 +123,8 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 	g.eachNode(func(n *node, where string, by reacher) {
 		known := allowedOps[n.op] || isSaver(n.op) || danger(n.op) != ""
 		changes := variableWriters[n.op] && by&bySignature != 0
-		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes || functions[n.op] && !known {
+		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes || functions[n.op] &&
+			!known {
 			return
 		}
 		what, severity := danger(n.op), Error
@@ -128,7 +132,8 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 		if changes {
 			what = "changes a variable, so that the next answer may be another"
 		} else if what == "" {
-			what = "is not on the list of operations that are pure functions, or not one of TensorFlow's"
+			what = "is not on the list of operations that are pure functions, or not one of " +
+				"TensorFlow's"
 			unused = by == 0 || by == bySave
 		} else if !isSaver(n.op) { // a second graph of a model has the first one's saver, unused
 			unused = false
@@ -145,22 +150,23 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 	return r.findings
 }
 
-// checkCheckpoints refuses a saver that restores from any other file than the one that it is given: the directory's
-// variables.
+// checkCheckpoints refuses a saver that restores from any other file than the one that it is given:
+// the directory's variables.
 func (g *MetaGraph) checkCheckpoints(r *report) {
 	reached := g.reach()
 	functions := map[string]*function{}
 	for _, f := range g.graph.functions {
 		functions[f.name] = f
 	}
-	// Of every function, the arguments that are the file's name in each call of it seen so far. A function is looked at
-	// again when a call leaves fewer. nil stands for the graph itself.
+	// Of every function, the arguments that are the file's name in each call of it seen so far. A
+	// function is looked at again when a call leaves fewer. nil stands for the graph itself.
 	given := map[*function]map[string]bool{nil: {plainTensor(g.graph.saver.filename): true}}
 	body := func(f *function) []*node {
 		if f != nil {
 			return f.nodes
 		}
-		return slices.DeleteFunc(slices.Clone(g.graph.nodes), func(n *node) bool { return reached.nodes[n]&byRestore == 0 })
+		return slices.DeleteFunc(slices.Clone(g.graph.nodes),
+			func(n *node) bool { return reached.nodes[n]&byRestore == 0 })
 	}
 	todo := []*function{nil}
 	for len(todo) > 0 {
@@ -193,8 +199,10 @@ func (g *MetaGraph) checkCheckpoints(r *report) {
 		nodes := body(f)
 		names := nodeNames(nodes)
 		for _, n := range nodes {
-			if saverOps[byRestore][n.op] && (len(n.inputs) == 0 || !isGiven(n.inputs[0], names, given[f])) {
-				r.errorf(GraphPath, place(f, n), "%s reads another file than the model's variables", n.op)
+			if saverOps[byRestore][n.op] &&
+				(len(n.inputs) == 0 || !isGiven(n.inputs[0], names, given[f])) {
+				r.errorf(GraphPath, place(f, n), "%s reads another file than the model's variables",
+					n.op)
 				r.findings[len(r.findings)-1].Op = n.op
 			}
 		}
@@ -209,7 +217,8 @@ func place(f *function, n *node) string {
 	return fmt.Sprintf("function %q: node %q", f.name, n.name)
 }
 
-// isGiven returns whether an input is, through Identity nodes, one of the known tensors or arguments.
+// isGiven returns whether an input is, through Identity nodes, one of the known tensors or
+// arguments.
 func isGiven(input string, names map[string]*node, known map[string]bool) bool {
 	for range maxDepth {
 		input = plainTensor(input)
@@ -225,8 +234,9 @@ func isGiven(input string, names map[string]*node, known map[string]bool) bool {
 	return false
 }
 
-// plainTensor returns the name alone of a node's first output or of an argument, which TensorFlow spells "node",
-// "node:0", and in a function "node:output:0". Other tensors' names are returned whole.
+// plainTensor returns the name alone of a node's first output or of an argument, which TensorFlow
+// spells "node", "node:0", and in a function "node:output:0". Other tensors' names are returned
+// whole.
 func plainTensor(input string) string {
 	name, output, _ := strings.Cut(input, ":")
 	if index := output[strings.LastIndex(output, ":")+1:]; index == "" || index == "0" {
@@ -235,8 +245,8 @@ func plainTensor(input string) string {
 	return input
 }
 
-// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape: one whose product
-// overflows aborts the process, one with a single value is filled up with it.
+// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape:
+// one whose product overflows aborts the process, one with a single value is filled up with it.
 func (g *MetaGraph) checkConstants() []Finding {
 	r := report{check: CheckConstants}
 	var expanded int64
@@ -249,7 +259,8 @@ func (g *MetaGraph) checkConstants() []Finding {
 			}
 			expanded += bytes
 			if expanded > maxExpansion {
-				r.errorf(GraphPath, where, "want at most %d bytes of repeated values, got more with %v of shape %v",
+				r.errorf(GraphPath, where,
+					"expected at most %d bytes of repeated values, got more with %v of shape %v",
 					maxExpansion, c.dtype, c.shape)
 				expanded = 0
 			}
@@ -258,8 +269,8 @@ func (g *MetaGraph) checkConstants() []Finding {
 	return r.findings
 }
 
-// checkAttributes reports shapes and numbers that TensorFlow's code takes for granted: some operations abort the process
-// where a shape's product overflows, others cut a number to 32 bits.
+// checkAttributes reports shapes and numbers that TensorFlow's code takes for granted: some
+// operations abort the process where a shape's product overflows, others cut a number to 32 bits.
 func (g *MetaGraph) checkAttributes() []Finding {
 	r := report{check: CheckAttributes}
 	g.eachAttr(func(a *attr, where string) {
@@ -291,11 +302,13 @@ func (c *constant) expansion() (int64, error) {
 	}
 	switch {
 	case c.dtype == resource || c.dtype == variant:
-		return 0, fmt.Errorf("want a constant of numbers or strings, got %v", c.dtype)
+		return 0, fmt.Errorf("expected a constant of numbers or strings, got %v", c.dtype)
 	case c.content > 0 && size > 0 && c.content != elements*size:
-		return 0, fmt.Errorf("%v of shape %v: want %d bytes, got %d", c.dtype, c.shape, elements*size, c.content)
+		return 0, fmt.Errorf("%v of shape %v: expected %d bytes, got %d", c.dtype, c.shape,
+			elements*size, c.content)
 	case values > elements && elements > 0:
-		return 0, fmt.Errorf("%v of shape %v: want %d elements, got %d", c.dtype, c.shape, elements, values)
+		return 0, fmt.Errorf("%v of shape %v: expected %d elements, got %d", c.dtype, c.shape,
+			elements, values)
 	case c.content > 0 && size > 0:
 		return 0, nil
 	case size == 0:

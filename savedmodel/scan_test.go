@@ -15,28 +15,50 @@ var refused = map[string]struct {
 	where string
 	what  string
 }{
-	"bad_read_in_function":     {CheckOps, "ReadFile", `function "__inference_hidden_`, "reads files; run by a signature"},
-	"bad_write":                {CheckOps, "WriteFile", `function "`, "writes files; run by a signature"},
-	"bad_matching_files":       {CheckOps, "MatchingFiles", `function "`, "reads files; run by a signature"},
-	"bad_debug_identity":       {CheckOps, "DebugIdentityV2", `function "`, "writes files; run by a signature"},
-	"bad_py_function":          {CheckOps, "EagerPyFunc", `function "`, "runs Python; run by a signature"},
-	"bad_numpy_function":       {CheckOps, "PyFunc", `function "`, "runs Python; run by a signature"},
-	"bad_save_in_signature":    {CheckOps, "SaveV2", `function "`, "writes files; run by a signature"},
-	"bad_restore_in_signature": {CheckOps, "RestoreV2", `function "`, "reads files; run by a signature"},
-	"bad_in_branch":            {CheckOps, "ReadFile", `function "__inference_hidden_`, "reads files; run by a signature"},
-	"bad_in_loop":              {CheckOps, "ReadFile", `function "__inference_hidden_`, "reads files; run by a signature"},
-	"bad_random":               {CheckOps, "RandomUniform", `function "`, "or not one of TensorFlow's; run by a signature"},
-	"bad_whole_file_reader":    {CheckOps, "WholeFileReaderV2", `function "`, "reads files; run by a signature"},
-	"bad_dataset":              {CheckOps, "TextLineDataset", `function "`, "which read files; run by a signature"},
-	"bad_print_in_init":        {CheckOps, "PrintV2", `node "PrintV2"`, "prints; run by an initialiser"},
-	"bad_table_from_file":      {CheckOps, "InitializeTableFromTextFileV2", `function "`, "reads files; run by an initialiser"},
-	"bad_custom_op":            {CheckOps, "MyMul", `node "Mul"`, "not one of TensorFlow's; run by a signature"},
-	"bad_read_unused":          {CheckOps, "ReadFile", `node "look"`, "reads files; run by nothing"},
-	"bad_restore_prefix":       {CheckOps, "RestoreV2", `node "save/RestoreV2"`, "another file than the model's variables"},
-	"bad_save_on_restore":      {CheckOps, "SaveV2", `node "save/SaveV2"`, "writes files; run by the restoring of variables"},
-	"bad_asset_traversal":      {CheckAssets, "", "asset of tensor", `of assets, got "../../../etc/hostname"`},
-	"bad_asset_absolute":       {CheckAssets, "", "asset of tensor", `of assets, got "/etc/hostname"`},
-	"bad_constant_shape":       {CheckConstants, "", "node ", "more elements than can be addressed"},
+	"bad_read_in_function": {CheckOps, "ReadFile", `function "__inference_hidden_`,
+		"reads files; run by a signature"},
+	"bad_write": {CheckOps, "WriteFile", `function "`,
+		"writes files; run by a signature"},
+	"bad_matching_files": {CheckOps, "MatchingFiles", `function "`,
+		"reads files; run by a signature"},
+	"bad_debug_identity": {CheckOps, "DebugIdentityV2", `function "`,
+		"writes files; run by a signature"},
+	"bad_py_function": {CheckOps, "EagerPyFunc", `function "`,
+		"runs Python; run by a signature"},
+	"bad_numpy_function": {CheckOps, "PyFunc", `function "`,
+		"runs Python; run by a signature"},
+	"bad_save_in_signature": {CheckOps, "SaveV2", `function "`,
+		"writes files; run by a signature"},
+	"bad_restore_in_signature": {CheckOps, "RestoreV2", `function "`,
+		"reads files; run by a signature"},
+	"bad_in_branch": {CheckOps, "ReadFile", `function "__inference_hidden_`,
+		"reads files; run by a signature"},
+	"bad_in_loop": {CheckOps, "ReadFile", `function "__inference_hidden_`,
+		"reads files; run by a signature"},
+	"bad_random": {CheckOps, "RandomUniform", `function "`,
+		"or not one of TensorFlow's; run by a signature"},
+	"bad_whole_file_reader": {CheckOps, "WholeFileReaderV2", `function "`,
+		"reads files; run by a signature"},
+	"bad_dataset": {CheckOps, "TextLineDataset", `function "`,
+		"which read files; run by a signature"},
+	"bad_print_in_init": {CheckOps, "PrintV2", `node "PrintV2"`,
+		"prints; run by an initialiser"},
+	"bad_table_from_file": {CheckOps, "InitializeTableFromTextFileV2", `function "`,
+		"reads files; run by an initialiser"},
+	"bad_custom_op": {CheckOps, "MyMul", `node "Mul"`,
+		"not one of TensorFlow's; run by a signature"},
+	"bad_read_unused": {CheckOps, "ReadFile", `node "look"`,
+		"reads files; run by nothing"},
+	"bad_restore_prefix": {CheckOps, "RestoreV2", `node "save/RestoreV2"`,
+		"another file than the model's variables"},
+	"bad_save_on_restore": {CheckOps, "SaveV2", `node "save/SaveV2"`,
+		"writes files; run by the restoring of variables"},
+	"bad_asset_traversal": {CheckAssets, "", "asset of tensor",
+		`of assets, got "../../../etc/hostname"`},
+	"bad_asset_absolute": {CheckAssets, "", "asset of tensor",
+		`of assets, got "/etc/hostname"`},
+	"bad_constant_shape": {CheckConstants, "", "node ",
+		"more elements than can be addressed"},
 }
 
 func TestScan(t *testing.T) {
@@ -51,15 +73,16 @@ func TestScan(t *testing.T) {
 			want, bad := refused[name]
 			if !bad {
 				if err := Join(findings); err != nil || strings.HasPrefix(name, "bad_") {
-					t.Errorf("want a model that passes, got %v", err)
+					t.Errorf("got %v, want a model that passes", err)
 				}
 				return
 			}
 			if !slices.ContainsFunc(findings, func(f Finding) bool {
-				return f.Severity == Error && f.Check == want.check && f.Op == want.op && f.File == GraphPath &&
+				return f.Severity == Error && f.Check == want.check && f.Op == want.op &&
+					f.File == GraphPath &&
 					strings.Contains(f.Where, want.where) && strings.Contains(f.Message, want.what)
 			}) {
-				t.Errorf("want %+v, got %+v", want, findings)
+				t.Errorf("got %+v, want %+v", findings, want)
 			}
 		})
 	}
@@ -83,48 +106,59 @@ func TestScanOptions(t *testing.T) {
 			t.Errorf("%s: want it refused", test.model)
 		}
 		if err := Join(open(t, test.model).Scan(test.option)); err != nil {
-			t.Errorf("%s: want it to pass with the option, got %v", test.model, err)
+			t.Errorf("%s: got %v, want it to pass with the option", test.model, err)
 		}
 	}
 }
 
-// TestUnusedSaver holds that the saver of a model's first graph, which is in the second one too, is no more than a
-// warning there.
+// TestUnusedSaver holds that the saver of a model's first graph, which is in the second one too, is
+// no more than a warning there.
 func TestUnusedSaver(t *testing.T) {
 	findings := open(t, "partitioned").Scan()
 	if len(findings) == 0 {
-		t.Error("want warnings, got none")
+		t.Error("got none, want warnings")
 	}
 	for _, f := range findings {
 		if f.Check == CheckManifest {
 			continue
 		}
-		if f.Severity != Warning || !isSaver(f.Op) || !strings.HasSuffix(f.Message, "run by nothing") {
-			t.Errorf("want warnings of the saver's operations alone, got %+v", f)
+		if f.Severity != Warning || !isSaver(f.Op) ||
+			!strings.HasSuffix(f.Message, "run by nothing") {
+			t.Errorf("got %+v, want warnings of the saver's operations alone", f)
 		}
 	}
 }
 
-// stateful are the allowed operations that TensorFlow registers as having state, with why they pass.
+// stateful are the allowed operations that TensorFlow registers as having state, with why they
+// pass.
 var stateful = map[string]string{
 	"GuaranteeConst": "the same value each time",
-	"Assert":         "ends the run", "CheckNumerics": "ends the run", "CheckNumericsV2": "ends the run",
-	"Variable": "a variable", "VariableV2": "a variable", "VarHandleOp": "a variable", "AssignVariableOp": "a variable",
-	"VarIsInitializedOp": "a variable", "ReadVariableOp": "a variable", "VariableShape": "a variable",
-	"DisableCopyOnRead": "a variable", "ResourceGather": "a variable", "ResourceGatherNd": "a variable",
-	"StatefulPartitionedCall": "as what it calls", "If": "as what it calls", "While": "as what it calls",
+	"Assert":         "ends the run", "CheckNumerics": "ends the run",
+	"CheckNumericsV2": "ends the run",
+	"Variable":        "a variable", "VariableV2": "a variable", "VarHandleOp": "a variable",
+	"AssignVariableOp":   "a variable",
+	"VarIsInitializedOp": "a variable", "ReadVariableOp": "a variable",
+	"VariableShape":     "a variable",
+	"DisableCopyOnRead": "a variable", "ResourceGather": "a variable",
+	"ResourceGatherNd":        "a variable",
+	"StatefulPartitionedCall": "as what it calls", "If": "as what it calls",
+	"While":    "as what it calls",
 	"Case":     "as what it calls",
 	"CudnnRNN": "a cache", "CudnnRNNV2": "a cache", "CudnnRNNV3": "a cache",
 	"StatelessRandomGetAlg": "the device's algorithm",
-	"TensorArrayV3":         "of one run", "TensorArrayCloseV3": "of one run", "TensorArrayConcatV3": "of one run",
-	"TensorArrayGatherV3": "of one run", "TensorArrayReadV3": "of one run", "TensorArrayScatterV3": "of one run",
-	"TensorArraySizeV3": "of one run", "TensorArraySplitV3": "of one run", "TensorArrayWriteV3": "of one run",
-	"HashTable": "a table", "HashTableV2": "a table", "InitializeTableV2": "a table", "LookupTableFindV2": "a table",
+	"TensorArrayV3":         "of one run", "TensorArrayCloseV3": "of one run",
+	"TensorArrayConcatV3": "of one run",
+	"TensorArrayGatherV3": "of one run", "TensorArrayReadV3": "of one run",
+	"TensorArrayScatterV3": "of one run",
+	"TensorArraySizeV3":    "of one run", "TensorArraySplitV3": "of one run",
+	"TensorArrayWriteV3": "of one run",
+	"HashTable":          "a table", "HashTableV2": "a table", "InitializeTableV2": "a table",
+	"LookupTableFindV2": "a table",
 	"LookupTableSizeV2": "a table",
 }
 
-// TestAllowedOps holds the allow-list against TensorFlow's registry: each is an operation of TensorFlow's, none is
-// known for a danger, and those with state are there for a reason.
+// TestAllowedOps holds the allow-list against TensorFlow's registry: each is an operation of
+// TensorFlow's, none is known for a danger, and those with state are there for a reason.
 func TestAllowedOps(t *testing.T) {
 	registered := readExpected(t).Ops
 	for _, op := range AllowedOps() {
@@ -151,7 +185,7 @@ func TestAllowedOps(t *testing.T) {
 func TestKerasExports(t *testing.T) {
 	exports := readExpected(t).Exports
 	if len(exports) < 10 {
-		t.Fatalf("want ten families of models, got %d", len(exports))
+		t.Fatalf("got %d, want ten families of models", len(exports))
 	}
 	for model, ops := range exports {
 		for _, op := range ops {
@@ -162,7 +196,8 @@ func TestKerasExports(t *testing.T) {
 	}
 }
 
-// TestHiddenCalls writes graphs by hand that run a ReadFile by ways that TensorFlow's Python does not write.
+// TestHiddenCalls writes graphs by hand that run a ReadFile by ways that TensorFlow's Python does
+// not write.
 func TestHiddenCalls(t *testing.T) {
 	named := func(key string, value []byte) []byte {
 		return slices.Concat(message(1, []byte(key)), message(2, value))
@@ -171,13 +206,15 @@ func TestHiddenCalls(t *testing.T) {
 		return named(key, message(10, append(message(1, []byte(name)), slices.Concat(inner...)...)))
 	}
 	library := func(attrs ...[]byte) []byte {
-		body := message(3, slices.Concat(message(1, []byte("read")), message(2, []byte("ReadFile"))))
+		body := message(3, slices.Concat(message(1, []byte("read")),
+			message(2, []byte("ReadFile"))))
 		for _, a := range attrs {
 			body = append(body, message(5, a)...)
 		}
 		return message(2, message(1, append(message(1, message(1, []byte("hidden"))), body...)))
 	}
-	signature := message(5, named("serving_default", message(2, named("y", message(1, []byte("y:0"))))))
+	signature := message(5, named("serving_default",
+		message(2, named("y", message(1, []byte("y:0"))))))
 	graph := func(fields ...[]byte) []byte {
 		return message(2, append(signature, message(2, slices.Concat(fields...))...))
 	}
@@ -186,25 +223,31 @@ func TestHiddenCalls(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"the op is a function's name": graph(nodeOf("y", "hidden"), library()),
 		"an attribute of a function": graph(library(),
-			nodeOf("y", "PartitionedCall", message(5, functionAttr("f", "none", message(2, functionAttr("g", "hidden")))))),
+			nodeOf("y", "PartitionedCall",
+				message(5, functionAttr("f", "none", message(2, functionAttr("g", "hidden")))))),
 		"a list of functions": graph(library(),
-			nodeOf("y", "Case", message(5, named("branches", message(1, message(9, message(1, []byte("hidden")))))))),
+			nodeOf("y", "Case",
+				message(5, named("branches",
+					message(1, message(9, message(1, []byte("hidden")))))))),
 		"another implementation of the same": graph(nodeOf("y", "harmless"), harmless,
 			library(named("api_implements", message(2, []byte("both"))))),
-		"a control input": graph(nodeOf("y", "NoOp", message(3, []byte("^z"))), nodeOf("z", "hidden"), library()),
+		"a control input": graph(nodeOf("y", "NoOp", message(3, []byte("^z"))),
+			nodeOf("z", "hidden"), library()),
 		"a graph in two parts": message(2, slices.Concat(signature,
 			message(2, nodeOf("y", "hidden")), message(2, library()))),
 		"a function named twice, the last counts": graph(library(),
-			nodeOf("y", "PartitionedCall", message(5, functionAttr("f", "none", message(1, []byte("hidden")))))),
+			nodeOf("y", "PartitionedCall",
+				message(5, functionAttr("f", "none", message(1, []byte("hidden")))))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := Read(fstest.MapFS{GraphPath: {Data: data}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := `saved_model.pb: function "hidden": node "read": ReadFile reads files; run by a signature`
+			want := `saved_model.pb: function "hidden": node "read": ReadFile reads files; run ` +
+				`by a signature`
 			if err := Join(m.Scan()); err == nil || err.Error() != want {
-				t.Errorf("want %q, got %v", want, err)
+				t.Errorf("got %v, want %q", err, want)
 			}
 		})
 	}

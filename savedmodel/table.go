@@ -10,8 +10,8 @@ import (
 )
 
 // The format of variables.index is that of LevelDB's tables (doc/table_format.md there;
-// tensorflow/core/lib/io/table.cc): blocks of sorted keys with shared prefixes, an index block of the blocks' last keys
-// and places, and a footer with the index block's place.
+// tensorflow/core/lib/io/table.cc): blocks of sorted keys with shared prefixes, an index block of
+// the blocks' last keys and places, and a footer with the index block's place.
 const (
 	tableFooter  = 48
 	tableMagic   = 0xdb4775248b80fb57
@@ -26,14 +26,15 @@ func unmask(crc uint32) uint32 {
 	return rotated>>17 | rotated<<15
 }
 
-// readTable calls entry for every key and value of the table, in order. The slices are valid during the call.
+// readTable calls entry for every key and value of the table, in order. The slices are valid during
+// the call.
 func readTable(data []byte, entry func(key, value []byte) error) error {
 	if len(data) < tableFooter {
-		return fmt.Errorf("want a footer of %d bytes, got a file of %d", tableFooter, len(data))
+		return fmt.Errorf("expected a footer of %d bytes, got a file of %d", tableFooter, len(data))
 	}
 	footer := data[len(data)-tableFooter:]
 	if magic := binary.LittleEndian.Uint64(footer[tableFooter-8:]); magic != tableMagic {
-		return fmt.Errorf("want the magic number %#x, got %#x", uint64(tableMagic), magic)
+		return fmt.Errorf("expected the magic number %#x, got %#x", uint64(tableMagic), magic)
 	}
 	_, rest, err := blockHandle(footer) // of the meta-index, which TensorFlow leaves empty
 	if err != nil {
@@ -82,12 +83,14 @@ func uvarint(b []byte) (v uint64, rest []byte, err error) {
 func readBlock(data []byte, p handle) ([]byte, error) {
 	size := uint64(len(data))
 	if size < blockTrailer || p.size > size-blockTrailer || p.offset > size-blockTrailer-p.size {
-		return nil, fmt.Errorf("a block of %d bytes at byte %d, past the end of the blocks at %d", p.size, p.offset, size)
+		return nil, fmt.Errorf("a block of %d bytes at byte %d, past the end of the blocks at %d",
+			p.size, p.offset, size)
 	}
 	block := data[p.offset : p.offset+p.size+blockTrailer]
 	checked, stored := block[:p.size+1], unmask(binary.LittleEndian.Uint32(block[p.size+1:]))
 	if got := crc32.Checksum(checked, castagnoli); got != stored {
-		return nil, fmt.Errorf("block at byte %d: want the checksum %08x, got %08x", p.offset, stored, got)
+		return nil, fmt.Errorf("block at byte %d: expected the checksum %08x, got %08x", p.offset,
+			stored, got)
 	}
 	contents, compression := block[:p.size], block[p.size]
 	switch compression {
@@ -104,12 +107,13 @@ func readBlock(data []byte, p handle) ([]byte, error) {
 		}
 		return snappy.Decode(nil, contents)
 	}
-	return nil, fmt.Errorf("block at byte %d: want the compression 0 or 1, got %d", p.offset, compression)
+	return nil, fmt.Errorf("block at byte %d: expected the compression 0 or 1, got %d", p.offset,
+		compression)
 }
 
-// readEntries reads the entries of a block: three numbers (bytes of the key shared with the one before, bytes of the
-// key that follow, bytes of the value), the rest of the key, the value. Behind them are the places where no prefix is
-// shared, not needed here.
+// readEntries reads the entries of a block: three numbers (bytes of the key shared with the one
+// before, bytes of the key that follow, bytes of the value), the rest of the key, the value. Behind
+// them are the places where no prefix is shared, not needed here.
 func readEntries(block []byte, entry func(key, value []byte) error) error {
 	if len(block) < 4 {
 		return fmt.Errorf("a block of %d bytes", len(block))
@@ -129,8 +133,10 @@ func readEntries(block []byte, entry func(key, value []byte) error) error {
 			}
 		}
 		shared, unshared, value := lengths[0], lengths[1], lengths[2]
-		if size := uint64(len(rest)); shared > uint64(len(key)) || unshared > size || value > size-unshared {
-			return fmt.Errorf("an entry of %d + %d bytes of key and %d of value, with %d left", shared, unshared, value, size)
+		if size := uint64(len(rest)); shared > uint64(len(key)) || unshared > size ||
+			value > size-unshared {
+			return fmt.Errorf("an entry of %d + %d bytes of key and %d of value, with %d left",
+				shared, unshared, value, size)
 		}
 		key = append(key[:shared], rest[:unshared]...)
 		if err := entry(key, rest[unshared:unshared+value]); err != nil {

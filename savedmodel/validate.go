@@ -11,19 +11,20 @@ import (
 	"slices"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/tensor"
 )
 
 // ofManifest ends what compares a file with the manifest: either may be the one that was changed.
-const ofManifest = " (" + ManifestPath + ")"
+const ofManifest = " (" + contract.ManifestPath + ")"
 
 // assetsPath is the directory that a graph's assets are in.
 const assetsPath = "assets"
 
-// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where nothing is. It
-// reads every file that the manifest names, and all of the variables. It does not judge what the graph does: that is
-// [Model.Scan]'s part.
+// Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where
+// nothing is. It reads every file that the manifest names, and all of the variables. It does not
+// judge what the graph does: that is [Model.Scan]'s part.
 func (m *Model) Validate() error {
 	return Join(m.validate(nil))
 }
@@ -57,7 +58,7 @@ func (m *Model) validate(skipped map[Check]bool) []Finding {
 func (m *Model) checkText(r *report) {
 	for _, other := range textModels {
 		if m.file(other) != nil {
-			r.errorf(other, "", "want "+GraphPath+" alone")
+			r.errorf(other, "", "expected "+GraphPath+" alone")
 		}
 	}
 }
@@ -74,7 +75,7 @@ func (m *Model) checkSignatures(r *report) {
 		g := &m.MetaGraphs[i]
 		tags := fmt.Sprintf("tags %q", g.Tags)
 		if seen[tags] {
-			r.errorf(GraphPath, tags, "want one graph with them, got two")
+			r.errorf(GraphPath, tags, "expected one graph with them, got two")
 		}
 		seen[tags] = true
 		usable := 0
@@ -89,23 +90,26 @@ func (m *Model) checkSignatures(r *report) {
 			usable++
 		}
 		if usable == 0 {
-			r.errorf(GraphPath, tags, "want a signature that can be called, got none")
+			r.errorf(GraphPath, tags, "expected a signature that can be called, got none")
 		}
 	}
 }
 
-// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass over. TensorFlow
-// makes the paths by joining the directory, "assets" and the name, whatever the name is.
+// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass
+// over. TensorFlow makes the paths by joining the directory, "assets" and the name, whatever the
+// name is.
 func (m *Model) checkAssets(r *report) {
 	for _, g := range m.MetaGraphs {
 		for _, asset := range slices.Concat(g.graph.assets, g.graph.oldAssets) {
 			where := fmt.Sprintf("asset of tensor %q", asset.Tensor)
 			name := path.Join(assetsPath, asset.File)
 			switch {
-			case !fs.ValidPath(asset.File) || asset.File == "." || strings.Contains(asset.File, `\`):
-				r.errorf(GraphPath, where, "want a path inside of %s, got %q", assetsPath, asset.File)
+			case !fs.ValidPath(asset.File) || asset.File == "." ||
+				strings.Contains(asset.File, `\`):
+				r.errorf(GraphPath, where, "expected a path inside of %s, got %q", assetsPath,
+					asset.File)
 			case m.file(name) == nil:
-				r.errorf(name, where, "want a file, got none")
+				r.errorf(name, where, "expected a file, got none")
 			}
 		}
 	}
@@ -114,7 +118,8 @@ func (m *Model) checkAssets(r *report) {
 func (m *Model) checkManifest(r *report) {
 	if m.manifestErr == nil {
 		if m.Manifest == nil {
-			r.add(Warning, ManifestPath, "", "want a manifest, got none: nothing says what the model takes, or that its files are whole")
+			r.add(Warning, contract.ManifestPath, "",
+				"expected a manifest, got none: inputs and hashes of files are unknown")
 		}
 		return
 	}
@@ -123,11 +128,12 @@ func (m *Model) checkManifest(r *report) {
 		faults = joined.Unwrap()
 	}
 	for _, fault := range faults {
-		r.errorf(ManifestPath, "", "%v", fault)
+		r.errorf(contract.ManifestPath, "", "%v", fault)
 	}
 }
 
-// checkFiles holds the files against the manifest: none missing, none besides, each of its size and hash.
+// checkFiles holds the files against the manifest: none missing, none besides, each of its size and
+// hash.
 func (m *Model) checkFiles(r *report) {
 	if m.Manifest == nil {
 		return
@@ -136,21 +142,24 @@ func (m *Model) checkFiles(r *report) {
 		want, got := m.Manifest.Files[name], m.file(name)
 		switch {
 		case got == nil:
-			r.errorf(name, "", "want the file of the manifest, got none"+ofManifest)
+			r.errorf(name, "", "expected the file of the manifest, got none"+ofManifest)
 		case got.Bytes != want.Bytes:
-			r.errorf(name, "", "want the manifest's %d bytes, got %d"+ofManifest, want.Bytes, got.Bytes)
+			r.errorf(name, "", "expected the manifest's %d bytes, got %d"+ofManifest, want.Bytes,
+				got.Bytes)
 		default:
 			sum, err := m.sha256(name)
 			if err != nil {
 				r.errorf(name, "", "%v", err)
 			} else if sum != want.SHA256 {
-				r.errorf(name, "", "want the manifest's SHA-256 %s, got %s"+ofManifest, want.SHA256, sum)
+				r.errorf(name, "", "expected the manifest's SHA-256 %s, got %s"+ofManifest,
+					want.SHA256, sum)
 			}
 		}
 	}
 	for _, f := range m.Files {
-		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != ManifestPath {
-			r.errorf(f.Path, "", "want only files of the manifest, got one that it does not name"+ofManifest)
+		if _, listed := m.Manifest.Files[f.Path]; !listed && f.Path != contract.ManifestPath {
+			r.errorf(f.Path, "",
+				"expected only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
 }
@@ -168,17 +177,19 @@ func (m *Model) sha256(name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// checkContract holds the graph tagged "serve" against the manifest: its signatures, what they take, what they give.
+// checkContract holds the graph tagged "serve" against the manifest: its signatures, what they
+// take, what they give.
 func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
 	}
-	g, err := m.findGraph([]string{"serve"})
+	g, err := m.findGraph([]string{contract.ServeTag})
 	if err != nil {
 		r.errorf(GraphPath, "", "%v", err)
 		return
 	}
-	const besides = "want only signatures of the manifest, got one that it does not name" + ofManifest
+	const besides = "expected only signatures of the manifest, got one that it does not name" +
+		ofManifest
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
 		s, err := g.findSignature(key)
 		if err != nil {
@@ -186,9 +197,11 @@ func (m *Model) checkContract(r *report) {
 			continue
 		}
 		m.checkInput(r, s)
-		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])), slices.Sorted(maps.Keys(s.Outputs))
+		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])),
+			slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
-			r.errorf(GraphPath, "signature "+key, "want the manifest's outputs %q, got %q"+ofManifest, want, got)
+			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %q, got %q"+
+				ofManifest, want, got)
 		}
 	}
 	for _, s := range g.Signatures {
@@ -196,8 +209,11 @@ func (m *Model) checkContract(r *report) {
 			r.errorf(GraphPath, "signature "+s.Key, besides)
 		}
 	}
-	if goldens := m.Manifest.Goldens; goldens != "" && m.file(path.Join(goldens, "goldens.json")) == nil {
-		r.errorf(path.Join(goldens, "goldens.json"), "", "want the goldens of the manifest, got none"+ofManifest)
+	if m.Manifest.Goldens != "" {
+		index := path.Join(m.Manifest.Goldens, contract.GoldensIndex)
+		if m.file(index) == nil {
+			r.errorf(index, "", "expected the goldens of the manifest, got none"+ofManifest)
+		}
 	}
 }
 
@@ -206,47 +222,68 @@ func (m *Model) checkInput(r *report, s Signature) {
 	got, found := s.Inputs[want.Name]
 	if !found || len(s.Inputs) != 1 {
 		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.errorf(GraphPath, "signature "+s.Key, "want the manifest's input %q alone, got %q"+ofManifest, want.Name, inputs)
+		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %q"+
+			ofManifest, want.Name, inputs)
 		return
 	}
 	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
 	if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
-		r.errorf(GraphPath, where, "want the manifest's %v, got %v"+ofManifest, dtype, got.DType)
+		r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype,
+			got.DType)
 	}
 	if got.Shape == nil || !slices.Equal(got.Shape, want.Shape()) {
-		r.errorf(GraphPath, where, "want the manifest's shape %v, got %v"+ofManifest, want.Shape(), got.Shape)
+		r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest,
+			want.Shape(), got.Shape)
 	}
 }
 
-// checkLabels holds the number of labels against the width of serving_default's outputs that are rows of classes.
+// Labels reads the class list that the manifest names. It is nil where there is no manifest, or one
+// that names none.
+func (m *Model) Labels() (labels.Labels, error) {
+	if m.Manifest == nil || m.Manifest.Labels == "" {
+		return nil, nil
+	}
+	classes, err := m.readLabels(m.Manifest.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %s: %w", m.Manifest.Labels, err)
+	}
+	return classes, nil
+}
+
+func (m *Model) readLabels(name string) (labels.Labels, error) {
+	f, err := m.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return labels.Read(io.LimitReader(f, contract.MaxManifestBytes))
+}
+
+// checkLabels compares the number of labels with the width of the default signature's outputs that
+// are rows of classes.
 func (m *Model) checkLabels(r *report) {
 	if m.Manifest == nil || m.Manifest.Labels == "" {
 		return
 	}
 	name := m.Manifest.Labels
 	if m.file(name) == nil {
-		r.errorf(name, "", "want the labels of the manifest, got none"+ofManifest)
+		r.errorf(name, "", "expected the labels of the manifest, got none"+ofManifest)
 		return
 	}
-	f, err := m.fsys.Open(name)
+	classes, err := m.readLabels(name)
 	if err != nil {
 		r.errorf(name, "", "%v", err)
 		return
 	}
-	defer f.Close()
-	classes, err := labels.Read(io.LimitReader(f, maxManifestBytes))
-	if err != nil {
-		r.errorf(name, "", "%v", err)
-		return
-	}
-	s, err := m.Signature([]string{"serve"}, "serving_default")
+	s, err := m.Signature([]string{contract.ServeTag}, contract.DefaultSignature)
 	if err != nil {
 		return // checkSignatures and checkContract say so
 	}
 	for _, output := range slices.Sorted(maps.Keys(s.Outputs)) {
 		shape := s.Outputs[output].Shape
 		if len(shape) == 2 && shape[1] != -1 && shape[1] != int64(len(classes)) {
-			r.errorf(name, "", "want the %d classes of the output %q, got %d", shape[1], output, len(classes))
+			r.errorf(name, "", "expected the %d classes of the output %q, got %d", shape[1], output,
+				len(classes))
 		}
 	}
 }

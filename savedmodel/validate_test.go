@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"kerasrun/contract"
 )
 
 // load reads a directory of testdata into memory, so that a test can break it.
@@ -37,30 +39,33 @@ func load(t testing.TB, name string) fstest.MapFS {
 }
 
 // manifestOf returns a manifest of the model "convolutions" and these files.
-func manifestOf(files fstest.MapFS) *Manifest {
-	m := &Manifest{
-		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32", Parameters: 282, FLOPs: 4128,
+func manifestOf(files fstest.MapFS) *contract.Manifest {
+	m := &contract.Manifest{
+		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32",
+		Parameters: 282, FLOPs: 4128,
 		TrainedWith: "caffe",
-		Weights:     Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
-		Input: Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2, Layout: "NHWC", ColorOrder: "BGR",
+		Weights:     contract.Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
+		Input: contract.Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2,
+			Layout: "NHWC", ColorOrder: "BGR",
 			Mode: "caffe", Resample: "nearest", Fit: "stretch"},
 		Outputs:  map[string][]string{"serving_default": {"y"}},
 		Labels:   "assets.extra/labels.json",
 		Versions: map[string]string{"tensorflow": "2.21.0"},
-		Files:    map[string]ManifestFile{},
+		Files:    map[string]contract.File{},
 	}
 	for name, f := range files {
-		if name != ManifestPath {
+		if name != contract.ManifestPath {
 			sum := sha256.Sum256(f.Data)
-			m.Files[name] = ManifestFile{hex.EncodeToString(sum[:]), int64(len(f.Data))}
+			m.Files[name] = contract.File{SHA256: hex.EncodeToString(sum[:]),
+				Bytes: int64(len(f.Data))}
 		}
 	}
 	return m
 }
 
-// exported returns the model "convolutions" as an exporter would leave it: with labels and a manifest that change may
-// alter.
-func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
+// exported returns the model "convolutions" as an exporter would leave it: with labels and a
+// manifest that change may alter.
+func exported(t testing.TB, change func(*contract.Manifest)) fstest.MapFS {
 	t.Helper()
 	files := load(t, "convolutions")
 	files["assets.extra/labels.json"] = &fstest.MapFile{Data: []byte(
@@ -69,12 +74,12 @@ func exported(t testing.TB, change func(*Manifest)) fstest.MapFS {
 	if change != nil {
 		change(m)
 	}
-	files[ManifestPath] = &fstest.MapFile{Data: written(t, m)}
+	files[contract.ManifestPath] = &fstest.MapFile{Data: written(t, m)}
 	return files
 }
 
 // written returns the manifest's file, with its own sum.
-func written(t testing.TB, m *Manifest) []byte {
+func written(t testing.TB, m *contract.Manifest) []byte {
 	t.Helper()
 	m.SHA256 = strings.Repeat("0", 64)
 	text, err := json.Marshal(m)
@@ -82,14 +87,26 @@ func written(t testing.TB, m *Manifest) []byte {
 		t.Fatal(err)
 	}
 	at := bytes.LastIndex(text, []byte(m.SHA256))
-	copy(text[at:], ownSum(text, m.SHA256))
+	copy(text[at:], contract.Sum(text, m.SHA256))
 	return text
+}
+
+// declare changes what the graph says of a variable: bytes of the node that makes it.
+func declare(t testing.TB, files fstest.MapFS, variable, old, changed string) {
+	t.Helper()
+	data := files[GraphPath].Data
+	start := bytes.Index(data, []byte(variable+"\x12\x0bVarHandleOp"))
+	at := bytes.Index(data[max(start, 0):], []byte(old))
+	if start < 0 || at < 0 || len(old) != len(changed) {
+		t.Fatalf("variable %s: expected a node with the bytes %q", variable, old)
+	}
+	copy(data[start+at:], changed)
 }
 
 // TestValidate takes a directory that is right, breaks one thing a row, and looks for the finding.
 func TestValidate(t *testing.T) {
 	const shard = "variables/variables.data-00000-of-00001"
-	manifest := func(change func(*Manifest)) func(testing.TB) fstest.MapFS {
+	manifest := func(change func(*contract.Manifest)) func(testing.TB) fstest.MapFS {
 		return func(t testing.TB) fstest.MapFS { return exported(t, change) }
 	}
 	files := func(model string, change func(fstest.MapFS)) func(testing.TB) fstest.MapFS {
@@ -108,111 +125,161 @@ func TestValidate(t *testing.T) {
 		{"dense", files("dense", func(fstest.MapFS) {}), nil},
 		{"a partitioned variable", files("partitioned", func(fstest.MapFS) {}), nil},
 		{"a compressed index", files("compressed", func(fstest.MapFS) {}), nil},
-		{"text beside the graph", files("dense", func(f fstest.MapFS) { f["saved_model.pbtxt"] = &fstest.MapFile{} }),
-			[]string{"saved_model.pbtxt: want saved_model.pb alone"}},
-		{"a missing asset", files("half_plus_two", func(f fstest.MapFS) { delete(f, "assets/foo.txt") }),
-			[]string{`assets/foo.txt: asset of tensor "Const:0": want a file, got none`}},
+		{"text beside the graph",
+			files("dense", func(f fstest.MapFS) { f["saved_model.pbtxt"] = &fstest.MapFile{} }),
+			[]string{"saved_model.pbtxt: expected saved_model.pb alone"}},
+		{"a missing asset", files("half_plus_two",
+			func(f fstest.MapFS) { delete(f, "assets/foo.txt") }),
+			[]string{`assets/foo.txt: asset of tensor "Const:0": expected a file, got none`}},
 
-		{"no variables", files("dense", func(f fstest.MapFS) { delete(f, IndexPath); delete(f, shard) }),
-			[]string{"variables/variables.index: want the variables of the graph's 4 VarHandleOp, got no file"}},
-		{"no variables, version 1", files("half_plus_two", func(f fstest.MapFS) { delete(f, IndexPath) }),
-			[]string{"variables/variables.index: want the variables of the graph's 4 VariableV2, got no file"}},
+		{"no variables", files("dense",
+			func(f fstest.MapFS) { delete(f, IndexPath); delete(f, shard) }),
+			[]string{"variables/variables.index: expected the variables of the graph's 4 " +
+				"VarHandleOp, got no file"}},
+		{"no variables, version 1",
+			files("half_plus_two", func(f fstest.MapFS) { delete(f, IndexPath) }),
+			[]string{"variables/variables.index: expected the variables of the graph's 4 " +
+				"VariableV2, got no file"}},
 		{"no shard", files("dense", func(f fstest.MapFS) { delete(f, shard) }),
-			[]string{shard + ": want a shard with 5 variables, got no file"}},
-		{"a short shard", files("dense", func(f fstest.MapFS) { f[shard].Data = f[shard].Data[:60] }),
-			[]string{shard + ": want at least "}},
+			[]string{shard + ": expected a shard with 5 variables, got no file"}},
+		{"a short shard", files("dense",
+			func(f fstest.MapFS) { f[shard].Data = f[shard].Data[:60] }),
+			[]string{shard + ": expected at least "}},
 		{"a changed number", files("dense", func(f fstest.MapFS) { f[shard].Data[0] ^= 1 }),
 			[]string{shard + `: variable "`}},
 		{"a changed index", files("dense", func(f fstest.MapFS) { f[IndexPath].Data[20] ^= 1 }),
-			[]string{IndexPath + ": block at byte 0: want the checksum "}},
-		{"a cut index", files("dense", func(f fstest.MapFS) { f[IndexPath].Data = f[IndexPath].Data[:40] }),
-			[]string{IndexPath + ": want a footer of 48 bytes, got a file of 40"}},
+			[]string{IndexPath + ": block at byte 0: expected the checksum "}},
+		{"a cut index", files("dense",
+			func(f fstest.MapFS) { f[IndexPath].Data = f[IndexPath].Data[:40] }),
+			[]string{IndexPath + ": expected a footer of 48 bytes, got a file of 40"}},
 		{"the index of another model", files("dense", func(f fstest.MapFS) {
 			other := load(t, "half_plus_two")
 			f[IndexPath], f[shard] = other[IndexPath], other[shard]
 		}), []string{
-			IndexPath + `: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": want the variable that the graph restores, got none`,
-			IndexPath + `: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": want`,
-			IndexPath + `: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": want`,
-			IndexPath + `: variable "words/.ATTRIBUTES/VARIABLE_VALUE": want`,
-			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": want`,
+			IndexPath + `: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected the variable ` +
+				`that the graph restores, got none`,
+			IndexPath + `: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected`,
+			IndexPath + `: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected`,
+			IndexPath + `: variable "words/.ATTRIBUTES/VARIABLE_VALUE": expected`,
+			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": expected`,
 		}},
+		{"a variable's axes exchanged", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "kernel", "\x12\x02\x08\x04\x12\x02\x08\x03",
+				"\x12\x02\x08\x03\x12\x02\x08\x04")
+		}), []string{IndexPath +
+			`: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected shape (3, 4) as kernel, ` +
+			`got (4, 3)`}},
+		{"a variable of another size", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x12\x02\x08\x02")
+		}), []string{IndexPath +
+			`: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected shape (2,) as bias, got (3,)`}},
+		{"a variable of unknown rank", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "bias", "\x12\x02\x08\x03", "\x18\x01\x18\x01")
+		}), nil},
+		{"a variable of another type", files("dense", func(f fstest.MapFS) {
+			declare(t, f, "steps", "\x12\x02\x30\x09", "\x12\x02\x30\x03")
+		}), []string{IndexPath +
+			`: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
 
-		{"another format", manifest(func(m *Manifest) { m.Format = 2 }), []string{ManifestPath + ": format: want 1, got 2"}},
+		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }),
+			[]string{contract.ManifestPath + ": format: expected 1, got 2"}},
 		{"a changed manifest", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
-			f[ManifestPath].Data = bytes.Replace(f[ManifestPath].Data, []byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
+			f[contract.ManifestPath].Data = bytes.Replace(f[contract.ManifestPath].Data,
+				[]byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
 			return f
-		}, []string{ManifestPath + ": sha256: want "}},
+		}, []string{contract.ManifestPath + ": sha256: expected "}},
 		{"a manifest without its sum", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
-			f[ManifestPath].Data = regexp.MustCompile(`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[ManifestPath].Data, []byte("}"))
+			f[contract.ManifestPath].Data = regexp.MustCompile(
+				`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[contract.ManifestPath].Data, []byte("}"))
 			return f
-		}, []string{ManifestPath + ": sha256: want 64 lower-case hexadecimal digits, got \"\"; export the model again"}},
-		{"faults of the manifest", manifest(func(m *Manifest) {
+		}, []string{contract.ManifestPath +
+			": sha256: expected 64 lower-case hexadecimal digits, " +
+			"got \"\"; export the model again"}},
+		{"faults of the manifest", manifest(func(m *contract.Manifest) {
 			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"
 		}),
 			[]string{
-				ManifestPath + ": input.height: want 1 to 65536, got 0",
-				ManifestPath + `: input.mode: want one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
-				ManifestPath + `: labels: want a path in the directory, got "/etc/passwd"`,
+				contract.ManifestPath + ": input.height: expected 1 to 65536, got 0",
+				contract.ManifestPath +
+					`: input.mode: expected one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
+				contract.ManifestPath +
+					`: labels: expected a path in the directory, got "/etc/passwd"`,
 			}},
 		{"an unknown field", files("convolutions", func(f fstest.MapFS) {
-			f[ManifestPath] = &fstest.MapFile{Data: []byte(`{"format": 1, "colour": "red"}`)}
-		}), []string{ManifestPath + `: json: unknown field "colour"`}},
-		{"no JSON", files("convolutions", func(f fstest.MapFS) { f[ManifestPath] = &fstest.MapFile{Data: []byte("{")} }),
-			[]string{ManifestPath + ": unexpected end of JSON input"}},
+			f[contract.ManifestPath] = &fstest.MapFile{
+				Data: []byte(`{"format": 1, "colour": "red"}`)}
+		}), []string{contract.ManifestPath + `: json: unknown field "colour"`}},
+		{"no JSON", files("convolutions", func(f fstest.MapFS) {
+			f[contract.ManifestPath] = &fstest.MapFile{Data: []byte("{")}
+		}),
+			[]string{contract.ManifestPath + ": unexpected end of JSON input"}},
 
 		{"a changed file", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f["assets.extra/labels.json"].Data[8] ^= 2
 			return f
-		}, []string{"assets.extra/labels.json: want the manifest's SHA-256 "}},
+		}, []string{"assets.extra/labels.json: expected the manifest's SHA-256 "}},
 		{"a longer file", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f["assets.extra/labels.json"].Data = append(f["assets.extra/labels.json"].Data, '\n')
 			return f
-		}, []string{"assets.extra/labels.json: want the manifest's 85 bytes, got 86"}},
+		}, []string{"assets.extra/labels.json: expected the manifest's 85 bytes, got 86"}},
 		{"files besides and missing", func(t testing.TB) fstest.MapFS {
-			f := exported(t, func(m *Manifest) { m.Files["notes.txt"] = m.Files[GraphPath] })
+			f := exported(t, func(m *contract.Manifest) {
+				m.Files["notes.txt"] = m.Files[GraphPath]
+			})
 			f["more/notes.txt"] = &fstest.MapFile{}
 			return f
 		}, []string{
-			"notes.txt: want the file of the manifest, got none",
-			"more/notes.txt: want only files of the manifest, got one that it does not name (assets.extra/kerasrun.json)",
+			"notes.txt: expected the file of the manifest, got none",
+			"more/notes.txt: expected only files of the manifest, got one that it does not name " +
+				"(assets.extra/kerasrun.json)",
 		}},
 
-		{"another input", manifest(func(m *Manifest) { m.Input.Name = "x" }),
-			[]string{`saved_model.pb: signature serving_default: want the manifest's input "x" alone, got ["images"]`}},
-		{"another type and shape", manifest(func(m *Manifest) {
+		{"another input", manifest(func(m *contract.Manifest) { m.Input.Name = "x" }),
+			[]string{`saved_model.pb: signature serving_default: expected the manifest's input ` +
+				`"x" alone, got ["images"]`}},
+		{"another type and shape", manifest(func(m *contract.Manifest) {
 			m.Input.DType, m.Input.Height, m.Input.Layout = "uint8", 9, "NCHW"
 		}),
 			[]string{
-				`saved_model.pb: signature serving_default: input "images": want the manifest's uint8, got float32`,
-				`saved_model.pb: signature serving_default: input "images": want the manifest's shape (-1, 2, 9, 8), got (-1, 8, 8, 2)`,
+				`saved_model.pb: signature serving_default: input "images": expected the ` +
+					`manifest's uint8, got float32`,
+				`saved_model.pb: signature serving_default: input "images": expected the ` +
+					`manifest's shape (-1, 2, 9, 8), got (-1, 8, 8, 2)`,
 			}},
-		{"another output", manifest(func(m *Manifest) { m.Outputs["serving_default"] = []string{"probs"} }),
-			[]string{`saved_model.pb: signature serving_default: want the manifest's outputs ["probs"], got ["y"]`}},
-		{"another signature", manifest(func(m *Manifest) { m.Outputs = map[string][]string{"features": {"y"}} }), []string{
-			`saved_model.pb: tags ["serve"]: want a signature "features", got ["serving_default"]`,
-			"saved_model.pb: signature serving_default: want only signatures of the manifest",
+		{"another output", manifest(func(m *contract.Manifest) {
+			m.Outputs["serving_default"] = []string{"probs"}
+		}),
+			[]string{`saved_model.pb: signature serving_default: expected the manifest's outputs ` +
+				`["probs"], got ["y"]`}},
+		{"another signature", manifest(func(m *contract.Manifest) {
+			m.Outputs = map[string][]string{"features": {"y"}}
+		}), []string{
+			`saved_model.pb: tags ["serve"]: expected a signature "features", got ` +
+				`["serving_default"]`,
+			"saved_model.pb: signature serving_default: expected only signatures of the manifest",
 		}},
-		{"no goldens", manifest(func(m *Manifest) { m.Goldens = "assets.extra/goldens" }),
-			[]string{"assets.extra/goldens/goldens.json: want the goldens of the manifest, got none"}},
+		{"no goldens", manifest(func(m *contract.Manifest) { m.Goldens = "assets.extra/goldens" }),
+			[]string{"assets.extra/goldens/goldens.json: expected the goldens of the manifest, " +
+				"got none"}},
 		{"too few labels", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f["assets.extra/labels.json"].Data = []byte(`{"0": ["a", "a"]}`)
-			f[ManifestPath].Data = written(t, manifestOf(f))
+			f[contract.ManifestPath].Data = written(t, manifestOf(f))
 			return f
-		}, []string{`assets.extra/labels.json: want the 5 classes of the output "y", got 1`}},
+		}, []string{`assets.extra/labels.json: expected the 5 classes of the output "y", got 1`}},
 		{"two faults of different kinds", func(t testing.TB) fstest.MapFS {
-			f := exported(t, func(m *Manifest) { m.Input.Height = 9 })
+			f := exported(t, func(m *contract.Manifest) { m.Input.Height = 9 })
 			f["saved_model.cpb"] = &fstest.MapFile{}
 			return f
 		}, []string{
-			"saved_model.cpb: want saved_model.pb alone",
-			"saved_model.cpb: want only files of the manifest",
-			`saved_model.pb: signature serving_default: input "images": want the manifest's shape`,
+			"saved_model.cpb: expected saved_model.pb alone",
+			"saved_model.cpb: expected only files of the manifest",
+			`saved_model.pb: signature serving_default: input "images": expected the ` +
+				`manifest's shape`,
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -224,14 +291,17 @@ func TestValidate(t *testing.T) {
 			if err := m.Validate(); err != nil {
 				got = strings.Split(err.Error(), "\n")
 			}
-			if !slices.EqualFunc(got, test.want, func(got, want string) bool { return strings.HasPrefix(got, want) }) {
-				t.Errorf("want\n%s\ngot\n%s", strings.Join(test.want, "\n"), strings.Join(got, "\n"))
+			if !slices.EqualFunc(got, test.want,
+				func(got, want string) bool { return strings.HasPrefix(got, want) }) {
+				t.Errorf("want\n%s\ngot\n%s", strings.Join(test.want, "\n"),
+					strings.Join(got, "\n"))
 			}
 		})
 	}
 }
 
-// TestLinks makes links into the directory, out of it and to nothing, and a link in place of each file.
+// TestLinks makes links into the directory, out of it and to nothing, and a link in place of each
+// file.
 func TestLinks(t *testing.T) {
 	copied := func(t *testing.T) string {
 		dir := filepath.Join(t.TempDir(), "model")
@@ -242,15 +312,20 @@ func TestLinks(t *testing.T) {
 	}
 	for _, test := range []struct{ name, file, target, want string }{
 		{"inside", "assets/bar.txt", "foo.txt", "<nil>"},
-		{"outside", "assets/bar.txt", "../../secret.txt", "assets/bar.txt: want a file of the directory: "},
-		{"absolute", "assets/bar.txt", "/etc/hostname", "assets/bar.txt: want a file of the directory: "},
-		{"to nothing", "assets/bar.txt", "none.txt", "assets/bar.txt: want a file of the directory: "},
-		{"to a directory", "assets/bar", "../variables", "assets/bar: want a file, got "},
-		{"an asset", "assets/foo.txt", "../../secret.txt", "assets/foo.txt: want a file of the directory: "},
+		{"outside", "assets/bar.txt", "../../secret.txt",
+			"assets/bar.txt: expected a file of the directory: "},
+		{"absolute", "assets/bar.txt", "/etc/hostname",
+			"assets/bar.txt: expected a file of the directory: "},
+		{"to nothing", "assets/bar.txt", "none.txt",
+			"assets/bar.txt: expected a file of the directory: "},
+		{"to a directory", "assets/bar", "../variables", "assets/bar: expected a file, got "},
+		{"an asset", "assets/foo.txt", "../../secret.txt",
+			"assets/foo.txt: expected a file of the directory: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := copied(t)
-			if err := os.WriteFile(filepath.Join(dir, "..", "secret.txt"), []byte("secret"), 0o666); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "..", "secret.txt"), []byte("secret"),
+				0o666); err != nil {
 				t.Fatal(err)
 			}
 			file := filepath.Join(dir, filepath.FromSlash(test.file))
@@ -266,7 +341,7 @@ func TestLinks(t *testing.T) {
 			}
 			err = m.Validate()
 			if got := fmt.Sprint(err); !strings.HasPrefix(got, test.want) {
-				t.Errorf("want %q, got %v", test.want, err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
@@ -279,12 +354,13 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), GraphPath) {
-		t.Errorf("a graph outside of the directory: want an error that names %s, got %v", GraphPath, err)
+		t.Errorf("a graph outside of the directory: got %v, want an error that names %s", err,
+			GraphPath)
 	}
 }
 
-// TestEveryChangeIsFound flips 1,000 bits and cuts 200 times, anywhere in a directory with a manifest: each is an error
-// that names the file.
+// TestEveryChangeIsFound flips 1,000 bits and cuts 200 times, anywhere in a directory with a
+// manifest: each is an error that names the file.
 func TestEveryChangeIsFound(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	files := exported(t, nil)
@@ -309,7 +385,7 @@ func TestEveryChangeIsFound(t *testing.T) {
 		}
 		files[name].Data = whole
 		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("change %d: want an error that names %s, got %v", i, name, err)
+			t.Errorf("change %d: got %v, want an error that names %s", i, err, name)
 		}
 	}
 }

@@ -11,16 +11,19 @@ import (
 	"kerasrun/tensor"
 )
 
-// IndexPath is the file that says where in the shards each variable is; a model without variables may lack it.
+// IndexPath is the file that says where in the shards each variable is; a model without variables
+// may lack it.
 const IndexPath = "variables/variables.index"
 
 // maxIndexBytes is the largest variables.index that is read: over a million variables.
 const maxIndexBytes = 256 << 20
 
-// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables have an entry for each
-// slice of theirs (and one without bytes for the whole).
+// Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables
+// have an entry for each slice of theirs (and one without bytes for the whole).
 type Variable struct {
-	Name   string // as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's encoding
+	// as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's
+	// encoding
+	Name   string
 	DType  tensor.DType
 	Shape  tensor.Shape
 	Shard  int
@@ -63,7 +66,7 @@ func readIndex(data []byte) (*index, []Variable, error) {
 		d := newDecoder(bytes.NewReader(value), int64(len(value)))
 		if idx == nil {
 			if len(key) > 0 {
-				return fmt.Errorf("want the header as the first entry, got %q", key)
+				return fmt.Errorf("expected the header as the first entry, got %q", key)
 			}
 			idx = new(index)
 			return d.bundleHeader(idx)
@@ -74,16 +77,18 @@ func readIndex(data []byte) (*index, []Variable, error) {
 		}
 		v.Name = string(key)
 		if n := len(variables); n > 0 && v.Name <= variables[n-1].Name {
-			return fmt.Errorf("want the entries sorted, got %q after %q", v.Name, variables[n-1].Name)
+			return fmt.Errorf("expected the entries sorted, got %q after %q", v.Name,
+				variables[n-1].Name)
 		}
 		if v.Shard < 0 || v.Shard >= idx.shards {
-			return fmt.Errorf("%q: want a shard from 0 to %d, got %d", key, idx.shards-1, v.Shard)
+			return fmt.Errorf("%q: expected a shard from 0 to %d, got %d", key, idx.shards-1,
+				v.Shard)
 		}
 		variables = append(variables, v)
 		return nil
 	})
 	if err == nil && idx == nil {
-		err = errors.New("want a header, got no entries")
+		err = errors.New("expected a header, got no entries")
 	}
 	if err != nil {
 		return nil, nil, err
@@ -116,11 +121,12 @@ func (d *decoder) bundleHeader(idx *index) error {
 	case d.err != nil:
 		return d.err
 	case idx.shards < 1 || idx.shards > 99999:
-		return fmt.Errorf("want 1 to 99999 shards, got %d", idx.shards)
+		return fmt.Errorf("expected 1 to 99999 shards, got %d", idx.shards)
 	case idx.bigEndian:
-		return errors.New("want little-endian variables, got big-endian")
+		return errors.New("expected little-endian variables, got big-endian")
 	case minConsumer > 1:
-		return fmt.Errorf("want variables in version 1, got one that needs version %d", minConsumer)
+		return fmt.Errorf("expected variables in version 1, got one that needs version %d",
+			minConsumer)
 	}
 	return nil
 }
@@ -151,14 +157,16 @@ func (d *decoder) bundleEntry() (Variable, error) {
 		return v, d.err
 	}
 	if v.Offset < 0 || v.Bytes < 0 || v.Offset+v.Bytes < 0 {
-		return v, fmt.Errorf("want a place in a shard, got %d bytes at byte %d", v.Bytes, v.Offset)
+		return v, fmt.Errorf("expected a place in a shard, got %d bytes at byte %d", v.Bytes,
+			v.Offset)
 	}
 	elements, err := v.Shape.Elements()
 	if err != nil {
 		return v, err
 	}
 	if size := int64(v.DType.Size()); size > 0 && v.slices == 0 && elements*size != v.Bytes {
-		return v, fmt.Errorf("%v of shape %v: want %d bytes, got %d", v.DType, v.Shape, elements*size, v.Bytes)
+		return v, fmt.Errorf("%v of shape %v: expected %d bytes, got %d", v.DType, v.Shape,
+			elements*size, v.Bytes)
 	}
 	return v, nil
 }

@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	maxDepth = 100     // of messages in messages: protobuf's own limit, so what is refused here TensorFlow refuses too
+	// of messages in messages: protobuf's own limit, so what is refused here TensorFlow refuses too
+	maxDepth = 100
 	maxText  = 1 << 20 // bytes of one name or string that is kept
 )
 
-// decoder walks a protobuf message in a file from front to back. It keeps nothing but what it is asked for, and steps
-// over the rest, where the file can seek without reading it. The first error sticks; every method does nothing after
-// it.
+// decoder walks a protobuf message in a file from front to back. It keeps nothing but what it is
+// asked for, and steps over the rest, where the file can seek without reading it. The first error
+// sticks; every method does nothing after it.
 type decoder struct {
 	r       *bufio.Reader
 	seeker  io.Seeker // nil where the file cannot seek
@@ -30,8 +31,8 @@ type decoder struct {
 	err     error
 }
 
-// newDecoder reads a message of size bytes. Lengths in the message are held against size, so it must be the file's true
-// one.
+// newDecoder reads a message of size bytes. Lengths in the message are held against size, so it
+// must be the file's true one.
 func newDecoder(r io.Reader, size int64) *decoder {
 	d := &decoder{r: bufio.NewReaderSize(r, int(min(size, 1<<16))), end: size}
 	if s, ok := r.(io.Seeker); ok {
@@ -46,7 +47,8 @@ func (d *decoder) fail(format string, args ...any) {
 	}
 }
 
-// fields calls field for each field up to the end of the message. A value that field does not read is stepped over.
+// fields calls field for each field up to the end of the message. A value that field does not read
+// is stepped over.
 func (d *decoder) fields(field func(number protowire.Number)) {
 	for d.err == nil && d.off < d.end {
 		number := d.tag()
@@ -91,7 +93,7 @@ func (d *decoder) tag() protowire.Number {
 	}
 	number, typ := protowire.DecodeTag(v)
 	if d.err == nil && number < protowire.MinValidNumber {
-		d.fail("want a field number from 1, got %d", number)
+		d.fail("expected a field number from 1, got %d", number)
 	}
 	d.typ = typ
 	return number
@@ -131,7 +133,7 @@ func (d *decoder) failRead(err error) {
 
 func (d *decoder) want(typ protowire.Type) bool {
 	if d.err == nil && d.typ != typ {
-		d.fail("want a field of wire type %d, got %d", typ, d.typ)
+		d.fail("expected a field of wire type %d, got %d", typ, d.typ)
 	}
 	d.pending = false
 	return d.err == nil
@@ -144,7 +146,8 @@ func (d *decoder) varint() uint64 {
 	return d.rawVarint()
 }
 
-// length reads the length of a bytes field; what it returns does not go past the end of the message.
+// length reads the length of a bytes field; what it returns does not go past the end of the
+// message.
 func (d *decoder) length() int64 {
 	if !d.want(protowire.BytesType) {
 		return 0

@@ -53,26 +53,19 @@ if [ "$(cat .venv/installed-exporter 2>/dev/null)" != "$want" ]; then
   echo "$want" >.venv/installed-exporter
 fi
 
-if [ "$chosen" != wheel ]; then
-  include=$chosen/include; library=$chosen/lib/libtensorflow.so; framework=$chosen/lib/libtensorflow_framework.so; cuda=
-else
-  wheel=$(.venv/bin/python -c 'import importlib.util as u; print(u.find_spec("tensorflow").submodule_search_locations[0])')
-  include=$wheel/include; library=$wheel/libtensorflow_cc.so.2; framework=$wheel/libtensorflow_framework.so.2; cuda=$(dirname "$wheel")/nvidia
+# cmd/libtensorflow lays out for cgo what is installed already: the wheel's libraries, or LIBTENSORFLOW's.
+from=$chosen
+cuda=
+if [ "$chosen" = wheel ]; then
+  from=$(.venv/bin/python -c 'import importlib.util as u; print(u.find_spec("tensorflow").submodule_search_locations[0])')
+  cuda=$(dirname "$from")/nvidia
 fi
-want="$library $(cat .venv/installed scripts/setup.sh | cksum)"
+want="$from $(cat .venv/installed scripts/setup.sh cmd/libtensorflow/*.go | cksum)"
 if [ "$(cat .tensorflow/installed 2>/dev/null)" != "$want" ]; then
-  echo "setup: TensorFlow for cgo into .tensorflow, from $library"
+  echo "setup: TensorFlow for cgo into .tensorflow, from $from"
+  [ -z "${OFFLINE:-}" ] || export GOTOOLCHAIN=local
   rm -rf .tensorflow
-  mkdir -p .tensorflow/lib
-  ln -s "$include" .tensorflow/include
-  # The loader looks for the libraries' own names (their sonames). That is libtensorflow_cc.so.2 for the wheel's and libtensorflow.so.2
-  # for an installed one: with both there, what was linked with one runs with the other.
-  for f in libtensorflow.so.2 libtensorflow_cc.so.2; do ln -s "$library" .tensorflow/lib/$f; done
-  for f in libtensorflow_framework.so libtensorflow_framework.so.2; do ln -s "$framework" .tensorflow/lib/$f; done
-  # To link against the names of the C API takes under a third of the time that the library's 800 MB do.
-  nm -D --defined-only "$library" | sed -n 's/.* T \(\(TF\|TFE\|TSL\)_[A-Za-z0-9_]*\).*/.globl \1\n.type \1, %function\n\1:/p' |
-    gcc -shared -nostdlib -x assembler -o .tensorflow/lib/libtensorflow.so \
-      -Wl,-soname,"$(objdump -p "$library" | sed -n 's/ *SONAME *//p')" -
+  go run ./cmd/libtensorflow --out .tensorflow --from "$from" >/dev/null
   # The wheel's libraries look for CUDA's beside them, from where the loader found them: in .tensorflow/lib/../nvidia. For
   # libcusolver they have no path of their own, so it is put where they look for TensorRT, which TensorFlow no longer uses.
   if [ -d "$cuda" ]; then

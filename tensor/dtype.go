@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// DType is the type of a tensor's elements, with the numbers of TensorFlow's own enum (types.proto).
+// DType is the type of a tensor's elements, with the numbers of TensorFlow's own enum
+// (types.proto).
 type DType int32
 
 // The types whose elements a Tensor can hold.
@@ -26,7 +27,8 @@ const (
 	Uint64   DType = 23
 )
 
-// dtypes names every type of types.proto. A size of 0 marks those of which a Tensor holds no fixed-size elements.
+// dtypes names every type of types.proto. A size of 0 marks those of which a Tensor holds no
+// fixed-size elements.
 var dtypes = map[DType]struct {
 	name, protoName string
 	size            int
@@ -64,7 +66,8 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype(%d)", int32(d))
 }
 
-// Name returns TensorFlow's name of the type, as "DT_FLOAT"; of a type with no name, as "dtype(99)".
+// Name returns TensorFlow's name of the type, as "DT_FLOAT"; of a type with no name, as
+// "dtype(99)".
 func (d DType) Name() string {
 	if t, ok := dtypes[d]; ok {
 		return t.protoName
@@ -72,7 +75,8 @@ func (d DType) Name() string {
 	return d.String()
 }
 
-// Size returns the bytes that one element takes; 0 for String and for every type that a Tensor cannot hold.
+// Size returns the bytes that one element takes; 0 for String and for every type that a Tensor
+// cannot hold.
 func (d DType) Size() int { return dtypes[d].size }
 
 // ParseDType reads a type's name in either spelling, "float32" or "DT_FLOAT".
@@ -83,8 +87,10 @@ func ParseDType(name string) (DType, error) {
 		}
 	}
 	var known []string
-	for _, d := range []DType{Float32, Float64, Float16, Bfloat16, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Bool, String} {
+	for _, d := range []DType{Float32, Float64, Float16, Bfloat16, Int8, Int16, Int32, Int64, Uint8,
+		Uint16, Uint32, Uint64, Bool, String} {
 		known = append(known, d.String())
 	}
-	return 0, fmt.Errorf("tensor: no data type is called %q; known are %s", name, strings.Join(known, ", "))
+	return 0, fmt.Errorf("tensor: no data type is called %q; known are %s", name,
+		strings.Join(known, ", "))
 }

@@ -19,5 +19,5 @@ func Example() {
 	fmt.Println(images.Accepts(t.Shape))
 	// Output:
 	// float32 (2, 3) 24 bytes
-	// tensor: shape: want (-1, 224, 224, 3), got (2, 3)
+	// tensor: shape: expected (-1, 224, 224, 3), got (2, 3)
 }

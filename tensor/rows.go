@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// Rows returns the rows from up to, not including, to: those of the first dimension. They share the tensor's memory where its type has
-// elements of a fixed size; what is appended to them never reaches the next row.
+// Rows returns the rows from up to, not including, to: those of the first dimension. They share the
+// tensor's memory where its type has elements of a fixed size; what is appended to them never
+// reaches the next row.
 func (t Tensor) Rows(from, to int64) (Tensor, error) {
 	if len(t.Shape) == 0 || from < 0 || from > to || to > t.Shape[0] {
-		return Tensor{}, fmt.Errorf("tensor: want rows of shape %v, got %d to %d", t.Shape, from, to)
+		return Tensor{}, fmt.Errorf("tensor: expected rows of shape %v, got %d to %d", t.Shape,
+			from, to)
 	}
 	shape := slices.Clone(t.Shape)
 	shape[0] = to - from
@@ -37,14 +39,16 @@ func RowsOfAll(tensors map[string]Tensor, from, to int64) (map[string]Tensor, er
 	return rows, nil
 }
 
-// Concat returns a copy of one or more tensors' rows, one tensor behind the other. Their types must be the same, and their shapes but for
-// the first dimension.
+// Concat returns a copy of one or more tensors' rows, one tensor behind the other. Their types must
+// be the same, and their shapes but for the first dimension.
 func Concat(parts []Tensor) (Tensor, error) {
 	first := parts[0]
 	shape := slices.Clone(first.Shape)
 	for i, part := range parts {
-		if len(part.Shape) == 0 || part.DType != first.DType || !slices.Equal(part.Shape[1:], first.Shape[1:]) {
-			return Tensor{}, fmt.Errorf("tensor: want %v rows of %v, got %v %v", first.DType, first.Shape, part.DType, part.Shape)
+		if len(part.Shape) == 0 || part.DType != first.DType ||
+			!slices.Equal(part.Shape[1:], first.Shape[1:]) {
+			return Tensor{}, fmt.Errorf("tensor: expected %v rows of %v, got %v %v", first.DType,
+				first.Shape, part.DType, part.Shape)
 		}
 		if i > 0 {
 			shape[0] += part.Shape[0]

@@ -10,7 +10,8 @@ import (
 func TestRowsOfEveryType(t *testing.T) {
 	for _, data := range []any{
 		[]float32{1, 2}, []float64{1, 2}, []int8{1, 2}, []int16{1, 2}, []int32{1, 2}, []int64{1, 2},
-		[]uint8{1, 2}, []uint32{1, 2}, []uint64{1, 2}, []bool{true, false}, [][]byte{[]byte("a"), nil},
+		[]uint8{1, 2}, []uint32{1, 2}, []uint64{1, 2}, []bool{true, false}, [][]byte{[]byte("a"),
+			nil},
 		[]uint16{1, 2},
 	} {
 		dtypes := map[string]DType{
@@ -40,24 +41,26 @@ func TestRowsRefuses(t *testing.T) {
 	for _, c := range []struct {
 		t        Tensor
 		from, to int64
-	}{{three, -1, 1}, {three, 2, 1}, {three, 0, 4}, {Tensor{Float32, Shape{}, []float32{1}}, 0, 0}} {
+	}{{three, -1, 1}, {three, 2, 1}, {three, 0, 4}, {Tensor{Float32, Shape{}, []float32{1}}, 0,
+		0}} {
 		if got, err := c.t.Rows(c.from, c.to); err == nil {
-			t.Errorf("rows %d to %d of %v: want an error, got %v", c.from, c.to, c.t.Shape, got)
+			t.Errorf("rows %d to %d of %v: got %v, want an error", c.from, c.to, c.t.Shape, got)
 		}
 	}
 	none, err := three.Rows(1, 1)
 	if err != nil || none.Shape.String() != "(0, 2)" {
-		t.Errorf("want no rows, got %v, %v", none, err)
+		t.Errorf("got %v, %v, want no rows", none, err)
 	}
 }
 
 func TestConcatRefuses(t *testing.T) {
 	one := Tensor{Float32, Shape{1, 2}, make([]float32, 2)}
 	for _, other := range []Tensor{
-		{Float64, Shape{1, 2}, make([]float64, 2)}, {Float32, Shape{1, 3}, make([]float32, 3)}, {Float32, Shape{2}, make([]float32, 2)}, {Float32, Shape{}, make([]float32, 1)},
+		{Float64, Shape{1, 2}, make([]float64, 2)}, {Float32, Shape{1, 3}, make([]float32, 3)}, {
+			Float32, Shape{2}, make([]float32, 2)}, {Float32, Shape{}, make([]float32, 1)},
 	} {
 		if got, err := Concat([]Tensor{one, other}); err == nil {
-			t.Errorf("%v beside %v: want an error, got %v", other, one, got)
+			t.Errorf("%v beside %v: got %v, want an error", other, one, got)
 		}
 	}
 }

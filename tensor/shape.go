@@ -10,11 +10,13 @@ import (
 // MaxDims is the largest number of dimensions that TensorFlow's TensorShape can hold.
 const MaxDims = 254
 
-// Shape is the size of each dimension, outermost first. -1 is a dimension not known, nil a shape of unknown rank (as opposed to
-// Shape{}, a scalar). Only a signature's shape has unknowns; a Tensor's has none.
+// Shape is the size of each dimension, outermost first. -1 is a dimension not known, nil a shape of
+// unknown rank (as opposed to Shape{}, a scalar). Only a signature's shape has unknowns; a Tensor's
+// has none.
 type Shape []int64
 
-// String writes the shape as Keras does: "(-1, 224, 224, 3)", "(5,)", "()"; an unknown rank is "unknown".
+// String writes the shape as Keras does: "(-1, 224, 224, 3)", "(5,)", "()"; an unknown rank is
+// "unknown".
 func (s Shape) String() string {
 	if s == nil {
 		return "unknown"
@@ -29,15 +31,17 @@ func (s Shape) String() string {
 	return "(" + strings.Join(text, ", ") + ")"
 }
 
-// Elements returns the product of the dimensions. It is an error where the rank or a dimension is unknown or negative, where there
-// are more than MaxDims, and where the bytes of the product's largest elements (8 each) overflow an int64. Zeros do not excuse an
-// overflow among the other dimensions: TensorFlow multiplies in order, and aborts.
+// Elements returns the product of the dimensions. It is an error where the rank or a dimension is
+// unknown or negative, where there are more than MaxDims, and where the bytes of the product's
+// largest elements (8 each) overflow an int64. Zeros do not excuse an overflow among the other
+// dimensions: TensorFlow multiplies in order, and aborts.
 func (s Shape) Elements() (int64, error) {
 	if s == nil {
 		return 0, fmt.Errorf("tensor: a shape of unknown rank has no number of elements")
 	}
 	if len(s) > MaxDims {
-		return 0, fmt.Errorf("tensor: %d dimensions, more than the %d of TensorFlow", len(s), MaxDims)
+		return 0, fmt.Errorf("tensor: %d dimensions, more than the %d of TensorFlow", len(s),
+			MaxDims)
 	}
 	product, zero := int64(1), false
 	for i, n := range s {
@@ -58,8 +62,8 @@ func (s Shape) Elements() (int64, error) {
 	return product, nil
 }
 
-// Accepts returns an error, "want ..., got ...", unless got is a shape with every dimension known that fits s, where -1 fits any
-// size and an unknown rank any shape.
+// Accepts returns an error, "expected ..., got ...", unless got is a shape with every dimension known
+// that fits s, where -1 fits any size and an unknown rank any shape.
 func (s Shape) Accepts(got Shape) error {
 	if _, err := got.Elements(); err != nil {
 		return err
@@ -72,7 +76,7 @@ func (s Shape) Accepts(got Shape) error {
 		fits = s[i] == -1 || s[i] == got[i]
 	}
 	if !fits {
-		return fmt.Errorf("tensor: shape: want %v, got %v", s, got)
+		return fmt.Errorf("tensor: shape: expected %v, got %v", s, got)
 	}
 	return nil
 }

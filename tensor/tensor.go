@@ -6,7 +6,8 @@ import (
 	"unsafe"
 )
 
-// Tensor is a dense tensor. Data is a slice of the Go type of DType, row-major, as long as the product of Shape:
+// Tensor is a dense tensor. Data is a slice of the Go type of DType, row-major, as long as the
+// product of Shape:
 //
 //	Float32 []float32   Float64 []float64   Bfloat16, Float16, Uint16 []uint16 (the bits)
 //	Int8    []int8      Int16   []int16     Int32 []int32   Int64  []int64
@@ -19,11 +20,12 @@ type Tensor struct {
 
 // Element is a Go type that New can tell the DType of.
 type Element interface {
-	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | bool | []byte
+	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 |
+		bool | []byte
 }
 
-// New returns the tensor of data, which it keeps and does not copy. []uint16 makes a Uint16 tensor; for the 16-bit float types
-// write the Tensor out.
+// New returns the tensor of data, which it keeps and does not copy. []uint16 makes a Uint16 tensor;
+// for the 16-bit float types write the Tensor out.
 func New[T Element](shape Shape, data []T) (Tensor, error) {
 	t := Tensor{Shape: shape, Data: data}
 	switch any(data).(type) {
@@ -55,7 +57,8 @@ func New[T Element](shape Shape, data []T) (Tensor, error) {
 	return t, t.Validate()
 }
 
-// Validate returns an error unless Data is a slice of DType's Go type with as many elements as Shape, which must be known.
+// Validate returns an error unless Data is a slice of DType's Go type with as many elements as
+// Shape, which must be known.
 func (t Tensor) Validate() error {
 	want, err := t.Shape.Elements()
 	if err != nil {
@@ -105,7 +108,7 @@ func (t Tensor) length() (int, bool) {
 // Float32s returns the elements of a valid Float32 tensor, row-major, without a copy.
 func (t Tensor) Float32s() ([]float32, error) {
 	if t.DType != Float32 {
-		return nil, fmt.Errorf("tensor: want float32 elements, got %v", t.DType)
+		return nil, fmt.Errorf("tensor: expected float32 elements, got %v", t.DType)
 	}
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -116,8 +119,9 @@ func (t Tensor) Float32s() ([]float32, error) {
 // littleEndian says whether this machine's numbers lie in memory as the bytes of a tensor do.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// Bytes returns the elements of a valid tensor as little-endian bytes, row-major. On a little-endian machine they are the tensor's own
-// memory; otherwise a copy. A String tensor has no such bytes.
+// Bytes returns the elements of a valid tensor as little-endian bytes, row-major. On a
+// little-endian machine they are the tensor's own memory; otherwise a copy. A String tensor has no
+// such bytes.
 func (t Tensor) Bytes() ([]byte, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -152,8 +156,9 @@ func (t Tensor) Bytes() ([]byte, error) {
 	return nil, fmt.Errorf("tensor: %v elements have no fixed size in bytes", t.DType)
 }
 
-// FromBytes returns the tensor whose elements are raw, little-endian and row-major; len(raw) must be what shape and type take.
-// Where the machine's byte order and raw's alignment allow, the tensor keeps raw and does not copy it.
+// FromBytes returns the tensor whose elements are raw, little-endian and row-major; len(raw) must
+// be what shape and type take. Where the machine's byte order and raw's alignment allow, the tensor
+// keeps raw and does not copy it.
 func FromBytes(d DType, shape Shape, raw []byte) (Tensor, error) {
 	n, err := shape.Elements()
 	if err != nil {
@@ -163,7 +168,8 @@ func FromBytes(d DType, shape Shape, raw []byte) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("tensor: %v elements have no fixed size in bytes", d)
 	}
 	if want := n * int64(d.Size()); int64(len(raw)) != want {
-		return Tensor{}, fmt.Errorf("tensor: %v of shape %v takes %d bytes, got %d", d, shape, want, len(raw))
+		return Tensor{}, fmt.Errorf("tensor: %v of shape %v takes %d bytes, got %d", d, shape, want,
+			len(raw))
 	}
 	t := Tensor{DType: d, Shape: shape}
 	switch d {
@@ -221,7 +227,8 @@ func elements[T fixed](raw []byte) []T {
 	return data
 }
 
-// view returns the memory of data as elements of another size. It is aligned and its bytes divide evenly.
+// view returns the memory of data as elements of another size. It is aligned and its bytes divide
+// evenly.
 func view[To, From fixed](data []From) []To {
 	if len(data) == 0 {
 		return []To{}

@@ -55,7 +55,7 @@ func TestShapeElements(t *testing.T) {
 		err   string
 	}{
 		{"scalar", Shape{}, 1, ""},
-		{"picture", Shape{2, 224, 224, 3}, 2 * 224 * 224 * 3, ""},
+		{"image", Shape{2, 224, 224, 3}, 2 * 224 * 224 * 3, ""},
 		{"no rows", Shape{0, 224, 224, 3}, 0, ""},
 		{"largest", Shape{math.MaxInt64 / 8}, math.MaxInt64 / 8, ""},
 		{"254 dimensions", ones(254), 1, ""},
@@ -86,9 +86,10 @@ func TestShapeAccepts(t *testing.T) {
 		{Shape{-1, 3}, Shape{0, 3}, ""},
 		{nil, Shape{4, 5}, ""},
 		{Shape{}, Shape{}, ""},
-		{Shape{-1, 224, 224, 3}, Shape{224, 224, 3}, "want (-1, 224, 224, 3), got (224, 224, 3)"},
-		{Shape{-1, 3}, Shape{1, 4}, "want (-1, 3), got (1, 4)"},
-		{Shape{}, Shape{1}, "want (), got (1,)"},
+		{Shape{-1, 224, 224, 3}, Shape{224, 224, 3},
+			"expected (-1, 224, 224, 3), got (224, 224, 3)"},
+		{Shape{-1, 3}, Shape{1, 4}, "expected (-1, 3), got (1, 4)"},
+		{Shape{}, Shape{1}, "expected (), got (1,)"},
 		{Shape{-1, 3}, Shape{-1, 3}, "negative"},
 		{nil, nil, "unknown rank"},
 		{nil, Shape{1 << 62, 4}, "more elements"},
@@ -99,23 +100,27 @@ func TestShapeAccepts(t *testing.T) {
 	}
 }
 
-// samples is a tensor of each type that has a size, two elements each, with its bytes as NumPy writes them ('<' order).
+// samples is a tensor of each type that has a size, two elements each, with its bytes as NumPy
+// writes them ('<' order).
 var samples = []struct {
 	tensor Tensor
 	raw    string
 }{
 	{Tensor{Float32, Shape{2}, []float32{1, -2}}, "\x00\x00\x80\x3f\x00\x00\x00\xc0"},
-	{Tensor{Float64, Shape{2}, []float64{1, -2}}, "\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\x00\xc0"},
+	{Tensor{Float64, Shape{2}, []float64{1, -2}},
+		"\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\x00\xc0"},
 	{Tensor{Float16, Shape{2}, []uint16{0x3c00, 0xc000}}, "\x00\x3c\x00\xc0"},
 	{Tensor{Bfloat16, Shape{2}, []uint16{0x3f80, 0xc000}}, "\x80\x3f\x00\xc0"},
 	{Tensor{Int8, Shape{2}, []int8{1, -2}}, "\x01\xfe"},
 	{Tensor{Int16, Shape{2}, []int16{1, -2}}, "\x01\x00\xfe\xff"},
 	{Tensor{Int32, Shape{2}, []int32{1, -2}}, "\x01\x00\x00\x00\xfe\xff\xff\xff"},
-	{Tensor{Int64, Shape{2}, []int64{1, -2}}, "\x01\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff\xff\xff\xff\xff"},
+	{Tensor{Int64, Shape{2}, []int64{1, -2}},
+		"\x01\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff\xff\xff\xff\xff"},
 	{Tensor{Uint8, Shape{2}, []uint8{1, 254}}, "\x01\xfe"},
 	{Tensor{Uint16, Shape{2}, []uint16{1, 65534}}, "\x01\x00\xfe\xff"},
 	{Tensor{Uint32, Shape{2}, []uint32{1, 1 << 31}}, "\x01\x00\x00\x00\x00\x00\x00\x80"},
-	{Tensor{Uint64, Shape{2}, []uint64{1, 1 << 63}}, "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80"},
+	{Tensor{Uint64, Shape{2}, []uint64{1, 1 << 63}},
+		"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80"},
 	{Tensor{Bool, Shape{2}, []bool{true, false}}, "\x01\x00"},
 }
 
@@ -217,7 +222,7 @@ func TestValidateAndFloat32s(t *testing.T) {
 		{Tensor{Float32, Shape{1}, []float64{1}}, "held in Go's []float64"},
 		{Tensor{Float32, Shape{1}, nil}, "held in Go's <nil>"},
 		{Tensor{Float32, nil, []float32{1}}, "unknown rank"},
-		{Tensor{Float64, Shape{1}, []float64{1}}, "want float32 elements, got float64"},
+		{Tensor{Float64, Shape{1}, []float64{1}}, "expected float32 elements, got float64"},
 		{Tensor{Float32, Shape{2}, []float32{1}}, "needs 2 elements"},
 		{Tensor{Float32, Shape{1}, []float32{1}}, ""},
 	} {

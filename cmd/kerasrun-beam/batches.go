@@ -12,7 +12,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 func init() {
@@ -21,16 +21,19 @@ func init() {
 	beam.RegisterType(typeOf[Batch]())
 }
 
-// Batch is a fixed cut of the input: Names[i] is how the i-th picture is called in the output, Paths[i] where a worker opens it.
+// Batch is a fixed cut of the input: Names[i] is how the i-th image is called in the output,
+// Paths[i] where a worker opens it.
 type Batch struct {
 	First int64
 	Names []string
 	Paths []string
 }
 
-// writeBatches lists the batches that `kerasrun score` forms in a file, one a line; a pipeline that held them itself would be too long for a job
-// server. Workers read the pictures by their paths, so archives cannot be among the inputs.
-func writeBatches(ctx context.Context, fs filesystem.Interface, list string, source score.Source, size int) error {
+// writeBatches lists the batches that `kerasrun score` forms in a file, one a line; a pipeline that
+// held them itself would be too long for a job server. Workers read the images by their paths, so
+// archives cannot be among the inputs.
+func writeBatches(ctx context.Context, fs filesystem.Interface, list string, source score.Source,
+	size int) error {
 	return writeFile(ctx, fs, list, func(w io.Writer) error {
 		lines := json.NewEncoder(w)
 		index := int64(-1)
@@ -38,7 +41,8 @@ func writeBatches(ctx context.Context, fs filesystem.Interface, list string, sou
 		for item := range source {
 			index++
 			if item.Streamed {
-				return fmt.Errorf("%s: want files, which every worker can open, got a part of one", item.Path)
+				return fmt.Errorf(
+					"%s: expected files, which every worker can open, got a part of one", item.Path)
 			}
 			if index%int64(size) == 0 && index > 0 {
 				if err := lines.Encode(b); err != nil {
@@ -56,7 +60,7 @@ func writeBatches(ctx context.Context, fs filesystem.Interface, list string, sou
 			b.Names, b.Paths = append(b.Names, item.Path), append(b.Paths, path)
 		}
 		if index < 0 {
-			return errors.New("the inputs hold no picture")
+			return errors.New("the inputs hold no image")
 		}
 		return lines.Encode(b)
 	})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 // What the workers read is what was listed, in score's batches.
@@ -35,12 +35,12 @@ func TestBatches(t *testing.T) {
 			got = append(got, fmt.Sprint(b.First, " ", b.Names))
 			for i, name := range b.Names {
 				if want := abs(t, name); !remote(name) && b.Paths[i] != want {
-					t.Errorf("%s: want the path %s, got %s", name, want, b.Paths[i])
+					t.Errorf("%s: got %s, want the path %s", name, b.Paths[i], want)
 				}
 			}
 		})
 		if text := strings.Join(got, " "); err != nil || text != c.want {
-			t.Errorf("%q: want %s, got %s, %v", c.inputs, c.want, text, err)
+			t.Errorf("%q: got %s, %v, want %s", c.inputs, text, err, c.want)
 		}
 	}
 }
@@ -56,13 +56,14 @@ func TestBatchesRefuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, "a.tar", archive.Bytes())
-	for input, want := range map[string]string{"a.tar": "a.tar/a.jpg: want files", ".": "no picture"} {
+	for input, want := range map[string]string{"a.tar": "a.tar/a.jpg: expected files",
+		".": "no image"} {
 		if err := list(t, input); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: want an error with %q, got %v", input, want, err)
+			t.Errorf("%s: got %v, want an error with %q", input, err, want)
 		}
 	}
 	if left, _ := filepath.Glob("list*"); left != nil {
-		t.Errorf("want nothing left, got %q", left)
+		t.Errorf("got %q, want nothing left", left)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// TestMain is the program itself where a test runs it: linking it once more would take most of the test's time.
+// TestMain is the program itself where a test runs it: linking it once more would take most of the
+// test's time.
 func TestMain(m *testing.M) {
 	if os.Getenv("KERASRUN_BEAM_MAIN") != "" {
 		main()
@@ -24,27 +25,33 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and on the same runner as a job server in a process
-// of its own, which it reaches over gRPC and which calls back into workers in the program (LOOPBACK), as a Flink job server does.
+// The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and
+// on the same runner as a job server in a process of its own, which it reaches over gRPC and which
+// calls back into workers in the program (LOOPBACK), as a Flink job server does.
 func TestEqualsScore(t *testing.T) {
 	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
 	kerasrun := abs(t, "../../bin/kerasrun")
-	model, input := abs(t, "../../models/resnext50"), pictures(t)
+	model, input := abs(t, "../../models/resnext50"), images(t)
 
 	want := filepath.Join(t.TempDir(), "score.jsonl")
-	score := exec.Command(kerasrun, "score", "--quiet", "--model", model, "--batch", "4", "--output", want, input)
-	if out, err := score.CombinedOutput(); score.ProcessState == nil || score.ProcessState.ExitCode() != 1 { // one picture is bad
-		t.Fatalf("score: want exit status 1, got %v\n%s", err, out)
+	score := exec.Command(kerasrun, "score", "--quiet", "--model", model, "--batch", "4",
+		"--output", want, input)
+	// one image is bad
+	if out, err := score.CombinedOutput(); score.ProcessState == nil ||
+		score.ProcessState.ExitCode() != 1 {
+		t.Fatalf("score: got %v, want exit status 1\n%s", err, out)
 	}
 
 	endpoint := jobServer(t, prism)
 	for name, flags := range map[string][]string{
-		"embedded":   {"--runner=prism"},
-		"job server": {"--runner=universal", "--endpoint=" + endpoint, "--environment_type=LOOPBACK", "--job_name=kerasrun"},
+		"embedded": {"--runner=prism"},
+		"job server": {"--runner=universal", "--endpoint=" + endpoint,
+			"--environment_type=LOOPBACK", "--job_name=kerasrun"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			output := filepath.Join(t.TempDir(), "out.jsonl")
-			args := append([]string{"--model", model, "--output", output, "--batch", "4"}, append(flags, input)...)
+			args := append([]string{"--model", model, "--output", output, "--batch", "4"},
+				append(flags, input)...)
 			pipeline := exec.Command(os.Args[0], args...)
 			pipeline.Env = append(os.Environ(), "KERASRUN_BEAM_MAIN=1")
 			if out, err := pipeline.CombinedOutput(); err != nil {
@@ -56,40 +63,41 @@ func TestEqualsScore(t *testing.T) {
 			}
 			files, err := filepath.Glob(base + "-*.jsonl")
 			if err != nil || len(files) < 3 {
-				t.Fatalf("want several shards, got %q, %v", files, err)
+				t.Fatalf("got %q, %v, want several shards", files, err)
 			}
 			if got := sorted(t, files...); got != string(read(t, want)) {
 				t.Errorf("the sorted rows differ from score's:\n%s\nwant\n%s", got, read(t, want))
 			}
 			if left, _ := filepath.Glob(base + "*.inputs*"); left != nil {
-				t.Errorf("want the list of inputs to be removed, got %q", left)
+				t.Errorf("got %q, want the list of inputs to be removed", left)
 			}
 			if errors, _ := filepath.Glob(base + "-errors-*.jsonl"); len(errors) != 1 {
-				t.Errorf("want one file of errors, got %q", errors)
+				t.Errorf("got %q, want one file of errors", errors)
 			}
 		})
 	}
 }
 
-// pictures are the sample photographs, each a few times over, and one that is none.
-func pictures(t *testing.T) string {
+// images are the sample photographs, each a few times over, and one that is none.
+func images(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	photos, err := filepath.Glob("../../testdata/photos/*.jpg")
 	if err != nil || len(photos) == 0 {
-		t.Fatalf("want photographs, got %v, %v", photos, err)
+		t.Fatalf("got %v, %v, want photographs", photos, err)
 	}
 	for i, photo := range slices.Repeat(photos, 4) {
 		write(t, filepath.Join(dir, fmt.Sprintf("%03d.jpg", i)), read(t, photo))
 	}
-	write(t, filepath.Join(dir, "005-bad.jpg"), []byte("no picture"))
+	write(t, filepath.Join(dir, "005-bad.jpg"), []byte("no image"))
 	return dir
 }
 
 func jobServer(t *testing.T, prism string) (endpoint string) {
 	t.Helper()
 	port := freePort(t)
-	server := exec.Command(prism, "--serve_http=false", "--job_port", port, "--idle_shutdown_timeout=-1s")
+	server := exec.Command(prism, "--serve_http=false", "--job_port", port,
+		"--idle_shutdown_timeout=-1s")
 	var log bytes.Buffer
 	server.Stdout, server.Stderr = &log, &log
 	if err := server.Start(); err != nil {
@@ -147,7 +155,8 @@ func index(t *testing.T, line string) int64 {
 func build(t *testing.T, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, pkg).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path,
+		pkg).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path

@@ -1,10 +1,12 @@
-// Kerasrun-beam scores pictures as an Apache Beam pipeline, for Flink, Spark, Dataflow or Beam's own runner:
+// Kerasrun-beam scores images as an Apache Beam pipeline, for Flink, Spark, Dataflow or Beam's own
+// runner:
 //
 //	kerasrun-beam --model DIR --output OUT.jsonl --runner=universal --endpoint=HOST:PORT INPUT...
 //
-// It answers as `kerasrun score` does, with the same batches and so the same bits: its rows, in order of their indices, are score's. They are
-// written to OUT-00000-of-0000N.jsonl, those of pictures without an answer to OUT-errors-00000-of-0000N.jsonl, and OUT_SUCCESS last. The model's
-// directory and the pictures must be where the workers can read them.
+// It answers as `kerasrun score` does, with the same batches and so the same bits: its rows, in
+// order of their indices, are score's. They are written to OUT-00000-of-0000N.jsonl, those of
+// images without an answer to OUT-errors-00000-of-0000N.jsonl, and OUT_SUCCESS last. The model's
+// directory and the images must be where the workers can read them.
 package main
 
 import (
@@ -23,19 +25,22 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 var (
-	model     = flag.String("model", "models/resnext50", "the model's directory")
-	output    = flag.String("output", "", "the output, FILE.jsonl; its shards get numbers before the ending")
-	filesFrom = flag.String("files-from", "", "a file with a path on each line, or - for standard input, in place of INPUTs")
+	model  = flag.String("model", "models/resnext50", "the model's directory")
+	output = flag.String("output", "",
+		"the output, FILE.jsonl; its shards get numbers before the ending")
+	filesFrom = flag.String("files-from", "",
+		"a file with a path on each line, or - for standard input, in place of INPUTs")
 	values    = flag.String("output-type", "prob", "the numbers of the classes: prob or logit")
-	batchSize = flag.Int("batch", 32, "pictures that run together")
-	top       = flag.Int("top", 5, "classes a picture")
-	outputs   = flag.String("outputs", "top", "what to keep of a picture: top, probs or features")
-	labelType = flag.String("label-type", "name", "what the label column holds: name, id, both or none")
-	shards    = flag.Int("output-shards", 4, "files that the output is cut in")
+	batchSize = flag.Int("batch", 32, "images that run together")
+	top       = flag.Int("top", 5, "classes per image")
+	outputs   = flag.String("outputs", "top", "what to keep per image: top, probs or features")
+	labelType = flag.String("label-type", "name",
+		"what the label column holds: name, id, both or none")
+	shards = flag.Int("output-shards", 4, "files that the output is cut in")
 )
 
 func main() {
@@ -69,13 +74,15 @@ func run(ctx context.Context) error {
 	p, s := beam.NewPipelineWithRoot()
 	batches := beam.ParDo(s, readBatches, beam.Create(s, list))
 	// The reshuffle lets the runner spread the batches over its workers.
-	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns}, beam.Reshuffle(s, batches))
+	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns, BatchSize: *batchSize},
+		beam.Reshuffle(s, batches))
 	writeShards(s, base, *shards, rows)
 	writeShards(s, base+"-errors", *shards, failures)
 	if err := beamx.Run(ctx, p); err != nil {
 		return err
 	}
-	if err := writeFile(ctx, fs, base+"_SUCCESS", func(io.Writer) error { return nil }); err != nil {
+	if err := writeFile(ctx, fs, base+"_SUCCESS",
+		func(io.Writer) error { return nil }); err != nil {
 		return err
 	}
 	return remove(ctx, fs, list)
@@ -83,10 +90,11 @@ func run(ctx context.Context) error {
 
 func parseColumns() (c score.Columns, err error) {
 	if !strings.HasSuffix(*output, ".jsonl") || *batchSize < 1 || *top < 1 || *shards < 1 {
-		return c, fmt.Errorf("want --output FILE.jsonl, and --batch, --top and --output-shards of 1 or more")
+		return c, fmt.Errorf("expected --output FILE.jsonl, and --batch, --top and " +
+			"--output-shards of 1 or more")
 	}
 	if *values != "prob" && *values != "logit" {
-		return c, fmt.Errorf("want an --output-type prob or logit, got %q", *values)
+		return c, fmt.Errorf("expected an --output-type prob or logit, got %q", *values)
 	}
 	c.Top, c.Logits = *top, *values == "logit"
 	if c.Vector, err = score.ParseOutputs(*outputs); err != nil {
@@ -96,7 +104,8 @@ func parseColumns() (c score.Columns, err error) {
 	return c, err
 }
 
-// inputs are what `kerasrun score` takes, and patterns of every file system that Beam knows, such as gs://bucket/photos/*.jpg.
+// inputs are what `kerasrun score` takes, and patterns of every file system that Beam knows, such
+// as gs://bucket/photos/*.jpg.
 func inputs(ctx context.Context) (score.Source, error) {
 	switch *filesFrom {
 	case "":

@@ -22,7 +22,8 @@ func init() {
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
-// writeShards writes rows to base-00000-of-0000N.jsonl and so on, each file in order of the indices. Beam's own textio writes a single file.
+// writeShards writes rows to base-00000-of-0000N.jsonl and so on, each file in order of the
+// indices. Beam's own textio writes a single file.
 func writeShards(s beam.Scope, base string, n int, rows beam.PCollection) {
 	keyed := beam.ParDo(s, &shardFn{Shards: int64(n)}, rows)
 	beam.ParDo0(s, &writeFn{Base: base, Shards: n}, beam.GroupByKey(s, keyed))
@@ -51,18 +52,20 @@ func (f *writeFn) ProcessElement(ctx context.Context, shard int64, next func(*Ro
 		return err
 	}
 	defer fs.Close()
-	return writeFile(ctx, fs, fmt.Sprintf("%s-%05d-of-%05d.jsonl", f.Base, shard, f.Shards), func(w io.Writer) error {
-		for _, r := range rows {
-			if _, err := io.WriteString(w, r.Line); err != nil {
-				return err
+	return writeFile(ctx, fs, fmt.Sprintf("%s-%05d-of-%05d.jsonl", f.Base, shard, f.Shards),
+		func(w io.Writer) error {
+			for _, r := range rows {
+				if _, err := io.WriteString(w, r.Line); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
 }
 
 // writeFile makes a file appear under its name when it is complete.
-func writeFile(ctx context.Context, fs filesystem.Interface, path string, write func(io.Writer) error) error {
+func writeFile(ctx context.Context, fs filesystem.Interface, path string,
+	write func(io.Writer) error) error {
 	w, err := fs.OpenWrite(ctx, path+".partial")
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"kerasrun/runner/score"
+	"kerasrun/score"
 )
 
 // lineEvery is how often a progress line is printed where there is no terminal to draw a bar on.
@@ -43,14 +43,14 @@ func (p *progress) update(c score.Counts) {
 	case p.quiet:
 	case p.bars != nil:
 		if p.bar == nil {
-			p.bar = p.bars.AddBar(c.Pictures,
+			p.bar = p.bars.AddBar(c.Images,
 				mpb.PrependDecorators(decor.CountersNoUnit("%d / %d")),
 				mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.rate() })))
 		}
 		p.bar.SetCurrent(done)
 	case time.Since(p.printed) >= lineEvery:
 		p.printed = time.Now()
-		fmt.Fprintf(p.out, "kerasrun: %d of %d pictures, %s\n", done, c.Pictures, p.rate())
+		fmt.Fprintf(p.out, "kerasrun: %d of %d images, %s\n", done, c.Images, p.rate())
 	}
 }
 
@@ -59,7 +59,7 @@ func (p *progress) rate() string {
 	c := p.counts.Load()
 	done := c.Answered + c.Failed
 	perSecond := float64(done-c.Resumed) / time.Since(p.began).Seconds()
-	left := time.Duration(float64(c.Pictures-done) / perSecond * float64(time.Second))
+	left := time.Duration(float64(c.Images-done) / perSecond * float64(time.Second))
 	return fmt.Sprintf("%.1f/s, %v left, %d failed", perSecond, left.Round(time.Second), c.Failed)
 }
 

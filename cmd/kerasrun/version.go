@@ -5,24 +5,25 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/internal/version"
 	"kerasrun/runner"
 )
-
-// version is that of this program; the exporter writes the same into its manifests.
-const version = "0.1.0"
 
 func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the versions of kerasrun and of TensorFlow",
+		Short: "Print the versions of kerasrun and TensorFlow",
 		Args:  noArgs,
 	}
-	format := addChoice(cmd, "format", "what to print", "text", "json")
+	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if format.value == "json" {
-			return writeJSON(cmd.OutOrStdout(), map[string]string{"kerasrun": version, "tensorflow": runner.Version()})
+			return writeJSON(cmd.OutOrStdout(), map[string]string{
+				"kerasrun": version.String(), "tensorflow": runner.Version(),
+			})
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "kerasrun %s\nTensorFlow %s\n", version, runner.Version())
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "kerasrun %s\nTensorFlow %s\n",
+			version.String(), runner.Version())
 		return err
 	}
 	return cmd

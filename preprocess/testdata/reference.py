@@ -1,9 +1,9 @@
-"""What Keras makes of pictures: the yardstick of the tests of preprocess.
+"""What Keras makes of images: the reference of the tests of preprocess.
 
 Reads requests from standard input until it ends and answers each on standard output. A request is a
-line of JSON and `bytes` bytes of a picture file:
+line of JSON and `bytes` bytes of an image file:
 
-    {"bytes": n}            the picture, decoded
+    {"bytes": n}            the image, decoded
     {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}
                             and brought to a size
     {..., "mode": "caffe"}  and made a tensor ("none": img_to_array alone)

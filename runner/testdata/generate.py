@@ -5,6 +5,8 @@ Beside them it writes what TensorFlow and Keras answer.
 conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for a
            tensor, and for each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
+short      that with one zero in the place of its first convolution's kernel
+exchanged  that with the last two axes of that kernel exchanged, of as many numbers
 elu        that with another activation, which our convolutions do not have
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
@@ -18,6 +20,7 @@ aborts     a graph that ends the process that runs it: a list of tensors whose s
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,6 +30,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # on a GPU TensorFlow takes
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.training import py_checkpoint_reader
 
 v1 = tf.compat.v1
 NUMBERS = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
@@ -205,10 +209,37 @@ def answers(photos):
     return arrays
 
 
+def damaged(source, path, variable, change):
+    """Copies a model and replaces a variable, under its name.
+
+    The graph stays; the manifest is of what is there.
+    """
+    shutil.copytree(source, path, ignore=shutil.ignore_patterns("assets.extra"))
+    prefix = str(path / "variables/variables")
+    reader = py_checkpoint_reader.NewCheckpointReader(prefix)
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    values[variable] = change(values[variable])
+    for file in (path / "variables").iterdir():
+        file.unlink()
+    with tf.Graph().as_default(), v1.Session() as session:
+        names, tensors = list(values), [tf.constant(value) for value in values.values()]
+        whole = [""] * len(names)
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors
+            )
+        )
+    write_manifest(path)
+
+
 def main(photos, out):
     for build in (conv, kernels, elu):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
+    damaged(out / "kernels", out / "short", "filters", lambda value: np.zeros(1, "float32"))
+    damaged(
+        out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2)
+    )
     np.savez(out / "conv.npz", **answers(photos))
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])

@@ -27,7 +27,8 @@ func readHeader(r io.Reader) (header, error) {
 		return header{}, errShort
 	}
 	if string(start[:len(magic)]) != magic {
-		return header{}, fmt.Errorf("not a .npy file: want it to begin with %q, got %q", magic, start[:len(magic)])
+		return header{}, fmt.Errorf("not a .npy file: expected it to begin with %q, got %q", magic,
+			start[:len(magic)])
 	}
 	var length uint32
 	switch major, minor := start[6], start[7]; {
@@ -42,10 +43,11 @@ func readHeader(r io.Reader) (header, error) {
 			return header{}, errShort
 		}
 	default:
-		return header{}, fmt.Errorf("format version %d.%d: want 1.0, 2.0 or 3.0", major, minor)
+		return header{}, fmt.Errorf("format version %d.%d: expected 1.0, 2.0 or 3.0", major, minor)
 	}
 	if length > maxHeader {
-		return header{}, fmt.Errorf("the header declares %d bytes: want at most %d", length, maxHeader)
+		return header{}, fmt.Errorf("the header declares %d bytes: expected at most %d", length,
+			maxHeader)
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(r, text); err != nil {
@@ -54,9 +56,11 @@ func readHeader(r io.Reader) (header, error) {
 	return parseHeader(string(text))
 }
 
-// parseHeader reads the Python dictionary {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, keys in any order.
+// parseHeader reads the Python dictionary {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3),
+// }, keys in any order.
 func parseHeader(text string) (header, error) {
-	bad := fmt.Errorf("header %.80q: want {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", text)
+	bad := fmt.Errorf("header %.80q: expected {'descr': '<f4', 'fortran_order': False, 'shape': "+
+		"(2, 3), }", text)
 	rest := strings.TrimSpace(text)
 	inner, ok := strings.CutPrefix(rest, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
@@ -80,7 +84,8 @@ func parseHeader(text string) (header, error) {
 		case "descr":
 			var descr string
 			if descr, rest, ok = quoted(after); !ok {
-				return header{}, fmt.Errorf("header %.80q: only arrays of one number type are read", text)
+				return header{}, fmt.Errorf("header %.80q: only arrays of one number type are read",
+					text)
 			}
 			h.dtype, h.bigEndian, err = parseDescr(descr)
 		case "fortran_order":
@@ -135,7 +140,8 @@ func parseDescr(descr string) (d tensor.DType, bigEndian bool, err error) {
 		d = codes[descr[1:]]
 	}
 	if d == 0 || !strings.Contains("<>|", descr[:1]) || descr[0] == '|' && d.Size() > 1 {
-		return 0, false, fmt.Errorf("type %.40q: want one of bool, float16 to 64, int8 to 64, uint8 to 64", descr)
+		return 0, false, fmt.Errorf(
+			"type %.40q: expected one of bool, float16 to 64, int8 to 64, uint8 to 64", descr)
 	}
 	return d, descr[0] == '>', nil
 }

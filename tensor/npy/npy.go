@@ -1,9 +1,10 @@
 // Package npy reads and writes NumPy's array files, .npy and .npz, as tensors.
 //
-// The files may come from anyone: a header is at most 10,000 bytes, as in NumPy, and memory is taken as data arrives, never because a
-// header declares a size. Arrays in Fortran order and in big-endian bytes are read into row-major tensors of this machine. No pickled
-// object is ever read. (codeberg.org/sbinet/npyio is not used: it takes memory as headers declare, panics on malformed ones, reads
-// truncated data as zeros and leaves Fortran order to the caller.)
+// The files may come from anyone: a header is at most 10,000 bytes, as in NumPy, and memory is
+// taken as data arrives, never because a header declares a size. Arrays in Fortran order and in
+// big-endian bytes are read into row-major tensors of this machine. No pickled object is ever read.
+// (codeberg.org/sbinet/npyio is not used: it takes memory as headers declare, panics on malformed
+// ones, reads truncated data as zeros and leaves Fortran order to the caller.)
 package npy
 
 import (
@@ -29,20 +30,21 @@ var codes = map[string]tensor.DType{
 	"b1": tensor.Bool,
 }
 
-// Read reads one array from r, which may go on behind it. Object, string, structured, complex and time arrays are errors.
+// Read reads one array from r, which may go on behind it. Object, string, structured, complex and
+// time arrays are errors.
 func Read(r io.Reader) (tensor.Tensor, error) {
 	h, err := readHeader(r)
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	n, err := h.shape.Elements()
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	size := h.dtype.Size()
 	raw, err := readData(r, n*int64(size))
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %v of shape %v: %w", h.dtype, h.shape, err)
+		return tensor.Tensor{}, fmt.Errorf("%v of shape %v: %w", h.dtype, h.shape, err)
 	}
 	if h.bigEndian {
 		for i := 0; i < len(raw); i += size {
@@ -54,7 +56,7 @@ func Read(r io.Reader) (tensor.Tensor, error) {
 	}
 	t, err := tensor.FromBytes(h.dtype, h.shape, raw)
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	return t, nil
 }
@@ -71,7 +73,7 @@ func readData(r io.Reader, want int64) ([]byte, error) {
 		n, err := io.ReadFull(r, data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, fmt.Errorf("want %d bytes of data, got %d", want, len(data))
+			return nil, fmt.Errorf("expected %d bytes of data, got %d", want, len(data))
 		}
 		if err != nil {
 			return nil, err
@@ -80,7 +82,8 @@ func readData(r io.Reader, want int64) ([]byte, error) {
 	return data, nil
 }
 
-// rowMajor reorders elements of size bytes whose first dimension runs fastest to have the last run fastest. No dimension is 0.
+// rowMajor reorders elements of size bytes whose first dimension runs fastest to have the last run
+// fastest. No dimension is 0.
 func rowMajor(raw []byte, size int, shape tensor.Shape) []byte {
 	strides := make([]int, len(shape)) // bytes from one index of a dimension to the next, in raw
 	stride := size
@@ -105,12 +108,12 @@ func rowMajor(raw []byte, size int, shape tensor.Shape) []byte {
 	return out
 }
 
-// Write writes t as numpy.save does: format 1.0, row-major, little-endian. NumPy has no type for bfloat16, and a tensor's strings have
-// no fixed length: both are errors.
+// Write writes t as numpy.save does: format 1.0, row-major, little-endian. NumPy has no type for
+// bfloat16, and a tensor's strings have no fixed length: both are errors.
 func Write(w io.Writer, t tensor.Tensor) error {
 	raw, err := t.Bytes()
 	if err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
 	code := ""
 	for c, d := range codes {
@@ -119,23 +122,22 @@ func Write(w io.Writer, t tensor.Tensor) error {
 		}
 	}
 	if code == "" {
-		return fmt.Errorf("npy: NumPy has no type for %v", t.DType)
+		return fmt.Errorf("NumPy has no type for %v", t.DType)
 	}
 	order := "<"
 	if t.DType.Size() == 1 {
 		order = "|"
 	}
-	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': %v, }", order, code, t.Shape)
+	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': %v, }", order, code,
+		t.Shape)
 	prefix := len(magic) + 4
 	padding := 63 - (prefix+len(header))%64
 	head := append([]byte(magic), 1, 0)
 	head = binary.LittleEndian.AppendUint16(head, uint16(len(header)+padding+1))
 	head = append(head, header+strings.Repeat(" ", padding)+"\n"...)
 	if _, err := w.Write(head); err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
-	if _, err := w.Write(raw); err != nil {
-		return fmt.Errorf("npy: %w", err)
-	}
-	return nil
+	_, err = w.Write(raw)
+	return err
 }

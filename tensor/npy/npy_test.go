@@ -79,7 +79,8 @@ func TestReadNumPy(t *testing.T) {
 		got, err := Read(f)
 		name := strings.TrimSuffix(filepath.Base(path), ".npy")
 		if strings.HasPrefix(name, "unsupported") {
-			if err == nil || !strings.Contains(err.Error(), "want one of bool") && !strings.Contains(err.Error(), "one number type") {
+			if err == nil || !strings.Contains(err.Error(), "expected one of bool") &&
+				!strings.Contains(err.Error(), "one number type") {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
@@ -115,7 +116,8 @@ func TestReadNumPyZip(t *testing.T) {
 func TestNumPyReadsWhatIsWritten(t *testing.T) {
 	arrays, want := map[string]tensor.Tensor{}, ""
 	for _, shape := range []tensor.Shape{{}, {5}, {2, 3}, {0, 3}, ones(30)} {
-		for _, code := range []string{"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"} {
+		for _, code := range []string{"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4",
+			"u8"} {
 			name := fmt.Sprint(code, shape)
 			arrays[name] = counting(codes[code], shape...)
 			want += fmt.Sprintf("%s %s %v True\n", name, code, shape)
@@ -161,12 +163,13 @@ for name, array in np.load(sys.argv[1]).items():
 
 // array returns a file of format 1.0 with the header and data given.
 func array(header, data string) string {
-	return magic + "\x01\x00" + string([]byte{byte(len(header)), byte(len(header) >> 8)}) + header + data
+	return magic + "\x01\x00" + string([]byte{byte(len(header)), byte(len(header) >> 8)}) + header +
+		data
 }
 
 var hostile = []struct{ name, file, want string }{
 	{"nothing", "", "ends within the header"},
-	{"another file", "PK\x03\x04....", "want it to begin with"},
+	{"another file", "PK\x03\x04....", "expected it to begin with"},
 	{"magic alone", magic, "ends within the header"},
 	{"no length", magic + "\x01\x00", "ends within the header"},
 	{"half a header", magic + "\x01\x00\x40\x00{'descr'", "ends within the header"},
@@ -174,39 +177,60 @@ var hostile = []struct{ name, file, want string }{
 	{"version 1.1", magic + "\x01\x01\x40\x00", "version 1.1"},
 	{"4 GB of header", magic + "\x02\x00\xff\xff\xff\xff", "declares 4294967295 bytes"},
 	{"64 KB of header", magic + "\x01\x00\xff\xff", "declares 65535 bytes"},
-	{"empty header", array("", ""), "want {'descr'"},
-	{"no dictionary", array("'descr': '<f4'", ""), "want {'descr'"},
-	{"no shape", array("{'descr': '<f4', 'fortran_order': False}", ""), "want {'descr'"},
-	{"shape twice", array("{'descr': '<f4', 'shape': (1,), 'shape': (1,)}", "1234"), "want {'descr'"},
-	{"unknown key", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 'y'}", "1234"), "want {'descr'"},
-	{"unclosed word", array("{'descr", ""), "want {'descr'"},
-	{"no colon", array("{'descr' '<f4'}", ""), "want {'descr'"},
-	{"no value", array("{'shape':}", ""), "want {'descr'"},
-	{"unclosed shape", array("{'shape': (1, 2}", ""), "want {'descr'"},
-	{"no comma", array("{'descr': '<f4' 'shape': (1,)}", ""), "want {'descr'"},
-	{"neither true nor false", array("{'fortran_order': 1}", ""), "want {'descr'"},
-	{"no byte order", array("{'descr': 'f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "f4"`},
-	{"unknown byte order", array("{'descr': '!f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "!f4"`},
-	{"numbers without byte order", array("{'descr': '|f4', 'fortran_order': False, 'shape': (1,)}", "1234"), `type "|f4"`},
+	{"empty header", array("", ""), "expected {'descr'"},
+	{"no dictionary", array("'descr': '<f4'", ""), "expected {'descr'"},
+	{"no shape", array("{'descr': '<f4', 'fortran_order': False}", ""), "expected {'descr'"},
+	{"shape twice", array("{'descr': '<f4', 'shape': (1,), 'shape': (1,)}", "1234"),
+		"expected {'descr'"},
+	{"unknown key", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 'y'}",
+		"1234"), "expected {'descr'"},
+	{"unclosed word", array("{'descr", ""), "expected {'descr'"},
+	{"no colon", array("{'descr' '<f4'}", ""), "expected {'descr'"},
+	{"no value", array("{'shape':}", ""), "expected {'descr'"},
+	{"unclosed shape", array("{'shape': (1, 2}", ""), "expected {'descr'"},
+	{"no comma", array("{'descr': '<f4' 'shape': (1,)}", ""), "expected {'descr'"},
+	{"neither true nor false", array("{'fortran_order': 1}", ""), "expected {'descr'"},
+	{"no byte order", array("{'descr': 'f4', 'fortran_order': False, 'shape': (1,)}", "1234"),
+		`type "f4"`},
+	{"unknown byte order", array("{'descr': '!f4', 'fortran_order': False, 'shape': (1,)}", "1234"),
+		`type "!f4"`},
+	{"numbers without byte order", array("{'descr': '|f4', 'fortran_order': False, 'shape': (1,)}",
+		"1234"), `type "|f4"`},
 	{"no type", array("{'descr': '', 'fortran_order': False, 'shape': (1,)}", "1234"), `type ""`},
-	{"negative dimension", array("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", ""), `dimension "-1" is not a size`},
-	{"dimension over int64", array("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}", ""), "is not a size"},
-	{"comma alone", array("{'descr': '<f4', 'fortran_order': False, 'shape': (,)}", ""), `dimension "" is not a size`},
-	{"no number", array("{'descr': '<f4', 'fortran_order': False, 'shape': (a,)}", ""), `dimension "a" is not a size`},
-	{"product overflows", array("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", ""), "more elements"},
-	{"overflow beside zero", array("{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296)}", ""), "more elements"},
-	{"255 dimensions", array("{'descr': '<f4', 'fortran_order': False, 'shape': ("+strings.Repeat("1,", 255)+")}", "1234"), "255 dimensions"},
-	{"exabyte of data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846975,)}", "1234"), "bytes of data, got 4"},
-	{"short data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "1234567"), "want 8 bytes of data, got 7"},
-	{"short Fortran data", array("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}", ""), "want 16 bytes of data, got 0"},
-	{"bool of 2", array("{'descr': '|b1', 'fortran_order': False, 'shape': (1,)}", "\x02"), "bool element 0 is 2"},
+	{"negative dimension", array("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", ""),
+		`dimension "-1" is not a size`},
+	{"dimension over int64", array(
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}", ""),
+		"is not a size"},
+	{"comma alone", array("{'descr': '<f4', 'fortran_order': False, 'shape': (,)}", ""),
+		`dimension "" is not a size`},
+	{"no number", array("{'descr': '<f4', 'fortran_order': False, 'shape': (a,)}", ""),
+		`dimension "a" is not a size`},
+	{"product overflows", array(
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", ""),
+		"more elements"},
+	{"overflow beside zero", array(
+		"{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296)}", ""),
+		"more elements"},
+	{"255 dimensions", array("{'descr': '<f4', 'fortran_order': False, 'shape': ("+
+		strings.Repeat("1,", 255)+")}", "1234"), "255 dimensions"},
+	{"exabyte of data", array(
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846975,)}", "1234"),
+		"bytes of data, got 4"},
+	{"short data", array("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "1234567"),
+		"expected 8 bytes of data, got 7"},
+	{"short Fortran data", array("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2)}", ""),
+		"expected 16 bytes of data, got 0"},
+	{"bool of 2", array("{'descr': '|b1', 'fortran_order': False, 'shape': (1,)}", "\x02"),
+		"bool element 0 is 2"},
 }
 
 func TestReadHostile(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, c := range hostile {
-		if _, err := Read(strings.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Read(strings.NewReader(c.file)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 		}
 	}
@@ -250,16 +274,20 @@ func TestReadZipErrors(t *testing.T) {
 	}
 	for _, c := range []struct{ name, file, want string }{
 		{"no zip", "hello", "not a valid zip file"},
-		{"no array", build([2]string{"x.npy", "hello"}), `array "x": npy: not a .npy file`},
-		{"twice", build([2]string{"x.npy", one}, [2]string{"x.npy", one}), `array "x" is there twice`},
-		{"more behind", build([2]string{"x.npy", one + "12"}), `array "x": 2 bytes follow the array`},
-		{"flipped bit", strings.Replace(build([2]string{"x.npy", one}), "1234", "1235", 1), "checksum error"},
+		{"no array", build([2]string{"x.npy", "hello"}), `array "x": not a .npy file`},
+		{"twice", build([2]string{"x.npy", one}, [2]string{"x.npy", one}),
+			`array "x" is there twice`},
+		{"more behind", build([2]string{"x.npy", one + "12"}),
+			`array "x": 2 bytes follow the array`},
+		{"flipped bit", strings.Replace(build([2]string{"x.npy", one}), "1234", "1235", 1),
+			"checksum error"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.npz")
 		if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadZip(path); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if _, err := ReadZip(path); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v; want %q and the path", c.name, err, c.want)
 		}
 	}
@@ -280,11 +308,15 @@ func TestWriteErrors(t *testing.T) {
 		tensor tensor.Tensor
 		want   string
 	}{
-		{tensor.Tensor{DType: tensor.Bfloat16, Shape: tensor.Shape{1}, Data: []uint16{0}}, "no type for bfloat16"},
-		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{nil}}, "no fixed size"},
-		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{0}}, "needs 2 elements"},
+		{tensor.Tensor{DType: tensor.Bfloat16, Shape: tensor.Shape{1}, Data: []uint16{0}},
+			"no type for bfloat16"},
+		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{nil}},
+			"no fixed size"},
+		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{0}},
+			"needs 2 elements"},
 	} {
-		if err := Write(&bytes.Buffer{}, c.tensor); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := Write(&bytes.Buffer{}, c.tensor); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v; want %q", c.tensor, err, c.want)
 		}
 	}

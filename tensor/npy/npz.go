@@ -11,17 +11,17 @@ import (
 	"kerasrun/tensor"
 )
 
-// ReadZip reads the arrays of an .npz file by name (of numpy.savez's keywords: its members less ".npy"). Each member's checksum is
-// verified.
+// ReadZip reads the arrays of an .npz file by name (of numpy.savez's keywords: its members less
+// ".npy"). Each member's checksum is verified.
 func ReadZip(path string) (map[string]tensor.Tensor, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
-		return nil, fmt.Errorf("npy: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer z.Close()
 	arrays, err := readZip(&z.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("npy: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return arrays, nil
 }
@@ -63,21 +63,21 @@ func readMember(f *zip.File) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// WriteZip writes the arrays as numpy.savez does, uncompressed, in the order of their names and without a time: the same arrays give the
-// same bytes.
+// WriteZip writes the arrays as numpy.savez does, uncompressed, in the order of their names and
+// without a time: the same arrays give the same bytes.
 func WriteZip(w io.Writer, arrays map[string]tensor.Tensor) error {
 	z := zip.NewWriter(w)
 	for _, name := range slices.Sorted(maps.Keys(arrays)) {
 		member, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
 		if err != nil {
-			return fmt.Errorf("npy: array %q: %w", name, err)
+			return fmt.Errorf("array %q: %w", name, err)
 		}
 		if err := Write(member, arrays[name]); err != nil {
-			return fmt.Errorf("npy: array %q: %w", name, err)
+			return fmt.Errorf("array %q: %w", name, err)
 		}
 	}
 	if err := z.Close(); err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
 	return nil
 }

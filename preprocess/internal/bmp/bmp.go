@@ -1,8 +1,9 @@
-// Package bmp decodes BMP files to the same RGB bytes as Pillow 13's Image.open(file).convert("RGB").
+// Package bmp decodes BMP files to the same RGB bytes as Pillow 13's
+// Image.open(file).convert("RGB").
 //
-// Read are the headers of Windows and OS/2; 1, 4 and 8 bits with a palette; 16 bits (555 and 565), 24 and 32 bits, with the
-// bit masks that Pillow knows; RLE4 and RLE8. Alpha is dropped. The rules, oddities included, are those of Pillow's
-// BmpImagePlugin.
+// Read are the headers of Windows and OS/2; 1, 4 and 8 bits with a palette; 16 bits (555 and 565),
+// 24 and 32 bits, with the bit masks that Pillow knows; RLE4 and RLE8. Alpha is dropped. The rules,
+// oddities included, are those of Pillow's BmpImagePlugin.
 package bmp
 
 import (
@@ -11,7 +12,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/codec"
 )
 
 var errTruncated = errors.New("the file is truncated")
@@ -50,7 +51,8 @@ func readHeader(data []byte) (*header, error) {
 	colors, padding := 0, 4
 	switch size {
 	case 12:
-		h.width, h.height = uint32(binary.LittleEndian.Uint16(info)), uint32(binary.LittleEndian.Uint16(info[2:]))
+		h.width, h.height = uint32(binary.LittleEndian.Uint16(info)),
+			uint32(binary.LittleEndian.Uint16(info[2:]))
 		h.bits = int(binary.LittleEndian.Uint16(info[6:]))
 		padding = 3
 	case 40, 52, 56, 64, 108, 124:
@@ -79,7 +81,7 @@ func readHeader(data []byte) (*header, error) {
 			}
 		}
 	default:
-		return nil, picture.UnsupportedError(fmt.Sprintf("a header of %d bytes", size))
+		return nil, codec.UnsupportedError(fmt.Sprintf("a header of %d bytes", size))
 	}
 	if h.width == 0 || h.height == 0 || h.width > 1<<31-1 || h.height > 1<<31-1 {
 		return nil, fmt.Errorf("the size is %d x %d", h.width, h.height)
@@ -95,7 +97,7 @@ func readHeader(data []byte) (*header, error) {
 	}
 	if h.bits <= 8 {
 		if colors > 1<<16 {
-			return nil, picture.UnsupportedError(fmt.Sprintf("a palette of %d colours", colors))
+			return nil, codec.UnsupportedError(fmt.Sprintf("a palette of %d colours", colors))
 		}
 		n := min(padding*colors, len(rest))
 		if err := h.readPalette(rest[:n], colors, padding); err != nil {
@@ -109,8 +111,9 @@ func readHeader(data []byte) (*header, error) {
 	return h, nil
 }
 
-// readPalette reads the colours; those that are not in the file are black. A palette of greys in their order means, in Pillow, that the pixels are not indices but
-// the greys themselves, a byte each, and with one or two colours a bit each, whatever the header says of their bits.
+// readPalette reads the colours; those that are not in the file are black. A palette of greys in
+// their order means, in Pillow, that the pixels are not indices but the greys themselves, a byte
+// each, and with one or two colours a bit each, whatever the header says of their bits.
 func (h *header) readPalette(palette []byte, colors, padding int) error {
 	grey := true
 	for i := range colors {
@@ -148,16 +151,16 @@ func (h *header) readPalette(palette []byte, colors, padding int) error {
 }
 
 // DecodeConfig reads the headers of a BMP.
-func DecodeConfig(data []byte) (picture.Config, error) {
+func DecodeConfig(data []byte) (codec.Config, error) {
 	h, err := readHeader(data)
 	if err != nil {
-		return picture.Config{}, err
+		return codec.Config{}, err
 	}
-	return picture.Config{Width: int(h.width), Height: int(h.height)}, nil
+	return codec.Config{Width: int(h.width), Height: int(h.height)}, nil
 }
 
-// Decode decodes a BMP to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is enough. Memory grows
-// with the declared size: call DecodeConfig first.
+// Decode decodes a BMP to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is
+// enough. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte) (pix []byte, err error) {
 	h, err := readHeader(data)
 	if err != nil {
@@ -179,7 +182,7 @@ func (h *header) decodeRaw(dst, rows []byte) ([]byte, error) {
 	used := (width*h.unpack.bits + 7) / 8
 	switch {
 	case used > stride:
-		return nil, errors.New("the rows are too short for a grey picture")
+		return nil, errors.New("the rows are too short for a grey image")
 	case len(rows) < used || (len(rows)-used)/stride < height-1:
 		return nil, errTruncated
 	}

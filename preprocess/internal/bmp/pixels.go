@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/codec"
 )
 
 // An unpacker says how the pixels of a row become RGB.
@@ -15,7 +15,8 @@ type unpacker struct {
 	green6  bool // 16 bits: 565, else 555
 }
 
-// bitfields are the masks that Pillow knows, by bits per pixel; of 16 and 24 bits the alpha mask does not matter.
+// bitfields are the masks that Pillow knows, by bits per pixel; of 16 and 24 bits the alpha mask
+// does not matter.
 var bitfields = map[int]map[[4]uint32]unpacker{
 	32: {
 		{0xff0000, 0xff00, 0xff, 0}:          {bits: 32, r: 2, g: 1, b: 0},
@@ -43,7 +44,7 @@ func (h *header) chooseUnpacker() error {
 	case 24, 32:
 		h.unpack = unpacker{bits: h.bits, r: 2, g: 1, b: 0}
 	default:
-		return picture.UnsupportedError(fmt.Sprintf("%d bits per pixel", h.bits))
+		return codec.UnsupportedError(fmt.Sprintf("%d bits per pixel", h.bits))
 	}
 	switch h.compression {
 	case compressionRaw:
@@ -58,11 +59,12 @@ func (h *header) chooseUnpacker() error {
 		}
 		u, ok := bitfields[h.bits][masks]
 		if !ok {
-			return picture.UnsupportedError(fmt.Sprintf("the bit masks %#x of %d bits per pixel", h.masks, h.bits))
+			return codec.UnsupportedError(fmt.Sprintf("the bit masks %#x of %d bits per pixel",
+				h.masks, h.bits))
 		}
 		h.unpack = u
 	default:
-		return picture.UnsupportedError(fmt.Sprintf("compression %d", h.compression))
+		return codec.UnsupportedError(fmt.Sprintf("compression %d", h.compression))
 	}
 	return nil
 }

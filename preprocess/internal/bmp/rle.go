@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// decodeRLE decodes run lengths of 8 or 4 bits: BmpRleDecoder. The indices are laid out row after row; a run that is too
-// long for its row is cut, a literal one is not.
+// decodeRLE decodes run lengths of 8 or 4 bits: BmpRleDecoder. The indices are laid out row after
+// row; a run that is too long for its row is cut, a literal one is not.
 func (h *header) decodeRLE(dst, data []byte) ([]byte, error) {
 	width, height := int(h.width), int(h.height)
 	total := width * height
-	// What a file can fill is bounded by its length but for the jumps, which are counted before memory is taken for them.
+	// What a file can fill is bounded by its length but for the jumps, which are counted before
+	// memory is taken for them.
 	indices := make([]byte, 0, min(total, 64*len(data)))
 	four := h.compression == compressionRLE4
 	pos, x := h.offset, 0
@@ -42,7 +43,7 @@ func (h *header) decodeRLE(dst, data []byte) ([]byte, error) {
 			}
 			x = 0
 			continue
-		case 1: // end of picture
+		case 1: // end of image
 		case 2: // jump
 			if pos+1 < len(data) {
 				jump := min(total-len(indices), int(data[pos])+int(data[pos+1])*width)
@@ -78,7 +79,7 @@ func (h *header) decodeRLE(dst, data []byte) ([]byte, error) {
 		break
 	}
 	if len(indices) < total {
-		return nil, errors.New("the run lengths end before the picture does")
+		return nil, errors.New("the run lengths end before the image does")
 	}
 	pix := slices.Grow(dst[:0], 3*total)[:3*total]
 	for i := range height {

@@ -1,9 +1,10 @@
 // Package gif decodes the first frame of a GIF file to the same RGB bytes as Pillow 13's
 // Image.open(file).convert("RGB").
 //
-// The frame lies on its canvas, which grows where the frame is larger. Around it is the transparent colour, else the first
-// one. Transparent pixels keep their colour in the palette. What is refused follows Pillow's GifImagePlugin and
-// GifDecode.c: the blocks before the frame may hold almost anything, its data must last to the last pixel.
+// The frame lies on its canvas, which grows where the frame is larger. Around it is the transparent
+// colour, else the first one. Transparent pixels keep their colour in the palette. What is refused
+// follows Pillow's GifImagePlugin and GifDecode.c: the blocks before the frame may hold almost
+// anything, its data must last to the last pixel.
 package gif
 
 import (
@@ -11,7 +12,7 @@ import (
 	"errors"
 	"slices"
 
-	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/codec"
 )
 
 var (
@@ -40,7 +41,8 @@ func (r *reader) take(n int) []byte {
 	return b
 }
 
-// block reads a data block. An empty one, the end of a sequence of blocks and the end of the file are all nil.
+// block reads a data block. An empty one, the end of a sequence of blocks and the end of the file
+// are all nil.
 func (r *reader) block() []byte {
 	n := r.take(1)
 	if len(n) == 0 || n[0] == 0 {
@@ -98,7 +100,8 @@ func readHeader(file []byte) (*header, error) {
 	}
 }
 
-// readExtension reads the blocks of an extension; of an empty one it takes a block too many, as Pillow does.
+// readExtension reads the blocks of an extension; of an empty one it takes a block too many, as
+// Pillow does.
 func (h *header) readExtension(r *reader) error {
 	label := r.take(1)
 	if len(label) == 0 {
@@ -135,7 +138,8 @@ func (h *header) readFrame(r *reader) error {
 		return errTruncated
 	}
 	h.x0, h.y0 = int(binary.LittleEndian.Uint16(d)), int(binary.LittleEndian.Uint16(d[2:]))
-	h.x1, h.y1 = h.x0+int(binary.LittleEndian.Uint16(d[4:])), h.y0+int(binary.LittleEndian.Uint16(d[6:]))
+	h.x1, h.y1 = h.x0+int(binary.LittleEndian.Uint16(d[4:])), h.y0+
+		int(binary.LittleEndian.Uint16(d[6:]))
 	if h.x1 <= h.x0 || h.y1 <= h.y0 {
 		return errors.New("the first frame is empty")
 	}
@@ -159,8 +163,8 @@ func (h *header) readFrame(r *reader) error {
 	return nil
 }
 
-// colors returns the palette. Colours that are not in the file are black, but without a palette, or with one of greys in
-// their order, the indices are the greys themselves.
+// colors returns the palette. Colours that are not in the file are black, but without a palette, or
+// with one of greys in their order, the indices are the greys themselves.
 func (h *header) colors() (colors [256][3]byte) {
 	grey := true
 	for i := range len(h.palette) / 3 {
@@ -176,16 +180,16 @@ func (h *header) colors() (colors [256][3]byte) {
 }
 
 // DecodeConfig reads a GIF up to the data of its first frame. The size is that of the canvas.
-func DecodeConfig(data []byte) (picture.Config, error) {
+func DecodeConfig(data []byte) (codec.Config, error) {
 	h, err := readHeader(data)
 	if err != nil {
-		return picture.Config{}, err
+		return codec.Config{}, err
 	}
-	return picture.Config{Width: h.width, Height: h.height}, nil
+	return codec.Config{Width: h.width, Height: h.height}, nil
 }
 
-// Decode decodes the first frame to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is enough.
-// Memory grows with the declared size: call DecodeConfig first.
+// Decode decodes the first frame to uint8 RGB, height x width x 3, row-major, in the memory of dst
+// if that is enough. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte) (pix []byte, err error) {
 	h, err := readHeader(data)
 	if err != nil {

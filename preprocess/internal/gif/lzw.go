@@ -12,8 +12,8 @@ const (
 
 var errCode = errors.New("the image data holds a code that means nothing")
 
-// lzw decompresses the data of a frame, code by code. compress/lzw does not do: Pillow takes the codes of broken encoders
-// that it refuses, and the other way round.
+// lzw decompresses the data of a frame, code by code. compress/lzw does not do: Pillow takes the
+// codes of broken encoders that it refuses, and the other way round.
 type lzw struct {
 	blocks []byte
 	block  []byte // what is left of the current block

@@ -1,6 +1,7 @@
 package jpeg
 
-// arithConditioning are the parameters of arithmetic coding that a file can set, by table, ITU-T T.81 section B.2.4.3.
+// arithConditioning are the parameters of arithmetic coding that a file can set, by table, ITU-T
+// T.81 section B.2.4.3.
 type arithConditioning struct {
 	dcLow, dcHigh, acK [16]uint8
 }
@@ -44,10 +45,12 @@ func (d *decoder) readDAC() error {
 	return nil
 }
 
-// arithDecoder is the state of the arithmetic decoder, ITU-T T.81 annex D, arranged as in libjpeg's jdarith.c.
+// arithDecoder is the state of the arithmetic decoder, ITU-T T.81 annex D, arranged as in libjpeg's
+// jdarith.c.
 type arithDecoder struct {
-	c, a      int64
-	ct        int // bits left in c; -1: the data is broken, the rest of the segment is left as it is
+	c, a int64
+	// bits left in c; -1: the data is broken, the rest of the segment is left as it is
+	ct        int
 	dcContext [4]uint8
 	dcStats   [16][64]uint8
 	acStats   [16][256]uint8
@@ -97,7 +100,8 @@ func (d *decoder) startArithmetic() error {
 }
 
 // errArithBlock is what Pillow fails with: libjpeg cannot wait for data in arithmetic coding.
-const errArithBlock = FormatError("arithmetic-coded data ends, or goes on past the first 64 KiB, which Pillow cannot read")
+const errArithBlock = FormatError(
+	"arithmetic-coded data ends, or goes on past the first 64 KiB, which Pillow cannot read")
 
 // arithByte returns the next byte of entropy-coded data, zero behind a marker.
 func (d *decoder) arithByte() (int64, error) {
@@ -122,8 +126,9 @@ func (d *decoder) arithByte() (int64, error) {
 	return 0, nil
 }
 
-// decision decodes a binary decision with the statistics in st: the index of the estimate and, in the top bit, the
-// more probable symbol. On an error it returns 0 and keeps the error in d.arithErr.
+// decision decodes a binary decision with the statistics in st: the index of the estimate and, in
+// the top bit, the more probable symbol. On an error it returns 0 and keeps the error in
+// d.arithErr.
 func (d *decoder) decision(st *uint8) int {
 	e := &d.arithState
 	for e.a < 0x8000 {
@@ -166,8 +171,8 @@ func (d *decoder) decision(st *uint8) int {
 	return int(sv >> 7)
 }
 
-// magnitude decodes the bits of a nonzero value below its leading one, whose size category is m, ITU-T T.81 figure
-// F.24, and applies the sign.
+// magnitude decodes the bits of a nonzero value below its leading one, whose size category is m,
+// ITU-T T.81 figure F.24, and applies the sign.
 func (d *decoder) magnitude(st *uint8, m, sign int) int {
 	v := m
 	for m >>= 1; m != 0; m >>= 1 {
@@ -181,8 +186,8 @@ func (d *decoder) magnitude(st *uint8, m, sign int) int {
 	return v
 }
 
-// arithDC decodes the difference of a DC coefficient, ITU-T T.81 section F.1.4.4.1, and adds it up. It returns false
-// if the data is broken.
+// arithDC decodes the difference of a DC coefficient, ITU-T T.81 section F.1.4.4.1, and adds it up.
+// It returns false if the data is broken.
 func (d *decoder) arithDC(ci uint8) bool {
 	e := &d.arithState
 	table := d.scan.comps[ci].dcIndex & 15
@@ -215,8 +220,8 @@ func (d *decoder) arithDC(ci uint8) bool {
 	return true
 }
 
-// arithAC decodes AC coefficients from first to last, ITU-T T.81 section F.1.4.4.2. It returns false if the data is
-// broken.
+// arithAC decodes AC coefficients from first to last, ITU-T T.81 section F.1.4.4.2. It returns
+// false if the data is broken.
 func (d *decoder) arithAC(b *coefBlock, table, first, last, shift int) bool {
 	e := &d.arithState
 	stats := &e.acStats[table]
@@ -269,8 +274,8 @@ func (d *decoder) arithSequential(blocks []*coefBlock) error {
 	return d.arithErr
 }
 
-// arithDCFirst, arithDCRefine, arithACFirst and arithACRefine are dcFirst, dcRefine, acFirst and acRefine for
-// arithmetic coding, ITU-T T.81 section G.1.3.
+// arithDCFirst, arithDCRefine, arithACFirst and arithACRefine are dcFirst, dcRefine, acFirst and
+// acRefine for arithmetic coding, ITU-T T.81 section G.1.3.
 func (d *decoder) arithDCFirst(blocks []*coefBlock) error {
 	for i, b := range blocks {
 		ci := d.mcu.comp[i] & 3

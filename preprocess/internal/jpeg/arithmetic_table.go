@@ -1,7 +1,7 @@
 package jpeg
 
-// estimates of probabilities, ITU-T T.81 table D.3: qe is that of the less probable symbol, the others are the next
-// estimates, with the top bit set where the symbols swap.
+// estimates of probabilities, ITU-T T.81 table D.3: qe is that of the less probable symbol, the
+// others are the next estimates, with the top bit set where the symbols swap.
 var estimates = [114]struct {
 	qe                 uint16
 	afterLPS, afterMPS uint8

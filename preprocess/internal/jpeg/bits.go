@@ -2,21 +2,24 @@ package jpeg
 
 import "encoding/binary"
 
-// bitReader holds bits of entropy-coded data that were read from the source and not yet used: the lowest n of buf, the
-// next one on top.
+// bitReader holds bits of entropy-coded data that were read from the source and not yet used: the
+// lowest n of buf, the next one on top.
 //
-// How many bytes are read ahead, and when, is libjpeg's policy to the byte (jpeg_fill_bit_buffer and
-// FILL_BIT_BUFFER_FAST of jdhuff.c). In sound files this makes no difference; in a file that lacks its end it decides
-// whether the last bits suffice, and in one with stray bytes after a scan how many of them are swallowed.
+// How many bytes are read ahead, and when, is libjpeg's policy to the byte (jpeg_fill_bit_buffer
+// and FILL_BIT_BUFFER_FAST of jdhuff.c). In sound files this makes no difference; in a file that
+// lacks its end it decides whether the last bits suffice, and in one with stray bytes after a scan
+// how many of them are swallowed.
 type bitReader struct {
 	buf uint64
 	n   int
-	// insufficient is set when a marker has cut the data short. The rest of the segment is then taken to be zeros.
+	// insufficient is set when a marker has cut the data short. The rest of the segment is then
+	// taken to be zeros.
 	insufficient bool
 }
 
-// fill reads bytes until buf holds at least 57 bits or a marker comes. Behind a marker it supplies zeros, but only when
-// need bits are not there. It returns false, without a change, at the end of the data handed over.
+// fill reads bytes until buf holds at least 57 bits or a marker comes. Behind a marker it supplies
+// zeros, but only when need bits are not there. It returns false, without a change, at the end of
+// the data handed over.
 func (d *decoder) fill(buf uint64, n, need int) (uint64, int, bool) {
 	if d.marker == 0 && n < 57 {
 		if d.limit-d.pos >= 8 {
@@ -64,8 +67,8 @@ func (d *decoder) fill(buf uint64, n, need int) (uint64, int, bool) {
 // hasFF tells whether one of the bytes of x is 0xFF.
 func hasFF(x uint64) bool { return (^x-0x0101010101010101)&x&0x8080808080808080 != 0 }
 
-// symbol decodes a Huffman code. It returns a symbol below 0 at the end of the data handed over. A code that the table
-// does not have counts as symbol 0.
+// symbol decodes a Huffman code. It returns a symbol below 0 at the end of the data handed over. A
+// code that the table does not have counts as symbol 0.
 func (d *decoder) symbol(t *huffTable, buf uint64, n int) (int, uint64, int) {
 	if n < 8 {
 		var ok bool
@@ -109,7 +112,8 @@ func (d *decoder) longSymbol(t *huffTable, buf uint64, n, length int) (int, uint
 	return int(t.values[uint8(code+t.offset[length])]), buf, n
 }
 
-// nextInterval is called before each MCU. It begins a new restart interval where the last one is complete.
+// nextInterval is called before each MCU. It begins a new restart interval where the last one is
+// complete.
 func (d *decoder) nextInterval() error {
 	if d.restartInterval == 0 {
 		return nil

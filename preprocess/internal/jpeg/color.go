@@ -43,9 +43,9 @@ func (d *decoder) colorSpace() colorSpace {
 //
 //	R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb
 //
-// What Cb and Cr contribute to a pixel is packed in one word each: R at bit 48, B at bit 32, G with its fraction at
-// bit 0. So the sum of the two words and of Y, thrice, is the pixel. Each value is 256 too large, which keeps it
-// positive; the byte above it is 1 where the value needs no clamping.
+// What Cb and Cr contribute to a pixel is packed in one word each: R at bit 48, B at bit 32, G with
+// its fraction at bit 0. So the sum of the two words and of Y, thrice, is the pixel. Each value is
+// 256 too large, which keeps it positive; the byte above it is 1 where the value needs no clamping.
 var crTable, cbTable = func() (cr, cb [256]uint64) {
 	const half = 1 << 15
 	for i := range 256 {
@@ -119,7 +119,8 @@ func grayRow(dst, ys []byte) {
 	i := 0
 	for ; i+3 <= n; i += 2 {
 		y := ys[i : i+2]
-		binary.LittleEndian.PutUint64(dst[3*i:3*i+8], uint64(y[0])*0x010101|uint64(y[1])*0x010101000000)
+		binary.LittleEndian.PutUint64(dst[3*i:3*i+8],
+			uint64(y[0])*0x010101|uint64(y[1])*0x010101000000)
 	}
 	for ; i < n; i++ {
 		putPixel(dst[3*i:], uint64(ys[i])*0x010101)
@@ -133,8 +134,8 @@ func rgbRow(dst, rs, gs, bs []byte) {
 	}
 }
 
-// cmykRow converts inverted CMYK, as Adobe writes it and as Pillow takes all CMYK JPEGs to be, to RGB: Pillow's
-// unpackCMYKI (Unpack.c) and cmyk2rgb (Convert.c).
+// cmykRow converts inverted CMYK, as Adobe writes it and as Pillow takes all CMYK JPEGs to be, to
+// RGB: Pillow's unpackCMYKI (Unpack.c) and cmyk2rgb (Convert.c).
 func cmykRow(dst, cs, ms, ys, ks []byte) {
 	ms, ys, ks = ms[:len(cs)], ys[:len(cs)], ks[:len(cs)]
 	for i, c := range cs {
@@ -144,19 +145,21 @@ func cmykRow(dst, cs, ms, ys, ks []byte) {
 	}
 }
 
-// lessInk takes from the light that black leaves what an ink absorbs. Both are inverted: 255 is no ink.
+// lessInk takes from the light that black leaves what an ink absorbs. Both are inverted: 255 is no
+// ink.
 func lessInk(ink, black uint8) uint8 {
 	t := int32(255-ink)*int32(black) + 128
 	return clampUint8(int32(black) - (t>>8+t)>>8)
 }
 
-// ycckRow converts YCCK to RGB: C, M and Y are what R, G and B would be in YCbCr, inverted, so that after Pillow's
-// inversion they are R, G and B again.
+// ycckRow converts YCCK to RGB: C, M and Y are what R, G and B would be in YCbCr, inverted, so that
+// after Pillow's inversion they are R, G and B again.
 func ycckRow(dst, ys, cbs, crs, ks []byte) {
 	cbs, crs, ks = cbs[:len(ys)], crs[:len(ys)], ks[:len(ys)]
 	for i, y := range ys {
 		p, k := yccPixel(y, cbs[i], crs[i]), ks[i]
 		dst := dst[3*i : 3*i+3]
-		dst[0], dst[1], dst[2] = lessInk(255-byte(p), k), lessInk(255-byte(p>>8), k), lessInk(255-byte(p>>16), k)
+		dst[0], dst[1], dst[2] = lessInk(255-byte(p), k), lessInk(255-byte(p>>8),
+			k), lessInk(255-byte(p>>16), k)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// An encoder writes frames that no usual encoder writes: any sampling factors, scans, tables and coefficients. The
-// coefficients are drawn at random, there is no picture behind them.
+// An encoder writes frames that no usual encoder writes: any sampling factors, scans, tables and
+// coefficients. The coefficients are drawn at random, there is no image behind them.
 type encoder struct {
 	rng     *rand.Rand
 	out     []byte
@@ -33,8 +33,8 @@ func (e *encoder) segment(marker byte, content ...byte) {
 	e.out = append(e.out, content...)
 }
 
-// table writes a Huffman table of all symbols up to n-1, the common ones with short codes, the rest with codes of
-// length bits.
+// table writes a Huffman table of all symbols up to n-1, the common ones with short codes, the rest
+// with codes of length bits.
 func (e *encoder) table(class byte, n, length int, codes *[256]huffCode) {
 	var counts [17]byte
 	symbols := []byte{0x00, 0x01, 0x02, 0x03}
@@ -121,7 +121,8 @@ func (e *encoder) block() {
 
 // oddFrame draws a sequential frame and encodes it. The coefficients of its blocks are drawn, too.
 func oddFrame(rng *rand.Rand) file {
-	e := &encoder{rng: rng, magnitude: 1 + rng.IntN(15), density: rng.Float64() * rng.Float64(), smooth: rng.IntN(2) == 0}
+	e := &encoder{rng: rng, magnitude: 1 + rng.IntN(15), density: rng.Float64() * rng.Float64(),
+		smooth: rng.IntN(2) == 0}
 	if rng.IntN(3) > 0 {
 		e.magnitude = 1 + rng.IntN(6)
 	}
@@ -211,8 +212,10 @@ func oddFrame(rng *rand.Rand) file {
 	}
 	e.out = append(e.out, 0xFF, markerEOI)
 	return file{
-		fmt.Sprintf("%dx%d of %v by %v, ids %v, JFIF %t, Adobe %t %d, divisors to %d, scans %v, interval %d, %d bits",
-			width, height, h, v, ids[:n], jfif, adobe, transform, top, scans, interval, e.magnitude),
+		fmt.Sprintf("%dx%d of %v by %v, ids %v, JFIF %t, Adobe %t %d, divisors to %d, scans %v, "+
+			"interval %d, %d bits",
+			width, height, h, v, ids[:n], jfif, adobe, transform, top, scans, interval,
+			e.magnitude),
 		e.out,
 	}
 }

@@ -16,8 +16,8 @@ type component struct {
 	quantIndex       int
 	dcIndex, acIndex int // entropy-coding tables in the current scan
 
-	blocksWide, blocksHigh int // blocks that hold samples of the picture
-	width, height          int // samples of the picture
+	blocksWide, blocksHigh int // blocks that hold samples of the image
+	width, height          int // samples of the image
 
 	latched bool       // whether quant is set: at the component's first scan
 	quant   [128]int32 // divisors in zigzag order, then the last one repeated (see zigzag)
@@ -28,7 +28,8 @@ type component struct {
 	stride int
 }
 
-// coefBlock holds the coefficients of a block as they were coded, in natural order: row-major, by vertical frequency.
+// coefBlock holds the coefficients of a block as they were coded, in natural order: row-major, by
+// vertical frequency.
 type coefBlock [64]int16
 
 func (c *component) reset(index int) {
@@ -36,8 +37,8 @@ func (c *component) reset(index int) {
 	*c = component{index: index, coefs: coefs[:0]}
 }
 
-// zigzag maps the order in which coefficients are coded to natural order. A damaged file can run past the end of a
-// block; such coefficients overwrite the last one, as in libjpeg.
+// zigzag maps the order in which coefficients are coded to natural order. A damaged file can run
+// past the end of a block; such coefficients overwrite the last one, as in libjpeg.
 var zigzag = func() (z [128]uint8) {
 	order := [64]uint8{
 		0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
@@ -69,13 +70,14 @@ func (d *decoder) readFrame() error {
 		d.scan.number = 0
 	}
 	if d.width > maxDimension || d.height > maxDimension {
-		return UnsupportedError(fmt.Sprintf("%d x %d pixels, want %d at most each way", d.width, d.height, maxDimension))
+		return UnsupportedError(fmt.Sprintf("%d x %d pixels, expected %d at most each way", d.width,
+			d.height, maxDimension))
 	}
 	d.hmax, d.vmax = 1, 1
 	for i := range d.comps {
 		c := &d.comps[i]
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
-			return FormatError(fmt.Sprintf("sampling factors %d x %d, want 1 to 4", c.h, c.v))
+			return FormatError(fmt.Sprintf("sampling factors %d x %d, expected 1 to 4", c.h, c.v))
 		}
 		d.hmax = max(d.hmax, c.h)
 		d.vmax = max(d.vmax, c.v)
@@ -87,7 +89,8 @@ func (d *decoder) readFrame() error {
 		c.width = ceilDiv(d.width*c.h, d.hmax)
 		c.height = ceilDiv(d.height*c.v, d.vmax)
 		if d.hmax%c.h != 0 || d.vmax%c.v != 0 {
-			return UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d", c.h, c.v, d.hmax, d.vmax))
+			return UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d", c.h, c.v,
+				d.hmax, d.vmax))
 		}
 	}
 	d.mcuRows = ceilDiv(d.height, d.vmax*8)
@@ -102,7 +105,8 @@ type mcuLayout struct {
 	wide, high int                 // MCUs
 	blocks     int                 // blocks in an MCU
 	comp       [maxMCUBlocks]uint8 // by block: the component's position in the scan
-	quants     [4]*[128]int32      // by position in the scan: what to multiply coefficients with while decoding
+	// by position in the scan: what to multiply coefficients with while decoding
+	quants [4]*[128]int32
 }
 
 // startScan prepares for the entropy-coded data of the scan whose header was read last.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// readPillowHeader reads the headers as Pillow does before it calls libjpeg (JpegImagePlugin.py, JpegImageFile._open):
-// a file must pass both parsers, and Pillow's is the stricter in places.
+// readPillowHeader reads the headers as Pillow does before it calls libjpeg (JpegImagePlugin.py,
+// JpegImageFile._open): a file must pass both parsers, and Pillow's is the stricter in places.
 func readPillowHeader(data []byte) (Config, error) {
 	if len(data) < 3 || data[0] != 0xFF || data[1] != 0xD8 || data[2] != 0xFF {
 		return Config{}, FormatError("the file does not start with FF D8 FF")
@@ -103,10 +103,10 @@ func (h *pillowHeader) frame(s []byte) error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if s[0] != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, want 8", s[0]))
+		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", s[0]))
 	}
 	if n := s[5]; n != 1 && n != 3 && n != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, want 1, 3 or 4", n))
+		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", n))
 	}
 	if h.icc != nil {
 		if len(h.icc) < 14 {
@@ -122,8 +122,8 @@ func (h *pillowHeader) frame(s []byte) error {
 	return nil
 }
 
-// checkPhotoshop walks the image resource blocks as Pillow does: where a block ends before its name does, Pillow
-// refuses the file; where it ends elsewhere, Pillow ignores the rest.
+// checkPhotoshop walks the image resource blocks as Pillow does: where a block ends before its name
+// does, Pillow refuses the file; where it ends elsewhere, Pillow ignores the rest.
 func checkPhotoshop(s []byte) error {
 	offset := 14
 	for offset+4 <= len(s) && string(s[offset:offset+4]) == "8BIM" {

@@ -24,7 +24,8 @@ func oddSegment(rng *rand.Rand) []byte {
 	cut := func(s string) string { return s[:len(s)-rng.IntN(2)*rng.IntN(len(s))] }
 	switch rng.IntN(12) {
 	case 0:
-		return segment(markerAPP0, cut("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"), random(rng.IntN(4)))
+		return segment(markerAPP0, cut("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"),
+			random(rng.IntN(4)))
 	case 1:
 		return segment(markerAPP14, cut("Adobe\x00\x64\x00\x00\x00\x00\x01"), random(rng.IntN(2)))
 	case 2:
@@ -39,7 +40,8 @@ func oddSegment(rng *rand.Rand) []byte {
 				b = append(b, 0)
 			}
 			data := random(rng.IntN(20))
-			b = append(binary.BigEndian.AppendUint32(b, uint32(len(data)+rng.IntN(2)*rng.IntN(3))), data...)
+			b = append(binary.BigEndian.AppendUint32(b, uint32(len(data)+rng.IntN(2)*rng.IntN(3))),
+				data...)
 			if len(b)%2 == 1 {
 				b = append(b, 0)
 			}
@@ -52,7 +54,8 @@ func oddSegment(rng *rand.Rand) []byte {
 	case 7:
 		return random(1 + rng.IntN(3))
 	case 8:
-		return [][]byte{{0xFF, 0}, {0xFF, markerTEM}, {0xFF, markerEOI}, {0xFF, markerSOI}, {0xFF, markerRST0}}[rng.IntN(5)]
+		return [][]byte{{0xFF, 0}, {0xFF, markerTEM}, {0xFF, markerEOI}, {0xFF, markerSOI},
+			{0xFF, markerRST0}}[rng.IntN(5)]
 	case 9:
 		// Tables alone, then the image.
 		return []byte{0xFF, markerEOI, 0xFF, markerSOI}
@@ -67,7 +70,8 @@ func oddSegment(rng *rand.Rand) []byte {
 func TestHeadersEqualPillow(t *testing.T) {
 	const seed = 6
 	rng := rand.New(rand.NewPCG(seed, 0))
-	bases := read(t, "testdata/dc-only.jpg", "testdata/arithmetic.jpg", "testdata/go/video-001.q50.410.jpeg",
+	bases := read(t, "testdata/dc-only.jpg", "testdata/arithmetic.jpg",
+		"testdata/go/video-001.q50.410.jpeg",
 		"testdata/go/video-001.rgb.jpeg", "testdata/go/video-005*")
 	var files []file
 	for i := range 2000 {

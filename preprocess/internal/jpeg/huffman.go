@@ -2,8 +2,8 @@ package jpeg
 
 import "fmt"
 
-// huffSpec is a Huffman table as a file defines it: how many codes there are of each length from 1 to 16, and the
-// symbols in the order of their codes.
+// huffSpec is a Huffman table as a file defines it: how many codes there are of each length from 1
+// to 16, and the symbols in the order of their codes.
 type huffSpec struct {
 	defined bool
 	counts  [17]uint8
@@ -12,8 +12,8 @@ type huffSpec struct {
 
 // huffTable is a Huffman table made ready for decoding, ITU-T T.81 annexes C and F.2.2.3.
 type huffTable struct {
-	// By the next 8 bits: the length of the code they start with in the upper byte, the symbol in the lower.
-	// Length 9 stands for a longer code.
+	// By the next 8 bits: the length of the code they start with in the upper byte, the symbol in
+	// the lower. Length 9 stands for a longer code.
 	look    [256]uint16
 	maxCode [18]int32 // by length: the largest code, -1 for none; the last is a sentinel
 	offset  [18]int32 // by length: what to add to a code to get its symbol's index
@@ -26,10 +26,11 @@ type huffTable struct {
 // fastBits is the number of bits by which huffTable.fast is indexed.
 const fastBits = 10
 
-// An entry of huffTable.fast is zero where the bits do not hold a whole code. Else bits 0 to 7 are a number of bits to
-// take off. Where the value that belongs to the code is whole, too, and not zero, that number covers both, bits 8 to
-// 15 are the run of zeros before it and bits 16 to 31 the value. Where it is not, the number covers the code,
-// bits 8 to 15 are the symbol and bits 16 to 31 zero.
+// An entry of huffTable.fast is zero where the bits do not hold a whole code. Else bits 0 to 7 are
+// a number of bits to take off. Where the value that belongs to the code is whole, too, and not
+// zero, that number covers both, bits 8 to 15 are the run of zeros before it and bits 16 to 31 the
+// value. Where it is not, the number covers the code, bits 8 to 15 are the symbol and bits 16 to 31
+// zero.
 func fastEntry(bits, symbol, value uint32) uint32 { return value<<16 | symbol<<8 | bits }
 
 // buildDC makes the DC table that a component uses in the current scan ready.
@@ -126,14 +127,15 @@ func (t *huffTable) fillFast(code int32, length int, symbol uint32) {
 	}
 }
 
-// extend makes a signed number of the lowest n bits of x, those that follow a symbol, 0 < n < 16, ITU-T T.81 figure
-// F.12. (The masks tell the compiler that no shift is too far.)
+// extend makes a signed number of the lowest n bits of x, those that follow a symbol, 0 < n < 16,
+// ITU-T T.81 figure F.12. (The masks tell the compiler that no shift is too far.)
 func extend(x int32, n int) int32 {
 	x &= 1<<(n&31) - 1
 	return x + ((x-1<<((n-1)&31))>>31)&(-1<<(n&31)+1)
 }
 
-// standardTables fills in the tables that files may leave out, as frames of Motion JPEG do, ITU-T T.81 section K.3.
+// standardTables fills in the tables that files may leave out, as frames of Motion JPEG do, ITU-T
+// T.81 section K.3.
 func (d *decoder) standardTables() {
 	for i := range 2 {
 		if !d.dcSpecs[i].defined {
@@ -155,8 +157,10 @@ func standardSpec(counts, values string) huffSpec {
 // Luminance, then chrominance.
 var (
 	standardDC = [2]huffSpec{
-		standardSpec("\x00\x01\x05\x01\x01\x01\x01\x01\x01", "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"),
-		standardSpec("\x00\x03\x01\x01\x01\x01\x01\x01\x01\x01\x01", "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"),
+		standardSpec("\x00\x01\x05\x01\x01\x01\x01\x01\x01",
+			"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"),
+		standardSpec("\x00\x03\x01\x01\x01\x01\x01\x01\x01\x01\x01",
+			"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"),
 	}
 	standardAC = [2]huffSpec{
 		standardSpec("\x00\x02\x01\x03\x03\x02\x04\x03\x05\x05\x04\x04\x00\x00\x01\x7d",

@@ -2,9 +2,9 @@ package jpeg
 
 import "encoding/binary"
 
-// The inverse DCT is libjpeg's accurate integer one (jidctint.c), after Loeffler, Ligtenberg and Moschytz, "Practical
-// fast 1-D DCT algorithms with 11 multiplications", ICASSP 1989: columns, then rows, with 13 bits of fraction in the
-// constants and 2 more bits kept between the passes.
+// The inverse DCT is libjpeg's accurate integer one (jidctint.c), after Loeffler, Ligtenberg and
+// Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications", ICASSP 1989: columns, then
+// rows, with 13 bits of fraction in the constants and 2 more bits kept between the passes.
 const (
 	constBits = 13
 	pass1Bits = 2
@@ -23,11 +23,13 @@ const (
 	fix3072711026 = 25172
 )
 
-// maxPlainSize is the largest block.size for which no intermediate result exceeds 16 bits: a basis function of one
-// pass is at most 1.3871, so that a sum over a row between the passes is at most 4 * 1.3871 * size plus the roundings.
+// maxPlainSize is the largest block.size for which no intermediate result exceeds 16 bits: a basis
+// function of one pass is at most 1.3871, so that a sum over a row between the passes is at most 4
+// * 1.3871 * size plus the roundings.
 const maxPlainSize = 5900
 
-// limit4096 maps samples, less 128, modulo 4096, to 0 to 255. With maxPlainSize they stay within -1420 to 1420.
+// limit4096 maps samples, less 128, modulo 4096, to 0 to 255. With maxPlainSize they stay within
+// -1420 to 1420.
 var limit4096 = func() (t [4096]uint8) {
 	for i := range t {
 		v := i
@@ -43,8 +45,9 @@ func clampUint8(v int32) uint8 { return uint8(max(0, min(255, v))) }
 
 // inverseDCT writes the samples of a block to 8 rows of dst.
 //
-// It computes two columns, then two rows at a time. A pair of numbers is held in one 64-bit word as low + high<<32, both
-// signed: sums, differences and products with constants of such words are again the pairs of the results.
+// It computes two columns, then two rows at a time. A pair of numbers is held in one 64-bit word as
+// low + high<<32, both signed: sums, differences and products with constants of such words are
+// again the pairs of the results.
 func inverseDCT(b *block, dst []byte, stride int) {
 	switch {
 	case b.size > maxPlainSize:
@@ -72,7 +75,8 @@ const (
 // pair holds x in the low half, y in the high one.
 func pair(x, y int32) int64 { return int64(x) + int64(y)<<32 }
 
-// low1, high1, low2 and high2 are the halves of a sum, less the fraction of the first and of the second pass.
+// low1, high1, low2 and high2 are the halves of a sum, less the fraction of the first and of the
+// second pass.
 func low1(x int64) int32  { return int32(x) >> down1 }
 func high1(x int64) int32 { return int32((x + carry) >> (32 + down1)) }
 func low2(x int64) uint64 { return uint64(limit4096[int32(x)>>down2&4095]) }
@@ -141,7 +145,8 @@ func inverseDCT8(b *block, dst []byte, stride int) {
 	}
 }
 
-// The odd part of the DCT where only the lower four inputs are other than 0: what inputs 1 and 3 contribute.
+// The odd part of the DCT where only the lower four inputs are other than 0: what inputs 1 and 3
+// contribute.
 const (
 	odd01 = fix1175875602 - fix0899976223
 	odd03 = fix1175875602 - fix1961570560
@@ -208,9 +213,9 @@ func fill8x8(dst []byte, stride int, v byte) {
 	put8(dst, x)
 }
 
-// saturatingDCT is the inverse DCT for coefficients so large that numbers run over, as only made-up or damaged files
-// have them. It does what libjpeg-turbo's x86-64 code does (jidctint-avx2.asm): sums of inputs wrap around at 16
-// bits, results of each pass are clamped to 16 bits, samples to 8.
+// saturatingDCT is the inverse DCT for coefficients so large that numbers run over, as only made-up
+// or damaged files have them. It does what libjpeg-turbo's x86-64 code does (jidctint-avx2.asm):
+// sums of inputs wrap around at 16 bits, results of each pass are clamped to 16 bits, samples to 8.
 func saturatingDCT(b *block, dst []byte, stride int) {
 	var ws [64]int32
 	in := &b.coefs
@@ -221,7 +226,8 @@ func saturatingDCT(b *block, dst []byte, stride int) {
 		}
 	} else {
 		for i := range 8 {
-			column := [8]int32{in[i], in[i+8], in[i+16], in[i+24], in[i+32], in[i+40], in[i+48], in[i+56]}
+			column := [8]int32{in[i], in[i+8], in[i+16], in[i+24], in[i+32], in[i+40], in[i+48],
+				in[i+56]}
 			for j, v := range wrappingDCT8(&column, constBits-pass1Bits) {
 				ws[i+8*j] = v
 			}

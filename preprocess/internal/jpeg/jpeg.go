@@ -1,17 +1,19 @@
 // Package jpeg decodes JPEG files to the same RGB bytes as Pillow 13.
 //
-// Pillow decodes with libjpeg-turbo 3: the accurate integer inverse DCT, triangle-filter ("fancy") upsampling of the
-// colour planes, smoothing of progressive files that end early. This package computes the same integers, so that its
-// output equals Image.open(file).convert("RGB") byte for byte; it also accepts and refuses the same damaged files.
-// Baseline, extended sequential and progressive files with Huffman or arithmetic coding are read; grey, YCbCr, RGB,
-// CMYK and YCCK.
+// Pillow decodes with libjpeg-turbo 3: the accurate integer inverse DCT, triangle-filter ("fancy")
+// upsampling of the colour planes, smoothing of progressive files that end early. This package
+// computes the same integers, so that its output equals Image.open(file).convert("RGB") byte for
+// byte; it also accepts and refuses the same damaged files. Baseline, extended sequential and
+// progressive files with Huffman or arithmetic coding are read; grey, YCbCr, RGB, CMYK and YCCK.
 //
-// On amd64 processors with AVX2 the inverse DCT and the colour conversion are in assembly, each a function over memory
-// that Go has checked the bounds of. Everything else is plain Go, and so are these two elsewhere.
+// On amd64 processors with AVX2 the inverse DCT and the colour conversion are in assembly, each a
+// function over memory that Go has checked the bounds of. Everything else is plain Go, and so are
+// these two elsewhere.
 //
-// The formulas and the recovery from damage follow libjpeg-turbo 3.2 (where its C and its x86-64 code differ, the
-// latter) and the JPEG standard, ITU-T T.81; the checks before decoding follow Pillow's JpegImagePlugin. This software
-// is based in part on the work of the Independent JPEG Group.
+// The formulas and the recovery from damage follow libjpeg-turbo 3.2 (where its C and its x86-64
+// code differ, the latter) and the JPEG standard, ITU-T T.81; the checks before decoding follow
+// Pillow's JpegImagePlugin. This software is based in part on the work of the Independent JPEG
+// Group.
 package jpeg
 
 import (
@@ -24,12 +26,13 @@ type FormatError string
 
 func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
 
-// An UnsupportedError says which legal feature of JPEG the file uses that this package does not decode.
+// An UnsupportedError says which legal feature of JPEG the file uses that this package does not
+// decode.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
 
-// errTruncated means that the file ends before the picture does.
+// errTruncated means that the file ends before the image does.
 const errTruncated = FormatError("the file is truncated")
 
 // Config is what a JPEG's headers declare.
@@ -38,15 +41,17 @@ type Config struct {
 	Components    int // 1 grey, 3 colour, 4 CMYK
 }
 
-// DecodeConfig reads the headers of a JPEG up to its first scan. It allocates nothing that grows with the picture, so
-// that a caller can refuse a size before Decode makes room for it. Errors are a FormatError or an UnsupportedError.
+// DecodeConfig reads the headers of a JPEG up to its first scan. It allocates nothing that grows
+// with the image, so that a caller can refuse a size before Decode makes room for it. Errors are a
+// FormatError or an UnsupportedError.
 func DecodeConfig(data []byte) (Config, error) { return readPillowHeader(data) }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// Decode decodes a JPEG to pix, uint8 RGB, height x width x 3, row-major. The pixels are written to dst if it has the
-// capacity. Memory grows with the declared size: call DecodeConfig first. Errors are a FormatError, for what Pillow
-// refuses too, or an UnsupportedError. Decode is safe for concurrent use.
+// Decode decodes a JPEG to pix, uint8 RGB, height x width x 3, row-major. The pixels are written to
+// dst if it has the capacity. Memory grows with the declared size: call DecodeConfig first. Errors
+// are a FormatError, for what Pillow refuses too, or an UnsupportedError. Decode is safe for
+// concurrent use.
 func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) {
 	cfg, err := readPillowHeader(data)
 	if err != nil {
@@ -60,8 +65,9 @@ func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) 
 		return nil, 0, 0, err
 	}
 	if d.width != cfg.Width || d.height != cfg.Height || len(d.comps) != cfg.Components {
-		return nil, 0, 0, FormatError(fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
-			d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
+		return nil, 0, 0, FormatError(
+			fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
+				d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
 	}
 	size := 3 * d.width * d.height
 	if cap(dst) < size {
@@ -79,7 +85,7 @@ func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) 
 	return d.pix, d.width, d.height, nil
 }
 
-// A decoder holds the state of one decoding. Its buffers are kept between pictures.
+// A decoder holds the state of one decoding. Its buffers are kept between images.
 type decoder struct {
 	source
 	bitReader

@@ -57,7 +57,8 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if w != cfg.Width || h != cfg.Height || len(pix) != 3*w*h {
-			t.Fatalf("%d bytes for %d x %d, declared %d x %d", len(pix), w, h, cfg.Width, cfg.Height)
+			t.Fatalf("%d bytes for %d x %d, declared %d x %d", len(pix), w, h, cfg.Width,
+				cfg.Height)
 		}
 		// Nothing is left over from one decoding to the next.
 		again, _, _, err := Decode(data, bytes.Repeat([]byte{0xA5}, len(pix)+1))
@@ -69,7 +70,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestDecodeIsConcurrent(t *testing.T) {
 	files := committed(t)
-	want := make([]picture, len(files))
+	want := make([]decoded, len(files))
 	for i, f := range files {
 		want[i] = decode(f)
 	}
@@ -127,7 +128,8 @@ func TestDecodeConfigAllocatesNothing(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	good := read(t, "testdata/go/video-001.q50.410.jpeg")[0].data
-	sof, sos := bytes.Index(good, []byte{0xFF, markerSOF0}), bytes.Index(good, []byte{0xFF, markerSOS})
+	sof, sos := bytes.Index(good, []byte{0xFF, markerSOF0}), bytes.Index(good,
+		[]byte{0xFF, markerSOS})
 	edit := func(at int, b ...byte) []byte {
 		data := bytes.Clone(good)
 		copy(data[at:], b)
@@ -147,16 +149,18 @@ func TestErrors(t *testing.T) {
 		{"headers only", good[:sos], false, "no scan"},
 		{"cut in a segment", good[:sof+6], false, "the file is truncated"},
 		{"cut in the scan", good[:sos+400], false, "the file is truncated"},
-		{"12 bits", edit(sof+4, 12), true, "12 bits a sample, want 8"},
+		{"12 bits", edit(sof+4, 12), true, "12 bits a sample, expected 8"},
 		{"no width", edit(sof+7, 0, 0), false, "no frame header with a size before the first scan"},
-		{"too wide", edit(sof+7, 0xFF, 0xFF), true, "65535 x 103 pixels, want 65500 at most each way"},
+		{"too wide", edit(sof+7, 0xFF, 0xFF), true,
+			"65535 x 103 pixels, expected 65500 at most each way"},
 		{"lossless", edit(sof+1, markerSOF3), true, "lossless coding"},
 		{"hierarchical", edit(sof+1, 0xC5), true, "frames of type FF C5"},
-		{"sampling of 5", edit(sof+11, 0x51), false, "sampling factors 5 x 1, want 1 to 4"},
+		{"sampling of 5", edit(sof+11, 0x51), false, "sampling factors 5 x 1, expected 1 to 4"},
 		{"sampling of 3 and 4", edit(sof+14, 0x31), true, "fractional sampling: 3 x 1 of 4 x 2"},
 		{"missing divisors", edit(sof+12, 3), false, "quantization table 3 is missing"},
 		{"missing codes", edit(sos+6, 0x33), false, "a Huffman table is missing"},
-		{"strange component", edit(sos+5, 99), false, "the scan has component 99, which the frame lacks"},
+		{"strange component", edit(sos+5, 99), false,
+			"the scan has component 99, which the frame lacks"},
 		{"many scans", append(many, 0xFF, markerEOI), true, "more than 500 scans"},
 	} {
 		_, _, _, err := Decode(test.data, nil)

@@ -53,7 +53,8 @@ type scanHeader struct {
 	ss, se, ah, al int // spectral selection, successive approximation
 }
 
-// readMarkers reads segments until a scan or the end of the image. It returns markerSOS or markerEOI.
+// readMarkers reads segments until a scan or the end of the image. It returns markerSOS or
+// markerEOI.
 func (d *decoder) readMarkers() (byte, error) {
 	for {
 		if d.marker == 0 {
@@ -73,7 +74,8 @@ func (d *decoder) readMarkers() (byte, error) {
 	}
 }
 
-// anyMarker reads the next marker, which has to be SOI, without anything before it, where an image starts.
+// anyMarker reads the next marker, which has to be SOI, without anything before it, where an image
+// starts.
 func (d *decoder) anyMarker() error {
 	if d.sawSOI {
 		return d.nextMarker()
@@ -158,16 +160,17 @@ func (d *decoder) readSOF() error {
 		return err
 	}
 	if precision != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, want 8", precision))
+		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", precision))
 	}
 	if d.width == 0 || d.height == 0 || nComps == 0 {
-		return FormatError(fmt.Sprintf("an empty frame, %d x %d with %d components", d.width, d.height, nComps))
+		return FormatError(fmt.Sprintf("an empty frame, %d x %d with %d components", d.width,
+			d.height, nComps))
 	}
 	if n != 6+3*int(nComps) {
 		return FormatError("the frame header has a wrong length")
 	}
 	if nComps != 1 && nComps != 3 && nComps != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, want 1, 3 or 4", nComps))
+		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", nComps))
 	}
 	d.comps = d.compBuf[:nComps]
 	for i := range d.comps {
@@ -211,8 +214,8 @@ func (d *decoder) readSOS() error {
 		if err != nil {
 			return err
 		}
-		// As in libjpeg, a component that stands where the scan has one already is passed over: with repeated ids
-		// each is found in turn.
+		// As in libjpeg, a component that stands where the scan has one already is passed over:
+		// with repeated ids each is found in turn.
 		var found *component
 		for j := range d.comps {
 			if d.comps[j].id == id && s.compBuf[j] == nil {
@@ -342,7 +345,8 @@ func (d *decoder) readDRI() error {
 	return err
 }
 
-// readApp reads from an application segment what decides the colour space, and skips the rest of it.
+// readApp reads from an application segment what decides the colour space, and skips the rest of
+// it.
 func (d *decoder) readApp(m byte) error {
 	n, err := d.segmentLength()
 	if err != nil {
@@ -370,9 +374,9 @@ func (d *decoder) readApp(m byte) error {
 	return nil
 }
 
-// readRestart reads the restart marker that is due. Where it is not there, it does what libjpeg does
-// (jpeg_resync_to_restart): it reads on to a marker that makes sense, or leaves the one found, so that the decoder
-// takes the interval to be empty.
+// readRestart reads the restart marker that is due. Where it is not there, it does what libjpeg
+// does (jpeg_resync_to_restart): it reads on to a marker that makes sense, or leaves the one found,
+// so that the decoder takes the interval to be empty.
 func (d *decoder) readRestart() error {
 	if d.marker == 0 {
 		if err := d.nextMarker(); err != nil {

@@ -1,13 +1,13 @@
 package jpeg
 
-// output turns decoded samples into rows of the picture, one row of interleaved MCUs at a time.
+// output turns decoded samples into rows of the image, one row of interleaved MCUs at a time.
 type output struct {
 	space  colorSpace
 	planes [4]plane
-	// context is set where a row of samples depends on its neighbours. The last row group of an MCU row then waits for
-	// the next MCU row.
+	// context is set where a row of samples depends on its neighbours. The last row group of an MCU
+	// row then waits for the next MCU row.
 	context bool
-	groups  int // row groups written; a row group is vmax rows of the picture
+	groups  int // row groups written; a row group is vmax rows of the image
 }
 
 // plane holds the samples of one component that are still needed.
@@ -55,12 +55,14 @@ func grow(buf []byte, n int) []byte {
 	return buf[:n]
 }
 
-// put writes the samples of a block to the current MCU row. x and y count the component's blocks; y is 0 to v-1.
+// put writes the samples of a block to the current MCU row. x and y count the component's blocks; y
+// is 0 to v-1.
 func (p *plane) put(b *block, x, y int) {
 	inverseDCT(b, p.buf[(p.kept+8*y)*p.stride+8*x:], p.stride)
 }
 
-// writeRows writes the rows of the picture for which all samples are there, once MCU row m is complete.
+// writeRows writes the rows of the image for which all samples are there, once MCU row m is
+// complete.
 func (d *decoder) writeRows(m int) {
 	o := &d.out
 	end := 8 * (m + 1)
@@ -98,7 +100,7 @@ func (d *decoder) writeRow(y int) {
 	}
 }
 
-// upsample returns the component's samples for row y of the picture.
+// upsample returns the component's samples for row y of the image.
 func (p *plane) upsample(c *component, y, width int) []byte {
 	// The row below or above, at the edges the row itself.
 	near := y / 2

@@ -32,15 +32,15 @@ type file struct {
 	data []byte
 }
 
-// A picture is a decoded file, or the reason why it was refused.
-type picture struct {
+// decoded is a decoded file, or the reason why it was refused.
+type decoded struct {
 	width, height int
 	pix           []byte
 	reason        string
 }
 
 // pillow decodes files with Pillow, all in one process.
-func pillow(t testing.TB, files []file) []picture {
+func pillow(t testing.TB, files []file) []decoded {
 	t.Helper()
 	cmd := exec.Command(python(t), referenceScript, "decode")
 	cmd.Stderr = os.Stderr
@@ -62,9 +62,9 @@ func pillow(t testing.TB, files []file) []picture {
 		}
 		stdin.Close()
 	}()
-	pictures := make([]picture, len(files))
-	for i := range pictures {
-		p := &pictures[i]
+	images := make([]decoded, len(files))
+	for i := range images {
+		p := &images[i]
 		var head [2]int32
 		if err := binary.Read(stdout, binary.LittleEndian, &head); err != nil {
 			t.Fatalf("%s: %v", files[i].name, err)
@@ -86,10 +86,10 @@ func pillow(t testing.TB, files []file) []picture {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return pictures
+	return images
 }
 
-// madeUp returns the pictures that the reference script draws.
+// madeUp returns the images that the reference script draws.
 func madeUp(t testing.TB, seed int) []file {
 	t.Helper()
 	cmd := exec.Command(python(t), referenceScript, "make", fmt.Sprint(seed))
@@ -112,8 +112,8 @@ func madeUp(t testing.TB, seed int) []file {
 	return files
 }
 
-// difference says where two pictures differ, in the empty string nowhere.
-func difference(got, want picture) string {
+// difference says where two images differ, in the empty string nowhere.
+func difference(got, want decoded) string {
 	switch {
 	case got.reason == "" && want.reason != "":
 		return fmt.Sprintf("decoded what Pillow refuses: %s", want.reason)
@@ -122,7 +122,8 @@ func difference(got, want picture) string {
 	case got.reason != "":
 		return ""
 	case got.width != want.width || got.height != want.height:
-		return fmt.Sprintf("%d x %d, want %d x %d", got.width, got.height, want.width, want.height)
+		return fmt.Sprintf("%d x %d, expected %d x %d", got.width, got.height, want.width,
+			want.height)
 	case bytes.Equal(got.pix, want.pix):
 		return ""
 	}
@@ -136,7 +137,8 @@ func difference(got, want picture) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d of %d values differ, by up to %d; the first at x %d, y %d", count, len(got.pix), largest,
+	return fmt.Sprintf("%d of %d values differ, by up to %d; the first at x %d, y %d", count,
+		len(got.pix), largest,
 		first/3%got.width, first/3/got.width)
 }
 
@@ -158,12 +160,12 @@ func compare(t *testing.T, files []file) (accepted int) {
 	return accepted
 }
 
-func decode(f file) picture {
+func decode(f file) decoded {
 	pix, w, h, err := Decode(f.data, nil)
 	if err != nil {
-		return picture{reason: err.Error()}
+		return decoded{reason: err.Error()}
 	}
-	return picture{width: w, height: h, pix: pix}
+	return decoded{width: w, height: h, pix: pix}
 }
 
 // committed returns the files that no encoder at hand writes.
@@ -195,12 +197,14 @@ func TestFilesEqualPillow(t *testing.T) {
 	}
 }
 
-// A progressive file that breaks off in any place, but is closed by an end marker, is decoded with what there is.
+// A progressive file that breaks off in any place, but is closed by an end marker, is decoded with
+// what there is.
 func TestIncompleteEqualsPillow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 0))
 	var files []file
 	for _, f := range append(committed(t), madeUp(t, 4)...) {
-		if len(f.data) > 30000 || !bytes.Contains(f.data, []byte{0xFF, markerSOF2}) && !bytes.Contains(f.data, []byte{0xFF, markerSOF10}) {
+		if len(f.data) > 30000 || !bytes.Contains(f.data, []byte{0xFF, markerSOF2}) &&
+			!bytes.Contains(f.data, []byte{0xFF, markerSOF10}) {
 			continue
 		}
 		start := bytes.Index(f.data, []byte{0xFF, markerSOS})

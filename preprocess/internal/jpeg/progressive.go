@@ -5,15 +5,15 @@ import (
 	"math"
 )
 
-// coefBits tells how well the coefficients of a component are known: by place in the zigzag order the number of bits
-// still missing, -1 where no scan has had the coefficient. before is the same before the latest scan of the component,
-// and kept up only as far as smoothing needs it.
+// coefBits tells how well the coefficients of a component are known: by place in the zigzag order
+// the number of bits still missing, -1 where no scan has had the coefficient. before is the same
+// before the latest scan of the component, and kept up only as far as smoothing needs it.
 type coefBits struct {
 	now, before [64]int8
 }
 
-// startProgression checks a progressive scan's header and notes what it brings, ITU-T T.81 section G.1.1.1. Like
-// libjpeg, it minds neither the order of the scans nor gaps.
+// startProgression checks a progressive scan's header and notes what it brings, ITU-T T.81 section
+// G.1.1.1. Like libjpeg, it minds neither the order of the scans nor gaps.
 func (d *decoder) startProgression() error {
 	s := &d.scan
 	bad := s.ah != 0 && s.al != s.ah-1 || s.al > 13
@@ -23,7 +23,8 @@ func (d *decoder) startProgression() error {
 		bad = bad || s.ss > s.se || s.se > 63 || len(s.comps) != 1
 	}
 	if bad {
-		return FormatError(fmt.Sprintf("a scan of %d components for coefficients %d to %d, bits %d to %d",
+		return FormatError(fmt.Sprintf(
+			"a scan of %d components for coefficients %d to %d, bits %d to %d",
 			len(s.comps), s.ss, s.se, s.ah, s.al))
 	}
 	for _, c := range s.comps {
@@ -252,8 +253,8 @@ func (d *decoder) acRefine(blocks []*coefBlock) error {
 	return nil
 }
 
-// refined adds the lowest bit of bit to a coefficient that is not zero, at place al, away from zero. Without branches,
-// for nobody can foretell the bit.
+// refined adds the lowest bit of bit to a coefficient that is not zero, at place al, away from
+// zero. Without branches, for nobody can foretell the bit.
 func refined(c, bit int16, al int) int16 {
 	bit &= ^(c >> al) & 1
 	sign := c >> 15

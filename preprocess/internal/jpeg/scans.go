@@ -2,7 +2,8 @@ package jpeg
 
 import "fmt"
 
-// decodeSingleScan decodes a file that holds the whole picture in one scan, writing rows as they come.
+// decodeSingleScan decodes a file that holds the whole image in one scan, writing rows as they
+// come.
 func (d *decoder) decodeSingleScan() error {
 	if !d.process.arithmetic {
 		d.standardTables()
@@ -90,10 +91,11 @@ func (d *decoder) readTrailer() error {
 	return nil
 }
 
-// maxScans bounds the work that a small file can ask for. Encoders write about ten scans. Pillow has no such limit.
+// maxScans bounds the work that a small file can ask for. Encoders write about ten scans. Pillow
+// has no such limit.
 const maxScans = 500
 
-// decodeScans decodes a file with several scans: all of them first, then the picture.
+// decodeScans decodes a file with several scans: all of them first, then the image.
 func (d *decoder) decodeScans() error {
 	if !d.process.arithmetic && !d.process.progressive {
 		d.standardTables()

@@ -5,11 +5,13 @@ import (
 	"math/bits"
 )
 
-// block holds the dequantized coefficients of a block, in natural order: row-major, by vertical frequency.
+// block holds the dequantized coefficients of a block, in natural order: row-major, by vertical
+// frequency.
 type block struct {
 	coefs [64]int32
 	used  uint64 // bit i: coefs[i] may be other than 0
-	// size is the sum of the magnitudes, before their reduction to 16 bits. It bounds all results of the inverse DCT.
+	// size is the sum of the magnitudes, before their reduction to 16 bits. It bounds all results
+	// of the inverse DCT.
 	size int
 }
 
@@ -19,8 +21,8 @@ func (b *block) clear() {
 	}
 }
 
-// set puts a coefficient, of which the decoder knows the product with the divisor. As in libjpeg-turbo's x86-64 code,
-// coefficients have 16 bits.
+// set puts a coefficient, of which the decoder knows the product with the divisor. As in
+// libjpeg-turbo's x86-64 code, coefficients have 16 bits.
 func (b *block) set(i uint8, product int32) {
 	b.coefs[i&63] = int32(int16(product))
 	b.used |= 1 << (i & 63)
@@ -123,7 +125,8 @@ type blockTables struct {
 func (d *decoder) blockTables(i int) blockTables {
 	ci := d.mcu.comp[i] & 3
 	c := d.scan.comps[ci]
-	return blockTables{&d.dcTables[c.dcIndex&3], &d.acTables[c.acIndex&3], &d.dcPred[ci], d.mcu.quants[ci]}
+	return blockTables{&d.dcTables[c.dcIndex&3], &d.acTables[c.acIndex&3], &d.dcPred[ci],
+		d.mcu.quants[ci]}
 }
 
 // decodeBlocks decodes the blocks of an MCU. It returns false at the end of the data handed over.
@@ -183,7 +186,8 @@ func (d *decoder) decodeBlock(b *block, dc, ac *huffTable, pred *int32, quant *[
 	return true
 }
 
-// refill is fill for decodeBlockFast: it reads six bytes. At a marker it supplies zeros and sets d.sawMarker.
+// refill is fill for decodeBlockFast: it reads six bytes. At a marker it supplies zeros and sets
+// d.sawMarker.
 func (d *decoder) refill(buf uint64, n int) (uint64, int) {
 	data, pos := d.data[:d.limit], d.pos
 	if pos+8 <= len(data) {
@@ -211,8 +215,8 @@ func (d *decoder) refill(buf uint64, n int) (uint64, int) {
 	return buf, n + 48
 }
 
-// decodeBlockFast is decodeBlock for data without markers nearby. Where d.sawMarker is set afterwards, the MCU has to
-// be decoded anew.
+// decodeBlockFast is decodeBlock for data without markers nearby. Where d.sawMarker is set
+// afterwards, the MCU has to be decoded anew.
 func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quant *[128]int32) {
 	buf, n := d.buf, d.n
 	if n <= 16 {
@@ -279,8 +283,8 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	b.used, b.size = used, size
 }
 
-// longCode decodes a code of more than 8 bits where there are 17 at least. Inlined it would only take registers from the
-// loop around it.
+// longCode decodes a code of more than 8 bits where there are 17 at least. Inlined it would only
+// take registers from the loop around it.
 //
 //go:noinline
 func (t *huffTable) longCode(buf uint64, n int) (symbol, rest int) {

@@ -2,8 +2,8 @@ package jpeg
 
 import "golang.org/x/sys/cpu"
 
-// useAVX2 selects the assembly versions of the two functions that take most of the time outside of entropy decoding.
-// Tests switch it off to hold the Go versions against Pillow, too.
+// useAVX2 selects the assembly versions of the two functions that take most of the time outside of
+// entropy decoding. Tests switch it off to hold the Go versions against Pillow, too.
 var useAVX2 = cpu.X86.HasAVX2
 
 // inverseDCTAVX2 is inverseDCT8. It writes 8 bytes at each of 8 places that are stride apart.
@@ -11,7 +11,8 @@ var useAVX2 = cpu.X86.HasAVX2
 //go:noescape
 func inverseDCTAVX2(coefs *[64]int32, dst *byte, stride int)
 
-// yccRowAVX2 is yccRow for n pixels, n a positive multiple of 8. It writes 4 bytes more than these pixels have.
+// yccRowAVX2 is yccRow for n pixels, n a positive multiple of 8. It writes 4 bytes more than these
+// pixels have.
 //
 //go:noescape
 func yccRowAVX2(dst, ys, cbs, crs *byte, n int)

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Up to the largest coefficients that are not left to saturatingDCT, the two versions of the inverse DCT agree.
+// Up to the largest coefficients that are not left to saturatingDCT, the two versions of the
+// inverse DCT agree.
 func TestInverseDCTAVX2(t *testing.T) {
 	if !useAVX2 {
 		t.Log("no AVX2 here: nothing to compare")

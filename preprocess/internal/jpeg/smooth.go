@@ -3,11 +3,12 @@ package jpeg
 // smoothedCoefs is how many coefficients of a block smoothing may estimate, in zigzag order.
 const smoothedCoefs = 10
 
-// A kernel weighs the DC coefficients of the 5 x 5 blocks around a block, row by row, to estimate one of its
-// coefficients. The sum is in 1/256 of the coefficient.
+// A kernel weighs the DC coefficients of the 5 x 5 blocks around a block, row by row, to estimate
+// one of its coefficients. The sum is in 1/256 of the coefficient.
 type kernel [25]int64
 
-// kernels5 estimate AC coefficients 1 to 5 where some are known (jdcoefct.c, after ITU-T T.81 section K.8).
+// kernels5 estimate AC coefficients 1 to 5 where some are known (jdcoefct.c, after ITU-T T.81
+// section K.8).
 var kernels5 = [6]kernel{
 	1: {10: -7, 11: 50, 13: -50, 14: 7},
 	2: {2: -7, 7: 50, 17: -50, 22: 7},
@@ -72,8 +73,8 @@ var kernelsDC = [smoothedCoefs]kernel{
 	{6: 1, 7: 2, 8: 1, 16: -1, 17: -2, 18: -1},
 }
 
-// smoothing tells whether the picture is smoothed: a progressive one whose first coefficients are not all known to the
-// last bit.
+// smoothing tells whether the image is smoothed: a progressive one whose first coefficients are not
+// all known to the last bit.
 func (d *decoder) smoothing() bool {
 	if !d.process.progressive {
 		return false
@@ -94,8 +95,8 @@ func (d *decoder) smoothing() bool {
 	return useful
 }
 
-// smoothRow computes the samples of block row y (0 to rows-1) of MCU row m for a component, with estimates in place of
-// coefficients that the file lacks.
+// smoothRow computes the samples of block row y (0 to rows-1) of MCU row m for a component, with
+// estimates in place of coefficients that the file lacks.
 func (d *decoder) smoothRow(c *component, m, y, rows int) {
 	// Where the latest scan broke off, its contribution is missing.
 	bits := d.coefBits[c.index].now
@@ -111,8 +112,8 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 		dcOnly = dcOnly && bits[k] == -1
 	}
 
-	// Rows above and below; at the edges of the picture the nearest there is. libjpeg's count of the rows comes out
-	// short where the last MCU row has fewer.
+	// Rows above and below; at the edges of the image the nearest there is. libjpeg's count of the
+	// rows comes out short where the last MCU row has fewer.
 	at, count := m*rows+y, d.mcuRows*rows
 	line := [5]int{2: m*c.v + y}
 	line[1], line[3] = line[2], line[2]
@@ -159,7 +160,8 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 	}
 }
 
-// estimate computes coefficient k. It is not let to be so large that the bits known would have shown it.
+// estimate computes coefficient k. It is not let to be so large that the bits known would have
+// shown it.
 func estimate(c *component, k int, weights, dcs *kernel, bits int8) int16 {
 	sum := int64(0)
 	for i, w := range weights {

@@ -3,15 +3,15 @@ package jpeg
 // pillowBlock is how many bytes Pillow reads from a file and hands to libjpeg at a time.
 const pillowBlock = 65536
 
-// source is the file as libjpeg sees it below Pillow: the bytes up to limit have been handed over. The limit matters
-// only to damaged files: libjpeg reads the bits of the last bytes before it with more care, and markers after the
-// picture are looked at only as far as it.
+// source is the file as libjpeg sees it below Pillow: the bytes up to limit have been handed over.
+// The limit matters only to damaged files: libjpeg reads the bits of the last bytes before it with
+// more care, and markers after the image are looked at only as far as it.
 type source struct {
 	data      []byte
 	pos       int
 	limit     int
 	marker    byte // a marker that was read but not yet acted on, or 0
-	finishing bool // the picture is complete: running out of data is no error
+	finishing bool // the image is complete: running out of data is no error
 }
 
 // more moves limit by one block. It returns false at the end of the file.

@@ -2,8 +2,9 @@ package jpeg
 
 import "encoding/binary"
 
-// upsampling is how a component gets to the picture's size, as libjpeg chooses it (jdsample.c): the triangle filter
-// where the picture is twice as wide or high as the component, or both, and repeated samples elsewhere.
+// upsampling is how a component gets to the image's size, as libjpeg chooses it (jdsample.c): the
+// triangle filter where the image is twice as wide or high as the component, or both, and repeated
+// samples elsewhere.
 type upsampling int
 
 const (
@@ -39,8 +40,9 @@ func spread(x uint32) uint64 {
 	return (y | y<<8) & lowBytes
 }
 
-// widen doubles a row horizontally: an output is 3/4 of the nearer sample and 1/4 of the farther one, with halves
-// rounded down and up by turns. At the ends the missing neighbour is the sample itself.
+// widen doubles a row horizontally: an output is 3/4 of the nearer sample and 1/4 of the farther
+// one, with halves rounded down and up by turns. At the ends the missing neighbour is the sample
+// itself.
 func widen(dst, src []byte) {
 	n := len(src)
 	dst[0] = src[0]
@@ -61,7 +63,8 @@ func widen(dst, src []byte) {
 	dst[2*n-1] = src[n-1]
 }
 
-// blend computes a row between two: 3/4 of the nearer and 1/4 of the farther, with 1 or 2 added for the rounding.
+// blend computes a row between two: 3/4 of the nearer and 1/4 of the farther, with 1 or 2 added for
+// the rounding.
 func blend(dst, near, far []byte, bias uint64) {
 	n := len(near)
 	far = far[:n]
@@ -77,7 +80,8 @@ func blend(dst, near, far []byte, bias uint64) {
 	}
 }
 
-// widenBlend is blend and widen in one, rounding once: 9/16, 3/16, 3/16 and 1/16 of the four samples around.
+// widenBlend is blend and widen in one, rounding once: 9/16, 3/16, 3/16 and 1/16 of the four
+// samples around.
 func widenBlend(dst, near, far []byte) {
 	n := len(near)
 	far = far[:n]

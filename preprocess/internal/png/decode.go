@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// A decoder holds what is kept between pictures.
+// A decoder holds what is kept between images.
 type decoder struct {
 	inflater
 	c         *chunks
 	cur, prev []byte // rows with their filter byte
-	line      []byte // a row of an interlaced picture, RGB
+	line      []byte // a row of an interlaced image, RGB
 	palette   [256][3]byte
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// Decode decodes a PNG to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is enough. Memory grows
-// with the declared size: call DecodeConfig first.
+// Decode decodes a PNG to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is
+// enough. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte) (pix []byte, err error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -70,7 +70,8 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 	return pix, nil
 }
 
-// release gives the decoder back without what belongs to the caller, and without rows of unusual length.
+// release gives the decoder back without what belongs to the caller, and without rows of unusual
+// length.
 func (d *decoder) release() {
 	d.c, d.in = nil, imageData{}
 	if cap(d.cur) > 1<<20 {
@@ -79,7 +80,8 @@ func (d *decoder) release() {
 	decoders.Put(d)
 }
 
-// fill gives pixels the value that Pillow's images begin with: 0, which in a picture with a palette is its first colour.
+// fill gives pixels the value that Pillow's images begin with: 0, which in an image with a palette
+// is its first colour.
 func (d *decoder) fill(pix []byte) {
 	clear(pix)
 	if !d.c.layout.indexed() || d.palette[0] == [3]byte{} {
@@ -91,7 +93,8 @@ func (d *decoder) fill(pix []byte) {
 	}
 }
 
-// decodeRows decodes a picture that is not interlaced. It returns how many bytes of pix are written when the stream ends.
+// decodeRows decodes an image that is not interlaced. It returns how many bytes of pix are written
+// when the stream ends.
 func (d *decoder) decodeRows(pix []byte) (done int, err error) {
 	f := d.c.frame
 	stride := 3 * int(d.c.width)
@@ -107,10 +110,12 @@ func (d *decoder) decodeRows(pix []byte) (done int, err error) {
 
 // passes are the seven passes of Adam7: where each begins and how far apart its pixels are.
 var passes = [7]struct{ x, y, dx, dy int }{
-	{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2},
+	{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1,
+		2},
 }
 
-// decodePasses decodes an interlaced picture. As in Pillow, a frame that is smaller than the picture lands in its corner.
+// decodePasses decodes an interlaced image. As in Pillow, a frame that is smaller than the image
+// lands in its corner.
 func (d *decoder) decodePasses(pix []byte) error {
 	f := d.c.frame
 	w, h := f.x1-f.x0, f.y1-f.y0

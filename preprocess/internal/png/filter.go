@@ -2,7 +2,8 @@ package png
 
 import "fmt"
 
-// unfilter undoes the filter of a row whose pixels, or whole bytes of pixels, are size bytes long. prev is the row above.
+// unfilter undoes the filter of a row whose pixels, or whole bytes of pixels, are size bytes long.
+// prev is the row above.
 func unfilter(filter byte, cur, prev []byte, size int) error {
 	prev = prev[:len(cur)]
 	switch filter {
@@ -66,8 +67,8 @@ func paethN(cur, prev []byte, size int) {
 	}
 }
 
-// paeth3 and paeth4 do the most common sizes. Each byte waits for the one a pixel before; the channels side by side fill
-// the wait.
+// paeth3 and paeth4 do the most common sizes. Each byte waits for the one a pixel before; the
+// channels side by side fill the wait.
 func paeth3(cur, prev []byte) {
 	var a0, a1, a2, c0, c1, c2 int
 	for len(cur) >= 3 && len(prev) >= 3 {

@@ -1,10 +1,12 @@
-// Package png decodes PNG files to the same RGB bytes as Pillow 13's Image.open(file).convert("RGB").
+// Package png decodes PNG files to the same RGB bytes as Pillow 13's
+// Image.open(file).convert("RGB").
 //
-// Transparency is dropped. Samples of 16 bits lose their low byte, except grey ones, which Pillow clips at 255. Gamma and
-// colour profiles are ignored. Of an APNG the first frame is returned as Pillow shows it. What is refused follows
-// Pillow's PngImagePlugin and ZipDecode.c: checksums are verified up to the image data but not of it, a picture is whole
-// once its last row is, and bytes are missing wherever a chunk's length says so. (Pillow also refuses text and colour
-// profiles that inflate to over a megabyte; nothing is inflated here but the picture.)
+// Transparency is dropped. Samples of 16 bits lose their low byte, except grey ones, which Pillow
+// clips at 255. Gamma and colour profiles are ignored. Of an APNG the first frame is returned as
+// Pillow shows it. What is refused follows Pillow's PngImagePlugin and ZipDecode.c: checksums are
+// verified up to the image data but not of it, an image is whole once its last row is, and bytes
+// are missing wherever a chunk's length says so. (Pillow also refuses text and colour profiles that
+// inflate to over a megabyte; nothing is inflated here but the image.)
 package png
 
 import (
@@ -13,7 +15,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/codec"
 )
 
 const magic = "\x89PNG\r\n\x1a\n"
@@ -52,7 +54,8 @@ var layouts = map[[2]byte]layout{
 
 var bitsPerPixel = [...]int{
 	grey1: 1, grey2: 2, grey4: 4, grey8: 8, grey16: 16, rgb8: 24, rgb16: 48,
-	palette1: 1, palette2: 2, palette4: 4, palette8: 8, greyAlpha8: 16, greyAlpha16: 32, rgba8: 32, rgba16: 64,
+	palette1: 1, palette2: 2, palette4: 4, palette8: 8, greyAlpha8: 16, greyAlpha16: 32, rgba8: 32,
+	rgba16: 64,
 }
 
 // indexed reports whether the pixels are indices into the palette.
@@ -76,7 +79,8 @@ type chunks struct {
 	sequence int64  // number of the latest fcTL or fdAT, -1 before the first
 	frame    struct{ x0, y0, x1, y1 int }
 	hasFrame bool // frame was set by fcTL
-	animated bool // there is more than one frame, the default picture counted where it is not the first of them
+	// there is more than one frame, the default image counted where it is not the first of them
+	animated bool
 }
 
 func newChunks(data []byte) *chunks { return &chunks{data: data, pos: len(magic), sequence: -1} }
@@ -155,7 +159,8 @@ func (c *chunks) body(id string, start, length int) ([]byte, error) {
 }
 
 // least is the length below which Pillow calls a chunk truncated.
-var least = map[string]int{"IHDR": 13, "gAMA": 4, "cHRM": 32, "sRGB": 1, "pHYs": 9, "acTL": 8, "fcTL": 26}
+var least = map[string]int{"IHDR": 13, "gAMA": 4, "cHRM": 32, "sRGB": 1, "pHYs": 9, "acTL": 8,
+	"fcTL": 26}
 
 // read takes in one chunk other than image data.
 func (c *chunks) read(id string, body []byte) error {
@@ -177,7 +182,8 @@ func (c *chunks) read(id string, body []byte) error {
 			c.palette = body
 		}
 	case "tRNS":
-		if (c.layout.grey() && len(body) < 2) || ((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {
+		if (c.layout.grey() && len(body) < 2) ||
+			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {
 			return fmt.Errorf("chunk tRNS has only %d bytes", len(body))
 		}
 	case "iCCP":
@@ -221,7 +227,7 @@ func (c *chunks) readFrameControl(body []byte) error {
 	w, h := uint64(binary.BigEndian.Uint32(body[4:])), uint64(binary.BigEndian.Uint32(body[8:]))
 	x, y := uint64(binary.BigEndian.Uint32(body[12:])), uint64(binary.BigEndian.Uint32(body[16:]))
 	if x+w > uint64(c.width) || y+h > uint64(c.height) {
-		return errors.New("a frame reaches over the picture's edge")
+		return errors.New("a frame reaches over the image's edge")
 	}
 	c.frame.x0, c.frame.y0, c.frame.x1, c.frame.y1 = int(x), int(y), int(x+w), int(y+h)
 	c.hasFrame = true
@@ -247,8 +253,8 @@ func (c *chunks) next(sequence uint32) error {
 	return nil
 }
 
-// readTrailer checks the chunks that follow the image data. As in Pillow, the file may end between two chunks, and
-// something that is no chunk ends it too.
+// readTrailer checks the chunks that follow the image data. As in Pillow, the file may end between
+// two chunks, and something that is no chunk ends it too.
 func (c *chunks) readTrailer() error {
 	for {
 		id, start, length, err := c.header()
@@ -274,10 +280,10 @@ func (c *chunks) readTrailer() error {
 }
 
 // DecodeConfig reads the headers of a PNG up to its image data.
-func DecodeConfig(data []byte) (picture.Config, error) {
+func DecodeConfig(data []byte) (codec.Config, error) {
 	c := newChunks(data)
 	if _, _, err := c.readHeaders(); err != nil {
-		return picture.Config{}, err
+		return codec.Config{}, err
 	}
-	return picture.Config{Width: int(c.width), Height: int(c.height)}, nil
+	return codec.Config{Width: int(c.width), Height: int(c.height)}, nil
 }

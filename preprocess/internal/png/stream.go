@@ -13,8 +13,8 @@ import (
 // pieceSize is how much of a chunk Pillow hands to zlib at a time.
 const pieceSize = 1 << 16
 
-// imageData is the zlib stream in the image data chunks. It reads byte by byte, so that the inflater takes no byte beyond
-// the end of its stream.
+// imageData is the zlib stream in the image data chunks. It reads byte by byte, so that the
+// inflater takes no byte beyond the end of its stream.
 type imageData struct {
 	c         *chunks
 	piece     []byte // what is left of the current piece
@@ -76,7 +76,7 @@ func (s *imageData) Read(p []byte) (int, error) {
 // end moves the chunk reader behind the image data.
 func (s *imageData) end() { s.c.pos = s.pos + s.remaining + 4 }
 
-// An inflater reads the rows of a picture out of its image data.
+// An inflater reads the rows of an image out of its image data.
 type inflater struct {
 	in     imageData
 	flate  io.ReadCloser
@@ -107,7 +107,8 @@ func (z *inflater) reset(c *chunks, start, length int) error {
 	return z.flate.(flate.Resetter).Reset(&z.in, nil)
 }
 
-// readRow fills row. It returns io.EOF if the stream ended before the row, which leaves the rest of the picture black.
+// readRow fills row. It returns io.EOF if the stream ended before the row, which leaves the rest of
+// the image black.
 func (z *inflater) readRow(row []byte) error {
 	n, err := io.ReadFull(z.flate, row)
 	z.adler.Write(row[:n])
@@ -128,8 +129,8 @@ func (z *inflater) readRow(row []byte) error {
 	return err
 }
 
-// finish compares the checksum of a stream that has come to its end. zlib sees it together with the last bytes of the
-// picture only if it is in the same piece; what comes later Pillow never reads.
+// finish compares the checksum of a stream that has come to its end. zlib sees it together with the
+// last bytes of the image only if it is in the same piece; what comes later Pillow never reads.
 func (z *inflater) finish() error {
 	if len(z.in.piece) < 4 {
 		return nil

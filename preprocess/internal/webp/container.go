@@ -31,8 +31,8 @@ type frame struct {
 	alphaFirst          bool
 }
 
-// container is what a file holds: libwebp's WebPDemuxer, as much of it as the first frame and the refusal of broken files
-// need.
+// container is what a file holds: libwebp's WebPDemuxer, as much of it as the first frame and the
+// refusal of broken files need.
 type container struct {
 	data          []byte // up to the end of the RIFF chunk
 	pos           int
@@ -95,7 +95,8 @@ func (c *container) header() (id string, length, padded int, err error) {
 	return id, length, padded, nil
 }
 
-// readFrame reads the chunks that make a frame: ALPH and VP8, or VP8L. It stops at the first other chunk.
+// readFrame reads the chunks that make a frame: ALPH and VP8, or VP8L. It stops at the first other
+// chunk.
 func (c *container) readFrame(f *frame) error {
 	for {
 		id, _, padded, err := c.header()
@@ -138,7 +139,8 @@ func (f *frame) readSize() error {
 		return errors.New("the lossy bitstream has no header")
 	}
 	bits := int(f.data[0]) | int(f.data[1])<<8 | int(f.data[2])<<16
-	f.width, f.height = int(binary.LittleEndian.Uint16(f.data[6:]))&0x3fff, int(binary.LittleEndian.Uint16(f.data[8:]))&0x3fff
+	f.width, f.height = int(binary.LittleEndian.Uint16(f.data[6:]))&0x3fff,
+		int(binary.LittleEndian.Uint16(f.data[8:]))&0x3fff
 	switch {
 	case bits&1 != 0:
 		return errors.New("the frame is not a key frame")
@@ -159,7 +161,7 @@ func (c *container) add(f *frame) error {
 	c.frames++
 	switch {
 	case !f.hasImage:
-		return errors.New("a frame without a picture")
+		return errors.New("a frame without an image")
 	case f.hasAlpha && !f.alphaFirst && c.extended:
 		return errStructure
 	case !c.extended:
@@ -167,7 +169,7 @@ func (c *container) add(f *frame) error {
 	case c.animated && (f.x+f.width > c.width || f.y+f.height > c.height):
 		return errors.New("a frame reaches over the canvas")
 	case !c.animated && (c.frames > 1 || f.width != c.width || f.height != c.height):
-		return errors.New("the picture does not have the size of its canvas")
+		return errors.New("the image does not have the size of its canvas")
 	}
 	if c.first == nil {
 		c.first = f

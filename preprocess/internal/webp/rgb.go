@@ -2,8 +2,8 @@ package webp
 
 import "image"
 
-// The coefficients of libwebp's conversion from YUV to RGB (yuv.h), times every value: 16 bits after the point, of which 8
-// are dropped at once and 6 remain for the sum.
+// The coefficients of libwebp's conversion from YUV to RGB (yuv.h), times every value: 16 bits
+// after the point, of which 8 are dropped at once and 6 remain for the sum.
 var yuv = func() (t struct{ y, vr, ug, vg, ub [256]int32 }) {
 	for i := range int32(256) {
 		t.y[i] = i * 19077 >> 8
@@ -23,8 +23,8 @@ func clip(v int32) uint8 {
 	return uint8(v)
 }
 
-// toRGB converts a decoded frame. Each pixel's colour is weighed from the four nearest colour samples, 9:3:3:1
-// (libwebp's upsampling.c); beyond the edge the samples repeat.
+// toRGB converts a decoded frame. Each pixel's colour is weighed from the four nearest colour
+// samples, 9:3:3:1 (libwebp's upsampling.c); beyond the edge the samples repeat.
 func toRGB(out []byte, stride int, m *image.YCbCr, width, height int) {
 	samples := (width + 1) / 2
 	near3 := make([]struct{ u, v int32 }, samples+2) // 3 near + far, with the edges repeated

@@ -1,10 +1,11 @@
 // Package webp decodes the first frame of a WebP file to the same RGB bytes as Pillow 13's
 // Image.open(file).convert("RGB").
 //
-// Lossy and lossless bitstreams are decoded by golang.org/x/image; the container, the enlargement of the colour planes
-// ("fancy upsampling") and the conversion to RGB are libwebp's. Transparency is dropped: transparent pixels keep their
-// colour, and around a frame that is smaller than its canvas everything is black. The alpha plane of a lossy picture is
-// not decoded, so damage to it goes unseen.
+// Lossy and lossless bitstreams are decoded by golang.org/x/image; the container, the enlargement
+// of the colour planes ("fancy upsampling") and the conversion to RGB are libwebp's. Transparency
+// is dropped: transparent pixels keep their colour, and around a frame that is smaller than its
+// canvas everything is black. The alpha plane of a lossy image is not decoded, so damage to it goes
+// unseen.
 package webp
 
 import (
@@ -16,20 +17,20 @@ import (
 	"golang.org/x/image/vp8"
 	"golang.org/x/image/vp8l"
 
-	"kerasrun/preprocess/internal/picture"
+	"kerasrun/preprocess/internal/codec"
 )
 
 // DecodeConfig reads the structure of a WebP file. The size is that of the canvas.
-func DecodeConfig(data []byte) (picture.Config, error) {
+func DecodeConfig(data []byte) (codec.Config, error) {
 	c, err := readContainer(data)
 	if err != nil {
-		return picture.Config{}, err
+		return codec.Config{}, err
 	}
-	return picture.Config{Width: c.width, Height: c.height}, nil
+	return codec.Config{Width: c.width, Height: c.height}, nil
 }
 
-// Decode decodes the first frame to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is enough.
-// Memory grows with the declared size: call DecodeConfig first.
+// Decode decodes the first frame to uint8 RGB, height x width x 3, row-major, in the memory of dst
+// if that is enough. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte) (pix []byte, err error) {
 	c, err := readContainer(data)
 	if err != nil {

@@ -1,11 +1,11 @@
 """The reference for this package's tests: what Pillow makes of JPEG files.
 
     reference.py decode    for each file on standard input: Image.open(file).convert("RGB")
-    reference.py make SEED made-up pictures, saved by Pillow in every way it offers
+    reference.py make SEED made-up images, saved by Pillow in every way it offers
 
 All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
-picture is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
-the reason and the reason. A made-up picture is the length of its name, the name, and the file.
+image is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
+the reason and the reason. A made-up image is the length of its name, the name, and the file.
 """
 
 import io
@@ -32,7 +32,7 @@ def decode(src, dst):
         dst.flush()
 
 
-def picture(rng, width, height, mode):
+def sample(rng, width, height, mode):
     """Gradients, edges and noise, in a proportion drawn at random."""
     channels = {"L": 1, "RGB": 3, "YCbCr": 3, "CMYK": 4}[mode]
     y, x = np.mgrid[0:height, 0:width]
@@ -57,7 +57,7 @@ def make(seed, dst):
             [f"{mode} {width}x{height}"] + [f"{k}={v}" for k, v in options.items()]
         ).encode()
         out = io.BytesIO()
-        picture(rng, width, height, mode).save(out, "JPEG", **options)
+        sample(rng, width, height, mode).save(out, "JPEG", **options)
         data = out.getvalue()
         dst.write(struct.pack("<i", len(name)) + name + struct.pack("<i", len(data)) + data)
 
@@ -105,7 +105,7 @@ def make(seed, dst):
                 qtables=[[int(n) for n in rng.integers(1, top + 1, 64)]] * 2,
                 subsampling=2,
             )
-    # Larger pictures, past the 64 KiB that Pillow hands over at a time.
+    # Larger images, past the 64 KiB that Pillow hands over at a time.
     write("RGB", 500, 375, quality=90)
     write("RGB", 641, 479, quality=99, subsampling=0)
     write("RGB", 640, 480, quality=98, subsampling=2, progressive=True)

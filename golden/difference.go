@@ -1,0 +1,145 @@
+package golden
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"kerasrun/tensor"
+)
+
+// Differences of a stage, over every element of every case, in bounded memory: a full pack's
+// tensors have more elements than one wants to sort for a quantile.
+type differences struct {
+	count int
+	sum   float64
+	max   float64 // NaN once there was one
+	worst Worst
+	// by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide,
+	// relatively
+	buckets []int64
+}
+
+// Worst is the element in which a stage differs most.
+type Worst struct {
+	Case  string  `json:"case"`
+	Index []int   `json:"index"` // in the case's array, without the batch dimension
+	Got   float64 `json:"got"`
+	Want  float64 `json:"want"`
+}
+
+// worstJSON is a Worst with numbers that JSON can hold.
+type worstJSON struct {
+	Case  string `json:"case"`
+	Index []int  `json:"index"`
+	Got   number `json:"got"`
+	Want  number `json:"want"`
+}
+
+// MarshalJSON writes NaN and infinity, which JSON does not have, as the strings "NaN" and
+// "Infinity" or "-Infinity".
+func (w Worst) MarshalJSON() ([]byte, error) {
+	return json.Marshal(worstJSON{w.Case, w.Index, number(w.Got), number(w.Want)})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (w *Worst) UnmarshalJSON(text []byte) error {
+	var in worstJSON
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	*w = Worst{in.Case, in.Index, float64(in.Got), float64(in.Want)}
+	return nil
+}
+
+// add counts the differences of one case between got and want, of equal length and row-major in the
+// given shape, each divided by unit.
+func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got, want []T,
+	unit float64) {
+	if d.buckets == nil {
+		d.buckets = make([]int64, 1<<15)
+	}
+	for i := range want {
+		diff := 0.0
+		if got[i] != want[i] {
+			diff = math.Abs(float64(got[i])-float64(want[i])) / unit
+		}
+		d.count++
+		d.sum += diff
+		d.buckets[math.Float32bits(float32(diff))>>16]++
+		// The first NaN stays the worst; it is not below anything, and nothing is above it.
+		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {
+			d.max = diff
+			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: float64(got[i]),
+				Want: float64(want[i])}
+		}
+	}
+}
+
+func (d *differences) mean() float64 {
+	if d.count == 0 {
+		return math.NaN()
+	}
+	return d.sum / float64(d.count)
+}
+
+// quantile is the smallest difference that at least the share q of all elements do not exceed,
+// rounded up by at most 1/128 of it.
+func (d *differences) quantile(q float64) float64 {
+	need := int64(math.Ceil(q * float64(d.count)))
+	for i, n := range d.buckets {
+		need -= n
+		if n > 0 && need <= 0 {
+			if i == 0 {
+				return 0 // nothing that a float32 would not call zero
+			}
+			if upper := float64(math.Float32frombits(uint32(i)<<16 | 0xffff)); upper <= d.max {
+				return upper
+			}
+			return d.max
+		}
+	}
+	return math.NaN()
+}
+
+// unravel turns the position in a row-major array of the shape into one index a dimension.
+func unravel(at int, shape tensor.Shape) []int {
+	index := make([]int, len(shape))
+	for i, size := range slices.Backward(shape) {
+		index[i] = at % int(size)
+		at /= int(size)
+	}
+	return index
+}
+
+// number is a float64 that JSON can carry: what JSON has no number for is written as "NaN",
+// "Infinity" or "-Infinity".
+type number float64
+
+// MarshalJSON writes a number, with as many digits as tell it from others, or a string where JSON
+// has none.
+func (n number) MarshalJSON() ([]byte, error) {
+	switch f := float64(n); {
+	case math.IsNaN(f):
+		return []byte(`"NaN"`), nil
+	case math.IsInf(f, 1):
+		return []byte(`"Infinity"`), nil
+	case math.IsInf(f, -1):
+		return []byte(`"-Infinity"`), nil
+	default:
+		return strconv.AppendFloat(nil, f, 'g', -1, 64), nil
+	}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (n *number) UnmarshalJSON(text []byte) error {
+	f, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
+	if err != nil {
+		return fmt.Errorf("expected a number, got %s", text)
+	}
+	*n = number(f)
+	return nil
+}

@@ -1,0 +1,431 @@
+package score
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kerasrun/internal/atomicfile"
+)
+
+// The journal holds what has been answered so far, one line for each event, appended before the run
+// goes on:
+//
+//	crc32c(json) in 8 hex digits, a space, json, a newline
+//
+// The first line is the header, which says what the run is; the others are entries. A batch is one
+// line, so it is there whole or not at all. The output is a pure function of the journal: it is
+// written from it when the last batch is in.
+const journalFormat = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Header says what a run is. A journal may only be continued by a run with the same header.
+type Header struct {
+	Format int `json:"format"`
+	// the SHA-256 of the model's manifest, which holds the hash of each of its files
+	Model         string `json:"model"`
+	Preprocessing string `json:"contract"`
+	Inputs        string `json:"inputs"` // the SHA-256 of every path and size, in order
+	Images        int64  `json:"pictures"`
+	Batch         int    `json:"batch"`
+	Columns       string `json:"columns"`
+	Output        string `json:"output"` // jsonl, csv or parquet
+	Shard         string `json:"shard"`  // I/N
+	OnError       string `json:"on_error"`
+	// of the first process that worked on it; the one field that may differ
+	Started time.Time `json:"started"`
+}
+
+// MismatchError says in which respects a journal belongs to another run.
+type MismatchError struct {
+	File        string
+	Differences []string // "model: journal has ..., this run ..."
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%s: belongs to another run (%s); finish that one, or remove the file to "+
+		"start afresh",
+		e.File, strings.Join(e.Differences, "; "))
+}
+
+// differences lists the fields in which two headers differ, the journal's first.
+func (h Header) differences(other Header) []string {
+	var out []string
+	add := func(name string, a, b any) {
+		if a != b {
+			out = append(out, fmt.Sprintf("%s: there %v, now %v", name, a, b))
+		}
+	}
+	add("format", h.Format, other.Format)
+	add("model", h.Model, other.Model)
+	add("preprocessing", h.Preprocessing, other.Preprocessing)
+	add("number of images", h.Images, other.Images)
+	add("inputs, by the SHA-256 of their paths and sizes", h.Inputs, other.Inputs)
+	add("batch", h.Batch, other.Batch)
+	add("columns", h.Columns, other.Columns)
+	add("output format", h.Output, other.Output)
+	add("shard", h.Shard, other.Shard)
+	add("on error", h.OnError, other.OnError)
+	return out
+}
+
+// entry is one line after the header. Exactly one of the fields is set.
+type entry struct {
+	Start *int64 `json:"start,omitempty"` // a batch is about to run
+	// an image is about to run alone, its batch having crashed the process
+	Probe *int64 `json:"probe,omitempty"`
+	// these batches were running when the process crashed
+	Crash  []int64     `json:"crash,omitempty"`
+	Poison *int64      `json:"poison,omitempty"` // this image crashed the process when it ran alone
+	Batch  *batchEntry `json:"batch,omitempty"`
+}
+
+type batchEntry struct {
+	Number  int64         `json:"number"`
+	Records []recordEntry `json:"records"`
+}
+
+// recordEntry is a Record with its floats as bytes: exact, and a third of their size as text.
+type recordEntry struct {
+	Index         int64    `json:"i"`
+	Path          string   `json:"p"`
+	Classes       []int64  `json:"c,omitempty"`
+	Labels        []string `json:"l,omitempty"`
+	Probabilities string   `json:"b,omitempty"`
+	Vector        string   `json:"v,omitempty"`
+	Error         string   `json:"e,omitempty"`
+}
+
+func packFloats(f []float32) string {
+	raw, _ := binary.Append(nil, binary.LittleEndian, f) // cannot fail: fixed size
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+func unpackFloats(s string) ([]float32, error) {
+	if s == "" {
+		return nil, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(raw)%4 != 0 {
+		return nil, fmt.Errorf("expected base64 of float32 values, got %d bytes, %v", len(raw), err)
+	}
+	out := make([]float32, len(raw)/4)
+	_, err = binary.Decode(raw, binary.LittleEndian, out)
+	return out, err
+}
+
+func packRecord(r Record) recordEntry {
+	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores),
+		packFloats(r.Vector), r.Error}
+}
+
+func (e recordEntry) unpack() (Record, error) {
+	probabilities, err := unpackFloats(e.Probabilities)
+	if err != nil {
+		return Record{}, err
+	}
+	vector, err := unpackFloats(e.Vector)
+	return Record{e.Index, e.Path, e.Classes, e.Labels, probabilities, vector, e.Error}, err
+}
+
+// journal is an open journal and what it says.
+type journal struct {
+	path string
+
+	mu     sync.Mutex // of file and synced
+	file   *os.File
+	synced time.Time
+
+	started time.Time // when the first process began
+
+	done map[int64]bool // batches answered
+	// Batches that were running when the process crashed, and images that are known to crash it.
+	crashed, poison map[int64]bool
+	answered        int64 // images in the batches done, failed ones included
+	failed          int64
+	warnings        []string // for the user: a torn last line, a crash
+}
+
+// openJournal creates the journal or, where there is one, reads it to its end, drops a torn last
+// line and continues it. One process at a time may have it open.
+func openJournal(path string, h Header) (*journal, error) {
+	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{},
+		poison: map[int64]bool{}}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	j.file = file
+	if err := lock(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err),
+			file.Close())
+	}
+	if err := j.recover(h); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return j, nil
+}
+
+func (j *journal) recover(h Header) error {
+	var running []int64 // batches started and not done
+	probing := int64(-1)
+	var good int64
+	err := readJournal(j.file, func(header *Header, e entry, end int64) error {
+		good = end
+		if header != nil {
+			if d := header.differences(h); len(d) > 0 {
+				return &MismatchError{j.path, d}
+			}
+			j.started = header.Started
+			return nil
+		}
+		switch {
+		case e.Start != nil:
+			running = append(running, *e.Start)
+			probing = -1 // a batch never starts while an image is probed
+		case e.Probe != nil:
+			probing = *e.Probe
+		case e.Poison != nil:
+			j.poison[*e.Poison] = true
+			probing = -1
+		case e.Crash != nil:
+			for _, b := range e.Crash {
+				j.crashed[b] = true
+			}
+		case e.Batch != nil:
+			j.done[e.Batch.Number] = true
+			running = slices.DeleteFunc(running, func(b int64) bool { return b == e.Batch.Number })
+			for _, r := range e.Batch.Records {
+				j.answered++
+				if r.Error != "" {
+					j.failed++
+				}
+			}
+		}
+		return nil
+	})
+	var torn *tornError
+	var mismatch *MismatchError
+	switch {
+	case errors.As(err, &mismatch):
+		return mismatch
+	case errors.As(err, &torn):
+		j.warnings = append(j.warnings, torn.Error())
+	case err != nil:
+		return fmt.Errorf("%s: %w", j.path, err)
+	}
+	if err := j.file.Truncate(good); err != nil {
+		return err
+	}
+	if _, err := j.file.Seek(good, io.SeekStart); err != nil {
+		return err
+	}
+	if good == 0 {
+		j.started = h.Started
+		line, err := json.Marshal(h)
+		if err != nil {
+			return err
+		}
+		if err := j.appendLine(line); err != nil {
+			return err
+		}
+		if err := j.file.Sync(); err != nil {
+			return err
+		}
+		return atomicfile.SyncDirectory(filepath.Dir(j.path))
+	}
+	return j.attributeCrash(running, probing)
+}
+
+// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the
+// crash file; a killed process writes nothing. The image that ran alone caused the crash; where
+// none ran alone, it is one of the batches that were running.
+func (j *journal) attributeCrash(running []int64, probing int64) error {
+	words, err := os.ReadFile(j.crashPath())
+	if err != nil || len(words) == 0 {
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	switch {
+	case probing >= 0:
+		j.poison[probing] = true
+		j.warnings = append(j.warnings,
+			fmt.Sprintf("image %d crashed the process for the second time and is passed over",
+				probing))
+		err = j.append(entry{Poison: &probing})
+	case len(running) > 0:
+		for _, b := range running {
+			j.crashed[b] = true
+		}
+		j.warnings = append(j.warnings,
+			"the process crashed; the images that it was at are run one by one, to find the one "+
+				"that did it")
+		err = j.append(entry{Crash: running})
+	}
+	if err != nil {
+		return err
+	}
+	if err := j.file.Sync(); err != nil {
+		return err
+	}
+	return os.Truncate(j.crashPath(), 0)
+}
+
+func (j *journal) crashPath() string { return j.path + ".crash" }
+
+func (j *journal) append(e entry) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return j.appendLine(line)
+}
+
+func (j *journal) appendLine(line []byte) error {
+	whole := fmt.Appendf(make([]byte, 0, len(line)+10), "%08x ", crc32.Checksum(line, castagnoli))
+	whole = append(append(whole, line...), '\n')
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, err := j.file.Write(whole)
+	return err
+}
+
+// syncEvery bounds what a power failure costs. A killed process costs nothing that was appended.
+const syncEvery = time.Second
+
+// commit appends an answered batch.
+func (j *journal) commit(number int64, records []Record) error {
+	packed := make([]recordEntry, len(records))
+	for i, r := range records {
+		packed[i] = packRecord(r)
+	}
+	if err := j.append(entry{Batch: &batchEntry{number, packed}}); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if time.Since(j.synced) < syncEvery {
+		return nil
+	}
+	j.synced = time.Now()
+	return j.file.Sync()
+}
+
+// records calls f with every record in the order of their indices, which is that of the batches'
+// numbers. Batches are appended in that order.
+func (j *journal) records(f func(Record) error) error {
+	if _, err := j.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return readJournal(j.file, func(_ *Header, e entry, _ int64) error {
+		if e.Batch == nil {
+			return nil
+		}
+		for _, packed := range e.Batch.Records {
+			r, err := packed.unpack()
+			if err != nil {
+				return err
+			}
+			if err := f(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// close flushes and closes; the file stays for the next run.
+func (j *journal) close() error { return errors.Join(j.file.Sync(), j.file.Close()) }
+
+// remove is the end of a finished run.
+func (j *journal) remove() error {
+	err := errors.Join(j.file.Close(), os.Remove(j.path))
+	if e := os.Remove(j.crashPath()); !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// tornError is an incomplete last line, as a killed process or a full disk leaves it.
+type tornError struct{ line int }
+
+func (e *tornError) Error() string {
+	return fmt.Sprintf("journal line %d is incomplete and was dropped; its batch is answered again",
+		e.line)
+}
+
+// readJournal calls f for the header (e is empty then) and for each entry, with the offset at which
+// its line ends. A damaged last line is a *tornError; a damaged line before it is an error that
+// names it.
+func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var end int64
+	for number := 1; ; number++ {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF {
+			if len(line) > 0 {
+				return &tornError{number}
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		payload, err := checkLine(line)
+		if err != nil {
+			if _, peek := in.Peek(1); peek == io.EOF {
+				return &tornError{number}
+			}
+			return fmt.Errorf("line %d is damaged: %w", number, err)
+		}
+		end += int64(len(line))
+		var h *Header
+		var e entry
+		if number == 1 {
+			h = new(Header)
+			err = strictJSON(payload, h)
+		} else {
+			err = strictJSON(payload, &e)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		if err := f(h, e, end); err != nil {
+			return err
+		}
+	}
+}
+
+func checkLine(line []byte) ([]byte, error) {
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	if len(line) < 9 || line[8] != ' ' {
+		return nil, errors.New("expected a checksum of 8 digits and a space")
+	}
+	payload := line[9:]
+	if got, want := string(line[:8]), fmt.Sprintf("%08x",
+		crc32.Checksum(payload, castagnoli)); got != want {
+		return nil, fmt.Errorf("expected checksum %s, got %s", want, got)
+	}
+	return payload, nil
+}
+
+func strictJSON(payload []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}

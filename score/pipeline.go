@@ -1,0 +1,225 @@
+package score
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"kerasrun/classify"
+	"kerasrun/labels"
+)
+
+// pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
+type pipeline struct {
+	Config
+	classifier *classify.Classifier
+	inputs     inputDigest
+	journal    *journal // nil for an output that is not resumed
+	keep       func(batch int64, records []Record) error
+	counts     Counts
+	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
+	// in the process.
+	native sync.RWMutex
+}
+
+func (p *pipeline) run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	for b, err := range p.classifier.Batches(ctx, p.images(stop), p.runBatch) {
+		if err != nil {
+			return err
+		}
+		if err := p.keepBatch(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// images yields the images of this shard's batches that are not yet answered. As these are whole, but
+// for the last of the input, the classifier cuts its batches at the places where the run has them.
+func (p *pipeline) images(stop context.CancelCauseFunc) iter.Seq[classify.Image] {
+	return func(yield func(classify.Image) bool) {
+		if err := p.eachImage(yield); err != nil {
+			stop(err) // so that what was yielded of the last batch is not run
+		}
+	}
+}
+
+// eachImage stops where the source no longer has the paths that the input digest found: images under
+// another index than theirs must not reach the journal.
+func (p *pipeline) eachImage(yield func(classify.Image) bool) error {
+	size, index := int64(p.Batch), int64(-1)
+	paths := newPathHash()
+	check := func() error {
+		if number := index / size; number >= int64(len(p.inputs.batches)) ||
+			paths.sum() != p.inputs.batches[number] {
+			return fmt.Errorf(
+				"the inputs are no longer those that the run began with, among images %d to %d",
+				number*size, index)
+		}
+		return nil
+	}
+	for item := range p.Source {
+		index++
+		paths.add(item.Path)
+		number := index / size
+		if (index+1)%size == 0 {
+			if err := check(); err != nil {
+				return err
+			}
+		}
+		if !p.Shard.has(number) || p.journal != nil && p.journal.done[number] {
+			continue
+		}
+		if !yield(item.image(index)) {
+			return nil
+		}
+	}
+	if (index+1)%size != 0 {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if index+1 != p.inputs.images {
+		return fmt.Errorf("the inputs held %d images when the run began, and now hold %d",
+			p.inputs.images, index+1)
+	}
+	return nil
+}
+
+// image is the item as the classifier reads it. A streamed one is read now.
+func (i Item) image(index int64) classify.Image {
+	image := classify.Image{Name: i.Path, Index: index, Read: i.Read}
+	if i.Streamed {
+		data, err := i.Read()
+		image.Read = func() ([]byte, error) { return data, err }
+	}
+	return image
+}
+
+var errPoison = errors.New("crashed the process in native code; passed over")
+
+// runBatch runs a batch. It notes in the journal what is about to run, so that the next process knows
+// what this one was at if it crashes.
+func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
+	first, last := b.Images[0].Index, b.Images[len(b.Images)-1].Index
+	number := first / int64(p.Batch)
+	if err := p.probe(ctx, number, b); err != nil {
+		return err
+	}
+	if b.Good() == 0 {
+		return nil
+	}
+	p.native.RLock()
+	defer p.native.RUnlock()
+	if p.journal != nil {
+		if err := p.journal.append(entry{Start: &number}); err != nil {
+			return err
+		}
+	}
+	if err := b.Run(ctx); err != nil {
+		return fmt.Errorf("images %d to %d: %w", first, last, err)
+	}
+	return nil
+}
+
+// probe passes over the images known as poison. If this batch was running when the process crashed,
+// each of its images first runs alone: the culprit crashes the process once more, and is known from
+// then on.
+func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) error {
+	j := p.journal
+	if j == nil {
+		return nil
+	}
+	for i, image := range b.Images {
+		if j.poison[image.Index] {
+			b.Errors[i] = errPoison
+		}
+	}
+	if !j.crashed[number] {
+		return nil
+	}
+	p.native.Lock()
+	defer p.native.Unlock()
+	for i, image := range b.Images {
+		if b.Errors[i] != nil {
+			continue
+		}
+		if err := j.append(entry{Probe: &image.Index}); err != nil {
+			return err
+		}
+		if err := b.RunAlone(ctx, i); err != nil {
+			return fmt.Errorf("%s: %w", image.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *pipeline) keepBatch(b *classify.Batch) error {
+	records := p.Columns.records(p.classifier, b)
+	// here, where the batches are in order: the first failure of the input is the one that stops
+	// the run
+	if p.OnError == StopOnError {
+		for _, r := range records {
+			if r.Error != "" {
+				return fmt.Errorf("%s: %s", r.Path, r.Error)
+			}
+		}
+	}
+	if err := p.keep(b.Images[0].Index/int64(p.Batch), records); err != nil {
+		return err
+	}
+	for _, r := range records {
+		if r.Error == "" {
+			p.counts.Answered++
+		} else {
+			p.counts.Failed++
+		}
+	}
+	if p.Progress != nil {
+		p.Progress(p.counts)
+	}
+	return nil
+}
+
+// records returns a record for each image of a batch that was run.
+func (c Columns) records(classifier *classify.Classifier, b *classify.Batch) []Record {
+	records := make([]Record, len(b.Images))
+	for i, image := range b.Images {
+		r := Record{Index: image.Index, Path: image.Name}
+		if err := c.fill(&r, classifier, b.Rows[i], b.Errors[i]); err != nil {
+			r.Error = err.Error()
+		}
+		records[i] = r
+	}
+	return records
+}
+
+// fill puts into a record what the columns keep of a row. The error is the image's, or of a NaN.
+func (c Columns) fill(
+	r *Record, classifier *classify.Classifier, row []float32, failure error,
+) (err error) {
+	if failure != nil {
+		return failure
+	}
+	var top []labels.Prediction
+	if c.hasTop() {
+		if top, err = classifier.Top(row, c.Top); err != nil {
+			return err
+		}
+	}
+	if c.hasVector() {
+		r.Vector = row
+	}
+	for _, p := range top {
+		r.Classes = append(r.Classes, int64(p.Index))
+		r.Scores = append(r.Scores, p.Probability)
+		if c.hasLabels() {
+			r.Labels = append(r.Labels, c.Labels.of(p))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package score
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// sink writes records, in the order in which they come. Close ends the format; it does not close
+// the writer beneath.
+type sink interface {
+	Write(Record) error
+	Close() error
+}
+
+// outputFormat is named by the file's ending.
+type outputFormat string
+
+const (
+	formatJSONL   outputFormat = "jsonl"
+	formatCSV     outputFormat = "csv"
+	formatParquet outputFormat = "parquet"
+)
+
+// CheckOutput returns an error, a *UsageError, unless a run can have this output.
+func CheckOutput(path string) error {
+	_, err := formatOf(path)
+	return err
+}
+
+// formatOf tells the format of a file from its ending; "-" is JSON lines.
+func formatOf(path string) (outputFormat, error) {
+	if path == "-" {
+		return formatJSONL, nil
+	}
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".jsonl", ".csv", ".parquet":
+		return outputFormat(ext[1:]), nil
+	}
+	return "", &UsageError{fmt.Sprintf(
+		"%s: expected an output that ends in .jsonl, .csv or .parquet, or -", path)}
+}
+
+// newSink starts an output of that format.
+func newSink(w io.Writer, f outputFormat, c Columns) (sink, error) {
+	switch f {
+	case formatJSONL:
+		return newJSONL(w, c), nil
+	case formatCSV:
+		return newCSV(w, c)
+	case formatParquet:
+		return newParquet(w, c), nil
+	}
+	return nil, fmt.Errorf("expected the format jsonl, csv or parquet, got %q", f)
+}
+
+// ReadOutput reads an output of this package back, whatever its format: its columns first, then its
+// records one by one. The sequence ends after the first error.
+func ReadOutput(path string) (Columns, iter.Seq2[Record, error], error) {
+	f, err := formatOf(path)
+	if err != nil {
+		return Columns{}, nil, err
+	}
+	read := map[outputFormat]func(string, Columns) iter.Seq2[Record, error]{
+		formatJSONL: readJSONL, formatCSV: readCSV, formatParquet: readParquet,
+	}[f]
+	m, err := ReadManifest(path)
+	if err != nil {
+		return Columns{}, nil, err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return Columns{}, nil, err
+	}
+	return m.Columns, read(path, m.Columns), nil
+}
+
+// failed is a sequence of one error.
+func failed(err error) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) { yield(Record{}, err) }
+}

@@ -1,0 +1,93 @@
+package serve
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"kerasrun/savedmodel"
+)
+
+// ModelConfig is a model to serve.
+type ModelConfig struct {
+	Name string
+	// of a directory with the versions 1, 2, ... in it, or of one SavedModel, which is then version
+	// 1
+	Path   string
+	Policy Policy           // which of the versions
+	Labels map[string]int64 // names of versions
+}
+
+// Policy chooses among the versions in a directory. The zero value is the newest one.
+type Policy struct {
+	Latest   int     // so many of the newest; 0 is 1
+	All      bool    // every one
+	Specific []int64 // just these
+}
+
+// directory is where a version lies.
+type directory struct {
+	number int64
+	path   string
+}
+
+// choose returns the wanted versions, ascending. What is wanted but not there is left out.
+func (p Policy) choose(found []directory) []directory {
+	switch {
+	case p.All:
+		return found
+	case len(p.Specific) > 0:
+		return slices.DeleteFunc(found,
+			func(d directory) bool { return !slices.Contains(p.Specific, d.number) })
+	}
+	return found[max(0, len(found)-max(1, p.Latest)):]
+}
+
+// directories returns the model's versions, ascending.
+func (c ModelConfig) directories() ([]directory, error) {
+	if _, err := os.Stat(filepath.Join(c.Path, savedmodel.GraphPath)); err == nil {
+		return []directory{{1, c.Path}}, nil
+	}
+	entries, err := os.ReadDir(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	var found []directory
+	for _, e := range entries {
+		number, err := strconv.ParseInt(e.Name(), 10, 64)
+		if err != nil || number < 0 {
+			continue
+		}
+		path := filepath.Join(c.Path, e.Name())
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			found = append(found, directory{number, path})
+		}
+	}
+	slices.SortFunc(found, func(a, b directory) int { return int(a.number - b.number) })
+	// 1 and 01
+	return slices.CompactFunc(found, func(a, b directory) bool { return a.number == b.number }), nil
+}
+
+// fingerprint changes with the files of a directory: their names, sizes and times.
+func fingerprint(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			fmt.Fprintf(h, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}

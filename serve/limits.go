@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Limits bound what clients can make a server do. A zero is an error; DefaultLimits are meant to be
+// changed.
+type Limits struct {
+	Body int64 // bytes of a request's body, and of what it unpacks to: 413 beyond
+	// bytes of all bodies, and of the tensors made of images, that are being answered: 503 beyond
+	InFlight       int64
+	Image          int64         // bytes of one image: 413 beyond
+	Pixels         int           // width x height of one image: 422 beyond
+	PixelsInFlight int64         // of all images that are being decoded; the others wait
+	Decoders       int           // images decoded at a time; the others wait
+	Deadline       time.Duration // from a request's arrival to its answer: 504 beyond
+
+	ReadHeader  time.Duration // to send a request's header
+	Read        time.Duration // to send a request
+	Idle        time.Duration // between two requests of a connection
+	HeaderBytes int
+	// of each listener; on further ones only probes are answered, and others over gRPC wait to be
+	// accepted
+	Connections int
+}
+
+// DefaultLimits returns limits for images of usual sizes and a machine of usual size.
+func DefaultLimits() Limits {
+	return Limits{
+		Body:           64 << 20,
+		InFlight:       1 << 30,
+		Image:          20 << 20,
+		Pixels:         1 << 24, // 16.8 MP
+		PixelsInFlight: 1 << 26,
+		Decoders:       runtime.GOMAXPROCS(0),
+		Deadline:       30 * time.Second,
+		ReadHeader:     5 * time.Second,
+		Read:           30 * time.Second,
+		Idle:           60 * time.Second,
+		HeaderBytes:    64 << 10,
+		Connections:    2048,
+	}
+}
+
+// Validate returns everything that is wrong with the limits.
+func (l Limits) Validate() error {
+	var faults []error
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"body", l.Body},
+		{"bytes in flight", l.InFlight},
+		{"image", l.Image},
+		{"pixels", int64(l.Pixels)},
+		{"pixels in flight", l.PixelsInFlight},
+		{"decoders", int64(l.Decoders)},
+		{"deadline", int64(l.Deadline)},
+		{"read header", int64(l.ReadHeader)},
+		{"read", int64(l.Read)},
+		{"idle", int64(l.Idle)},
+		{"header bytes", int64(l.HeaderBytes)},
+		{"connections", int64(l.Connections)},
+	} {
+		if limit.value <= 0 {
+			faults = append(faults, fmt.Errorf("limit of %s: expected more than 0, got %d",
+				limit.name, limit.value))
+		}
+	}
+	if l.PixelsInFlight < int64(l.Pixels) {
+		faults = append(faults,
+			fmt.Errorf("limit of pixels in flight: expected at least those of one image, "+
+				"%d, got %d",
+				l.Pixels, l.PixelsInFlight))
+	}
+	return errors.Join(faults...)
+}

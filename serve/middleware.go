@@ -1,0 +1,192 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+)
+
+// requestLog collects what the line about a request says.
+type requestLog struct {
+	logger *slog.Logger
+	notes  []any
+}
+
+type requestLogKey struct{}
+
+// note adds to the line about the request that ctx belongs to.
+func note(ctx context.Context, key string, value any) {
+	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
+		l.notes = append(l.notes, key, value)
+	}
+}
+
+// logger returns a logger whose lines have the request's id.
+func (s *Server) logger(ctx context.Context) *slog.Logger {
+	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
+		return l.logger
+	}
+	return s.config.Logger
+}
+
+// requestID is the one that the client gave, if it is harmless, or a new one.
+func requestID(given string) string {
+	harmless := given != "" && len(given) <= 128
+	for _, c := range given {
+		harmless = harmless && (c == '-' || c == '_' || c == '.' || '0' <= c && c <= '9' ||
+			'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z')
+	}
+	if harmless {
+		return given
+	}
+	return rand.Text()
+}
+
+// withRequest gives a request its id, and ctx the log of it.
+func (s *Server) withRequest(ctx context.Context, id string) (context.Context, *requestLog) {
+	l := &requestLog{logger: s.config.Logger.With("request_id", id)}
+	return context.WithValue(ctx, requestLogKey{}, l), l
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController and http.MaxBytesReader reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// logged gives each request an id, which the response has too, a line in the log, and a span unless
+// it is a probe. While the server drains, it asks each client to close the connection.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := requestID(r.Header.Get("X-Request-Id"))
+		w.Header().Set("X-Request-Id", id)
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		if !probe(r) {
+			var span trace.Span
+			r, span = traceRequest(r)
+			defer span.End()
+		}
+		ctx, log := s.withRequest(r.Context(), id)
+		answer := &recorder{ResponseWriter: w}
+		next.ServeHTTP(answer, r.WithContext(ctx))
+		level := slog.LevelInfo
+		if probe(r) || r.Method == http.MethodGet && answer.status < http.StatusBadRequest {
+			level = slog.LevelDebug // probes, scrapes and those who look
+		}
+		log.logger.Log(ctx, level, "request", append([]any{
+			"method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes,
+			"ms", float64(time.Since(start).Microseconds()) / 1000, "remote", r.RemoteAddr,
+		}, log.notes...)...)
+	})
+}
+
+// recovered keeps one request's panic from ending more than that request.
+func (s *Server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				s.writeError(w, r, s.panicked(r.Context(), p))
+			} else if p != nil {
+				panic(p)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// panicked logs a panic and returns what the client is told of it.
+func (s *Server) panicked(ctx context.Context, p any) error {
+	s.logger(ctx).Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return errorf(codes.Internal, "internal error")
+}
+
+// sameOrigin refuses what a browser sends from another site's page.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(s.errors(func(http.ResponseWriter, *http.Request) error {
+		return errorf(codes.PermissionDenied, "requests from other sites' pages are refused")
+	}))
+	return protection.Handler(next)
+}
+
+// probe says whether a request asks after the server's health.
+func probe(r *http.Request) bool {
+	return r.URL.Path == "/v2/health/live" || r.URL.Path == "/v2/health/ready"
+}
+
+// limitConnections answers only probes on connections beyond the limit. Many connections do not
+// make the server dead, so probes must still succeed.
+func (s *Server) limitConnections(next http.Handler) http.Handler {
+	refused := s.errors(func(w http.ResponseWriter, _ *http.Request) error {
+		return errorf(codes.Unavailable, "too many connections")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if over, _ := r.Context().Value(overLimitKey{}).(bool); over {
+			w.Header().Set("Connection", "close")
+			if !probe(r) {
+				refused.ServeHTTP(w, r)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authorised asks for the token, if there is one. Probes and the page itself need none.
+func (s *Server) authorised(next http.Handler) http.Handler {
+	refused := s.errors(func(http.ResponseWriter, *http.Request) error { return errToken })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" && !probe(r) && !s.hasToken(r.Header.Get("Authorization")) {
+			refused.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var errToken = errorf(codes.Unauthenticated,
+	"expected Authorization: Bearer and the server's token")
+
+// hasToken says whether an Authorization header has the server's token, in constant time.
+func (s *Server) hasToken(authorization string) bool {
+	if s.config.Token == "" {
+		return true
+	}
+	scheme, token, _ := strings.Cut(authorization, " ")
+	given, want := sha256.Sum256([]byte(strings.TrimSpace(token))),
+		sha256.Sum256([]byte(s.config.Token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(given[:], want[:]) == 1
+}

@@ -1,0 +1,166 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/batch"
+	"kerasrun/classify"
+	"kerasrun/contract"
+	"kerasrun/labels"
+	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+)
+
+// Model runs one version of a model; *runner.Model is one. Its methods are called concurrently.
+type Model interface {
+	classify.Runner
+	SavedModel() *savedmodel.Model // whose manifest, if any, says how images become its input
+	Tags() []string                // of the graph that is run
+	Labels() labels.Labels         // nil: the classes have no names
+	Close() error
+}
+
+// version is one version of a model, loaded.
+type version struct {
+	name       string
+	number     int64
+	model      Model
+	signatures map[string]*signature
+	images     *classify.Preprocessor // nil: the model takes no images
+	imageInput string                 // the input that takes them, "" where none does
+	labels     labels.Labels
+
+	// those that use the version; the repository's lock orders Add before Wait
+	requests sync.WaitGroup
+}
+
+// signature is one way to call a version.
+type signature struct {
+	savedmodel.Signature
+	inputs, outputs []string  // names, sorted
+	run             batch.Run // the model, which takes pixels too where it takes images
+	// nil where requests cannot be joined: a tensor's first dimension is not free
+	batcher *batch.Batcher
+}
+
+// newVersion prepares a model to be served.
+func newVersion(
+	name string, number int64, m Model, decoders *classify.Decoders, parameters batch.Parameters,
+) (*version, error) {
+	graph, err := m.SavedModel().MetaGraph(m.Tags())
+	if err != nil {
+		return nil, err
+	}
+	v := &version{name: name, number: number, model: m, labels: m.Labels(),
+		signatures: map[string]*signature{}}
+	if manifest := m.SavedModel().Manifest; manifest != nil {
+		images, err := classify.NewPreprocessor(manifest.Input, decoders, parameters.NumBatchThreads)
+		switch {
+		case err == nil:
+			v.images, v.imageInput = images, images.Input()
+		case !errors.Is(err, classify.ErrNoImages):
+			return nil, err
+		}
+	}
+	for _, s := range graph.Signatures {
+		sig := &signature{
+			Signature: s,
+			inputs:    slices.Sorted(maps.Keys(s.Inputs)),
+			outputs:   slices.Sorted(maps.Keys(s.Outputs)),
+		}
+		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
+			continue // an initialiser, not something to call
+		}
+		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (
+			map[string]tensor.Tensor, error,
+		) {
+			if v.images == nil {
+				return m.RunSignature(ctx, s.Key, in)
+			}
+			return v.images.Run(ctx, m, s, in)
+		}
+		if batched(s.Inputs) && batched(s.Outputs) {
+			if sig.batcher, err = batch.New(sig.run, parameters); err != nil {
+				v.stop()
+				return nil, err
+			}
+		}
+		v.signatures[s.Key] = sig
+	}
+	if len(v.signatures) == 0 {
+		return nil, fmt.Errorf("%s: expected a signature with inputs and outputs, got none",
+			name)
+	}
+	return v, nil
+}
+
+// batched says whether each tensor has a free first dimension.
+func batched(tensors map[string]savedmodel.TensorInfo) bool {
+	for _, t := range tensors {
+		if len(t.Shape) == 0 || t.Shape[0] != -1 {
+			return false
+		}
+	}
+	return true
+}
+
+// stop answers what waits and ends the batchers.
+func (v *version) stop() {
+	for _, s := range v.signatures {
+		if s.batcher != nil {
+			s.batcher.Close()
+		}
+	}
+}
+
+// close waits for the version's requests, stops its batchers and frees the model.
+func (v *version) close() error {
+	v.requests.Wait()
+	v.stop()
+	return v.model.Close()
+}
+
+// pending returns the number of requests that wait to be run.
+func (v *version) pending() int {
+	n := 0
+	for _, s := range v.signatures {
+		if s.batcher != nil {
+			n += s.batcher.Pending()
+		}
+	}
+	return n
+}
+
+// signature returns the signature called key, the default one for "".
+func (v *version) signature(key string) (*signature, error) {
+	if key == "" {
+		key = contract.DefaultSignature
+	}
+	s, ok := v.signatures[key]
+	if !ok {
+		return nil, errorf(codes.InvalidArgument,
+			"Serving signature name: %q not found in signature def", key)
+	}
+	return s, nil
+}
+
+// classes returns the name of a signature's output that holds one probability a class: probs, or
+// the only output there is.
+func (sig *signature) classes() (string, error) {
+	if _, ok := sig.Outputs[contract.OutputProbabilities]; ok {
+		return contract.OutputProbabilities, nil
+	}
+	if len(sig.outputs) == 1 {
+		return sig.outputs[0], nil
+	}
+	return "", errorf(codes.FailedPrecondition,
+		"signature %q is no classifier: it has no output %q, but %v", sig.Key,
+		contract.OutputProbabilities, sig.outputs)
+}

@@ -1,0 +1,153 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/batch"
+	"kerasrun/tensor"
+)
+
+// timing says where a request's time went.
+type timing struct {
+	Preprocess time.Duration // decoding images
+	Queue      time.Duration // waiting for the run
+	Inference  time.Duration // in the run
+	Batch      int           // rows of the run
+}
+
+// header writes the timing as the standard header, in milliseconds.
+func (t timing) header(h http.Header) {
+	h.Set("Server-Timing", fmt.Sprintf("preprocess;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f",
+		milliseconds(t.Preprocess), milliseconds(t.Queue), milliseconds(t.Inference)))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// run answers one request to a signature, whatever its protocol. Images become tensors, every
+// tensor is checked against the signature, and the rows join a batch.
+func (s *Server) run(ctx context.Context, v *version, sig *signature,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
+	ctx, span := startSpan(ctx, "run", v, sig)
+	defer span.End()
+	out, took, err := s.runSpanned(ctx, v, sig, in)
+	endSpan(span, took, err)
+	return out, took, err
+}
+
+func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
+	var took timing
+	var place *batch.Reservation // nil: none is needed, or not yet
+	pixels := ""                 // the input that was made of images
+	if image, ok := in[v.imageInput]; ok && sig.takesImages(v, image) {
+		var err error
+		// The place is reserved first: decoding what is then refused would waste the cores.
+		if place, err = sig.reserve(image); err != nil {
+			return nil, took, err
+		}
+		if place != nil {
+			defer place.Release()
+		}
+		start := time.Now()
+		decoded, free, err := s.decodeImages(ctx, v, image)
+		defer free()
+		if err != nil {
+			return nil, took, err
+		}
+		pixels = v.imageInput
+		in[pixels], took.Preprocess = decoded, time.Since(start)
+		s.metrics.preprocessed(v, took.Preprocess)
+	}
+	if err := sig.check(in, pixels); err != nil {
+		return nil, took, err
+	}
+	if sig.batcher == nil {
+		start := time.Now()
+		out, err := sig.run(ctx, in)
+		took.Inference = time.Since(start)
+		return out, took, err
+	}
+	answer := sig.batcher.Run
+	if place != nil {
+		answer = place.Run
+	}
+	r, err := answer(ctx, in)
+	took.Queue, took.Inference, took.Batch = r.Queue, r.Compute, r.Batch
+	return r.Outputs, took, err
+}
+
+// reserve takes a place in the queue for images; nil where there is no queue, or there are no
+// images, which is an error later.
+func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) {
+	n, err := images.Shape.Elements()
+	if sig.batcher == nil || err != nil || n < 1 {
+		return nil, nil
+	}
+	return sig.batcher.Reserve(int(n))
+}
+
+// checkAdmission returns an error where even a request of one row would be refused now. It is asked
+// before a long body is parsed.
+func (sig *signature) checkAdmission() error {
+	if sig.batcher == nil {
+		return nil
+	}
+	if err := sig.batcher.CheckAdmission(1); err != nil {
+		return asError(err) // not the client's fault
+	}
+	return nil
+}
+
+// takesImages says whether bytes came for an input that is made from images.
+func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
+	return v.images != nil && t.DType == tensor.String &&
+		sig.Inputs[v.imageInput].DType == tensor.Float32
+}
+
+// check compares the inputs with the signature. The input called pixels, if any, holds uint8 pixels
+// where the signature says float32.
+func (sig *signature) check(in map[string]tensor.Tensor, pixels string) error {
+	for name := range in {
+		if _, ok := sig.Inputs[name]; !ok {
+			return errorf(codes.InvalidArgument, "unexpected input %q; signature %q takes %v", name,
+				sig.Key, sig.inputs)
+		}
+	}
+	rows := int64(-1)
+	for _, name := range sig.inputs {
+		t, ok := in[name]
+		if !ok {
+			return errorf(codes.InvalidArgument, "missing input %q; signature %q takes %v", name,
+				sig.Key, sig.inputs)
+		}
+		info := sig.Inputs[name]
+		if t.DType != info.DType && name != pixels {
+			return errorf(codes.InvalidArgument, "input %q: expected %v, got %v", name, info.DType,
+				t.DType)
+		}
+		if err := info.Shape.Accepts(t.Shape); err != nil {
+			return errorf(codes.InvalidArgument, "input %q: %w", name, err)
+		}
+		if err := t.Validate(); err != nil {
+			return errorf(codes.InvalidArgument, "input %q: %w", name, err)
+		}
+		if sig.batcher == nil {
+			continue
+		}
+		if t.Shape[0] < 1 {
+			return errorf(codes.InvalidArgument,
+				"input %q: expected one or more rows, got shape %v", name, t.Shape)
+		}
+		if rows >= 0 && t.Shape[0] != rows {
+			return errorf(codes.InvalidArgument,
+				"input %q: expected %d rows like the inputs before, got %d", name, rows, t.Shape[0])
+		}
+		rows = t.Shape[0]
+	}
+	return nil
+}
