@@ -41,12 +41,13 @@ test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go an
 	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web cross
 
-lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings
+lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, clang-format, gcc's warnings
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet -tags $(TAGS) ./...
 	@$(TOOL) staticcheck -tags $(TAGS) ./...
 	@$(TOOL) actionlint
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+	@.venv/bin/clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 	@set -e; . ./env.sh; for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
 		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
 

@@ -1,5 +1,5 @@
-// The memory of tensors that are fed, from several threads: nobody else has what a thread has taken.
-// With an argument, a control: a byte too many is written.
+// The memory of tensors that are fed, from several threads: no two have the same at once. With an
+// argument, a control: a byte too many is written.
 
 #include "buffer.h"
 
