@@ -16,7 +16,7 @@ EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdat
 PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
-TAGS := web,prove,cuda
+TAGS := prove,cuda
 
 .PHONY: help setup run test lint cross vulncheck test-go test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
@@ -85,7 +85,7 @@ test-web: setup ## the page in headless Chromium, which is installed where that 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
-	@$(GO) test -count=1 -tags web -run TestPage ./serve
+	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
 dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh
