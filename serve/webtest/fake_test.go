@@ -25,7 +25,7 @@ import (
 // fakeModel is a classifier of 2 x 2 images into three classes. It uses no TensorFlow.
 type fakeModel struct{}
 
-func (fakeModel) Directory() *savedmodel.Model {
+func (fakeModel) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{{
 			Tags: []string{"serve"},
@@ -41,9 +41,14 @@ func (fakeModel) Directory() *savedmodel.Model {
 				},
 			}},
 		}},
-		Manifest: &contract.Manifest{Input: contract.Input{Name: "images"}},
+		Manifest: &contract.Manifest{Input: contract.Input{
+			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}},
 	}
 }
+
+func (fakeModel) Tags() []string { return []string{"serve"} }
 
 func (fakeModel) Pipeline() *preprocess.Pipeline {
 	return &preprocess.Pipeline{Width: 2, Height: 2, Mode: preprocess.None}
