@@ -41,7 +41,7 @@ test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go an
 	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web cross
 
-lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings
+lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings, clang-format
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet -tags $(TAGS) ./...
 	@$(TOOL) staticcheck -tags $(TAGS) ./...
@@ -49,6 +49,7 @@ lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 	@set -e; . ./env.sh; for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
 		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
+	@.venv/bin/clang-format --dry-run --Werror $$(git ls-files '*.[ch]')
 
 CROSS := darwin/arm64 linux/arm64 windows/amd64
 cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Windows
