@@ -16,7 +16,6 @@ import (
 	"kerasrun/batch"
 	"kerasrun/contract"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/serve"
 	"kerasrun/tensor"
@@ -49,10 +48,6 @@ func (fakeModel) SavedModel() *savedmodel.Model {
 }
 
 func (fakeModel) Tags() []string { return []string{"serve"} }
-
-func (fakeModel) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: 2, Height: 2, Mode: preprocess.None}
-}
 
 func (fakeModel) Labels() labels.Labels {
 	return labels.Labels{
