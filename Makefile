@@ -52,9 +52,10 @@ lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, gcc's warnings, cla
 	@.venv/bin/clang-format --dry-run --Werror $$(git ls-files '*.[ch]')
 
 CROSS := darwin/arm64 linux/arm64 windows/amd64
-cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Windows
+cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 and Windows
 	@set -e; . ./env.sh; export CGO_ENABLED=0; \
-		pure=$$(CGO_ENABLED=1 go list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
+		pure=$$(CGO_ENABLED=1 go list -f '{{if not .CgoFiles}}{{.ImportPath}} {{join .Deps " "}}{{end}}' ./... | \
+			grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
 		for platform in $(CROSS); do GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $$pure; done
 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
