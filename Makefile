@@ -16,7 +16,7 @@ EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdat
 PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 # Of the tests that make test does not run, or not with the others: they are to compile all the same.
-TAGS := web,prove,cuda
+TAGS := prove,cuda
 
 .PHONY: help setup run test lint cross vulncheck test-go test-native test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
 	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
@@ -52,9 +52,10 @@ lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, clang-format, gcc's
 		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
 
 CROSS := darwin/arm64 linux/arm64 windows/amd64
-cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Windows
+cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 and Windows
 	@set -e; . ./env.sh; export CGO_ENABLED=0; \
-		pure=$$(CGO_ENABLED=1 go list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
+		pure=$$(CGO_ENABLED=1 go list -f '{{if not .CgoFiles}}{{.ImportPath}} {{join .Deps " "}}{{end}}' ./... | \
+			grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
 		for platform in $(CROSS); do GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $$pure; done
 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
@@ -89,7 +90,7 @@ test-web: setup ## the page in headless Chromium, which is installed where that 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
-	@$(GO) test -count=1 -tags web -run TestPage ./serve
+	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
 dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh
