@@ -168,7 +168,7 @@ func slowFilter(f preprocess.Filter, x float64) float64 {
 
 // TestSlowResizeEqualsKeras holds the model of the fuzz target itself against Keras.
 func TestSlowResizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -22,7 +22,7 @@ func readFile(t testing.TB, path string) []byte {
 
 // TestAppendEqualsKeras takes files all the way to tensors.
 func TestAppendEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	for _, path := range []string{
 		"../testdata/photos/cat.jpg", "../testdata/photos/astronaut.png",
 		"../testdata/photos/flower.webp",
@@ -62,7 +62,7 @@ func TestAppendEqualsKeras(t *testing.T) {
 
 // TestNormalizeEqualsKeras holds every value of every channel in every mode.
 func TestNormalizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	ramp := &preprocess.RGB{Width: 256, Height: 1}
 	for i := range 256 {
 		ramp.Pix = append(ramp.Pix, uint8(i), uint8(i+85), uint8(i+170))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -121,7 +122,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 // TestProveKerasExports opens what Keras's own model.export writes of three of its applications, and compares the answers.
 func TestProveKerasExports(t *testing.T) {
 	out := t.TempDir()
-	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py", out).CombinedOutput(); err != nil {
+	if text, err := exec.Command(pythontest.Python(t), "testdata/keras_exports.py", out).CombinedOutput(); err != nil {
 		t.Fatalf("testdata/keras_exports.py: %v\n%s", err, text)
 	}
 	answers, err := npy.ReadZip(filepath.Join(out, "answers.npz"))

@@ -25,7 +25,7 @@ type Element interface {
 }
 
 // New returns the tensor of data, which it keeps and does not copy. []uint16 makes a Uint16 tensor;
-// for the 16-bit float types write the Tensor out.
+// the 16-bit float types need a Tensor literal.
 func New[T Element](shape Shape, data []T) (Tensor, error) {
 	t := Tensor{Shape: shape, Data: data}
 	switch any(data).(type) {

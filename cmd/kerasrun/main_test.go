@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show, and where kerasrun starts itself.
@@ -50,7 +52,7 @@ func well(t *testing.T, args ...string) string {
 // python runs a Python program of testdata, in the repository, and fails the test where it fails.
 func python(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(".venv/bin/python", append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)...)
+	cmd := exec.Command(pythontest.Python(t), append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/labels"
 )
 
@@ -142,7 +143,7 @@ func TestReadmeClients(t *testing.T) {
 		}
 		program = strings.ReplaceAll(program, c[0], c[1])
 	}
-	out, err := exec.Command(".venv/bin/python", "-c", program).CombinedOutput()
+	out, err := exec.Command(pythontest.Python(t), "-c", program).CombinedOutput()
 	if lines := strings.Count(string(out), "\n"); err != nil || lines < 5 {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/internal/version"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
@@ -69,7 +70,7 @@ func TestPreprocessAsKeras(t *testing.T) {
 	}
 	dir := t.TempDir()
 	answers := filepath.Join(dir, "keras.npz")
-	cmd := exec.Command(".venv/bin/python", append([]string{"cmd/kerasrun/testdata/keras_preprocess.py", answers}, pictures...)...)
+	cmd := exec.Command(pythontest.Python(t), append([]string{"cmd/kerasrun/testdata/keras_preprocess.py", answers}, pictures...)...)
 	cmd.Stdin = bytes.NewReader(request)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/tensor"
 )
 
@@ -136,7 +137,7 @@ func TestNumPyReadsWhatIsWritten(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command("../../.venv/bin/python", "-c", `import sys, numpy as np
+	python := exec.Command(pythontest.Python(t), "-c", `import sys, numpy as np
 for name, array in np.load(sys.argv[1]).items():
     counts = np.array_equal(array.ravel(), np.arange(array.size).astype(array.dtype))
     print(name, array.dtype.str[1:], array.shape, counts)`, path)
