@@ -33,7 +33,7 @@ func FuzzResize(f *testing.F) {
 		side := func(n uint16) int { return 1 + int(n)%512 }
 		src := noise(rand.New(rand.NewPCG(seed, 0)), side(w), side(h))
 		fl := filters[uint(filter)%uint(len(filters))]
-		got, err := preprocess.Resize(src, side(toW), side(toH), fl)
+		got, err := resize(src, side(toW), side(toH), fl)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,8 +15,8 @@ import (
 	"kerasrun/preprocess"
 )
 
-// TestGoldens compares with hashes of what Keras and Pillow make of the images in the repository. It
-// needs no Python; testdata/goldens.py writes the hashes.
+// TestGoldens compares with hashes of what Keras and Pillow make of the images in the repository.
+// It needs no Python; testdata/goldens.py writes the hashes.
 func TestGoldens(t *testing.T) {
 	lines := 0
 	for line := range strings.Lines(string(readFile(t, "testdata/goldens.txt"))) {
@@ -41,8 +41,8 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// goldenHash computes what a line of goldens.txt is the hash of. The fields are the size, filter, fit
-// and mode, as far as there are.
+// goldenHash computes what a line of goldens.txt is the hash of. The fields are the size, filter,
+// fit and mode, as far as there are.
 func goldenHash(t *testing.T, kind, path string, fields []string) (string, error) {
 	t.Helper()
 	file := readFile(t, "../"+path)
@@ -108,6 +108,6 @@ func TestGoldensAreCurrent(t *testing.T) {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
 	if !bytes.Equal(out, readFile(t, "testdata/goldens.txt")) {
-		t.Error("testdata/goldens.txt: differs from what testdata/goldens.py prints; write it again")
+		t.Error("testdata/goldens.txt: testdata/goldens.py prints another; write it again")
 	}
 }

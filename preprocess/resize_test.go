@@ -113,3 +113,8 @@ func compareResize(t *testing.T, keras *keras, p *preprocess.Pipeline, src *prep
 		t.Errorf("%s: %s", name, d)
 	}
 }
+
+// resize scales src to w x h pixels.
+func resize(src *preprocess.RGB, w, h int, f preprocess.Filter) (*preprocess.RGB, error) {
+	return (&preprocess.Pipeline{Width: w, Height: h, Filter: f}).Resize(src)
+}

@@ -154,8 +154,8 @@ func (m *Model) readGraphs() error {
 		return err
 	}
 	if info.Size() > maxGraphBytes {
-		return &FormatError{GraphPath, fmt.Errorf("%d bytes; expected at most %d", info.Size(),
-			int64(maxGraphBytes))}
+		return &FormatError{GraphPath, fmt.Errorf("expected at most %d bytes, got %d",
+			int64(maxGraphBytes), info.Size())}
 	}
 	graphs, err := readGraphs(newDecoder(f, info.Size()))
 	if err != nil {

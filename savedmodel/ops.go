@@ -7,7 +7,8 @@ import "strings"
 // printed, waited for or looked up outside of the session. Decoders of images and sound are
 // functions too, but native ones of bytes that come from outside: they are left out. The names are
 // TensorFlow's.
-var allowedOps = opSet( // Inputs, constants, and passing values on.
+var allowedOps = opSet(
+	// Inputs, constants, and passing values on.
 	`Placeholder PlaceholderV2 PlaceholderWithDefault Const HostConst NoOp Identity IdentityN
 		Snapshot StopGradient PreventGradient EnsureShape GuaranteeConst ControlTrigger`,
 	// Checks of values, which end a run with an error.

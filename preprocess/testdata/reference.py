@@ -1,4 +1,4 @@
-"""What Keras makes of images: the yardstick of the tests of preprocess.
+"""What Keras makes of images: the reference of the tests of preprocess.
 
 Reads requests from standard input until it ends and answers each on standard output. A request is a
 line of JSON and `bytes` bytes of an image file:

@@ -314,7 +314,7 @@ func TestWriteErrors(t *testing.T) {
 		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{nil}},
 			"no fixed size"},
 		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{0}},
-			"needs 2 elements"},
+			"expected 2 elements"},
 	} {
 		if err := Write(&bytes.Buffer{}, c.tensor); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
