@@ -12,7 +12,7 @@ import (
 // parameter.
 const fewElements = 16
 
-// contractions are operations whose cost Cost cannot tell from shapes alone.
+// contractions are operations whose cost FLOPs cannot tell from shapes alone.
 var contractions = opSet(`Conv Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
 	Conv3DBackpropInputV2 Einsum BatchMatMul BatchMatMulV2 BatchMatMulV3 SparseMatMul
 	SparseTensorDenseMatMul FusedPadConv2D FusedResizeAndPadConv2D BlockLSTM BlockLSTMV2 CudnnRNN
@@ -93,7 +93,7 @@ func (g *MetaGraph) FLOPs(key string) (int64, error) {
 	return flops, nil
 }
 
-// coster adds up what a signature costs; of functions, once each.
+// coster adds up what a signature costs; each function is counted once.
 type coster struct {
 	graph     *graph
 	outputs   []string

@@ -94,9 +94,8 @@ type File struct {
 	Bytes int64
 }
 
-// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak
-// of: saved_model.pb is missing or malformed. Whatever else is wrong with the directory,
-// [Model.Validate] says.
+// Open reads the SavedModel in the directory dir. An error means that there is no graph:
+// saved_model.pb is missing or malformed. [Model.Validate] reports what else is wrong.
 //
 // Nothing outside of the directory is read, whatever links it holds.
 func Open(dir string) (*Model, error) {
