@@ -61,7 +61,7 @@ type Finding struct {
 	Check    Check    `json:"check"`
 	Severity Severity `json:"severity"`
 	File     string   `json:"file"` // in the directory, with slashes
-	// in the file: a graph's node, a function's, a variable
+	// Where is the place in the file: a node of the graph or of a function, or a variable.
 	Where   string `json:"where,omitempty"`
 	Op      string `json:"op,omitempty"` // of CheckOps: the operation
 	Message string `json:"message"`

@@ -23,7 +23,7 @@ const maxGraphBytes = 1<<31 - 1
 // Model is a SavedModel directory as it was when it was read.
 type Model struct {
 	MetaGraphs []MetaGraph // in the file's order; most models have one
-	// as variables/variables.index has them, sorted by name; nil where the directory has none
+	// Variables are the entries of variables/variables.index, sorted by name; nil without that file.
 	Variables []Variable
 	Files     []File             // every file, sorted by path
 	Manifest  *contract.Manifest // nil where the directory has none, or one that Validate refuses
@@ -41,7 +41,7 @@ type MetaGraph struct {
 	Tags       []string    // sorted
 	TensorFlow string      // the version that wrote it
 	Signatures []Signature // sorted by key
-	// in the graph and its library of functions together, most frequent first
+	// Ops counts those of the graph and its functions together, the most frequent first.
 	Ops       []OpCount
 	Functions []Function // the library, sorted by name
 	Assets    []Asset
