@@ -61,9 +61,9 @@ cross: ## vet the packages without TensorFlow for macOS, Linux on arm64 and Wind
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the convolutions of AVX-512 once more as pairs of AVX2
+test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the AVX-512 convolutions once more, emulated by AVX2
 	@$(GO) test -timeout 30m ./...
-	@$(GO) test -timeout 30m -tags pairs ./runner/internal/conv
+	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
 test-race: setup ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
@@ -107,13 +107,13 @@ soak: setup models/resnext50-32/assets.extra/kerasrun.json ## memory over predic
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' ./cmd/kerasrun -args -soaktime $(SOAKTIME)
 
-prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast pictures, Keras's own exports: 10 minutes
+prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast images, Keras's own exports: 10 minutes
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run TestProveVast ./preprocess
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
-	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/conv); do \
+	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/cpuconv); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
 
@@ -125,14 +125,14 @@ bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes 
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 
-bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and pictures (20 minutes)
+bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
 gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
-	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner
+	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner ./runner/internal/cuda
 	@$(PYTHON) -m scripts.gpucheck --device $(DEVICE) --model $(MODEL)
 
 offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network

@@ -30,7 +30,8 @@ def ours(model: Path, precision: str, batches: list[int], seconds: float) -> dic
     command = [
         PROGRAM,
         "bench",
-        "--json",
+        "--format",
+        "json",
         "--model",
         model,
         "--device",

@@ -39,9 +39,10 @@ def model_alone(model: Path, batch: int, threads: int, seconds: float) -> dict:
         str(batch),
         "--seconds",
         str(seconds),
-        "--json",
     ]
-    command += ["--intra-threads", str(threads), "--inter-threads", str(threads)]
+    command += ["--format", "json"]
+    command += ["--tensorflow-intra-op-parallelism", str(threads)]
+    command += ["--tensorflow-inter-op-parallelism", str(threads)]
     measured = json.loads(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     )

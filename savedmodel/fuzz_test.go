@@ -34,7 +34,6 @@ func use(m *Model) {
 		g := &m.MetaGraphs[i]
 		for _, s := range g.Signatures {
 			_, _ = m.Signature(g.Tags, s.Key)
-			_, _ = g.FLOPs(s.Key)
 			_, _ = g.Parameters(s.Key)
 		}
 	}

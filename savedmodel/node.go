@@ -23,7 +23,6 @@ type attr struct {
 	set     bool   // one of its values has been read
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
-	flag    bool
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -155,8 +154,7 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
-	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "transpose_b": true,
-	"api_implements": true,
+	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "api_implements": true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -200,8 +198,6 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
-		case 5:
-			a.flag = d.varint() != 0
 		case 6:
 			a.dtype = tensor.DType(d.varint())
 		case 7:

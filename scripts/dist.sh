@@ -23,10 +23,12 @@ for library in libtensorflow.so libtensorflow_framework.so; do
 done
 
 cp -rL "$model" "$out/models/"
-cp -r LICENSE README.md CHANGELOG.md SECURITY.md deploy "$out/"
+cp -r LICENSE README.md CHANGELOG.md SECURITY.md docs deploy "$out/"
 .venv/bin/python scripts/licences.py "$out/licences"
 
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
+mkdir -p "$out/share/man/man1"
+SOURCE_DATE_EPOCH=$epoch "$out/bin/kerasrun" man --out "$out/share/man/man1"
 find "$out" -exec touch -d "@$epoch" {} +
 tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mode=go=u,go-w -cf - "$name" | gzip -n >"$out.tar.gz"
 echo "dist: $out ($(du -sh "$out" | cut -f1)), $out.tar.gz ($(du -h "$out.tar.gz" | cut -f1))"

@@ -105,21 +105,10 @@ def speed(run: Run, options: argparse.Namespace, precision: str) -> list[list[st
     files, first run.
     """
     status, out = run(
-        "bench",
-        "--json",
-        "--model",
-        options.model,
-        "--device",
-        options.device,
-        "--precision",
-        precision,
-        "--batch",
-        options.batches,
-        "--seconds",
-        str(options.seconds),
-        "--images",
-        options.images,
-    )
+        "bench", "--format", "json", "--model", options.model, "--device", options.device,
+        "--precision", precision,
+        "--batch", options.batches, "--seconds", str(options.seconds), "--images", options.images,
+    )  # fmt: skip
     rows = [
         [
             str(row["batch"]),

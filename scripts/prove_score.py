@@ -163,7 +163,8 @@ def throughput(model: Path, scratch: Path, rounds: int) -> None:
         bench = [
             PROGRAM,
             "bench",
-            "--json",
+            "--format",
+            "json",
             "--model",
             model,
             "--batch",

@@ -68,7 +68,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 		a.rpc.Stop()
 	}
 	if err != nil {
-		return fmt.Errorf("serve: %w", err)
+		return err
 	}
 	return nil
 }

@@ -67,13 +67,13 @@ func (l Limits) Validate() error {
 		{"connections", int64(l.Connections)},
 	} {
 		if limit.value <= 0 {
-			faults = append(faults, fmt.Errorf("serve: limit of %s: expected more than 0, got %d",
+			faults = append(faults, fmt.Errorf("limit of %s: expected more than 0, got %d",
 				limit.name, limit.value))
 		}
 	}
 	if l.PixelsInFlight < int64(l.Pixels) {
 		faults = append(faults,
-			fmt.Errorf("serve: limit of pixels in flight: expected at least those of one image, "+
+			fmt.Errorf("limit of pixels in flight: expected at least those of one image, "+
 				"%d, got %d",
 				l.Pixels, l.PixelsInFlight))
 	}

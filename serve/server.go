@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"kerasrun/batch"
+	"kerasrun/classify"
 )
 
 // Config says what a Server serves, and how.
@@ -38,16 +39,16 @@ type Config struct {
 func (c Config) validate() error {
 	var faults []error
 	if len(c.Models) == 0 {
-		faults = append(faults, errors.New("serve: expected at least one model, got none"))
+		faults = append(faults, errors.New("expected at least one model, got none"))
 	}
 	names := map[string]bool{}
 	for _, m := range c.Models {
 		if m.Name == "" || strings.ContainsAny(m.Name, "/:") {
 			faults = append(faults,
-				fmt.Errorf("serve: a model's name: expected one without / and :, got %q", m.Name))
+				fmt.Errorf("a model's name: expected one without / and :, got %q", m.Name))
 		}
 		if names[m.Name] {
-			faults = append(faults, fmt.Errorf("serve: two models are called %q", m.Name))
+			faults = append(faults, fmt.Errorf("two models are called %q", m.Name))
 		}
 		names[m.Name] = true
 	}
@@ -59,7 +60,7 @@ type Server struct {
 	config     Config
 	repository *repository
 	memory     memory
-	decoders   *decoders
+	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
 
@@ -77,11 +78,15 @@ func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	decoders, err := newDecoders(c.Limits)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:     c,
 		repository: newRepository(c.Models),
 		memory:     memory{semaphore.NewWeighted(c.Limits.InFlight)},
-		decoders:   newDecoders(c.Limits),
+		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}

@@ -18,57 +18,61 @@ func newBenchCommand() *cobra.Command {
 	var batches []int
 	var seconds float64
 	var images string
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure throughput and latency",
-		Long: `Measure a model on this machine: the model alone, from a tensor in Go to its outputs in Go, and end to end, from picture files to the
-top 5 classes. The first run of a batch size is timed by itself, then comes a warm-up that is not counted, then every run of the given
-time is, five at least. Percentiles are those of single runs, so of the whole batch.
+		Long: `Measure a model on this machine: the model only, from a tensor in Go to its outputs in Go,
+and end to end, from image files to the top 5 classes. The first run of a batch size is timed by
+itself. Then comes a warm-up that is not counted, then the measurement, of five runs at least.
+Percentiles are those of runs, so of whole batches.
 
-The model alone has one run at a time for each device, so that a run's latency is its own; end to end has one more, so that one batch is
-read, decoded and prepared while another is computed, and its latency holds the wait for that.
+The model only has one run at a time for each device, so a run's latency is its own. End to end has
+one more: one batch is read, decoded and preprocessed while another is computed. Its latency
+includes the wait for that.
 
---json prints an object a batch size, a line each:
-  batch              pictures a run
-  images_per_second  of the model alone
-  latency_ms         p50, p95 and p99 of the model alone
-  peak_rss_bytes     the most memory that the process had so far; larger batches come last
-  load_ms            opening the model
-  first_run_ms       the first run of this batch size
-  runs_ms            every run of the model alone, in order
-  end_to_end         images_per_second, latency_ms, runs_ms
-  model, precision, devices, machine, tensorflow
-                     what was measured on what`,
+--format json prints an object a batch size, a line each:
+
+    batch              images a run
+    images_per_second  of the model only
+    latency_ms         p50, p95 and p99 of the model only
+    peak_rss_bytes     the most memory that the process has had so far
+    load_ms            opening the model
+    first_run_ms       the first run of this batch size
+    runs_ms            every run of the model only, in order
+    end_to_end         images_per_second, latency_ms, runs_ms
+    model, precision, devices, machine, tensorflow
+                       what was measured on what`,
 		Example: `  kerasrun bench
-  kerasrun bench --batch 8 --seconds 10 --json | jq .images_per_second
+  kerasrun bench --batch 8 --seconds 10 --format json | jq .images_per_second
   kerasrun bench --precision bf16 --batch 1,32 --images testdata/photos`,
 		Args: noArgs,
 	}
-	model.register(cmd)
-	cmd.Flags().IntSliceVar(&batches, "batch", []int{1, 8, 32}, "pictures a run; several are measured one after the other")
+	cmd.Flags().IntSliceVar(&batches, "batch", []int{1, 8, 32},
+		"images a run; several are measured one after the other")
 	cmd.Flags().Float64Var(&seconds, "seconds", 5, "time for each measurement, in seconds")
-	cmd.Flags().StringVar(&images, "images", "", "file or directory of pictures (default those of the model's goldens)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object a batch size")
+	cmd.Flags().StringVar(&images, "images", "",
+		"`file` or directory of images (default those of the model's goldens)")
+	format := addFormat(cmd, "text", "json")
+	model.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, batch := range batches {
 			if batch < 1 {
-				return usagef("--batch: want 1 or more, got %d", batch)
+				return usagef("--batch: expected 1 or more, got %d", batch)
 			}
 		}
 		if !(seconds > 0 && seconds <= 3600) {
-			return usagef("--seconds: want over 0 and up to 3600, got %v", seconds)
+			return usagef("--seconds: expected over 0 and up to 3600, got %v", seconds)
 		}
 		start := time.Now()
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(m.Directory()); err != nil {
-				return fmt.Errorf("%w; --images names other pictures", err)
+			if images, err = model.goldens(m.SavedModel()); err != nil {
+				return fmt.Errorf("%w; --images names other images", err)
 			}
 		}
 		b, err := newBenchmark(m, images, time.Duration(seconds*float64(time.Second)))
@@ -76,10 +80,10 @@ read, decoded and prepared while another is computed, and its latency holds the 
 			return err
 		}
 		about := benchmarkResult{
-			LoadMS: milliseconds(load), Model: model.dir, Precision: model.precision.value, Devices: m.Devices(),
-			Machine: thisMachine(), TensorFlow: runner.Version(),
+			LoadMS: milliseconds(load), Model: model.dir, Precision: model.precision.value,
+			Devices: m.Devices(), Machine: thisMachine(), TensorFlow: runner.Version(),
 		}
-		out := benchmarkWriter{w: cmd.OutOrStdout(), json: asJSON}
+		out := benchmarkWriter{w: cmd.OutOrStdout(), json: format.value == "json"}
 		for _, batch := range batches {
 			result := about
 			if err := b.measure(cmd.Context(), batch, &result); err != nil {
@@ -137,14 +141,15 @@ func (b *benchmarkWriter) write(r benchmarkResult) error {
 	var text strings.Builder
 	if !b.started {
 		b.started = true
-		fmt.Fprintf(&text, "%s, %s on %s, loaded in %.0f ms\n%s; TensorFlow %s\n\n", r.Model, r.Precision, strings.Join(r.Devices, ", "),
-			r.LoadMS, r.Machine, r.TensorFlow)
+		fmt.Fprintf(&text, "%s, %s on %s, loaded in %.0f ms\n%s; TensorFlow %s\n\n",
+			r.Model, r.Precision, strings.Join(r.Devices, ", "), r.LoadMS, r.Machine, r.TensorFlow)
 		fmt.Fprintf(&text, "%-10s  %5s  %8s  %9s  %9s  %9s  %9s  %5s  %8s\n",
 			"", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms", "first ms", "runs", "peak MiB")
 	}
 	row := func(what string, t throughput, first, peak string) {
 		fmt.Fprintf(&text, "%-10s  %5d  %8.2f  %9.1f  %9.1f  %9.1f  %9s  %5d  %8s\n",
-			what, r.Batch, t.ImagesPerSecond, t.LatencyMS.P50, t.LatencyMS.P95, t.LatencyMS.P99, first, len(t.RunsMS), peak)
+			what, r.Batch, t.ImagesPerSecond,
+			t.LatencyMS.P50, t.LatencyMS.P95, t.LatencyMS.P99, first, len(t.RunsMS), peak)
 	}
 	row("model only", r.throughput, fmt.Sprintf("%.1f", r.FirstRunMS), "")
 	row("end to end", r.EndToEnd, "", strconv.FormatInt(r.PeakRSSBytes>>20, 10))

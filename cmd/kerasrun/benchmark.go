@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,13 +15,13 @@ import (
 	"kerasrun/tensor"
 )
 
-// benchmark measures a model on a few pictures, taken round and round.
+// benchmark measures a model on a few images, taken round and round.
 type benchmark struct {
 	model   *runner.Model
 	input   string
-	shape   tensor.Shape // of one picture
+	shape   tensor.Shape // of one image: height, width, 3
 	paths   []string
-	tensors [][]float32 // of the pictures, prepared
+	tensors [][]float32 // of the images, preprocessed
 	devices int
 	span    time.Duration
 }
@@ -28,10 +29,11 @@ type benchmark struct {
 func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmark, error) {
 	p := m.Pipeline()
 	if p == nil {
-		return nil, fmt.Errorf("want a model whose manifest says how pictures are prepared")
+		return nil, errors.New("expected a model whose manifest says how images are preprocessed")
 	}
 	b := &benchmark{
-		model: m, input: m.Directory().Manifest.Input.Name, shape: tensor.Shape{int64(p.Height), int64(p.Width), 3},
+		model: m, input: m.SavedModel().Manifest.Input.Name,
+		shape:   tensor.Shape{int64(p.Height), int64(p.Width), 3},
 		devices: len(m.Devices()), span: span,
 	}
 	for path, err := range walkImages([]string{images}) {
@@ -42,11 +44,11 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		if err != nil {
 			return nil, err
 		}
-		prepared, err := p.Append(nil, image)
+		values, err := p.Append(nil, image)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		b.paths, b.tensors = append(b.paths, path), append(b.tensors, prepared)
+		b.paths, b.tensors = append(b.paths, path), append(b.tensors, values)
 	}
 	return b, nil
 }
@@ -71,7 +73,7 @@ func (b *benchmark) measure(ctx context.Context, batch int, r *benchmarkResult) 
 	return err
 }
 
-// fromTensor returns a run of the model alone.
+// fromTensor returns a run of the model only.
 func (b *benchmark) fromTensor(ctx context.Context, batch int) (run func(int) error, err error) {
 	data := make([]float32, 0, batch*len(b.tensors[0]))
 	for i := range batch {
@@ -88,7 +90,7 @@ func (b *benchmark) fromTensor(ctx context.Context, batch int) (run func(int) er
 	}, nil
 }
 
-// fromFiles returns a run from picture files to their top 5 classes.
+// fromFiles returns a run from image files to their top 5 classes.
 func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) error {
 	return func(run int) error {
 		files := make([][]byte, batch)
@@ -103,7 +105,8 @@ func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) erro
 	}
 }
 
-// repeat keeps as many runs going at a time as inFlight says, for a warm-up that is not counted, and then for the measurement.
+// repeat keeps inFlight runs going at a time, for a warm-up that is not counted and then for the
+// measurement.
 func (b *benchmark) repeat(batch, inFlight int, run func(i int) error) (throughput, error) {
 	if _, _, err := runFor(b.span/5, 1, inFlight, run); err != nil {
 		return throughput{}, err
@@ -115,14 +118,18 @@ func (b *benchmark) repeat(batch, inFlight int, run func(i int) error) (throughp
 	sorted := slices.Sorted(slices.Values(runs))
 	return throughput{
 		ImagesPerSecond: float64(len(runs)*batch) / elapsed.Seconds(),
-		LatencyMS:       latency{percentile(sorted, 0.50), percentile(sorted, 0.95), percentile(sorted, 0.99)},
-		RunsMS:          runs,
+		LatencyMS: latency{
+			percentile(sorted, 0.50), percentile(sorted, 0.95), percentile(sorted, 0.99),
+		},
+		RunsMS: runs,
 	}, nil
 }
 
-// runFor starts runs until the time is over and there are at least a few, and returns what each took, in milliseconds, in the order
-// of their ends, and the time until the last of them.
-func runFor(span time.Duration, atLeast, inFlight int, run func(i int) error) ([]float64, time.Duration, error) {
+// runFor starts runs until the time is over and at least minRuns have started. It returns what each
+// took, in milliseconds, in the order of their ends, and the time until the last of them.
+func runFor(
+	span time.Duration, minRuns, inFlight int, run func(i int) error,
+) ([]float64, time.Duration, error) {
 	var mu sync.Mutex
 	var runs []float64
 	started := 0
@@ -130,7 +137,7 @@ func runFor(span time.Duration, atLeast, inFlight int, run func(i int) error) ([
 	next := func() (i int, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Since(begin) >= span && started >= atLeast {
+		if time.Since(begin) >= span && started >= minRuns {
 			return 0, false
 		}
 		started++

@@ -1,63 +1,65 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/spf13/cobra"
 
-	"kerasrun/runner"
+	"kerasrun/classify"
 )
-
-// classifyBatches is how many batches of Classify are read and printed at a time: several, so that it can prepare one while another runs.
-const classifyBatches = 4
 
 func newClassifyCommand() *cobra.Command {
 	var model modelFlags
 	var top int
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
-		Short: "Print the most probable classes of pictures",
-		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP pictures, as Keras's decode_predictions gives them.
+		Short: "Print the most probable classes of images",
+		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of
+Keras's decode_predictions.
 
-An IMAGE is a file, a directory, of which every picture below it is taken, or - for standard input. A picture that cannot be
-read or decoded is named on standard error with the reason; the others are answered all the same, and the exit status is 1.
+An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
+image that cannot be read or decoded is named on standard error with the reason. The others are
+classified all the same, and the exit status is 1.
 
 ` + predictionsHelp,
 		Example: `  kerasrun classify cat.jpg
-  kerasrun classify --top 1 --format csv photos > photos.csv
+  kerasrun classify --topk 1 --format csv photos > photos.csv
   curl -s https://example.com/cat.jpg | kerasrun classify --format jsonl -`,
 		Args: imageArgs,
 	}
+	cmd.Flags().IntVar(&top, "topk", 5, "classes an image; all of them where there are fewer")
+	format := addFormat(cmd, "text", "json", "jsonl", "csv")
 	model.register(cmd)
-	cmd.Flags().IntVar(&top, "top", 5, "classes a picture; all of them where there are fewer")
-	format := addChoice(cmd, "format", "what to print", "text", "json", "jsonl", "csv")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if top < 1 {
-			return usagef("--top: want 1 or more, got %d", top)
+			return usagef("--topk: expected 1 or more, got %d", top)
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		if format.value == "text" {
-			noteSynthetic(cmd.ErrOrStderr(), m.Directory())
+			noteSynthetic(cmd.ErrOrStderr(), m.SavedModel())
 		}
-		c := &classification{
-			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value), stderr: cmd.ErrOrStderr(),
+		c, err := m.Classifier()
+		if err != nil {
+			return err
 		}
-		return c.run(cmd.Context(), args, cmd.InOrStdin())
+		results := c.Stream(cmd.Context(), top, images(args, cmd.InOrStdin()))
+		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
+		return printPredictions(results, out, cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
-// imageArgs wants one or more pictures, and standard input not twice.
+// imageArgs allows one or more images, and standard input once.
 func imageArgs(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("want one or more pictures")
+		return errors.New("missing IMAGE")
 	}
 	inputs := 0
 	for _, arg := range args {
@@ -66,97 +68,66 @@ func imageArgs(_ *cobra.Command, args []string) error {
 		}
 	}
 	if inputs > 1 {
-		return errors.New("want standard input (-) once")
+		return fmt.Errorf("expected standard input (-) once, got it %d times", inputs)
 	}
 	return nil
 }
 
-// classification is one call of classify.
-type classification struct {
-	model  *runner.Model
-	top    int
-	out    predictionWriter
-	stderr io.Writer
-
-	paths  []string // of the batch that is being read
-	images [][]byte
-	failed bool
-}
-
-func (c *classification) run(ctx context.Context, args []string, stdin io.Reader) error {
-	for path, err := range walkImages(args) {
-		var image []byte
-		if err == nil {
-			image, err = readImage(path, stdin)
-		}
-		if err != nil {
-			c.bad(err)
-			continue
-		}
-		c.paths, c.images = append(c.paths, path), append(c.images, image)
-		if len(c.paths) == classifyBatches*len(c.model.Devices())*c.model.BatchSize() {
-			if err := c.flush(ctx); err != nil {
-				return err
+// images yields the images that args name, as walkImages does.
+func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
+	return func(yield func(classify.Image) bool) {
+		for path, err := range walkImages(args) {
+			read := func() ([]byte, error) {
+				data, err := []byte(nil), err
+				if err == nil {
+					data, err = readImage(path, stdin)
+				}
+				if err != nil {
+					return nil, &readError{err}
+				}
+				return data, nil
+			}
+			if !yield(classify.Image{Name: path, Read: read}) {
+				return
 			}
 		}
 	}
-	if err := c.flush(ctx); err != nil {
-		return err
-	}
-	if err := c.out.close(); err != nil {
-		return err
-	}
-	if c.failed {
-		return errReported
-	}
-	return nil
 }
 
-// bad reports a picture without ending the run.
-func (c *classification) bad(err error) {
-	reportError(c.stderr, err)
-	c.failed = true
-}
+// readError is of a file that cannot be read; it names the file.
+type readError struct{ err error }
 
-// flush classifies the batch and prints its predictions.
-func (c *classification) flush(ctx context.Context) error {
-	if len(c.images) == 0 {
-		return nil
-	}
-	rows, err := c.model.Classify(ctx, c.top, c.images...)
-	bad, err := imageErrors(err)
-	if err != nil {
-		return err
-	}
-	for i, path := range c.paths {
-		if reason := bad[i]; reason != nil {
-			c.bad(fmt.Errorf("%s: %w", path, reason))
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// printPredictions prints results as they come. An image without predictions is named on stderr,
+// and does not end the run.
+func printPredictions(
+	results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer,
+) error {
+	failed := false
+	for result, err := range results {
+		if err != nil {
+			return err
+		}
+		if result.Err != nil {
+			var named *readError
+			if !errors.As(result.Err, &named) {
+				result.Err = fmt.Errorf("%s: %w", result.Image.Name, result.Err)
+			}
+			reportError(stderr, result.Err)
+			failed = true
 			continue
 		}
-		if err := c.out.write(path, rows[i]); err != nil {
+		if err := out.write(result.Image.Name, result.Predictions); err != nil {
 			return err
 		}
 	}
-	c.paths, c.images = c.paths[:0], c.images[:0]
-	return nil
-}
-
-// imageErrors takes the error of runner.Model.Classify apart: what is wrong with single pictures, by index, and what else is wrong.
-func imageErrors(err error) (bad map[int]error, rest error) {
-	bad = map[int]error{}
-	var others []error
-	var take func(error)
-	take = func(err error) {
-		if image, ok := err.(*runner.ImageError); ok {
-			bad[image.Index] = image.Err
-		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, each := range joined.Unwrap() {
-				take(each)
-			}
-		} else if err != nil {
-			others = append(others, err)
-		}
+	if err := out.close(); err != nil {
+		return err
 	}
-	take(err)
-	return bad, errors.Join(others...)
+	if failed {
+		return errReported
+	}
+	return nil
 }

@@ -17,8 +17,10 @@ import (
 	"syscall"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/labels"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor/npy"
 )
 
@@ -31,13 +33,13 @@ const (
 func classifyRows(t *testing.T, args ...string) []predictionRow {
 	t.Helper()
 	var rows []predictionRow
-	if err := json.Unmarshal([]byte(well(t, append([]string{"classify", "--format", "json"}, args...)...)), &rows); err != nil {
-		t.Fatal(err)
-	}
+	args = append([]string{"classify", "--format", "json"}, args...)
+	unmarshal(t, []byte(well(t, args...)), &rows)
 	return rows
 }
 
-// TestClassifyAsKeras holds classify against what Keras in Python says of the pictures of the model's goldens.
+// TestClassifyAsKeras holds classify against what Keras in Python says of the images of the model's
+// goldens.
 func TestClassifyAsKeras(t *testing.T) {
 	inRepository(t)
 	goldens := filepath.Join(model, "assets.extra/goldens")
@@ -60,7 +62,7 @@ func TestClassifyAsKeras(t *testing.T) {
 	}
 	rows := classifyRows(t, paths...)
 	if len(rows) != 5*len(paths) {
-		t.Fatalf("got %d rows, want 5 of each of %d pictures", len(rows), len(paths))
+		t.Fatalf("got %d rows, want 5 of each of %d images", len(rows), len(paths))
 	}
 	for n, c := range pack.Cases {
 		arrays, err := npy.ReadZip(filepath.Join(goldens, c.Arrays))
@@ -72,7 +74,8 @@ func TestClassifyAsKeras(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, got := range rows[5*n : 5*n+5] {
-			if got.Path != paths[n] || got.Rank != i+1 || got.Index != want[i].Index || got.ID != want[i].ID || got.Name != want[i].Name ||
+			if got.Path != paths[n] || got.Rank != i+1 || got.Index != want[i].Index ||
+				got.ID != want[i].ID || got.Name != want[i].Name ||
 				!(math.Abs(float64(got.Probability-want[i].Probability)) <= 1e-5) {
 				t.Errorf("got %+v, want %s: %+v in place %d", got, paths[n], want[i], i+1)
 			}
@@ -80,10 +83,11 @@ func TestClassifyAsKeras(t *testing.T) {
 	}
 }
 
-// made are predictions of two pictures, with what a format may stumble over.
+// made are predictions of two images, with what a format may stumble over.
 var made = map[string][]labels.Prediction{
 	"a.jpg": {
-		{Index: 3, ID: "n01440764", Name: "tench", Probability: 0.75}, {Index: 0, ID: "n1", Name: "bow, \"tie\"", Probability: 0.1},
+		{Index: 3, ID: "n01440764", Name: "tench", Probability: 0.75},
+		{Index: 0, ID: "n1", Name: "bow, \"tie\"", Probability: 0.1},
 	},
 	"b,\nc.jpg": {{Index: 999, ID: "n3", Name: "çäø", Probability: 1e-7}},
 }
@@ -157,6 +161,24 @@ func TestPredictionFormats(t *testing.T) {
 	}
 }
 
+// TestPredictionTextWithoutNames prints a class by its index where the model has no class names,
+// and leaves out the column of ids where it has names only.
+func TestPredictionTextWithoutNames(t *testing.T) {
+	var text bytes.Buffer
+	out := newPredictionWriter(&text, "text")
+	unnamed := []labels.Prediction{{Index: 7, Probability: 0.75}, {Index: 10, Probability: 0.25}}
+	named := []labels.Prediction{{Index: 1, Name: "dog", Probability: 0.5}}
+	err := errors.Join(out.write("a.jpg", unnamed), out.write("b.jpg", named), out.close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "a.jpg\n   1   75.000 %  class 7\n   2   25.000 %  class 10\n" +
+		"b.jpg\n   1   50.000 %  dog\n"
+	if text.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
+	}
+}
+
 func TestPredictionText(t *testing.T) {
 	var text bytes.Buffer
 	if err := writeMade(&text, "text"); err != nil {
@@ -169,10 +191,11 @@ func TestPredictionText(t *testing.T) {
 	}
 }
 
-// TestClassifyTop asks for more classes than there are and gets all, as of Keras's decode_predictions, which slices.
+// TestClassifyTop asks for more classes than there are and gets all, as of Keras's
+// decode_predictions, which slices.
 func TestClassifyTop(t *testing.T) {
 	inRepository(t)
-	rows := classifyRows(t, "--top", "2000", cat)
+	rows := classifyRows(t, "--topk", "2000", cat)
 	var sum float64
 	for _, row := range rows {
 		sum += float64(row.Probability)
@@ -182,8 +205,9 @@ func TestClassifyTop(t *testing.T) {
 	}
 }
 
-// TestClassifyBadPictures puts bad pictures among good ones: the good ones are answered, and each bad one has a line.
-func TestClassifyBadPictures(t *testing.T) {
+// TestClassifyBadImages puts bad images among good ones: the good ones are answered, and each bad
+// one has a line.
+func TestClassifyBadImages(t *testing.T) {
 	inRepository(t)
 	dir := t.TempDir()
 	jpeg, err := os.ReadFile(cat)
@@ -200,44 +224,53 @@ func TestClassifyBadPictures(t *testing.T) {
 		}
 		return path
 	}
-	good, empty, cut := file("walked/b.JPG", jpeg), file("walked/a.jpg", nil), file("walked/c.jpg", jpeg[:len(jpeg)/2])
+	good, empty, cut := file("walked/b.JPG", jpeg), file("walked/a.jpg", nil),
+		file("walked/c.jpg", jpeg[:len(jpeg)/2])
 	file("walked/readme.txt", []byte("passed over"))
-	text := file("notes.txt", []byte("no picture"))
-	odd := file("nopictures/readme.txt", nil)
+	text := file("notes.txt", []byte("no image"))
+	odd := file("noimages/readme.txt", nil)
 	huge := file("huge.jpg", hugeJPEG)
 
-	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--top", "1",
+	status, stdout, stderr := call(t, nil, "classify", "--format", "csv", "--topk", "1",
 		text, filepath.Join(dir, "walked"), filepath.Join(dir, "none.jpg"), filepath.Dir(odd), huge, cat)
 	if status != exitFailed {
 		t.Errorf("exit status %d, want %d", status, exitFailed)
 	}
 	rows := strings.Split(strings.TrimSpace(stdout), "\n")
-	if len(rows) != 3 || !strings.HasPrefix(rows[1], good+",1,") || !strings.HasPrefix(rows[2], cat+",1,") {
+	if len(rows) != 3 || !strings.HasPrefix(rows[1], good+",1,") ||
+		!strings.HasPrefix(rows[2], cat+",1,") {
 		t.Errorf("got %q, want the rows of %s and %s", rows, good, cat)
 	}
 	for path, reason := range map[string]string{
-		text: "not an image", empty: "", cut: "malformed JPEG", filepath.Join(dir, "none.jpg"): "no such file",
-		filepath.Dir(odd): "no pictures below it", huge: "over the limit",
+		text:                           "not an image",
+		empty:                          "",
+		cut:                            "malformed JPEG",
+		filepath.Join(dir, "none.jpg"): "no such file",
+		filepath.Dir(odd):              "no images below it",
+		huge:                           "over the limit",
 	} {
 		lines := slices.DeleteFunc(strings.Split(stderr, "\n"), func(line string) bool {
-			return !strings.HasPrefix(line, "kerasrun: "+path+": ") && !strings.HasPrefix(line, "kerasrun: open "+path+": ")
+			return !strings.HasPrefix(line, "kerasrun: "+path+": ") &&
+				!strings.HasPrefix(line, "kerasrun: open "+path+": ")
 		})
 		if len(lines) != 1 || !strings.Contains(lines[0], reason) {
 			t.Errorf("%s: got %q, want one line with %q", path, lines, reason)
 		}
 	}
 	if strings.Contains(stderr, "readme.txt") {
-		t.Errorf("want files without a picture's name passed over, got %s", stderr)
+		t.Errorf("want files without an image's name passed over, got %s", stderr)
 	}
 
 	status, stdout, _ = call(t, nil, "classify", "--format", "json", text)
 	if status != exitFailed || stdout != "[]\n" {
-		t.Errorf("no good picture: exit status %d, got %q, want %d and an empty array", status, stdout, exitFailed)
+		t.Errorf("no good image: exit status %d, got %q, want %d and an empty array",
+			status, stdout, exitFailed)
 	}
 }
 
-// hugeJPEG begins a picture of 65535 x 65535.
-var hugeJPEG = []byte("\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00" +
+// hugeJPEG begins an image of 65535 x 65535.
+var hugeJPEG = []byte("\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x11\x00\x02\x11" +
+	"\x00\x03\x11\x00\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00" +
 	"\x00\x3f\x00")
 
 func TestClassifyStandardInput(t *testing.T) {
@@ -246,9 +279,11 @@ func TestClassifyStandardInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, stdout, stderr := call(t, bytes.NewReader(jpeg), "classify", "--format", "csv", "--top", "1", "-", cat)
+	status, stdout, stderr := call(t, bytes.NewReader(jpeg),
+		"classify", "--format", "csv", "--topk", "1", "-", cat)
 	lines := strings.Split(stdout, "\n")
-	if status != 0 || len(lines) != 4 || !strings.HasPrefix(lines[1], "-,1,") || cat+lines[1][1:] != lines[2] {
+	if status != 0 || len(lines) != 4 || !strings.HasPrefix(lines[1], "-,1,") ||
+		cat+lines[1][1:] != lines[2] {
 		t.Errorf("exit status %d, got %q, want the same of - as of the file\n%s", status, lines, stderr)
 	}
 	status, _, stderr = call(t, strings.NewReader(""), "classify", "-")
@@ -257,15 +292,32 @@ func TestClassifyStandardInput(t *testing.T) {
 	}
 }
 
-// TestClassifySynthetic wants the word that the classes of synthetic weights mean nothing, for people alone.
+// TestClassifySynthetic wants the note that the classes of synthetic weights mean nothing, for
+// people alone.
 func TestClassifySynthetic(t *testing.T) {
 	inRepository(t)
 	const word = "its classes mean nothing"
-	if _, _, stderr := call(t, nil, "classify", "go.mod"); strings.Contains(stderr, word) != synthetic(t) {
+	_, _, stderr := call(t, nil, "classify", "go.mod")
+	if strings.Contains(stderr, word) != synthetic(t) {
 		t.Errorf("got %q", stderr)
 	}
-	if _, _, stderr := call(t, nil, "classify", "--format", "jsonl", "go.mod"); strings.Contains(stderr, word) {
+	_, _, stderr = call(t, nil, "classify", "--format", "jsonl", "go.mod")
+	if strings.Contains(stderr, word) {
 		t.Errorf("jsonl: got %q", stderr)
+	}
+}
+
+// Older manifests call synthetic weights seeded.
+func TestNoteSynthetic(t *testing.T) {
+	for source, want := range map[string]bool{
+		"synthetic:0": true, "seeded:3": true, "imagenet": false, "synthetic.keras": false,
+	} {
+		var stderr strings.Builder
+		manifest := &contract.Manifest{Weights: contract.Weights{Source: source}}
+		noteSynthetic(&stderr, &savedmodel.Model{Manifest: manifest})
+		if got := strings.Contains(stderr.String(), "synthetic weights"); got != want {
+			t.Errorf("%s: got a note: %v, want %v", source, got, want)
+		}
 	}
 }
 
@@ -275,5 +327,6 @@ func synthetic(t *testing.T) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(string(raw), `"source": "synthetic`) || strings.Contains(string(raw), `"source": "seeded`)
+	return strings.Contains(string(raw), `"source": "synthetic`) ||
+		strings.Contains(string(raw), `"source": "seeded`)
 }

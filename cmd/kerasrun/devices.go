@@ -13,22 +13,26 @@ func newDevicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "List the devices that a model can run on",
-		Long: `List the devices that TensorFlow sees, by the names that --device takes, with their type, the memory that TensorFlow takes of
-them at most, the GPU's model and compute capability, and, where there is no GPU among them, the reason.`,
+		Long: `List the devices that TensorFlow sees, by the names that --device takes. Each has its type
+and the memory that TensorFlow takes at most; a GPU has its model and compute capability too.
+Without a GPU the reason is printed.`,
 		Args: noArgs,
 	}
-	format := addChoice(cmd, "format", "what to print", "text", "json")
+	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		devices, err := runner.Devices()
 		if err != nil {
 			return err
 		}
-		noGPU := runner.NoGPU()
+		noGPU := runner.GPUUnavailableReason()
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), struct {
 				Devices []runner.Device `json:"devices"`
 				NoGPU   string          `json:"no_gpu"` // why there is none, "" where there is one
 			}{devices, noGPU})
+		}
+		if noGPU != "" && !runner.HasCUDA() {
+			noGPU += "; " + gpuSetup
 		}
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		for _, d := range devices {

@@ -10,12 +10,13 @@ import (
 	"kerasrun/score"
 )
 
-// maxImageBytes bounds the memory that one picture file, or standard input, can take before it is decoded.
+// maxImageBytes bounds the memory that one image file, or standard input, takes before it is
+// decoded.
 const maxImageBytes = 256 << 20
 
-// walkImages yields the picture files that args name: a file by its path, whatever its name; "-", which is standard input; and of a
-// directory the pictures below it, as score takes them. A path that cannot be walked, or a directory without a picture, is yielded with
-// its error.
+// walkImages yields the image files that args name: a file by its path, whatever its name; "-",
+// which is standard input; and of a directory the images below it, as score takes them. A path that
+// cannot be walked, or a directory without an image, is yielded with its error.
 func walkImages(args []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
@@ -32,14 +33,19 @@ func walkImages(args []string) iter.Seq2[string, error] {
 					return
 				}
 			}
-			if empty && !yield(arg, fmt.Errorf("%s: no pictures below it (%s)", arg, strings.Join(score.ImageExtensions, " "))) {
+			if !empty {
+				continue
+			}
+			err := fmt.Errorf("%s: no images below it (%s)",
+				arg, strings.Join(score.ImageExtensions, " "))
+			if !yield(arg, err) {
 				return
 			}
 		}
 	}
 }
 
-// readImage reads a picture file, or standard input where path is "-".
+// readImage reads an image file, or standard input where path is "-".
 func readImage(path string, stdin io.Reader) ([]byte, error) {
 	r := stdin
 	if path != "-" {
@@ -55,7 +61,7 @@ func readImage(path string, stdin io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(image) > maxImageBytes {
-		return nil, fmt.Errorf("%s: want at most %d MiB, got more", path, maxImageBytes>>20)
+		return nil, fmt.Errorf("%s: expected at most %d MiB, got more", path, maxImageBytes>>20)
 	}
 	return image, nil
 }

@@ -21,16 +21,19 @@ func newInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [DIR]",
 		Short: "Show what is in a model's directory",
-		Long: `Show a model's contract, its graphs with their signatures, parameters, operations and cost, and its files, as saved_model_cli show does.
+		Long: `Show a model's contract, its graphs with their signatures, parameters and operations, and
+its files, as saved_model_cli show does.
 
-Nothing of the model is run, and TensorFlow does not see it. Parameters and FLOPs of a graph are counted in the graph; those of the
-contract are the published architecture's. A multiply-add is two operations. ` + "`kerasrun scan`" + ` says what is wrong with a directory.`,
+The model is read without TensorFlow and nothing of it is run. The parameters of a graph are counted
+in the graph; those of the contract are the published architecture's. FLOPs are the contract's, and
+a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directory.`,
 		Example: `  kerasrun inspect
   kerasrun inspect --format json models/mine | jq '.graphs[].signatures | keys'`,
-		Args: optionalModel,
+		Args:              optionalModel,
+		ValidArgsFunction: completeModel,
 	}
+	format := addFormat(cmd, "text", "json")
 	model.register(cmd)
-	format := addChoice(cmd, "format", "what to print", "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := model.argument(cmd, args); err != nil {
 			return err
@@ -55,18 +58,22 @@ contract are the published architecture's. A multiply-add is two operations. ` +
 
 // manifestFault is why a manifest that is there could not be shown.
 func manifestFault(m *savedmodel.Model) error {
-	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool { return f.Path == contract.ManifestPath })
+	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool {
+		return f.Path == contract.ManifestPath
+	})
 	if m.Manifest != nil || !hasOne {
 		return nil
 	}
-	others := slices.DeleteFunc(savedmodel.Checks(), func(c savedmodel.Check) bool { return c == savedmodel.CheckManifest })
+	others := slices.DeleteFunc(savedmodel.Checks(), func(c savedmodel.Check) bool {
+		return c == savedmodel.CheckManifest
+	})
 	return savedmodel.Join(m.Scan(savedmodel.Skip(others...)))
 }
 
 // description is what inspect shows; its JSON is the one of --format json.
 type description struct {
 	Path      string                `json:"path"`
-	Contract  *contract.Manifest    `json:"contract"` // assets.extra/kerasrun.json; null where there is none
+	Contract  *contract.Manifest    `json:"contract"` // null where there is no manifest
 	Graphs    []graphDescription    `json:"graphs"`
 	Variables []variableDescription `json:"variables"`
 	Files     []fileDescription     `json:"files"`
@@ -86,7 +93,6 @@ type signatureDescription struct {
 	Inputs     map[string]tensorDescription `json:"inputs"`
 	Outputs    map[string]tensorDescription `json:"outputs"`
 	Parameters *int64                       `json:"parameters"` // null where the graph does not say
-	FLOPs      *int64                       `json:"flops"`      // for a batch of one; null where the graph does not say
 }
 
 type tensorDescription struct {
@@ -109,13 +115,15 @@ type fileDescription struct {
 
 func describe(dir string, m *savedmodel.Model) description {
 	d := description{
-		Path: dir, Contract: m.Manifest, Graphs: []graphDescription{}, Variables: []variableDescription{}, Files: []fileDescription{},
+		Path: dir, Contract: m.Manifest, Graphs: []graphDescription{},
+		Variables: []variableDescription{}, Files: []fileDescription{},
 	}
 	for i := range m.MetaGraphs {
 		d.Graphs = append(d.Graphs, describeGraph(&m.MetaGraphs[i]))
 	}
 	for _, v := range m.Variables {
-		d.Variables = append(d.Variables, variableDescription{v.Name, v.DType.String(), v.Shape, v.Bytes})
+		d.Variables = append(d.Variables,
+			variableDescription{v.Name, v.DType.String(), v.Shape, v.Bytes})
 	}
 	for _, f := range m.Files {
 		d.Files = append(d.Files, fileDescription(f))
@@ -127,15 +135,15 @@ func describe(dir string, m *savedmodel.Model) description {
 func describeGraph(g *savedmodel.MetaGraph) graphDescription {
 	d := graphDescription{
 		Tags: g.Tags, TensorFlow: g.TensorFlow,
-		Signatures: map[string]signatureDescription{}, Operations: map[string]int{}, Functions: []string{},
+		Signatures: map[string]signatureDescription{}, Operations: map[string]int{},
+		Functions: []string{},
 	}
 	for _, s := range g.Signatures {
-		signature := signatureDescription{Method: s.Method, Inputs: describeTensors(s.Inputs), Outputs: describeTensors(s.Outputs)}
+		signature := signatureDescription{
+			Method: s.Method, Inputs: describeTensors(s.Inputs), Outputs: describeTensors(s.Outputs),
+		}
 		if n, err := g.Parameters(s.Key); err == nil {
 			signature.Parameters = &n
-		}
-		if n, err := g.FLOPs(s.Key); err == nil {
-			signature.FLOPs = &n
 		}
 		d.Signatures[s.Key] = signature
 	}
@@ -192,8 +200,9 @@ func writeContract(b *strings.Builder, m *contract.Manifest) {
 		row("parameters", digits(m.Parameters))
 		row("FLOPs", digits(m.FLOPs)+" an image")
 		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
-		row("input", fmt.Sprintf("%s: %s %v, %s, %s", in.Name, in.DType, in.Shape(), in.Layout, in.ColorOrder))
-		row("pictures", fmt.Sprintf("%s, %s, %s", in.Resample, in.Fit, in.Mode))
+		row("input", fmt.Sprintf("%s: %s %v, %s, %s",
+			in.Name, in.DType, in.Shape(), in.Layout, in.ColorOrder))
+		row("preprocessing", fmt.Sprintf("%s, %s, %s", in.Resample, in.Fit, in.Mode))
 		row("trained with", m.TrainedWith)
 		if m.Conversion != "" {
 			row("conversion", m.Conversion)
@@ -229,7 +238,7 @@ func (g graphDescription) write(b *strings.Builder) {
 				}
 			}
 		})
-		fmt.Fprintf(b, "    %s parameters, %s FLOPs for a batch of one\n", counted(s.Parameters), counted(s.FLOPs))
+		fmt.Fprintf(b, "    %s parameters\n", counted(s.Parameters))
 	}
 	total := 0
 	var counts []string

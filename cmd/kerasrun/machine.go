@@ -19,11 +19,15 @@ type machine struct {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d CPUs, %.1f GiB, %s/%s", m.Processor, m.CPUs, float64(m.MemoryBytes)/(1<<30), m.OS, m.Arch)
+	return fmt.Sprintf("%s, %d CPUs, %.1f GiB, %s/%s",
+		m.Processor, m.CPUs, float64(m.MemoryBytes)/(1<<30), m.OS, m.Arch)
 }
 
 func thisMachine() machine {
-	m := machine{Processor: "unknown processor", CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	m := machine{
+		Processor: "unknown processor", CPUs: runtime.GOMAXPROCS(0),
+		OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
 	if name := procField("/proc/cpuinfo", "model name"); name != "" {
 		m.Processor = name
 	}
@@ -31,11 +35,12 @@ func thisMachine() machine {
 	return m
 }
 
-// peakRSS is the most memory that the process ever had, in bytes; 0 where the system does not say. (Not getrusage, whose figure
-// includes that of the process which started this one.)
+// peakRSS is the most memory that the process ever had, in bytes; 0 where the system does not say.
+// (Not getrusage, whose figure includes that of the process which started this one.)
 func peakRSS() int64 { return kibibytes(procField("/proc/self/status", "VmHWM")) }
 
-// procField is the value of the first line "name: value" of a file in /proc, "" where there is none.
+// procField is the value of the first line "name: value" of a file in /proc, "" where there is
+// none.
 func procField(file, name string) string {
 	f, err := os.Open(file)
 	if err != nil {

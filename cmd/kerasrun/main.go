@@ -1,7 +1,7 @@
-// Kerasrun classifies pictures with a model that kerasrun-export made from Keras, shows what is in the model's directory, and proves
-// that its answers are Keras's. `kerasrun --help` lists the commands.
+// Kerasrun classifies images with models exported from Keras by kerasrun-export, inspects and
+// serves them, and verifies that predictions match Keras. `kerasrun --help` lists the commands.
 //
-// It exits with 0 when all went well, 1 when something failed, and 2 when it was called wrongly.
+// Exit status: 0 all well, 1 something failed, 2 wrong usage.
 package main
 
 import (
@@ -9,14 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"unicode"
 
-	"github.com/spf13/cobra"
+	_ "kerasrun/runner/preinit" // oneDNN on every CPU, and nothing on standard error before main
 )
+
+//go:generate go test . -run TestDocs -update
 
 const (
 	exitFailed = 1
@@ -27,8 +30,8 @@ func main() {
 	os.Exit(execute(untilSignal(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// untilSignal returns a context that ends with the first interrupt. The second ends the program at once, as if it were not caught; it
-// is not lost however soon it follows.
+// untilSignal returns a context that ends with the first interrupt. The second ends the program at
+// once, as if it were not caught; it is not lost however soon it follows.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -68,72 +71,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	}
 }
 
-func newRootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "kerasrun",
-		Short: "Keras's image models, from Go",
-		Long: `Classify pictures with a model exported from Keras by kerasrun-export, look into its directory, and prove that its answers
-are Keras's.
-
-Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
-		SilenceErrors: true, // execute prints them
-		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("want a command")
-			}
-			return fmt.Errorf("unknown command %q%s", args[0], suggestion(cmd, args[0]))
-		},
-		RunE: func(*cobra.Command, []string) error { return nil }, // Args refuses every call; with a RunE cobra asks it
-	}
-	root.AddCommand(
-		newClassifyCommand(),
-		newInspectCommand(),
-		newPreprocessCommand(),
-		newPredictCommand(),
-		newVerifyCommand(),
-		newBenchCommand(),
-		newScanCommand(),
-		newScoreCommand(),
-		newServeCommand(),
-		newMergeCommand(),
-		newDiffCommand(),
-		newDevicesCommand(),
-		newTrialCommand(),
-		newVersionCommand(),
-	)
-	for _, cmd := range root.Commands() {
-		run := cmd.RunE
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			err := run(cmd, args)
-			var usage *usageError
-			if err == nil || errors.As(err, &usage) {
-				return err
-			}
-			return &failure{err}
-		}
-	}
-	root.InitDefaultHelpCmd()
-	if help, _, err := root.Find([]string{"help"}); err == nil {
-		help.Args = func(_ *cobra.Command, args []string) error {
-			if cmd, rest, err := root.Find(args); err != nil || len(rest) > 0 || cmd == nil {
-				return fmt.Errorf("no help for %q", strings.Join(args, " "))
-			}
-			return nil
-		}
-	}
-	return root
-}
-
-func suggestion(cmd *cobra.Command, name string) string {
-	cmd.SuggestionsMinimumDistance = 2
-	if names := cmd.SuggestionsFor(name); len(names) > 0 {
-		return ", did you mean " + strings.Join(names, " or ") + "?"
-	}
-	return ""
-}
-
-// failure is what a command that was called rightly returned; every other error is wrong usage.
+// failure is the error of a command that was called correctly; every other error is wrong usage.
 type failure struct{ error }
 
 func (f *failure) Unwrap() error { return f.error }
@@ -143,17 +81,23 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// errReported ends a command that has already said on standard error what failed.
+// errReported ends a command that has already printed what failed to standard error.
 var errReported = errors.New("already reported")
 
-// reportError prints err, of which several may be joined, each on a line of its own that begins with the program's name.
+// reportError prints err, of which several may be joined, one a line, after the program's name.
 func reportError(stderr io.Writer, err error) {
-	for line := range strings.Lines(err.Error()) {
+	text := err.Error()
+	// "open x: no such file or directory" names a system call.
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		text = strings.Replace(text, file.Error(), file.Path+": "+file.Err.Error(), 1)
+	}
+	for line := range strings.Lines(text) {
 		fmt.Fprintf(stderr, "kerasrun: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 }
 
-// printable takes out of a text what drives a terminal: names in it may be a hostile file's. Line ends and tabs stay.
+// printable replaces control characters, except line ends and tabs: a name may come from a hostile
+// file and drive the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) || r == '\n' || r == '\t' {

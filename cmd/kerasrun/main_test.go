@@ -15,7 +15,8 @@ import (
 	"kerasrun/internal/pythontest"
 )
 
-// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its own can show, and where kerasrun starts itself.
+// With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its
+// own can show, and where kerasrun starts itself.
 func TestMain(m *testing.M) {
 	if os.Getenv("KERASRUN_TEST_MAIN") != "" {
 		main()
@@ -24,11 +25,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// inRepository goes to the repository for the time of a test, as who follows the README stands there: models/resnext50 is the model and
-// testdata/photos has pictures.
+const root = "../.."
+
+// inRepository goes to the repository for the time of a test, as who follows the README stands
+// there: models/resnext50 is the model and testdata/photos has images.
 func inRepository(t *testing.T) {
 	t.Helper()
-	t.Chdir("../..")
+	t.Chdir(root)
 }
 
 // call runs one command line and returns its exit status and what it printed.
@@ -49,10 +52,20 @@ func well(t *testing.T, args ...string) string {
 	return stdout
 }
 
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 // python runs a Python program of testdata, in the repository, and fails the test where it fails.
 func python(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)...)
+	args = append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)
+	cmd := exec.Command(pythontest.Python(t), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -67,44 +80,53 @@ func TestUsage(t *testing.T) {
 		args string
 		want string // of the one line on standard error, after the program's name
 	}{
-		{"", "want a command; see 'kerasrun --help'"},
 		{"clasify x.jpg", `unknown command "clasify", did you mean classify?; see 'kerasrun --help'`},
 		{"--model x", "unknown flag: --model; see 'kerasrun --help'"},
-		{"classify", "want one or more pictures; see 'kerasrun classify --help'"},
+		{"classify", "missing IMAGE; see 'kerasrun classify --help'"},
 		{"classify --best 3 x.jpg", "unknown flag: --best; see 'kerasrun classify --help'"},
-		{"classify --top 0 x.jpg", "--top: want 1 or more, got 0; see 'kerasrun classify --help'"},
-		{"classify --top five x.jpg", `invalid argument "five" for "--top" flag`},
-		{"classify --format xml x.jpg", `invalid argument "xml" for "--format" flag: want one of text, json, jsonl, csv`},
-		{"classify - -", "want standard input (-) once"},
+		{"classify --top 5 x.jpg",
+			"unknown flag: --top, did you mean --topk?; see 'kerasrun classify --help'"},
+		{"classify --topk 0 x.jpg", "--topk: expected 1 or more, got 0; see 'kerasrun classify --help'"},
+		{"classify --topk five x.jpg", `invalid argument "five" for "--topk" flag`},
+		{"classify --format xml x.jpg",
+			`invalid argument "xml" for "--format" flag: expected one of text, json, jsonl, csv`},
+		{"classify - -", "expected standard input (-) once, got it 2 times"},
 		{"classify --device tpu x.jpg", `device: want auto, cpu, gpu or gpu:N, got "tpu"`},
 		{"classify --device cpu,gpu x.jpg", "device: only GPUs can be used together"},
-		{"classify --intra-threads -1 x.jpg", "threads: want 0 or more"},
-		{"classify --gpu-memory-fraction 2 x.jpg", "GPU memory fraction: want over 0 and up to 1, got 2"},
-		{"classify --precision int8 x.jpg", "want one of fp32, bf16, fp16, tf32"},
-		{"inspect a b", `want one model, got ["a" "b"]`},
-		{"inspect --model a b", "want the model as an argument or with --model, got both"},
-		{"inspect --format csv", "want one of text, json"},
+		{"classify --tensorflow-intra-op-parallelism -1 x.jpg", "threads: want 0 or more"},
+		{"classify --per_process_gpu_memory_fraction 2 x.jpg",
+			"GPU memory fraction: want over 0 and up to 1, got 2"},
+		{"classify --precision int8 x.jpg", "expected one of fp32, bf16, fp16, tf32"},
+		{"inspect a b", `expected one model, got ["a" "b"]`},
+		{"inspect --model a b", "expected the model as an argument or with --model, got both"},
+		{"inspect --format csv", "expected one of text, json"},
 		{"preprocess x.jpg", `required flag(s) "output" not set`},
-		{"preprocess -o x.npy", "want one or more pictures"},
-		{"preprocess -o x.txt x.jpg", `--output: want a file name that ends in .npy or .npz, got "x.txt"`},
-		{"preprocess -o x.npy --size 224 x.jpg", `--size: want HxW, such as 224x224, got "224"`},
-		{"preprocess -o x.npy --size 0x9 x.jpg", "1 to 32767"},
-		{"preprocess -o x.npy --mode keras x.jpg", "want one of caffe, tf, torch, none"},
-		{"preprocess -o x.npy --stage logits x.jpg", "want one of tensor, resize, decode"},
+		{"preprocess -o x.npy", "missing IMAGE"},
+		{"preprocess -o x.txt x.jpg",
+			`--output: expected a file name that ends in .npy or .npz, got "x.txt"`},
+		{"preprocess -o x.npy --image-size 224 x.jpg",
+			`--image-size: expected HxW, such as 224x224, got "224"`},
+		{"preprocess -o x.npy --image_size 0x9 x.jpg", "1 to 32767"},
+		{"preprocess -o x.npy --mode keras x.jpg", "expected one of caffe, tf, torch, none"},
+		{"preprocess -o x.npy --stage logits x.jpg", "expected one of tensor, resize, decode"},
 		{"preprocess -o x.npy --keep-aspect-ratio --center-crop x.jpg", "keep-aspect-ratio center-crop"},
-		{"predict -o x.npz", `required flag(s) "input" not set`},
-		{"predict -o x.npz --input x.npy", `--input: want NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
-		{"predict -o x.npz --input images=x.npz", "--input: want the array's key, images=x.npz[KEY]"},
-		{"predict -o x.npz --input a=x.npy --input a=y.npy", `--input: want "a" once`},
-		{"predict -o x.npz --input a=x.npy more", `want no arguments, got ["more"]`},
-		{"verify a b", "want one model"},
-		{"verify --format csv", "want one of text, json, junit"},
-		{"scan a b", "want one model"},
-		{"scan --skip-check ops,graph", `invalid argument "ops,graph" for "--skip-check" flag: want one of text, links`},
-		{"bench --batch 0", "--batch: want 1 or more, got 0"},
-		{"bench --seconds 0", "--seconds: want over 0 and up to 3600, got 0"},
-		{"devices x", "want no arguments"},
-		{"version x", "want no arguments"},
+		{"predict -o x.npz", `required flag(s) "inputs" not set`},
+		{"predict -o x.npz --inputs x.npy",
+			`--inputs: expected NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
+		{"predict -o x.npz --inputs images=x.npz",
+			"--inputs: expected the array's key, images=x.npz[KEY]"},
+		{"predict -o x.npz --inputs a=x.npy --inputs a=y.npy",
+			`--inputs: expected "a" once, got it twice`},
+		{"predict -o x.npz --inputs a=x.npy more", `expected no arguments, got ["more"]`},
+		{"verify a b", "expected one model"},
+		{"verify --format csv", "expected one of text, json, junit"},
+		{"scan a b", "expected one model"},
+		{"scan --skip-check ops,graph",
+			`invalid argument "ops,graph" for "--skip-check" flag: expected one of text, links`},
+		{"bench --batch 0", "--batch: expected 1 or more, got 0"},
+		{"bench --seconds 0", "--seconds: expected over 0 and up to 3600, got 0"},
+		{"devices x", "expected no arguments"},
+		{"version x", "expected no arguments"},
 		{"help clasify", `no help for "clasify"; see 'kerasrun help --help'`},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
@@ -112,7 +134,8 @@ func TestUsage(t *testing.T) {
 			t.Errorf("kerasrun %s: exit status %d, want %d; stdout %q", test.args, status, exitUsage, stdout)
 		}
 		line, ended := strings.CutSuffix(stderr, " --help'\n")
-		if !ended || strings.Contains(line, "\n") || !strings.HasPrefix(line, "kerasrun: ") || !strings.Contains(stderr, test.want) {
+		if !ended || strings.Contains(line, "\n") || !strings.HasPrefix(line, "kerasrun: ") ||
+			!strings.Contains(stderr, test.want) {
 			t.Errorf("kerasrun %s: got %q, want one line with %q", test.args, stderr, test.want)
 		}
 	}
@@ -125,7 +148,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help of %s: got\n%s", cmd.Name(), help)
 		}
 		for line := range strings.Lines(help) {
-			if len(line) > 181 {
+			if len(strings.TrimRight(line, "\n")) > helpWidth {
 				t.Errorf("help of %s: a line of %d characters: %s", cmd.Name(), len(line), line)
 			}
 		}
@@ -136,29 +159,46 @@ func TestHelp(t *testing.T) {
 	if script := well(t, "completion", "bash"); !strings.Contains(script, "kerasrun") {
 		t.Errorf("completion: got %q", script)
 	}
-	if words := well(t, "__complete", "classify", "--format", ""); !strings.HasPrefix(words, "text\njson\njsonl\ncsv\n") {
-		t.Errorf("completion of --format: got %q", words)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"classify", "--format", ""}, "text\njson\njsonl\ncsv\n:4\n"},
+		{[]string{"bench", "--device", ""}, "auto\ncpu\ngpu\n:4\n"},
+		{[]string{"score", "--outputs", ""}, "top\nprobs\nfeatures\n:4\n"},
+		{[]string{"inspect", ""}, ":16\n"}, // directories only
+		{[]string{"inspect", "models", ""}, ":4\n"},
+		{[]string{"serve", "--model", ""}, ":16\n"},
+		{[]string{"preprocess", "--output", ""}, "npy\nnpz\n:8\n"}, // files of these extensions
+	} {
+		if got := well(t, append([]string{"__complete"}, test.args...)...); got != test.want {
+			t.Errorf("completion of %q: got %q, want %q", test.args, got, test.want)
+		}
 	}
 }
 
-// TestNoModel takes directories that hold no model, with every command that wants one.
+// TestNoModel takes directories that hold no model, with every command that needs one.
 func TestNoModel(t *testing.T) {
 	inRepository(t)
 	empty := t.TempDir()
 	for _, dir := range []string{empty, filepath.Join(empty, "none"), "go.mod"} {
 		for _, args := range [][]string{
-			{"classify", "--model", dir, "testdata/photos/cat.jpg"}, {"inspect", dir}, {"verify", dir}, {"scan", dir},
+			{"classify", "--model", dir, "testdata/photos/cat.jpg"}, {"inspect", dir}, {"verify", dir},
+			{"scan", dir},
 			{"preprocess", "--model", dir, "-o", filepath.Join(empty, "x.npy"), "testdata/photos/cat.jpg"},
 			{"bench", "--model", dir},
 		} {
 			status, stdout, stderr := call(t, nil, args...)
-			if status != exitFailed || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, dir) {
-				t.Errorf("kerasrun %s: exit status %d, stdout %q, stderr %q", strings.Join(args, " "), status, stdout, stderr)
+			if status != exitFailed || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+				!strings.Contains(stderr, dir) {
+				t.Errorf("kerasrun %s: exit status %d, stdout %q, stderr %q",
+					strings.Join(args, " "), status, stdout, stderr)
 			}
 		}
 	}
 	t.Chdir(empty)
-	if _, _, stderr := call(t, nil, "inspect"); !strings.Contains(stderr, "`make run` exports it") {
+	_, _, stderr := call(t, nil, "inspect")
+	if !strings.Contains(stderr, "`make run` exports it") {
 		t.Errorf("inspect without the default model: got %q", stderr)
 	}
 }
@@ -173,19 +213,21 @@ func TestBrokenOutput(t *testing.T) {
 	for _, args := range [][]string{
 		{"classify", "testdata/photos/cat.jpg"},
 		{"inspect"}, {"inspect", "--format", "json"},
-		{"scan"}, {"scan", "--json"},
+		{"scan"}, {"scan", "--format", "json"},
 		{"verify"},
 		{"devices"}, {"version"},
 	} {
 		var stderr bytes.Buffer
 		status := execute(t.Context(), args, nil, brokenWriter{}, &stderr)
 		if status != exitFailed || !strings.HasSuffix(stderr.String(), "kerasrun: broken pipe\n") {
-			t.Errorf("kerasrun %s: exit status %d, stderr %q", strings.Join(args, " "), status, stderr.String())
+			t.Errorf("kerasrun %s: exit status %d, stderr %q",
+				strings.Join(args, " "), status, stderr.String())
 		}
 	}
 }
 
-// TestBrokenPipe reads only the beginning of a process's output, which must then end without a word.
+// TestBrokenPipe reads only the beginning of a process's output, which must then end without a
+// word.
 func TestBrokenPipe(t *testing.T) {
 	inRepository(t)
 	cmd := exec.Command(os.Args[0], "inspect", "--format", "json")
@@ -200,7 +242,8 @@ func TestBrokenPipe(t *testing.T) {
 	}
 	err = cmd.Run()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || stderr.Len() > 0 {
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE ||
+		stderr.Len() > 0 {
 		t.Errorf("got %v with %q, want the end by SIGPIPE", err, stderr.String())
 	}
 }
@@ -211,7 +254,8 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	var stdout, stderr bytes.Buffer
 	status := execute(ctx, []string{"classify", "testdata/photos/cat.jpg"}, nil, &stdout, &stderr)
-	if status != exitFailed || stdout.Len() > 0 || !strings.HasSuffix(stderr.String(), "kerasrun: context canceled\n") {
+	if status != exitFailed || stdout.Len() > 0 ||
+		!strings.HasSuffix(stderr.String(), "kerasrun: context canceled\n") {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
 	}
 }

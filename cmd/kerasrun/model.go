@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,9 +25,9 @@ const defaultModel = "models/resnext50"
 type modelDir struct{ dir string }
 
 func (m *modelDir) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's directory")
-	// It fails for a flag that does not exist.
-	_ = cmd.MarkFlagDirname("model")
+	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's `directory`, a SavedModel")
+	must(cmd.MarkFlagDirname("model"))
+	underHeading(cmd, "Model flags", "model")
 }
 
 // argument takes the directory from the command's optional argument, where it has one.
@@ -34,55 +36,97 @@ func (m *modelDir) argument(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.Flags().Changed("model") {
-		return usagef("want the model as an argument or with --model, got both")
+		return usagef("expected the model as an argument or with --model, got both")
 	}
 	m.dir = args[0]
 	return nil
 }
 
-// optionalModel wants no argument but a model's directory.
+// optionalModel allows one argument, a model's directory.
 func optionalModel(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return fmt.Errorf("want one model, got %q", args)
+		return fmt.Errorf("expected one model, got %q", args)
+	}
+	return nil
+}
+
+// completeModel completes the argument of optionalModel.
+func completeModel(
+	_ *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// check says what to do next where there is no directory.
+func (m *modelDir) check() error {
+	info, err := os.Stat(m.dir)
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && m.dir == defaultModel:
+		return fmt.Errorf("%s: no such directory; `make run` exports it, --model names another", m.dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: no such directory", m.dir)
+	case errors.As(err, &path):
+		return fmt.Errorf("%s: %w", m.dir, path.Err)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return nil
+	}
+	switch strings.ToLower(filepath.Ext(m.dir)) {
+	case ".keras", ".h5", ".hdf5":
+		return fmt.Errorf("%s: expected a SavedModel directory, got a Keras file; export it: "+
+			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch`", m.dir, m.dir)
+	}
+	return fmt.Errorf("%s: expected a SavedModel directory, got a file", m.dir)
+}
+
+// checkSavedModel is check, and says what to do next where the directory holds no SavedModel.
+func (m *modelDir) checkSavedModel() error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	_, err := os.Stat(filepath.Join(m.dir, savedmodel.GraphPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: expected a SavedModel, found no %s; kerasrun-export makes one",
+			m.dir, savedmodel.GraphPath)
 	}
 	return nil
 }
 
 // read reads the directory.
 func (m *modelDir) read() (*savedmodel.Model, error) {
-	model, err := savedmodel.Open(m.dir)
-	return model, m.hint(err)
-}
-
-// hint adds to the error for the default model that nobody has made yet how it is made.
-func (m *modelDir) hint(err error) error {
-	if m.dir == defaultModel && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
+	if err := m.checkSavedModel(); err != nil {
+		return nil, err
 	}
-	return err
+	return savedmodel.Open(m.dir)
 }
 
 // goldens is the directory of the golden pack that is in the model's.
 func (m *modelDir) goldens(model *savedmodel.Model) (string, error) {
 	if model.Manifest == nil || model.Manifest.Goldens == "" {
-		return "", fmt.Errorf("%s: want a model with goldens of its own, got none", m.dir)
+		return "", fmt.Errorf("%s: expected a model with goldens of its own, got none", m.dir)
 	}
 	return filepath.Join(m.dir, filepath.FromSlash(model.Manifest.Goldens)), nil
 }
 
-// pipeline is how the model's manifest has pictures prepared.
+// pipeline is how the model's manifest has images preprocessed.
 func (m *modelDir) pipeline() (*preprocess.Pipeline, error) {
 	model, err := m.read()
 	if err != nil {
 		return nil, err
 	}
 	if model.Manifest == nil {
-		return nil, fmt.Errorf("%s: want a manifest that says how pictures are prepared, got none; --size, --mode and --resample say it too",
-			m.dir)
+		return nil, fmt.Errorf("%s: expected a manifest that says how images are preprocessed, "+
+			"found none; --image-size, --mode and --resample say it too", m.dir)
 	}
 	p, err := model.Manifest.Input.Pipeline()
 	if err == nil && p == nil {
-		err = fmt.Errorf("want an input of float32 pictures, height x width x 3, got %+v", model.Manifest.Input)
+		err = fmt.Errorf("expected an input of float32 images, height x width x 3, got %+v",
+			model.Manifest.Input)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", m.dir, contract.ManifestPath, err)
@@ -107,15 +151,24 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	m.modelDir.register(cmd)
 	m.warn = func(message string) { fmt.Fprintln(cmd.ErrOrStderr(), "kerasrun:", message) }
 	flags := cmd.Flags()
-	flags.StringSliceVar(&m.devices, "device", []string{"auto"}, "where to run: auto, cpu, gpu, gpu:N, or several GPUs")
-	flags.IntVar(&m.intra, "intra-threads", 0, "threads that compute one operation (default the CPUs that the process may use)")
-	flags.IntVar(&m.inter, "inter-threads", 0, "operations computed at a time (default the CPUs that the process may use)")
-	flags.Float64Var(&m.gpuFraction, "gpu-memory-fraction", 1, "share of each GPU's memory to take at most")
-	flags.BoolVar(&m.gpuGrowth, "gpu-memory-growth", true, "take GPU memory as it is needed, not all at once")
+	flags.StringSliceVar(&m.devices, "device", []string{"auto"},
+		"where to run: auto, cpu, gpu, gpu:N, or several GPUs")
+	completeWords(cmd, "device", "auto", "cpu", "gpu")
 	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32")
+	flags.IntVar(&m.intra, "tensorflow-intra-op-parallelism", 0,
+		"threads that compute one operation (default the CPUs that the process may use)")
+	flags.IntVar(&m.inter, "tensorflow-inter-op-parallelism", 0,
+		"operations computed at a time (default the CPUs that the process may use)")
+	flags.Float64Var(&m.gpuFraction, "per-process-gpu-memory-fraction", 1,
+		"share of each GPU's memory to take at most")
+	flags.BoolVar(&m.gpuGrowth, "gpu-memory-growth", true,
+		"take GPU memory as it is needed, not all at once")
+	underHeading(cmd, "Device flags", "device", "precision", "tensorflow-intra-op-parallelism",
+		"tensorflow-inter-op-parallelism", "per-process-gpu-memory-fraction", "gpu-memory-growth")
 	m.scan.register(cmd)
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
-		"run a model without a manifest too, once it has survived a trial in a process of its own")
+		"run a model without a manifest too, after a trial run in a process of its own")
+	underHeading(cmd, safetyFlags, "allow-unverified")
 }
 
 // options are what the flags choose.
@@ -133,39 +186,51 @@ func (m *modelFlags) options() []runner.Option {
 	return options
 }
 
+// gpuSetup is what to do where TensorFlow is built for the CPU only.
+const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
+
 // open loads the model. It warns where a TensorFlow that is made for GPUs goes without one.
-func (m *modelFlags) open() (*runner.Model, error) {
+func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	options := m.options()
 	if m.unverified {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, runner.WithUnverified(program, trialCommand))
+		options = append(options, runner.WithProbe(program, probeCommand))
 	}
-	model, err := runner.Open(m.dir, options...)
+	model, err := runner.Open(ctx, m.dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}
-	if errors.Is(err, runner.ErrUnverified) {
-		err = fmt.Errorf("%w; --allow-unverified runs it all the same, after a trial in a process of its own", err)
+	if err != nil {
+		if missing := m.checkSavedModel(); missing != nil {
+			return nil, missing
+		}
 	}
-	if err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA() {
-		m.warn("--device auto is the CPU here: " + runner.NoGPU())
+	gpu := slices.ContainsFunc(m.devices, func(d string) bool { return strings.HasPrefix(d, "gpu") })
+	switch {
+	case errors.Is(err, runner.ErrUnverified):
+		err = fmt.Errorf("%w; --allow-unverified runs it after a trial run in a process of its own", err)
+	case err != nil && gpu && !runner.HasCUDA():
+		err = fmt.Errorf("--device %s: TensorFlow %s is built for the CPU only; %s",
+			strings.Join(m.devices, ","), runner.Version(), gpuSetup)
+	case err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA():
+		m.warn("--device auto is the CPU here: " + runner.GPUUnavailableReason())
 	}
-	return model, m.hint(err)
+	return model, err
 }
 
-const trialCommand = "trial"
+const probeCommand = "probe"
 
-// newTrialCommand is what --allow-unverified starts.
-func newTrialCommand() *cobra.Command {
+// newProbeCommand is what --allow-unverified starts.
+func newProbeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    trialCommand,
+		Use:    probeCommand,
 		Short:  "Load and run the model that standard input names, in place of the process that wants to",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Trial(cmd.InOrStdin()) },
+		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Probe(cmd.Context(), cmd.InOrStdin()) },
 	}
 }
 
@@ -174,8 +239,10 @@ func noteSynthetic(stderr io.Writer, model *savedmodel.Model) {
 	if model.Manifest == nil {
 		return
 	}
-	source := model.Manifest.Weights.Source
-	if strings.HasPrefix(source, "synthetic") || strings.HasPrefix(source, "seeded") { // as older manifests have it
-		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: its classes mean nothing")
+	// Manifests of version 0.1.0 and before say "seeded".
+	source, _, _ := strings.Cut(model.Manifest.Weights.Source, ":")
+	if source == "synthetic" || source == "seeded" {
+		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: "+
+			"its classes mean nothing")
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"testing"
 )
 
-// TestOneDNN holds the answers with TensorFlow's oneDNN and without. On its own TensorFlow has it on some CPUs and not on others, and it
-// cannot run without it what it fuses with it.
+// TestOneDNN holds the answers with TensorFlow's oneDNN and without. On its own TensorFlow has it
+// on some CPUs and not on others, and it cannot run without it what it fuses with it.
 func TestOneDNN(t *testing.T) {
 	inRepository(t)
 	verify := func(onednn string, args ...string) (string, error) {
-		cmd := exec.Command(os.Args[0], append([]string{"verify", "--model", "models/resnext50"}, args...)...)
+		args = append([]string{"verify", "--model", "models/resnext50"}, args...)
+		cmd := exec.Command(os.Args[0], args...)
 		cmd.Env = append(os.Environ(), "TF_ENABLE_ONEDNN_OPTS="+onednn)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -23,7 +24,8 @@ func TestOneDNN(t *testing.T) {
 		}
 	}
 	out, err := verify("0", "--precision", "bf16")
-	if err == nil || !strings.Contains(out, "precision bf16: needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 leaves off") {
+	const want = "precision bf16: needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 leaves off"
+	if err == nil || !strings.Contains(out, want) {
 		t.Errorf("bfloat16 without oneDNN: %v\n%s", err, out)
 	}
 }

@@ -13,8 +13,9 @@ import (
 	"kerasrun/runner"
 )
 
-// Every kind of export, from weights of the official layout drawn anew, answers in Go as keras_applications does in Python: from the picture
-// file, alone, batched and padded. KERASRUN_SEED=N repeats a draw.
+// Every kind of export, from weights of the official layout drawn anew, answers in Go as
+// keras_applications does in Python: from the image file, alone, batched and padded.
+// KERASRUN_SEED=N repeats a draw.
 func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	seed := os.Getenv("KERASRUN_SEED")
 	if seed == "" {
@@ -38,12 +39,13 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	for _, export := range exports {
 		t.Run(filepath.Base(export), func(t *testing.T) {
-			model, err := runner.Open(export)
+			model, err := runner.Open(t.Context(), export)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer model.Close()
-			golden.Test(t, model, filepath.Join(export, filepath.FromSlash(model.Directory().Manifest.Goldens)))
+			goldens := filepath.FromSlash(model.SavedModel().Manifest.Goldens)
+			golden.Test(t, model, filepath.Join(export, goldens))
 		})
 	}
 }

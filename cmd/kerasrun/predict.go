@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/internal/atomicfile"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
 )
@@ -19,24 +20,30 @@ func newPredictCommand() *cobra.Command {
 	var inputs []string
 	var output, signature string
 	cmd := &cobra.Command{
-		Use:   "predict --input NAME=FILE... -o OUT.npz",
+		Use:   "predict --inputs NAME=FILE... -o OUT.npz",
 		Short: "Run a signature on tensors from npy files",
-		Long: `Run one of the model's signatures on tensors and write every output, by its name, into an npz file.
+		Long: `Run one of the model's signatures on tensors and write every output, by its name, into an
+npz file.
 
-An input is NAME=FILE.npy, or NAME=FILE.npz[KEY] for one array of an npz file, as with saved_model_cli. Its dtype and shape are
-checked against the signature. ` + "`kerasrun inspect`" + ` lists the signatures with their inputs and outputs.`,
+As with saved_model_cli, an input is NAME=FILE.npy, or NAME=FILE.npz[KEY] for one array of an npz
+file. Its dtype and shape are checked against the signature. ` + "`kerasrun inspect`" + ` lists the
+signatures with their inputs and outputs.`,
 		Example: `  kerasrun preprocess -o x.npy cat.jpg dog.jpg
-  kerasrun predict --input images=x.npy -o answers.npz
-  kerasrun predict --input images=x.npy -o features.npz --signature features`,
+  kerasrun predict --inputs images=x.npy -o probs.npz
+  kerasrun predict --inputs images=x.npy -o features.npz --signature-def features`,
 		Args: noArgs,
 	}
-	model.register(cmd)
 	// Not a StringSlice: file names may hold commas.
-	cmd.Flags().StringArrayVar(&inputs, "input", nil, "input tensor, NAME=FILE.npy or NAME=FILE.npz[KEY]; once for each input")
-	cmd.Flags().StringVarP(&output, "output", "o", "", "npz file to write the outputs to")
-	cmd.Flags().StringVar(&signature, "signature", "serving_default", "which of the model's signatures to run")
-	cmd.MarkFlagRequired("input")
-	cmd.MarkFlagRequired("output")
+	cmd.Flags().StringArrayVar(&inputs, "inputs", nil,
+		"input tensor, `NAME=FILE`.npy or NAME=FILE.npz[KEY]; once for each input")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "npz `file` to write the outputs to")
+	cmd.Flags().StringVar(&signature, "signature-def", "serving_default",
+		"which of the model's signatures to run, by `name`")
+	must(cmd.MarkFlagRequired("inputs"))
+	must(cmd.MarkFlagRequired("output"))
+	must(cmd.MarkFlagFilename("inputs"))
+	must(cmd.MarkFlagFilename("output", "npz"))
+	model.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		sources, err := parseInputs(inputs)
 		if err != nil {
@@ -48,7 +55,7 @@ checked against the signature. ` + "`kerasrun inspect`" + ` lists the signatures
 				return err
 			}
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -57,11 +64,12 @@ checked against the signature. ` + "`kerasrun inspect`" + ` lists the signatures
 		if err != nil {
 			return err
 		}
-		if err := writeFile(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
+		if err := atomicfile.Write(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(out)) {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %v %v\n", output, name, out[name].DType, out[name].Shape)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %v %v\n",
+				output, name, out[name].DType, out[name].Shape)
 		}
 		return nil
 	}
@@ -76,16 +84,17 @@ func parseInputs(inputs []string) (map[string]tensorSource, error) {
 	for _, input := range inputs {
 		name, file, ok := strings.Cut(input, "=")
 		if !ok || name == "" || file == "" {
-			return nil, usagef("--input: want NAME=FILE.npy or NAME=FILE.npz[KEY], got %q", input)
+			return nil, usagef("--inputs: expected NAME=FILE.npy or NAME=FILE.npz[KEY], got %q", input)
 		}
 		if _, twice := sources[name]; twice {
-			return nil, usagef("--input: want %q once", name)
+			return nil, usagef("--inputs: expected %q once, got it twice", name)
 		}
 		source := tensorSource{file: file}
 		if before, key, ok := strings.Cut(file, ".npz["); ok && strings.HasSuffix(key, "]") {
 			source = tensorSource{before + ".npz", strings.TrimSuffix(key, "]")}
 		} else if strings.HasSuffix(file, ".npz") {
-			return nil, usagef("--input: want the array's key, %s=%s[KEY], got %q", name, file, input)
+			return nil, usagef("--inputs: expected the array's key, %s=%s[KEY], got %q",
+				name, file, input)
 		}
 		sources[name] = source
 	}
@@ -100,7 +109,8 @@ func (s tensorSource) read() (tensor.Tensor, error) {
 		}
 		t, ok := arrays[s.key]
 		if !ok {
-			return tensor.Tensor{}, fmt.Errorf("%s: want an array %q, got %q", s.file, s.key, slices.Sorted(maps.Keys(arrays)))
+			return tensor.Tensor{}, fmt.Errorf("%s: expected an array %q, got %q",
+				s.file, s.key, slices.Sorted(maps.Keys(arrays)))
 		}
 		return t, nil
 	}
@@ -114,12 +124,4 @@ func (s tensorSource) read() (tensor.Tensor, error) {
 		return tensor.Tensor{}, fmt.Errorf("%s: %w", s.file, err)
 	}
 	return t, nil
-}
-
-// noArgs wants flags only.
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("want no arguments, got %q", args)
-	}
-	return nil
 }

@@ -11,18 +11,21 @@ import (
 	"kerasrun/labels"
 )
 
-const predictionsHelp = `--format text is for people. The others have a row for each prediction of each picture, all with the same columns:
+const predictionsHelp = `--format text is for people. The others have a row for each prediction of
+each image, all with the same columns:
 
-  path         string   as given, or as found below a directory; "-" for standard input
-  rank         integer  1 is the best
-  index        integer  of the class in the model's output
-  id           string   of the class; WordNet's where the classes are ImageNet's
-  name         string   of the class
-  probability  number   0 to 1, with as many digits as tell a float32 from every other
+    path         string   as given, or as found below a directory; "-" for standard input
+    rank         integer  1 is the best
+    index        integer  of the class in the model's output
+    id           string   of the class; WordNet's where the classes are ImageNet's
+    name         string   of the class
+    probability  number   0 to 1, with as many digits as tell a float32 from every other
 
-csv begins with a line of these names, jsonl has an object a line, and json is an array of such objects.`
+csv begins with a line of these names, jsonl has an object a line, and json is an array of such
+objects.`
 
-// A predictionWriter prints the predictions of picture after picture, and at the end what its format ends with.
+// A predictionWriter prints the predictions of image after image, and at the end what its format
+// ends with.
 type predictionWriter interface {
 	write(path string, predictions []labels.Prediction) error
 	close() error
@@ -50,7 +53,15 @@ func (t *textPredictions) write(path string, predictions []labels.Prediction) er
 	}
 	fmt.Fprintln(t.w, path)
 	for i, p := range predictions {
-		fmt.Fprintf(t.w, "%4d  %7.3f %%  %-*s  %s\n", i+1, 100*p.Probability, width, p.ID, p.Name)
+		fmt.Fprintf(t.w, "%4d  %7.3f %%  ", i+1, 100*p.Probability)
+		if width > 0 {
+			fmt.Fprintf(t.w, "%-*s  ", width, p.ID)
+		}
+		name := p.Name
+		if p.ID == "" && name == "" {
+			name = fmt.Sprintf("class %d", p.Index)
+		}
+		fmt.Fprintln(t.w, name)
 	}
 	return t.w.Flush()
 }
@@ -64,7 +75,8 @@ type csvPredictions struct {
 
 func (c *csvPredictions) start() {
 	if !c.started {
-		c.w.Write([]string{"path", "rank", "index", "id", "name", "probability"}) // Flush has its error
+		// Flush has its error.
+		c.w.Write([]string{"path", "rank", "index", "id", "name", "probability"})
 		c.started = true
 	}
 }

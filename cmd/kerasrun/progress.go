@@ -50,7 +50,7 @@ func (p *progress) update(c score.Counts) {
 		p.bar.SetCurrent(done)
 	case time.Since(p.printed) >= lineEvery:
 		p.printed = time.Now()
-		fmt.Fprintf(p.out, "kerasrun: %d of %d pictures, %s\n", done, c.Images, p.rate())
+		fmt.Fprintf(p.out, "kerasrun: %d of %d images, %s\n", done, c.Images, p.rate())
 	}
 }
 

@@ -23,10 +23,11 @@ import (
 	"kerasrun/tensor"
 )
 
-// distinct returns inputs of the small model, all different, and the probabilities that a run of each alone gives, in this process.
+// distinct returns inputs of the small model, all different, and the probabilities that a run of
+// each alone gives, in this process.
 func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 	t.Helper()
-	m, err := runner.Open(smallModel)
+	m, err := runner.Open(t.Context(), smallModel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,8 @@ func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.Run(context.Background(), map[string]tensor.Tensor{m.Directory().Manifest.Input.Name: x})
+		input := m.SavedModel().Manifest.Input.Name
+		out, err := m.Run(context.Background(), map[string]tensor.Tensor{input: x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,18 +62,22 @@ func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 	return inputs, want
 }
 
-// inferRaw returns a request of one input as the Open Inference Protocol has it in binary, which asks for the probabilities in JSON. Its
-// body is made once: what a client needs for that is not the server's time.
+// inferRaw returns a request of one input as the Open Inference Protocol has it in binary, which
+// asks for the probabilities in JSON. Its body is made once: what a client needs for that is not
+// the server's time.
 func (s *server) inferRaw(model string, raw []byte) (send func() reply) {
 	side := 224
 	if len(raw) == 32*32*3*4 {
 		side = 32
 	}
-	header := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, %d, %d, 3], "parameters": {"binary_data_size": %d}}], `+
+	header := fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": "FP32", `+
+		`"shape": [1, %d, %d, 3], `+
+		`"parameters": {"binary_data_size": %d}}], `+
 		`"outputs": [{"name": "probs"}]}`, side, side, len(raw))
 	body := append([]byte(header), raw...)
 	return func() reply {
-		return s.send("/v2/models/"+model+"/infer", "application/octet-stream", body, "Inference-Header-Content-Length", strconv.Itoa(len(header)))
+		return s.send("/v2/models/"+model+"/infer", "application/octet-stream", body,
+			"Inference-Header-Content-Length", strconv.Itoa(len(header)))
 	}
 }
 
@@ -90,14 +96,14 @@ func probabilitiesOf(r reply) ([]float32, error) {
 type speed struct {
 	*server
 	*benchmark
-	pictures [][]byte
-	requests []func() reply // requests of the pictures' tensors
+	images   [][]byte
+	requests []func() reply // requests of the images' tensors
 }
 
 func newSpeed(t *testing.T) *speed {
 	t.Helper()
 	inRepository(t)
-	m, err := runner.Open(defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +115,7 @@ func newSpeed(t *testing.T) *speed {
 	// On a slow machine 64 clients wait for longer than by default they may.
 	s := &speed{server: startServer(t, "--queue-timeout", "30s"), benchmark: b}
 	for i, path := range b.paths {
-		s.pictures = append(s.pictures, []byte(readFile(t, path)))
+		s.images = append(s.images, []byte(readFile(t, path)))
 		x, err := tensor.New(slices.Concat(tensor.Shape{1}, b.shape), b.tensors[i])
 		if err != nil {
 			t.Fatal(err)
@@ -123,16 +129,18 @@ func newSpeed(t *testing.T) *speed {
 	return s
 }
 
-// Served images a second, against what bench measures at the batch that was formed: in turns, since a machine's pace drifts, each against the
-// mean of the measurements before and after it; and the median of these ratios.
+// Served images a second, against what bench measures at the batch that was formed: in turns, since
+// a machine's pace drifts, each against the mean of the measurements before and after it; and the
+// median of these ratios.
 func TestProveThroughput(t *testing.T) {
 	s := newSpeed(t)
-	for _, kind := range []string{"tensors", "pictures"} {
+	for _, kind := range []string{"tensors", "images"} {
 		send := func(i int) reply { return s.requests[i%len(s.requests)]() }
-		if kind == "pictures" {
-			send = func(i int) reply { return s.classify(s.pictures[i%len(s.pictures)]) }
+		if kind == "images" {
+			send = func(i int) reply { return s.classify(s.images[i%len(s.images)]) }
 		}
-		// Turns are as short and as many as the clients' number lets them be: a machine's pace drifts within seconds.
+		// Turns are as short and as many as the clients' number lets them be: a machine's pace drifts
+		// within seconds.
 		for _, c := range []struct {
 			clients, turns int
 			span           time.Duration
@@ -159,7 +167,7 @@ func TestProveThroughput(t *testing.T) {
 				if turn == 0 {
 					size = max(1, int(r.rows/r.count+0.5))
 				}
-				measured, err := s.alone(size, kind == "pictures", min(2, clients))
+				measured, err := s.alone(size, kind == "images", min(2, clients))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -174,7 +182,8 @@ func TestProveThroughput(t *testing.T) {
 			}
 			slices.Sort(ratios)
 			middle := (ratios[(turns-1)/2] + ratios[turns/2]) / 2
-			t.Logf("%2d clients, %-8s: %6.2f images/s in batches of %4.1f, bench in batches of %d: %6.2f; ratio %.3f (%.3f-%.3f)",
+			t.Logf("%2d clients, %-8s: %6.2f images/s in batches of %4.1f, "+
+				"bench in batches of %d: %6.2f; ratio %.3f (%.3f-%.3f)",
 				clients, kind, served, formed, size, bench, middle, ratios[0], ratios[turns-1])
 			if !(middle >= 0.95) {
 				t.Errorf("%d clients, %s: want 0.95 of bench, got %.3f", clients, kind, middle)
@@ -183,8 +192,8 @@ func TestProveThroughput(t *testing.T) {
 	}
 }
 
-// steady returns how many replies a second there were while all clients were at work: from the last reply before one time, when the first
-// batches have been formed, to the last before another.
+// steady returns how many replies a second there were while all clients were at work: from the last
+// reply before one time, when the first batches have been formed, to the last before another.
 func steady(replies []reply, from, to time.Time) float64 {
 	var ends []time.Time
 	for _, r := range replies {
@@ -199,7 +208,8 @@ func steady(replies []reply, from, to time.Time) float64 {
 	return float64(last-first) / ends[last].Sub(ends[first]).Seconds()
 }
 
-// alone returns images a second as bench measures them: of the model alone, or from files with so many batches in flight.
+// alone returns images a second as bench measures them: of the model alone, or from files with so
+// many batches in flight.
 func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
 	run, err := s.fromTensor(context.Background(), size)
 	if err != nil {
@@ -214,10 +224,11 @@ func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
 	return result.ImagesPerSecond, err
 }
 
-// What HTTP adds to one request, against the same model called from Go, in turns: the difference of the medians.
+// What HTTP adds to one request, against the same model called from Go, in turns: the difference of
+// the medians.
 func TestProveLatency(t *testing.T) {
 	inRepository(t)
-	m, err := runner.Open(defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,8 +237,10 @@ func TestProveLatency(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A request goes out in one write, as Triton's and other clients in Python send it, and not in twenty.
-	s := &server{client: &http.Client{Transport: &http.Transport{WriteBufferSize: 1 << 20}}, url: serveHere(t, m)}
+	// A request goes out in one write, as Triton's and other clients in Python send it, and not in
+	// twenty.
+	s := &server{client: &http.Client{Transport: &http.Transport{WriteBufferSize: 1 << 20}},
+		url: serveHere(t, m)}
 	x, err := tensor.New(slices.Concat(tensor.Shape{1}, b.shape), b.tensors[0])
 	if err != nil {
 		t.Fatal(err)
@@ -236,15 +249,19 @@ func TestProveLatency(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	picture := []byte(readFile(t, b.paths[0]))
+	image := []byte(readFile(t, b.paths[0]))
 	for _, c := range []struct {
 		name   string
 		direct func() error
 		http   func() reply
 	}{
-		{"tensors", func() error { _, err := m.Run(t.Context(), map[string]tensor.Tensor{b.input: x}); return err },
+		{"tensors", func() error {
+			_, err := m.Run(t.Context(), map[string]tensor.Tensor{b.input: x})
+			return err
+		},
 			s.inferRaw("here", raw)},
-		{"pictures", func() error { _, err := m.Classify(t.Context(), 5, picture); return err }, func() reply { return s.classify(picture) }},
+		{"images", func() error { _, err := m.Classify(t.Context(), 5, image); return err },
+			func() reply { return s.classify(image) }},
 	} {
 		var direct, served []float64
 		const turns, warm = 200, 20
@@ -264,8 +281,10 @@ func TestProveLatency(t *testing.T) {
 		}
 		slices.Sort(direct)
 		slices.Sort(served)
-		p50, p95 := percentile(served, 0.5)-percentile(direct, 0.5), percentile(served, 0.95)-percentile(direct, 0.95)
-		t.Logf("batch 1, %s: %.2f ms from Go, %.2f ms over HTTP: %+.2f ms at the median of %d, %+.2f ms at p95",
+		p50, p95 := percentile(served, 0.5)-percentile(direct, 0.5),
+			percentile(served, 0.95)-percentile(direct, 0.95)
+		t.Logf("batch 1, %s: %.2f ms from Go, %.2f ms over HTTP: "+
+			"%+.2f ms at the median of %d, %+.2f ms at p95",
 			c.name, percentile(direct, 0.5), percentile(served, 0.5), p50, turns, p95)
 		if !(p50 < 2) {
 			t.Errorf("%s: HTTP adds %.2f ms", c.name, p50)
@@ -299,7 +318,8 @@ func serveHere(t *testing.T, m *runner.Model) (url string) {
 	ctx, stop := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := s.Serve(ctx, serve.Listeners{HTTP: listener, DrainTimeout: time.Second}); err != nil && !errors.Is(err, context.Canceled) {
+		if err := s.Serve(ctx, serve.Listeners{HTTP: listener, DrainTimeout: time.Second}); err != nil &&
+			!errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
@@ -314,9 +334,9 @@ func serveHere(t *testing.T, m *runner.Model) (url string) {
 // Four times as many requests as a server can answer, for a minute.
 func TestProveOverload(t *testing.T) {
 	inRepository(t)
-	pictures := photos(t)
+	images := photos(t)
 	s := startServer(t)
-	send := func(i int) reply { return s.classify(pictures[i%len(pictures)]) }
+	send := func(i int) reply { return s.classify(images[i%len(images)]) }
 	memory := s.watch(t)
 	closedLoop(64, after(5*time.Second), send)
 	began := time.Now()
@@ -356,12 +376,15 @@ func TestProveOverload(t *testing.T) {
 	run := time.Duration(r.seconds / r.count * float64(time.Second))
 	bound := batch.Default().QueueTimeout + 2*run
 	p99 := admitted[len(admitted)*99/100]
-	t.Logf("capacity %.1f requests/s; %.1f/s for 60 s: %d answered, %d turned away (%d of them after a second or more)",
+	t.Logf("capacity %.1f requests/s; %.1f/s for 60 s: %d answered, "+
+		"%d turned away (%d of them after a second or more)",
 		capacity, 4*capacity, len(admitted), turned, late)
-	t.Logf("answered: p50 %v, p99 %v, at most %v; queue timeout + 2 runs of %.1f rows = %v", admitted[len(admitted)/2], p99,
+	t.Logf("answered: p50 %v, p99 %v, at most %v; queue timeout + 2 runs of %.1f rows = %v",
+		admitted[len(admitted)/2], p99,
 		admitted[len(admitted)-1], r.rows/r.count, bound)
 	grown := slices.Max(series)/usual - 1
-	t.Logf("memory: at most %.0f MiB under usual load, %.0f MiB under this one, %+.1f %%; every 5 s, MiB: %.0f", usual, slices.Max(series), 100*grown, series)
+	t.Logf("memory: at most %.0f MiB under usual load, %.0f MiB under this one, %+.1f %%; "+
+		"every 5 s, MiB: %.0f", usual, slices.Max(series), 100*grown, series)
 	if p99 > bound {
 		t.Errorf("p99 %v is over %v", p99, bound)
 	}
@@ -381,8 +404,8 @@ func TestProveOverload(t *testing.T) {
 	}
 }
 
-// watch looks at the server's memory, which breathes with every run. The function returns the most in each 5 seconds since it was last
-// called, in MiB.
+// watch looks at the server's memory, which breathes with every run. The function returns the most
+// in each 5 seconds since it was last called, in MiB.
 func (s *server) watch(t *testing.T) func() []float64 {
 	t.Helper()
 	var mu sync.Mutex
@@ -421,7 +444,8 @@ func (s *server) watch(t *testing.T) func() []float64 {
 	}
 }
 
-// openLoop sends so many requests a second whether or not they are answered, and returns every reply.
+// openLoop sends so many requests a second whether or not they are answered, and returns every
+// reply.
 func openLoop(rate float64, span time.Duration, send func(i int) reply) []reply {
 	replies := make([]reply, int(rate*span.Seconds()))
 	var all sync.WaitGroup

@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// The proofs of serve are too long for `make test`: `make prove-serve` runs them. Those of speed use the model of README.md, the others one
-// whose pictures are small, so that there can be many.
+// The proofs of serve are too long for `make test`: `make prove-serve` runs them. Those of speed
+// use the model of README.md, the others one whose images are small, so that there can be many.
 const smallModel = "models/resnext50-32"
 
 // server is kerasrun serve in a process of its own.
@@ -45,7 +45,8 @@ func startServer(t *testing.T, args ...string) *server {
 		t.Fatal(err)
 	}
 	s := &server{
-		cmd:    exec.Command(exe, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "json"}, args...)...),
+		cmd: exec.Command(exe, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format",
+			"json"}, args...)...),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20000}},
 		logged: map[string]int{},
 	}
@@ -120,7 +121,8 @@ func (s *server) rss(t *testing.T) float64 {
 	return kib * 1024
 }
 
-// runs returns what /metrics says of the runs so far: how many there were, their rows, and their time.
+// runs returns what /metrics says of the runs so far: how many there were, their rows, and their
+// time.
 func (s *server) runs(t *testing.T) runs {
 	t.Helper()
 	answer, err := s.client.Get(s.url + "/metrics")
@@ -142,7 +144,8 @@ func (s *server) runs(t *testing.T) runs {
 		}
 		return sum
 	}
-	return runs{sum("kerasrun_batch_size_count"), sum("kerasrun_batch_size_sum"), sum("kerasrun_inference_duration_seconds_sum")}
+	return runs{sum("kerasrun_batch_size_count"), sum("kerasrun_batch_size_sum"),
+		sum("kerasrun_inference_duration_seconds_sum")}
 }
 
 type runs struct{ count, rows, seconds float64 }
@@ -186,11 +189,12 @@ func (s *server) send(path, contentType string, body []byte, header ...string) (
 	return r
 }
 
-func (s *server) classify(picture []byte) reply {
-	return s.send("/classify", "application/octet-stream", picture)
+func (s *server) classify(image []byte) reply {
+	return s.send("/classify", "application/octet-stream", image)
 }
 
-// closedLoop has clients that send one request after the other, until stop is closed, and returns every reply.
+// closedLoop has clients that send one request after the other, until stop is closed, and returns
+// every reply.
 func closedLoop(clients int, stop <-chan struct{}, send func(i int) reply) []reply {
 	replies := make([][]reply, clients)
 	var all sync.WaitGroup
@@ -237,15 +241,16 @@ func photos(t *testing.T) (all [][]byte) {
 	return all
 }
 
-// Fifty servers are told to stop while eight clients send to them: whatever a server has taken it answers, and its exit status is 0.
+// Fifty servers are told to stop while eight clients send to them: whatever a server has taken it
+// answers, and its exit status is 0.
 func TestProveShutdown(t *testing.T) {
 	inRepository(t)
-	pictures := photos(t)
+	images := photos(t)
 	var answered, slowest = 0, time.Duration(0)
 	for round := range 50 {
 		s := startServer(t, "--model", smallModel, "--verify=false", "--drain-delay", "100ms")
 		time.AfterFunc(300*time.Millisecond, func() { s.cmd.Process.Signal(syscall.SIGTERM) })
-		replies := closedLoop(8, nil, func(i int) reply { return s.classify(pictures[i%len(pictures)]) })
+		replies := closedLoop(8, nil, func(i int) reply { return s.classify(images[i%len(images)]) })
 		began := time.Now()
 		s.reading.Wait()
 		if err := s.cmd.Wait(); err != nil {
@@ -266,13 +271,15 @@ func TestProveShutdown(t *testing.T) {
 		}
 		answered += seen["200"]
 	}
-	t.Logf("50 SIGTERMs, 8 clients: %d requests admitted and answered, 0 lost; at most %v from the last answer to exit 0", answered, slowest)
+	t.Logf("50 SIGTERMs, 8 clients: %d requests admitted and answered, 0 lost; "+
+		"at most %v from the last answer to exit 0", answered, slowest)
 }
 
-// Two hundred versions are swapped in, one after the other, while four clients send: every request is answered, and memory stays flat.
+// Two hundred versions are swapped in, one after the other, while four clients send: every request
+// is answered, and memory stays flat.
 func TestProveSwaps(t *testing.T) {
 	inRepository(t)
-	pictures := photos(t)
+	images := photos(t)
 	dir := t.TempDir()
 	put := func(version int) {
 		t.Helper()
@@ -285,11 +292,12 @@ func TestProveSwaps(t *testing.T) {
 		}
 	}
 	put(1)
-	s := startServer(t, "--model", dir, "--model-name", "small", "--poll", "10ms")
+	s := startServer(t, "--model", dir, "--model-name", "small", "--file-system-poll-wait-seconds",
+		"0.01")
 	stop := make(chan struct{})
 	done := make(chan []reply)
 	go func() {
-		done <- closedLoop(4, stop, func(i int) reply { return s.classify(pictures[i%len(pictures)]) })
+		done <- closedLoop(4, stop, func(i int) reply { return s.classify(images[i%len(images)]) })
 	}()
 	const swaps, settled = 200, 20
 	memory := s.watch(t)
@@ -297,7 +305,7 @@ func TestProveSwaps(t *testing.T) {
 	for version := 2; version <= swaps+1; version++ {
 		put(version)
 		for {
-			r := s.send("/classify", "application/octet-stream", pictures[0])
+			r := s.send("/classify", "application/octet-stream", images[0])
 			var answer struct{ Version string }
 			if err := json.Unmarshal(r.body, &answer); err != nil || r.status != http.StatusOK {
 				t.Fatalf("version %d: %d %s %v", version, r.status, r.body, r.err)
@@ -331,15 +339,18 @@ func TestProveSwaps(t *testing.T) {
 	if status := s.stop(t); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-	t.Logf("%d version swaps, 4 clients: %d requests, 0 lost; memory at most %.0f MiB from the %dth to the %dth swap, %.0f MiB in the last 40: %+.1f %%",
+	t.Logf("%d version swaps, 4 clients: %d requests, 0 lost; "+
+		"memory at most %.0f MiB from the %dth to the %dth swap, %.0f MiB in the last 40: %+.1f %%",
 		swaps, len(replies), before, settled, settled+40, after, 100*grown)
 }
 
-// Ten thousand clients send a different picture each, all at once: every answer is that of a run of its own.
+// Ten thousand clients send a different image each, all at once: every answer is that of a run of
+// its own.
 func TestProveNoCrossTalk(t *testing.T) {
 	inRepository(t)
 	const clients, tolerance = 10000, 1e-5
-	s := startServer(t, "--model", smallModel, "--max-connections", "16000", "--max-enqueued-batches", "400", "--queue-timeout", "0",
+	s := startServer(t, "--model", smallModel, "--max-connections", "16000", "--max-enqueued-batches",
+		"400", "--queue-timeout", "0",
 		"--deadline", "10m")
 	inputs, want := distinct(t, clients)
 	replies := make([]reply, clients)
@@ -369,6 +380,7 @@ func TestProveNoCrossTalk(t *testing.T) {
 	if r.rows != clients {
 		t.Errorf("want %d rows run, got %v", clients, r.rows)
 	}
-	t.Logf("%d inputs at once, in %.0f runs of up to 32: largest difference from a single run %.1e, tolerance %.0e", clients, r.count, worst, tolerance)
+	t.Logf("%d inputs at once, in %.0f runs of up to 32: "+
+		"largest difference from a single run %.1e, tolerance %.0e", clients, r.count, worst, tolerance)
 	s.stop(t)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,19 +11,24 @@ import (
 	"kerasrun/savedmodel"
 )
 
-// scanFlags relax what a model's directory is held against, each by name.
+// safetyFlags is the heading of the flags that let more models pass.
+const safetyFlags = "Safety flags"
+
+// scanFlags leave out some of what a model's directory is checked for, each by name.
 type scanFlags struct {
 	allow []string
 	skip  *choices
 }
 
 func (s *scanFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&s.allow, "allow-op", nil, "operations to allow in the model's graph, wherever they are")
+	cmd.Flags().StringSliceVar(&s.allow, "allow-op", nil,
+		"operations to allow in the model's graph, wherever they are")
 	var checks []string
 	for _, check := range savedmodel.Checks() {
 		checks = append(checks, string(check))
 	}
 	s.skip = addChoices(cmd, "skip-check", "checks of the model to leave out", checks...)
+	underHeading(cmd, safetyFlags, "allow-op", "skip-check")
 }
 
 func (s *scanFlags) options() []savedmodel.ScanOption {
@@ -45,23 +49,26 @@ type scanReport struct {
 func newScanCommand() *cobra.Command {
 	var model modelDir
 	var scan scanFlags
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scan [DIR]",
-		Short: "Say what speaks against loading a model",
-		Long: `Say what speaks against loading a model, a line a finding, as a linter does: a file that is missing, damaged or not the
-manifest's, a signature that cannot be called, an operation that does more than compute, anywhere in the graph or its functions.
+		Short: "List the problems found in a model",
+		Long: `List the problems found in a model, a line each, as a linter does: a file that is missing,
+damaged or not the manifest's; a signature that cannot be called; an operation that does more than
+compute, anywhere in the graph or its functions.
 
-Nothing of the model is run, and TensorFlow does not see it. It exits with 1 when a finding is an error. The name in brackets is that
-of the check, which --skip-check takes; other commands refuse a model for the same errors.`,
+The model is read without TensorFlow and nothing of it is run. The name in brackets is that of the
+check, which --skip-check takes. Other commands refuse a model for the same errors.
+
+Exit status: 1 when a finding is an error.`,
 		Example: `  kerasrun scan models/resnext50
-  kerasrun scan --json downloaded | jq '.findings[].message'
+  kerasrun scan --format json downloaded | jq '.findings[].message'
   kerasrun scan --allow-op DecodeJpeg downloaded`,
-		Args: optionalModel,
+		Args:              optionalModel,
+		ValidArgsFunction: completeModel,
 	}
+	format := addFormat(cmd, "text", "json")
 	model.register(cmd)
 	scan.register(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object with path, ok and findings")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := model.argument(cmd, args); err != nil {
 			return err
@@ -73,13 +80,14 @@ of the check, which --skip-check takes; other commands refuse a model for the sa
 			report.Findings = append(report.Findings, m.Scan(scan.options()...)...)
 		case unreadable(err):
 			report.Findings = append(report.Findings, savedmodel.Finding{
-				Check: "graph", Severity: savedmodel.Error, File: savedmodel.GraphPath, Message: err.Error(),
+				Check: "graph", Severity: savedmodel.Error, File: savedmodel.GraphPath,
+				Message: err.Error(),
 			})
 		default:
 			return err
 		}
 		report.OK = savedmodel.Join(report.Findings) == nil
-		if asJSON {
+		if format.value == "json" {
 			err = writeJSON(cmd.OutOrStdout(), report)
 		} else {
 			err = report.write(cmd)
@@ -100,16 +108,23 @@ func unreadable(err error) bool {
 }
 
 func (r scanReport) write(cmd *cobra.Command) error {
+	errors := 0
 	for _, f := range r.Findings {
-		place := printable(strings.ReplaceAll(filepath.Join(r.Path, filepath.FromSlash(f.File)), "\n", " "))
+		file := filepath.Join(r.Path, filepath.FromSlash(f.File))
+		place := printable(strings.ReplaceAll(file, "\n", " "))
 		if f.Where != "" {
 			place += ": " + f.Where
 		}
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s [%s]\n", place, f.Severity, f.Message, f.Check); err != nil {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s [%s]\n",
+			place, f.Severity, f.Message, f.Check)
+		if err != nil {
 			return err
 		}
+		if f.Severity == savedmodel.Error {
+			errors++
+		}
 	}
-	errors := len(slices.DeleteFunc(slices.Clone(r.Findings), func(f savedmodel.Finding) bool { return f.Severity != savedmodel.Error }))
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d errors, %d warnings\n", r.Path, errors, len(r.Findings)-errors)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d errors, %d warnings\n",
+		r.Path, errors, len(r.Findings)-errors)
 	return err
 }

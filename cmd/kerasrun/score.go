@@ -12,8 +12,10 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
-	"kerasrun/score/tfmodel"
 )
+
+// outputExtensions are the endings of what score writes.
+var outputExtensions = []string{"jsonl", "csv", "parquet"}
 
 // scoreFlags are the command line of score.
 type scoreFlags struct {
@@ -36,48 +38,61 @@ func newScoreCommand() *cobra.Command {
 	var f scoreFlags
 	cmd := &cobra.Command{
 		Use:   "score --output OUT INPUT...",
-		Short: "Answer any number of pictures, resumably",
-		Long: `Answer pictures offline and write a row for each, in the order of the input. An INPUT is a picture, a directory, a glob, an archive (.tar,
-.tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of
-paths on standard input.
+		Short: "Classify any number of images, resumably",
+		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
+image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
+file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
+standard input.
 
-OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is complete, with OUT.manifest.json beside it.
-Until then OUT.journal holds what has been answered: whatever stops the run, even kill -9, the same command goes on from there and ends with
-the same bytes. A picture that cannot be answered is a row with its error, and the exit status is 1.
+OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is
+complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows. Whatever
+stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
+image that cannot be classified is a row with its error, and the exit status is 1.
 
-Columns: index, path, class, label, probability (lists of the k best; class_0, label_0, probability_0, ... in csv or with
---separate-columns), probs or features where --outputs asks for them, and error. With --output-type logit they are logit and logits.`,
+Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
+probability_0, ... in csv or with --results-separate-col), probs or features where --outputs asks
+for them, and error. With --output-type logit they are logit and logits.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
-  kerasrun score --output scores.csv --shard 0/4 shards/*.tar && kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
+  kerasrun score --output scores.csv --shard 0/4 shards/*.tar
+  kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 	}
-	f.model.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output", "o", "", "the output: FILE.jsonl, FILE.csv, FILE.parquet, or -")
-	flags.StringVar(&f.filesFrom, "files-from", "", "a file with a path on each line, or - for standard input, in place of INPUTs")
+	flags.StringVarP(&f.output, "output", "o", "",
+		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
+	flags.StringVar(&f.filesFrom, "files-from", "",
+		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
-	flags.IntVar(&f.batch, "batch", 32, "pictures that run together")
-	flags.IntVar(&f.top, "top", 5, "classes a picture")
-	f.outputs = addChoice(cmd, "outputs", "what to keep of a picture", "top", "probs", "features")
+	flags.IntVar(&f.batch, "batch", 32, "images that run together")
+	flags.IntVar(&f.top, "topk", 5, "classes an image")
+	f.outputs = addChoice(cmd, "outputs", "what to keep of an image", "top", "probs", "features")
 	f.values = addChoice(cmd, "output-type", "the numbers of the classes", "prob", "logit")
-	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both", "none")
-	flags.BoolVar(&f.separate, "separate-columns", false, "a column for each of the best classes, in place of lists")
-	flags.StringVar(&f.shard, "shard", "", "answer part I/N of the batches, or /N with I from JOB_COMPLETION_INDEX")
-	f.onError = addChoice(cmd, "on-error", "what a picture without an answer does", "record", "skip", "stop")
+	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both",
+		"none")
+	flags.BoolVar(&f.separate, "results-separate-col", false,
+		"a column for each of the best classes, in place of lists")
+	flags.StringVar(&f.shard, "shard", "",
+		"classify shard `I/N` of the batches, or /N with I from JOB_COMPLETION_INDEX")
+	f.onError = addChoice(cmd, "on-error", "what an image that cannot be classified does",
+		"record", "skip", "stop")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
+	must(cmd.MarkFlagFilename("output", outputExtensions...))
+	must(cmd.MarkFlagFilename("files-from"))
+	f.model.register(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
 		case f.output == "":
-			return fmt.Errorf("want --output")
-		case (len(args) > 0) == (f.filesFrom != ""):
-			return fmt.Errorf("want INPUTs or --files-from, and not both")
+			return fmt.Errorf("missing --output")
+		case len(args) == 0 && f.filesFrom == "":
+			return fmt.Errorf("missing INPUT")
+		case len(args) > 0 && f.filesFrom != "":
+			return fmt.Errorf("expected INPUTs or --files-from, got both")
 		case f.outputs.value == "features" && f.values.value == "logit":
-			return fmt.Errorf("--outputs features has neither probabilities nor logits")
+			return fmt.Errorf("--output-type: expected no logit with --outputs features")
 		case f.batch < 1 || f.top < 1:
-			return fmt.Errorf("want a --batch and a --top of 1 or more, got %d and %d", f.batch, f.top)
+			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
-		_, err := score.FormatOf(f.output)
-		return err
+		return score.CheckOutput(f.output)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
 	return cmd
@@ -95,29 +110,33 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	model, err := f.model.open()
+	model, err := f.model.open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if cmd.Context().Err() == nil { // else it would wait for the batch in TensorFlow, which the end of the process does not
+		// Close waits for the batch in TensorFlow, which the end of the process need not.
+		if cmd.Context().Err() == nil {
 			_ = model.Close()
 		}
 	}()
 	if !f.quiet {
-		noteSynthetic(cmd.ErrOrStderr(), model.Directory())
+		noteSynthetic(cmd.ErrOrStderr(), model.SavedModel())
 	}
-	columns := score.Columns{Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
-		Logits: f.values.value == "logit", Separate: f.separate}
-	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
+	columns := score.Columns{
+		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
+		Logits: f.values.value == "logit", Separate: f.separate,
+	}
+	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
 	if err != nil {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
-		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns, Batch: f.batch,
-		Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard, OnError: score.OnError(f.onError.value),
+		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
+		OnError:  score.OnError(f.onError.value),
 		Versions: versions(),
 		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
 		Progress: shown.update,
@@ -129,7 +148,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			if f.output == "-" {
 				goesOn = ""
 			}
-			return fmt.Errorf("stopped after %d of %d pictures%s", summary.Answered+summary.Failed, summary.Images, goesOn)
+			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed,
+				summary.Images, goesOn)
 		}
 		return asUsage(err)
 	}
@@ -138,8 +158,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		if summary.Already {
 			already = ", complete before"
 		}
-		fmt.Fprintf(stderr, "kerasrun: %d pictures in, %d answered, %d failed: %s%s\n", summary.Images, summary.Answered, summary.Failed,
-			summary.Output, already)
+		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed: %s%s\n",
+			summary.Images, summary.Answered, summary.Failed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
 		return errReported

@@ -21,19 +21,22 @@ type scored struct {
 	Error       *string   `json:"error"`
 }
 
-// score answers as classify does, a bad picture costs nothing but itself, and every format holds the same.
+// score answers as classify does, a bad image costs nothing but itself, and every format holds the
+// same.
 func TestScore(t *testing.T) {
 	inRepository(t)
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.jpg")
-	if err := os.WriteFile(bad, []byte("no picture"), 0o666); err != nil {
+	if err := os.WriteFile(bad, []byte("no image"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	lines, table, parquet := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.csv"), filepath.Join(dir, "out.parquet")
+	lines, table, parquet := filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "out.csv"),
+		filepath.Join(dir, "out.parquet")
 	for _, output := range []string{lines, table, parquet} {
-		status, _, stderr := call(t, nil, "score", "--quiet", "--top", "3", "--output", output, "testdata/photos", bad)
+		status, _, stderr := call(t, nil, "score", "--quiet", "--topk", "3", "--output", output,
+			"testdata/photos", bad)
 		if status != exitFailed {
-			t.Fatalf("%s: want exit status 1 for the bad picture, got %d\n%s", output, status, stderr)
+			t.Fatalf("%s: want exit status 1 for the bad image, got %d\n%s", output, status, stderr)
 		}
 	}
 	rows := decodeRows(t, readFile(t, lines))
@@ -43,25 +46,31 @@ func TestScore(t *testing.T) {
 	}
 	for _, row := range rows[:len(rows)-1] {
 		var want []prediction
-		unmarshal(t, []byte(well(t, "classify", "--top", "3", "--format", "json", row.Path)), &want)
+		unmarshal(t, []byte(well(t, "classify", "--topk", "3", "--format", "json", row.Path)), &want)
 		for k, p := range want {
-			if row.Class[k] != p.Index || row.Label[k] != p.Name || !(abs(row.Probability[k]-p.Probability) <= 1e-6) {
-				t.Errorf("%s: want %+v in place %d, got class %v, %v, %v", row.Path, p, k, row.Class, row.Label, row.Probability)
+			if row.Class[k] != p.Index || row.Label[k] != p.Name ||
+				!(abs(row.Probability[k]-p.Probability) <= 1e-6) {
+				t.Errorf("%s: want %+v in place %d, got class %v, %v, %v", row.Path, p, k, row.Class, row.Label,
+					row.Probability)
 			}
 		}
 	}
 
 	arrow := map[string]map[string]string{
 		lines: {
-			"index": "int64", "path": "string", "class": "list<item: int64>", "label": "list<item: string>", "probability": "list<item: double>",
-			"error": "string",
+			"index": "int64", "path": "string", "class": "list<item: int64>", "label": "list<item: string>",
+			"probability": "list<item: double>",
+			"error":       "string",
 		},
 		table: {
-			"index": "int64", "path": "string", "class_0": "int64", "label_0": "string", "probability_0": "double", "class_1": "int64",
-			"label_1": "string", "probability_1": "double", "class_2": "int64", "label_2": "string", "probability_2": "double", "error": "string",
+			"index": "int64", "path": "string", "class_0": "int64", "label_0": "string",
+			"probability_0": "double", "class_1": "int64",
+			"label_1": "string", "probability_1": "double", "class_2": "int64", "label_2": "string",
+			"probability_2": "double", "error": "string",
 		},
 		parquet: {
-			"index": "int64", "path": "string", "class": "list<element: int64>", "label": "list<element: string>",
+			"index": "int64", "path": "string", "class": "list<element: int64>",
+			"label":       "list<element: string>",
 			"probability": "list<element: float>", "error": "string",
 		},
 	}
@@ -94,7 +103,8 @@ func TestScoreShards(t *testing.T) {
 	t.Setenv("JOB_COMPLETION_INDEX", "1")
 	well(t, "score", "--quiet", "--batch", "2", "--shard", "0/2", "--output", parts, "testdata/photos")
 	well(t, "score", "--quiet", "--batch", "2", "--shard", "/2", "--output", parts, "testdata/photos")
-	well(t, "merge", "--output", parts, filepath.Join(dir, "out-00000-of-00002.csv"), filepath.Join(dir, "out-00001-of-00002.csv"))
+	well(t, "merge", "--output", parts, filepath.Join(dir, "out-00000-of-00002.csv"),
+		filepath.Join(dir, "out-00001-of-00002.csv"))
 	if readFile(t, parts) != readFile(t, whole) {
 		t.Error("the merged output differs from the whole run's")
 	}
@@ -103,11 +113,15 @@ func TestScoreShards(t *testing.T) {
 func TestScoreUsage(t *testing.T) {
 	inRepository(t)
 	for _, args := range [][]string{
-		{"score"}, {"score", "testdata/photos"}, {"score", "--output", "x.txt", "testdata/photos"}, {"score", "--output", "x.csv"},
-		{"score", "--output", "x.csv", "--shard", "2/2", "testdata/photos"}, {"score", "--output", "x.csv", "no/such/*.jpg"},
-		{"score", "--output", "x.csv", "--outputs", "all", "testdata/photos"}, {"merge", "--output", "x.csv"}, {"diff", "a.csv"},
+		{"score"}, {"score", "testdata/photos"}, {"score", "--output", "x.txt", "testdata/photos"},
+		{"score", "--output", "x.csv"},
+		{"score", "--output", "x.csv", "--shard", "2/2", "testdata/photos"},
+		{"score", "--output", "x.csv", "no/such/*.jpg"},
+		{"score", "--output", "x.csv", "--outputs", "all", "testdata/photos"},
+		{"merge", "--output", "x.csv"}, {"diff", "a.csv"},
 	} {
-		if status, _, stderr := call(t, nil, args...); status != exitUsage || strings.Count(stderr, "\n") != 1 {
+		if status, _, stderr := call(t, nil, args...); status != exitUsage ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: want exit status 2 and a line, got %d and %q", args, status, stderr)
 		}
 	}

@@ -27,10 +27,11 @@ import (
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	model modelFlags
-	name  string
-	file  string // of models
-	check bool
+	model    modelFlags
+	name     string
+	file     string // of models
+	verifies bool
+	poll     float64 // seconds
 
 	addr, grpcAddr     string
 	cert, key, token   string
@@ -38,7 +39,6 @@ type serveFlags struct {
 	batchingFile       string
 	batchTimeoutMicros int
 	limits             serve.Limits
-	poll               time.Duration
 	drainDelay         time.Duration
 	drainTimeout       time.Duration
 	logFormat          *choice
@@ -50,22 +50,26 @@ func newServeCommand() *cobra.Command {
 	f := serveFlags{batching: batch.Default(), limits: serve.DefaultLimits()}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer over HTTP and gRPC, as TensorFlow Serving and Triton do",
-		Long: `Answer over HTTP and gRPC: pictures at /classify and on the page at /, TensorFlow Serving's REST API at /v1, the Open Inference
-Protocol of KServe and Triton at /v2 and, with --grpc-addr, over gRPC; metrics at /metrics and /monitoring/prometheus/metrics.
+		Short: "Serve a model over HTTP and gRPC",
+		Long: `Serve a model over HTTP and gRPC: images at /classify and on the page at /, TensorFlow
+Serving's REST API at /v1, the Open Inference Protocol at /v2 and, with --grpc-addr, over gRPC.
+Metrics are at /metrics and /monitoring/prometheus/metrics.
 
-The model is a directory that kerasrun-export made, or one with the versions 1, 2, ... in it, of which the highest is served. A new
-version is loaded, held against its goldens on this very device, warmed, and only then swapped in; no request is lost. A broken
-one is refused, and the old one serves on.
+The model is a directory that kerasrun-export wrote, or one with the versions 1, 2, ... in it, of
+which the highest is served. A new version is loaded, verified against its goldens on this device,
+warmed up, and only then swapped in; no request is lost. A broken version is refused, and the old
+one is served on.
 
-Traces go to OpenTelemetry's collector where the environment names one by OTEL_EXPORTER_OTLP_ENDPOINT or
-OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, and as OpenTelemetry's other variables say.
+Traces go to OpenTelemetry's collector where the environment names one by
+OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. OpenTelemetry's other variables
+hold too.
 
-On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, the requests that were taken are answered, and the exit status is
-0. A second one ends the program at once.`,
+On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, accepted requests are completed,
+and the exit status is 0. A second signal ends the program at once.`,
 		Example: `  kerasrun serve
   curl --data-binary @cat.jpg localhost:8501/classify
-  kerasrun serve --model models/resnext50 --addr :8501 --grpc-addr :8001 --token-file token --tls-cert cert.pem --tls-key key.pem`,
+  kerasrun serve --addr :8501 --grpc-addr :8001 --token-file token
+  kerasrun serve --addr :8501 --tls-cert cert.pem --tls-key key.pem`,
 		Args: noArgs,
 	}
 	f.register(cmd)
@@ -74,53 +78,90 @@ On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, the requests 
 }
 
 func (f *serveFlags) register(cmd *cobra.Command) {
-	f.model.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.name, "model-name", "", "what clients call the model (default the directory's name)")
-	flags.StringVar(&f.file, "model-config-file", "", "TensorFlow Serving's list of several models, in place of --model")
+	f.model.register(cmd)
+	flags.StringVar(&f.name, "model-name", "",
+		"what clients call the model (default the directory's name)")
+	flags.StringVar(&f.file, "model-config-file", "",
+		"TensorFlow Serving's `file` of several models, in place of --model")
 	cmd.MarkFlagsMutuallyExclusive("model", "model-config-file")
 	cmd.MarkFlagsMutuallyExclusive("model-name", "model-config-file")
-	flags.BoolVar(&f.check, "verify", true, "hold each version against its goldens before it is served")
-	flags.DurationVar(&f.poll, "poll", time.Second, "how often to look for new versions; 0 is never")
+	flags.BoolVar(&f.verifies, "verify", true,
+		"verify each version against its goldens before it is served")
+	flags.Float64Var(&f.poll, "file-system-poll-wait-seconds", 1,
+		"how often to look for new versions, in seconds; 0 is never")
+	must(cmd.MarkFlagFilename("model-config-file"))
+	underHeading(cmd, "Model flags",
+		"model-name", "model-config-file", "verify", "file-system-poll-wait-seconds")
 
-	flags.StringVar(&f.addr, "addr", "127.0.0.1:8501", "where to answer HTTP")
-	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "where to answer gRPC (default not at all)")
-	flags.StringVar(&f.cert, "tls-cert", "", "certificate, PEM")
-	flags.StringVar(&f.key, "tls-key", "", "the certificate's key, PEM")
+	flags.StringVar(&f.addr, "addr", "127.0.0.1:8501", "`address` to serve HTTP on")
+	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "`address` to serve gRPC on (default none)")
+	flags.StringVar(&f.cert, "tls-cert", "", "`file` of the certificate, PEM")
+	flags.StringVar(&f.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
-	flags.StringVar(&f.token, "token-file", "", "file with the token that requests must bear")
+	flags.StringVar(&f.token, "token-file", "", "`file` of the token that requests must have")
+	must(cmd.MarkFlagFilename("tls-cert"))
+	must(cmd.MarkFlagFilename("tls-key"))
+	must(cmd.MarkFlagFilename("token-file"))
+	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "tls-cert", "tls-key", "token-file")
 
-	flags.IntVar(&f.batching.MaxBatchSize, "max-batch-size", f.batching.MaxBatchSize, "rows of a batch at most")
-	flags.IntVar(&f.batchTimeoutMicros, "batch-timeout-micros", 0, "how long a request waits for others to join it")
-	flags.IntVar(&f.batching.MaxEnqueuedBatches, "max-enqueued-batches", f.batching.MaxEnqueuedBatches, "batches that wait at most; 503 beyond")
-	flags.DurationVar(&f.batching.QueueTimeout, "queue-timeout", f.batching.QueueTimeout,
-		"how long a request waits for its run at most; 503 beyond, at once where that can be foreseen; 0 is no limit")
-	flags.IntVar(&f.batching.NumBatchThreads, "num-batch-threads", f.batching.NumBatchThreads, "batches that are run at a time")
-	flags.IntSliceVar(&f.batching.AllowedBatchSizes, "allowed-batch-sizes", nil, "sizes that batches are filled up to (default any)")
-	flags.StringVar(&f.batchingFile, "batching-parameters-file", "", "TensorFlow Serving's file of the five above and enable_large_batch_splitting")
-	for _, name := range []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches", "num-batch-threads", "allowed-batch-sizes"} {
+	batching := []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches",
+		"num-batch-threads", "allowed-batch-sizes"}
+	flags.IntVar(&f.batching.MaxBatchSize, "max-batch-size", f.batching.MaxBatchSize,
+		"most rows of a batch")
+	flags.IntVar(&f.batchTimeoutMicros, "batch-timeout-micros", 0,
+		"how long a request waits for others to join it")
+	flags.IntVar(&f.batching.MaxEnqueuedBatches, "max-enqueued-batches",
+		f.batching.MaxEnqueuedBatches, "most batches that wait; 503 beyond")
+	flags.IntVar(&f.batching.NumBatchThreads, "num-batch-threads", f.batching.NumBatchThreads,
+		"batches that are run at a time")
+	flags.IntSliceVar(&f.batching.AllowedBatchSizes, "allowed-batch-sizes", nil,
+		"sizes that batches are padded to (default any)")
+	flags.StringVar(&f.batchingFile, "batching-parameters-file", "",
+		"TensorFlow Serving's `file` of the five above and enable_large_batch_splitting")
+	for _, name := range batching {
 		cmd.MarkFlagsMutuallyExclusive(name, "batching-parameters-file")
 	}
+	must(cmd.MarkFlagFilename("batching-parameters-file"))
+	flags.DurationVar(&f.batching.QueueTimeout, "queue-timeout", f.batching.QueueTimeout,
+		"how long a request waits for its run at most; 503 beyond, at once where that can be "+
+			"foreseen; 0 is no limit")
+	underHeading(cmd, "Batching flags",
+		append(batching, "batching-parameters-file", "queue-timeout")...)
 
-	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body, "bytes of a request, also unpacked; 413 beyond")
-	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image, "bytes of a picture; 413 beyond")
-	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels, "width x height of a picture; 422 beyond")
-	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections, "connections at a time")
-	flags.DurationVar(&f.limits.Deadline, "deadline", f.limits.Deadline, "time to answer a request; 504 beyond")
-	flags.DurationVar(&f.drainDelay, "drain-delay", time.Second, "time to take requests still, after saying that no more are wanted")
-	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second, "time to answer what was taken, the delay included")
+	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
+		"bytes of a request, also unpacked; 413 beyond")
+	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
+		"bytes of an image; 413 beyond")
+	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels,
+		"width x height of an image; 422 beyond")
+	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections,
+		"connections at a time")
+	flags.DurationVar(&f.limits.Deadline, "deadline", f.limits.Deadline,
+		"time to complete a request; 504 beyond")
+	flags.DurationVar(&f.drainDelay, "drain-delay", time.Second,
+		"time to accept requests still, after a signal to end")
+	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
+		"time to complete accepted requests, the delay included")
+	underHeading(cmd, "Limit flags", "max-body-bytes", "max-image-bytes", "max-pixels",
+		"max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
-	f.logLevel = addChoice(cmd, "log-level", "least of what is logged", "info", "debug", "warn", "error")
-	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/, which lets clients look into the process")
+	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
+		"info", "debug", "warn", "error")
+	flags.BoolVar(&f.pprof, "pprof", false,
+		"serve /debug/pprof/, which lets clients look into the process")
+	underHeading(cmd, "Log and debug flags", "log-format", "log-level", "pprof")
 }
 
 func (f *serveFlags) run(cmd *cobra.Command) error {
 	if os.Getenv("GOGC") == "" {
-		// The heap is tensors that wait, without a pointer in them: to collect it costs little, and garbage is memory that grows with load.
+		// The heap is tensors that wait, without a pointer in them: to collect it costs little, and
+		// garbage is memory that grows with load.
 		debug.SetGCPercent(50)
-		// A server that holds 8 MB would collect at every second request, which takes 1 % of two CPUs. This counts as held too, so that the
-		// collector waits for 20 MB of garbage, and takes no memory, for it is never touched.
+		// A server that holds 8 MB would collect at every second request, which takes 1 % of two
+		// CPUs. This counts as held too, so that the collector waits for 20 MB of garbage. It takes
+		// no memory, for it is never touched.
 		floor := make([]byte, 32<<20)
 		defer runtime.KeepAlive(floor)
 	}
@@ -170,7 +211,9 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 
 func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 	c = serve.Config{
-		Load: f.load(log), Batching: f.batching, Limits: f.limits, Poll: f.poll, Logger: log, Pprof: f.pprof, Version: version.String(),
+		Load: f.load(log), Batching: f.batching, Limits: f.limits,
+		Poll:   time.Duration(f.poll * float64(time.Second)),
+		Logger: log, Pprof: f.pprof, Version: version.String(),
 	}
 	if c.Models, err = f.models(); err != nil {
 		return c, err
@@ -184,7 +227,7 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 		}
 	}
 	if c.Limits.PixelsInFlight < int64(c.Limits.Pixels) {
-		c.Limits.PixelsInFlight = int64(c.Limits.Pixels) // one such picture at a time
+		c.Limits.PixelsInFlight = int64(c.Limits.Pixels) // one such image at a time
 	}
 	if f.token != "" {
 		token, err := os.ReadFile(f.token)
@@ -192,7 +235,7 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 			return c, err
 		}
 		if c.Token = strings.TrimSpace(string(token)); c.Token == "" {
-			return c, fmt.Errorf("%s: want a token, got none", f.token)
+			return c, fmt.Errorf("%s: expected a token, got none", f.token)
 		}
 	}
 	return c, nil
@@ -201,6 +244,9 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 func (f *serveFlags) models() ([]serve.ModelConfig, error) {
 	if f.file != "" {
 		return serve.ReadModels(f.file)
+	}
+	if err := f.model.check(); err != nil {
+		return nil, err
 	}
 	name := f.name
 	if name == "" {
@@ -213,13 +259,13 @@ func (f *serveFlags) models() ([]serve.ModelConfig, error) {
 	return []serve.ModelConfig{{Name: name, Path: f.model.dir}}, nil
 }
 
-// load loads a version and holds it against its goldens.
+// load loads a version and verifies it against its goldens.
 func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve.Model, error) {
 	return func(ctx context.Context, dir string) (serve.Model, error) {
 		flags := f.model
 		flags.dir = dir
 		flags.warn = func(message string) { log.Warn(message) }
-		m, err := flags.open()
+		m, err := flags.open(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -230,10 +276,11 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 	}
 }
 
-func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model, dir string) error {
-	manifest := m.Directory().Manifest
-	if !f.check || manifest == nil || manifest.Goldens == "" {
-		log.Warn("the version is not held against goldens", "directory", dir)
+func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model,
+	dir string) error {
+	manifest := m.SavedModel().Manifest
+	if !f.verifies || manifest == nil || manifest.Goldens == "" {
+		log.Warn("the version is not verified against goldens", "directory", dir)
 		return nil
 	}
 	pack, err := golden.Open(filepath.Join(dir, filepath.FromSlash(manifest.Goldens)))
@@ -245,12 +292,13 @@ func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Mod
 		return err
 	}
 	if !report.OK {
-		return fmt.Errorf("%s does not answer as %s does; `kerasrun verify %s` says where", dir, pack.Reference, dir)
+		return fmt.Errorf("%s: outputs differ from those of %s; `kerasrun verify %s` says where",
+			dir, pack.Reference, dir)
 	}
 	return nil
 }
 
-// listening is what a server answers on, closed when it does not come to answer.
+// listening is what a server listens on, closed when it does not come to serve.
 type listening struct{ serve.Listeners }
 
 func (l *listening) close() {
@@ -269,7 +317,10 @@ func (f *serveFlags) listen(log *slog.Logger, token string) (l *listening, err e
 		if err != nil {
 			return nil, err
 		}
-		l.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		l.TLS = &tls.Config{
+			Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"h2", "http/1.1"},
+		}
 	}
 	if l.HTTP, err = net.Listen("tcp", f.addr); err != nil {
 		return nil, err
@@ -280,8 +331,10 @@ func (f *serveFlags) listen(log *slog.Logger, token string) (l *listening, err e
 			return nil, err
 		}
 	}
-	if address, ok := l.HTTP.Addr().(*net.TCPAddr); ok && !address.IP.IsLoopback() && token == "" {
-		log.Warn("anyone who can reach this machine can ask: want --token-file", "address", address.String())
+	address, ok := l.HTTP.Addr().(*net.TCPAddr)
+	if ok && !address.IP.IsLoopback() && token == "" {
+		log.Warn("anyone who can reach this machine can send requests; --token-file limits that",
+			"address", address.String())
 	}
 	return l, nil
 }

@@ -32,7 +32,8 @@ func TestServeSecondSignal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "serve", "--addr", "127.0.0.1:0", "--drain-delay", "1h", "--drain-timeout", "1h")
+	cmd := exec.Command(exe, "serve", "--addr", "127.0.0.1:0", "--drain-delay", "1h",
+		"--drain-timeout", "1h")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +57,8 @@ func TestServeSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+	if err := cmd.Wait(); !errors.As(err, &exit) ||
+		exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("got %v, want the end by SIGTERM", err)
 	}
 }
@@ -69,8 +71,10 @@ func TestServeRefusesOtherAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := changedModel(t, "assets.extra/goldens/cat.jpg", other)
-	args := []string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s", "--model", dir, "--skip-check", "files", "--allow-unverified"}
-	if status, _, stderr := call(t, nil, args...); status != exitFailed || !strings.Contains(stderr, "does not answer as") {
+	args := []string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s", "--model", dir,
+		"--skip-check", "files", "--allow-unverified"}
+	if status, _, stderr := call(t, nil, args...); status != exitFailed ||
+		!strings.Contains(stderr, "outputs differ from those of") {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
 }
@@ -112,14 +116,14 @@ func TestServeTraces(t *testing.T) {
 	defer collector.Close()
 	defer otel.SetTracerProvider(noop.NewTracerProvider())
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-	t.Setenv("OTEL_SERVICE_NAME", "pictures")
+	t.Setenv("OTEL_SERVICE_NAME", "images")
 	url, _, stop := startServe(t, "--verify=false")
 	waitReady(t, url)
-	picture, err := os.ReadFile(filepath.Join("testdata/photos", "cat.jpg"))
+	image, err := os.ReadFile(filepath.Join("testdata/photos", "cat.jpg"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequest("POST", url+"/classify", bytes.NewReader(picture))
+	request, err := http.NewRequest("POST", url+"/classify", bytes.NewReader(image))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +141,13 @@ func TestServeTraces(t *testing.T) {
 	defer mu.Unlock()
 	want := map[string]string{"POST": id, "run": id}
 	delete(names, "GET") // what waitReady asked
-	if diff := cmp.Diff(want, names); diff != "" || !services["service.name=pictures"] {
+	if diff := cmp.Diff(want, names); diff != "" || !services["service.name=images"] {
 		t.Errorf("spans and their traces (-want +got):\n%sof %v", diff, services)
 	}
 
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	if status, _, stderr := call(t, nil, "serve", "--addr", "127.0.0.1:0"); status != exitFailed || !strings.Contains(stderr, "want http/protobuf") {
+	if status, _, stderr := call(t, nil, "serve", "--addr", "127.0.0.1:0"); status != exitFailed ||
+		!strings.Contains(stderr, "expected http/protobuf") {
 		t.Errorf("another protocol: exit status %d: %s", status, stderr)
 	}
 }

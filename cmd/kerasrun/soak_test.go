@@ -19,9 +19,11 @@ import (
 	"kerasrun/runner"
 )
 
-var soakTime = flag.Duration("soaktime", time.Minute, "how long a part of the soak may go on before its count is reached")
+var soakTime = flag.Duration("soaktime", time.Minute,
+	"how long a part of the soak may go on before its count is reached")
 
-// resident returns how much memory the process holds, in bytes, when all that is garbage is given back.
+// resident returns how much memory the process holds, in bytes, when all that is garbage is given
+// back.
 func resident(t *testing.T) float64 {
 	t.Helper()
 	debug.FreeOSMemory()
@@ -37,9 +39,11 @@ func resident(t *testing.T) float64 {
 	return kib * 1024
 }
 
-// growth returns how memory grows while work is done up to count times after a warm-up, and an error where it is too much: 5 %, or
-// 100 MiB. It stops early when the time is up.
-func growth(t *testing.T, warmUp, count int, work func(count int, until time.Time) (done int)) (report string, err error) {
+// growth returns how memory grows while work is done up to count times after a warm-up, and an
+// error where it is too much: 5 %, or 100 MiB. It stops early when the time is up.
+func growth(
+	t *testing.T, warmUp, count int, work func(count int, until time.Time) (done int),
+) (report string, err error) {
 	t.Helper()
 	work(warmUp, time.Now().Add(*soakTime))
 	before := resident(t)
@@ -57,15 +61,15 @@ func growth(t *testing.T, warmUp, count int, work func(count int, until time.Tim
 
 func openSmall(t *testing.T) *runner.Model {
 	t.Helper()
-	m, err := runner.Open(smallModel)
+	m, err := runner.Open(t.Context(), smallModel)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// picture is one whose decoding is not most of the work.
-func picture(t *testing.T) []byte {
+// image is one whose decoding is not most of the work.
+func image(t *testing.T) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(smallModel, "assets.extra/goldens/cat.jpg"))
 	if err != nil {
@@ -77,14 +81,16 @@ func picture(t *testing.T) []byte {
 const predictors = 16
 
 // predict classifies from 16 goroutines, count times in each.
-func predict(t *testing.T, m *runner.Model, picture []byte, kept func()) func(count int, until time.Time) (done int) {
+func predict(
+	t *testing.T, m *runner.Model, image []byte, kept func(),
+) func(count int, until time.Time) (done int) {
 	return func(count int, until time.Time) int {
 		var done atomic.Int64
 		var all sync.WaitGroup
 		for range predictors {
 			all.Go(func() {
 				for i := 0; i < count && time.Now().Before(until); i++ {
-					if _, err := m.Classify(context.Background(), 5, picture); err != nil {
+					if _, err := m.Classify(context.Background(), 5, image); err != nil {
 						t.Error(err)
 						return
 					}
@@ -102,7 +108,7 @@ func TestSoakPredictions(t *testing.T) {
 	inRepository(t)
 	m := openSmall(t)
 	defer m.Close()
-	report, err := growth(t, 200, 10_000, predict(t, m, picture(t), func() {}))
+	report, err := growth(t, 200, 10_000, predict(t, m, image(t), func() {}))
 	t.Logf("predictions from %d goroutines: %s", predictors, report)
 	if err != nil {
 		t.Error(err)
@@ -110,11 +116,13 @@ func TestSoakPredictions(t *testing.T) {
 }
 
 // cycle opens a model, runs it and lets go of it, count times.
-func cycle(t *testing.T, picture []byte, letGo func(*runner.Model) error) func(count int, until time.Time) (done int) {
+func cycle(
+	t *testing.T, image []byte, letGo func(*runner.Model) error,
+) func(count int, until time.Time) (done int) {
 	return func(count int, until time.Time) (done int) {
 		for ; done < count && time.Now().Before(until); done++ {
 			m := openSmall(t)
-			if _, err := m.Classify(context.Background(), 5, picture); err != nil {
+			if _, err := m.Classify(context.Background(), 5, image); err != nil {
 				t.Error(err)
 			}
 			if err := letGo(m); err != nil {
@@ -127,7 +135,7 @@ func cycle(t *testing.T, picture []byte, letGo func(*runner.Model) error) func(c
 
 func TestSoakOpenClose(t *testing.T) {
 	inRepository(t)
-	report, err := growth(t, 10, 50, cycle(t, picture(t), (*runner.Model).Close))
+	report, err := growth(t, 10, 50, cycle(t, image(t), (*runner.Model).Close))
 	t.Logf("models opened, run and closed: %s", report)
 	if err != nil {
 		t.Error(err)
@@ -141,7 +149,7 @@ func TestSoakFindsLeaks(t *testing.T) {
 	defer m.Close()
 	var mu sync.Mutex
 	var hoard [][]byte
-	report, err := growth(t, 20, 200, predict(t, m, picture(t), func() {
+	report, err := growth(t, 20, 200, predict(t, m, image(t), func() {
 		block := make([]byte, 64<<10) // of each prediction
 		for i := range block {
 			block[i] = 1
@@ -157,7 +165,8 @@ func TestSoakFindsLeaks(t *testing.T) {
 	hoard = nil
 
 	var open []*runner.Model
-	report, err = growth(t, 2, 4, cycle(t, picture(t), func(m *runner.Model) error { open = append(open, m); return nil }))
+	report, err = growth(t, 2, 4, cycle(t, image(t),
+		func(m *runner.Model) error { open = append(open, m); return nil }))
 	t.Logf("models that are not closed: %s", report)
 	if err == nil {
 		t.Error("a leak of models was not found")

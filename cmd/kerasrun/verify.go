@@ -23,25 +23,31 @@ func newVerifyCommand() *cobra.Command {
 	var goldens string
 	cmd := &cobra.Command{
 		Use:   "verify [MODEL]",
-		Short: "Prove that the answers are Keras's",
-		Long: `Compute every case of a golden pack and compare it, stage by stage, with what Keras in Python made of it: the decoded picture,
-the resized one, the tensor, and the model's outputs, for every case alone, in a batch, and in a batch with other rows between.
+		Short: "Verify that predictions match Keras",
+		Long: `Compute every case of a golden pack and compare it, stage by stage, with what Keras in
+Python made of it: the decoded image, the resized one, the tensor, and the model's outputs. Outputs
+are compared for every case alone, in a batch, and in a batch with other rows between.
 
-It exits with 1 when any stage differs by more than its tolerance. The pack is the model's own, or, with --goldens, any that
-` + "`kerasrun-golden`" + ` wrote.
+The pack is the model's own, or, with --goldens, any that kerasrun-golden wrote.
 
-With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those of tf32 are held to 200 times the tolerances;
-those of bf16 and fp16 are measured, and only what is not a number fails, or what differs in nothing from fp32: then it was not used.
---format json prints an object for each of the two, junit a test suite.`,
+With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those
+of tf32 are held to 200 times the tolerances. Those of bf16 and fp16 are measured: only NaN fails,
+or outputs equal to those of fp32, because then the precision was not used. --format json prints an
+object for each of the two, junit a test suite.
+
+Exit status: 1 when any stage differs by more than its tolerance.`,
 		Example: `  kerasrun verify
   kerasrun verify --goldens pack models/mine
   kerasrun verify --precision bf16
   kerasrun verify --format junit > verify.xml`,
-		Args: optionalModel,
+		Args:              optionalModel,
+		ValidArgsFunction: completeModel,
 	}
+	cmd.Flags().StringVar(&goldens, "goldens", "",
+		"`directory` of the golden pack (default the model's own)")
+	must(cmd.MarkFlagDirname("goldens"))
+	format := addFormat(cmd, "text", "json", "junit")
 	model.register(cmd)
-	cmd.Flags().StringVar(&goldens, "goldens", "", "directory of the golden pack (default the model's own)")
-	format := addChoice(cmd, "format", "what to print", "text", "json", "junit")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := model.argument(cmd, args); err != nil {
 			return err
@@ -81,18 +87,20 @@ those of bf16 and fp16 are measured, and only what is not a number fails, or wha
 			}
 		}
 		if !ok {
-			return fmt.Errorf("%s does not answer as %s does", model.dir, reports[0].Reference)
+			return fmt.Errorf("%s: outputs differ from those of %s", model.dir, reports[0].Reference)
 		}
 		if len(reports) > 1 && unchanged(reports[0], reports[1]) {
-			return fmt.Errorf("precision %s: every output is that of fp32: TensorFlow computed nothing in it", model.precision.value)
+			return fmt.Errorf("precision %s: every output is that of fp32: TensorFlow did not use it",
+				model.precision.value)
 		}
 		return nil
 	}
 	return cmd
 }
 
-// verifyElsewhere verifies in fp32 with the command's other flags, in a process of its own. TensorFlow has tf32 on or off for a whole process, and in
-// one that has computed in fp32 on a GPU it would go on with the convolutions that it chose for that.
+// verifyElsewhere verifies in fp32 with the command's other flags, in a process of its own.
+// TensorFlow has tf32 on or off for a whole process. In one that has computed in fp32 on a GPU it
+// would go on with the convolutions that it chose for that.
 func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -115,29 +123,36 @@ func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) 
 	if err := json.Unmarshal(out, report); err != nil {
 		message := strings.TrimPrefix(strings.TrimSpace(stderr.String()), "kerasrun: ")
 		if other.ProcessState.ExitCode() == exitUsage {
-			message, _, _ = strings.Cut(message, "; see '"+cmd.CommandPath()) // execute says that again
+			// execute says that again.
+			message, _, _ = strings.Cut(message, "; see '"+cmd.CommandPath())
 			return nil, usagef("%s", message)
 		}
-		return nil, fmt.Errorf("precision fp32: %w: %s", cmp.Or(failed, err), message)
+		if message == "" {
+			return nil, fmt.Errorf("precision fp32: %w", cmp.Or(failed, err))
+		}
+		return nil, fmt.Errorf("precision fp32: %s", message)
 	}
 	return report, nil
 }
 
-// unchanged says whether two reports of one pack have the same differences in every output. TensorFlow leaves a precision aside that it cannot
-// apply, and says nothing.
+// unchanged says whether two reports of one pack have the same differences in every output.
+// TensorFlow ignores a precision that it cannot apply, without an error.
 func unchanged(a, b *golden.Report) bool {
-	return slices.EqualFunc(a.Stages, b.Stages, func(x, y golden.Stage) bool { return x.Run == "" || x.Max == y.Max && x.Mean == y.Mean })
+	return slices.EqualFunc(a.Stages, b.Stages, func(x, y golden.Stage) bool {
+		return x.Run == "" || x.Max == y.Max && x.Mean == y.Mean
+	})
 }
 
-// verify verifies the model, in the precision that its flags choose, against the pack in goldens, or the model's own.
+// verify verifies the model, in the precision that its flags choose, against the pack in goldens,
+// or the model's own.
 func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Report, error) {
-	m, err := model.open()
+	m, err := model.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
 	if goldens == "" {
-		if goldens, err = model.goldens(m.Directory()); err != nil {
+		if goldens, err = model.goldens(m.SavedModel()); err != nil {
 			return nil, err
 		}
 	}
@@ -153,8 +168,9 @@ func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Rep
 	return report, nil
 }
 
-// tf32Tolerance is how many times the tolerances of fp32 tf32 has, since its products have 10 bits in place of 23: 2e-3 of
-// probabilities. Rounding the operands of every product of ResNeXt50 to 10 bits moved them by up to 5e-4.
+// tf32Tolerance is how many times the tolerances of fp32 tf32 has, since its products have 10 bits
+// in place of 23: 2e-3 of probabilities. Rounding the operands of every product of ResNeXt50 to 10
+// bits moved them by up to 5e-4.
 const tf32Tolerance = 200
 
 // judged is the pack as it judges a precision.

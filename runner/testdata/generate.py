@@ -2,8 +2,8 @@
 
 Beside them it writes what TensorFlow and Keras answer.
 
-conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for
-           a tensor, and for each photograph Keras's tensor and TensorFlow's answers
+conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for a
+           tensor, and for each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
 short      that with one zero in the place of its first convolution's kernel
 exchanged  that with the last two axes of that kernel exchanged, of as many numbers
@@ -210,7 +210,10 @@ def answers(photos):
 
 
 def damaged(source, path, variable, change):
-    """Copies a model and replaces a variable, under its name. The graph stays; the manifest is of what is there."""
+    """Copies a model and replaces a variable, under its name.
+
+    The graph stays; the manifest is of what is there.
+    """
     shutil.copytree(source, path, ignore=shutil.ignore_patterns("assets.extra"))
     prefix = str(path / "variables/variables")
     reader = py_checkpoint_reader.NewCheckpointReader(prefix)
@@ -221,7 +224,11 @@ def damaged(source, path, variable, change):
     with tf.Graph().as_default(), v1.Session() as session:
         names, tensors = list(values), [tf.constant(value) for value in values.values()]
         whole = [""] * len(names)
-        session.run(tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix, tensor_names=names, shape_and_slices=whole, tensors=tensors
+            )
+        )
     write_manifest(path)
 
 
@@ -230,7 +237,9 @@ def main(photos, out):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
     damaged(out / "kernels", out / "short", "filters", lambda value: np.zeros(1, "float32"))
-    damaged(out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2))
+    damaged(
+        out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2)
+    )
     np.savez(out / "conv.npz", **answers(photos))
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])

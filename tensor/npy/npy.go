@@ -35,16 +35,16 @@ var codes = map[string]tensor.DType{
 func Read(r io.Reader) (tensor.Tensor, error) {
 	h, err := readHeader(r)
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	n, err := h.shape.Elements()
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	size := h.dtype.Size()
 	raw, err := readData(r, n*int64(size))
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %v of shape %v: %w", h.dtype, h.shape, err)
+		return tensor.Tensor{}, fmt.Errorf("%v of shape %v: %w", h.dtype, h.shape, err)
 	}
 	if h.bigEndian {
 		for i := 0; i < len(raw); i += size {
@@ -56,7 +56,7 @@ func Read(r io.Reader) (tensor.Tensor, error) {
 	}
 	t, err := tensor.FromBytes(h.dtype, h.shape, raw)
 	if err != nil {
-		return tensor.Tensor{}, fmt.Errorf("npy: %w", err)
+		return tensor.Tensor{}, err
 	}
 	return t, nil
 }
@@ -113,7 +113,7 @@ func rowMajor(raw []byte, size int, shape tensor.Shape) []byte {
 func Write(w io.Writer, t tensor.Tensor) error {
 	raw, err := t.Bytes()
 	if err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
 	code := ""
 	for c, d := range codes {
@@ -122,7 +122,7 @@ func Write(w io.Writer, t tensor.Tensor) error {
 		}
 	}
 	if code == "" {
-		return fmt.Errorf("npy: NumPy has no type for %v", t.DType)
+		return fmt.Errorf("NumPy has no type for %v", t.DType)
 	}
 	order := "<"
 	if t.DType.Size() == 1 {
@@ -136,10 +136,8 @@ func Write(w io.Writer, t tensor.Tensor) error {
 	head = binary.LittleEndian.AppendUint16(head, uint16(len(header)+padding+1))
 	head = append(head, header+strings.Repeat(" ", padding)+"\n"...)
 	if _, err := w.Write(head); err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
-	if _, err := w.Write(raw); err != nil {
-		return fmt.Errorf("npy: %w", err)
-	}
-	return nil
+	_, err = w.Write(raw)
+	return err
 }

@@ -275,7 +275,7 @@ func TestReadZipErrors(t *testing.T) {
 	}
 	for _, c := range []struct{ name, file, want string }{
 		{"no zip", "hello", "not a valid zip file"},
-		{"no array", build([2]string{"x.npy", "hello"}), `array "x": npy: not a .npy file`},
+		{"no array", build([2]string{"x.npy", "hello"}), `array "x": not a .npy file`},
 		{"twice", build([2]string{"x.npy", one}, [2]string{"x.npy", one}),
 			`array "x" is there twice`},
 		{"more behind", build([2]string{"x.npy", one + "12"}),

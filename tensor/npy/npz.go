@@ -16,12 +16,12 @@ import (
 func ReadZip(path string) (map[string]tensor.Tensor, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
-		return nil, fmt.Errorf("npy: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer z.Close()
 	arrays, err := readZip(&z.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("npy: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return arrays, nil
 }
@@ -70,14 +70,14 @@ func WriteZip(w io.Writer, arrays map[string]tensor.Tensor) error {
 	for _, name := range slices.Sorted(maps.Keys(arrays)) {
 		member, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
 		if err != nil {
-			return fmt.Errorf("npy: array %q: %w", name, err)
+			return fmt.Errorf("array %q: %w", name, err)
 		}
 		if err := Write(member, arrays[name]); err != nil {
-			return fmt.Errorf("npy: array %q: %w", name, err)
+			return fmt.Errorf("array %q: %w", name, err)
 		}
 	}
 	if err := z.Close(); err != nil {
-		return fmt.Errorf("npy: %w", err)
+		return err
 	}
 	return nil
 }

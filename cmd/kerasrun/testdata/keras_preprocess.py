@@ -1,7 +1,7 @@
-"""Prepares pictures with Keras: python keras_preprocess.py OUT.npz PICTURE... < cases.json
+"""Preprocesses images with Keras: python keras_preprocess.py OUT.npz IMAGE... < cases.json
 
 cases.json is {name: {"size": [height, width], "mode": "caffe", "tf" or "torch", "resample": a
-filter, "keep": a bool}}. OUT.npz has, for each name, the pictures as one float32 array, and as
+filter, "keep": a bool}}. OUT.npz has, for each name, the images as one float32 array, and as
 NAME.resized what preprocess_input got, uint8 RGB.
 """
 

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 
 def read_csv(path: str) -> pd.DataFrame:
-    """Integers stay integers beside the empty cells of a picture without an answer."""
+    """Integers stay integers beside the empty cells of an image without a result."""
     return pd.read_csv(path, dtype_backend="numpy_nullable")
 
 

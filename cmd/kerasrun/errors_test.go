@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kerasrun/runner"
+)
+
+// TestErrors holds the whole of what a call that cannot succeed prints: one sentence, and the next
+// step.
+func TestErrors(t *testing.T) {
+	const export = ": expected a SavedModel directory, got a Keras file; export it: `kerasrun-export "
+	const trained = " --out DIR --trained-with caffe|tf|torch`"
+	repository, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(repository, cat)
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("empty", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"my.keras", "old.h5", "notes.txt", "token"} {
+		if err := os.WriteFile(name, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ args, want string }{
+		{"inspect", "models/resnext50: no such directory; `make run` exports it, --model names another"},
+		{"inspect none", "none: no such directory"},
+		{"inspect notes.txt/model", "notes.txt/model: not a directory"},
+		{"inspect notes.txt", "notes.txt: expected a SavedModel directory, got a file"},
+		{"inspect my.keras", "my.keras" + export + "my.keras" + trained},
+		{"inspect empty",
+			"empty: expected a SavedModel, found no saved_model.pb; kerasrun-export makes one"},
+		{"scan none", "none: no such directory"},
+		{"classify --model none " + image, "none: no such directory"},
+		{"classify --model old.h5 " + image, "old.h5" + export + "old.h5" + trained},
+		{"classify --model empty " + image,
+			"empty: expected a SavedModel, found no saved_model.pb; kerasrun-export makes one"},
+		{"verify none", "none: no such directory"},
+		{"verify --precision bf16 none", "precision fp32: none: no such directory"},
+		{"bench --model none", "none: no such directory"},
+		{"score --model my.keras -o x.csv " + image, "my.keras" + export + "my.keras" + trained},
+		{"serve --model my.keras", "my.keras" + export + "my.keras" + trained},
+		{"serve --model none", "none: no such directory"},
+		{"serve --model empty --token-file token", "token: expected a token, got none"},
+		{"serve --model empty --token-file none", "none: no such file or directory"},
+		{"preprocess --mode tf -o x.npy none.jpg", "none.jpg: no such file or directory"},
+		{"preprocess --mode tf -o x.npy empty",
+			"empty: no images below it (.jpg .jpeg .png .gif .bmp .webp)"},
+		{"preprocess --model none -o x.npy " + image, "none: no such directory"},
+		{"predict --inputs x=x.npy -o y.npz", "x.npy: no such file or directory"},
+		{"man --out none", "none/kerasrun-bench.1: no such file or directory"},
+	} {
+		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
+		if want := "kerasrun: " + test.want + "\n"; status != exitFailed || stdout != "" ||
+			stderr != want {
+			t.Errorf("kerasrun %s: exit status %d, stdout %q, got %q, want %q",
+				test.args, status, stdout, stderr, want)
+		}
+	}
+}
+
+// TestNoGPU names the next step where TensorFlow is built for the CPU only.
+func TestNoGPU(t *testing.T) {
+	if runner.HasCUDA() {
+		t.Skip("TensorFlow is built for GPUs")
+	}
+	inRepository(t)
+	status, stdout, stderr := call(t, nil, "classify", "--device", "gpu", cat)
+	want := "kerasrun: --device gpu: TensorFlow " + runner.Version() + " is built for the CPU only; " +
+		"`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs\n"
+	if status != exitFailed || stdout != "" || stderr != want {
+		t.Errorf("exit status %d, stdout %q, got %q, want %q", status, stdout, stderr, want)
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// must panics where a command sets up a flag that it does not have.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// flagHeading is the annotation that holds which heading of the help a flag stands under.
+const flagHeading = "heading"
+
+// underHeading puts flags of cmd, by name, under a heading of their own in its help.
+func underHeading(cmd *cobra.Command, heading string, names ...string) {
+	for _, name := range names {
+		must(cmd.Flags().SetAnnotation(name, flagHeading, []string{heading}))
+	}
+}
+
+// choice is the value of a flag that takes one of a few words. The first word is the default.
+type choice struct {
+	words []string
+	value string
+}
+
+// addChoice adds a flag called name, which takes one of words, and their completion.
+func addChoice(cmd *cobra.Command, name, usage string, words ...string) *choice {
+	c := &choice{words: words, value: words[0]}
+	cmd.Flags().Var(c, name, fmt.Sprintf("%s: %s", usage, strings.Join(words, ", ")))
+	completeWords(cmd, name, words...)
+	return c
+}
+
+// completeWords has the shell complete a flag with words.
+func completeWords(cmd *cobra.Command, name string, words ...string) {
+	complete := cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	must(cmd.RegisterFlagCompletionFunc(name, complete))
+}
+
+func (c *choice) String() string { return c.value }
+
+func (c *choice) Type() string { return "word" }
+
+func (c *choice) Set(word string) error {
+	if !slices.Contains(c.words, word) {
+		return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
+	}
+	c.value = word
+	return nil
+}
+
+// choices is the value of a flag that takes some of a few words, with commas between or one a flag.
+type choices struct {
+	choice
+	values []string
+}
+
+// addChoices adds a flag called name, which takes any of words, none by default.
+func addChoices(cmd *cobra.Command, name, usage string, words ...string) *choices {
+	c := &choices{choice: choice{words: words}}
+	cmd.Flags().Var(c, name, fmt.Sprintf("%s: %s", usage, strings.Join(words, ", ")))
+	completeWords(cmd, name, words...)
+	return c
+}
+
+func (c *choices) Type() string { return "words" }
+
+func (c *choices) Set(words string) error {
+	for word := range strings.SplitSeq(words, ",") {
+		if err := c.choice.Set(word); err != nil {
+			return err
+		}
+		c.values = append(c.values, word)
+	}
+	return nil
+}
+
+// noArgs refuses arguments.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("expected no arguments, got %q", args)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kerasrun/preprocess"
+)
+
+// preprocessingFlags say how images are preprocessed: as the model's manifest says, changed by the
+// flags that are given.
+type preprocessingFlags struct {
+	model      modelDir
+	size       string
+	mode       *choice
+	resample   *choice
+	keepAspect bool
+	centerCrop bool
+}
+
+// preprocessingNames are the flags that change what the manifest says.
+var preprocessingNames = []string{
+	"image-size", "mode", "resample", "keep-aspect-ratio", "center-crop",
+}
+
+func (f *preprocessingFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.size, "image-size", "224x224", "height and width, `HxW`")
+	f.mode = addChoice(cmd, "mode", "how RGB becomes float32", "caffe", "tf", "torch", "none")
+	f.resample = addChoice(cmd, "resample", "filter of the resizing",
+		"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+	flags.BoolVar(&f.keepAspect, "keep-aspect-ratio", false,
+		"crop to the size's ratio before resizing, as Keras does")
+	flags.BoolVar(&f.centerCrop, "center-crop", false,
+		"resize the short side, then crop the centre")
+	cmd.MarkFlagsMutuallyExclusive("keep-aspect-ratio", "center-crop")
+	underHeading(cmd, "Preprocessing flags", preprocessingNames...)
+	f.model.register(cmd)
+}
+
+// pipeline is that of the model, changed by the flags that were given. It reads no model where
+// there are such flags and no --model.
+func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline, error) {
+	given := map[string]bool{}
+	for _, name := range preprocessingNames {
+		if cmd.Flags().Changed(name) {
+			given[name] = true
+		}
+	}
+	p := &preprocess.Pipeline{
+		Width: 224, Height: 224,
+		Filter: preprocess.Nearest, Fit: preprocess.Stretch, Mode: preprocess.Caffe,
+	}
+	if cmd.Flags().Changed("model") || len(given) == 0 {
+		var err error
+		if p, err = f.model.pipeline(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if given["image-size"] {
+		if p.Height, p.Width, err = parseSize(f.size); err != nil {
+			return nil, err
+		}
+	}
+	if given["mode"] {
+		if p.Mode, err = preprocess.ParseMode(f.mode.value); err != nil {
+			return nil, err
+		}
+	}
+	if given["resample"] {
+		if p.Filter, err = preprocess.ParseFilter(f.resample.value); err != nil {
+			return nil, err
+		}
+	}
+	if given["keep-aspect-ratio"] || given["center-crop"] {
+		switch {
+		case f.keepAspect:
+			p.Fit = preprocess.KeepAspectRatio
+		case f.centerCrop:
+			p.Fit = preprocess.CenterCrop
+		default:
+			p.Fit = preprocess.Stretch
+		}
+	}
+	if err := p.Validate(); err != nil {
+		return nil, usagef("%v", err)
+	}
+	return p, nil
+}
+
+func parseSize(size string) (height, width int, err error) {
+	h, w, ok := strings.Cut(size, "x")
+	if ok {
+		height, err = strconv.Atoi(h)
+		if err == nil {
+			width, err = strconv.Atoi(w)
+		}
+	}
+	if !ok || err != nil {
+		return 0, 0, usagef("--image-size: expected HxW, such as 224x224, got %q", size)
+	}
+	return height, width, nil
+}

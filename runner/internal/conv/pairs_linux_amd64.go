@@ -1,6 +1,0 @@
-//go:build pairs
-
-package conv
-
-// #cgo CFLAGS: -DKERASRUN_PAIRS
-import "C"
