@@ -244,7 +244,7 @@ func (m *Model) Labels() (labels.Labels, error) {
 	}
 	classes, err := m.readLabels(m.Manifest.Labels)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %s: %w", m.Manifest.Labels, err)
+		return nil, fmt.Errorf("%s: %w", m.Manifest.Labels, err)
 	}
 	return classes, nil
 }
