@@ -36,6 +36,8 @@ bin/kerasrun: $(GO_SOURCES) | setup
 models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic --out models/resnext50
 
+# Without Python, a plain `go test` leaves tests out; here they fail.
+test test-go test-race: export KERASRUN_REQUIRE_PYTHON = 1
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
 test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
 	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"

@@ -57,7 +57,8 @@ func TestRename(t *testing.T) {
 			t.Fatalf("got module %s, want %s", got, name)
 		}
 	}
-	grep := exec.Command("git", "grep", "-nE", `"(example.org/first/)?kerasrun/(runner|serve|tensor)`)
+	grep := exec.Command("git", "grep", "-nE",
+		`"(example.org/first/)?kerasrun/(runner|serve|tensor)`)
 	grep.Dir = dir
 	if found, _ := grep.Output(); len(found) > 0 {
 		t.Errorf("got the old name still, in\n%s", found)
