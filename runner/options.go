@@ -29,7 +29,7 @@ type config struct {
 }
 
 func newConfig(options []Option) (config, error) {
-	c := config{signature: "serving_default", devices: []string{"auto"}, gpuGrowth: true,
+	c := config{signature: savedmodel.DefaultSignature, devices: []string{"auto"}, gpuGrowth: true,
 		precision: FP32}
 	for _, option := range options {
 		if err := option(&c); err != nil {
