@@ -31,10 +31,10 @@ func (m *Model) Classifier() (*classify.Classifier, error) {
 func (m *Model) newClassifier() (*classify.Classifier, error) {
 	batch := classifyBatchGPU
 	if m.devices[0] == "cpu" {
-		batch = min(classifyBatchCPU, partRows())
+		batch = min(classifyBatchCPU, microBatchRows())
 	}
 	return classify.New(m, classify.Options{
-		Signature: m.key, BatchSize: batch, Concurrency: 1 + len(m.sessions), MaxWait: classifyWait,
+		Signature: m.key, BatchSize: batch, Concurrency: 1 + len(m.devices), MaxWait: classifyWait,
 	})
 }
 

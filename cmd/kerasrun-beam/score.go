@@ -11,6 +11,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"kerasrun/runner"
+	_ "kerasrun/runner/preinit"
 	"kerasrun/score"
 )
 
@@ -44,11 +45,11 @@ var shared struct {
 }
 
 // Setup opens the model, once a worker process.
-func (f *scoreFn) Setup() error {
+func (f *scoreFn) Setup(ctx context.Context) error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users == 0 {
-		m, err := runner.Open(f.Model)
+		m, err := runner.Open(ctx, f.Model)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ includes the wait for that.
 			return usagef("--seconds: expected over 0 and up to 3600, got %v", seconds)
 		}
 		start := time.Now()
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ classified all the same, and the exit status is 1.
 		if top < 1 {
 			return usagef("--topk: expected 1 or more, got %d", top)
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 		"classify", "contract", "labels", "preprocess", "runner/internal/*", "savedmodel", "tensor",
 	},
 	"runner/internal/*": {"runner/internal/*", "savedmodel", "tensor"},
+	"runner/preinit":    {"runner/internal/*"},
 	"cmd/*":             {"*"},
 	"examples/*":        {"*"},
 	"tools/*":           {"*"},
@@ -46,8 +47,8 @@ var linksTensorFlow = []string{"runner", "runner/internal/*", "cmd/*", "examples
 
 // goPackage is what `go list` knows of a package.
 type goPackage struct {
-	ImportPath    string
-	Imports, Deps []string
+	Name, ImportPath string
+	Imports, Deps    []string
 }
 
 // name is the package's path in the module.
@@ -56,7 +57,7 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, "kera
 // ourPackages are all packages of the module.
 func ourPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "kerasrun/...").Output()
+	out, err := exec.Command("go", "list", "-json=Name,ImportPath,Imports,Deps", "kerasrun/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

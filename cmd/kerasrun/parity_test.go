@@ -38,7 +38,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	for _, export := range exports {
 		t.Run(filepath.Base(export), func(t *testing.T) {
-			model, err := runner.Open(export)
+			model, err := runner.Open(t.Context(), export)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -55,7 +55,7 @@ signatures with their inputs and outputs.`,
 				return err
 			}
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	model, err := f.model.open()
+	model, err := f.model.open(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -265,7 +265,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 		flags := f.model
 		flags.dir = dir
 		flags.warn = func(message string) { log.Warn(message) }
-		m, err := flags.open()
+		m, err := flags.open(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func unchanged(a, b *golden.Report) bool {
 // verify verifies the model, in the precision that its flags choose, against the pack in goldens,
 // or the model's own.
 func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Report, error) {
-	m, err := model.open()
+	m, err := model.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,17 +1,19 @@
-// Service answers pictures over HTTP: curl --data-binary @cat.jpg 127.0.0.1:8080/classify
+// Service classifies images over HTTP: curl --data-binary @cat.jpg 127.0.0.1:8080/classify
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log"
 	"net/http"
 
 	"kerasrun/runner"
+	_ "kerasrun/runner/preinit"
 )
 
 func main() {
-	model, err := runner.Open("models/resnext50")
+	model, err := runner.Open(context.Background(), "models/resnext50")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -7,9 +7,9 @@
 #endif
 #include "tensorflow/c/tf_tstring.h"
 
-// The strictest alignment that TensorFlow has for tensors; of memory less aligned it would make a copy.
+// The strictest alignment that TensorFlow has for tensors; of memory less aligned it makes a copy.
 #define ALIGNMENT 64
-// Below this the C library does as well.
+// Smaller buffers are left to the C library.
 #define LARGE ((size_t)1 << 20)
 #define SPARES 4
 
@@ -24,11 +24,12 @@ static size_t length_of(void* data) {
 #ifdef __GLIBC__
   return malloc_usable_size(data);
 #else
+  (void)data;
   return 0;
 #endif
 }
 
-void* kerasrun_take(size_t length) {
+void* kerasrun_buffer_alloc(size_t length) {
   void* data = NULL;
   if (length >= LARGE) {
     pthread_mutex_lock(&lock);
@@ -44,7 +45,7 @@ void* kerasrun_take(size_t length) {
   return data;
 }
 
-void kerasrun_give_back(void* data) {
+void kerasrun_buffer_free(void* data) {
   size_t length = length_of(data);
   if (length >= LARGE) {
     pthread_mutex_lock(&lock);
@@ -64,14 +65,15 @@ void kerasrun_give_back(void* data) {
 static void release(void* data, size_t length, void* strings) {
   (void)length;
   for (size_t i = 0; i < (size_t)strings; i++) TF_StringDealloc((TF_TString*)data + i);
-  kerasrun_give_back(data);
+  kerasrun_buffer_free(data);
 }
 
-TF_Tensor* kerasrun_tensor(TF_DataType dtype, const int64_t* dims, int rank, void* data, size_t length, size_t strings) {
+TF_Tensor* kerasrun_buffer_tensor(TF_DataType dtype, const int64_t* dims, int rank, void* data,
+                                  size_t length, size_t strings) {
   return TF_NewTensor(dtype, dims, rank, data, length, release, (void*)strings);
 }
 
-void kerasrun_trim(void) {
+void kerasrun_buffer_trim(void) {
   pthread_mutex_lock(&lock);
   for (int i = 0; i < SPARES; i++) {
     free(spares[i].data);

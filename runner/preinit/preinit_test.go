@@ -1,20 +1,40 @@
-package runner
+package preinit_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"kerasrun/runner"
+	"kerasrun/runner/internal/session"
+	_ "kerasrun/runner/preinit"
 )
 
-// quietChild names the environment variable that makes of the test's executable a program that lists the devices and ends.
-const quietChild = "RUNNER_TEST_LIST_DEVICES"
+// quietChild names the environment variable that makes of the test's executable a program that
+// lists the devices and ends.
+const quietChild = "PREINIT_TEST_LIST_DEVICES"
 
-// oneDNNChild names the one that makes of it a program that says whether TensorFlow uses oneDNN, and what PATH is.
-const oneDNNChild = "RUNNER_TEST_ONEDNN"
+// oneDNNChild names the one that makes of it a program that says whether TensorFlow uses oneDNN,
+// and what PATH is.
+const oneDNNChild = "PREINIT_TEST_ONEDNN"
 
-// TestOneDNNUnasked holds that TensorFlow uses oneDNN on every CPU unless the user does not want it to, and that the environment is as it was.
+func TestMain(m *testing.M) {
+	switch {
+	case os.Getenv(quietChild) != "":
+		fmt.Println(runner.Devices())
+		os.Exit(0)
+	case os.Getenv(oneDNNChild) != "":
+		fmt.Println(session.UsesOneDNN(), os.Getenv("PATH"))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestOneDNNUnasked holds that TensorFlow uses oneDNN on every CPU unless the user does not want it
+// to, and that the environment is as it was.
 func TestOneDNNUnasked(t *testing.T) {
 	for _, c := range []struct {
 		environment []string
@@ -29,12 +49,13 @@ func TestOneDNNUnasked(t *testing.T) {
 		child.Env = append(c.environment, oneDNNChild+"=1")
 		out, err := child.Output()
 		if got := strings.TrimSuffix(string(out), "\n"); err != nil || got != c.want {
-			t.Errorf("%q: want %q, got %q, %v", c.environment, c.want, got, err)
+			t.Errorf("%q: got %q, %v, want %q", c.environment, got, err, c.want)
 		}
 	}
 }
 
-// TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the user wants it to.
+// TestStandardError holds that TensorFlow writes nothing to standard error at its start unless the
+// user wants it to.
 func TestStandardError(t *testing.T) {
 	for level, want := range map[string]struct{ banner, session bool }{
 		"":  {false, false},
@@ -61,7 +82,8 @@ func TestStandardError(t *testing.T) {
 			t.Errorf("level %q: devices: %s", level, &stdout)
 		}
 		text := stderr.String()
-		if strings.Contains(text, "oneDNN custom operations") != want.banner || strings.Contains(text, "cpu_feature_guard") != want.session ||
+		if strings.Contains(text, "oneDNN custom operations") != want.banner ||
+			strings.Contains(text, "cpu_feature_guard") != want.session ||
 			!want.banner && text != "" {
 			t.Errorf("level %q: standard error is %q", level, text)
 		}

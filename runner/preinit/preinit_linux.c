@@ -1,15 +1,12 @@
-//go:build linux && !no_preinit
-
-// What has to be done before the static initialisers of TensorFlow's library. No code of ours comes before them but one: the functions of
-// an executable's .preinit_array.
+// What has to be done before the static initialisers of TensorFlow's library. No code of the
+// program runs before them but one kind: the functions of an executable's .preinit_array.
 //
-// oneDNN: the library decides there whether it uses oneDNN, which it does on CPUs with instructions for neural networks (VNNI), and where
-// TF_ENABLE_ONEDNN_OPTS says so. On other CPUs oneDNN is the faster one just the same, by half with ResNeXt50. So there that variable is set.
-// The environment cannot be made longer in its place, and the C library takes none from elsewhere before the initialisers. So the variable stands
-// where PATH does until they are through; where there is no PATH the executable is started again, once, which takes as long as loading the library.
+// oneDNN: TF_ENABLE_ONEDNN_OPTS has to be in the environment then. The environment cannot be made
+// longer in its place, and the C library takes none from elsewhere before the initialisers. So the
+// variable stands where PATH does until they are through. Where there is no PATH the executable is
+// started again, once, which takes as long as loading the library.
 //
-// Standard error: the library logs there, before it looks at TF_CPP_MIN_LOG_LEVEL. So standard error is kept in memory until the
-// initialisers are through, and then what the level lets through is written out. An abort in between writes out all of it.
+// Standard error: a memory file stands in its place until the initialisers are through.
 
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -75,13 +72,15 @@ static void use_onednn(char **argv, char **environment) {
   char executable[PATH_MAX] = "";
   if (readlink("/proc/self/exe", executable, sizeof executable - 1) > 0)
     execve(executable, argv, longer); // by its path: the process takes its name from it
-  execve("/proc/self/exe", argv, longer); // the path is gone; where this fails too, sessions do without oneDNN
+  // The path is gone. Where this fails too, sessions do without oneDNN.
+  execve("/proc/self/exe", argv, longer);
 }
 
 static void put_path_back(void) {
   if (!stood_in_for) return;
   *stood_in_for = path;
-  for (char **v = environ; *v; v++) // which an initialiser may have copied, to set a variable of its own
+  // An initialiser may have copied the environment, to set a variable of its own.
+  for (char **v = environ; *v; v++)
     if (*v == onednn) *v = path;
   setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0); // for what is read later
 }
@@ -94,7 +93,8 @@ static void restore(void) {
   close(standard_error);
 }
 
-// Copies the kept lines of at least the level's severity; a line that begins no message goes with the message before it.
+// Copies the kept lines of at least the level's severity. A line that begins no message goes with
+// the message before it.
 static void replay(int level) {
   FILE *lines = fdopen(kept, "r");
   if (!lines) return;
@@ -142,7 +142,9 @@ static void before_libraries(int argc, char **argv, char **environment) {
   keep_standard_error(environment);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const preinit)(int, char **, char **) = before_libraries;
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(int, char **,
+                                                                              char **) =
+    before_libraries;
 
 // Sets the level that the library's initialiser would have read from the environment.
 static void set_level(int level) {
@@ -151,7 +153,8 @@ static void set_level(int level) {
 #define TEXT_OF(x) TEXT(x)
   char name[200];
   const char *space = TEXT_OF(ABSL_OPTION_INLINE_NAMESPACE_NAME);
-  snprintf(name, sizeof name, "_ZN4absl%zu%s14SetMinLogLevelENS0_18LogSeverityAtLeastE", strlen(space), space);
+  snprintf(name, sizeof name, "_ZN4absl%zu%s14SetMinLogLevelENS0_18LogSeverityAtLeastE",
+           strlen(space), space);
   void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, name);
   if (set) set(level);
 #endif
@@ -168,7 +171,8 @@ __attribute__((constructor)) static void after_libraries(void) {
     replay(chosen ? atoi(chosen) : 2);
   }
   if (!chosen) {
-    setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0); // read lazily by libraries older than 2.18, and by those that fork from here
+    // Libraries older than 2.18 read it lazily, and so do child processes.
+    setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
     set_level(2);
   }
 }

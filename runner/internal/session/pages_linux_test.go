@@ -1,4 +1,4 @@
-package runner
+package session
 
 import (
 	"hash/crc32"
@@ -9,10 +9,11 @@ import (
 	"unsafe"
 )
 
-// What is let go of comes back as it was.
-func TestTrimLetsGoOfPages(t *testing.T) {
+// TestTrimDropsPages holds that pages that are dropped come back as they were.
+func TestTrimDropsPages(t *testing.T) {
 	var code []byte // the longest of TensorFlow's
-	for _, match := range regexp.MustCompile(`(?m)^([0-9a-f]+)-([0-9a-f]+) r-xp .*/libtensorflow`).FindAllStringSubmatch(readFile(t, "/proc/self/maps"), -1) {
+	mapped := regexp.MustCompile(`(?m)^([0-9a-f]+)-([0-9a-f]+) r-xp .*/libtensorflow`)
+	for _, match := range mapped.FindAllStringSubmatch(readFile(t, "/proc/self/maps"), -1) {
 		begin, end := hexadecimal(t, match[1]), hexadecimal(t, match[2])
 		if int(end-begin) > len(code) {
 			code = unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&begin))), end-begin)
@@ -24,11 +25,13 @@ func TestTrimLetsGoOfPages(t *testing.T) {
 	before := crc32.ChecksumIEEE(code)
 	touched := fileMemory(t)
 	if touched < len(code) {
-		t.Fatalf("want at least the %d bytes of code that were read in the process's memory, got %d", len(code), touched)
+		t.Fatalf("got %d bytes of files in memory, want the %d of code that were read", touched,
+			len(code))
 	}
-	trim()
+	Trim()
 	if left := fileMemory(t); left > touched-len(code)*9/10 {
-		t.Errorf("want the %d bytes of code gone, got %d bytes of files in memory before and %d after", len(code), touched, left)
+		t.Errorf("got %d bytes of files in memory before and %d after, want %d of code gone",
+			touched, left, len(code))
 	}
 	if after := crc32.ChecksumIEEE(code); after != before {
 		t.Errorf("code: checksum %x before, %x after", before, after)
@@ -47,7 +50,8 @@ func hexadecimal(t *testing.T, s string) uintptr {
 // fileMemory returns how many bytes of files the process has in memory.
 func fileMemory(t *testing.T) int {
 	t.Helper()
-	match := regexp.MustCompile(`RssFile:\s+(\d+) kB`).FindStringSubmatch(readFile(t, "/proc/self/status"))
+	match := regexp.MustCompile(`RssFile:\s+(\d+) kB`).FindStringSubmatch(readFile(t,
+		"/proc/self/status"))
 	if match == nil {
 		t.Fatal("/proc/self/status: want RssFile, got none")
 	}

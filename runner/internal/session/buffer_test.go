@@ -1,15 +1,16 @@
-package runner
+package session
 
 import (
 	"testing"
 	"unsafe"
 )
 
-// TestBuffers holds that large memory is used again, that it fits, and that it is aligned as TensorFlow wants it.
+// TestBuffers holds that large memory is used again, that it fits, and that it is aligned as
+// TensorFlow wants it.
 func TestBuffers(t *testing.T) {
-	trim()
-	take := func(length int64) buffer {
-		b, err := newBuffer(length)
+	Trim()
+	take := func(length int64) Buffer {
+		b, err := NewBuffer(length)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,33 +29,33 @@ func TestBuffers(t *testing.T) {
 	if first.data == second.data {
 		t.Fatal("two buffers at a time in the same memory")
 	}
-	first.free()
+	first.Free()
 	if again := take(large - 4096); again.data != first.data {
 		t.Error("a little less does not take the same memory")
 	}
-	second.free()
+	second.Free()
 	for _, length := range []int64{large * 2, large / 3} {
 		if other := take(length); other.data == second.data {
 			t.Errorf("%d bytes took memory of %d", length, large)
 		}
 	}
-	// A feed gives its memory back when TensorFlow lets go of it.
+	// A tensor frees its memory when TensorFlow frees it.
 	b := take(large)
 	if b.data != second.data {
 		t.Error("the memory is not there any more")
 	}
-	f := b.feed(1, []int64{large / 4}, large, 0)
-	free([]*feed{f})
+	f := b.Tensor(1, []int64{large / 4}, large)
+	f.Delete()
 	if again := take(large); again.data != b.data {
-		t.Error("a feed's memory is not used again")
+		t.Error("the memory of a tensor is not used again")
 	}
 	// Those that nobody wants make room.
-	var kept []buffer
+	var kept []Buffer
 	for range 6 {
 		kept = append(kept, take(2<<20))
 	}
 	for _, b := range kept {
-		b.free()
+		b.Free()
 	}
 	reused := 0
 	for range kept {
@@ -68,5 +69,5 @@ func TestBuffers(t *testing.T) {
 	if reused < 4 {
 		t.Errorf("%d of 6 used again, want 4", reused)
 	}
-	trim()
+	Trim()
 }

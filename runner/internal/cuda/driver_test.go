@@ -1,7 +1,8 @@
-package runner
+package cuda
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,15 +11,27 @@ import (
 	"testing"
 )
 
-// driverChild names the environment variable that makes of the test's executable a program that prints what the driver says and ends.
-const driverChild = "RUNNER_TEST_ASK_DRIVER"
+// driverChild names the environment variable that makes of the test's executable a program that
+// prints what the driver says and ends.
+const driverChild = "CUDA_TEST_ASK_DRIVER"
 
-// fakeDriver compiles the driver of no GPU, under the names that NVIDIA's have, and returns its directory.
+func TestMain(m *testing.M) {
+	if os.Getenv(driverChild) != "" {
+		gpus, reason := GPUs()
+		fmt.Printf("%v %q\n", gpus, reason)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// fakeDriver compiles the driver of no GPU, under the names that NVIDIA's have, and returns its
+// directory.
 func fakeDriver(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"libcuda.so.1", "libnvidia-ml.so.1"} {
-		out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name), "testdata/fakecuda.c").CombinedOutput()
+		out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name),
+			"testdata/fakecuda.c").CombinedOutput()
 		if err != nil {
 			t.Fatalf("cc: %v\n%s", err, out)
 		}
@@ -31,7 +44,7 @@ func child(driver string, more ...string) (stdout, stderr string, err error) {
 	var out, log bytes.Buffer
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "TF_CPP_MIN_LOG_LEVEL=") || strings.HasPrefix(v, "CUDA_VISIBLE_DEVICES=")
+		return strings.HasPrefix(v, "CUDA_VISIBLE_DEVICES=")
 	}), more...)
 	if driver != "" {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+driver)
@@ -48,7 +61,8 @@ func TestDriver(t *testing.T) {
 	if err := os.WriteFile(source, []byte("int nothing;\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("cc", "-shared", "-o", filepath.Join(other, "libcuda.so.1"), source).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cc", "-shared", "-o", filepath.Join(other, "libcuda.so.1"),
+		source).CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
 	for _, c := range []struct {
@@ -60,8 +74,10 @@ func TestDriver(t *testing.T) {
 		{"no GPU", fake, []string{"FAKE_CUDA_COUNT=0"}, `[] "the NVIDIA driver has no GPU"`},
 		{"hidden", fake, []string{"FAKE_CUDA_COUNT=0", "CUDA_VISIBLE_DEVICES=-1"},
 			`[] "the NVIDIA driver has no GPU (CUDA_VISIBLE_DEVICES is \"-1\")"`},
-		{"an error", fake, []string{"FAKE_CUDA_ERROR=803"}, `[] "the NVIDIA driver answers with CUDA error 803, a fake error"`},
-		{"no driver's functions", other, nil, `[] "there is no NVIDIA driver: libcuda.so.1 is not found"`},
+		{"an error", fake, []string{"FAKE_CUDA_ERROR=803"},
+			`[] "the NVIDIA driver returns CUDA error 803, a fake error"`},
+		{"no driver's functions", other, nil,
+			`[] "there is no NVIDIA driver: libcuda.so.1 is not found"`},
 	} {
 		got, stderr, err := child(c.driver, append(c.environment, driverChild+"=1")...)
 		if err != nil || strings.TrimSpace(got) != c.want {
@@ -71,19 +87,25 @@ func TestDriver(t *testing.T) {
 }
 
 func TestMissingLibraries(t *testing.T) {
-	maps := "7eff r-xp 00000000 08:01 1 /usr/lib/libnvidia-ml.so.575.57.08\n7f00 r-xp 00000000 08:01 1 /opt/nvidia/cublas/lib/libcublasLt.so.12\n7f01 r-xp 00000000 08:01 2 /usr/lib/libcudart.so.12.9.79\n" +
-		"7f02 r-xp 00000000 08:01 3 /opt/libcufft.so.11\n7f03 r-xp 00000000 08:01 4 /opt/libcusparse.so.12\n" +
-		"7f04 r-xp 00000000 08:01 5 /opt/libcudnn_graph.so.9\n7f05 r-xp 00000000 08:01 6 /opt/libcusolverMg.so.11\n"
-	if got, want := missingLibraries(maps), []string{"libcublas", "libcusolver", "libcudnn"}; !slices.Equal(got, want) {
+	maps := "7eff r-xp 00000000 08:01 1 /usr/lib/libnvidia-ml.so.575.57.08\n" +
+		"7f00 r-xp 00000000 08:01 1 /opt/nvidia/cublas/lib/libcublasLt.so.12\n" +
+		"7f01 r-xp 00000000 08:01 2 /usr/lib/libcudart.so.12.9.79\n" +
+		"7f02 r-xp 00000000 08:01 3 /opt/libcufft.so.11\n" +
+		"7f03 r-xp 00000000 08:01 4 /opt/libcusparse.so.12\n" +
+		"7f04 r-xp 00000000 08:01 5 /opt/libcudnn_graph.so.9\n" +
+		"7f05 r-xp 00000000 08:01 6 /opt/libcusolverMg.so.11\n"
+	if got, want := missingLibraries(maps), []string{"libcublas", "libcusolver",
+		"libcudnn"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if got := missingLibraries("7f00 r-xp 00000000 08:01 1 /usr/lib/libcuda.so.1\n"); !slices.Equal(got, []string{"libnvidia-ml"}) {
+	alone := "7f00 r-xp 00000000 08:01 1 /usr/lib/libcuda.so.1\n"
+	if got := missingLibraries(alone); !slices.Equal(got, []string{"libnvidia-ml"}) {
 		t.Errorf("%v without the driver's second library", got)
 	}
 	if got := missingLibraries(""); got != nil {
 		t.Errorf("%v of a system that does not say what is loaded", got)
 	}
-	if here := loadedFiles(); !strings.Contains(here, "/libtensorflow") {
-		t.Errorf("the files of this process have no libtensorflow:\n%s", here)
+	if here := loadedFiles(); !strings.Contains(here, "/libc.so") {
+		t.Errorf("the files of this process have no libc:\n%s", here)
 	}
 }
