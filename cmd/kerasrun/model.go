@@ -167,7 +167,7 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 		"tensorflow-inter-op-parallelism", "per-process-gpu-memory-fraction", "gpu-memory-growth")
 	m.scan.register(cmd)
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
-		"run a model without a manifest too, once a probe in a process of its own has survived it")
+		"run a model without a manifest too, after a trial run in a process of its own")
 	underHeading(cmd, safetyFlags, "allow-unverified")
 }
 
