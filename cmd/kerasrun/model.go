@@ -211,7 +211,7 @@ func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	gpu := slices.ContainsFunc(m.devices, func(d string) bool { return strings.HasPrefix(d, "gpu") })
 	switch {
 	case errors.Is(err, runner.ErrUnverified):
-		err = fmt.Errorf("%w; --allow-unverified runs it after a trial run in a process of its own", err)
+		err = fmt.Errorf("%w; --allow-unverified runs it after a probe in a process of its own", err)
 	case err != nil && gpu && !runner.HasCUDA():
 		err = fmt.Errorf("--device %s: TensorFlow %s is built for the CPU only; %s",
 			strings.Join(m.devices, ","), runner.Version(), gpuSetup)

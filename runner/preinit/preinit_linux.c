@@ -1,5 +1,5 @@
-// What has to be done before the static initialisers of TensorFlow's library. No code of the program
-// runs before them but one kind: the functions of an executable's .preinit_array.
+// What has to be done before the static initialisers of TensorFlow's library. No code of the
+// program runs before them but one kind: the functions of an executable's .preinit_array.
 //
 // oneDNN: TF_ENABLE_ONEDNN_OPTS has to be in the environment then. The environment cannot be made
 // longer in its place, and the C library takes none from elsewhere before the initialisers. So the
@@ -93,8 +93,8 @@ static void restore(void) {
   close(standard_error);
 }
 
-// Copies the kept lines of at least the level's severity. A line that begins no message goes with the
-// message before it.
+// Copies the kept lines of at least the level's severity. A line that begins no message goes with
+// the message before it.
 static void replay(int level) {
   FILE* lines = fdopen(kept, "r");
   if (!lines) return;

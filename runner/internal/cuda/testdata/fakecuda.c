@@ -1,4 +1,5 @@
-// A driver of no GPU, libcuda.so.1 and libnvidia-ml.so.1 in one. The environment says what it returns.
+// A driver of no GPU, libcuda.so.1 and libnvidia-ml.so.1 in one. The environment says what it
+// returns.
 #include <stdlib.h>
 #include <string.h>
 
