@@ -105,7 +105,7 @@ soak: setup models/resnext50-32/assets.extra/kerasrun.json ## memory over predic
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' ./cmd/kerasrun -args -soaktime $(SOAKTIME)
 
-prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast pictures, Keras's own exports: 10 minutes
+prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast images, Keras's own exports: 10 minutes
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run TestProveVast ./preprocess
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
 
@@ -123,14 +123,14 @@ bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes 
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 
-bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and pictures (20 minutes)
+bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
 gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
-	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner
+	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner ./runner/internal/cuda
 	@$(PYTHON) -m scripts.gpucheck --device $(DEVICE) --model $(MODEL)
 
 offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network

@@ -1,11 +1,14 @@
 // Package batch joins requests that arrive close together into one run of a model: dynamic
-// batching, as TensorFlow Serving does it and with its names. It works over any run function and
+// batching, with the parameters and names of TensorFlow Serving. It works over any run function and
 // uses no TensorFlow.
 //
 // A request is a set of tensors whose first dimension counts its rows. Requests wait in one queue,
-// first come, first served; a thread that is free takes as many from its head as fit in a batch. A
-// batch that fails is halved until what fails is one request, which alone gets the error. A request
-// whose context ends leaves the queue.
+// first come, first served. A free thread takes as many from its head as fit in a batch. A batch
+// that fails is halved until the one request that fails is alone; only that request gets the error.
+// A request whose context ends leaves the queue.
+//
+// A [Batcher] is safe for concurrent use. [Batcher.Close] ends its threads; whoever called [New]
+// calls it. Inputs belong to the batcher until their request is answered, outputs to the caller.
 package batch
 
 import (
@@ -26,7 +29,7 @@ type Run func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tens
 // Parameters say how requests are joined. The names are those of TensorFlow Serving's batching
 // parameters.
 type Parameters struct {
-	MaxBatchSize int // max_batch_size: rows that a run takes at most
+	MaxBatchSize int // max_batch_size: the largest number of rows of a run
 	// batch_timeout_micros: how long the first request of a batch that is not full waits for others
 	BatchTimeout time.Duration
 	// max_enqueued_batches: the queue holds this times MaxBatchSize rows; ErrFull beyond
@@ -34,8 +37,8 @@ type Parameters struct {
 	NumBatchThreads    int // num_batch_threads: runs at a time
 
 	// QueueTimeout (Triton's default_timeout_microseconds), if not 0: ErrTimeout for a request that
-	// has waited this long for its run; at once for one that would wait for three quarters of it,
-	// by what runs took lately, so that few wait in vain.
+	// has waited this long for its run. A request whose expected wait is three quarters of it gets
+	// ErrTimeout at once, so that few wait in vain.
 	QueueTimeout time.Duration
 
 	// AllowedBatchSizes (allowed_batch_sizes), if any: the numbers of rows that a run may take,
@@ -74,10 +77,10 @@ func Default() Parameters {
 // Validate returns everything that is wrong with the parameters.
 func (p Parameters) Validate() error {
 	var faults []error
-	atLeast := func(name string, value, least int) {
-		if value < least {
+	atLeast := func(name string, value, minimum int) {
+		if value < minimum {
 			faults = append(faults, fmt.Errorf("batch: %s: expected at least %d, got %d", name,
-				least, value))
+				minimum, value))
 		}
 	}
 	atLeast("max_batch_size", p.MaxBatchSize, 1)
@@ -95,8 +98,7 @@ func (p Parameters) Validate() error {
 		if !ascending || sizes[0] < 1 || sizes[len(sizes)-1] != p.MaxBatchSize {
 			faults = append(faults,
 				fmt.Errorf("batch: allowed_batch_sizes: expected ascending sizes that end with "+
-					"max_batch_size, %d, got %v",
-					p.MaxBatchSize, sizes))
+					"max_batch_size, %d, got %v", p.MaxBatchSize, sizes))
 		}
 	}
 	return errors.Join(faults...)

@@ -11,19 +11,19 @@ import (
 	"kerasrun/tensor"
 )
 
-// Batcher joins concurrent requests into batches.
+// Batcher joins concurrent requests into batches. It is safe for concurrent use.
 type Batcher struct {
 	run        Run
 	parameters Parameters
 
 	mu sync.Mutex
-	// something came into the queue, left it or grew old, or the batcher was closed
+	// a request came, left or waited out BatchTimeout, or the batcher was closed
 	changed  sync.Cond
 	queue    list.List // of *request, oldest first
 	rows     int       // in the queue
-	reserved int       // rows that have a place in it and are yet to come
+	reserved int       // rows that have a place in the queue but are not there yet
 	running  []running // what each thread runs
-	past     struct {  // the runs, the further back the less they count
+	past     struct {  // of the runs so far; older ones count less
 		time time.Duration
 		rows float64
 	}
@@ -31,14 +31,14 @@ type Batcher struct {
 	threads sync.WaitGroup
 }
 
-// request is what waits in the queue.
+// request is one entry of the queue.
 type request struct {
 	place   *list.Element // in the queue; nil once it has left
 	in      map[string]tensor.Tensor
 	rows    int
 	key     string
 	arrived time.Time
-	answer  chan answer // holds one, so that nobody waits for a caller who has left
+	answer  chan answer // buffered: the caller may have left
 }
 
 type answer struct {
@@ -51,7 +51,7 @@ type Result struct {
 	Outputs map[string]tensor.Tensor
 	Queue   time.Duration // from arrival to the start of its run
 	Compute time.Duration // of the run that it was part of
-	Batch   int           // rows of that run that were anyone's
+	Batch   int           // rows of that run, without padding
 }
 
 // New starts a batcher over run. Close ends it.
@@ -68,10 +68,10 @@ func New(run Run, parameters Parameters) (*Batcher, error) {
 	return b, nil
 }
 
-// Run answers one request, of one or more rows, when a batch that it was part of has been run. The
-// request's tensors must not change until then. The error is ErrFull, ErrTimeout, ErrTooLong,
-// ErrClosed, the context's (the request then leaves the queue, or its answer is dropped), or what
-// the run function says of this request alone.
+// Run answers one request, of one or more rows, when the batch with it has been run. The request's
+// tensors must not change until then. The error is ErrFull, ErrTimeout, ErrTooLong, ErrClosed, or
+// what the run function returns for this request alone. It is the context's where that ends first:
+// the request leaves the queue, or its answer is dropped.
 func (b *Batcher) Run(ctx context.Context, in map[string]tensor.Tensor) (Result, error) {
 	rows, _, err := rowsOf(in)
 	if err != nil {
@@ -84,32 +84,35 @@ func (b *Batcher) Run(ctx context.Context, in map[string]tensor.Tensor) (Result,
 	return place.Run(ctx, in)
 }
 
-// split cuts a request into parts that fit in a batch each.
+// split cuts a request into chunks that fit in a batch each.
 func (b *Batcher) split(in map[string]tensor.Tensor, rows int, key string) ([]*request, error) {
-	var parts []*request
+	var chunks []*request
 	for from := 0; from < rows; from += b.parameters.MaxBatchSize {
 		to := min(from+b.parameters.MaxBatchSize, rows)
-		part, err := tensor.RowsOfAll(in, int64(from), int64(to))
+		chunk, err := tensor.RowsOfAll(in, int64(from), int64(to))
 		if err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
-		parts = append(parts, &request{in: part, rows: to - from, key: key,
+		chunks = append(chunks, &request{in: chunk, rows: to - from, key: key,
 			answer: make(chan answer, 1)})
 	}
-	return parts, nil
+	return chunks, nil
 }
 
-// waitAll waits for the parts of one request, which were queued at once, and puts their answers
+// waitAll waits for the chunks of one request, which were queued at once, and puts their answers
 // together.
-func (b *Batcher) waitAll(ctx context.Context, parts []*request) (Result, error) {
+func (b *Batcher) waitAll(ctx context.Context, chunks []*request) (Result, error) {
 	var whole Result
 	outputs := map[string][]tensor.Tensor{}
-	for i, part := range parts {
-		// When the first part is run, the others are next.
-		r, err := b.wait(ctx, part, i == 0)
+	for i, chunk := range chunks {
+		timeout := b.parameters.QueueTimeout
+		if i > 0 {
+			timeout = 0 // once the first part runs, the others are next
+		}
+		r, err := b.wait(ctx, chunk, timeout)
 		if err != nil {
-			for _, part := range parts[i:] {
-				b.forget(part)
+			for _, chunk := range chunks[i:] {
+				b.forget(chunk)
 			}
 			return Result{}, err
 		}
@@ -159,10 +162,10 @@ func (b *Batcher) wake() {
 	b.changed.Broadcast()
 }
 
-// wait waits for a request's answer; where limited, only so long for its run to begin.
-func (b *Batcher) wait(ctx context.Context, r *request, limited bool) (Result, error) {
+// wait waits for a request's answer. A timeout other than 0 limits the wait until its run begins.
+func (b *Batcher) wait(ctx context.Context, r *request, timeout time.Duration) (Result, error) {
 	var late <-chan time.Time
-	if timeout := b.parameters.QueueTimeout; limited && timeout > 0 {
+	if timeout > 0 {
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		late = timer.C
@@ -278,8 +281,7 @@ func (b *Batcher) pop() []*request {
 	return requests
 }
 
-// answer runs requests as one batch and answers each. Where the batch fails, each half is run by
-// itself.
+// answer runs requests as one batch and answers each. A batch that fails is run again in halves.
 func (b *Batcher) answer(requests []*request, taken time.Time) {
 	outputs, result, err := b.compute(requests, taken)
 	if err != nil && len(requests) > 1 {
@@ -298,7 +300,7 @@ func (b *Batcher) answer(requests []*request, taken time.Time) {
 	}
 }
 
-// compute runs requests as one batch and takes the outputs apart.
+// compute runs requests as one batch and splits the outputs.
 func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[string]tensor.Tensor,
 	result Result, err error) {
 	rows := 0
@@ -323,7 +325,7 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	if err != nil {
 		return nil, result, err
 	}
-	// The run is nobody's alone: no request's context may end it.
+	// The batch is shared: no one request's context may cancel it.
 	out, err := b.run(context.Background(), in)
 	if err != nil {
 		return nil, result, err
@@ -332,21 +334,21 @@ func (b *Batcher) compute(requests []*request, taken time.Time) (outputs []map[s
 	return outputs, result, err
 }
 
-// join makes the batch's inputs of its requests', which from then on are views of it: a batch is
-// not held twice while it is computed.
+// join concatenates the requests' inputs. The requests' own tensors become views of the batch, so
+// that it is not held in memory twice.
 func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 	if len(requests) == 1 && padding == 0 {
 		return requests[0].in, nil
 	}
 	in := make(map[string]tensor.Tensor, len(requests[0].in))
 	for name := range requests[0].in {
-		parts := make([]tensor.Tensor, len(requests))
+		chunks := make([]tensor.Tensor, len(requests))
 		for i, r := range requests {
-			parts[i] = r.in[name]
+			chunks[i] = r.in[name]
 		}
-		row, err := parts[0].Rows(0, 1)
+		row, err := chunks[0].Rows(0, 1)
 		if err == nil {
-			in[name], err = tensor.Concat(append(parts,
+			in[name], err = tensor.Concat(append(chunks,
 				slices.Repeat([]tensor.Tensor{row}, padding)...))
 		}
 		if err != nil {
@@ -363,9 +365,9 @@ func join(requests []*request, padding int) (map[string]tensor.Tensor, error) {
 	return in, nil
 }
 
-// part gives each request its rows of the batch's outputs, of which there are size.
-func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[string]tensor.Tensor,
-	error) {
+// part gives each request its rows of the batch's outputs, which have size rows.
+func part(out map[string]tensor.Tensor, requests []*request,
+	size int) ([]map[string]tensor.Tensor, error) {
 	for name, t := range out {
 		if len(t.Shape) == 0 || t.Shape[0] != int64(size) {
 			return nil, fmt.Errorf(
@@ -380,8 +382,8 @@ func part(out map[string]tensor.Tensor, requests []*request, size int) ([]map[st
 }
 
 // rowsOfEach takes each request's rows out of a batch's tensors.
-func rowsOfEach(whole map[string]tensor.Tensor, requests []*request) ([]map[string]tensor.Tensor,
-	error) {
+func rowsOfEach(whole map[string]tensor.Tensor,
+	requests []*request) ([]map[string]tensor.Tensor, error) {
 	each := make([]map[string]tensor.Tensor, len(requests))
 	from := int64(0)
 	for i, r := range requests {

@@ -41,8 +41,8 @@ type model struct {
 
 var errBad = errors.New("bad number")
 
-func (m *model) run(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor,
-	error) {
+func (m *model) run(_ context.Context,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -397,8 +397,8 @@ func TestRefusesOutputsOfOtherSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(func(context.Context, map[string]tensor.Tensor) (map[string]tensor.Tensor,
-		error) {
+	b, err := New(func(context.Context,
+		map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 		return map[string]tensor.Tensor{"sum": sum}, nil
 	}, Default())
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 
 // Eight callers, each with one row, share the runs of one model.
 func Example() {
-	double := func(_ context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor,
-		error) {
+	double := func(_ context.Context,
+		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 		x, err := in["x"].Float32s()
 		if err != nil {
 			return nil, err

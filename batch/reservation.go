@@ -8,8 +8,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// Reservation is a place in the queue for a request that is yet to be made. Making it is then no
-// work for nothing: once it has a place it is not turned away, unless it waits too long.
+// Reservation is a place in the queue for a request that is still being prepared. With a place, the
+// request is not refused unless it waits too long, so preparing it is not wasted.
 type Reservation struct {
 	batcher *Batcher
 	rows    int // 0 once the place is given up
@@ -46,19 +46,19 @@ func (r *Reservation) Run(ctx context.Context, in map[string]tensor.Tensor) (Res
 		return Result{}, fmt.Errorf("%w: expected at most %d, got %d", ErrTooLong,
 			b.parameters.MaxBatchSize, rows)
 	}
-	parts := []*request{{in: in, rows: rows, key: key, answer: make(chan answer, 1)}}
+	chunks := []*request{{in: in, rows: rows, key: key, answer: make(chan answer, 1)}}
 	if rows > b.parameters.MaxBatchSize {
-		if parts, err = b.split(in, rows, key); err != nil {
+		if chunks, err = b.split(in, rows, key); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := b.enqueue(ctx, r, parts...); err != nil {
+	if err := b.enqueue(ctx, r, chunks...); err != nil {
 		return Result{}, err
 	}
-	if len(parts) == 1 {
-		return b.wait(ctx, parts[0], true)
+	if len(chunks) == 1 {
+		return b.wait(ctx, chunks[0], b.parameters.QueueTimeout)
 	}
-	return b.waitAll(ctx, parts)
+	return b.waitAll(ctx, chunks)
 }
 
 // Release gives the place up, if Run has not.
@@ -73,8 +73,8 @@ func (r *Reservation) release() {
 	r.rows = 0
 }
 
-// refuses says why so many more rows are too many. A request larger than the whole queue is taken
-// when nobody waits; otherwise it could never be answered.
+// refuses returns why so many more rows are too many. A request larger than the whole queue is
+// taken when nothing waits; otherwise it could never be answered.
 func (b *Batcher) refuses(rows int) error {
 	before := b.rows + b.reserved
 	switch {
@@ -94,8 +94,8 @@ type running struct {
 	since time.Time
 }
 
-// expected returns how long a request will wait that has so many rows before it: for what is left
-// of the runs under way and for the full batches before its own.
+// expected returns how long a request will wait behind so many rows: for the rest of the current
+// runs and for the full batches before its own.
 func (b *Batcher) expected(before int) time.Duration {
 	size, row := b.parameters.MaxBatchSize, b.rowTime()
 	wait := time.Duration(before/size*size) * row
@@ -107,8 +107,8 @@ func (b *Batcher) expected(before int) time.Duration {
 	return wait / time.Duration(len(b.running))
 }
 
-// ObserveRun takes note of how long a run of so many rows took, as is done of every run; a model
-// that was warmed has had runs of its own.
+// ObserveRun records how long a run of so many rows took. The batcher records its own runs; a
+// caller adds those that it made to warm the model.
 func (b *Batcher) ObserveRun(took time.Duration, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,8 +116,8 @@ func (b *Batcher) ObserveRun(took time.Duration, rows int) {
 	b.past.rows += float64(rows) - b.past.rows/4
 }
 
-// rowTime is how long a row took lately. A run counts by its rows: a slow one of a single row says
-// little of large ones.
+// rowTime is the recent time per row. Runs are weighted by their rows: a slow run of a single row
+// says little about large ones.
 func (b *Batcher) rowTime() time.Duration {
 	if b.past.rows == 0 {
 		return 0

@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import cli  # noqa: F401  first: it silences TensorFlow
+
+# isort: split
 from benchmarks import frozen, onnx_model, tflite_model
 from benchmarks.machine import OUT, ROOT, machine
 from benchmarks.peers import MATMUL_SIZE
-from kerasrun_export import cli, manifest, sample_images  # noqa: F401  cli silences TensorFlow
+from kerasrun_export import manifest, sample_images
 
 FP32 = [
     "keras-literal",
@@ -43,9 +46,8 @@ class Result:
     load_ms: float = 0
     first_run_ms: float = 0
     peak_rss_bytes: int = 0
-    round_ms: list[float] = field(
-        default_factory=list
-    )  # the median milliseconds an image of each round
+    # The median milliseconds an image of each round
+    round_ms: list[float] = field(default_factory=list)
 
 
 class Peer:

@@ -16,9 +16,7 @@ from kerasrun_export.group_sum import GROUPS, regrouped
 
 
 def write(directory: Path) -> None:
-    """Writes the model that the directory was exported from, with the same weights, in both
-    forms.
-    """
+    """Writes the model that the directory was exported from, in both forms."""
     model = recipe.from_manifest(manifest.read(directory)).load().model
     model.save(OUT / "keras-literal.keras")
     _grouped(model).save(OUT / "keras-grouped.keras")

@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "out" / "bench"
 
 

@@ -24,40 +24,50 @@ const Format = 1
 // MaxManifestBytes is the size of the largest manifest that is read.
 const MaxManifestBytes = 16 << 20
 
-// Manifest is the contract of an exported directory: what the model is, what it takes and gives,
-// and the hash of every file, its own included.
+// Manifest describes an exported directory: what the model is, what it takes and gives, and the hash
+// of every file, its own included.
 type Manifest struct {
-	Format       int    `json:"format"`
+	Format       int    `json:"format"`       // the version of the manifest's format
 	Architecture string `json:"architecture"` // as "resnext50"
 	Graph        string `json:"graph"`        // "optimized" or "reference"
-	// of the arithmetic: "float32", "bfloat16", "float16"
+
+	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16".
 	Precision string `json:"precision"`
-	// of the model before anything was folded
+	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
-	// for one image; a multiply-add is two
+	// FLOPs are for one image; a multiply-add is two.
 	FLOPs   int64   `json:"flops"`
 	Weights Weights `json:"weights"`
-	// what the weights expect: caffe, tf, torch, none
+	// TrainedWith is the preprocessing that the weights expect: "caffe", "tf", "torch" or "none".
 	TrainedWith string `json:"trained_with"`
-	// the change of variables in the graph, in words
+	// Conversion says in words what the graph does to inputs prepared in another mode.
 	Conversion string `json:"conversion"`
-	// largest of a probability, from Keras
-	ReferenceDifference float64             `json:"reference_difference"`
-	Input               Input               `json:"input"`
-	Outputs             map[string][]string `json:"outputs"` // of each signature
-	// the class list's path in the directory, "" where none
+	// ReferenceDifference is the largest difference of a probability from Keras.
+	ReferenceDifference float64 `json:"reference_difference"`
+
+	Input   Input               `json:"input"`
+	Outputs map[string][]string `json:"outputs"` // names by signature
+
+	// Labels is the class list's path in the directory, "" where there is none.
 	Labels string `json:"labels"`
-	// the golden pack's directory, "" where none
+	// Goldens is the golden pack's path in the directory, "" where there is none.
 	Goldens string `json:"goldens"`
-	// the exporter's options that make the model again
+	// Recipe are the exporter's options that make the model again.
 	Recipe   map[string]any    `json:"recipe"`
-	Versions map[string]string `json:"versions"`
-	// by slash path: every file but the manifest
+	Versions map[string]string `json:"versions"` // of packages, by name
+
+	// Files are all files but the manifest, by path with slashes.
 	Files map[string]File `json:"files"`
-	// SHA256 is that of the manifest itself with 64 zeros in its own place, so that no changed
-	// contract is taken for the one that was exported.
+	// SHA256 is the hash of the manifest's own file with 64 zeros in place of this value. It shows
+	// that the manifest is the one that was exported.
 	SHA256 string `json:"sha256"`
+
+	id string
 }
+
+// ID identifies the exported model: the SHA-256, in hexadecimal, of the manifest's file, which
+// holds the hash of every other file. It is empty where the manifest does not come from [Parse].
+func (m *Manifest) ID() string { return m.id }
 
 // Weights says where the weights came from, and the SHA-256 of the file, or of the arrays drawn, in
 // hexadecimal.
@@ -127,10 +137,12 @@ func Parse(data []byte) (*Manifest, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(data)
+	m.id = hex.EncodeToString(sum[:])
 	return m, nil
 }
 
-// checkSum holds the manifest's file against the SHA-256 in it.
+// checkSum compares the hash of the manifest's file with the SHA-256 in it.
 func (m *Manifest) checkSum(data []byte) error {
 	if !isSHA256(m.SHA256) {
 		return fmt.Errorf("sha256: expected 64 lower-case hexadecimal digits, got %q; export the "+
@@ -194,14 +206,14 @@ func (m *Manifest) check() error {
 	for _, f := range []struct {
 		field string
 		got   int
-		most  int
+		max   int
 	}{
 		{"input.height", m.Input.Height, 1 << 16},
 		{"input.width", m.Input.Width, 1 << 16},
 		{"input.channels", m.Input.Channels, 4},
 	} {
-		if f.got < 1 || f.got > f.most {
-			wrong("%s: expected 1 to %d, got %d", f.field, f.most, f.got)
+		if f.got < 1 || f.got > f.max {
+			wrong("%s: expected 1 to %d, got %d", f.field, f.max, f.got)
 		}
 	}
 	if len(m.Outputs) == 0 {

@@ -2,6 +2,7 @@ package golden
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -22,12 +23,36 @@ type differences struct {
 	buckets []int64
 }
 
-// Worst is where a stage differs most.
+// Worst is the element in which a stage differs most.
 type Worst struct {
+	Case  string  `json:"case"`
+	Index []int   `json:"index"` // in the case's array, without the batch dimension
+	Got   float64 `json:"got"`
+	Want  float64 `json:"want"`
+}
+
+// worstJSON is a Worst with numbers that JSON can hold.
+type worstJSON struct {
 	Case  string `json:"case"`
-	Index []int  `json:"index"` // in the case's array, without the batch dimension
-	Got   Number `json:"got"`
-	Want  Number `json:"want"`
+	Index []int  `json:"index"`
+	Got   number `json:"got"`
+	Want  number `json:"want"`
+}
+
+// MarshalJSON writes NaN and infinity, which JSON does not have, as the strings "NaN" and
+// "Infinity" or "-Infinity".
+func (w Worst) MarshalJSON() ([]byte, error) {
+	return json.Marshal(worstJSON{w.Case, w.Index, number(w.Got), number(w.Want)})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (w *Worst) UnmarshalJSON(text []byte) error {
+	var in worstJSON
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	*w = Worst{in.Case, in.Index, float64(in.Got), float64(in.Want)}
+	return nil
 }
 
 // add counts the differences of one case between got and want, of equal length and row-major in the
@@ -48,8 +73,8 @@ func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got
 		// The first NaN stays the worst; it is not below anything, and nothing is above it.
 		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {
 			d.max = diff
-			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: Number(got[i]),
-				Want: Number(want[i])}
+			d.worst = Worst{Case: name, Index: unravel(i, shape), Got: float64(got[i]),
+				Want: float64(want[i])}
 		}
 	}
 }
@@ -90,13 +115,13 @@ func unravel(at int, shape tensor.Shape) []int {
 	return index
 }
 
-// Number is a float64 that JSON can carry: what JSON has no number for is written as "NaN",
+// number is a float64 that JSON can carry: what JSON has no number for is written as "NaN",
 // "Infinity" or "-Infinity".
-type Number float64
+type number float64
 
 // MarshalJSON writes a number, with as many digits as tell it from others, or a string where JSON
 // has none.
-func (n Number) MarshalJSON() ([]byte, error) {
+func (n number) MarshalJSON() ([]byte, error) {
 	switch f := float64(n); {
 	case math.IsNaN(f):
 		return []byte(`"NaN"`), nil
@@ -110,11 +135,11 @@ func (n Number) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (n *Number) UnmarshalJSON(text []byte) error {
+func (n *number) UnmarshalJSON(text []byte) error {
 	f, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
 	if err != nil {
 		return fmt.Errorf("expected a number, got %s", text)
 	}
-	*n = Number(f)
+	*n = number(f)
 	return nil
 }

@@ -1,22 +1,24 @@
-// Package golden holds a model's answers against goldens: a pack of images and of what Keras made
-// of each of them, stage by stage, written by `kerasrun-golden`. It is what `kerasrun
-// verify` runs, and what anyone's own `go test` can run through [Test].
+// Package golden compares a model with goldens: a pack of images and of what Keras makes of each of
+// them, stage by stage, written by `kerasrun-golden`. It is what `kerasrun verify` runs. A
+// service's own tests can call [Test].
 //
-// A pack is a directory with goldens.json, the image files, and an npz file an image with the
-// arrays decoded, resized and tensor, and one for each output of the model. Each stage is fed with
-// the reference's own result of the stage before, so that the stage that fails is the one at fault:
+// A pack is a directory with goldens.json, the image files, and one npz file per image with the
+// arrays decoded, resized and tensor, and one for each output of the model. Each stage gets the
+// reference's own result of the stage before. So the stage that fails is the one at fault:
 //
 //	decode    image file -> uint8 RGB, height x width x 3
 //	resize    decoded -> uint8 RGB of the model's input size
 //	tensor    resized -> float32, normalised
-//	pipeline  image file -> float32, normalised, in one go as the runner does it; it has the tolerance of tensor
+//	pipeline  image file -> float32, normalised, in one go; it has the tolerance of tensor
 //	NAME      tensor -> the model's output of that name
 //
-// Outputs are computed three times: every case alone, in batches of as many cases as go into one,
-// and padded, which is in batches turned around with rows of zeros between the cases. Each of them
-// is held against the reference, and then against each other.
+// Outputs are computed three times: each case alone; batched, as many cases as go into one batch;
+// and padded, batched in reverse order with rows of zeros between the cases. Each of them is
+// compared with the reference, and then with the others.
 //
-// The package runs over [Model], an interface, and does not import TensorFlow.
+// The package runs over [Model], an interface, and does not import TensorFlow. A [Pack] is not
+// changed by verifying it: several models can be compared with it at a time. The caller closes the
+// model.
 package golden
 
 import (
@@ -26,7 +28,7 @@ import (
 	"kerasrun/tensor"
 )
 
-// Model is what is verified: a *runner.Model, or whatever else computes the same.
+// Model is what is verified: a *runner.Model, or anything with its methods.
 type Model interface {
 	// RunSignature computes the outputs of the signature called key, by output name, for a batch of
 	// inputs, by input name.

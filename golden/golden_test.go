@@ -378,7 +378,7 @@ func TestReport(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), again); err != nil {
 		t.Fatal(err)
 	}
-	same := cmp.Comparer(func(a, b golden.Number) bool { return a == b || a != a && b != b })
+	same := cmp.Comparer(func(a, b float64) bool { return a == b || a != a && b != b })
 	if diff := cmp.Diff(report, again, same); diff != "" {
 		t.Errorf("json, read again (-want +got):\n%s", diff)
 	}

@@ -20,15 +20,12 @@ import (
 // Format is the version of goldens.json that this package reads.
 const Format = 1
 
-// IndexName is the file in a pack's directory that names everything else in it.
-const IndexName = "goldens.json"
-
 const (
 	maxIndexBytes = 16 << 20
 	maxImageBytes = 256 << 20
 )
 
-// Pack is goldens.json: what the reference was, and where its answers are.
+// Pack is goldens.json: what the reference was, and where its results are.
 type Pack struct {
 	Dir       string            `json:"-"`
 	Format    int               `json:"format"`
@@ -53,8 +50,8 @@ type Case struct {
 	Arrays string `json:"arrays"`
 }
 
-// A VersionError says that a pack has another format than this package reads, and how to write it
-// anew.
+// VersionError says that a pack has another format than this package reads, and how to write it
+// again.
 type VersionError struct {
 	File    string
 	Format  int
@@ -74,7 +71,7 @@ func (e *VersionError) Error() string {
 // Open reads dir's goldens.json and checks it; the error lists everything that is wrong with it.
 // The cases' files are read as they are verified.
 func Open(dir string) (*Pack, error) {
-	path := filepath.Join(dir, IndexName)
+	path := filepath.Join(dir, contract.GoldensIndex)
 	raw, err := readFile(path, maxIndexBytes)
 	if err != nil {
 		return nil, err
@@ -92,9 +89,9 @@ func Open(dir string) (*Pack, error) {
 	return p, nil
 }
 
-// Measured returns the pack with outputs that are measured, not judged, as one wants of an
-// arithmetic that was chosen for its speed: any finite difference passes, and any order of the
-// classes. What is not a number, or has another shape, fails as ever.
+// Measured returns the pack with outputs that are measured and not judged, for an arithmetic that
+// was chosen for its speed. Any finite difference passes, and any order of the classes. NaN, and
+// another shape, still fail.
 func (p *Pack) Measured() *Pack {
 	return p.tolerating(func(float64) float64 { return math.Inf(1) })
 }
@@ -156,9 +153,8 @@ func (p *Pack) validate() error {
 	return errors.Join(faults...)
 }
 
-// agrees reports, as an error, how the pack's images were prepared otherwise than pipeline prepares
-// them.
-func (p *Pack) agrees(pipeline *preprocess.Pipeline) error {
+// checkPreprocessing returns an error unless the pack's images were prepared as pipeline does.
+func (p *Pack) checkPreprocessing(pipeline *preprocess.Pipeline) error {
 	text := func(height, width int, resample, fit, mode string) string {
 		return fmt.Sprintf("%dx%d %s %s %s", height, width, resample, fit, mode)
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -97,7 +98,7 @@ func makePack(dir string, change func(index map[string]any,
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, golden.IndexName), raw, 0o666)
+	return os.WriteFile(filepath.Join(dir, contract.GoldensIndex), raw, 0o666)
 }
 
 func write(t *testing.T, path string, raw []byte) {
@@ -114,8 +115,7 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		"format": {
 			func(index map[string]any) { index["format"] = 2 },
-			[]string{"format 2", "reads format 1", "regenerate",
-				"kerasrun-golden --out pack"},
+			[]string{"format 2", "reads format 1", "regenerate", "kerasrun-golden --out pack"},
 		},
 		"signature": {func(index map[string]any) { index["signature"] = "" },
 			[]string{"expected a signature"}},

@@ -15,7 +15,7 @@ import (
 // Report is what [Verify] found. Its JSON form is what `kerasrun verify --format json` prints.
 type Report struct {
 	Pack string `json:"pack"`
-	// that the model was run in, where the caller says so
+	// Precision is that of the model's arithmetic, where the caller sets it.
 	Precision string            `json:"precision,omitempty"`
 	Reference string            `json:"reference"`
 	Command   string            `json:"command"`
@@ -26,24 +26,58 @@ type Report struct {
 }
 
 // Stage is the comparison of one stage over all cases. Differences are absolute ones between
-// elements, or, where Relative, shares of the largest absolute value that the reference has in that
+// elements. Where Relative, they are divided by the largest absolute value of the reference in that
 // case.
 type Stage struct {
 	Name string `json:"stage"`
-	// of an output: alone, batched, padded, or across for these three held against each other
-	Run   string `json:"run,omitempty"`
-	Cases int    `json:"cases"`
-	Max   Number `json:"max"`
-	Mean  Number `json:"mean"`
-	// 99 % of the elements differ by no more; rounded up by at most 1/128
-	P99       Number     `json:"p99"`
-	Tolerance Number     `json:"tolerance"` // infinite where it is measured and not judged
+	// Run is how an output was computed: "alone", "batched" or "padded"; "across" compares these
+	// three with each other. It is empty for stages of the preprocessing.
+	Run   string  `json:"run,omitempty"`
+	Cases int     `json:"cases"`
+	Max   float64 `json:"max"`
+	Mean  float64 `json:"mean"`
+	// P99 is the difference that 99 % of the elements do not exceed, rounded up by at most 1/128.
+	P99 float64 `json:"p99"`
+	// Tolerance is infinite where differences are measured and not judged.
+	Tolerance float64    `json:"tolerance"`
 	Relative  bool       `json:"relative"`
-	Worst     *Worst     `json:"worst,omitempty"`     // where Max is
-	Agreement *Agreement `json:"agreement,omitempty"` // of an output with one value a class
-	// what is wrong beside the differences, each with its case's name
+	Worst     *Worst     `json:"worst,omitempty"`     // the element with the difference Max
+	Agreement *Agreement `json:"agreement,omitempty"` // of an output with one value per class
+	// Errors are what else is wrong, each with its case's name.
 	Errors []string `json:"errors,omitempty"`
 	OK     bool     `json:"ok"`
+}
+
+// stageJSON is a Stage with numbers that JSON can hold.
+type (
+	plainStage Stage // without Stage's methods
+	stageJSON  struct {
+		plainStage
+		Max       number `json:"max"`
+		Mean      number `json:"mean"`
+		P99       number `json:"p99"`
+		Tolerance number `json:"tolerance"`
+	}
+)
+
+// MarshalJSON writes NaN and infinity, which JSON does not have, as the strings "NaN" and
+// "Infinity".
+func (s Stage) MarshalJSON() ([]byte, error) {
+	return json.Marshal(stageJSON{
+		plainStage(s), number(s.Max), number(s.Mean), number(s.P99), number(s.Tolerance),
+	})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Stage) UnmarshalJSON(text []byte) error {
+	var in stageJSON
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	*s = Stage(in.plainStage)
+	s.Max, s.Mean = float64(in.Max), float64(in.Mean)
+	s.P99, s.Tolerance = float64(in.P99), float64(in.Tolerance)
+	return nil
 }
 
 // Agreement counts the cases whose best class, and whose K best classes in their order, are the
@@ -68,23 +102,23 @@ func (s Stage) faults() []string {
 	if s.Worst == nil && len(faults) == 0 {
 		faults = append(faults, "there was nothing to compare")
 	}
-	if s.Worst != nil && (!(s.Max <= s.Tolerance) || math.IsInf(float64(s.Max), 1)) {
+	if s.Worst != nil && (!(s.Max <= s.Tolerance) || math.IsInf(s.Max, 1)) {
 		faults = append(faults,
 			fmt.Sprintf("%s: expected %.9g at %v, got %.9g: differs by %.3g, tolerance %s",
-				s.Worst.Case, float64(s.Worst.Want), s.Worst.Index, float64(s.Worst.Got),
-				float64(s.Max), s.tolerance()))
+				s.Worst.Case, s.Worst.Want, s.Worst.Index, s.Worst.Got,
+				s.Max, s.tolerance()))
 	}
 	return faults
 }
 
 func (s Stage) tolerance() string {
-	if math.IsInf(float64(s.Tolerance), 1) {
+	if math.IsInf(s.Tolerance, 1) {
 		return "none"
 	}
 	if s.Relative && s.Tolerance != 0 {
-		return fmt.Sprintf("%.3g of max", float64(s.Tolerance))
+		return fmt.Sprintf("%.3g of max", s.Tolerance)
 	}
-	return fmt.Sprintf("%.3g", float64(s.Tolerance))
+	return fmt.Sprintf("%.3g", s.Tolerance)
 }
 
 // name tells the report from others.
@@ -124,8 +158,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		if !s.OK {
 			ok = "FAILED"
 		}
-		differences := fmt.Sprintf("%.3g\t%.3g\t%.3g", float64(s.Max), float64(s.Mean),
-			float64(s.P99))
+		differences := fmt.Sprintf("%.3g\t%.3g\t%.3g", s.Max, s.Mean,
+			s.P99)
 		if s.Worst == nil {
 			differences = "-\t-\t-" // nothing was compared
 		}
@@ -145,7 +179,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			versions = append(versions, name+" "+r.Versions[name])
 		}
 		fmt.Fprintf(&b, "\nThe pack was written by `%s` with %s; if that is not the model's own, "+
-			"write it anew.\n",
+			"write it again.\n",
 			r.Command, strings.Join(versions, ", "))
 	}
 	_, err := io.WriteString(w, b.String())
@@ -187,7 +221,7 @@ func WriteJUnit(w io.Writer, reports ...*Report) error {
 		for _, s := range r.Stages {
 			c := testcase{Class: "kerasrun.verify", Name: s.label()}
 			c.Output = fmt.Sprintf("%d cases: max %.3g, mean %.3g, 99 %% %.3g, tolerance %s",
-				s.Cases, float64(s.Max), float64(s.Mean), float64(s.P99), s.tolerance())
+				s.Cases, s.Max, s.Mean, s.P99, s.tolerance())
 			if !s.OK {
 				suite.Failures++
 				faults := s.faults()

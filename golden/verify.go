@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
@@ -24,16 +25,15 @@ const (
 )
 
 // Verify computes every case of the pack with model and compares it, stage by stage, with the
-// reference. What differs, and what the model or the preprocessing refuses, is in the report; the
+// reference. The report lists what differs, and the errors of the model and the preprocessing. The
 // error is for a pack that cannot be read or does not suit the model, and for an ended context.
 func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
 	pipeline := model.Pipeline()
 	if pipeline == nil {
 		return nil, errors.New(
-			"verify: expected a model that says how its images are prepared, got one without a " +
-				"manifest")
+			"verify: expected a model with a manifest, for how images are prepared, got none")
 	}
-	if err := pack.agrees(pipeline); err != nil {
+	if err := pack.checkPreprocessing(pipeline); err != nil {
 		return nil, err
 	}
 	v := &verification{pack: pack, model: model, pipeline: pipeline, stages: newStages(pack)}
@@ -60,18 +60,19 @@ type stage struct {
 
 func newStages(pack *Pack) []*stage {
 	var stages []*stage
-	row := func(name, run, tolerance string, relative bool) {
+	row := func(name, run, tolerance string) {
 		stages = append(stages, &stage{Stage: Stage{
-			Name: name, Run: run, Tolerance: Number(pack.Tolerance[tolerance]), Relative: relative,
+			Name: name, Run: run, Tolerance: pack.Tolerance[tolerance],
+			Relative: name == contract.OutputLogits || name == contract.OutputFeatures,
 		}})
 	}
-	row("decode", "", "decode", false)
-	row("resize", "", "resize", false)
-	row("tensor", "", "tensor", false)
-	row("pipeline", "", "tensor", false)
+	row("decode", "", "decode")
+	row("resize", "", "resize")
+	row("tensor", "", "tensor")
+	row("pipeline", "", "tensor")
 	for _, output := range pack.Outputs {
 		for _, run := range []string{alone, batched, padded, across} {
-			row(output, run, output, output == "logits" || output == "features")
+			row(output, run, output)
 		}
 	}
 	return stages
@@ -161,10 +162,10 @@ func (v *verification) preprocessing(r *references) {
 	add(&s.differences, r.name, r.tensor.Shape, got, want, 1)
 }
 
-// run computes the cases' outputs in one of the three ways. An answer is nil where it could not be
-// computed, which is a failure of every output of that run; the error is the ended context's.
-func (v *verification) run(ctx context.Context, how string, batch []*references) ([][][]float32,
-	error) {
+// run computes the cases' outputs alone, batched or padded. An answer that could not be computed is
+// nil and has failed every output of that run. The error is that of an ended context.
+func (v *verification) run(ctx context.Context, how string,
+	batch []*references) ([][][]float32, error) {
 	answers := make([][][]float32, len(batch))
 	switch how {
 	case alone:
@@ -253,8 +254,8 @@ func outputRow(out map[string]tensor.Tensor, name string, row, size int,
 	return values[row*length : (row+1)*length], nil
 }
 
-// output compares one output of one case, computed in the three ways; each holds the answers by
-// output, or nil.
+// output compares one output of one case, computed alone, batched and padded. Each of these is the
+// answers by output, or nil.
 func (v *verification) output(r *references, o int, name string, each ...[][]float32) {
 	want := r.outputs[o].Data.([]float32)
 	shape := r.outputs[o].Shape
@@ -284,8 +285,7 @@ func (v *verification) output(r *references, o int, name string, each ...[][]flo
 }
 
 // rank counts whether the best class and the best k, in their order, are the reference's. Two
-// classes that the reference itself puts closer together than twice the tolerance may change
-// places.
+// classes may change places where the reference has them within twice the tolerance.
 func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 	k = min(k, len(want))
 	ranked, err := labels.Top(got, k, nil)
@@ -316,7 +316,7 @@ func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 	for i := same; i < k; i++ {
 		g, w := ranked[i].Index, wanted[i].Index
 		apart := math.Abs(float64(want[g])-float64(want[w])) / unit
-		if g != w && !(apart <= 2*float64(s.Tolerance)) {
+		if g != w && !(apart <= 2*s.Tolerance) {
 			s.fail(name, fmt.Errorf("expected class %d in place %d, got class %d", w, i+1, g))
 			return
 		}
@@ -325,14 +325,14 @@ func (s *stage) rank(name string, got, want []float32, k int, unit float64) {
 
 // largest is the largest absolute value, or 1 where that is 0.
 func largest(values []float32) float64 {
-	var most float64
+	var largest float64
 	for _, v := range values {
-		most = max(most, math.Abs(float64(v)))
+		largest = max(largest, math.Abs(float64(v)))
 	}
-	if most == 0 {
+	if largest == 0 {
 		return 1
 	}
-	return most
+	return largest
 }
 
 func (v *verification) report() *Report {
@@ -342,13 +342,13 @@ func (v *verification) report() *Report {
 	report.Cases = len(p.Cases)
 	for _, s := range v.stages {
 		out := s.Stage
-		out.Max, out.Mean, out.P99 = Number(s.max), Number(s.mean()), Number(s.quantile(0.99))
+		out.Max, out.Mean, out.P99 = s.max, s.mean(), s.quantile(0.99)
 		if s.count == 0 {
-			out.Max = Number(math.NaN()) // nothing was compared
+			out.Max = math.NaN() // nothing was compared
 		} else {
 			out.Worst = &s.worst
 		}
-		out.OK = s.max <= float64(out.Tolerance) && !math.IsInf(s.max, 1) && s.count > 0 &&
+		out.OK = s.max <= out.Tolerance && !math.IsInf(s.max, 1) && s.count > 0 &&
 			len(s.Errors) == 0
 		report.OK = report.OK && out.OK
 		report.Stages = append(report.Stages, out)

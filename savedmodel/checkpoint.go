@@ -84,14 +84,15 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	}
 }
 
-// checkVariable holds what is stored against the operation that makes the variable. TensorFlow restores
-// another shape without an error.
+// checkVariable holds what is stored against the operation that makes the variable. TensorFlow
+// restores another shape without an error.
 func checkVariable(r *report, where string, stored *Variable, variable *node) {
 	if dtype := variable.attr("dtype").dtype; dtype != stored.DType {
 		r.errorf(IndexPath, where, "expected %v as %s, got %v", dtype, variable.name, stored.DType)
 	}
 	if shape := variable.attr("shape").shape; shape.Accepts(stored.Shape) != nil {
-		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape, variable.name, stored.Shape)
+		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape, variable.name,
+			stored.Shape)
 	}
 }
 
@@ -101,8 +102,8 @@ type output struct {
 	index int
 }
 
-// restoredVariables returns which operations make the variables that get the outputs of RestoreV2. Handles has those
-// operations by the names that the nodes use for them.
+// restoredVariables returns which operations make the variables that get the outputs of RestoreV2.
+// Handles has those operations by the names that the nodes use for them.
 func restoredVariables(nodes []*node, names, handles map[string]*node) map[output]*node {
 	restored := map[output]*node{}
 	for _, n := range nodes {
@@ -116,7 +117,8 @@ func restoredVariables(nodes []*node, names, handles map[string]*node) map[outpu
 			value = from.inputs[0]
 			from = names[producer(value)]
 		}
-		if variable == nil || !slices.Contains(variableOps, variable.op) || from == nil || from.op != "RestoreV2" {
+		if variable == nil || !slices.Contains(variableOps, variable.op) || from == nil ||
+			from.op != "RestoreV2" {
 			continue
 		}
 		index, err := strconv.Atoi(value[strings.LastIndexByte(value, ':')+1:])
@@ -128,8 +130,8 @@ func restoredVariables(nodes []*node, names, handles map[string]*node) map[outpu
 	return restored
 }
 
-// handles returns, by the names of each function's arguments, the nodes of the graph that a call passes; nil where
-// several calls pass different ones.
+// handles returns, by the names of each function's arguments, the nodes of the graph that a call
+// passes; nil where several calls pass different ones.
 func (g *MetaGraph) handles() map[*function]map[string]*node {
 	functions := map[string]*function{}
 	for _, f := range g.graph.functions {

@@ -12,9 +12,12 @@ import (
 	"kerasrun/contract"
 )
 
-// TestPipes puts a pipe that nobody writes to in place of each file: whoever opened it would wait for ever.
+// TestPipes puts a pipe that nobody writes to in place of each file: whoever opened it would wait
+// for ever.
 func TestPipes(t *testing.T) {
-	for _, name := range []string{"variables/variables.index", "variables/variables.data-00000-of-00001", "assets/foo.txt", contract.ManifestPath, "fingerprint.pb"} {
+	for _, name := range []string{"variables/variables.index",
+		"variables/variables.data-00000-of-00001", "assets/foo.txt", contract.ManifestPath,
+		"fingerprint.pb"} {
 		dir := filepath.Join(t.TempDir(), "model")
 		if err := os.CopyFS(dir, os.DirFS("testdata/half_plus_two")); err != nil {
 			t.Fatal(err)
@@ -29,7 +32,8 @@ func TestPipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Join(m.Scan()); err == nil || !strings.Contains(err.Error(), name+": expected a file, got p") {
+		if err := Join(m.Scan()); err == nil ||
+			!strings.Contains(err.Error(), name+": expected a file, got p") {
 			t.Errorf("got %v, want %s refused", err, name)
 		}
 	}

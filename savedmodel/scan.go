@@ -39,7 +39,7 @@ func Skip(checks ...Check) ScanOption {
 	}
 }
 
-// Scan returns everything that speaks against loading the model: what [Model.Validate] finds, and
+// Scan returns every problem found in the model: what [Model.Validate] finds, and
 // operations and constants that are not safe to run. The findings of severity [Error] do; [Join]
 // makes them one error.
 //

@@ -183,7 +183,7 @@ func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
 	}
-	g, err := m.findGraph([]string{"serve"})
+	g, err := m.findGraph([]string{contract.ServeTag})
 	if err != nil {
 		r.errorf(GraphPath, "", "%v", err)
 		return
@@ -209,10 +209,11 @@ func (m *Model) checkContract(r *report) {
 			r.errorf(GraphPath, "signature "+s.Key, besides)
 		}
 	}
-	if goldens := m.Manifest.Goldens; goldens != "" &&
-		m.file(path.Join(goldens, "goldens.json")) == nil {
-		r.errorf(path.Join(goldens, "goldens.json"), "",
-			"expected the goldens of the manifest, got none"+ofManifest)
+	if m.Manifest.Goldens != "" {
+		index := path.Join(m.Manifest.Goldens, contract.GoldensIndex)
+		if m.file(index) == nil {
+			r.errorf(index, "", "expected the goldens of the manifest, got none"+ofManifest)
+		}
 	}
 }
 
@@ -236,8 +237,30 @@ func (m *Model) checkInput(r *report, s Signature) {
 	}
 }
 
-// checkLabels holds the number of labels against the width of serving_default's outputs that are
-// rows of classes.
+// Labels reads the class list that the manifest names. It is nil where there is no manifest, or one
+// that names none.
+func (m *Model) Labels() (labels.Labels, error) {
+	if m.Manifest == nil || m.Manifest.Labels == "" {
+		return nil, nil
+	}
+	classes, err := m.readLabels(m.Manifest.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("savedmodel: %s: %w", m.Manifest.Labels, err)
+	}
+	return classes, nil
+}
+
+func (m *Model) readLabels(name string) (labels.Labels, error) {
+	f, err := m.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return labels.Read(io.LimitReader(f, contract.MaxManifestBytes))
+}
+
+// checkLabels compares the number of labels with the width of the default signature's outputs that
+// are rows of classes.
 func (m *Model) checkLabels(r *report) {
 	if m.Manifest == nil || m.Manifest.Labels == "" {
 		return
@@ -247,18 +270,12 @@ func (m *Model) checkLabels(r *report) {
 		r.errorf(name, "", "expected the labels of the manifest, got none"+ofManifest)
 		return
 	}
-	f, err := m.fsys.Open(name)
+	classes, err := m.readLabels(name)
 	if err != nil {
 		r.errorf(name, "", "%v", err)
 		return
 	}
-	defer f.Close()
-	classes, err := labels.Read(io.LimitReader(f, contract.MaxManifestBytes))
-	if err != nil {
-		r.errorf(name, "", "%v", err)
-		return
-	}
-	s, err := m.Signature([]string{"serve"}, "serving_default")
+	s, err := m.Signature([]string{contract.ServeTag}, contract.DefaultSignature)
 	if err != nil {
 		return // checkSignatures and checkContract say so
 	}

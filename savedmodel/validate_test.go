@@ -164,17 +164,22 @@ func TestValidate(t *testing.T) {
 			IndexPath + `: variable "_CHECKPOINTABLE_OBJECT_GRAPH": expected`,
 		}},
 		{"a variable's axes exchanged", files("dense", func(f fstest.MapFS) {
-			declare(t, f, "kernel", "\x12\x02\x08\x04\x12\x02\x08\x03", "\x12\x02\x08\x03\x12\x02\x08\x04")
-		}), []string{IndexPath + `: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected shape (3, 4) as kernel, got (4, 3)`}},
+			declare(t, f, "kernel", "\x12\x02\x08\x04\x12\x02\x08\x03",
+				"\x12\x02\x08\x03\x12\x02\x08\x04")
+		}), []string{IndexPath +
+			`: variable "kernel/.ATTRIBUTES/VARIABLE_VALUE": expected shape (3, 4) as kernel, ` +
+			`got (4, 3)`}},
 		{"a variable of another size", files("dense", func(f fstest.MapFS) {
 			declare(t, f, "bias", "\x12\x02\x08\x03", "\x12\x02\x08\x02")
-		}), []string{IndexPath + `: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected shape (2,) as bias, got (3,)`}},
+		}), []string{IndexPath +
+			`: variable "bias/.ATTRIBUTES/VARIABLE_VALUE": expected shape (2,) as bias, got (3,)`}},
 		{"a variable of unknown rank", files("dense", func(f fstest.MapFS) {
 			declare(t, f, "bias", "\x12\x02\x08\x03", "\x18\x01\x18\x01")
 		}), nil},
 		{"a variable of another type", files("dense", func(f fstest.MapFS) {
 			declare(t, f, "steps", "\x12\x02\x30\x09", "\x12\x02\x30\x03")
-		}), []string{IndexPath + `: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
+		}), []string{IndexPath +
+			`: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
 
 		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }),
 			[]string{contract.ManifestPath + ": format: expected 1, got 2"}},
@@ -189,7 +194,8 @@ func TestValidate(t *testing.T) {
 			f[contract.ManifestPath].Data = regexp.MustCompile(
 				`,"sha256":"[0-9a-f]*"}$`).ReplaceAll(f[contract.ManifestPath].Data, []byte("}"))
 			return f
-		}, []string{contract.ManifestPath + ": sha256: expected 64 lower-case hexadecimal digits, " +
+		}, []string{contract.ManifestPath +
+			": sha256: expected 64 lower-case hexadecimal digits, " +
 			"got \"\"; export the model again"}},
 		{"faults of the manifest", manifest(func(m *contract.Manifest) {
 			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"

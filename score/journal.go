@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kerasrun/internal/atomicfile"
 )
 
 // The journal holds what has been answered so far, one line for each event, appended before the run
@@ -243,14 +245,14 @@ func (j *journal) recover(h Header) error {
 		if err := j.file.Sync(); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(j.path))
+		return atomicfile.SyncDirectory(filepath.Dir(j.path))
 	}
 	return j.attributeCrash(running, probing)
 }
 
-// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the crash
-// file; a killed process writes nothing. The image that ran alone caused the crash; where none ran
-// alone, it is one of the batches that were running.
+// attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the
+// crash file; a killed process writes nothing. The image that ran alone caused the crash; where
+// none ran alone, it is one of the batches that were running.
 func (j *journal) attributeCrash(running []int64, probing int64) error {
 	words, err := os.ReadFile(j.crashPath())
 	if err != nil || len(words) == 0 {

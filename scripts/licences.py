@@ -89,7 +89,7 @@ def main(out):
     for name in PACKAGES:
         if name.lower() in installed:  # TensorFlow is one of two
             copy(out / "python" / f"{name}@{metadata.version(name)}", python_package(name))
-    copy(out / "pictures", [(Path("testdata/photos/ATTRIBUTION.md"), "ATTRIBUTION.md")])
+    copy(out / "images", [(Path("testdata/photos/ATTRIBUTION.md"), "ATTRIBUTION.md")])
 
 
 if __name__ == "__main__":

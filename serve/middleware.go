@@ -147,8 +147,8 @@ func probe(r *http.Request) bool {
 	return r.URL.Path == "/v2/health/live" || r.URL.Path == "/v2/health/ready"
 }
 
-// limitConnections answers only probes on connections beyond the limit. Many connections do not make
-// the server dead, so probes must still succeed.
+// limitConnections answers only probes on connections beyond the limit. Many connections do not
+// make the server dead, so probes must still succeed.
 func (s *Server) limitConnections(next http.Handler) http.Handler {
 	refused := s.errors(func(w http.ResponseWriter, _ *http.Request) error {
 		return errorf(codes.Unavailable, "too many connections")

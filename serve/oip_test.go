@@ -165,7 +165,8 @@ func TestOIPErrors(t *testing.T) {
 		{"nested otherwise", in(
 			`"name": "images", "datatype": "FP32", "shape": [1, 2, 2, 3], "data": ` +
 				`[[1,1,1,1,1,1],[1,1,1,1,1,1]]`), "", 400, "expected data of shape"},
-		{"short data", in(`"name": "images", "datatype": "FP32", "shape": [1, 2, 2, 3], "data": [1]`),
+		{"short data",
+			in(`"name": "images", "datatype": "FP32", "shape": [1, 2, 2, 3], "data": [1]`),
 			"", 400, "expected data of shape"},
 		{"shared memory", in(`"name": "images", "datatype": "FP32", "shape": [1], "parameters": ` +
 			`{"shared_memory_region": "r"}`), "", 501, "shared memory"},

@@ -28,8 +28,8 @@ func (t timing) header(h http.Header) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// run answers one request to a signature, whatever its protocol. Images become tensors, every tensor
-// is checked against the signature, and the rows join a batch.
+// run answers one request to a signature, whatever its protocol. Images become tensors, every
+// tensor is checked against the signature, and the rows join a batch.
 func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	ctx, span := startSpan(ctx, "run", v, sig)
@@ -105,7 +105,7 @@ func (sig *signature) checkAdmission() error {
 
 // takesImages says whether bytes came for an input that is made from images.
 func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
-	return v.pipeline != nil && t.DType == tensor.String &&
+	return v.images != nil && t.DType == tensor.String &&
 		sig.Inputs[v.imageInput].DType == tensor.Float32
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"kerasrun/contract"
 	"kerasrun/internal/tfrecord"
 	"kerasrun/serve/internal/servingpb"
 	"kerasrun/tensor"
@@ -28,8 +29,8 @@ const (
 )
 
 // warm runs a new version so that its first request is as quick as later ones. It runs the model's
-// own warm-up requests, or one row of zeros where there are none. Then it runs zeros for each allowed
-// batch size, or for the largest where all sizes are allowed.
+// own warm-up requests, or one row of zeros where there are none. Then it runs zeros for each
+// allowed batch size, or for the largest where all sizes are allowed.
 func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	start := time.Now()
 	defer func() { s.metrics.warmed(v, dir, time.Since(start), err) }()
@@ -37,7 +38,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	sig := v.signatures[defaultSignature]
+	sig := v.signatures[contract.DefaultSignature]
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}

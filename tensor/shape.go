@@ -62,7 +62,7 @@ func (s Shape) Elements() (int64, error) {
 	return product, nil
 }
 
-// Accepts returns an error, "want ..., got ...", unless got is a shape with every dimension known
+// Accepts returns an error, "expected ..., got ...", unless got is a shape with every dimension known
 // that fits s, where -1 fits any size and an unknown rank any shape.
 func (s Shape) Accepts(got Shape) error {
 	if _, err := got.Elements(); err != nil {

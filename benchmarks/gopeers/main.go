@@ -23,7 +23,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 5 {
-		return fmt.Errorf("want tfgo or onnxruntime and four arguments, got %q", args)
+		return fmt.Errorf("expected tfgo or onnxruntime and four arguments, got %q", args)
 	}
 	images, err := turns.Images(args[1])
 	if err != nil {
@@ -39,5 +39,5 @@ func run(args []string) error {
 	case "onnxruntime":
 		return turns.Serve(batch, func() (turns.Predict, error) { return openONNX(args[3], args[4], images, batch) })
 	}
-	return fmt.Errorf("want tfgo or onnxruntime, got %q", args[0])
+	return fmt.Errorf("expected tfgo or onnxruntime, got %q", args[0])
 }

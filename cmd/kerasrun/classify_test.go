@@ -17,8 +17,10 @@ import (
 	"syscall"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/labels"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor/npy"
 )
 
@@ -302,6 +304,20 @@ func TestClassifySynthetic(t *testing.T) {
 	_, _, stderr = call(t, nil, "classify", "--format", "jsonl", "go.mod")
 	if strings.Contains(stderr, word) {
 		t.Errorf("jsonl: got %q", stderr)
+	}
+}
+
+// Older manifests call synthetic weights seeded.
+func TestNoteSynthetic(t *testing.T) {
+	for source, want := range map[string]bool{
+		"synthetic:0": true, "seeded:3": true, "imagenet": false, "synthetic.keras": false,
+	} {
+		var stderr strings.Builder
+		manifest := &contract.Manifest{Weights: contract.Weights{Source: source}}
+		noteSynthetic(&stderr, &savedmodel.Model{Manifest: manifest})
+		if got := strings.Contains(stderr.String(), "synthetic weights"); got != want {
+			t.Errorf("%s: got a note: %v, want %v", source, got, want)
+		}
 	}
 }
 

@@ -81,7 +81,8 @@ func tracked(t *testing.T) []string {
 	}
 	var paths []string
 	for path := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		if _, err := os.Stat(filepath.Join(root, path)); err == nil {
+		info, err := os.Stat(filepath.Join(root, path))
+		if err == nil && info.Mode().IsRegular() { // not deleted, and no link to a folder
 			paths = append(paths, path)
 		}
 	}

@@ -13,7 +13,8 @@ func TestOneVersion(t *testing.T) {
 		{"CHANGELOG.md", `(?m)^## \[([0-9][^\]]*)\]`}, // its first, the newest
 		{"README.md docs/*.md", `kerasrun-([0-9.]+)-linux`},
 		{"deploy/*", `kerasrun:([0-9.]+)`},
-		{"tools/pyproject.toml tools/*.py tools/src/*/*.py", `(?m)^(?:VERSION|__version__|version) = "(.*)"$`},
+		{"tools/pyproject.toml tools/*.py tools/src/*/*.py",
+			`(?m)^(?:VERSION|__version__|version) = "(.*)"$`},
 	} {
 		pattern := regexp.MustCompile(test.pattern)
 		found := 0
@@ -37,7 +38,8 @@ func TestOneVersion(t *testing.T) {
 				for _, match := range matches {
 					found++
 					if got := string(match[1]); got != String() {
-						t.Errorf("%s: got version %s, want that of internal/version/VERSION, %s", path, got, String())
+						t.Errorf("%s: got version %s, want that of internal/version/VERSION, %s",
+							path, got, String())
 					}
 				}
 			}

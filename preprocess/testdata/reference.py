@@ -3,11 +3,10 @@
 Reads requests from standard input until it ends and answers each on standard output. A request is a
 line of JSON and `bytes` bytes of an image file:
 
-    {"bytes": n}                                          the image, decoded
-    {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}     and brought to
-    a size
-    {..., "mode": "caffe"}                                and made a tensor ("none": img_to_array
-    alone)
+    {"bytes": n}            the image, decoded
+    {"bytes": n, "width": w, "height": h, "filter": "bilinear", "fit": "stretch"}
+                            and brought to a size
+    {..., "mode": "caffe"}  and made a tensor ("none": img_to_array alone)
 
 The answer is a line of JSON, {"width", "height", "bytes"} and so many bytes (uint8, or float32 with
 a mode, row-major), or {"error": reason, "bytes": 0}.

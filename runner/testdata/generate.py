@@ -2,8 +2,8 @@
 
 Beside them it writes what TensorFlow and Keras answer.
 
-conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for
-           a tensor, and for each photograph Keras's tensor and TensorFlow's answers
+conv       a classifier of images, frozen, with a manifest; conv.npz has TensorFlow's answers for a
+           tensor, and for each photograph Keras's tensor and TensorFlow's answers
 kernels    the same with its kernels in variables, as the exporter writes them
 short      that with one zero in the place of its first convolution's kernel
 exchanged  that with the last two axes of that kernel exchanged, of as many numbers

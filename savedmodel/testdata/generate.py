@@ -83,8 +83,7 @@ def convolutions() -> None:
 
 def half_plus_two() -> None:
     """TensorFlow's own example of a SavedModel, as its saved_model_half_plus_two.py builds it with
-    version 1's builder:
-    variables, a parser of examples, an asset, a main op.
+    version 1's builder: variables, a parser of examples, an asset, a main op.
     """
     source = Path("foo.txt")  # in the working directory: its path gets into the graph
     source.write_text("asset-file-contents")
@@ -339,8 +338,7 @@ def varint(value: int) -> bytes:
 
 def compressed() -> None:
     """The model dense with its index in blocks compressed by Snappy, which TensorFlow reads and
-    does not write. The
-    compression is of the poorest kind, all literals.
+    does not write. The compression is of the poorest kind, all literals.
     """
     shutil.copytree(HERE / "dense", HERE / "compressed")
     path = HERE / "compressed" / "variables" / "variables.index"

@@ -25,9 +25,8 @@ def example(**features: bytes) -> bytes:
 
 
 with tf.io.TFRecordWriter(str(HERE / "images.tfrecord")) as writer:
-    writer.write(
-        example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG")
-    )  # as ImageNet's records
+    # As ImageNet's records
+    writer.write(example(image__encoded=b"first", image__filename=b"n01440764_1.JPEG"))
     writer.write(example(image=b"second", file_name=b"b.jpg"))  # as TensorFlow Datasets'
     writer.write(example(image__encoded=b"third"))
     writer.write(example(text=b"no image"))

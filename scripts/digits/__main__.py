@@ -81,9 +81,7 @@ def train(images: np.ndarray, target: np.ndarray, epochs: int) -> keras.Model:
 
 
 def enlarged(images: np.ndarray) -> np.ndarray:
-    """What the pipeline makes of images in grey before it normalises: (n, SIDE, SIDE, 3),
-    nearest.
-    """
+    """What the pipeline makes of grey images before it normalises: (n, SIDE, SIDE, 3)."""
     factor = SIDE // images.shape[1]
     large = images.repeat(factor, axis=1).repeat(factor, axis=2)
     return np.stack([large] * 3, axis=-1)

@@ -14,9 +14,8 @@ def draw(answers: np.ndarray, target: np.ndarray, path: Path) -> None:
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (target, answers), 1)
     figure, axes = plt.subplots(figsize=(5.2, 5.2), layout="constrained")
-    axes.imshow(
-        np.sqrt(counts), cmap="Blues"
-    )  # the root keeps single errors visible beside dozens of right answers
+    # The root keeps single errors visible beside dozens of right answers
+    axes.imshow(np.sqrt(counts), cmap="Blues")
     for (row, column), count in np.ndenumerate(counts):
         if count:
             colour = "white" if count > counts.max() / 3 else "black"

@@ -30,8 +30,7 @@ def draw(model: "tf_keras.Model", seed: int) -> None:
     """Gives the model random weights, statistics and biases included.
 
     The last gamma of a residual branch is small, as in trained networks: otherwise each block
-    doubles the rounding
-    errors of those before it, and float32 itself would be what the tests see.
+    doubles the rounding errors of those before it, and float32 itself would be what the tests see.
     """
     random = np.random.default_rng(seed)
     for layer in model.layers:

@@ -26,7 +26,7 @@ def own(tmp_path) -> Path:
 
 @pytest.fixture
 def images(tmp_path) -> Path:
-    """Pictures of three formats, two of them of one name, and a file that is none."""
+    """Images of three formats, two of them of one name, and a file that is none."""
     directory = tmp_path / "images"
     directory.mkdir()
     for source, name in (

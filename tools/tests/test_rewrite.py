@@ -495,22 +495,22 @@ def test_whole_applications(name, mode, options):
     }
 
     # Keras's own chain for this model, against caffe-style tensors.
-    pictures = np.stack(
+    images = np.stack(
         [
             np.asarray(keras.utils.load_img(path, target_size=(side, side)))
             for path in sample_images.paths()
         ]
     )
     preprocess_input = sys.modules[getattr(keras.applications, name).__module__].preprocess_input
-    ready = preprocess_input(pictures.astype(np.float32))
-    np.testing.assert_array_equal(ready, preprocess(pictures, mode))
+    ready = preprocess_input(images.astype(np.float32))
+    np.testing.assert_array_equal(ready, preprocess(images, mode))
     logits = (
         keras.Model(model.input, model.layers[-1].input)(ready) @ model.layers[-1].kernel
         + model.layers[-1].bias
     )
     for key, want in (("probs", model.predict(ready, verbose=0)), ("logits", logits.numpy())):
         graph.outputs["out"] = graph.outputs[key]
-        got = execute(graph, preprocess(pictures, "caffe"))
+        got = execute(graph, preprocess(images, "caffe"))
         np.testing.assert_allclose(
             got, want, atol=1e-5 if key == "probs" else 1e-4 * np.abs(want).max(), err_msg=key
         )

@@ -260,9 +260,8 @@ def serve(directory: Path) -> Iterator[Server]:
             self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
             stop = state.break_after.pop(0) if state.break_after else len(body)
-            self.wfile.write(
-                body[start : start + stop]
-            )  # the server closes the connection after this
+            # The server closes the connection after this
+            self.wfile.write(body[start : start + stop])
 
         def log_message(self, *_):
             pass

@@ -22,7 +22,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 4 {
-		return fmt.Errorf("want four arguments, got %q", args)
+		return fmt.Errorf("expected four arguments, got %q", args)
 	}
 	file, err := os.ReadFile(args[0])
 	if err != nil {

@@ -9,9 +9,8 @@ import sys
 
 import numpy as np
 
-os.environ.setdefault(
-    "TF_ENABLE_ONEDNN_OPTS", "1"
-)  # off on CPUs without VNNI, where grouped convolutions fail then
+# Off on CPUs without VNNI, where grouped convolutions fail then
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import tensorflow as tf
 
 directory, x, out, *keys = sys.argv[1:]

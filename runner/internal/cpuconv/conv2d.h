@@ -1,4 +1,14 @@
-// Convolutions of float32 for processors with AVX2 and FMA, or AVX-512. Kernels are HWIO, as TensorFlow has them, with the groups in the order of the output channels.
+// A fused 2-D convolution of float32, for processors with AVX2 and FMA, or AVX-512:
+//
+//   y[n][oh][ow][o] = act(bias[o] + add[n][oh][ow][o]
+//                         + sum over i < kh, j < kw, k < ic of
+//                             x[n][row(oh, i)][column(ow, j)][g * ic + k] * filter[i][j][k][o])
+//
+//   row(oh, i) = oh * stride_h + i - pad_top
+//   column(ow, j) = ow * stride_w + j - pad_left
+//   g = o / (oc / groups)
+//
+// filter[kh][kw][ic][oc] is TensorFlow's HWIO; outside the image x is 0.
 
 #pragma once
 
@@ -6,52 +16,102 @@
 
 #include "layout.h"
 
-// A convolution, all but the picture's size.
-struct kerasrun_conv {
-  long kernel_h, kernel_w, in, out;  // in: channels of a group
-  long groups;
-  long stride_h, stride_w;
-  long top, bottom, left, right;  // rows and columns of zeros around the picture
+// kerasrun_conv2d is a convolution, all but the image's size.
+struct kerasrun_conv2d {
+  int64_t kh, kw, ic, oc;  // ic: channels of a group; oc: of all groups
+  int64_t groups;
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
   int relu;
-  int bf16;  // the picture, the kernel and the output are rounded to bfloat16; products and sums are not
-  struct kerasrun_form x, add, y;
+  int bf16;  // x, the filter and y are rounded to bfloat16; products and sums are not
+  struct kerasrun_layout x, add, y;
 };
 
-// A kernel's height and width, the channels of a group, those of the output, and the groups.
-#define KERASRUN_KERNEL_SIZES 5
-static inline void kerasrun_conv_kernel(struct kerasrun_conv* c, const int32_t* sizes) {
-  c->kernel_h = sizes[0];
-  c->kernel_w = sizes[1];
-  c->in = sizes[2];
-  c->out = sizes[3];
+// kerasrun_conv2d_set_filter takes kh, kw, ic, oc and groups.
+#define KERASRUN_FILTER_SIZES 5
+static inline void kerasrun_conv2d_set_filter(struct kerasrun_conv2d* c, const int32_t* sizes) {
+  c->kh = sizes[0];
+  c->kw = sizes[1];
+  c->ic = sizes[2];
+  c->oc = sizes[3];
   c->groups = sizes[4];
 }
 
-// The output's size for a picture's; below 1 where the kernel is larger than the picture and its zeros.
-static inline long kerasrun_conv_out_h(const struct kerasrun_conv* c, long h) {
-  long rest = h + c->top + c->bottom - c->kernel_h;
+// The output's size for an image's; 0 where the filter is larger than the image and its padding.
+static inline int64_t kerasrun_conv2d_out_h(const struct kerasrun_conv2d* c, int64_t h) {
+  int64_t rest = h + c->pad_top + c->pad_bottom - c->kh;
   return rest < 0 ? 0 : rest / c->stride_h + 1;
 }
-static inline long kerasrun_conv_out_w(const struct kerasrun_conv* c, long w) {
-  long rest = w + c->left + c->right - c->kernel_w;
+static inline int64_t kerasrun_conv2d_out_w(const struct kerasrun_conv2d* c, int64_t w) {
+  int64_t rest = w + c->pad_left + c->pad_right - c->kw;
   return rest < 0 ? 0 : rest / c->stride_w + 1;
 }
 
-// A pixel of the output is a product of a pixel of the picture and the kernel alone where the kernel has one pixel.
-static inline int kerasrun_conv_pointwise(const struct kerasrun_conv* c) {
-  return c->kernel_h == 1 && c->kernel_w == 1 && c->groups == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
+// kerasrun_conv2d_is_1x1 returns whether an output pixel is a product of one pixel and the filter.
+static inline int kerasrun_conv2d_is_1x1(const struct kerasrun_conv2d* c) {
+  return c->kh == 1 && c->kw == 1 && c->groups == 1 && c->pad_top == 0 && c->pad_left == 0 &&
+         c->pad_bottom == 0 && c->pad_right == 0;
 }
 
-// Says whether this processor has AVX2 and FMA; for bfloat16, whether it has no instructions for that, which TensorFlow's own convolutions use.
-int kerasrun_conv_preferred(int bf16);
+// kerasrun_conv2d_window_valid checks strides, padding and layouts.
+static inline int kerasrun_conv2d_window_valid(const struct kerasrun_conv2d* c) {
+  const int64_t pads[] = {c->pad_top, c->pad_bottom, c->pad_left, c->pad_right};
+  for (int i = 0; i < 4; i++)
+    if (pads[i] < 0 || pads[i] > INT32_MAX) return 0;
+  return c->stride_h > 0 && c->stride_h <= INT32_MAX && c->stride_w > 0 &&
+         c->stride_w <= INT32_MAX && kerasrun_layout_valid(c->x) && kerasrun_layout_valid(c->add) &&
+         kerasrun_layout_valid(c->y);
+}
 
-// Numbers of a kernel that is packed.
-long kerasrun_conv_packed(const struct kerasrun_conv* c);
+// kerasrun_conv2d_filter_valid checks the filter: eight output channels a group or a multiple.
+static inline int kerasrun_conv2d_filter_valid(const struct kerasrun_conv2d* c) {
+  const int64_t sizes[] = {c->kh, c->kw, c->ic, c->oc};
+  int64_t floats = 1;
+  for (int i = 0; i < 4; i++) {
+    if (sizes[i] < 1 || sizes[i] > KERASRUN_MAX_FLOATS / floats) return 0;
+    floats *= sizes[i];
+  }
+  return c->groups > 0 && c->groups <= c->oc && c->oc % (8 * c->groups) == 0;
+}
 
-// Packs a kernel: it lies then in the order in which it is read.
-void kerasrun_conv_pack(const struct kerasrun_conv* c, const float* kernel, float* packed);
+// kerasrun_conv2d_layout_readable checks that x's layout is one that the filter can read.
+static inline int kerasrun_conv2d_layout_readable(const struct kerasrun_conv2d* c) {
+  if (c->x.kind == KERASRUN_NHWC) return 1;
+  return c->ic % 8 == 0 && (c->x.kind == KERASRUN_NCHW8C || kerasrun_conv2d_is_1x1(c));
+}
 
-// Computes y = act(conv(x) + bias + add). x may be in blocks where the convolution is pointwise, and in planes where a group's channels are a multiple of
-// eight. add is like y or NULL, in a form of its own, and may be y itself where the form is one.
+static inline int kerasrun_conv2d_valid(const struct kerasrun_conv2d* c) {
+  return kerasrun_conv2d_window_valid(c) && kerasrun_conv2d_filter_valid(c) &&
+         kerasrun_conv2d_layout_readable(c);
+}
+
+// kerasrun_conv2d_fits checks that the sizes of a call do not overflow: n images of h x w pixels,
+// their copies with padding, and the output.
+static inline int kerasrun_conv2d_fits(const struct kerasrun_conv2d* c, int64_t n, int64_t h,
+                                       int64_t w) {
+  const struct kerasrun_layout nhwc = {KERASRUN_NHWC, 0};
+  int64_t channels = c->ic * c->groups, out_h = kerasrun_conv2d_out_h(c, h);
+  int64_t out_w = kerasrun_conv2d_out_w(c, w);
+  return kerasrun_layout_fits(c->x, n, h, w, channels) &&
+         kerasrun_layout_fits(nhwc, 1, h + c->pad_top + c->pad_bottom,
+                              w + c->pad_left + c->pad_right, channels) &&
+         kerasrun_layout_fits(c->add, n, out_h, out_w, c->oc) &&
+         kerasrun_layout_fits(c->y, n, out_h, out_w, c->oc);
+}
+
+// kerasrun_conv2d_preferred returns whether this processor has AVX2 and FMA; for bfloat16, whether
+// it has no instructions for that, which TensorFlow's own convolutions use.
+int kerasrun_conv2d_preferred(int bf16);
+
+// kerasrun_conv2d_packed_size returns the floats of a packed filter. c is valid.
+int64_t kerasrun_conv2d_packed_size(const struct kerasrun_conv2d* c);
+
+// kerasrun_conv2d_pack writes filter[kh][kw][ic][oc] to packed[..] of conv2d_call.h. c is valid.
+void kerasrun_conv2d_pack(const struct kerasrun_conv2d* c, const float* filter, float* packed);
+
+// kerasrun_conv2d_run computes n images of h x w pixels. c is valid, and fits n, h and w. add is of
+// y's shape or NULL, in a layout of its own, and may be y itself where the layouts are equal.
 // Returns 0 where there is no memory.
-int kerasrun_conv_run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y);
+int kerasrun_conv2d_run(const struct kerasrun_conv2d* c, const float* packed, const float* bias,
+                        const float* add, const float* x, int64_t n, int64_t h, int64_t w,
+                        float* y);

@@ -1,4 +1,10 @@
-// What the pieces of a convolution share.
+// What the tasks of a convolution share, and how the filter is divided. In the words of BLIS:
+//
+//   m   output pixels       in m_blocks of at most MC, each in m_splits
+//   n   output channels     of a group: in n_blocks of whole panels; a panel is nr channels
+//   k   filter[kh][kw][ic]  of a 1x1 convolution: in k_blocks of at most KC
+//
+// packed[groups][k_blocks][panels][kc][nr], with zeros where a panel has not whole vectors.
 
 #pragma once
 
@@ -9,95 +15,136 @@
 #include "conv2d.h"
 #include "microkernel.h"
 
-// call is a convolution of pictures. Its pieces of work are parts of its rows, groups and columns.
-struct call {
-  const struct kerasrun_conv* c;
+// So many k, of a panel of the filter, stay in the first cache: 16 KB.
+#define KC 256
+
+struct conv2d_call {
+  const struct kerasrun_conv2d* c;
   const float *packed, *bias;
-  struct view x, add, y;  // add.at is NULL where nothing is added
-  long n;  // pictures
-  long pieces;
-  long bands, parts;  // of rows: for one pixel blocks and parts of each, for larger kernels rows of a picture
-  long bunches;       // of groups
-  long blocks, block; // of columns, and panels of each
+  struct kerasrun_view x, add, y;  // add.data is NULL where nothing is added
+  int64_t n;                       // images
+  int64_t tasks;
+  int64_t m_blocks, m_splits;  // of a 1x1 convolution: of all pixels; otherwise rows of an image
+  int64_t group_blocks;
+  int64_t n_blocks, n_block_panels;
   atomic_int failed;
 };
 
-// Channels of a pixel that lie together for a kernel of several pixels.
-static inline long unit(const struct kerasrun_conv* c) { return c->in % 8 == 0 ? 8 : c->in; }
-
-// Says whether the sums are those of taps, in slide_linux_amd64.c.
-static inline int three_taps(const struct kerasrun_conv* c) { return c->kernel_w == 3 && unit(c) == 8 && c->stride_w <= 2; }
-
-// The columns of a group are panels of two vectors, and a rest of one or two; those of taps are all of one. What a vector has more than there are columns is
-// zeros of the kernel.
-static inline long panel_width(const struct kerasrun_conv* c) { return three_taps(c) ? NARROW_COLUMNS : COLUMNS; }
-static inline long panels(const struct kerasrun_conv* c) { return ceiling(c->out / c->groups, panel_width(c)); }
-static inline long panel_columns(const struct kerasrun_conv* c, long panel) { return least(panel_width(c), c->out / c->groups - panel * panel_width(c)); }
-static inline long whole_vectors(long columns) { return ceiling(columns, LANES) * LANES; }
-static inline long group_width(const struct kerasrun_conv* c) { return whole_vectors(c->out / c->groups); }
-
-// Rows are cut into tiles as even as can be.
-static inline long tiles_of(long rows, int wide) { return ceiling(rows, wide ? ROWS : NARROW_ROWS); }
-
-static inline long depth(const struct kerasrun_conv* c) { return c->kernel_h * c->kernel_w * c->in; }
-
-// Of a long sum as many products are added at a time that the kernel's columns stay in the first cache, 16 KB.
-#define DEPTH 256
-static inline long cuts(const struct kerasrun_conv* c) { return kerasrun_conv_pointwise(c) ? ceiling(depth(c), DEPTH) : 1; }
-
-// cut_at is where a part of the sum begins, at a multiple of eight.
-static inline long cut_at(const struct kerasrun_conv* c, long cut) { return cut == cuts(c) ? depth(c) : depth(c) * cut / cuts(c) / 8 * 8; }
-
-// padded is how many rows of the kernel a part of that many has, those of zeros included.
-static inline long padded(const struct kerasrun_conv* c, long length) { return kerasrun_conv_pointwise(c) ? ceiling(length, 8) * 8 : length; }
-
-// block_end is the panel after those of a block.
-static inline long block_end(const struct call* call, long block) { return least((block + 1) * call->block, panels(call->c)); }
-
-// places writes down where pixels of the output are, and of as many more as a tile fetches ahead.
-static inline void places(const struct view* v, long from, long n, long* at) {
-  if (!v->at) return;
-  kerasrun_positions(v, from, n, at);
-  for (int i = 0; i < NARROW_ROWS; i++) at[n + i] = at[n - 1];
+// channel_block is how many channels of a pixel lie together for a filter of several pixels.
+static inline int64_t channel_block(const struct kerasrun_conv2d* c) {
+  return c->ic % 8 == 0 ? 8 : c->ic;
 }
 
-static inline struct out out_of(const struct call* call, const long* y_at, const long* add_at, long column, long columns) {
-  return (struct out){.eights = columns / 8, .y = call->y.at + column / 8 * call->y.eight, .y_at = y_at, .y_next = call->y.eight,
-                      .add = call->add.at ? call->add.at + column / 8 * call->add.eight : NULL, .add_at = add_at, .add_next = call->add.eight,
-                      .bias = call->bias + column, .relu = call->c->relu, .bf16 = call->c->bf16};
+// is_kw3 returns whether the kw3 micro-kernels of direct_conv.h compute it.
+static inline int is_kw3(const struct kerasrun_conv2d* c) {
+  return c->kw == 3 && channel_block(c) == 8 && c->stride_w <= 2;
 }
 
-// scratch returns memory of this thread's, NULL where there is none.
-static inline void* scratch(struct call* call, size_t bytes) {
+// The channels of a group are panels of two vectors, with a rest of one or two; for kw3 all of one.
+static inline int64_t panel_nr(const struct kerasrun_conv2d* c) {
+  return is_kw3(c) ? NR_NARROW : NR;
+}
+static inline int64_t panels(const struct kerasrun_conv2d* c) {
+  return div_round_up(c->oc / c->groups, panel_nr(c));
+}
+static inline int64_t panel_channels(const struct kerasrun_conv2d* c, int64_t panel) {
+  return min(panel_nr(c), c->oc / c->groups - panel * panel_nr(c));
+}
+static inline int64_t round_up_lanes(int64_t channels) {
+  return div_round_up(channels, LANES) * LANES;
+}
+static inline int64_t group_packed_oc(const struct kerasrun_conv2d* c) {
+  return round_up_lanes(c->oc / c->groups);
+}
+
+// m_tiles divides pixels into tiles as even as can be.
+static inline int64_t m_tiles(int64_t pixels, int wide) {
+  return div_round_up(pixels, wide ? MR : MR_NARROW);
+}
+
+static inline int64_t k_size(const struct kerasrun_conv2d* c) { return c->kh * c->kw * c->ic; }
+
+static inline int64_t k_blocks(const struct kerasrun_conv2d* c) {
+  return kerasrun_conv2d_is_1x1(c) ? div_round_up(k_size(c), KC) : 1;
+}
+
+// k_block_begin is at a multiple of eight.
+static inline int64_t k_block_begin(const struct kerasrun_conv2d* c, int64_t block) {
+  return block == k_blocks(c) ? k_size(c) : k_size(c) * block / k_blocks(c) / 8 * 8;
+}
+
+// padded_kc is how many k a block of kc has in memory, those of zeros included.
+static inline int64_t padded_kc(const struct kerasrun_conv2d* c, int64_t kc) {
+  return kerasrun_conv2d_is_1x1(c) ? div_round_up(kc, 8) * 8 : kc;
+}
+
+// n_block_end is the panel behind those of a block.
+static inline int64_t n_block_end(const struct conv2d_call* call, int64_t block) {
+  return min((block + 1) * call->n_block_panels, panels(call->c));
+}
+
+// output_offsets writes where n pixels are, and MR_NARROW more, which a tile prefetches.
+static inline void output_offsets(const struct kerasrun_view* v, int64_t first, int64_t n,
+                                  int64_t* offsets) {
+  assert(n > 0);
+  if (!v->data) return;
+  kerasrun_pixel_offsets(v, first, n, offsets);
+  for (int i = 0; i < MR_NARROW; i++) offsets[n + i] = offsets[n - 1];
+}
+
+static inline struct output_tile output_tile_of(const struct conv2d_call* call,
+                                                const int64_t* y_offsets,
+                                                const int64_t* add_offsets, int64_t channel,
+                                                int64_t channels) {
+  assert(channel % 8 == 0 && channels % 8 == 0 && channel + channels <= call->c->oc);
+  const float* add = call->add.data ? call->add.data + channel / 8 * call->add.c8_stride : NULL;
+  return (struct output_tile){.c8 = channels / 8,
+                              .y = call->y.data + channel / 8 * call->y.c8_stride,
+                              .y_offsets = y_offsets,
+                              .y_c8_stride = call->y.c8_stride,
+                              .add = add,
+                              .add_offsets = add_offsets,
+                              .add_c8_stride = call->add.c8_stride,
+                              .bias = call->bias + channel,
+                              .relu = call->c->relu,
+                              .bf16 = call->c->bf16};
+}
+
+// thread_scratch returns memory of this thread's, aligned to 64 bytes, NULL where there is none.
+static inline void* thread_scratch(struct conv2d_call* call, size_t bytes) {
   static __thread void* memory;
-  static __thread size_t have;
-  if (have < bytes) {
+  static __thread size_t capacity;
+  if (capacity < bytes) {
     free(memory);
-    have = 0;
+    capacity = 0;
     if (posix_memalign(&memory, 64, bytes)) {
       memory = NULL;
       atomic_store(&call->failed, 1);
       return NULL;
     }
-    have = bytes;
+    capacity = bytes;
   }
   return memory;
 }
 
-// round_all rounds so many numbers to bfloat16.
-static inline void round_all(float* at, long n) {
-  long whole = n / 8 * 8;
-  for (long i = 0; i < whole; i += 8) _mm256_storeu_ps(at + i, bfloat16(_mm256_loadu_ps(at + i)));
+// round_to_bf16 rounds n floats in place.
+static inline void round_to_bf16(float* x, int64_t n) {
+  int64_t whole = n / 8 * 8;
+  for (int64_t i = 0; i < whole; i += 8)
+    _mm256_storeu_ps(x + i, round_bf16(_mm256_loadu_ps(x + i)));
   float rest[8] = {0};
-  memcpy(rest, at + whole, (n - whole) * sizeof(float));
-  _mm256_storeu_ps(rest, bfloat16(_mm256_loadu_ps(rest)));
-  memcpy(at + whole, rest, (n - whole) * sizeof(float));
+  memcpy(rest, x + whole, (n - whole) * sizeof(float));
+  _mm256_storeu_ps(rest, round_bf16(_mm256_loadu_ps(rest)));
+  memcpy(x + whole, rest, (n - whole) * sizeof(float));
 }
 
-// unrounded says whether the picture may have numbers that are no bfloat16: it comes from TensorFlow.
-static inline int unrounded(const struct kerasrun_conv* c) { return c->bf16 && c->x.order == KERASRUN_NHWC; }
+// needs_rounding returns whether x may have floats that are no bfloat16: it comes from TensorFlow.
+static inline int needs_rounding(const struct kerasrun_conv2d* c) {
+  return c->bf16 && c->x.kind == KERASRUN_NHWC;
+}
 
-// bordered says whether the zeros around a picture are there.
-static inline int bordered(const struct kerasrun_conv* c) {
-  return c->x.order == KERASRUN_PLANES && c->x.border >= most(most(c->top, c->bottom), most(c->left, c->right));
+// has_padding returns whether x has the zeros around it that the filter reads.
+static inline int has_padding(const struct kerasrun_conv2d* c) {
+  return c->x.kind == KERASRUN_NCHW8C &&
+         c->x.padding >= max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
 }

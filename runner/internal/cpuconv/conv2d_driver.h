@@ -1,101 +1,120 @@
-// A convolution: its kernel packed, the work cut into pieces, and the run.
+// A convolution: its filter packed, the work divided into tasks, and the run. What includes this
+// defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, load, broadcast, fmadd, add, relu.
+//
+//   tasks = 1x1:    m_blocks * m_splits * n_blocks            conv_1x1.h
+//           other:  n * m_blocks * group_blocks * n_blocks    direct_conv.h
 
 #include "conv_1x1.h"
-#include "threadpool.h"
 #include "direct_conv.h"
 #include "isa.h"
+#include "threadpool.h"
 
-// A piece of work is so many columns that they and a block of pixels stay in the second cache.
-#define PIECE_COLUMNS 256
-// Groups are copied together where they are narrow: so many channels in one go, as memory is read best, to so many numbers.
-#define BUNCH 256
-#define COPIED 65536
+// So many output channels that they and an m block stay in the second cache.
+#define NC 256
+// Narrow groups are copied together: so many channels in one go, as memory is read best, to at most
+// so many floats.
+#define COPY_CHANNELS 256
+#define MAX_COPY_FLOATS 65536
 
-// source returns which row of the kernel, as TensorFlow has it, is read as the k-th.
-static long source(const struct kerasrun_conv* c, long k) {
-  if (kerasrun_conv_pointwise(c)) return k;
-  long u = unit(c), row = c->kernel_w * u, plane = c->kernel_h * row;
-  long i = k % plane / row, in = k % row;  // the kernel's row, and which number of it
-  long j = three_taps(c) ? in % 3 : in / u, channel = k / plane * u + (three_taps(c) ? in / 3 : in % u);
-  return (i * c->kernel_w + j) * c->in + channel;
+// filter_row returns which row of filter[kh * kw * ic][oc] is packed as the k-th.
+static int64_t filter_row(const struct kerasrun_conv2d* c, int64_t k) {
+  if (kerasrun_conv2d_is_1x1(c)) return k;
+  int64_t cb = channel_block(c), row = c->kw * cb, plane = c->kh * row;
+  int64_t i = k % plane / row, in_row = k % row;
+  int64_t j = is_kw3(c) ? in_row % 3 : in_row / cb;
+  int64_t channel = k / plane * cb + (is_kw3(c) ? in_row / 3 : in_row % cb);
+  return (i * c->kw + j) * c->ic + channel;
 }
 
-static long packed_size(const struct kerasrun_conv* c) { return padded(c, depth(c)) * c->groups * group_width(c); }
+static int64_t packed_size(const struct kerasrun_conv2d* c) {
+  return padded_kc(c, k_size(c)) * c->groups * group_packed_oc(c);
+}
 
-struct packing {
-  const struct kerasrun_conv* c;
-  const float* kernel;
+struct pack_call {
+  const struct kerasrun_conv2d* c;
+  const float* filter;
   float* packed;
 };
 
-// pack packs part of a sum, of a group. A row of the kernel is read whole and spread over the panels: memory is faster in order, the more so where it is read.
-static void pack(void* of, long piece) {
-  const struct packing* p = of;
-  const struct kerasrun_conv* c = p->c;
-  long group = piece / cuts(c), cut = piece % cuts(c), out = c->out / c->groups, panel = panel_width(c);
-  long from = cut_at(c, cut), length = cut_at(c, cut + 1) - from, whole = padded(c, length);
-  float* packed = p->packed + (group * padded(c, depth(c)) + from) * group_width(c);
-  for (long k = 0; k < whole; k++) {
-    const float* row = k < length ? p->kernel + source(c, from + k) * c->out + group * out : NULL;
-    for (long column = 0; column < out; column += panel) {
-      long rest = least(panel, out - column), width = whole_vectors(rest), columns = row ? rest : 0;
-      float* to = packed + column * whole + k * width;
-      if (columns > 0) memcpy(to, row + column, columns * sizeof(float));
-      if (columns < width) memset(to + columns, 0, (width - columns) * sizeof(float));
+// pack_task packs a k block of a group. A row of the filter is read whole and spread over the
+// panels: memory is faster in sequence, the more so where it is read.
+static void pack_task(void* context, int64_t task) {
+  const struct pack_call* call = context;
+  const struct kerasrun_conv2d* c = call->c;
+  int64_t group = task / k_blocks(c), k_block = task % k_blocks(c);
+  int64_t group_oc = c->oc / c->groups, nr = panel_nr(c), k = k_block_begin(c, k_block);
+  int64_t kc = k_block_begin(c, k_block + 1) - k, kc_padded = padded_kc(c, kc);
+  float* packed = call->packed + (group * padded_kc(c, k_size(c)) + k) * group_packed_oc(c);
+  for (int64_t i = 0; i < kc_padded; i++) {
+    const float* row = NULL;
+    if (i < kc) row = call->filter + filter_row(c, k + i) * c->oc + group * group_oc;
+    for (int64_t channel = 0; channel < group_oc; channel += nr) {
+      int64_t rest = min(nr, group_oc - channel), width = round_up_lanes(rest);
+      int64_t copied = row ? rest : 0;
+      float* to = packed + channel * kc_padded + i * width;
+      if (copied > 0) memcpy(to, row + channel, copied * sizeof(float));
+      if (copied < width) memset(to + copied, 0, (width - copied) * sizeof(float));
     }
   }
-  if (c->bf16) round_all(packed, whole * group_width(c));
+  if (c->bf16) round_to_bf16(packed, kc_padded * group_packed_oc(c));
 }
 
-static void pack_all(const struct kerasrun_conv* c, const float* kernel, float* packed) {
-  struct packing p = {c, kernel, packed};
-  kerasrun_pool_run(pack, &p, c->groups * cuts(c));
+static void pack_filter(const struct kerasrun_conv2d* c, const float* filter, float* packed) {
+  struct pack_call call = {c, filter, packed};
+  kerasrun_threadpool_run(pack_task, &call, c->groups * k_blocks(c));
 }
 
-// cut cuts the call into pieces.
-static void cut(struct call* call) {
-  const struct kerasrun_conv* c = call->c;
-  // Threads that share few pieces wait for the last.
-  long wanted = 4 * kerasrun_pool_threads(), pictures = 1, limit = BLOCK_PIXELS / ROWS;
-  call->bunches = call->parts = 1;
-  call->block = PIECE_COLUMNS / COLUMNS;
-  if (kerasrun_conv_pointwise(c)) {
-    call->bands = ceiling(call->n * call->y.h * call->y.w, BLOCK_PIXELS);
+// divide divides a call into tasks.
+static void divide(struct conv2d_call* call) {
+  const struct kerasrun_conv2d* c = call->c;
+  // Threads that share few tasks wait for the last.
+  int64_t wanted = 4 * kerasrun_threadpool_size(), images = 1, max_splits = KERASRUN_MC / MR;
+  call->group_blocks = call->m_splits = 1;
+  call->n_block_panels = NC / NR;
+  if (kerasrun_conv2d_is_1x1(c)) {
+    call->m_blocks = div_round_up(call->n * call->y.h * call->y.w, KERASRUN_MC);
   } else {
-    pictures = call->n;
-    call->bands = 1;
-    if (bordered(c)) {
-      call->bunches = least(c->groups, ceiling(wanted, pictures));
+    images = call->n;
+    call->m_blocks = 1;
+    if (has_padding(c)) {
+      call->group_blocks = min(c->groups, div_round_up(wanted, images));
     } else {
-      call->bunches = least(c->groups, ceiling(c->groups * c->in, BUNCH));
-      // Planes that the first cache holds, or the second where the kernel does not fit the first in any case.
-      long room = least(depth(c) * (c->out / c->groups) > 16384 ? 49152 : 8192, COPIED / ceiling(c->groups, call->bunches));
-      call->bands = ceiling(call->y.h, most(1, (room / (call->y.w * c->stride_w * c->in) - 2) / c->stride_h));
+      call->group_blocks = min(c->groups, div_round_up(c->groups * c->ic, COPY_CHANNELS));
+      // What the first cache holds, or the second where the filter does not fit the first.
+      int64_t cache = k_size(c) * (c->oc / c->groups) > 16384 ? 49152 : 8192;
+      int64_t plane = min(cache, MAX_COPY_FLOATS / div_round_up(c->groups, call->group_blocks));
+      int64_t rows = (plane / (call->y.w * c->stride_w * c->ic) - 2) / c->stride_h;
+      call->m_blocks = div_round_up(call->y.h, max(1, rows));
     }
-    limit = call->y.h / call->bands;
+    max_splits = call->y.h / call->m_blocks;
   }
   for (;;) {
-    call->blocks = ceiling(panels(c), call->block);
-    call->pieces = pictures * call->bunches * call->bands * call->parts * call->blocks;
-    if (call->pieces >= wanted) break;
-    if (call->block * COLUMNS > 64)
-      call->block /= 2;
-    else if (2 * call->parts <= limit)
-      call->parts *= 2;
+    call->n_blocks = div_round_up(panels(c), call->n_block_panels);
+    call->tasks = images * call->group_blocks * call->m_blocks * call->m_splits * call->n_blocks;
+    if (call->tasks >= wanted) break;
+    if (call->n_block_panels * NR > 64)
+      call->n_block_panels /= 2;
+    else if (2 * call->m_splits <= max_splits)
+      call->m_splits *= 2;
     else
       break;
   }
-  if (!kerasrun_conv_pointwise(c)) call->bands *= call->parts;
+  if (!kerasrun_conv2d_is_1x1(c)) call->m_blocks *= call->m_splits;
 }
 
-static int run(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y) {
-  struct call call = {.c = c, .packed = packed, .bias = bias, .n = n};
-  long out_h = kerasrun_conv_out_h(c, h), out_w = kerasrun_conv_out_w(c, w);
-  call.x = kerasrun_view(c->x, x, h, w, c->in * c->groups);
-  call.y = kerasrun_view(c->y, y, out_h, out_w, c->out);
-  if (add) call.add = kerasrun_view(c->add, add, out_h, out_w, c->out);
-  kerasrun_border(&call.y, n, c->out);
-  cut(&call);
-  kerasrun_pool_run(kerasrun_conv_pointwise(c) ? multiply : slide, &call, call.pieces);
+static int run(const struct kerasrun_conv2d* c, const float* packed, const float* bias,
+               const float* add, const float* x, int64_t n, int64_t h, int64_t w, float* y) {
+  assert(kerasrun_conv2d_valid(c) && packed && bias && x && y);
+  assert(n > 0 && kerasrun_conv2d_fits(c, n, h, w));
+  struct conv2d_call call = {.c = c, .packed = packed, .bias = bias, .n = n};
+  int64_t out_h = kerasrun_conv2d_out_h(c, h), out_w = kerasrun_conv2d_out_w(c, w);
+  assert(out_h > 0 && out_w > 0);
+  call.x = kerasrun_view(c->x, x, h, w, c->ic * c->groups);
+  call.y = kerasrun_view(c->y, y, out_h, out_w, c->oc);
+  if (add) call.add = kerasrun_view(c->add, add, out_h, out_w, c->oc);
+  kerasrun_zero_padding(&call.y, n, c->oc);
+  divide(&call);
+  kerasrun_threadpool_task* task = kerasrun_conv2d_is_1x1(c) ? conv_1x1_task : direct_conv_task;
+  kerasrun_threadpool_run(task, &call, call.tasks);
   return !atomic_load(&call.failed);
 }

@@ -15,7 +15,7 @@ import (
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 )
 
-// shape is a convolution and the pictures for it.
+// shape is a convolution and the images for it.
 type shape struct {
 	n, h, w           int64
 	kernelH, kernelW  int64
@@ -25,13 +25,13 @@ type shape struct {
 	left, right       int64
 	add, relu, shared bool // shared: what is added is needed by another operation too
 	bf16              bool
-	x, added, y       form // of the picture, of what is added, of the output
+	x, added, y       layout // of the image, of what is added, of the output
 }
 
-type form struct{ order, border int64 }
+type layout struct{ kind, padding int64 }
 
 func (s shape) String() string {
-	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v bf16 %v forms %v %v %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
+	return fmt.Sprintf("%dx%dx%d kernel %dx%d of %d by %d to %d stride %d,%d padding %d,%d,%d,%d add %v,%v relu %v bf16 %v layouts %v %v %v", s.n, s.h, s.w, s.kernelH, s.kernelW, s.groups, s.in,
 		s.out, s.strideH, s.strideW, s.top, s.bottom, s.left, s.right, s.add, s.shared, s.relu, s.bf16,
 		s.x, s.added, s.y)
 }
@@ -70,7 +70,7 @@ func (s shape) want(of operands) (sums, sizes []float64) {
 	}
 	channels, columns := s.in*s.groups, s.out/s.groups
 	for p := range s.n * s.outH() * s.outW() {
-		picture, row, column := p/s.outW()/s.outH(), p/s.outW()%s.outH(), p%s.outW()
+		image, row, column := p/s.outW()/s.outH(), p/s.outW()%s.outH(), p%s.outW()
 		for o := range s.out {
 			sum := float64(of.bias[o])
 			if s.add {
@@ -83,7 +83,7 @@ func (s shape) want(of operands) (sums, sizes []float64) {
 					if y < 0 || y >= s.h || x < 0 || x >= s.w {
 						continue
 					}
-					pixel := of.x[((picture*s.h+y)*s.w+x)*channels+o/columns*s.in:]
+					pixel := of.x[((image*s.h+y)*s.w+x)*channels+o/columns*s.in:]
 					for k := range s.in {
 						product := rounded(pixel[k]) * rounded(of.kernel[((i*s.kernelW+j)*s.in+k)*s.out+o])
 						sum, size = sum+product, size+math.Abs(product)
@@ -138,8 +138,8 @@ func (b builder) constant(name string, numbers []float32, dims ...int64) tf.Outp
 	return b.op("Const", name, map[string]any{"dtype": tf.Float, "value": feed(b.t, numbers, dims...)})
 }
 
-// reformed brings pictures into another form, by a convolution that changes nothing else. They are fed and fetched as NHWC.
-func (b builder) reformed(name string, x tf.Output, from, to form, h, w, channels int64) tf.Output {
+// converted brings images into another layout, by a convolution that changes nothing else. They are fed and fetched as NHWC.
+func (b builder) converted(name string, x tf.Output, from, to layout, h, w, channels int64) tf.Output {
 	if from == to {
 		return x
 	}
@@ -173,9 +173,9 @@ func (s shape) attrs() map[string]any {
 		added = 1
 	}
 	return map[string]any{
-		"kernel": []int64{s.kernelH, s.kernelW, s.in, s.out, s.groups}, "strides": []int64{s.strideH, s.strideW},
+		"filter": []int64{s.kernelH, s.kernelW, s.in, s.out, s.groups}, "strides": []int64{s.strideH, s.strideW},
 		"padding": []int64{s.top, s.bottom, s.left, s.right}, "added": added, "relu": s.relu, "bf16": s.bf16, "sizes": []int64{s.h, s.w, s.in * s.groups},
-		"forms": []int64{s.x.order, s.x.border, s.added.order, s.added.border, s.y.order, s.y.border},
+		"layouts": []int64{s.x.kind, s.x.padding, s.added.kind, s.added.padding, s.y.kind, s.y.padding},
 	}
 }
 
@@ -197,7 +197,7 @@ func (s shape) packed(t testing.TB, kernel []float32) []float32 {
 // node returns the operation as far as packing reads it.
 func (s shape) node() *nodepb.NodeDef {
 	return &nodepb.NodeDef{Attr: map[string]*attrpb.AttrValue{
-		"kernel": ints(s.kernelH, s.kernelW, s.in, s.out, s.groups), "strides": ints(s.strideH, s.strideW), "padding": ints(s.top, s.bottom, s.left, s.right),
+		"filter": ints(s.kernelH, s.kernelW, s.in, s.out, s.groups), "strides": ints(s.strideH, s.strideW), "padding": ints(s.top, s.bottom, s.left, s.right),
 		"bf16": {Value: &attrpb.AttrValue_B{B: s.bf16}},
 	}}
 }
@@ -228,13 +228,13 @@ func TestPackRefuses(t *testing.T) {
 		"a matrix for 3 x 3":    {s.node(), []int64{8, 16}, 128, numbers, "expected a kernel of shape [3 3 8 16], got [8 16]"},
 		"short":                 {s.node(), []int64{3, 3, 8, 16}, numbers - 1, numbers, "expected a kernel of 1152 numbers, got 1151"},
 		"short of room":         {s.node(), []int64{3, 3, 8, 16}, numbers, numbers - 1, "expected room for 1152 packed numbers, got 1151"},
-		"no attribute":          {&nodepb.NodeDef{}, []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [], strides [], padding []"},
-		"four sizes":            {attr("kernel", 3, 3, 8, 16), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16]"},
+		"no attribute":          {&nodepb.NodeDef{}, []int64{3, 3, 8, 16}, numbers, numbers, "got filter [], strides [], padding []"},
+		"four sizes":            {attr("filter", 3, 3, 8, 16), []int64{3, 3, 8, 16}, numbers, numbers, "got filter [3 3 8 16]"},
 		"one stride":            {attr("strides", 1), []int64{3, 3, 8, 16}, numbers, numbers, "strides [1]"},
-		"no groups":             {attr("kernel", 3, 3, 8, 16, 0), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16 0]"},
-		"four channels a group": {attr("kernel", 3, 3, 8, 16, 4), []int64{3, 3, 8, 16}, numbers, numbers, "got kernel [3 3 8 16 4]"},
-		"below 0":               {attr("kernel", 3, -3, -8, 16, 1), []int64{3, -3, -8, 16}, numbers, numbers, "got kernel [3 -3 -8 16 1]"},
-		"sizes that overflow":   {attr("kernel", 1<<31, 1<<31, 8, 16, 1), []int64{1 << 31, 1 << 31, 8, 16}, numbers, numbers, "got kernel [2147483648"},
+		"no groups":             {attr("filter", 3, 3, 8, 16, 0), []int64{3, 3, 8, 16}, numbers, numbers, "got filter [3 3 8 16 0]"},
+		"four channels a group": {attr("filter", 3, 3, 8, 16, 4), []int64{3, 3, 8, 16}, numbers, numbers, "got filter [3 3 8 16 4]"},
+		"below 0":               {attr("filter", 3, -3, -8, 16, 1), []int64{3, -3, -8, 16}, numbers, numbers, "got filter [3 -3 -8 16 1]"},
+		"sizes that overflow":   {attr("filter", 1<<31, 1<<31, 8, 16, 1), []int64{1 << 31, 1 << 31, 8, 16}, numbers, numbers, "got filter [2147483648"},
 	} {
 		err := Pack(test.op, test.shape, make([]float32, test.kernel), make([]float32, test.packed))
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
@@ -250,15 +250,15 @@ func (s shape) graph(t testing.TB) *graph {
 	// Not what is fed itself: only an operation's output, with nobody else who needs it, becomes another's memory.
 	of.twice = g.op("Neg", "neg", nil, g.op("Neg", "negneg", nil, of.add))
 	x := of.x
-	if s.bf16 && s.x != (form{}) { // as what a convolution of bfloat16 has put out
+	if s.bf16 && s.x != (layout{}) { // as what a convolution of bfloat16 has put out
 		x = g.op("Cast", "float32", map[string]any{"DstT": tf.Float}, g.op("Cast", "bfloat16", map[string]any{"DstT": tf.Bfloat16}, x))
 	}
 	list := tf.OutputList{}
 	if s.add {
-		list = tf.OutputList{g.reformed("added", of.twice, form{}, s.added, s.outH(), s.outW(), s.out)}
+		list = tf.OutputList{g.converted("added", of.twice, layout{}, s.added, s.outH(), s.outW(), s.out)}
 	}
-	of.output = g.op(Op, "conv", s.attrs(), g.reformed("x_formed", x, form{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
-	of.output = g.reformed("output", of.output, s.y, form{}, s.outH(), s.outW(), s.out)
+	of.output = g.op(Op, "conv", s.attrs(), g.converted("x_converted", x, layout{}, s.x, s.h, s.w, s.in*s.groups), of.kernel, of.bias, list)
+	of.output = g.converted("output", of.output, s.y, layout{}, s.outH(), s.outW(), s.out)
 	of.session = g.session()
 	return of
 }
@@ -298,8 +298,8 @@ func (s shape) run(g *graph, feeds map[tf.Output]*tf.Tensor) ([]float32, error) 
 		return nil, fmt.Errorf("shape: want %s, got %s", want, got)
 	}
 	flat := make([]float32, 0, s.n*s.outH()*s.outW()*s.out)
-	for _, picture := range out[0].Value().([][][][]float32) {
-		for _, row := range picture {
+	for _, image := range out[0].Value().([][][][]float32) {
+		for _, row := range image {
 			for _, pixel := range row {
 				flat = append(flat, pixel...)
 			}
@@ -362,29 +362,29 @@ func shapes() []shape {
 		all = append(all, s)
 		s.relu, s.shared = false, true
 		all = append(all, s)
-		all = append(all, s.formed(i))
+		all = append(all, s.withLayouts(i))
 		s.shared = false
-		all = append(all, s.formed(i))
-		s = s.formed(i + 1)
+		all = append(all, s.withLayouts(i))
+		s = s.withLayouts(i + 1)
 		s.added = s.y // so that one may become the other's memory
 		all = append(all, s)
 	}
 	return all
 }
 
-// formed returns the convolution with other forms, as far as it can do with them: by the number another one.
-func (s shape) formed(i int) shape {
-	forms := []form{{order: blocks}, {order: planes, border: 2}, {order: planes}, {}}
-	s.x = form{order: planes, border: max(s.top, s.bottom, s.left, s.right)}
-	if pointwise := s.kernelH*s.kernelW == 1 && s.groups == 1 && s.x.border == 0; pointwise && i%3 < 2 {
-		s.x = form{order: blocks}
+// withLayouts returns the convolution with other layouts, as far as it can do with them: by the number another one.
+func (s shape) withLayouts(i int) shape {
+	layouts := []layout{{kind: layoutTiled}, {kind: layoutNCHW8C, padding: 2}, {kind: layoutNCHW8C}, {}}
+	s.x = layout{kind: layoutNCHW8C, padding: max(s.top, s.bottom, s.left, s.right)}
+	if pointwise := s.kernelH*s.kernelW == 1 && s.groups == 1 && s.x.padding == 0; pointwise && i%3 < 2 {
+		s.x = layout{kind: layoutTiled}
 	} else if i%5 == 4 {
-		s.x.border /= 2 // not all that the kernel reads
+		s.x.padding /= 2 // not all that the kernel reads
 	}
 	if s.in%8 != 0 {
-		s.x = form{}
+		s.x = layout{}
 	}
-	s.added, s.y = forms[i/2%4], forms[i%4]
+	s.added, s.y = layouts[i/2%4], layouts[i%4]
 	return s
 }
 
@@ -398,7 +398,7 @@ func TestConv(t *testing.T) {
 	}
 }
 
-// TestMatrix holds that a matrix is computed as so many pictures of one pixel, and that the output is one.
+// TestMatrix holds that a matrix is computed as so many images of one pixel, and that the output is one.
 func TestMatrix(t *testing.T) {
 	for _, s := range []shape{same(1, 1, 1, 2048, 1000, 1, 1, 0), same(7, 1, 1, 30, 8, 1, 1, 0)} {
 		g, of := s.graph(t), s.operands(1)
@@ -462,7 +462,7 @@ func FuzzConv(f *testing.F) {
 		if seed%2 == 1 {
 			s.in = (s.in + 7) / 8 * 8
 		}
-		s = s.formed(int(seed / 2 % 60))
+		s = s.withLayouts(int(seed / 2 % 60))
 		if s.h+s.top+s.bottom < s.kernelH || s.w+s.left+s.right < s.kernelW {
 			return
 		}
@@ -470,7 +470,7 @@ func FuzzConv(f *testing.F) {
 	})
 }
 
-// TestConvAtOnce holds that calls that share the threads answer as each alone, and that no picture's answer depends on those beside it.
+// TestConvAtOnce holds that calls that share the threads answer as each alone, and that no image's answer depends on those beside it.
 func TestConvAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i, s := range []shape{same(4, 14, 1, 256, 512, 1, 1, 0), same(4, 14, 3, 16, 512, 32, 1, 1), same(4, 30, 7, 3, 64, 1, 2, 3)} {
@@ -533,8 +533,8 @@ func TestConvRefuses(t *testing.T) {
 	s := same(1, 6, 3, 4, 16, 2, 1, 1)
 	s.add = true
 	for what, change := range map[string]func(g *graph, feeds map[tf.Output]*tf.Tensor){
-		"rank of the picture": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8) },
-		"channels of the picture": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"rank of the image": func(g *graph, feeds map[tf.Output]*tf.Tensor) { feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8) },
+		"channels of the image": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.x] = feed(t, make([]float32, 7*36), 1, 6, 6, 7)
 		},
 		"rank of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
@@ -551,7 +551,7 @@ func TestConvRefuses(t *testing.T) {
 		g := s.graph(t)
 		feeds := s.feeds(t, g, s.operands(1))
 		change(g, feeds)
-		if _, err := s.run(g, feeds); err == nil || !strings.Contains(err.Error(), "want") && !strings.Contains(err.Error(), "orward") {
+		if _, err := s.run(g, feeds); err == nil || !strings.Contains(err.Error(), "expected") && !strings.Contains(err.Error(), "orward") {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
 		}
 	}
@@ -559,14 +559,22 @@ func TestConvRefuses(t *testing.T) {
 		change func(s *shape)
 		want   string
 	}{
-		"stride below 1":   {func(s *shape) { s.strideH = -1 }, "want strides"},
-		"zeros taken away": {func(s *shape) { s.left = -1 }, "want strides"},
-		"no such order":    {func(s *shape) { s.added.order = planes + 1 }, "want strides"},
-		"border in NHWC":   {func(s *shape) { s.y.border = 2 }, "want strides"},
-		"border below 0":   {func(s *shape) { s.x = form{planes, -1} }, "want strides"},
-		"no group":         {func(s *shape) { s.groups = 0 }, "want a kernel"},
-		"4 channels":       {func(s *shape) { s.out = 12 }, "want a kernel"},
-		"unread blocks":    {func(s *shape) { s.x.order = blocks }, "want a form"},
+		"stride below 1":          {func(s *shape) { s.strideH = -1 }, "expected strides"},
+		"zeros taken away":        {func(s *shape) { s.left = -1 }, "expected strides"},
+		"no such layout":          {func(s *shape) { s.added.kind = layoutNCHW8C + 1 }, "expected strides"},
+		"padding in NHWC":         {func(s *shape) { s.y.padding = 2 }, "expected strides"},
+		"padding below 0":         {func(s *shape) { s.x = layout{layoutNCHW8C, -1} }, "expected strides"},
+		"no group":                {func(s *shape) { s.groups = 0 }, "expected a filter"},
+		"4 channels":              {func(s *shape) { s.out = 12 }, "expected a filter"},
+		"unread tiles":            {func(s *shape) { s.x.kind = layoutTiled }, "expected an image layout"},
+		"a filter that overflows": {func(s *shape) { s.kernelH, s.kernelW = 1<<30, 1<<30 }, "expected a filter"},
+		"padding that overflows": {func(s *shape) {
+			s.top, s.left, s.strideH, s.strideW = math.MaxInt32, math.MaxInt32, math.MaxInt32, math.MaxInt32
+		}, "expected images of 16 channels"},
+		"an image that overflows": {func(s *shape) { s.x.kind, s.h, s.w = layoutNCHW8C, 1<<30, 1<<30 },
+			"expected images in layout 2"},
+		"an output that overflows": {func(s *shape) { s.y = layout{layoutNCHW8C, math.MaxInt32} },
+			"expected images of 16 channels"},
 	} {
 		wrong := same(1, 6, 3, 8, 16, 2, 1, 1)
 		fed := wrong
@@ -581,7 +589,7 @@ func TestConvRefuses(t *testing.T) {
 	}
 }
 
-// BenchmarkConv measures convolutions of each stage of ResNeXt50, of one picture.
+// BenchmarkConv measures convolutions of each stage of ResNeXt50, of one image.
 func BenchmarkConv(b *testing.B) {
 	for _, s := range []shape{
 		same(1, 224, 7, 3, 64, 1, 2, 3), same(1, 56, 1, 128, 256, 1, 1, 0), same(1, 56, 3, 8, 128, 16, 1, 1), same(1, 28, 1, 512, 256, 1, 1, 0), same(1, 28, 3, 8, 256, 32, 1, 1),

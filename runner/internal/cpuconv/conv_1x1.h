@@ -1,112 +1,148 @@
-// Convolutions with kernels of one pixel: products of matrices.
+// 1x1 convolutions: products of matrices, y[m][n] = x[m][k] * w[k][n]. A task is
+//
+//   for each k block                     kc of k; the filter's panels stay in the first cache
+//     pack x to a[kc/8][MC][8]           not where it is TILED
+//     for each panel of the n block      nr output channels
+//       for each tile                    mr pixels: a GEMM micro-kernel
+//
+// of one m block (at most MC pixels of the batch) or an m split of it. Between k blocks the sums
+// are in y.
 
 #pragma once
 
 #include "conv2d_call.h"
 #include "threadpool.h"
 
-// A pixel is fetched from memory so many before it is copied.
-#define AHEAD 8
-// Numbers of a cache line.
-#define LINE 16
+// A pixel is prefetched so many before it is packed.
+#define PREFETCH_PIXELS 8
+#define CACHE_LINE_FLOATS 16
 
-// A tile of the product. Eight numbers of a row lie together, those of the next row behind them, the next eight of each row a plane further. What is ahead is
-// fetched from memory meanwhile, a line for each plane: the caches take but so many at a time.
-typedef void multiplier(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, int part);
+// f32_gemm: x[k8][..][8] with k8_stride from eight k to the next, mr pixels 8 floats apart;
+// w[8 * k8][nr]. A cache line of prefetch for each eight k: the caches take but so many at a time.
+typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8, const float* w,
+                                  const float* prefetch, const struct output_tile* o, int k_flags);
 
-#define MULTIPLY(vectors, rows)                                                                                                                  \
-  static void multiply_##vectors##_##rows(const float* x, long plane, long planes, const float* kernel, const float* ahead, const struct out* o, \
-                                               int part) {                                                                                       \
-    vector sum[rows][2];                                                                                                                         \
-    begin(rows, vectors, sum, o, part);                                                                                                          \
-    for (; planes > 0; planes--, x += plane, kernel += 8 * LANES * vectors, ahead += LINE) {                                                     \
-      __builtin_prefetch(ahead);                                                                                                                 \
-      sweep(rows, vectors, 8, x, 8, kernel, sum);                                                                                                \
-    }                                                                                                                                            \
-    end(rows, vectors, sum, o, part);                                                                                                            \
+#define DEFINE_GEMM(nv, mr)                                                                    \
+  static void f32_gemm_##mr##x##nv##v(const float* x, int64_t k8_stride, int64_t k8,           \
+                                      const float* w, const float* prefetch,                   \
+                                      const struct output_tile* o, int k_flags) {              \
+    assert(k8 > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                                    \
+    vector acc[mr][2];                                                                         \
+    load_accumulators(mr, nv, acc, o, k_flags);                                                \
+    for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv, prefetch += CACHE_LINE_FLOATS) { \
+      __builtin_prefetch(prefetch);                                                            \
+      k_loop(mr, nv, 8, x, 8, w, acc);                                                         \
+    }                                                                                          \
+    epilogue(mr, nv, acc, o, k_flags);                                                         \
   }
-EACH_WIDE(MULTIPLY) EACH_NARROW(MULTIPLY)
+FOR_EACH_MR(DEFINE_GEMM)
+FOR_EACH_MR_NARROW(DEFINE_GEMM)
 
-#define NAME(vectors, rows) multiply_##vectors##_##rows,
-static multiplier* const multipliers[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME)}, {NULL, EACH_WIDE(NAME)}};
+#define GEMM_NAME(nv, mr) f32_gemm_##mr##x##nv##v,
+static f32_gemm_microkernel* const f32_gemm[2][MR_NARROW + 1] = {
+    {NULL, FOR_EACH_MR_NARROW(GEMM_NAME)}, {NULL, FOR_EACH_MR(GEMM_NAME)}};
 
-// in_place says whether the matrix that is multiplied is the picture as it lies there.
-static int in_place(const struct kerasrun_conv* c) { return c->x.order == KERASRUN_BLOCKS && c->stride_h == 1 && c->stride_w == 1; }
+// reads_in_place returns whether the matrix x[m][k] is the image as it lies there.
+static int reads_in_place(const struct kerasrun_conv2d* c) {
+  return c->x.kind == KERASRUN_TILED && c->stride_h == 1 && c->stride_w == 1;
+}
 
-// gather copies part of the channels of the pixels that the output needs into planes of a block.
-static void gather(const struct call* call, long from, long n, long k, long length, float* to) {
-  const struct kerasrun_conv* c = call->c;
-  const float* base = call->x.at + k / 8 * call->x.eight;
-  float* at = to;
-  int dense = c->x.order == KERASRUN_NHWC && c->stride_h == 1 && c->stride_w == 1;
-  long whole = length / 8, plane = 8 * BLOCK_PIXELS, column = from % call->y.w, row = from / call->y.w;  // a row of all pictures
-  for (long i = 0; i < n; i++, at += 8) {
-    long where = (from + i) * call->x.pixel;
+// pack_pixels copies kc channels, from k on, of the n pixels that the output's need from first on,
+// to a[div_round_up(kc, 8)][MC][8].
+static void pack_pixels(const struct conv2d_call* call, int64_t first, int64_t n, int64_t k,
+                        int64_t kc, float* a) {
+  assert(n <= KERASRUN_MC && k % 8 == 0);
+  const struct kerasrun_conv2d* c = call->c;
+  const float* base = call->x.data + k / 8 * call->x.c8_stride;
+  float* to = a;
+  int dense = c->x.kind == KERASRUN_NHWC && c->stride_h == 1 && c->stride_w == 1;
+  int64_t k8 = kc / 8, k8_stride = 8 * KERASRUN_MC;
+  int64_t column = first % call->y.w, row = first / call->y.w;  // a row of all images
+  for (int64_t i = 0; i < n; i++, to += 8) {
+    int64_t offset = (first + i) * call->x.pixel_stride;
     if (!dense) {
-      kerasrun_positions(&call->x, (row / call->y.h * call->x.h + row % call->y.h * c->stride_h) * call->x.w + column * c->stride_w, 1, &where);
+      int64_t x_row = row / call->y.h * call->x.h + row % call->y.h * c->stride_h;
+      kerasrun_pixel_offsets(&call->x, x_row * call->x.w + column * c->stride_w, 1, &offset);
       if (++column == call->y.w) {
         column = 0;
         row++;
       }
     }
-    const float* x = base + where;
-    for (long j = 0; j < whole; j++) {
-      __builtin_prefetch(x + j * call->x.eight + AHEAD * c->stride_w * call->x.pixel);
-      _mm256_storeu_ps(at + j * plane, _mm256_loadu_ps(x + j * call->x.eight));
+    const float* x = base + offset;
+    for (int64_t j = 0; j < k8; j++) {
+      const float* p = x + j * call->x.c8_stride;
+      __builtin_prefetch(p + PREFETCH_PIXELS * c->stride_w * call->x.pixel_stride);
+      _mm256_storeu_ps(to + j * k8_stride, _mm256_loadu_ps(p));
     }
-    if (8 * whole < length) {
-      memset(at + whole * plane, 0, 8 * sizeof(float));
-      memcpy(at + whole * plane, x + 8 * whole, (length - 8 * whole) * sizeof(float));
+    if (8 * k8 < kc) {
+      memset(to + k8 * k8_stride, 0, 8 * sizeof(float));
+      memcpy(to + k8 * k8_stride, x + 8 * k8, (kc - 8 * k8) * sizeof(float));
     }
   }
-  for (long j = 0; unrounded(c) && j < ceiling(length, 8); j++) round_all(to + j * plane, 8 * n);
+  for (int64_t j = 0; needs_rounding(c) && j < div_round_up(kc, 8); j++)
+    round_to_bf16(a + j * k8_stride, 8 * n);
 }
 
-// Memory that is to be fetched.
-struct ahead {
-  const float *at, *end;
+// Memory that is to be prefetched.
+struct prefetch_range {
+  const float *next, *end;
 };
 
-static void multiply(void* of, long piece) {
-  struct call* call = of;
-  const struct kerasrun_conv* c = call->c;
-  long block = piece % call->blocks, part = piece / call->blocks % call->parts, band = piece / call->blocks / call->parts;
-  long first = band * BLOCK_PIXELS, pixels = least(BLOCK_PIXELS, call->n * call->y.h * call->y.w - first);
-  long from = pixels * part / call->parts, n = pixels * (part + 1) / call->parts - from;
+static void conv_1x1_task(void* context, int64_t task) {
+  struct conv2d_call* call = context;
+  const struct kerasrun_conv2d* c = call->c;
+  int64_t n_block = task % call->n_blocks, m_split = task / call->n_blocks % call->m_splits;
+  int64_t m_block = task / call->n_blocks / call->m_splits, block_first = m_block * KERASRUN_MC;
+  int64_t pixels = min(KERASRUN_MC, call->n * call->y.h * call->y.w - block_first);
+  int64_t first = pixels * m_split / call->m_splits;
+  int64_t n = pixels * (m_split + 1) / call->m_splits - first;
   if (n == 0) return;
-  float* own = NULL;
-  if (!in_place(c) && !(own = scratch(call, (DEPTH + 2 * 8) * BLOCK_PIXELS * sizeof(float)))) return;  // parts begin and end with whole eights
-  long y_at[BLOCK_PIXELS + NARROW_ROWS], add_at[BLOCK_PIXELS + NARROW_ROWS];
-  places(&call->y, first + from, n, y_at);
-  places(&call->add, first + from, n, add_at);
-  long begin = block * call->block, end = block_end(call, block);
-  // The block that this thread is likely to come to next.
-  struct ahead block_ahead = {0};
-  long then = (piece + kerasrun_pool_threads()) / call->blocks / call->parts;
-  if (in_place(c) && then != band && then < call->bands) block_ahead = (struct ahead){call->x.at + then * call->x.block, call->x.at + (then + 1) * call->x.block};
-  const float* kernel = call->packed;
-  for (long cut = 0; cut < cuts(c); cut++) {
-    long k = cut_at(c, cut), length = cut_at(c, cut + 1) - k, whole = padded(c, length);
-    const float* x = own;
-    if (in_place(c))
-      x = call->x.at + band * call->x.block + k / 8 * call->x.eight + from * 8;
+  float* a = NULL;
+  // k blocks begin at multiples of 8, so that the largest may have some more than KC.
+  if (!reads_in_place(c)) {
+    a = thread_scratch(call, (KC + 2 * 8) * KERASRUN_MC * sizeof(float));
+    if (!a) return;
+  }
+  int64_t y_offsets[KERASRUN_MC + MR_NARROW], add_offsets[KERASRUN_MC + MR_NARROW];
+  output_offsets(&call->y, block_first + first, n, y_offsets);
+  output_offsets(&call->add, block_first + first, n, add_offsets);
+  int64_t panel_begin = n_block * call->n_block_panels, panel_end = n_block_end(call, n_block);
+  // The m block that this thread is likely to come to next.
+  struct prefetch_range x_next = {0};
+  int64_t next_m = (task + kerasrun_threadpool_size()) / call->n_blocks / call->m_splits;
+  if (reads_in_place(c) && next_m != m_block && next_m < call->m_blocks) {
+    const float* tile = call->x.data + next_m * call->x.tile_stride;
+    x_next = (struct prefetch_range){tile, tile + call->x.tile_stride};
+  }
+  const float* w_block = call->packed;
+  for (int64_t k_block = 0; k_block < k_blocks(c); k_block++) {
+    int64_t k = k_block_begin(c, k_block), kc = k_block_begin(c, k_block + 1) - k;
+    int64_t kc_padded = padded_kc(c, kc);
+    const float* x = a;
+    if (reads_in_place(c))
+      x = call->x.data + m_block * call->x.tile_stride + k / 8 * call->x.c8_stride + first * 8;
     else
-      gather(call, first + from, n, k, length, own);
-    for (long panel = begin; panel < end; panel++) {
-      long columns = panel_columns(c, panel), width = whole_vectors(columns);
-      int wide = width == COLUMNS;
-      long tiles = tiles_of(n, wide);
-      const float* now = kernel + panel * COLUMNS * whole;
-      const float* next = panel + 1 < end ? now + width * whole : kernel + whole * group_width(c) + begin * COLUMNS * whole;
-      struct ahead panel_ahead = {next, next + width * whole};
-      for (long tile = 0; tile < tiles; tile++) {
-        struct ahead* a = panel_ahead.at < panel_ahead.end || block_ahead.at >= block_ahead.end ? &panel_ahead : &block_ahead;
-        long row = n * tile / tiles, rows = n * (tile + 1) / tiles - row;
-        struct out o = out_of(call, y_at + row, add_at + row, panel * COLUMNS, columns);
-        multipliers[wide][rows](x + row * 8, 8 * BLOCK_PIXELS, whole / 8, now, a->at, &o, (cut == 0 ? FIRST : 0) | (cut == cuts(c) - 1 ? LAST : 0));
-        a->at += whole / 8 * LINE;
+      pack_pixels(call, block_first + first, n, k, kc, a);
+    int flags = (k_block == 0 ? K_FIRST : 0) | (k_block == k_blocks(c) - 1 ? K_LAST : 0);
+    for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+      int64_t channels = panel_channels(c, panel), nr = round_up_lanes(channels);
+      int wide = nr == NR;
+      int64_t tiles = m_tiles(n, wide);
+      const float* w = w_block + panel * NR * kc_padded;
+      const float* w_then = w + nr * kc_padded;
+      if (panel + 1 == panel_end)
+        w_then = w_block + kc_padded * group_packed_oc(c) + panel_begin * NR * kc_padded;
+      struct prefetch_range w_next = {w_then, w_then + nr * kc_padded};
+      for (int64_t tile = 0; tile < tiles; tile++) {
+        int w_first = w_next.next < w_next.end || x_next.next >= x_next.end;
+        struct prefetch_range* p = w_first ? &w_next : &x_next;
+        int64_t m = n * tile / tiles, mr = n * (tile + 1) / tiles - m;
+        struct output_tile o =
+            output_tile_of(call, y_offsets + m, add_offsets + m, panel * NR, channels);
+        f32_gemm[wide][mr](x + m * 8, 8 * KERASRUN_MC, kc_padded / 8, w, p->next, &o, flags);
+        p->next += kc_padded / 8 * CACHE_LINE_FLOATS;
       }
     }
-    kernel += whole * group_width(c);
+    w_block += kc_padded * group_packed_oc(c);
   }
 }

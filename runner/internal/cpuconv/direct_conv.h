@@ -1,150 +1,199 @@
-// Convolutions with kernels of several pixels, in groups or not: the kernel slides over planes of pixels.
+// Convolutions with filters of several pixels, in groups or not. A task is, for rows of an image,
+//
+//   copy x with padding to padded[ic/cb][height][width][cb]    not where it has the padding
+//   for each group
+//     for each panel of the n block                            nr output channels
+//       for each output row
+//         for each tile                                        mr pixels: a direct micro-kernel
+//
+// cb is channel_block: 8 channels, or all of a group's.
 
 #pragma once
 
 #include "conv2d_call.h"
 
-// window is the planes that a row of the output is computed from, as kernel_h rows of kernel_w pixels slide over them.
-struct window {
-  long unit;                  // channels of a plane
-  long planes, plane, row;    // planes of a group, and from one to the next; from row to row
-  long kernel_h, kernel_w, stride;
+// direct_input is what a row of the output is computed from: x[count][..][..][cb].
+struct direct_input {
+  int64_t cb;
+  int64_t count, plane_stride, row_stride;  // of a group
+  int64_t kh, kw, stride;
 };
 
-typedef void slider(const float* x, const struct window* w, const float* kernel, const struct out* o);
+// f32_direct: x is the first pixel's window. w is [count][kh][kw][cb][nr], for kw3
+// [count][kh][cb][3][nr].
+typedef void f32_direct_microkernel(const float* x, const struct direct_input* p, const float* w,
+                                    const struct output_tile* o);
 
-TILE void windows(int rows, int vectors, int unit, long step, const float* x, const struct window* w, const float* kernel, vector sum[][2]) {
-  for (long p = 0; p < w->planes; p++, x += w->plane) {
+INLINE void direct_loop(int mr, int nv, int k_step, int64_t x_stride, const float* x,
+                        const struct direct_input* p, const float* w, vector acc[][2]) {
+  for (int64_t c = 0; c < p->count; c++, x += p->plane_stride) {
     const float* line = x;
-    for (long i = 0; i < w->kernel_h; i++, line += w->row)
-      for (long k = 0; k < w->kernel_w * w->unit; k += unit, kernel += unit * LANES * vectors) sweep(rows, vectors, unit, line + k, step, kernel, sum);
+    for (int64_t i = 0; i < p->kh; i++, line += p->row_stride)
+      for (int64_t k = 0; k < p->kw * p->cb; k += k_step, w += k_step * LANES * nv)
+        k_loop(mr, nv, k_step, line + k, x_stride, w, acc);
   }
 }
 
-// taps is windows for kernels three pixels wide, of eight channels: a number of the picture is read once for the three sums that it is part of. It takes half the
-// loads, which are what there is least of. The kernel has for each number its columns for the three pixels, one after the other.
-TILE void taps(int rows, int stride, const float* x, const struct window* w, const float* kernel, vector sum[][2]) {
-  for (long p = 0; p < w->planes; p++, x += w->plane) {
+// direct_loop_kw3 is direct_loop for filters three pixels wide, of eight channels: a float of the
+// image is read once for the three sums that it is part of. It takes half the loads, which are
+// scarce.
+INLINE void direct_loop_kw3(int mr, int stride, const float* x, const struct direct_input* p,
+                            const float* w, vector acc[][2]) {
+  for (int64_t c = 0; c < p->count; c++, x += p->plane_stride) {
     const float* line = x;
-    for (long i = 0; i < w->kernel_h; i++, line += w->row)
-      for (int k = 0; k < 8; k++, kernel += 3 * LANES) {
-        vector tap[3];
+    for (int64_t i = 0; i < p->kh; i++, line += p->row_stride)
+      for (int k = 0; k < 8; k++, w += 3 * LANES) {
+        vector b[3];
 #pragma GCC unroll 3
-        for (int t = 0; t < 3; t++) tap[t] = load(kernel + t * LANES);
+        for (int t = 0; t < 3; t++) b[t] = load(w + t * LANES);
 #pragma GCC unroll 29
-        for (int j = 0; j < (rows - 1) * stride + 3; j++) {
-          vector number = broadcast(line + j * 8 + k);
+        for (int j = 0; j < (mr - 1) * stride + 3; j++) {
+          vector a = broadcast(line + j * 8 + k);
 #pragma GCC unroll 3
           for (int t = 0; t < 3; t++) {
-            int i = (j - t) / stride;
-            if (j >= t && (j - t) % stride == 0 && i < rows) sum[i][0] = multiply_add(number, tap[t], sum[i][0]);
+            int m = (j - t) / stride;
+            if (j >= t && (j - t) % stride == 0 && m < mr) acc[m][0] = fmadd(a, b[t], acc[m][0]);
           }
         }
       }
   }
 }
 
-#define SLIDE(vectors, rows)                                                                                               \
-  static void slide_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
-    vector sum[rows][2];                                                                                                   \
-    begin(rows, vectors, sum, o, FIRST | LAST);                                                                            \
-    if (w->unit == 8 && w->stride == 1)                                                                                    \
-      windows(rows, vectors, 8, 8, x, w, kernel, sum);                                                                     \
-    else if (w->unit == 3 && w->stride == 2)                                                                               \
-      windows(rows, vectors, 3, 6, x, w, kernel, sum);                                                                     \
-    else                                                                                                                   \
-      windows(rows, vectors, 1, w->unit * w->stride, x, w, kernel, sum);                                                   \
-    end(rows, vectors, sum, o, FIRST | LAST);                                                                              \
+#define DEFINE_DIRECT(nv, mr)                                                          \
+  static void f32_direct_##mr##x##nv##v(const float* x, const struct direct_input* p,  \
+                                        const float* w, const struct output_tile* o) { \
+    assert(p->count > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                      \
+    vector acc[mr][2];                                                                 \
+    load_accumulators(mr, nv, acc, o, K_FIRST | K_LAST);                               \
+    if (p->cb == 8 && p->stride == 1)                                                  \
+      direct_loop(mr, nv, 8, 8, x, p, w, acc);                                         \
+    else if (p->cb == 3 && p->stride == 2)                                             \
+      direct_loop(mr, nv, 3, 6, x, p, w, acc);                                         \
+    else                                                                               \
+      direct_loop(mr, nv, 1, p->cb * p->stride, x, p, w, acc);                         \
+    epilogue(mr, nv, acc, o, K_FIRST | K_LAST);                                        \
   }
-#define TAPS(vectors, rows)                                                                                               \
-  static void taps_##vectors##_##rows(const float* x, const struct window* w, const float* kernel, const struct out* o) { \
-    vector sum[rows][2];                                                                                                  \
-    begin(rows, vectors, sum, o, FIRST | LAST);                                                                           \
-    if (w->stride == 1)                                                                                                   \
-      taps(rows, 1, x, w, kernel, sum);                                                                                   \
-    else                                                                                                                  \
-      taps(rows, 2, x, w, kernel, sum);                                                                                   \
-    end(rows, vectors, sum, o, FIRST | LAST);                                                                             \
+#define DEFINE_DIRECT_KW3(nv, mr)                                                          \
+  static void f32_direct_kw3_##mr##x##nv##v(const float* x, const struct direct_input* p,  \
+                                            const float* w, const struct output_tile* o) { \
+    assert(p->cb == 8 && p->kw == 3 && (p->stride == 1 || p->stride == 2));                \
+    assert(p->count > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                          \
+    vector acc[mr][2];                                                                     \
+    load_accumulators(mr, nv, acc, o, K_FIRST | K_LAST);                                   \
+    if (p->stride == 1)                                                                    \
+      direct_loop_kw3(mr, 1, x, p, w, acc);                                                \
+    else                                                                                   \
+      direct_loop_kw3(mr, 2, x, p, w, acc);                                                \
+    epilogue(mr, nv, acc, o, K_FIRST | K_LAST);                                            \
   }
-EACH_WIDE(SLIDE) EACH_NARROW(SLIDE) EACH_NARROW(TAPS)
+FOR_EACH_MR(DEFINE_DIRECT)
+FOR_EACH_MR_NARROW(DEFINE_DIRECT)
+FOR_EACH_MR_NARROW(DEFINE_DIRECT_KW3)
 
-#define NAME_SLIDE(vectors, rows) slide_##vectors##_##rows,
-#define NAME_TAPS(vectors, rows) taps_##vectors##_##rows,
-static slider* const sliders[2][NARROW_ROWS + 1] = {{NULL, EACH_NARROW(NAME_SLIDE)}, {NULL, EACH_WIDE(NAME_SLIDE)}};
-static slider* const tappers[NARROW_ROWS + 1] = {NULL, EACH_NARROW(NAME_TAPS)};
+#define DIRECT_NAME(nv, mr) f32_direct_##mr##x##nv##v,
+#define DIRECT_KW3_NAME(nv, mr) f32_direct_kw3_##mr##x##nv##v,
+static f32_direct_microkernel* const f32_direct[2][MR_NARROW + 1] = {
+    {NULL, FOR_EACH_MR_NARROW(DIRECT_NAME)}, {NULL, FOR_EACH_MR(DIRECT_NAME)}};
+static f32_direct_microkernel* const f32_direct_kw3[MR_NARROW + 1] = {
+    NULL, FOR_EACH_MR_NARROW(DIRECT_KW3_NAME)};
 
-// part copies u channels at a time of so many pixels, one behind the other, each to its plane. The compiler makes more of a u that it knows.
-TILE void part(long u, long planes, long size, const float* x, long pixel, long next, long pixels, float* to) {
-  for (long j = 0; j < pixels; j++)
-    for (long p = 0; p < planes; p++) memcpy(to + p * size + j * u, x + j * pixel + p * next, u * sizeof(float));
+// copy_line copies n pixels, cb channels at a time, each to its plane. The compiler makes more of a
+// cb that it knows.
+INLINE void copy_line(int64_t cb, int64_t count, int64_t plane_size, const float* x,
+                      int64_t pixel_stride, int64_t c_stride, int64_t n, float* to) {
+  for (int64_t j = 0; j < n; j++)
+    for (int64_t p = 0; p < count; p++)
+      memcpy(to + p * plane_size + j * cb, x + j * pixel_stride + p * c_stride, cb * sizeof(float));
 }
 
-// copy makes planes of some groups' channels, with the zeros around them, for rows of the output.
-static void copy(const struct call* call, long picture, long from, long group, long groups, long height, long width, float* to) {
-  const struct kerasrun_conv* c = call->c;
-  long u = unit(c), planes = groups * c->in / u, size = height * width * u, next = call->x.form.order == KERASRUN_PLANES ? call->x.eight : u;
-  // Columns of the planes that the picture has.
-  long left = least(c->left, width), right = least(call->x.w + c->left, width);
-  for (long i = 0; i < height; i++) {
-    long row = from * c->stride_h + i - c->top;
-    float* line = to + i * width * u;
+// copy_padded writes padded[groups * ic / cb][height][width][cb], with the zeros around the image,
+// for the output's rows from first_row on.
+static void copy_padded(const struct conv2d_call* call, int64_t image, int64_t first_row,
+                        int64_t group, int64_t groups, int64_t height, int64_t width,
+                        float* padded) {
+  const struct kerasrun_conv2d* c = call->c;
+  int64_t cb = channel_block(c), count = groups * c->ic / cb, size = height * width * cb;
+  int64_t c_stride = c->x.kind == KERASRUN_NCHW8C ? call->x.c8_stride : cb;
+  // Columns that the image has.
+  int64_t left = min(c->pad_left, width), right = min(call->x.w + c->pad_left, width);
+  for (int64_t i = 0; i < height; i++) {
+    int64_t row = first_row * c->stride_h + i - c->pad_top;
+    float* line = padded + i * width * cb;
     int outside = row < 0 || row >= call->x.h;
-    for (long p = 0; p < planes; p++) {
-      memset(line + p * size, 0, (outside ? width : left) * u * sizeof(float));
-      if (!outside) memset(line + p * size + right * u, 0, (width - right) * u * sizeof(float));
+    for (int64_t p = 0; p < count; p++) {
+      memset(line + p * size, 0, (outside ? width : left) * cb * sizeof(float));
+      if (!outside) memset(line + p * size + right * cb, 0, (width - right) * cb * sizeof(float));
     }
     if (outside) continue;
-    const float* x = call->x.at + picture * call->x.picture + row * call->x.row + group * c->in / u * next;
-    if (planes == 1 && call->x.pixel == u)
-      memcpy(line + left * u, x, (right - left) * u * sizeof(float));
-    else if (u == 8)
-      part(8, planes, size, x, call->x.pixel, next, right - left, line + left * 8);
+    const float* x = call->x.data + image * call->x.image_stride + row * call->x.row_stride +
+                     group * c->ic / cb * c_stride;
+    float* to = line + left * cb;
+    if (count == 1 && call->x.pixel_stride == cb)
+      memcpy(to, x, (right - left) * cb * sizeof(float));
+    else if (cb == 8)
+      copy_line(8, count, size, x, call->x.pixel_stride, c_stride, right - left, to);
     else
-      part(u, planes, size, x, call->x.pixel, next, right - left, line + left * u);
+      copy_line(cb, count, size, x, call->x.pixel_stride, c_stride, right - left, to);
   }
-  if (unrounded(c)) round_all(to, planes * size);
+  if (needs_rounding(c)) round_to_bf16(padded, count * size);
 }
 
-static void slide(void* of, long piece) {
-  struct call* call = of;
-  const struct kerasrun_conv* c = call->c;
-  long block = piece % call->blocks, bunch = piece / call->blocks % call->bunches;
-  long band = piece / call->blocks / call->bunches % call->bands, picture = piece / call->blocks / call->bunches / call->bands;
-  long from = call->y.h * band / call->bands, n = call->y.h * (band + 1) / call->bands - from;
-  long group = c->groups * bunch / call->bunches, groups = c->groups * (bunch + 1) / call->bunches - group;
-  long height = (n - 1) * c->stride_h + c->kernel_h, width = (call->y.w - 1) * c->stride_w + c->kernel_w, u = unit(c), line = call->y.w + NARROW_ROWS;
-  long* y_at = scratch(call, 2 * n * line * sizeof(long) + (bordered(c) ? 0 : groups * c->in * height * width) * sizeof(float));
-  if (!y_at) return;
-  long* add_at = y_at + n * line;
-  for (long row = 0; row < n; row++) {
-    long pixel = (picture * call->y.h + from + row) * call->y.w;
-    places(&call->y, pixel, call->y.w, y_at + row * line);
-    places(&call->add, pixel, call->y.w, add_at + row * line);
+static void direct_conv_task(void* context, int64_t task) {
+  struct conv2d_call* call = context;
+  const struct kerasrun_conv2d* c = call->c;
+  int64_t n_block = task % call->n_blocks, rest = task / call->n_blocks;
+  int64_t group_block = rest % call->group_blocks;
+  int64_t m_block = rest / call->group_blocks % call->m_blocks;
+  int64_t image = rest / call->group_blocks / call->m_blocks;
+  int64_t first_row = call->y.h * m_block / call->m_blocks;
+  int64_t rows = call->y.h * (m_block + 1) / call->m_blocks - first_row;
+  int64_t group = c->groups * group_block / call->group_blocks;
+  int64_t groups = c->groups * (group_block + 1) / call->group_blocks - group;
+  int64_t height = (rows - 1) * c->stride_h + c->kh, width = (call->y.w - 1) * c->stride_w + c->kw;
+  int64_t cb = channel_block(c), line = call->y.w + MR_NARROW;
+  int64_t copied = has_padding(c) ? 0 : groups * c->ic * height * width;
+  int64_t* y_offsets =
+      thread_scratch(call, 2 * rows * line * sizeof(int64_t) + copied * sizeof(float));
+  if (!y_offsets) return;
+  int64_t* add_offsets = y_offsets + rows * line;
+  for (int64_t row = 0; row < rows; row++) {
+    int64_t pixel = (image * call->y.h + first_row + row) * call->y.w;
+    output_offsets(&call->y, pixel, call->y.w, y_offsets + row * line);
+    output_offsets(&call->add, pixel, call->y.w, add_offsets + row * line);
   }
-  struct window w = {.unit = u, .planes = c->in / u, .kernel_h = c->kernel_h, .kernel_w = c->kernel_w, .stride = c->stride_w};
-  const float* planes;
-  if (bordered(c)) {
-    w.plane = call->x.eight;
-    w.row = call->x.row;
-    planes = call->x.at + picture * call->x.picture + (from * c->stride_h - c->top) * w.row - c->left * u + group * w.planes * w.plane;
+  struct direct_input p = {
+      .cb = cb, .count = c->ic / cb, .kh = c->kh, .kw = c->kw, .stride = c->stride_w};
+  const float* x;
+  if (has_padding(c)) {
+    p.plane_stride = call->x.c8_stride;
+    p.row_stride = call->x.row_stride;
+    x = call->x.data + image * call->x.image_stride +
+        (first_row * c->stride_h - c->pad_top) * p.row_stride - c->pad_left * cb +
+        group * p.count * p.plane_stride;
   } else {
-    float* own = (float*)(add_at + n * line);
-    copy(call, picture, from, group, groups, height, width, own);
-    w.row = width * u;
-    w.plane = height * w.row;
-    planes = own;
+    float* copy = (float*)(add_offsets + rows * line);
+    copy_padded(call, image, first_row, group, groups, height, width, copy);
+    p.row_stride = width * cb;
+    p.plane_stride = height * p.row_stride;
+    x = copy;
   }
-  for (long g = 0; g < groups; g++, planes += w.planes * w.plane)
-    for (long panel = block * call->block; panel < block_end(call, block); panel++) {
-      long columns = panel_columns(c, panel), packed = (group + g) * group_width(c) + panel * panel_width(c);
-      int wide = whole_vectors(columns) == COLUMNS;
-      long tiles = tiles_of(call->y.w, wide), column = (group + g) * (c->out / c->groups) + panel * panel_width(c);
-      for (long row = 0; row < n; row++)
-        for (long tile = 0; tile < tiles; tile++) {
-          long first = call->y.w * tile / tiles, rows = call->y.w * (tile + 1) / tiles - first;
-          struct out o = out_of(call, y_at + row * line + first, add_at + row * line + first, column, columns);
-          slider* const* of = three_taps(c) ? tappers : sliders[wide];
-          of[rows](planes + row * c->stride_h * w.row + first * c->stride_w * u, &w, call->packed + packed * depth(c), &o);
+  int64_t group_oc = c->oc / c->groups;
+  for (int64_t g = 0; g < groups; g++, x += p.count * p.plane_stride)
+    for (int64_t panel = n_block * call->n_block_panels; panel < n_block_end(call, n_block);
+         panel++) {
+      int64_t channels = panel_channels(c, panel);
+      int64_t packed = (group + g) * group_packed_oc(c) + panel * panel_nr(c);
+      int wide = round_up_lanes(channels) == NR;
+      int64_t tiles = m_tiles(call->y.w, wide);
+      int64_t channel = (group + g) * group_oc + panel * panel_nr(c);
+      for (int64_t row = 0; row < rows; row++)
+        for (int64_t tile = 0; tile < tiles; tile++) {
+          int64_t m = call->y.w * tile / tiles, mr = call->y.w * (tile + 1) / tiles - m;
+          struct output_tile o = output_tile_of(call, y_offsets + row * line + m,
+                                                add_offsets + row * line + m, channel, channels);
+          f32_direct_microkernel* const* kernels = is_kw3(c) ? f32_direct_kw3 : f32_direct[wide];
+          kernels[mr](x + row * c->stride_h * p.row_stride + m * c->stride_w * cb, &p,
+                      call->packed + packed * k_size(c), &o);
         }
     }
 }

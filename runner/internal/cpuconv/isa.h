@@ -1,14 +1,14 @@
-// Convolutions by the vectors that a processor has.
+// The functions of conv2d.h, compiled for one instruction set each.
 
 #pragma once
 
 #include "conv2d.h"
 
-// What conv.h has, of one kind of vectors.
-struct kerasrun_vectors {
-  long (*packed)(const struct kerasrun_conv* c);
-  void (*pack)(const struct kerasrun_conv* c, const float* kernel, float* packed);
-  int (*run)(const struct kerasrun_conv* c, const float* packed, const float* bias, const float* add, const float* x, long n, long h, long w, float* y);
+struct kerasrun_conv2d_isa {
+  int64_t (*packed_size)(const struct kerasrun_conv2d* c);
+  void (*pack)(const struct kerasrun_conv2d* c, const float* filter, float* packed);
+  int (*run)(const struct kerasrun_conv2d* c, const float* packed, const float* bias,
+             const float* add, const float* x, int64_t n, int64_t h, int64_t w, float* y);
 };
 
-extern const struct kerasrun_vectors kerasrun_avx2, kerasrun_avx512;
+extern const struct kerasrun_conv2d_isa kerasrun_conv2d_avx2, kerasrun_conv2d_avx512;

@@ -12,15 +12,18 @@ import (
 	"fmt"
 	"sync"
 	"unsafe"
+
+	_ "kerasrun/runner/internal/needtensorflow"
 )
 
-// Preferred says whether the operation is to be taken on this processor in place of TensorFlow's own, in float32 or in bfloat16.
+// Preferred returns whether the operations are to be taken on this processor in place of
+// TensorFlow's own, in float32 or in bfloat16.
 func Preferred(bf16 bool) bool {
 	n := C.int(0)
 	if bf16 {
 		n = 1
 	}
-	return C.kerasrun_conv_preferred(n) != 0
+	return C.kerasrun_conv2d_preferred(n) != 0
 }
 
 var registered struct {
@@ -28,13 +31,18 @@ var registered struct {
 	err error
 }
 
-// Register makes the operations known to TensorFlow, once for the process. The first call says how many threads compute.
+// Register makes the operations known to TensorFlow, once for the process. The first call says how
+// many threads compute. Safe for concurrent use.
 func Register(threads int) error {
 	registered.Do(func() {
+		if threads < 1 {
+			registered.err = fmt.Errorf("cpuconv: expected a thread or more, got %d", threads)
+			return
+		}
 		names := [...]*C.char{C.CString(Op), C.CString(MaxPoolOp)}
 		defer C.free(unsafe.Pointer(names[0]))
 		defer C.free(unsafe.Pointer(names[1]))
-		if fault := C.kerasrun_conv_register(names[0], names[1], C.int(threads)); fault != nil {
+		if fault := C.kerasrun_register_ops(names[0], names[1], C.int(threads)); fault != nil {
 			registered.err = fmt.Errorf("cpuconv: TensorFlow: %s", C.GoString(fault))
 			C.free(unsafe.Pointer(fault))
 		}

@@ -1,5 +1,3 @@
-// Package cpuconv has operations for TensorFlow that compute what its fused convolutions and products of matrices do, and the largest numbers of windows, faster
-// on processors with AVX2 or AVX-512.
 package cpuconv
 
 import (
@@ -19,11 +17,14 @@ const (
 	MaxPoolOp = "KerasrunMaxPool"
 )
 
-// Replace puts our operations in the place of the graph's fused convolutions whose kernels, which are named, do not change, where they can do what all of
-// them do; it returns whether there are any and they can. So it is then with each MaxPool of a convolution's output, and with fused products of matrices,
-// as long as they can. Where TensorFlow computes other convolutions beside, its threads and ours are in each other's way: EfficientNet takes a tenth longer.
-// Endpoints are the operations whose outputs leave the graph. With bf16 a convolution's pictures, kernel and output are rounded to bfloat16. An operation
-// reads its kernel as Pack packs it.
+// Replace puts our operations in the place of the graph's fused convolutions whose kernels, which
+// are named, do not change, if they can do what all of them do. It returns whether there are any
+// and they can; so it is then with each MaxPool of a convolution's output, and with fused products
+// of matrices, as long as they can. Where TensorFlow computes other convolutions beside, its
+// threads and ours are in each other's way: EfficientNet takes a tenth longer.
+//
+// Endpoints are the operations whose outputs leave the graph. With bf16 a convolution's images,
+// filter and output are rounded to bfloat16. An operation reads its kernel as Pack packs it.
 func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
 	replaced := slices.Clone(graph.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
@@ -40,11 +41,13 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 		shapes[node.Name] = node.Attr["_input_shapes"].GetList().GetShape()
 	}
 	for i, node := range replaced {
-		if product := matrixProduct(node); product != nil && slices.Contains(kernels, node.Input[1]) {
+		if product := matrixProduct(node); product != nil &&
+			slices.Contains(kernels, node.Input[1]) {
 			replaced[i] = product
 		}
-		if pooling := maxPooling(node, replaced, shapes); pooling != nil && !slices.Contains(endpoints, node.Name) {
-			replaced[i] = pooling
+		if pool := maxPool(node, replaced, shapes); pool != nil &&
+			!slices.Contains(endpoints, node.Name) {
+			replaced[i] = pool
 		}
 	}
 	graph.Node = replaced
@@ -57,7 +60,7 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 	}
 	for _, node := range graph.Node {
 		if ours(node) && !slices.Contains(endpoints, node.Name) {
-			setForm(node, readers[node.Name], shapes)
+			setLayout(node, readers[node.Name], shapes)
 		}
 	}
 	return len(shapes) > 0
@@ -75,27 +78,32 @@ func list(n []int64) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
 }
 
-// Orders of the numbers of a picture, as form.h has them.
+// Layouts, as layout.h has them.
 const (
-	nhwc = iota
-	blocks
-	planes
+	layoutNHWC = iota
+	layoutTiled
+	layoutNCHW8C
 )
 
-// formOf is where the form of an input is in the attribute forms. The output's is behind them.
-var formOf = map[int]int{0: 0, 3: 2}
+// layoutOf is where an input's layout is in the attribute layouts. The output's is behind them.
+var layoutOf = map[int]int{0: 0, 3: 2}
 
-const formOfOutput = 4
+const layoutOfOutput = 4
 
-// setForm has an operation's output lie in memory as those want it who read it, where all of them are ours.
-func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapepb.TensorShapeProto) {
-	order, border := int64(blocks), int64(0)
+// setLayout has an operation's output lie in memory as those read it best who do, where all of them
+// are ours.
+func setLayout(
+	node *nodepb.NodeDef,
+	readers []reader,
+	shapes map[string][]*shapepb.TensorShapeProto,
+) {
+	layout, padding := int64(layoutTiled), int64(0)
 	for _, r := range readers {
-		if _, ok := formOf[r.input]; !ours(r.node) || !ok || r.node.Input[r.input] != node.Name {
+		if _, ok := layoutOf[r.input]; !ours(r.node) || !ok || r.node.Input[r.input] != node.Name {
 			return
 		}
 		if r.node.Op == MaxPoolOp {
-			order = planes
+			layout = layoutNCHW8C
 			continue
 		}
 		if r.input != 0 {
@@ -104,28 +112,29 @@ func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapep
 		if shapes[r.node.Name] == nil {
 			return // a product of matrices
 		}
-		picture, kernel := shapes[r.node.Name][0].Dim, shapes[r.node.Name][1].Dim
-		padding := slices.Max(r.node.Attr["padding"].GetList().I)
-		if picture[1].Size < 1 || picture[2].Size < 1 {
+		image, kernel := shapes[r.node.Name][0].Dim, shapes[r.node.Name][1].Dim
+		pad := slices.Max(r.node.Attr["padding"].GetList().I)
+		if image[1].Size < 1 || image[2].Size < 1 {
 			return
 		}
-		if kernel[0].Size == 1 && kernel[1].Size == 1 && kernel[2].Size == picture[3].Size && padding == 0 {
+		if kernel[0].Size == 1 && kernel[1].Size == 1 && kernel[2].Size == image[3].Size &&
+			pad == 0 {
 			continue
 		}
 		if kernel[2].Size%8 != 0 {
 			return
 		}
-		order, border = planes, max(border, padding)
+		layout, padding = layoutNCHW8C, max(padding, pad)
 	}
 	if len(readers) == 0 {
 		return
 	}
 	set := func(node *nodepb.NodeDef, at int) {
-		copy(node.Attr["forms"].GetList().I[at:], []int64{order, border})
+		copy(node.Attr["layouts"].GetList().I[at:], []int64{layout, padding})
 	}
-	set(node, formOfOutput)
+	set(node, layoutOfOutput)
 	for _, r := range readers {
-		set(r.node, formOf[r.input])
+		set(r.node, layoutOf[r.input])
 		if r.input == 0 && r.node.Op == Op {
 			for i, dim := range shapes[r.node.Name][0].Dim[1:] {
 				r.node.Attr["sizes"].GetList().I[i] = dim.Size
@@ -134,54 +143,76 @@ func setForm(node *nodepb.NodeDef, readers []reader, shapes map[string][]*shapep
 	}
 }
 
-// maxPooling returns the operation for a MaxPool of a convolution's output, nil for any other node.
-func maxPooling(node *nodepb.NodeDef, nodes []*nodepb.NodeDef, shapes map[string][]*shapepb.TensorShapeProto) *nodepb.NodeDef {
-	if node.Op != "MaxPool" && node.Op != "_MklNativeMaxPool" || node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT || string(node.Attr["data_format"].GetS()) != "NHWC" {
+// maxPool returns the operation for a MaxPool of a convolution's output, nil for any other node.
+func maxPool(node *nodepb.NodeDef, nodes []*nodepb.NodeDef,
+	shapes map[string][]*shapepb.TensorShapeProto) *nodepb.NodeDef {
+	if node.Op != "MaxPool" && node.Op != "_MklNativeMaxPool" ||
+		node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT ||
+		string(node.Attr["data_format"].GetS()) != "NHWC" || len(node.Input) == 0 {
 		return nil
 	}
 	at := slices.IndexFunc(nodes, func(n *nodepb.NodeDef) bool { return n.Name == node.Input[0] })
-	if at < 0 || nodes[at].Op != Op {
+	if at < 0 || nodes[at].Op != Op || len(shapes[nodes[at].Name]) < 2 {
 		return nil
 	}
 	// The size of the convolution's output.
-	convolution, picture := nodes[at], shapes[nodes[at].Name]
-	kernel, sizes := picture[1].Dim, make([]int64, 3)
+	convolution, inputs := nodes[at], shapes[nodes[at].Name]
+	kernel, sizes := inputs[1].Dim, make([]int64, 3)
 	for i, stride := range convolution.Attr["strides"].GetList().I {
-		size := picture[0].Dim[1+i].Size
+		size := inputs[0].Dim[1+i].Size
 		if size < 1 {
 			return nil
 		}
-		zeros := convolution.Attr["padding"].GetList().I[2*i:]
-		sizes[i] = (size+zeros[0]+zeros[1]-kernel[i].Size)/stride + 1
+		pad := convolution.Attr["padding"].GetList().I[2*i:]
+		sizes[i] = (size+pad[0]+pad[1]-kernel[i].Size)/stride + 1
 	}
 	sizes[2] = kernel[3].Size
-	window, strides := node.Attr["ksize"].GetList().I, node.Attr["strides"].GetList().I
-	if len(window) != 4 || len(strides) != 4 || window[0] != 1 || window[3] != 1 || strides[0] != 1 || strides[3] != 1 {
+	window, strides := node.Attr["ksize"].GetList().GetI(), node.Attr["strides"].GetList().GetI()
+	if len(window) != 4 || len(strides) != 4 ||
+		window[0] != 1 || window[3] != 1 || strides[0] != 1 || strides[3] != 1 {
 		return nil
 	}
-	padding := paddingOf(node, sizes[:2], window[1:3], strides[1:3])
-	if padding == nil || window[1] <= max(padding[0], padding[1]) || window[2] <= max(padding[2], padding[3]) {
+	window, strides = window[1:3], strides[1:3]
+	padding := paddingOf(node, sizes[:2], window, strides)
+	if padding == nil || window[0] <= max(padding[0], padding[1]) ||
+		window[1] <= max(padding[2], padding[3]) {
 		return nil
 	}
-	return &nodepb.NodeDef{Name: node.Name, Op: MaxPoolOp, Input: node.Input, Device: node.Device, Attr: map[string]*attrpb.AttrValue{
-		"window": list(window[1:3]), "strides": list(strides[1:3]), "padding": list(padding), "forms": list(make([]int64, 6)), "sizes": list(sizes),
-	}}
+	attrs := map[string]*attrpb.AttrValue{
+		"window": list(window), "strides": list(strides), "padding": list(padding),
+		"layouts": list(make([]int64, 6)), "sizes": list(sizes),
+	}
+	return &nodepb.NodeDef{
+		Name:   node.Name,
+		Op:     MaxPoolOp,
+		Input:  node.Input,
+		Device: node.Device,
+		Attr:   attrs,
+	}
 }
 
-// paddingOf returns the rows and columns of zeros, or of nothing, around a picture of a size, nil where that is not known.
+// paddingOf returns the rows and columns, top, bottom, left and right, around an image of a size,
+// nil where that is not known.
 func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
+	if slices.Min(strides) < 1 {
+		return nil
+	}
 	padding := make([]int64, 4)
 	switch string(node.Attr["padding"].GetS()) {
 	case "VALID":
 	case "EXPLICIT":
-		copy(padding, node.Attr["explicit_paddings"].GetList().GetI()[2:6])
+		explicit := node.Attr["explicit_paddings"].GetList().GetI()
+		if len(explicit) != 8 {
+			return nil
+		}
+		copy(padding, explicit[2:6])
 	case "SAME":
 		for i, size := range sizes {
 			if size < 1 {
 				return nil
 			}
-			zeros := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+window[i]-size)
-			padding[2*i], padding[2*i+1] = zeros/2, zeros-zeros/2
+			pad := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+window[i]-size)
+			padding[2*i], padding[2*i+1] = pad/2, pad-pad/2
 		}
 	default:
 		return nil
@@ -189,27 +220,38 @@ func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
 	return padding
 }
 
-// fusion returns what is fused with an operation of float32: whether something is added, and whether relu follows. ok says that it is that, behind a bias.
+// fusion returns what is fused with an operation of float32: whether something is added, and
+// whether relu follows. ok says that it is that, behind a bias.
 func fusion(node *nodepb.NodeDef) (add, relu, ok bool) {
 	fused := ""
 	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
 		fused += string(op)
 	}
-	add, relu = fused == "BiasAddAdd" || fused == "BiasAddAddRelu", fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
-	return add, relu, (fused == "BiasAdd" || add || relu) && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
+	add = fused == "BiasAddAdd" || fused == "BiasAddAddRelu"
+	relu = fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
+	ok = fused == "BiasAdd" || add || relu
+	return add, relu, ok && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
 }
 
-// operation returns our operation for a node.
-func operation(node *nodepb.NodeDef, kernel, strides, padding []int64, add, relu, bf16 bool) *nodepb.NodeDef {
+// operation returns our operation for a node. filter is kh, kw, ic, oc and groups.
+func operation(
+	node *nodepb.NodeDef,
+	filter, strides, padding []int64,
+	add, relu, bf16 bool,
+) *nodepb.NodeDef {
 	added := int64(0)
 	if add {
 		added = 1
 	}
-	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: slices.Clone(node.Input), Device: node.Device, Attr: map[string]*attrpb.AttrValue{
-		"kernel": list(kernel), "strides": list(strides), "padding": list(padding), "relu": {Value: &attrpb.AttrValue_B{B: relu}},
-		"added": {Value: &attrpb.AttrValue_I{I: added}}, "forms": list(make([]int64, 6)), "sizes": list(make([]int64, 3)),
-		"bf16": {Value: &attrpb.AttrValue_B{B: bf16}},
-	}}
+	attrs := map[string]*attrpb.AttrValue{
+		"filter": list(filter), "strides": list(strides), "padding": list(padding),
+		"relu":    {Value: &attrpb.AttrValue_B{B: relu}},
+		"added":   {Value: &attrpb.AttrValue_I{I: added}},
+		"bf16":    {Value: &attrpb.AttrValue_B{B: bf16}},
+		"layouts": list(make([]int64, 6)), "sizes": list(make([]int64, 3)),
+	}
+	input := slices.Clone(node.Input)
+	return &nodepb.NodeDef{Name: node.Name, Op: Op, Input: input, Device: node.Device, Attr: attrs}
 }
 
 // replacement returns the operation for a fused convolution, nil where there is none.
@@ -220,30 +262,36 @@ func replacement(node *nodepb.NodeDef, bf16 bool) *nodepb.NodeDef {
 	text := func(name string) string { return string(node.Attr[name].GetS()) }
 	ints := func(name string) []int64 { return node.Attr[name].GetList().GetI() }
 	add, relu, ok := fusion(node)
-	if !ok || text("data_format") != "NHWC" || text("filter_format") != "" && text("filter_format") != "HWIO" || !slices.Equal(ints("dilations"), []int64{1, 1, 1, 1}) {
+	filterFormat := text("filter_format")
+	if !ok || text("data_format") != "NHWC" || filterFormat != "" && filterFormat != "HWIO" ||
+		!slices.Equal(ints("dilations"), []int64{1, 1, 1, 1}) || len(ints("strides")) != 4 {
 		return nil
 	}
-	// The optimiser has written down what shapes the picture and the kernel have.
+	// The optimiser has written down what shapes the image and the kernel have.
 	shapes := node.Attr["_input_shapes"].GetList().GetShape()
 	if len(shapes) < 2 || len(shapes[0].Dim) != 4 || len(shapes[1].Dim) != 4 {
 		return nil
 	}
-	picture, kernel := shapes[0].Dim, shapes[1].Dim
-	channels, in, out := picture[3].Size, kernel[2].Size, kernel[3].Size
-	if kernel[0].Size < 1 || kernel[1].Size < 1 || channels < 1 || in < 1 || channels%in != 0 || out < 1 || out%(8*channels/in) != 0 {
+	image, kernel := shapes[0].Dim, shapes[1].Dim
+	channels, in, out := image[3].Size, kernel[2].Size, kernel[3].Size
+	if kernel[0].Size < 1 || kernel[1].Size < 1 || channels < 1 || in < 1 || channels%in != 0 ||
+		out < 1 || out%(8*channels/in) != 0 {
 		return nil
 	}
-	strides := ints("strides")[1:3]
-	padding := paddingOf(node, []int64{picture[1].Size, picture[2].Size}, []int64{kernel[0].Size, kernel[1].Size}, strides)
+	strides, window := ints("strides")[1:3], []int64{kernel[0].Size, kernel[1].Size}
+	padding := paddingOf(node, []int64{image[1].Size, image[2].Size}, window, strides)
 	if padding == nil {
 		return nil
 	}
-	return operation(node, []int64{kernel[0].Size, kernel[1].Size, in, out, channels / in}, strides, padding, add, relu, bf16)
+	filter := append(window, in, out, channels/in)
+	return operation(node, filter, strides, padding, add, relu, bf16)
 }
 
-// matrixProduct returns the operation for a fused product of matrices, nil where there is none: a row is a picture of one pixel. It is one of float32.
+// matrixProduct returns the operation for a fused product of matrices, nil where there is none: a
+// row is an image of one pixel. It is one of float32.
 func matrixProduct(node *nodepb.NodeDef) *nodepb.NodeDef {
-	if node.Op != "_FusedMatMul" && node.Op != "_MklNativeFusedMatMul" || node.Attr["transpose_a"].GetB() || node.Attr["transpose_b"].GetB() {
+	if node.Op != "_FusedMatMul" && node.Op != "_MklNativeFusedMatMul" ||
+		node.Attr["transpose_a"].GetB() || node.Attr["transpose_b"].GetB() || len(node.Input) < 3 {
 		return nil
 	}
 	shapes := node.Attr["_input_shapes"].GetList().GetShape()
@@ -255,5 +303,6 @@ func matrixProduct(node *nodepb.NodeDef) *nodepb.NodeDef {
 	if in < 1 || out < 1 || out%8 != 0 {
 		return nil
 	}
-	return operation(node, []int64{1, 1, in, out, 1}, []int64{1, 1}, make([]int64, 4), false, relu, false)
+	filter, strides, padding := []int64{1, 1, in, out, 1}, []int64{1, 1}, make([]int64, 4)
+	return operation(node, filter, strides, padding, false, relu, false)
 }

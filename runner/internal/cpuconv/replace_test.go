@@ -118,7 +118,7 @@ func TestReplace(t *testing.T) {
 			t.Errorf("%s: want %s of the same name and inputs, got %v", name, Op, node)
 			continue
 		}
-		if kernel := node.Attr["kernel"].GetList().I; !cmp.Equal([]int64{3, 3, 8, 32, 2}, kernel) {
+		if kernel := node.Attr["filter"].GetList().I; !cmp.Equal([]int64{3, 3, 8, 32, 2}, kernel) {
 			t.Errorf("%s: kernel %v", name, kernel)
 		}
 		if !node.Attr["bf16"].GetB() {
@@ -134,12 +134,12 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestReplaceForms holds in what form convolutions hand each other their pictures: NHWC wherever somebody else reads them, or a size is not known.
-func TestReplaceForms(t *testing.T) {
-	conv := func(name, picture string, size, zeros int64, channels, in int64, add ...string) *nodepb.NodeDef {
+// TestReplaceLayouts holds in what layout convolutions hand each other their images: NHWC wherever somebody else reads them, or a size is not known.
+func TestReplaceLayouts(t *testing.T) {
+	conv := func(name, image string, size, zeros int64, channels, in int64, add ...string) *nodepb.NodeDef {
 		ops := []string{"BiasAdd", "Add"}[:1+len(add)]
 		node := fused(ops...)
-		node.Name, node.Input = name, append([]string{picture, "k", "b"}, add...)
+		node.Name, node.Input = name, append([]string{image, "k", "b"}, add...)
 		shapes := node.Attr["_input_shapes"].GetList().Shape
 		for i, n := range []int64{-1, 7, 8, channels} {
 			shapes[0].Dim[i].Size = n
@@ -150,8 +150,8 @@ func TestReplaceForms(t *testing.T) {
 		node.Attr["padding"], node.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, zeros, zeros, 0, zeros, 0, 0)
 		return node
 	}
-	one := func(name, picture string, add ...string) *nodepb.NodeDef {
-		return conv(name, picture, 1, 0, 32, 32, add...)
+	one := func(name, image string, add ...string) *nodepb.NodeDef {
+		return conv(name, image, 1, 0, 32, 32, add...)
 	}
 	other := func(input string) *nodepb.NodeDef {
 		return &nodepb.NodeDef{Name: "other", Op: "Mean", Input: []string{input}}
@@ -161,12 +161,12 @@ func TestReplaceForms(t *testing.T) {
 	for name, test := range map[string]struct {
 		nodes   []*nodepb.NodeDef // beside the first
 		outputs []string
-		forms   map[string][]int64 // where not NHWC
+		layouts map[string][]int64 // where not NHWC
 	}{
 		"one pixel": {[]*nodepb.NodeDef{one("second", "first")}, nil, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
 		"three pixels": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8)}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
-		"the larger border, and one pixel from planes": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
+		"the larger padding, and one pixel from layoutNCHW8C": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 2}, "second": {2, 2, 0, 0, 0, 0}, "third": {2, 2, 0, 0, 0, 0}, "fourth": {2, 2, 0, 0, 0, 0}}},
 		"a block's end": {[]*nodepb.NodeDef{one("second", "first"), one("third", "second", "first")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 1, 0}, "third": {1, 0, 1, 0, 0, 0}}},
@@ -193,17 +193,17 @@ func TestReplaceForms(t *testing.T) {
 			if !ours(node) {
 				continue
 			}
-			want := test.forms[node.Name]
+			want := test.layouts[node.Name]
 			if want == nil {
 				want = make([]int64, 6)
 			}
-			if got := node.Attr["forms"].GetList().I; !cmp.Equal(want, got) {
-				t.Errorf("%s: forms of %s: want %v, got %v", name, node.Name, want, got)
+			if got := node.Attr["layouts"].GetList().I; !cmp.Equal(want, got) {
+				t.Errorf("%s: layouts of %s: want %v, got %v", name, node.Name, want, got)
 			}
 			sizes := make([]int64, 3)
 			if node.Op == MaxPoolOp {
 				sizes = []int64{4, 8, 32} // of a convolution with strides of 2 and 1
-			} else if want[0] != nhwc {
+			} else if want[0] != layoutNHWC {
 				sizes = []int64{7, 8, 32}
 			}
 			if got := node.Attr["sizes"].GetList().I; !cmp.Equal(sizes, got) {
@@ -297,11 +297,11 @@ func TestReplaceMatrixProduct(t *testing.T) {
 		if !test.want || got.Op != Op {
 			continue
 		}
-		if kernel := got.Attr["kernel"].GetList().I; !cmp.Equal([]int64{1, 1, 40, 16, 1}, kernel) || !got.Attr["relu"].GetB() || got.Attr["bf16"].GetB() {
+		if kernel := got.Attr["filter"].GetList().I; !cmp.Equal([]int64{1, 1, 40, 16, 1}, kernel) || !got.Attr["relu"].GetB() || got.Attr["bf16"].GetB() {
 			t.Errorf("%s: %v", name, got)
 		}
-		if forms := graph.Node[1].Attr["forms"].GetList().I; !cmp.Equal(make([]int64, 6), forms) {
-			t.Errorf("%s: a product of matrices reads pictures in the forms %v", name, forms)
+		if layouts := graph.Node[1].Attr["layouts"].GetList().I; !cmp.Equal(make([]int64, 6), layouts) {
+			t.Errorf("%s: a product of matrices reads images in the layouts %v", name, layouts)
 		}
 	}
 }

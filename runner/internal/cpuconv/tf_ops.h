@@ -1,5 +1,7 @@
-// Operations of TensorFlow, by its C API.
+// The operations, for TensorFlow's C API.
 
-// Makes the operations known to TensorFlow by their names, computed by so many threads. To be called once. Returns what went wrong, which free takes back, or
-// NULL.
-char* kerasrun_conv_register(const char* conv, const char* max_pool, int threads);
+#pragma once
+
+// kerasrun_register_ops registers the operations under these names, computed by so many threads. To
+// be called once. Returns what went wrong, which the caller frees, or NULL.
+char* kerasrun_register_ops(const char* conv2d, const char* max_pool, int threads);

@@ -1,26 +1,35 @@
+// Each call of run is a job in one of JOBS slots:
+//
+//   caller: fill a slot, wake sleepers, take tasks until there are none, close it, await helpers
+//   helper: find an open job and a free CPU, take tasks, leave; sleep after SPIN_NANOSECONDS
+
 #define _GNU_SOURCE
 #include "threadpool.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-// As many calls may be at work at once and have help.
+// As many calls may run at once and have help.
 #define JOBS 16
-// What lies between two convolutions of a run takes tens of microseconds; to sleep and be woken takes as long.
+// What lies between two convolutions of a run takes tens of microseconds; to sleep and be woken
+// takes as long.
 #define SPIN_NANOSECONDS 200000
 
-// job is a call at work. Helpers come in and the caller takes the job out under the lock; it waits then for those who are in.
+// job is a call. Helpers come in and the caller takes the job out under the lock; it waits then for
+// those who are in.
 static struct job {
   atomic_flag lock;
-  void (*tile)(void* of, long i);  // NULL: there is none
-  void* of;
-  atomic_long tiles;
+  kerasrun_threadpool_task* task;  // NULL: the slot is free
+  void* context;
+  atomic_long tasks;
   atomic_long next;
   atomic_int helpers;
   atomic_bool open;
@@ -37,17 +46,21 @@ static void lock(struct job* j) {
 
 static void unlock(struct job* j) { atomic_flag_clear_explicit(&j->lock, memory_order_release); }
 
-// compute computes tiles until there are none; a helper goes when callers need the CPUs.
+// compute takes tasks until there are none; a helper leaves when callers need the CPUs.
 static void compute(struct job* j, int helper) {
-  for (long i; !(helper && atomic_load_explicit(&active, memory_order_relaxed) > threads) && (i = atomic_fetch_add(&j->next, 1)) < j->tiles;)
-    j->tile(j->of, i);
+  while (!helper || atomic_load_explicit(&active, memory_order_relaxed) <= threads) {
+    long i = atomic_fetch_add(&j->next, 1);
+    if (i >= j->tasks) break;
+    j->task(j->context, i);
+  }
 }
 
-// help computes tiles of a job that has some, where a CPU is free for it.
+// help computes tasks of a job that has some, where a CPU is free for it.
 static int help(void) {
   for (int i = 0; i < JOBS; i++) {
     struct job* j = &jobs[i];
-    if (!atomic_load_explicit(&j->open, memory_order_acquire) || atomic_load(&j->next) >= j->tiles) continue;
+    if (!atomic_load_explicit(&j->open, memory_order_acquire) || atomic_load(&j->next) >= j->tasks)
+      continue;
     int n = atomic_load(&active);
     if (n >= threads || !atomic_compare_exchange_strong(&active, &n, n + 1)) continue;
     lock(j);
@@ -64,17 +77,17 @@ static int help(void) {
   return 0;
 }
 
-static long nanoseconds(void) {
+static int64_t nanoseconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000L + t.tv_nsec;
+  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
 static void* work(void* unused) {
   (void)unused;
   for (;;) {
     int seen = atomic_load(&calls);
-    long since = nanoseconds();
+    int64_t since = nanoseconds();
     do {
       if (help()) since = nanoseconds();
       sched_yield();  // TensorFlow's threads, and callers, may wait for this CPU
@@ -88,7 +101,8 @@ static void* work(void* unused) {
   return NULL;
 }
 
-void kerasrun_pool_start(int n) {
+void kerasrun_threadpool_start(int n) {
+  assert(n > 0);
   threads = n;
   sigset_t all, before;
   sigfillset(&all);
@@ -100,19 +114,20 @@ void kerasrun_pool_start(int n) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-int kerasrun_pool_threads(void) { return threads; }
+int kerasrun_threadpool_size(void) { return threads; }
 
-void kerasrun_pool_run(void (*tile)(void* of, long i), void* of, long tiles) {
+void kerasrun_threadpool_run(kerasrun_threadpool_task* task, void* context, int64_t tasks) {
+  assert(task && tasks >= 0);
   int busy = atomic_fetch_add(&active, 1) + 1 >= threads;
   struct job* j = NULL;
-  if (!busy && tiles > 1)
+  if (!busy && tasks > 1)
     for (int i = 0; i < JOBS && !j; i++) {
       lock(&jobs[i]);
-      if (!jobs[i].tile) {
+      if (!jobs[i].task) {
         j = &jobs[i];
-        j->tile = tile;
-        j->of = of;
-        j->tiles = tiles;
+        j->task = task;
+        j->context = context;
+        j->tasks = tasks;
         atomic_store(&j->next, 0);
         atomic_store_explicit(&j->open, 1, memory_order_release);
       }
@@ -120,20 +135,23 @@ void kerasrun_pool_run(void (*tile)(void* of, long i), void* of, long tiles) {
     }
   if (j) {
     atomic_fetch_add(&calls, 1);
-    if (atomic_load(&sleepers) > 0) syscall(SYS_futex, &calls, FUTEX_WAKE_PRIVATE, threads - 1, NULL, NULL, 0);
+    if (atomic_load(&sleepers) > 0)
+      syscall(SYS_futex, &calls, FUTEX_WAKE_PRIVATE, threads - 1, NULL, NULL, 0);
     compute(j, 0);
     lock(j);
     atomic_store(&j->open, 0);
     unlock(j);
     for (int spins = 0; atomic_load_explicit(&j->helpers, memory_order_acquire) > 0; spins++) {
-      if (spins < 1000) __builtin_ia32_pause();
-      else sched_yield();
+      if (spins < 1000)
+        __builtin_ia32_pause();
+      else
+        sched_yield();
     }
     lock(j);
-    j->tile = NULL;
+    j->task = NULL;
     unlock(j);
   } else {
-    for (long i = 0; i < tiles; i++) tile(of, i);
+    for (int64_t i = 0; i < tasks; i++) task(context, i);
   }
   atomic_fetch_sub(&active, 1);
 }

@@ -67,6 +67,5 @@ def build(
 def _own_shape(function: Callable) -> tuple:
     """The input shape that a `keras.applications` model is published for."""
     shape = function(weights=None).input_shape[1:]
-    return tuple(
-        side or 224 for side in shape
-    )  # MobileNetV3 leaves it free; its weights are for 224
+    # MobileNetV3 leaves it free; its weights are for 224
+    return tuple(side or 224 for side in shape)

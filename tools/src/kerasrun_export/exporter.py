@@ -11,9 +11,6 @@ import numpy as np
 from PIL import Image
 
 from kerasrun_export import (
-    class_names as names_of_classes,
-)
-from kerasrun_export import (
     flops,
     goldens,
     manifest,
@@ -25,6 +22,7 @@ from kerasrun_export import (
     serving,
 )
 from kerasrun_export.backend import keras, tf
+from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.errors import ExportError
 from kerasrun_export.preprocessing import MODES, preprocess
 from kerasrun_export.reference import Reference, reference
@@ -63,10 +61,9 @@ def export(
     The SavedModel takes `images`, (batch, height, width, 3) float32, NHWC, caffe style whatever
     trained_with says: its graph begins with the conversion. It gives `probs` and `logits`, (batch,
     classes) float32, where the model ends in a softmax or sigmoid, and else the model's own
-    outputs.
-    Before the directory is put in place the sample photographs are run through it: probabilities
-    have
-    to be within 1e-5 of Keras's, other outputs within 1e-5 (logits: 1e-4) of the image's largest.
+    outputs. Before the directory is put in place the sample photographs are run through it:
+    probabilities have to be within 1e-5 of Keras's, other outputs within 1e-5 (logits: 1e-4) of the
+    image's largest.
 
     Returns the manifest's fields. Raises ExportError, whose message is one line, where the model
     cannot be exported or gives other results than Keras, and OSError where files cannot be written;
@@ -76,7 +73,7 @@ def export(
         raise ExportError(f"trained_with: expected one of {', '.join(MODES)}, got {trained_with!r}")
     if graph not in GRAPHS:
         raise ExportError(f"graph: expected one of {', '.join(GRAPHS)}, got {graph!r}")
-    rows = None if class_names is None else names_of_classes.from_names(class_names)
+    rows = None if class_names is None else from_names(class_names)
     with tf.device("/CPU:0"):
         loaded = recipe.from_model(_on_cpu(model), trained_with, image_size)
     command = f"kerasrun_export.export(model, trained_with={trained_with!r})"
@@ -157,8 +154,7 @@ def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> floa
     """Compares a written directory with the reference on the sample photographs.
 
     Returns the largest difference: of probabilities where there are any, else relative to the
-    image's
-    largest. Raises ExportError above the tolerance.
+    image's largest. Raises ExportError above the tolerance.
     """
     images = sample_images.pixels(*size)
     want = expected.predict(images)
@@ -205,13 +201,13 @@ def embed_goldens(directory: Path, expected: Reference, contract: dict, command:
 def _class_names(rows: Sequence[Sequence[str]] | None, loaded: recipe.Loaded) -> bytes | None:
     """What labels.json holds: ImageNet's class names, or the user's in the same form."""
     if rows is None:
-        return names_of_classes.IMAGENET.read_bytes() if loaded.imagenet_classes else None
+        return IMAGENET.read_bytes() if loaded.imagenet_classes else None
     if loaded.headless:
         raise ExportError("class names: a model without its top has no classes")
     classes = loaded.model.output_shape[-1]
     if len(rows) != classes:
         raise ExportError(f"class names: expected {classes}, one for each class, got {len(rows)}")
-    return names_of_classes.encode(rows)
+    return encode(rows)
 
 
 def check_replaceable(out: Path) -> None:

@@ -24,11 +24,9 @@ def count(model: keras.Model) -> int:
     multiply-add as two.
 
     What else a network does (biases, normalisation, activations, pooling, sums) is left out, as in
-    the papers.
-    ResNeXt's depthwise convolution with its group sum is the grouped convolution that it spells, so
-    either spelling
-    counts alike. 0 where it is not known: a kernel in another kind of layer, a layer used twice, a
-    free input size.
+    the papers. ResNeXt's depthwise convolution with its group sum is the grouped convolution that
+    it spells, so either spelling counts alike. 0 where it is not known: a kernel in another kind of
+    layer, a layer used twice, a free input size.
     """
     try:
         return sum(_count(layer) for layer in walk(model))

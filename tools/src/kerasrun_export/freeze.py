@@ -12,10 +12,10 @@ from kerasrun_export.graph import Graph, join, split
 def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, str]) -> Graph:
     """The graph of a concrete function, variables made constants and function calls inlined.
 
-    outputs: signature keys to the names of tensors inside the function's graph.
-    Keras compiles `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like
-    any other, which
-    leaves the raw grouped Conv2D operation. Raises GraphError for a graph with loops or branches.
+    outputs: signature keys to the names of tensors inside the function's graph. Keras compiles
+    `Conv2D(groups=...)` by XLA on CPU, as a call marked so; its body is inlined like any other,
+    which leaves the raw grouped Conv2D operation. Raises GraphError for a graph with loops or
+    branches.
     """
     graph = from_graph_def(inline_calls(function.graph.as_graph_def()), outputs)
     reads = {
@@ -34,9 +34,8 @@ def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, 
             value = tf.raw_ops.ReadVariableOp(resource=outside, dtype=dtypes.pop())
         else:
             value = outside
-        graph.nodes.pop(
-            name, None
-        )  # a placeholder; what was a constant outside is one inside already
+        # A placeholder; what was a constant outside is one inside already
+        graph.nodes.pop(name, None)
         graph.constants[name], graph.types[name] = value.numpy(), value.dtype.as_datatype_enum
     for read, source in reads.items():
         graph.redirect(read, source)

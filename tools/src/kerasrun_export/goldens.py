@@ -42,15 +42,12 @@ def golden(
     trained_with: as of `export`; needed for a file or a live model, and only there.
 
     The pack has goldens.json, the image files, and for each an .npz with `decoded`, (height, width,
-    3)
-    uint8 RGB of the file's own size; `resized`, the same of the model's size; `tensor`, (height,
-    width,
-    3) float32 caffe style; and each output without its batch dimension, float32.
+    3) uint8 RGB of the file's own size; `resized`, the same of the model's size; `tensor`, (height,
+    width, 3) float32 caffe style; and each output without its batch dimension, float32.
 
     Returns what goldens.json holds. Raises GoldenError (an ExportError) or another ExportError,
-    each with a
-    message of one line, and OSError where files cannot be read or written; then no pack is left
-    behind.
+    each with a message of one line, and OSError where files cannot be read or written; then no pack
+    is left behind.
     """
     images, out = Path(images), Path(out)
     if not images.is_dir():

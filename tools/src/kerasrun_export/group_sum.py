@@ -20,8 +20,7 @@ class GroupSum(keras.layers.Layer):
     """Sums the products of a depthwise convolution in each group: groups*c*c channels to groups*c.
 
     Output g*c + j is the sum of the inputs (g*c + k)*c + j over k: with the depthwise convolution
-    before it, this is a
-    grouped convolution.
+    before it, this is a grouped convolution.
     """
 
     def __init__(self, groups: int, data_format: str = "channels_last", **kwargs) -> None:

@@ -83,9 +83,8 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
     """The preprocessing that a model's weights expect: caffe, tf, torch or none (RGB, 0 to 255).
 
     A `keras.applications` model has its package's own. For the designs of this builder it is that
-    of the published
-    weights where weights is "imagenet", else caffe.
-    Raises ModelError for a file: it does not say.
+    of the published weights where weights is "imagenet", else caffe. Raises ModelError for a file:
+    it does not say.
     """
     if is_file(architecture):
         raise ModelError(f"{architecture}: {MODE_NEEDED}")

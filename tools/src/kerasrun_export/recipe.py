@@ -26,9 +26,8 @@ class Loaded:
     """A functional model with its weights, of a known image size.
 
     architecture: its name, or the path of its file. mode: the preprocessing that its layers expect.
-    headless: without its top. weights: {"source", "sha256"}. published: whether it is what a
-        published
-    package calls by the architecture's name, which may then stand for it as the reference.
+    headless: without its top. weights: {"source", "sha256"}. published: whether it was built by the
+    architecture's name, so that a published package's model of that name may be its reference.
     """
 
     model: keras.Model

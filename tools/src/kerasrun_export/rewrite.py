@@ -113,12 +113,10 @@ def group_convolutions(graph: Graph) -> int:
     """Makes a depthwise convolution and the sum inside each group one grouped Conv2D.
 
     ResNeXt is published with its grouped convolution spelled as DepthwiseConv2D(depth_multiplier=c)
-    and a sum of c
-    channels each, by a 1x1 convolution with a kernel of zeros and ones or by a reshape and a Sum.
-    With D the depthwise
-    kernel (h, w, in, c) and groups of k input channels, W[h, w, i, g*c + j] = D[h, w, g*k + i, j]
-    is the kernel of the
-    grouped convolution that equals both: the same products, added in another order.
+    and a sum of c channels each, by a 1x1 convolution with a kernel of zeros and ones or by a
+    reshape and a Sum. With D the depthwise kernel (h, w, in, c) and groups of k input channels,
+    W[h, w, i, g*c + j] = D[h, w, g*k + i, j] is the kernel of the grouped convolution that equals
+    both: the same products, added in another order.
     """
     shapes, count = static_shapes(graph), 0
     for name, node in list(graph.nodes.items()):
@@ -232,10 +230,9 @@ def join_narrow_groups(graph: Graph) -> int:
     """Joins neighbouring groups of a convolution, up to eight channels each.
 
     oneDNN computes eight channels of a group at a time, however few there are; for groups of one it
-    has other code.
-    With groups of k input and m output channels, j of them joined, W'[h, w, a*k + i, (g*j + b)*m +
-    o] is
-    W[h, w, i, (g*j + b)*m + o] where a = b, and 0 elsewhere. What is added to a finite sum is zero.
+    has other code. With groups of k input and m output channels, j of them joined, W'[h, w, a*k +
+    i, (g*j + b)*m + o] is W[h, w, i, (g*j + b)*m + o] where a = b, and 0 elsewhere. What is added
+    to a finite sum is zero.
     """
     shapes, count = static_shapes(graph), 0
     for node in graph.nodes.values():
@@ -271,8 +268,8 @@ def fold_affine(graph: Graph) -> int:
     """Folds scales and shifts after a convolution or dense layer into its weights and a BiasAdd.
 
     That is batch normalisation in either of TensorFlow's spellings, biases, and scalings. A result
-    that anything else
-    uses ends the chain, and so does whatever is not per channel (padding, an activation).
+    that anything else uses ends the chain, and so does whatever is not per channel (padding, an
+    activation).
     """
     count = 0
     for name in graph.order():
@@ -383,8 +380,8 @@ def pin_input(graph: Graph) -> int:
     """Puts a Reshape to (-1, height, width, channels) behind each image input of known shape.
 
     The values stay. TensorFlow takes a fed placeholder's shape as unknown and fuses convolution,
-    bias, addition and
-    activation only where it can prove shapes equal; this Reshape is enough for that.
+    bias, addition and activation only where it can prove shapes equal; this Reshape is enough for
+    that.
     """
     count = 0
     for name, node in list(graph.nodes.items()):

@@ -14,9 +14,8 @@ def write_rewritten(graph: Graph, signatures: dict[str, list[str]], directory: P
     """Writes a rewritten graph as a SavedModel with its kernels in variables.
 
     TensorFlow copies what stands in the graph itself half a dozen times before it runs it; of a
-    variable there is one
-    copy. The price is for whoever runs the graph as it is: its convolutions prepare a variable's
-    kernel in each run.
+    variable there is one copy. The price is for whoever runs the graph as it is: its convolutions
+    prepare a variable's kernel in each run.
     """
     kernels = graph.kernels()
     saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
@@ -117,8 +116,7 @@ def run(directory: Path, images: np.ndarray, key: str = "serving_default") -> di
     """Loads a SavedModel directory, as the C API does, and runs a signature on caffe-style images.
 
     The first image is run alone and the others together, so that a model whose answers depend on
-    what else is in the
-    batch differs from its reference: whoever serves it joins and parts batches.
+    what else is in the batch differs from its reference: whoever serves it joins and parts batches.
     """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(directory))

@@ -10,13 +10,13 @@ from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
 
 INPUT = "images"
-CAFFE_MEANS = np.array(
-    [103.939, 116.779, 123.68]
-)  # of B, G, R, as in keras.applications.imagenet_utils
+# Of B, G, R, as in keras.applications.imagenet_utils
+CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
+# Of R, G, B
 TORCH_MEANS, TORCH_DEVIATIONS = (
     np.array([0.485, 0.456, 0.406]),
     np.array([0.229, 0.224, 0.225]),
-)  # of R, G, B
+)
 
 CONVERSIONS = {
     "caffe": "",
@@ -32,8 +32,7 @@ def from_caffe(images: tf.Tensor, mode: str) -> tf.Tensor:
     """Turns caffe-style images (BGR, means subtracted) into those of preprocessing mode `mode`.
 
     An exact change of variables: the constants are combined in float64. It has to come before any
-    zero padding, since
-    padding with zeros means another colour in each mode.
+    zero padding, since padding with zeros means another colour in each mode.
     """
     if mode == "caffe":
         return images
@@ -69,10 +68,8 @@ def trace(model: keras.Model, mode: str, headless: bool) -> Served:
     """Traces a model whose layers expect images of preprocessing mode `mode`.
 
     Outputs: `probs` and `logits` where the model ends in a softmax or sigmoid, and `features`, what
-    the last dense
-    layer takes, in a signature of its own; a model without its top has `features` alone; any other
-    keeps its outputs'
-    Keras names.
+    the last dense layer takes, in a signature of its own; a model without its top has `features`
+    alone; any other keeps its outputs' Keras names.
     """
     names = list(model.output_names)
     signatures: dict[str, list[str]] = {}

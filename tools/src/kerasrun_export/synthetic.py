@@ -2,7 +2,7 @@
 
 Plain random weights make every image the same class. Here the statistics of each batch
 normalisation are those of the sample photographs, and the classifier is centred and scaled on them,
-so that different images get different classes. Its labels mean nothing.
+so that different images get different classes. Its classes mean nothing.
 
 The same number gives the same weights on every machine. Draws come from the raw stream of NumPy's
 PCG64, which NumPy keeps as it is, with exact arithmetic only. What is measured on the photographs
@@ -29,8 +29,7 @@ def draw(model: keras.Model, number: int, mode: str) -> None:
     """Gives the model the synthetic weights of that number, calibrated on the photographs.
 
     A layer's draw depends on the number, its name and its shapes alone: without a top, and with
-    either spelling of
-    ResNeXt's group sum, the layers that remain have the same weights.
+    either spelling of ResNeXt's group sum, the layers that remain have the same weights.
     """
     for layer in walk(model):
         for variable in layer.trainable_variables:
@@ -45,15 +44,13 @@ def _draw(number: int, label: str, name: str, shape: tuple) -> np.ndarray:
     """Uniform: a kernel within He's limit, gamma in 1 +- 0.5, whatever else within +-0.1.
 
     The gamma that ends a residual branch is an eighth of that. Otherwise every block would double
-    the rounding errors
-    of those before it, as it does not in a trained network, and float32 alone would move
-    probabilities by 2e-5.
+    the rounding errors of those before it, as it does not in a trained network, and float32 alone
+    would move probabilities by 2e-5.
     """
     entropy = int.from_bytes(hashlib.sha256(f"{number}/{label}".encode()).digest(), "big")
     raw = np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(math.prod(shape))
-    unit = (raw >> np.uint64(40)).astype(np.float32) * np.float32(2**-23) - np.float32(
-        1
-    )  # 24 bits: exact in float32
+    unit = (raw >> np.uint64(40)).astype(np.float32)  # 24 bits: exact in float32
+    unit = unit * np.float32(2**-23) - np.float32(1)
     if len(shape) > 1:
         scale, shift = math.sqrt(6 / math.prod(shape[:-1])), 0
     else:
@@ -99,9 +96,8 @@ def _in_float64(layer: keras.Operation) -> keras.Operation:
     elif (
         isinstance(layer, keras.layers.Conv2D) and layer.groups > 1 and layer.kernel.shape[-2] == 1
     ):
-        kind = (
-            keras.layers.DepthwiseConv2D
-        )  # a grouped convolution goes through XLA, which takes minutes in float64
+        # A grouped convolution goes through XLA, which takes minutes in float64
+        kind = keras.layers.DepthwiseConv2D
         keep = (
             "name",
             "dtype",

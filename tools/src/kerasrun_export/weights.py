@@ -30,8 +30,7 @@ MD5 = {
 
 class WeightsInfo(TypedDict):
     """Where weights came from, "imagenet", "synthetic:0" or a file's name, and the SHA-256 of the
-    file; where they were
-    drawn, of the arrays in layer order.
+    file; where they were drawn, of the arrays in layer order.
     """
 
     source: str
@@ -119,8 +118,7 @@ def _published_application(
 
 def _fold_rescaling(model: keras.Model, twin: keras.Model) -> None:
     """Puts into our EfficientNet's normalisation the division by the square root of the deviation
-    that Keras builds
-    after it for imagenet weights alone.
+    that Keras builds after it for imagenet weights alone.
     """
     kind = keras.layers.Rescaling
     ours, theirs = ([layer for layer in walk(m) if isinstance(layer, kind)] for m in (model, twin))

@@ -18,8 +18,7 @@ def load_file(model: keras.Model, path: Path) -> None:
     """Loads a file of the published layout, which Keras 2 saved, by layer name.
 
     Every layer of the model must be in the file and the other way round, each with its weights in
-    their shapes:
-    otherwise WeightsError names what is wrong and the model is left as it was.
+    their shapes: otherwise WeightsError names what is wrong and the model is left as it was.
     """
     try:
         with h5py.File(path, "r") as file:

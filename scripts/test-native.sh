@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Builds the C of convolutions and buffers with gcc's sanitizers and assert, and runs the tests of
+# runner/internal/cpuconv/nativetest. It needs gcc and no TensorFlow. `make test-native` calls it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+conv=runner/internal/cpuconv
+tests=$conv/nativetest
+runner=$(dirname "$(find runner -name buffer.c)")
+CASES=${CASES:-500} # random convolutions of each instruction set
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+fail() {
+  echo "test-native: $*" >&2
+  exit 1
+}
+
+has() { # FLAG...: of the processor
+  for flag in "$@"; do grep -qw "$flag" /proc/cpuinfo || return 1; done
+}
+
+address="-fsanitize=address,undefined -fno-sanitize-recover=all"
+thread="-fsanitize=thread"
+emulate="-DKERASRUN_EMULATE_AVX512"
+
+compile() { # SOURCE OBJECT FLAGS...
+  local source=$1 object=$2
+  shift 2
+  "${CC:-gcc}" -std=gnu11 -g -O1 -fno-omit-frame-pointer -pthread -Wall -Wextra -Werror "$@" \
+    -I "$runner" -I "$tests/stub" -c "$source" -o "$build/$object.o"
+}
+
+link() { # PROGRAM FLAGS OBJECTS
+  (cd "$build" && "${CC:-gcc}" -pthread $2 -o "$1" $3 -lm)
+}
+
+must_fail() { # ERROR COMMAND...: a control, which the sanitizer has to end with this error
+  local error=$1
+  shift
+  if "$@" >"$build/log" 2>&1; then fail "$*: expected $error, got no error"; fi
+  grep -q "$error" "$build/log" || fail "$*: expected $error, got: $(cat "$build/log")"
+}
+
+[ "$(uname -sm)" = "Linux x86_64" ] || fail "expected Linux on x86_64, got $(uname -sm)"
+has avx2 fma || fail "expected a processor with AVX2 and FMA, got none"
+
+# The micro-kernels take most of the time: two compilers at once.
+{
+  compile $conv/f32_*_avx2_linux_amd64.c avx2_a $address
+  compile $conv/f32_*_avx512_linux_amd64.c emulated_a $address $emulate
+} &
+first=$!
+{
+  compile $conv/f32_*_avx512_linux_amd64.c avx512_a $address
+  compile $conv/f32_*_avx2_linux_amd64.c avx2_t $thread
+  compile $conv/f32_*_avx512_linux_amd64.c avx512_t # the test of threads does not run it
+  for kind in a t; do
+    flags=$address
+    [ $kind = a ] || flags=$thread
+    for name in conv2d max_pool threadpool; do compile $conv/${name}_linux_amd64.c ${name}_$kind $flags; done
+    for name in conv2d threadpool buffer; do compile "$tests/${name}_test.c" ${name}_test_$kind $flags; done
+    for name in buffer pages; do compile "$runner/$name.c" ${name}_$kind $flags; done
+  done
+} &
+second=$!
+wait $first
+wait $second
+for kind in a t; do
+  flags=$address
+  [ $kind = a ] || flags=$thread
+  common="conv2d_test_$kind.o conv2d_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o"
+  link conv2d_$kind "$flags" "$common avx512_$kind.o"
+  link threadpool_$kind "$flags" "threadpool_test_$kind.o threadpool_$kind.o"
+  link buffer_$kind "$flags" "buffer_test_$kind.o buffer_$kind.o pages_$kind.o"
+done
+link conv2d_emulated_a "$address" \
+  "conv2d_test_a.o conv2d_a.o max_pool_a.o threadpool_a.o avx2_a.o emulated_a.o"
+
+runs=("conv2d_a avx2" "conv2d_emulated_a avx512")
+if has avx512f avx512vl avx512dq avx512bw; then
+  runs+=("conv2d_a avx512")
+else
+  echo "test-native: no AVX-512 here: its code runs emulated by AVX2 alone"
+fi
+for run in "${runs[@]}"; do
+  read -r program isa <<<"$run"
+  case $program in *emulated*) how=" emulated by AVX2" ;; *) how="" ;; esac
+  echo "address, undefined: $("$build/$program" "$isa" "$CASES")$how"
+  for short in x filter packed bias y; do
+    must_fail AddressSanitizer "$build/$program" "$isa" "short-$short"
+  done
+done
+echo "address, undefined: $("$build/threadpool_a")"
+echo "address, undefined: $("$build/buffer_a")"
+must_fail AddressSanitizer "$build/buffer_a" control
+echo "thread: $("$build/conv2d_t" avx2 $((CASES / 10)))"
+echo "thread: $("$build/threadpool_t")"
+must_fail "data race" "$build/threadpool_t" control
+echo "thread: $("$build/buffer_t")"
+echo "test-native: passed; each control was caught"
