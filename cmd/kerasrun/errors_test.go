@@ -53,6 +53,9 @@ func TestErrors(t *testing.T) {
 			"empty: no images below it (.jpg .jpeg .png .gif .bmp .webp)"},
 		{"preprocess --model none -o x.npy " + image, "none" + missing},
 		{"predict --inputs x=x.npy -o y.npz", "x.npy: no such file or directory"},
+		{"predict --inputs x=x.npz[x] -o y.npz", "x.npz: no such file or directory"},
+		{"diff a.csv b.csv", "a.csv.manifest.json: no such file or directory"},
+		{"serve --model empty --tls-cert none --tls-key none", "none: no such file or directory"},
 		{"man --out none", "none/kerasrun-bench.1: no such file or directory"},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)

@@ -195,7 +195,11 @@ func newProbeCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runner.Probe(cmd.Context(), cmd.InOrStdin())
+			if err := runner.Probe(cmd.Context(), cmd.InOrStdin()); err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), err) // for the process that started this one
+				return errReported
+			}
+			return nil
 		},
 	}
 }
