@@ -185,7 +185,7 @@ func TestOpenErrors(t *testing.T) {
 		want      string
 	}{
 		{"no directory", filepath.Join(dir, "none"), nil,
-			"none: expected a SavedModel, found none"},
+			"none: expected a SavedModel, found no directory"},
 		{"no model", t.TempDir(), nil, ": expected a SavedModel, found no saved_model.pb"},
 		{"no protocol buffer", dir, nil, "saved_model.pb is malformed"},
 		{"no variables", without, nil, "variables"},
