@@ -13,7 +13,7 @@ const exported = "../models/resnext50"
 
 func openExported(b *testing.B) *Model {
 	b.Helper()
-	m, err := Open(exported)
+	m, err := Open(b.Context(), exported)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func openExported(b *testing.B) *Model {
 func BenchmarkOpen(b *testing.B) {
 	image := readPhoto(b)
 	for b.Loop() {
-		m, err := Open(exported)
+		m, err := Open(b.Context(), exported)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -44,7 +44,8 @@ func BenchmarkRun(b *testing.B) {
 	for _, batch := range []int64{1, 8, 32} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 			shape := tensor.Shape{batch, int64(m.pipeline.Height), int64(m.pipeline.Width), 3}
-			images, err := tensor.New(shape, make([]float32, int(batch)*m.pictureBytes()/4))
+			images, err := tensor.New(shape, make([]float32,
+				int(batch)*m.pipeline.Height*m.pipeline.Width*3))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -59,7 +60,8 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// BenchmarkClassify measures the whole way, bytes of picture files to the best five classes; time is that of all the files.
+// BenchmarkClassify measures the whole way, bytes of picture files to the best five classes; time
+// is that of all the files.
 func BenchmarkClassify(b *testing.B) {
 	m, image := openExported(b), readPhoto(b)
 	for _, files := range []int{1, 8, 32, 96} {

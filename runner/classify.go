@@ -2,173 +2,52 @@ package runner
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"runtime"
-	"slices"
-	"sync"
-	"unsafe"
+	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"kerasrun/classify"
 	"kerasrun/labels"
-	"kerasrun/tensor"
 )
 
-// probabilities is the output that the exporter gives the classes' probabilities.
-const probabilities = "probs"
-
-// The most pictures that Classify runs at a time. A CPU gains nothing from more; a GPU's many more units need them.
+// The most images that Classifier runs together. A CPU gains nothing from more; a GPU's many more
+// units need them.
 const (
-	batchSizeCPU = 32
-	batchSizeGPU = 128
+	classifyBatchCPU = 32
+	classifyBatchGPU = 128
 )
 
-// BatchSize returns how many pictures Classify runs at a time at most, on one device. A few times as many in one call keep all
-// devices busy while further ones are prepared.
-func (m *Model) BatchSize() int {
+// classifyWait is how long a stream's batch waits for its next image: longer than a file takes.
+const classifyWait = 20 * time.Millisecond
+
+// Classifier returns the classifier over the signature that Open chose and its output "probs", with
+// batches that suit the model's devices. It is an error where the signature does not go from an
+// image to probabilities.
+func (m *Model) Classifier() (*classify.Classifier, error) {
+	if _, err := m.signature(m.key); err != nil {
+		return nil, err
+	}
+	return m.classifier()
+}
+
+func (m *Model) newClassifier() (*classify.Classifier, error) {
+	batch := classifyBatchGPU
 	if m.devices[0] == "cpu" {
-		return batchSizeCPU
+		batch = min(classifyBatchCPU, microBatchRows())
 	}
-	return batchSizeGPU
-}
-
-// Classify decodes pictures (the bytes of JPEG, PNG, GIF, BMP or WebP files), prepares them as the model's manifest says, and returns
-// the top most probable classes of each, best first, as Keras's decode_predictions does. A picture that cannot be decoded has no row
-// (nil), and an *ImageError joined into the error, which takes nothing from the others. Any other error ends Classify: no rows then.
-//
-// The pictures are run in batches of at most BatchSize, and while one is computed the next is prepared.
-func (m *Model) Classify(ctx context.Context, top int, images ...[]byte) ([][]labels.Prediction, error) {
-	s, err := m.signature(m.key)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.classifies(s); err != nil {
-		return nil, err
-	}
-	if top < 1 {
-		return nil, fmt.Errorf("runner: top: want at least 1, got %d", top)
-	}
-	rows, faults := make([][]labels.Prediction, len(images)), make([]error, len(images))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(1 + len(m.sessions))
-	size := m.BatchSize()
-	if m.devices[0] == "cpu" {
-		size = min(size, partRows())
-	}
-	for at := 0; at < len(images); at += size {
-		end := min(at+size, len(images))
-		classify := func() error { return m.classify(ctx, s, top, images[at:end], rows[at:end], faults[at:end]) }
-		if at == 0 && !s.calls[0].ran.Load() { // two first runs would optimise the graph twice
-			if err := classify(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		group.Go(classify)
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	for i, fault := range faults {
-		if fault != nil {
-			faults[i] = &ImageError{i, fault}
-		}
-	}
-	return rows, errors.Join(faults...)
-}
-
-// classifies returns an error unless the signature goes from pictures to probabilities.
-func (m *Model) classifies(s *signature) error {
-	if m.pipeline == nil {
-		return fmt.Errorf("runner: signature %s: the manifest does not say how to make its input of a picture", s.Key)
-	}
-	if _, ok := s.Inputs[m.directory.Manifest.Input.Name]; !ok || len(s.Inputs) != 1 {
-		return fmt.Errorf("runner: signature %s: want the input %q alone, got %q", s.Key, m.directory.Manifest.Input.Name, s.calls[0].inputs)
-	}
-	if out, ok := s.Outputs[probabilities]; !ok || out.DType != tensor.Float32 {
-		return fmt.Errorf("runner: signature %s: want an output %q of float32 to classify, got %q", s.Key, probabilities, s.calls[0].outputs)
-	}
-	return nil
-}
-
-// classify answers one batch.
-func (m *Model) classify(ctx context.Context, s *signature, top int, images [][]byte, rows [][]labels.Prediction, faults []error) error {
-	batch, good, err := m.prepare(ctx, images, faults)
-	if err != nil {
-		return err
-	}
-	if len(good) == 0 {
-		batch.free()
-		return nil
-	}
-	shape := tensor.Shape{int64(len(good)), int64(m.pipeline.Height), int64(m.pipeline.Width), 3}
-	fed := false
-	out, err := m.run(ctx, s, func([]string) ([]*feed, error) {
-		fed = true
-		return []*feed{batch.feed(tensor.Float32, shape, len(good)*m.pictureBytes(), 0)}, nil
+	return classify.New(m, classify.Options{
+		Signature: m.key, BatchSize: batch, Concurrency: 1 + len(m.devices), MaxWait: classifyWait,
 	})
-	if !fed {
-		batch.free()
-	}
-	if err != nil {
-		return err
-	}
-	probs, err := out[probabilities].Float32s()
-	if err != nil {
-		return fmt.Errorf("runner: output %q: %w", probabilities, err)
-	}
-	got := out[probabilities].Shape
-	if len(got) != 2 || got[0] != int64(len(good)) {
-		return fmt.Errorf("runner: output %q: want a row of probabilities a picture, %d of them, got %v", probabilities, len(good), got)
-	}
-	classes := int(got[1])
-	for row, i := range good {
-		if rows[i], err = labels.Top(probs[row*classes:(row+1)*classes], top, m.labels); err != nil {
-			return fmt.Errorf("runner: output %q: %w", probabilities, err)
-		}
-	}
-	return nil
 }
 
-func (m *Model) pictureBytes() int { return m.pipeline.Height * m.pipeline.Width * 3 * 4 }
-
-// prepare makes the tensors of the pictures, one behind the other, in memory that TensorFlow can take as it is. It returns the
-// indices of the good pictures, in the order of their tensors, and sets the others' faults.
-func (m *Model) prepare(ctx context.Context, images [][]byte, faults []error) (batch buffer, good []int, err error) {
-	size := m.pictureBytes()
-	batch, err = newBuffer(int64(len(images)) * int64(size))
+// Classify returns the top most probable classes of each image (the bytes of a JPEG, PNG, GIF, BMP
+// or WebP file), best first, as Keras's decode_predictions does; see
+// [classify.Classifier.Classify]. An image that cannot be answered has no row, and a
+// [*classify.ImageError] joined into the error.
+func (m *Model) Classify(
+	ctx context.Context, top int, images ...[]byte,
+) ([][]labels.Prediction, error) {
+	c, err := m.Classifier()
 	if err != nil {
-		return batch, nil, fmt.Errorf("runner: %w", err)
+		return nil, err
 	}
-	place := func(i int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(batch.data, i*size)), size/4) }
-	next, workers := make(chan int), sync.WaitGroup{}
-	for range min(len(images), runtime.GOMAXPROCS(0)) {
-		workers.Go(func() {
-			for i := range next {
-				_, faults[i] = m.pipeline.Append(place(i)[:0], images[i])
-			}
-		})
-	}
-	for i := range images {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	workers.Wait()
-	if err := ctx.Err(); err != nil {
-		batch.free()
-		return buffer{}, nil, err
-	}
-	for i := range images {
-		if faults[i] == nil {
-			if len(good) < i {
-				copy(place(len(good)), place(i))
-			}
-			good = append(good, i)
-		}
-	}
-	return batch, slices.Clip(good), nil
+	return c.Classify(ctx, top, images...)
 }

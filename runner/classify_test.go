@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kerasrun/classify"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 )
@@ -27,8 +28,8 @@ func readPhotos(t testing.TB) (names []string, images [][]byte) {
 	return names, images
 }
 
-// TestClassifyAsKeras goes from files to predictions: Keras decoded, resized and normalised, TensorFlow computed, and the order is
-// that of decode_predictions.
+// TestClassifyAsKeras goes from files to predictions: Keras decoded, resized and normalised,
+// TensorFlow computed, and the order is that of decode_predictions.
 func TestClassifyAsKeras(t *testing.T) {
 	m, want := open(t, "conv"), answers(t)
 	names, images := readPhotos(t)
@@ -46,7 +47,9 @@ func TestClassifyAsKeras(t *testing.T) {
 			t.Fatal(err)
 		}
 		for k, p := range rows[i] {
-			if p.Index != best[k].Index || p.ID != best[k].ID || p.Name != best[k].Name || !(max(p.Probability-best[k].Probability, best[k].Probability-p.Probability) <= 1e-5) {
+			if p.Index != best[k].Index || p.ID != best[k].ID || p.Name != best[k].Name ||
+				!(max(p.Probability-best[k].Probability,
+					best[k].Probability-p.Probability) <= 1e-5) {
 				t.Errorf("%s: %v; want %v", name, rows[i], best)
 			}
 		}
@@ -76,7 +79,7 @@ func TestClassifyBadImages(t *testing.T) {
 		t.Fatalf("%v; want %d errors", err, len(bad))
 	}
 	for _, err := range joined.Unwrap() {
-		var image *ImageError
+		var image *classify.ImageError
 		var format *preprocess.FormatError
 		if !errors.As(err, &image) || !bad[image.Index] || !errors.As(err, &format) {
 			t.Errorf("%#v", err)
@@ -90,12 +93,14 @@ func TestClassifyBadImages(t *testing.T) {
 			continue
 		}
 		for k, want := range alone[i%len(photos)] {
-			if d := row[k].Probability - want.Probability; row[k].Index != want.Index || !(d < 1e-6 && d > -1e-6) {
+			if d := row[k].Probability - want.Probability; row[k].Index != want.Index ||
+				!(d < 1e-6 && d > -1e-6) {
 				t.Errorf("image %d: %v; want %v", i, row[k], want)
 			}
 		}
 	}
-	if rows, err := m.Classify(t.Context(), 5, []byte("no picture")); len(rows) != 1 || rows[0] != nil || err == nil {
+	if rows, err := m.Classify(t.Context(), 5, []byte("no picture")); len(rows) != 1 ||
+		rows[0] != nil || err == nil {
 		t.Errorf("one bad image: %v, %v", rows, err)
 	}
 	if rows, err := m.Classify(t.Context(), 5); len(rows) != 0 || err != nil {
@@ -105,18 +110,22 @@ func TestClassifyBadImages(t *testing.T) {
 
 func TestClassifyErrors(t *testing.T) {
 	_, photos := readPhotos(t)
-	if _, err := open(t, "conv").Classify(t.Context(), 0, photos...); !matches(err, "want at least 1, got 0") {
+	if _, err := open(t, "conv").Classify(t.Context(), 0, photos...); !matches(err,
+		"expected at least 1, got 0") {
 		t.Errorf("top 0: %v", err)
 	}
-	if _, err := open(t, "conv", WithSignature("features")).Classify(t.Context(), 1, photos...); !matches(err, `want an output "probs" of float32`) {
+	if _, err := open(t, "conv", WithSignature("features")).Classify(t.Context(), 1,
+		photos...); !matches(err, `expected an output "probs" of float32`) {
 		t.Errorf("no probabilities: %v", err)
 	}
-	if _, err := open(t, "both").Classify(t.Context(), 1, photos...); !matches(err, "the manifest does not say") {
+	if _, err := open(t, "both").Classify(t.Context(), 1, photos...); !matches(err,
+		"the manifest does not say") {
 		t.Errorf("no manifest: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if rows, err := open(t, "conv").Classify(ended, 1, photos...); rows != nil || !errors.Is(err, context.Canceled) {
+	if rows, err := open(t, "conv").Classify(ended, 1, photos...); rows != nil ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v, %v", rows, err)
 	}
 }

@@ -11,16 +11,21 @@ import (
 	"sync"
 )
 
-// cpus returns how many CPUs the process may use: those of its affinity, or fewer where its control group has a smaller limit. It is asked in each run,
-// and the files of the groups, which take half a millisecond to read, are read once.
-var cpus = sync.OnceValue(func() int { return limitedCPUs(runtime.NumCPU(), cgroupCPUs(os.DirFS("/"))) })
+// cpus returns how many CPUs the process may use: those of its affinity, or fewer where its control
+// group has a smaller limit. It is asked in each run, and the files of the groups, which take half
+// a millisecond to read, are read once.
+var cpus = sync.OnceValue(func() int {
+	return limitedCPUs(runtime.NumCPU(),
+		cgroupCPUs(os.DirFS("/")))
+})
 
 func limitedCPUs(affinity int, limit float64) int {
 	return min(affinity, max(1, int(math.Ceil(min(limit, float64(affinity))))))
 }
 
-// cgroupCPUs returns the CPU limit of the process's control group (a quota over its period), infinite where it has none. In version 1
-// and in version 2 alike the limits of the groups above hold too. root is the root of the file system.
+// cgroupCPUs returns the CPU limit of the process's control group (a quota over its period),
+// infinite where it has none. In version 1 and in version 2 alike the limits of the groups above
+// hold too. root is the root of the file system.
 func cgroupCPUs(root fs.FS) float64 {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -58,19 +63,22 @@ func cgroupCPUs(root fs.FS) float64 {
 	return limit
 }
 
-// findMount returns where the hierarchy that holds the group is mounted, as a path without the leading slash, and the group's path below
-// that: a container sees only a part of the hierarchy, from the mount's root on.
+// findMount returns where the hierarchy that holds the group is mounted, as a path without the
+// leading slash, and the group's path below that: a container sees only a part of the hierarchy,
+// from the mount's root on.
 func findMount(mountinfo, kind, group string) (mount, below string, ok bool) {
 	for line := range strings.Lines(mountinfo) {
 		// 36 35 98:0 /root /mount/point options [optional...] - type source superoptions
 		before, after, found := strings.Cut(line, " - ")
 		fields, kinds := strings.Fields(before), strings.Fields(after)
-		if !found || len(fields) < 5 || len(kinds) < 3 || kinds[0] != kind || kind == "cgroup" && !hasWord(kinds[2], "cpu") {
+		if !found || len(fields) < 5 || len(kinds) < 3 || kinds[0] != kind || kind == "cgroup" &&
+			!hasWord(kinds[2], "cpu") {
 			continue
 		}
 		below, inside := strings.CutPrefix(group, strings.TrimSuffix(fields[3], "/"))
 		if !inside || below != "" && below[0] != '/' {
-			below = "/" // a group outside of what is mounted: the mount's own limit is all that can be seen
+			// a group outside of what is mounted: the mount's own limit is all that can be seen
+			below = "/"
 		}
 		return strings.TrimPrefix(fields[4], "/"), path.Clean(strings.TrimPrefix(below, "/")), true
 	}
@@ -86,12 +94,15 @@ func hasWord(list, word string) bool {
 	return false
 }
 
-// quotaV1 returns the CPUs of one group of version 1: quota and period in microseconds, a quota of -1 being none.
+// quotaV1 returns the CPUs of one group of version 1: quota and period in microseconds, a quota of
+// -1 being none.
 func quotaV1(root fs.FS, group string) float64 {
-	return ratio(readWord(root, path.Join(group, "cpu.cfs_quota_us")), readWord(root, path.Join(group, "cpu.cfs_period_us")))
+	return ratio(readWord(root, path.Join(group, "cpu.cfs_quota_us")),
+		readWord(root, path.Join(group, "cpu.cfs_period_us")))
 }
 
-// quotaV2 returns the CPUs of one group of version 2: "quota period" in microseconds, a quota of "max" being none.
+// quotaV2 returns the CPUs of one group of version 2: "quota period" in microseconds, a quota of
+// "max" being none.
 func quotaV2(root fs.FS, group string) float64 {
 	quota, period, _ := strings.Cut(readWord(root, path.Join(group, "cpu.max")), " ")
 	return ratio(quota, period)

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"math"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -19,10 +21,13 @@ func tree(files map[string]string) fstest.MapFS {
 }
 
 const (
-	mountV2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+	mountV2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - " +
+		"cgroup2 cgroup2 rw,nsdelegate\n"
 	mountV1 = "22 28 0:20 / /proc rw - proc proc rw\n" +
 		"33 32 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n" +
-		"34 32 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 master:3 - cgroup cgroup rw,cpu,cpuacct\n"
+		"34 32 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 master:3 - " +
+		"cgroup cgroup rw,cpu,cpuacct\n"
+	mountDocker = "34 32 0:30 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu"
 )
 
 func TestCgroupCPUs(t *testing.T) {
@@ -78,13 +83,13 @@ func TestCgroupCPUs(t *testing.T) {
 		}, 2.5},
 		{"version 1, the container's group mounted as the root", map[string]string{
 			"proc/self/cgroup":                    "4:cpu,cpuacct:/docker/abc\n",
-			"proc/self/mountinfo":                 "34 32 0:30 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+			"proc/self/mountinfo":                 mountDocker + ",cpuacct\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":  "100000\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_period_us": "50000\n",
 		}, 2},
 		{"version 1, a group outside of what is mounted", map[string]string{
 			"proc/self/cgroup":                    "4:cpu:/other\n",
-			"proc/self/mountinfo":                 "34 32 0:30 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+			"proc/self/mountinfo":                 mountDocker + "\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":  "100000\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
 		}, 1},
@@ -95,9 +100,10 @@ func TestCgroupCPUs(t *testing.T) {
 			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
 		}, none},
 		{"version 2, nested, the smallest of the limits holds", map[string]string{
-			"proc/self/cgroup":                                         "0::/kubepods.slice/pod.slice/container\n",
-			"proc/self/mountinfo":                                      mountV2,
-			"sys/fs/cgroup/cpu.max":                                    "max 100000\n", // a root has none, some kernels' do
+			"proc/self/cgroup":    "0::/kubepods.slice/pod.slice/container\n",
+			"proc/self/mountinfo": mountV2,
+			// a root has none, some kernels' do
+			"sys/fs/cgroup/cpu.max":                                    "max 100000\n",
 			"sys/fs/cgroup/kubepods.slice/cpu.max":                     "800000 100000\n",
 			"sys/fs/cgroup/kubepods.slice/pod.slice/cpu.max":           "125000 50000\n",
 			"sys/fs/cgroup/kubepods.slice/pod.slice/container/cpu.max": "300000 100000\n",
@@ -114,13 +120,14 @@ func TestCgroupCPUs(t *testing.T) {
 		}, 0.7},
 		{"version 1, a sibling whose name begins with the mount's", map[string]string{
 			"proc/self/cgroup":                    "4:cpu:/docker/abcdef\n",
-			"proc/self/mountinfo":                 "34 32 0:30 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+			"proc/self/mountinfo":                 mountDocker + "\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":  "100000\n",
 			"sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
 		}, 1},
 		{"both versions, the CPU in version 1", map[string]string{
-			"proc/self/cgroup":                                "4:cpu,cpuacct:/job\n0::/job\n",
-			"proc/self/mountinfo":                             mountV1 + "35 32 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+			"proc/self/cgroup": "4:cpu,cpuacct:/job\n0::/job\n",
+			"proc/self/mountinfo": mountV1 +
+				"35 32 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
 			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us":  "300000\n",
 			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
 		}, 3},
@@ -153,7 +160,8 @@ func TestLimitedCPUs(t *testing.T) {
 	}
 }
 
-// cpusChild names the environment variable that makes of the test's executable a program that prints how many CPUs it may use and ends.
+// cpusChild names the environment variable that makes of the test's executable a program that
+// prints how many CPUs it may use and ends.
 const cpusChild = "RUNNER_TEST_COUNT_CPUS"
 
 // TestAffinity has a process with one CPU, as a control group's cpuset or taskset leaves it.
@@ -164,7 +172,8 @@ func TestAffinity(t *testing.T) {
 	}
 	done := make(chan result)
 	go func() {
-		runtime.LockOSThread() // a child has its thread's CPUs; the thread ends with this function, locked as it is
+		// a child has its thread's CPUs; the thread ends with this function, locked as it is
+		runtime.LockOSThread()
 		var before, one unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &before); err != nil {
 			done <- result{err: err}
@@ -180,8 +189,10 @@ func TestAffinity(t *testing.T) {
 			done <- result{err: err}
 			return
 		}
-		out, _, err := child("", cpusChild+"=1")
-		done <- result{out, err}
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), cpusChild+"=1")
+		out, err := child.Output()
+		done <- result{string(out), err}
 	}()
 	if r := <-done; r.err != nil || strings.TrimSpace(r.out) != "1" {
 		t.Errorf("%q CPUs, %v; want 1", r.out, r.err)

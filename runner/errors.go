@@ -6,13 +6,18 @@ import (
 )
 
 // ErrClosed is returned for what is asked of a Model after Close.
-var ErrClosed = errors.New("runner: the model is closed")
+var ErrClosed = errors.New("the model is closed")
 
-// OptionError says that an option of Open has a value that none can have. What a device or a model does not have is another error.
+// OptionError says that an option of Open has a value that none can have. What a device or a model
+// does not have is another error.
 type OptionError struct{ Err error }
 
-func (e *OptionError) Error() string { return fmt.Sprintf("runner: %v", e.Err) }
+func (e *OptionError) Error() string { return e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
+
+// ErrUnverified says that no manifest's hashes have been compared with a model's files, and that
+// Open was given no probe: see [WithProbe].
+var ErrUnverified = errors.New("expected files that match a manifest's hashes, got unverified ones")
 
 // InputError says that tensors were not those of the signature. TensorFlow did not see them.
 type InputError struct {
@@ -22,15 +27,6 @@ type InputError struct {
 }
 
 func (e *InputError) Error() string {
-	return fmt.Sprintf("runner: signature %s: input %q: %v", e.Signature, e.Input, e.Err)
+	return fmt.Sprintf("signature %s: input %q: %v", e.Signature, e.Input, e.Err)
 }
 func (e *InputError) Unwrap() error { return e.Err }
-
-// ImageError says why one of the pictures of Classify has no predictions: it cannot be decoded.
-type ImageError struct {
-	Index int // among the pictures
-	Err   error
-}
-
-func (e *ImageError) Error() string { return fmt.Sprintf("runner: image %d: %v", e.Index, e.Err) }
-func (e *ImageError) Unwrap() error { return e.Err }

@@ -9,7 +9,7 @@ import (
 )
 
 func ExampleOpen() {
-	model, err := runner.Open("../models/resnext50")
+	model, err := runner.Open(context.Background(), "../models/resnext50")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -26,6 +26,7 @@ func ExampleOpen() {
 		return
 	}
 	best := rows[0][0] // with its ID, Name and Probability
-	fmt.Println(len(rows[0]), "predictions of", len(model.Labels()), "classes;", best.Name == model.Labels()[best.Index].Name)
+	fmt.Println(len(rows[0]), "predictions of", len(model.Labels()), "classes;",
+		best.Name == model.Labels()[best.Index].Name)
 	// Output: 5 predictions of 1000 classes; true
 }

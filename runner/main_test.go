@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "kerasrun/runner/preinit" // so that TensorFlow computes with oneDNN on every CPU
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
 )
@@ -19,23 +21,15 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	switch {
-	case os.Getenv(quietChild) != "":
-		devices, err := Devices()
-		fmt.Println(devices, err)
-		return 0
-	case os.Getenv(oneDNNChild) != "":
-		fmt.Println(usesOneDNN(), os.Getenv("PATH"))
-		return 0
-	case os.Getenv(driverChild) != "":
-		gpus, fault := driverGPUs()
-		fmt.Printf("%v %q\n", gpus, fault)
+	case os.Getenv(devicesChild) != "":
+		fmt.Println(Devices())
 		return 0
 	case os.Getenv(cpusChild) != "":
 		fmt.Println(cpus())
 		return 0
 	}
-	if len(os.Args) == 2 && os.Args[1] == trialChild {
-		if err := Trial(os.Stdin); err != nil {
+	if len(os.Args) == 2 && os.Args[1] == probeChild {
+		if err := Probe(context.Background(), os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -47,7 +41,8 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(models)
-	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos", models).CombinedOutput()
+	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos",
+		models).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testdata/generate.py: %v\n%s", err, out)
 		return 1
@@ -55,13 +50,17 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// trusted is for models without a manifest that a test made itself: their trial is none.
-var trusted = WithUnverified("true")
+// trusted is for models without a manifest that a test made itself: they are not probed.
+func trusted(c *config) error {
+	c.probe = func(context.Context, string, config) error { return nil }
+	return nil
+}
 
 // open opens a generated model, and closes it with the test.
 func open(t testing.TB, name string, options ...Option) *Model {
 	t.Helper()
-	m, err := Open(filepath.Join(models, name), append([]Option{trusted}, options...)...)
+	m, err := Open(t.Context(), filepath.Join(models, name),
+		append([]Option{trusted}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +82,8 @@ func answers(t *testing.T) map[string]tensor.Tensor {
 	return arrays
 }
 
-// near fails the test unless the tensors are of one shape and no two elements are further apart than tolerance.
+// near fails the test unless the tensors are of one shape and no two elements are further apart
+// than tolerance.
 func near(t *testing.T, what string, want, got tensor.Tensor, tolerance float64) {
 	t.Helper()
 	a, err := want.Float32s()
@@ -95,11 +95,11 @@ func near(t *testing.T, what string, want, got tensor.Tensor, tolerance float64)
 		t.Fatal(err)
 	}
 	if want.Shape.String() != got.Shape.String() {
-		t.Fatalf("%s: want %v, got %v", what, want.Shape, got.Shape)
+		t.Fatalf("%s: got %v, want %v", what, got.Shape, want.Shape)
 	}
 	for i := range a {
 		if diff := float64(a[i]) - float64(b[i]); !(diff <= tolerance && -diff <= tolerance) {
-			t.Fatalf("%s: element %d: want %v, got %v", what, i, a[i], b[i])
+			t.Fatalf("%s: element %d: got %v, want %v", what, i, b[i], a[i])
 		}
 	}
 }

@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
+	"kerasrun/classify"
 	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
+	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
-// Model is a loaded model. Its methods are safe for concurrent use.
+// Model is a loaded model. Its methods are safe for concurrent use. Close frees it.
 type Model struct {
 	directory *savedmodel.Model
 	tags      []string
@@ -24,72 +25,119 @@ type Model struct {
 	pipeline  *preprocess.Pipeline
 	labels    labels.Labels
 	devices   []string
-	sessions  []*session    // one a device
+	backend   *backend
 	slots     chan struct{} // one for each run on the CPU; nil: a GPU has its own queue
 
-	finding    sync.Mutex // a signature, which changes the sessions' graphs
+	classifier func() (*classify.Classifier, error) // made once
+
+	resolveMu  sync.Mutex // held while the backend looks up a signature
 	mu         sync.Mutex
 	signatures map[string]*signature
-	running    []int // runs in each session
+	running    []int // runs on each device
 	closed     bool
-	runs       sync.WaitGroup // all of them, and what finds a signature; none is added once closed is set
+	runs       sync.WaitGroup // of signatures and of lookups; none is added once closed is set
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// signature is a signature with its tensors in each session's graph.
+// signature is a signature with a call for each device.
 type signature struct {
 	savedmodel.Signature
 	calls []*call
 }
 
-// Open loads the SavedModel in dir. It is an error where the directory is not what its manifest says, where it has none (ErrUnverified,
-// which WithUnverified relaxes), where its graph holds an operation that could do more than compute, where a device, a graph or a
-// signature that was chosen is not there, and where TensorFlow cannot load it.
-func Open(dir string, options ...Option) (*Model, error) {
+// Open loads the SavedModel in dir. It is an error where the directory is not what its manifest
+// says, where it has none ([ErrUnverified], which [WithProbe] relaxes), where its graph holds an
+// operation that could do more than compute, where a device, a graph or a signature that was chosen
+// is not there, and where TensorFlow cannot load it. Errors name dir, except an [*OptionError].
+//
+// Where ctx ends first, Open returns its error at once. That ends a probe; what TensorFlow loads is
+// closed once it is loaded. ctx says nothing of the model's runs.
+func Open(ctx context.Context, dir string, options ...Option) (*Model, error) {
 	c, err := newConfig(options)
 	if err != nil {
 		return nil, err
 	}
-	directory, err := savedmodel.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
+	type result struct {
+		model *Model
+		err   error
 	}
-	if err := savedmodel.Join(directory.Scan(c.scan...)); err != nil {
-		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	opened := make(chan result, 1)
+	go func() {
+		m, err := scanAndOpen(ctx, dir, c)
+		opened <- result{m, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.model, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-opened; r.model != nil {
+				r.model.Close() // nobody is left to be told its error
+			}
+		}()
+		return nil, fmt.Errorf("%s: %w", dir, ctx.Err())
 	}
-	if !directory.Verified(c.scan...) {
-		if c.trial == nil {
-			return nil, fmt.Errorf("runner: %s: %s: %w", dir, contract.ManifestPath, ErrUnverified)
-		}
-		if err := c.try(dir); err != nil {
-			return nil, err
-		}
-	}
-	return openScanned(dir, directory, c)
 }
 
-// openScanned is Open of a directory that may be loaded.
+// scanAndOpen is Open, in as long as it takes.
+func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
+	directory, err := savedmodel.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := savedmodel.Join(directory.Scan(c.scan...)); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	if !directory.Verified(c.scan...) {
+		if c.probe == nil {
+			return nil, fmt.Errorf("%s: %s: %w", dir, contract.ManifestPath, ErrUnverified)
+		}
+		if err := c.probe(ctx, dir, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	m, err := openScanned(dir, directory, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// openScanned opens a directory that may be loaded. Its errors do not name dir.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
-	m = &Model{directory: directory, tags: c.tags, key: c.signature, signatures: map[string]*signature{}}
+	m = &Model{directory: directory, tags: c.tags, key: c.signature,
+		signatures: map[string]*signature{}}
+	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {
 		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
-			return nil, fmt.Errorf("runner: %s: %s: %w", dir, contract.ManifestPath, err)
+			return nil, fmt.Errorf("%s: %w", contract.ManifestPath, err)
 		}
 	}
 	if m.labels, err = readLabels(dir, directory.Manifest); err != nil {
-		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+		return nil, err
 	}
 	gpus, err := c.chooseGPUs()
 	if err != nil {
 		return nil, err
 	}
+	if len(gpus) == 0 {
+		warnWithoutOneDNN()
+	}
 	if m.tags == nil {
 		m.tags = chooseTags(directory, len(gpus) > 0)
 	}
-	if _, err := directory.Signature(m.tags, m.key); err != nil {
-		return nil, fmt.Errorf("runner: %s: %w", dir, err)
+	graph, err := directory.MetaGraph(m.tags)
+	if err != nil {
+		return nil, err
+	}
+	first, err := graph.Signature(m.key)
+	if err != nil {
+		return nil, err
 	}
 	m.devices = []string{"cpu"}
 	if len(gpus) > 0 {
@@ -99,136 +147,61 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		}
 	}
 	if m.devices[0] == "cpu" {
-		// One run computes while another goes from an operation to the next. More would wait for CPUs with their activations in memory.
+		// One run computes while another goes from an operation to the next. More would wait for
+		// CPUs with their activations in memory.
 		m.slots = make(chan struct{}, max(2, cpus()))
 	}
-	ownBF16 := ownConvolutions[BF16]
-	for {
-		if m.sessions, err = openSessions(dir, directory, m.tags, c, gpus, ownBF16); err != nil {
-			return nil, err
-		}
-		m.running = make([]int, len(m.sessions))
-		_, err = m.signature(m.key)
-		if !errors.Is(err, errForeign) {
-			break
-		}
-		// So TensorFlow computes all of them in bfloat16.
-		ownBF16 = false
-		if err = m.sessions[0].close(); err != nil {
-			return nil, err
-		}
-	}
+	m.backend, err = openBackend(dir, m.tags, graph, first, facts{
+		options: c, gpus: gpus,
+		optimized: directory.Manifest != nil && directory.Manifest.Graph == "optimized",
+		state:     stateful(graph), oneDNN: session.UsesOneDNN(), own: ownConvolutions,
+	})
 	if err != nil {
+		return nil, err
+	}
+	m.running = make([]int, len(m.devices))
+	if _, err = m.signature(m.key); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-// chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for GPUs beside the one for all.
-func chooseTags(m *savedmodel.Model, gpu bool) []string {
-	if gpu && slices.ContainsFunc(m.MetaGraphs, func(g savedmodel.MetaGraph) bool { return slices.Equal(g.Tags, []string{"gpu", "serve"}) }) {
-		return []string{"serve", "gpu"}
-	}
-	return []string{"serve"}
+// SavedModel returns what the model's directory holds.
+func (m *Model) SavedModel() *savedmodel.Model { return m.directory }
+
+// Tags returns the tags of the graph that the model runs, as "serve" and "gpu".
+func (m *Model) Tags() []string { return slices.Clone(m.tags) }
+
+// Signature returns the signature called key, of the graph that the model runs. Where there is none
+// the error lists those that there are.
+func (m *Model) Signature(key string) (savedmodel.Signature, error) {
+	return m.directory.Signature(m.tags, key)
 }
 
-// openSessions returns a session for each GPU, or the one on the CPU where there are none. ownBF16 has our convolutions compute in bfloat16.
-func openSessions(dir string, directory *savedmodel.Model, tags []string, c config, gpus []Device, ownBF16 bool) ([]*session, error) {
-	graph, err := directory.MetaGraph(tags)
-	if err != nil {
-		return nil, fmt.Errorf("runner: %s: %w", dir, err)
-	}
-	gpu, state := len(gpus) > 0, stateful(graph)
-	// TensorFlow places what names no device on the first GPU; for another the graph is read once, on the CPU, and placed anew.
-	placed := len(gpus) > 1 || gpu && gpus[0].Name != "gpu:0"
-	optimized := directory.Manifest != nil && directory.Manifest.Graph == "optimized"
-	if placed && state != "" && !optimized {
-		return nil, fmt.Errorf("runner: %s: device %s: want a graph without state, such as a frozen one, got the operation %s",
-			dir, strings.Join(c.devices, ", "), state)
-	}
-	// The exporter's graphs have their kernels in variables, which never change. TensorFlow prepares only constants for other precisions.
-	kernels := optimized && state != ""
-	bf16 := ownBF16 && kernels && !gpu && c.precision == BF16
-	if bf16 {
-		c.precision = FP32 // of all that TensorFlow computes
-	}
-	frozen := placed || kernels && (gpu || c.precision != FP32)
-	packing := kernels && !frozen && usesOneDNN()
-	config, err := sessionConfig(c, gpu, optimized, false)
-	if err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
-	}
-	loading := config
-	if frozen || packing {
-		if loading, err = sessionConfig(c, gpu && !frozen, optimized, true); err != nil {
-			return nil, fmt.Errorf("runner: %w", err)
-		}
-	}
-	first, err := load(dir, tags, loading)
-	if err != nil {
-		return nil, err
-	}
-	if !frozen {
-		if packing {
-			first.packing, first.loading, first.bf16 = config, loading, bf16
-		}
-		return []*session{first}, nil
-	}
-	defer first.close()
-	devices := []string{""}
-	if placed {
-		devices = nil
-		for _, gpu := range gpus {
-			devices = append(devices, "/device:"+strings.ToUpper(gpu.Name))
-		}
-	}
-	return first.onEach(devices, endpointOps(graph.Signatures...), config)
-}
-
-// endpointOps returns the operations that the inputs and outputs of signatures come from.
-func endpointOps(signatures ...savedmodel.Signature) []string {
-	var ops []string
-	for _, signature := range signatures {
-		for _, tensors := range []map[string]savedmodel.TensorInfo{signature.Inputs, signature.Outputs} {
-			for _, t := range tensors {
-				ops = append(ops, t.Op)
-			}
-		}
-	}
-	return ops
-}
-
-// stateful returns an operation of the graph that keeps something from one run to the next, "" where none does.
-func stateful(g *savedmodel.MetaGraph) string {
-	for _, op := range g.Ops {
-		if slices.Contains([]string{"VarHandleOp", "Variable", "VariableV2"}, op.Op) || strings.Contains(op.Op, "HashTable") {
-			return op.Op
-		}
-	}
-	return ""
-}
-
-// Directory returns what the model's directory holds.
-func (m *Model) Directory() *savedmodel.Model { return m.directory }
-
-// Pipeline returns how the model's pictures are prepared; nil where the directory has no manifest.
+// Pipeline returns how the model's images are prepared; nil where the directory has no manifest.
 func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
 
-// Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It never holds "auto".
+// Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It
+// never holds "auto".
 func (m *Model) Devices() []string { return slices.Clone(m.devices) }
 
-// Labels returns the model's classes, in the order of its output; nil where the directory names none.
+// Labels returns the model's classes, in the order of its output; nil where the directory names
+// none.
 func (m *Model) Labels() labels.Labels { return m.labels }
 
 // Run computes the outputs of the signature that Open chose; see RunSignature.
-func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+func (m *Model) Run(ctx context.Context, in map[string]tensor.Tensor) (
+	map[string]tensor.Tensor, error) {
 	return m.RunSignature(ctx, m.key, in)
 }
 
-// RunSignature computes all outputs of the signature called key, by name, from all of its inputs. A tensor that is not the
-// signature's is an *InputError. TensorFlow cannot stop a run: where ctx ends first, RunSignature returns its error at once, the run
-// goes on without a receiver, and Close waits for it.
-func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+// RunSignature computes all outputs of the signature called key, by name, from all of its inputs. A
+// tensor that is not the signature's is an [*InputError].
+//
+// TensorFlow cannot stop a run: where ctx ends first, RunSignature returns its error at once, the
+// run goes on without a receiver, and Close waits for it.
+func (m *Model) RunSignature(ctx context.Context, key string,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	s, err := m.signature(key)
 	if err != nil {
 		return nil, err
@@ -236,47 +209,55 @@ func (m *Model) RunSignature(ctx context.Context, key string, in map[string]tens
 	if err := s.check(in); err != nil {
 		return nil, err
 	}
-	if rows, parts, atATime := m.parts(s, in); parts > 1 {
-		return m.runParts(ctx, s, in, rows, parts, atATime)
+	if b := m.microBatches(s, in); b.count > 1 {
+		return m.runMicroBatches(ctx, s, in, b)
 	}
 	return m.runTensors(ctx, s, in)
 }
 
 // runTensors runs a signature on tensors that it accepts.
-func (m *Model) runTensors(ctx context.Context, s *signature, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
-	return m.run(ctx, s, func(names []string) ([]*feed, error) {
-		return newFeeds(s.Key, names, in)
+func (m *Model) runTensors(ctx context.Context, s *signature,
+	in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	return m.run(ctx, s, func(names []string) ([]*session.Tensor, error) {
+		return newTensors(s.Key, names, in)
 	})
 }
 
-// check holds the tensors against the signature. The message of a wrong one says what is wanted.
+// check compares the tensors with the signature.
 func (s *signature) check(in map[string]tensor.Tensor) error {
 	names := s.calls[0].inputs
 	for name := range in {
 		if _, ok := s.Inputs[name]; !ok {
-			return &InputError{s.Key, name, fmt.Errorf("there is no such input: want %q", names)}
+			return s.errorf(name, "expected one of the inputs %q", names)
 		}
 	}
 	for _, name := range names {
 		want := s.Inputs[name]
 		got, ok := in[name]
 		if !ok {
-			return &InputError{s.Key, name, fmt.Errorf("want %v %v, got nothing", want.DType, want.Shape)}
+			return s.errorf(name, "expected %v %v, got none", want.DType, want.Shape)
 		}
 		if err := got.Validate(); err != nil {
 			return &InputError{s.Key, name, err}
 		}
 		if got.DType != want.DType || want.Shape.Accepts(got.Shape) != nil {
-			return &InputError{s.Key, name, fmt.Errorf("want %v %v, got %v %v", want.DType, want.Shape, got.DType, got.Shape)}
+			return s.errorf(name, "expected %v %v, got %v %v", want.DType, want.Shape, got.DType,
+				got.Shape)
 		}
 		if n, err := got.Shape.Elements(); err != nil || n == 0 {
-			return &InputError{s.Key, name, fmt.Errorf("want elements, got none: shape %v", got.Shape)}
+			return s.errorf(name, "expected elements, got none: shape %v", got.Shape)
 		}
 	}
 	return nil
 }
 
-// signature finds a signature's tensors, once. Runs of others go on meanwhile, and Close waits for it as for a run.
+// errorf returns the error of an input.
+func (s *signature) errorf(input, format string, args ...any) error {
+	return &InputError{s.Key, input, fmt.Errorf(format, args...)}
+}
+
+// signature resolves a signature, once. Runs of others go on meanwhile, and Close waits for it as
+// for a run.
 func (m *Model) signature(key string) (*signature, error) {
 	m.mu.Lock()
 	s, closed := m.signatures[key], m.closed
@@ -291,25 +272,21 @@ func (m *Model) signature(key string) (*signature, error) {
 	if s != nil {
 		return s, nil
 	}
-	m.finding.Lock()
-	defer m.finding.Unlock()
+	m.resolveMu.Lock()
+	defer m.resolveMu.Unlock()
 	m.mu.Lock()
 	s = m.signatures[key]
 	m.mu.Unlock()
 	if s != nil {
-		return s, nil // found while this waited
+		return s, nil // resolved while this waited
 	}
-	found, err := m.directory.Signature(m.tags, key)
+	found, err := m.Signature(key)
 	if err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
+		return nil, err
 	}
 	s = &signature{Signature: found}
-	for _, session := range m.sessions {
-		c, err := session.call(found)
-		if err != nil {
-			return nil, err
-		}
-		s.calls = append(s.calls, c)
+	if s.calls, err = m.backend.calls(found); err != nil {
+		return nil, fmt.Errorf("signature %s: %w", key, err)
 	}
 	m.mu.Lock()
 	m.signatures[key] = s
@@ -317,37 +294,38 @@ func (m *Model) signature(key string) (*signature, error) {
 	return s, nil
 }
 
-// run runs a signature in the session with the fewest runs. feeds makes the tensors of the inputs.
-func (m *Model) run(ctx context.Context, s *signature, feeds func(names []string) ([]*feed, error)) (map[string]tensor.Tensor, error) {
+// run runs a signature on the device with the fewest runs. inputs makes the tensors of the inputs.
+func (m *Model) run(ctx context.Context, s *signature,
+	inputs func(names []string) ([]*session.Tensor, error)) (map[string]tensor.Tensor, error) {
 	i, err := m.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	fed, err := feeds(s.calls[i].inputs)
+	in, err := inputs(s.calls[i].inputs)
 	if err != nil {
 		m.end(i)
 		return nil, err
 	}
-	type answer struct {
+	type result struct {
 		out map[string]tensor.Tensor
 		err error
 	}
-	answered := make(chan answer, 1)
+	ended := make(chan result, 1)
 	go func() {
-		out, err := s.calls[i].run(fed)
+		out, err := s.calls[i].run(in)
 		m.end(i)
-		answered <- answer{out, err}
+		ended <- result{out, err}
 	}()
 	select {
-	case a := <-answered:
-		return a.out, a.err
+	case r := <-ended:
+		return r.out, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// begin waits for a slot and counts a run in, in the session with the fewest.
-func (m *Model) begin(ctx context.Context) (session int, err error) {
+// begin waits for a slot and counts a run in, on the device with the fewest.
+func (m *Model) begin(ctx context.Context) (device int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -365,18 +343,18 @@ func (m *Model) begin(ctx context.Context) (session int, err error) {
 		return 0, ErrClosed
 	}
 	for i, n := range m.running {
-		if n < m.running[session] {
-			session = i
+		if n < m.running[device] {
+			device = i
 		}
 	}
-	m.running[session]++
+	m.running[device]++
 	m.runs.Add(1)
-	return session, nil
+	return device, nil
 }
 
-func (m *Model) end(session int) {
+func (m *Model) end(device int) {
 	m.mu.Lock()
-	m.running[session]--
+	m.running[device]--
 	m.mu.Unlock()
 	m.freeSlot()
 	m.runs.Done()
@@ -388,17 +366,15 @@ func (m *Model) freeSlot() {
 	}
 }
 
-// Close waits for the runs there are, those that nobody waits for included, and frees the model's memory. Only the first Close does
-// anything; all of them return its error.
+// Close waits for the runs there are, those that nobody waits for included, and frees the model's
+// memory. Only the first Close does anything; all of them return its error.
 func (m *Model) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
 	m.closeOnce.Do(func() {
 		m.runs.Wait()
-		for _, s := range m.sessions {
-			m.closeErr = errors.Join(m.closeErr, s.close())
-		}
+		m.closeErr = m.backend.close()
 	})
 	return m.closeErr
 }

@@ -29,10 +29,12 @@ func TestRunAsTensorFlow(t *testing.T) {
 		}
 		near(t, name+"/probs", want[name+"/probs"], out["probs"], 1e-5)
 		near(t, name+"/logits", want[name+"/logits"], out["logits"], 1e-4)
-		if out, err = m.RunSignature(t.Context(), "features", map[string]tensor.Tensor{"images": images}); err != nil {
+		if out, err = m.RunSignature(t.Context(), "features",
+			map[string]tensor.Tensor{"images": images}); err != nil {
 			t.Fatal(err)
 		}
-		if got := out["features"].Shape; len(out) != 1 || got.String() != (tensor.Shape{images.Shape[0], 8}).String() {
+		if got := out["features"].Shape; len(out) != 1 ||
+			got.String() != (tensor.Shape{images.Shape[0], 8}).String() {
 			t.Errorf("features: %v", out)
 		}
 	}
@@ -55,7 +57,8 @@ func TestRunTypes(t *testing.T) {
 		{DType: tensor.Uint32, Shape: shape, Data: []uint32{1, 2, 3, 1 << 31}},
 		{DType: tensor.Uint64, Shape: shape, Data: []uint64{1, 2, 3, 1 << 63}},
 		{DType: tensor.Bool, Shape: shape, Data: []bool{true, false, true, true}},
-		{DType: tensor.String, Shape: shape, Data: [][]byte{[]byte("a"), {}, []byte("b\x00c"), []byte(strings.Repeat("long", 1000))}},
+		{DType: tensor.String, Shape: shape, Data: [][]byte{[]byte("a"), {}, []byte("b\x00c"),
+			[]byte(strings.Repeat("long", 1000))}},
 	} {
 		out, err := m.RunSignature(t.Context(), x.DType.String(), map[string]tensor.Tensor{"x": x})
 		if diff := cmp.Diff(map[string]tensor.Tensor{"y": x}, out); err != nil || diff != "" {
@@ -77,7 +80,8 @@ func TestRunTypes(t *testing.T) {
 	if diff := cmp.Diff(want, out); err != nil || diff != "" {
 		t.Errorf("two inputs: %v (-want +got)\n%s", err, diff)
 	}
-	if _, err = m.RunSignature(t.Context(), "complex", map[string]tensor.Tensor{"a": a, "b": b}); !matches(err, `output "y": tensor: complex64`) {
+	if _, err = m.RunSignature(t.Context(), "complex",
+		map[string]tensor.Tensor{"a": a, "b": b}); !matches(err, `output "y": tensor: complex64`) {
 		t.Errorf("complex output: %v", err)
 	}
 }
@@ -97,20 +101,31 @@ func TestRunErrors(t *testing.T) {
 		in        map[string]tensor.Tensor
 		want      string
 	}{
-		{"no input", "float32", nil, `input "x": want float32 (-1, 2), got nothing`},
-		{"another name", "float32", map[string]tensor.Tensor{"z": {}}, `input "z": there is no such input: want ["x"]`},
+		{"no input", "float32", nil, `input "x": expected float32 (-1, 2), got none`},
+		{"another name", "float32", map[string]tensor.Tensor{"z": {}},
+			`input "z": expected one of the inputs ["x"]`},
 		{"no type", "float32", map[string]tensor.Tensor{"x": {}}, "unknown rank"},
-		{"wrong type", "float64", x(tensor.Shape{1, 2}, []float32{1, 2}), "want float64 (-1, 2), got float32 (1, 2)"},
-		{"data of another type", "float32", x(tensor.Shape{1, 2}, []float64{1, 2}), "float32 elements cannot be held in Go's []float64"},
-		{"wrong rank", "float32", x(tensor.Shape{2}, []float32{1, 2}), "want float32 (-1, 2), got float32 (2,)"},
-		{"wrong size", "float32", x(tensor.Shape{1, 3}, []float32{1, 2, 3}), "want float32 (-1, 2), got float32 (1, 3)"},
-		{"unknown size", "float32", x(tensor.Shape{-1, 2}, []float32{1, 2}), "dimension 0 is negative"},
-		{"zero batch", "float32", x(tensor.Shape{0, 2}, []float32{}), "want elements, got none: shape (0, 2)"},
+		{"wrong type", "float64", x(tensor.Shape{1, 2}, []float32{1, 2}),
+			"expected float64 (-1, 2), got float32 (1, 2)"},
+		{"data of another type", "float32", x(tensor.Shape{1, 2}, []float64{1, 2}),
+			"float32 elements cannot be held in Go's []float64"},
+		{"wrong rank", "float32", x(tensor.Shape{2}, []float32{1, 2}),
+			"expected float32 (-1, 2), got float32 (2,)"},
+		{"wrong size", "float32", x(tensor.Shape{1, 3}, []float32{1, 2, 3}),
+			"expected float32 (-1, 2), got float32 (1, 3)"},
+		{"unknown size", "float32", x(tensor.Shape{-1, 2}, []float32{1, 2}),
+			"dimension 0 is negative"},
+		{"zero batch", "float32", x(tensor.Shape{0, 2}, []float32{}),
+			"expected elements, got none: shape (0, 2)"},
 		{"short data", "float32", x(tensor.Shape{2, 2}, one), "needs 4 elements, the data has 1"},
-		{"long data", "float32", x(tensor.Shape{1, 2}, []float32{1, 2, 3}), "needs 2 elements, the data has 3"},
-		{"product overflows", "any", x(tensor.Shape{1 << 32, 1 << 32}, one), "more elements than can be addressed"},
-		{"product overflows to 1", "any", x(tensor.Shape{1<<32 + 1, 1<<32 - 1}, one), "more elements than can be addressed"},
-		{"a TiB", "any", x(tensor.Shape{1 << 38}, one), "needs 274877906944 elements, the data has 1"},
+		{"long data", "float32", x(tensor.Shape{1, 2}, []float32{1, 2, 3}),
+			"needs 2 elements, the data has 3"},
+		{"product overflows", "any", x(tensor.Shape{1 << 32, 1 << 32}, one),
+			"more elements than can be addressed"},
+		{"product overflows to 1", "any", x(tensor.Shape{1<<32 + 1, 1<<32 - 1}, one),
+			"more elements than can be addressed"},
+		{"a TiB", "any", x(tensor.Shape{1 << 38}, one),
+			"needs 274877906944 elements, the data has 1"},
 		{"255 dimensions", "any", x(deep, one), "255 dimensions"},
 		{"254 dimensions", "any", x(deep[:254], one), ""},
 		{"no signature", "none", nil, `expected a signature "none", got ["any"`},
@@ -128,8 +143,10 @@ func TestRunErrors(t *testing.T) {
 
 func TestRunFaults(t *testing.T) {
 	m := open(t, "faulty", WithSignature("fails"))
-	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1}, Data: []float32{1}}}
-	if _, err := m.Run(t.Context(), x); !matches(err, "TensorFlow: ") || !strings.Contains(err.Error(), "requested shape has 7") {
+	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1},
+		Data: []float32{1}}}
+	if _, err := m.Run(t.Context(), x); !matches(err, "TensorFlow: ") ||
+		!strings.Contains(err.Error(), "requested shape has 7") {
 		t.Errorf("a run that fails: %v", err)
 	}
 	out, err := m.RunSignature(t.Context(), "nan", x)
@@ -165,30 +182,43 @@ func TestOpenErrors(t *testing.T) {
 		options   []Option
 		want      string
 	}{
-		{"no directory", filepath.Join(dir, "none"), nil, "no such file"},
-		{"no model", t.TempDir(), nil, "saved_model.pb"},
+		{"no directory", filepath.Join(dir, "none"), nil,
+			"none: expected a SavedModel, found none"},
+		{"no model", t.TempDir(), nil, ": expected a SavedModel, found no saved_model.pb"},
 		{"no protocol buffer", dir, nil, "saved_model.pb is malformed"},
 		{"no variables", without, nil, "variables"},
 		{"changed file", changed, nil, "assets.extra/labels.json"},
-		{"wrong tags", both, []Option{WithTags("train")}, `expected a graph with the tags ["train"], got ["serve"], ["gpu" "serve"]`},
-		{"no tags", both, []Option{WithTags()}, "tags: want at least one"},
-		{"wrong signature", both, []Option{WithSignature("x")}, `expected a signature "x", got ["serving_default"]`},
-		{"threads", both, []Option{WithThreads(-1, 0)}, "threads: want 0 or more, got -1 and 0"},
-		{"other threads", both, []Option{WithThreads(77, 0)}, "want the same, got 77 and 0"},
-		{"device", both, []Option{WithDevice("tpu")}, `device: want auto, cpu, gpu or gpu:N, got "tpu"`},
+		{"wrong tags", both, []Option{WithTags("train")},
+			`expected a graph with the tags ["train"], got ["serve"], ["gpu" "serve"]`},
+		{"no tags", both, []Option{WithTags()}, "tags: expected at least one"},
+		{"wrong signature", both, []Option{WithSignature("x")},
+			`expected a signature "x", got ["serving_default"]`},
+		{"threads", both, []Option{WithThreads(-1, 0)},
+			"threads: expected 0 or more, got -1 and 0"},
+		{"other threads", both, []Option{WithThreads(77, 0)},
+			"as the first model chose, got 77 and 0"},
+		{"device", both, []Option{WithDevice("tpu")},
+			`device: expected auto, cpu, gpu or gpu:N, got "tpu"`},
 		{"GPU without number", both, []Option{WithDevice("gpu:")}, `got "gpu:"`},
 		{"negative GPU", both, []Option{WithDevice("gpu:-1")}, `got "gpu:-1"`},
 		{"GPU 01", both, []Option{WithDevice("gpu:01")}, `got "gpu:01"`},
-		{"no device", both, []Option{WithDevice()}, "device: want at least one"},
+		{"no device", both, []Option{WithDevice()}, "device: expected at least one"},
 		{"GPU twice", both, []Option{WithDevice("gpu", "gpu:0")}, "gpu:0 is named twice"},
-		{"CPU and GPU", both, []Option{WithDevice("cpu", "gpu:0")}, "only GPUs can be used together"},
-		{"GPU memory", both, []Option{WithGPUMemoryFraction(1.5)}, "want over 0 and up to 1, got 1.5"},
-		{"precision", both, []Option{WithPrecision("int8")}, `want fp32, bf16, fp16 or tf32, got "int8"`},
-		{"fp16 on the CPU", both, []Option{WithDevice("cpu"), WithPrecision(FP16)}, "precision fp16: needs a GPU"},
-		{"tf32 on the CPU", both, []Option{WithDevice("cpu"), WithPrecision(TF32)}, "precision tf32: needs a GPU"},
-		{"a GPU that is not there", both, []Option{WithDevice("gpu:7")}, "device gpu:7: want one of cpu"},
+		{"CPU and GPU", both, []Option{WithDevice("cpu", "gpu:0")},
+			"expected GPUs alone where there are several, got cpu, gpu:0"},
+		{"GPU memory", both, []Option{WithGPUMemoryFraction(1.5)},
+			"expected over 0 and up to 1, got 1.5"},
+		{"precision", both, []Option{WithPrecision("int8")},
+			`expected fp32, bf16, fp16 or tf32, got "int8"`},
+		{"fp16 on the CPU", both, []Option{WithDevice("cpu"), WithPrecision(FP16)},
+			"precision fp16: needs a GPU"},
+		{"tf32 on the CPU", both, []Option{WithDevice("cpu"), WithPrecision(TF32)},
+			"precision tf32: needs a GPU"},
+		{"a GPU that is not there", both, []Option{WithDevice("gpu:7")},
+			"device: expected one of cpu, got gpu:7"},
 	} {
-		if m, err := Open(c.dir, append([]Option{trusted}, c.options...)...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if m, err := Open(t.Context(), c.dir, append([]Option{trusted},
+			c.options...)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 			if m != nil {
 				m.Close()
@@ -205,10 +235,10 @@ func TestOpenRelaxed(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(changed, "notes.txt"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(changed); err == nil {
+	if _, err := Open(t.Context(), changed); err == nil {
 		t.Fatal("a file that the manifest does not name passed")
 	}
-	m, err := Open(changed, WithScan(savedmodel.Skip(savedmodel.CheckFiles)), trusted)
+	m, err := Open(t.Context(), changed, WithScan(savedmodel.Skip(savedmodel.CheckFiles)), trusted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +248,8 @@ func TestOpenRelaxed(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
-	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1}, Data: []float32{5}}}
+	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1},
+		Data: []float32{5}}}
 	for _, c := range []struct {
 		options []Option
 		want    float32
@@ -241,13 +272,14 @@ func TestTags(t *testing.T) {
 }
 
 func TestVariables(t *testing.T) {
-	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1}, Data: []float32{5}}}
+	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{1},
+		Data: []float32{5}}}
 	m := open(t, "variables")
 	out, err := m.Run(t.Context(), x)
 	if err != nil || out["y"].Data.([]float32)[0] != 10 {
 		t.Errorf("%v, %v; want 10", out, err)
 	}
-	graph, err := m.Directory().MetaGraph(m.tags)
+	graph, err := m.SavedModel().MetaGraph(m.tags)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +306,8 @@ func TestConcurrentRuns(t *testing.T) {
 	group.Wait()
 }
 
-// TestFirstRunOfSignature holds that a signature that is packed while others run answers right, and that Close waits for that too.
+// TestFirstRunOfSignature holds that a signature that is packed while others run answers right, and
+// that Close waits for that too.
 func TestFirstRunOfSignature(t *testing.T) {
 	want := answers(t)
 	in := map[string]tensor.Tensor{"images": want["tensor"]}
@@ -314,11 +347,13 @@ func TestFirstRunOfSignature(t *testing.T) {
 	}
 }
 
-// TestContextAndClose holds that a caller is let go when its context ends, that the run goes on, and that Close waits for it.
+// TestContextAndClose holds that a caller is let go when its context ends, that the run goes on,
+// and that Close waits for it.
 func TestContextAndClose(t *testing.T) {
 	m := open(t, "faulty", WithSignature("steps"))
 	steps := func(n int32) map[string]tensor.Tensor {
-		return map[string]tensor.Tensor{"steps": {DType: tensor.Int32, Shape: tensor.Shape{}, Data: []int32{n}}}
+		return map[string]tensor.Tensor{"steps": {DType: tensor.Int32, Shape: tensor.Shape{},
+			Data: []int32{n}}}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

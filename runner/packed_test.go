@@ -5,51 +5,60 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	conv "kerasrun/runner/internal/cpuconv"
+	"kerasrun/runner/internal/cpuconv"
+	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
-// TestKernelsInVariables holds that a model with its kernels in variables answers as one with constants does, in batches of each size, and
-// how each precision gets there: fp32 packs, for TensorFlow's convolutions or ours, bf16 for ours, and for others the graph is frozen.
+// TestKernelsInVariables holds that a model with its kernels in variables answers as one with
+// constants does, in batches of each size, and how each precision gets there: fp32 packs, for
+// TensorFlow's convolutions or ours, bf16 for ours, and for others the graph is frozen.
 func TestKernelsInVariables(t *testing.T) {
-	if !usesOneDNN() {
+	if !session.UsesOneDNN() {
 		t.Fatal("TensorFlow computes without oneDNN: nothing is packed")
 	}
 	was := maps.Clone(ownConvolutions)
 	t.Cleanup(func() { ownConvolutions = was })
-	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a constant either.
+	// Three convolutions of both signatures; a dense layer without a bias packs nothing, of a
+	// constant either.
 	for _, test := range []struct {
 		precision Precision
 		own       bool
 		tolerance float64
 		packed    map[string]int
 	}{
-		{FP32, true, 1e-5, map[string]int{conv.Op: 6}},
+		{FP32, true, 1e-5, map[string]int{cpuconv.Op: 6}},
 		{FP32, false, 1e-5, map[string]int{"_MklNativeFusedConv2D": 6}},
-		{BF16, true, 0.05, map[string]int{conv.Op: 6}},
+		{BF16, true, 0.05, map[string]int{cpuconv.Op: 6}},
 		{BF16, false, 0.05, map[string]int{}},
 	} {
 		ownConvolutions[test.precision] = test.own
-		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own), test.precision, test.tolerance, test.packed)
+		testKernelsInVariables(t, fmt.Sprintf("%s, own convolutions %v", test.precision, test.own),
+			test.precision, test.tolerance, test.packed)
 	}
 }
 
-func testKernelsInVariables(t *testing.T, name string, precision Precision, tolerance float64, wantPacked map[string]int) {
+func testKernelsInVariables(t *testing.T, name string, precision Precision, tolerance float64,
+	wantPacked map[string]int) {
 	want := answers(t)
 	images := want["tensor"]
-	m, constants := open(t, "kernels", WithPrecision(precision)), open(t, "conv", WithPrecision(precision))
+	m, constants := open(t, "kernels", WithPrecision(precision)),
+		open(t, "conv", WithPrecision(precision))
 	for _, rows := range []int64{1, 3, 1} {
 		in, err := tensor.RowsOfAll(map[string]tensor.Tensor{"images": images}, 0, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
-		expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]}, 0, rows)
+		expected, err := tensor.RowsOfAll(map[string]tensor.Tensor{"probs": want["tensor/probs"]},
+			0, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,26 +78,44 @@ func testKernelsInVariables(t *testing.T, name string, precision Precision, tole
 		near(t, name+": features", same["features"], features["features"], tolerance)
 	}
 	packed := map[string]int{}
-	for _, signature := range m.signatures {
-		for _, op := range signature.calls[0].session.graph.Operations() {
-			if mark, err := op.Attr("is_filter_const"); op.Type() == conv.Op || err == nil && mark.(bool) {
-				packed[op.Type()]++
-			}
-			if op.Type() == "ReadVariableOp" {
-				t.Errorf("%s: each run reads the variable %s", name, op.Name())
-			}
-			if len(wantPacked) > 0 && op.Type() == "Const" && op.Name() == "filters" {
-				t.Errorf("%s: %s is a constant in the graph", name, op.Name())
-			}
+	for _, node := range runNodes(t, m) {
+		if node.Op == cpuconv.Op || node.Attr["is_filter_const"].GetB() {
+			packed[node.Op]++
+		}
+		if node.Op == "ReadVariableOp" {
+			t.Errorf("%s: each run reads the variable %s", name, node.Name)
+		}
+		if len(wantPacked) > 0 && node.Op == "Const" && node.Name == "filters" {
+			t.Errorf("%s: %s is a constant in the graph", name, node.Name)
 		}
 	}
 	if !cmp.Equal(wantPacked, packed) {
-		t.Errorf("%s: operations whose kernel is packed: want %v, got %v", name, wantPacked, packed)
+		t.Errorf("%s: operations whose kernel is packed: got %v, want %v", name, packed, wantPacked)
 	}
 }
 
-// TestForeignConvolutions holds that TensorFlow computes a graph whose convolutions are not all ours in each precision.
-func TestForeignConvolutions(t *testing.T) {
+// runNodes returns the operations of all sessions that run a model's signatures.
+func runNodes(t *testing.T, m *Model) (nodes []*nodepb.NodeDef) {
+	t.Helper()
+	sessions := slices.Clone(m.backend.sessions)
+	if p := m.backend.packer; p != nil {
+		for _, packed := range p.packed {
+			sessions = append(sessions, packed.session)
+		}
+	}
+	for _, s := range sessions {
+		g, err := s.Graph()
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, g.Node...)
+	}
+	return nodes
+}
+
+// TestUnsupportedConvolutions holds that TensorFlow computes a graph whose convolutions are not all
+// ours in each precision.
+func TestUnsupportedConvolutions(t *testing.T) {
 	in := map[string]tensor.Tensor{"images": answers(t)["tensor"]}
 	probs := map[Precision]tensor.Tensor{}
 	for _, precision := range []Precision{FP32, BF16} {
@@ -98,9 +125,9 @@ func TestForeignConvolutions(t *testing.T) {
 			t.Fatal(err)
 		}
 		probs[precision] = out["probs"]
-		for _, op := range m.signatures[m.key].calls[0].session.graph.Operations() {
-			if op.Type() == conv.Op {
-				t.Errorf("%s: the convolution %s is ours", precision, op.Name())
+		for _, node := range runNodes(t, m) {
+			if node.Op == cpuconv.Op {
+				t.Errorf("%s: the convolution %s is package cpuconv's", precision, node.Name)
 			}
 		}
 	}
@@ -110,48 +137,77 @@ func TestForeignConvolutions(t *testing.T) {
 	}
 }
 
-// TestPackKernelsAlone holds that a variable that is no kernel is not packed: TensorFlow might compute something of what stands for it.
+// TestPackKernelsAlone holds that a variable that is no kernel is not packed: TensorFlow might
+// compute something of what stands for it.
 func TestPackKernelsAlone(t *testing.T) {
-	m := open(t, "variables")
-	signature, err := m.directory.Signature(m.tags, m.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := m.sessions[0]
-	s.packing = []byte{}
-	if _, err := s.call(signature); !matches(err, "as the kernel of [Conv2D DepthwiseConv2dNative MatMul] alone, got it as input 1 of Mul") {
-		t.Errorf("%v, want that the variable is no kernel", err)
+	p, s := openPacker(t, "variables")
+	const want = "the kernel of one of [Conv2D DepthwiseConv2dNative MatMul], got input 1 of Mul"
+	if _, err := p.call(s); !matches(err, want) {
+		t.Errorf("got %v, want that the variable is no kernel", err)
 	}
 }
 
-// TestPackWithoutMemory holds that each tensor is freed once where there is no memory for packed
-// kernels: those that TensorFlow's operations read as they are, and those that ours would have packed.
-func TestPackWithoutMemory(t *testing.T) {
-	m := open(t, "kernels")
-	signature, err := m.directory.Signature(m.tags, m.key)
+// openPacker opens a generated model to be packed.
+func openPacker(t *testing.T, name string) (*packer, savedmodel.Signature) {
+	t.Helper()
+	c, err := newConfig([]Option{WithDevice("cpu")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory, del := newMemory, deleteTensor
-	defer func() { newMemory, deleteTensor = memory, del }()
-	newMemory = func(...int) (*conv.Memory, error) {
-		return nil, errors.New("expected memory, got none")
+	p, err := newPlan(facts{options: c, optimized: true, state: "VarHandleOp", oneDNN: true,
+		own: ownConvolutions})
+	if err != nil {
+		t.Fatal(err)
 	}
-	deleted := map[*cTensor]int{}
-	deleteTensor = func(tensor *cTensor) {
-		if deleted[tensor]++; deleted[tensor] == 1 {
-			del(tensor) // the first time alone: another one would end the tests
+	packer, err := newPacker(filepath.Join(models, name), []string{"serve"}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := packer.close(); err != nil {
+			t.Error(err)
 		}
+	})
+	directory, err := savedmodel.Open(filepath.Join(models, name))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := m.sessions[0].call(signature); !matches(err, "expected memory, got none") {
+	s, err := directory.Signature([]string{"serve"}, "serving_default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packer, s
+}
+
+// TestPackWithoutMemory holds that each tensor is freed where there is no memory for packed
+// kernels: those that TensorFlow's operations read as they are, and those that ours would have
+// packed. A session's tensor cannot be freed twice.
+func TestPackWithoutMemory(t *testing.T) {
+	p, s := openPacker(t, "kernels")
+	o, err := p.optimize(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := p.source.Read(o.kernels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := slices.Collect(maps.Values(values))
+	if len(read) != 4 { // of three convolutions and a dense layer
+		t.Errorf("read %d tensors, want 4", len(read))
+	}
+	memory := newMemory
+	defer func() { newMemory = memory }()
+	newMemory = func(...int) (*cpuconv.Memory, error) {
+		return nil,
+			errors.New("expected memory, got none")
+	}
+	if _, _, err := newKernels(o.graph, values); !matches(err, "expected memory, got none") {
 		t.Errorf("got %v, want that there is no memory", err)
 	}
-	if len(deleted) != 4 { // of three convolutions and a dense layer
-		t.Errorf("freed %d tensors, want 4", len(deleted))
-	}
-	for tensor, n := range deleted {
-		if n != 1 {
-			t.Errorf("tensor %p: freed %d times, want 1", tensor, n)
+	for i, tensor := range read {
+		if tensor.Float32s() != nil {
+			t.Errorf("tensor %d is not freed", i)
 		}
 	}
 }
@@ -167,7 +223,7 @@ func TestPackDamaged(t *testing.T) {
 			fmt.Sprintf(stored, got):          {trusted},
 			fmt.Sprintf(packed, []int64(got)): {trusted, unscanned},
 		} {
-			m, err := Open(filepath.Join(models, name), options...)
+			m, err := Open(t.Context(), filepath.Join(models, name), options...)
 			if !matches(err, want) {
 				t.Errorf("%s: got %v, want %q", name, err, want)
 			}

@@ -29,8 +29,8 @@ func damage(r *rand.Rand, whole []byte, cut bool) []byte {
 	return broken
 }
 
-// TestProveDamage flips 1,000 bits and cuts 200 times, over every file of an export in turn. No damaged directory may be opened, and
-// each error names the file.
+// TestProveDamage flips 1,000 bits and cuts 200 times, over every file of an export in turn. No
+// damaged directory may be opened, and each error names the file.
 func TestProveDamage(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -58,7 +58,7 @@ func TestProveDamage(t *testing.T) {
 		if err := os.WriteFile(path, damage(r, contents[name], i >= 1000), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Open(dir)
+		m, err := Open(t.Context(), dir)
 		if err == nil {
 			m.Close()
 		}
@@ -71,16 +71,18 @@ func TestProveDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole, err := Open(dir)
+	whole, err := Open(t.Context(), dir)
 	if err != nil {
 		t.Fatalf("undamaged: %v", err)
 	}
 	whole.Close()
-	t.Logf("1,000 bits flipped and 200 cuts over %d files: %d refused by the file's name", len(m.Files), refused)
+	t.Logf("1,000 bits flipped and 200 cuts over %d files: %d refused by the file's name",
+		len(m.Files), refused)
 }
 
-// TestProveUnverifiedDamage flips bits of a graph that no manifest vouches for. This process has to live; what gets through the scan
-// and the trial may answer wrongly, as a graph of other constants does.
+// TestProveUnverifiedDamage flips bits of a graph that no manifest vouches for. This process has to
+// live; what gets through the scan and the probe may answer wrongly, as a graph of other constants
+// does.
 func TestProveUnverifiedDamage(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -99,14 +101,14 @@ func TestProveUnverifiedDamage(t *testing.T) {
 		if err := os.WriteFile(path, damage(r, whole, false), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Open(dir, WithSignature("nan"), WithUnverified(os.Args[0], trialChild))
+		m, err := Open(t.Context(), dir, WithSignature("nan"), WithProbe(os.Args[0], probeChild))
 		switch {
 		case err == nil:
 			opened++
 			x := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1}, Data: []float32{0}}
 			m.Run(t.Context(), map[string]tensor.Tensor{"x": x}) // any answer
 			m.Close()
-		case strings.Contains(err.Error(), "trial"):
+		case strings.Contains(err.Error(), "probe in another process"):
 			tried++
 		default:
 			scanned++
@@ -115,13 +117,16 @@ func TestProveUnverifiedDamage(t *testing.T) {
 			t.Errorf("seed %d: want an error that names %s, got %v", seed, dir, err)
 		}
 	}
-	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the trial, %d opened; this process lives", tries, scanned, tried, opened)
+	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the probe, "+
+		"%d opened; this process lives", tries, scanned, tried, opened)
 }
 
-// TestProveKerasExports opens what Keras's own model.export writes of three of its applications, and compares the answers.
+// TestProveKerasExports opens what Keras's own model.export writes of three of its applications,
+// and compares the answers.
 func TestProveKerasExports(t *testing.T) {
 	out := t.TempDir()
-	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py", out).CombinedOutput(); err != nil {
+	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py",
+		out).CombinedOutput(); err != nil {
 		t.Fatalf("testdata/keras_exports.py: %v\n%s", err, text)
 	}
 	answers, err := npy.ReadZip(filepath.Join(out, "answers.npz"))
@@ -129,12 +134,12 @@ func TestProveKerasExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"MobileNetV2", "ResNet50", "EfficientNetB0"} {
-		m, err := Open(filepath.Join(out, name), WithUnverified(os.Args[0], trialChild))
+		m, err := Open(t.Context(), filepath.Join(out, name), WithProbe(os.Args[0], probeChild))
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		s, err := m.Directory().Signature(m.tags, m.key)
+		s, err := m.SavedModel().Signature(m.tags, m.key)
 		if err != nil {
 			t.Fatal(err)
 		}

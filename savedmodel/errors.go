@@ -1,6 +1,9 @@
 package savedmodel
 
-import "fmt"
+import (
+	"fmt"
+	"io/fs"
+)
 
 // FormatError says that a file of the directory is malformed: that no program could read it.
 type FormatError struct {
@@ -21,3 +24,9 @@ type UnsupportedError struct {
 func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s is not supported: %s", e.File, e.Reason)
 }
+
+// missingError says that there is no SavedModel: it is an [fs.ErrNotExist].
+type missingError struct{ found string }
+
+func (e *missingError) Error() string        { return "expected a SavedModel, found " + e.found }
+func (e *missingError) Is(target error) bool { return target == fs.ErrNotExist }

@@ -32,7 +32,7 @@ func (m *Model) list() error {
 			e.Name() == textModels[1]
 	}
 	if !model {
-		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+		return &missingError{"no " + GraphPath}
 	}
 	return m.listDirectory(".", 0)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,28 +101,20 @@ type File struct {
 //
 // Nothing outside of the directory is read, whatever links it holds.
 func Open(dir string) (*Model, error) {
-	root, err := os.OpenRoot(dir)
+	root, err := openRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %w", err)
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	m, err := read(root.FS()) // which keeps root open until the Model is garbage
+	m, err := Read(root.FS()) // which keeps root open until the Model is garbage
 	if err != nil {
 		root.Close()
-		return nil, fmt.Errorf("savedmodel: %s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return m, nil
 }
 
 // Read is Open for a file system whose root is the SavedModel directory.
 func Read(fsys fs.FS) (*Model, error) {
-	m, err := read(fsys)
-	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %w", err)
-	}
-	return m, nil
-}
-
-func read(fsys fs.FS) (*Model, error) {
 	m := &Model{fsys: fsys}
 	if err := m.list(); err != nil {
 		return nil, err
@@ -135,6 +128,24 @@ func read(fsys fs.FS) (*Model, error) {
 	return m, nil
 }
 
+// openRoot opens the directory. Its errors do not name it.
+func openRoot(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &missingError{"none"}
+	case err == nil && !info.IsDir() && slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)):
+		return nil, fmt.Errorf("expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it", dir)
+	case err == nil && !info.IsDir():
+		return nil, errors.New("expected a SavedModel's directory, got a file")
+	}
+	root, err := os.OpenRoot(dir)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		return nil, failed.Err // without the path
+	}
+	return root, err
+}
+
 func (m *Model) readGraphs() error {
 	if m.file(GraphPath) == nil {
 		for _, other := range textModels {
@@ -142,7 +153,7 @@ func (m *Model) readGraphs() error {
 				return &UnsupportedError{other, "expected " + GraphPath}
 			}
 		}
-		return &fs.PathError{Op: "open", Path: GraphPath, Err: fs.ErrNotExist}
+		return &missingError{"no " + GraphPath}
 	}
 	f, err := m.fsys.Open(GraphPath)
 	if err != nil {
@@ -230,7 +241,7 @@ func splitTensor(name string) (op string, index int) {
 func (m *Model) MetaGraph(tags []string) (*MetaGraph, error) {
 	g, err := m.findGraph(tags)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+		return nil, fmt.Errorf("%s: %w", GraphPath, err)
 	}
 	return g, nil
 }
@@ -268,10 +279,10 @@ func (m *Model) Signature(tags []string, key string) (Signature, error) {
 func (g *MetaGraph) Signature(key string) (Signature, error) {
 	s, err := g.findSignature(key)
 	if err != nil {
-		return Signature{}, fmt.Errorf("savedmodel: %s: %w", GraphPath, err)
+		return Signature{}, fmt.Errorf("%s: %w", GraphPath, err)
 	}
 	if err := g.checkSignature(key); err != nil {
-		return Signature{}, fmt.Errorf("savedmodel: %w", err)
+		return Signature{}, err
 	}
 	return s, nil
 }

@@ -135,13 +135,13 @@ func TestOpenErrors(t *testing.T) {
 		files fstest.MapFS
 		want  string
 	}{
-		{"no model", fstest.MapFS{"photo.jpg": {}}, "saved_model.pb: file does not exist"},
+		{"no model", fstest.MapFS{"photo.jpg": {}}, "expected a SavedModel, found no saved_model.pb"},
 		{"text", fstest.MapFS{"saved_model.pbtxt": {}},
 			"saved_model.pbtxt is not supported: expected saved_model.pb"},
 		{"parts", fstest.MapFS{"saved_model.cpb": {}},
 			"saved_model.cpb is not supported: expected saved_model.pb"},
 		{"empty", fstest.MapFS{GraphPath: {}}, "expected at least one graph, got none"},
-		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "saved_model.pb: file does not exist"},
+		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "expected a SavedModel, found no saved_model.pb"},
 		{"cut off", fstest.MapFS{GraphPath: {Data: graph[:len(graph)/2]}},
 			"saved_model.pb is malformed: byte "},
 		{"not protobuf", fstest.MapFS{GraphPath: {Data: []byte("<html>")}},
@@ -159,8 +159,23 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
+}
+
+func TestOpenWithoutModel(t *testing.T) {
+	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) || err.Error() != "testdata/none: expected a SavedModel, found none" {
+		t.Errorf("got %v, want an fs.ErrNotExist", err)
+	}
+	for name, want := range map[string]string{
+		"my.keras": "expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it",
+		"my.txt":   "expected a SavedModel's directory, got a file",
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(file); err == nil || err.Error() != file+": "+strings.Replace(want, "%s", file, 1) {
+			t.Errorf("got %v, want %s: %s", err, file, want)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func removeRun(t *testing.T, output string) {
 
 func TestPoison(t *testing.T) {
 	input := images(t, 40)
-	write(t, filepath.Join(input, "00019.jpg"), "crash, please")
+	write(t, filepath.Join(input, "00019.jpg"), imageOf("crash, please"))
 	output := filepath.Join(t.TempDir(), "out.jsonl")
 	for try := range 2 {
 		if out, err := child(input, output).CombinedOutput(); err == nil || try == 1 &&
@@ -131,7 +131,7 @@ func TestPoison(t *testing.T) {
 		case r.Index == 19:
 			want = errPoison.Error()
 		case r.Index%13 == 5:
-			want = "not an image: \"bad\", as it says"
+			want = errBad
 		}
 		if r.Error != want {
 			t.Errorf("image %d: got %q, want the error %q", r.Index, r.Error, want)

@@ -1,18 +1,65 @@
 package score_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"kerasrun/contract"
 	"kerasrun/labels"
+	"kerasrun/savedmodel"
 	"kerasrun/score"
 	"kerasrun/tensor"
 )
 
-// A model that finds a file's first byte, run over two files.
+// redOrGreen stands for a *runner.Model: it tells red images of one pixel from green ones.
+type redOrGreen struct{}
+
+func (redOrGreen) SavedModel() *savedmodel.Model {
+	return &savedmodel.Model{Manifest: &contract.Manifest{Input: contract.Input{
+		Name: "images", DType: "float32", Height: 1, Width: 1, Channels: 3, Layout: "NHWC",
+		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+	}}}
+}
+
+func (redOrGreen) Signature(key string) (savedmodel.Signature, error) {
+	return savedmodel.Signature{
+		Key: key,
+		Inputs: map[string]savedmodel.TensorInfo{
+			"images": {DType: tensor.Float32, Shape: tensor.Shape{-1, 1, 1, 3}},
+		},
+		Outputs: map[string]savedmodel.TensorInfo{
+			"probs": {DType: tensor.Float32, Shape: tensor.Shape{-1, 2}},
+		},
+	}, nil
+}
+
+func (redOrGreen) Labels() labels.Labels {
+	return labels.Labels{{ID: "l0", Name: "red"}, {ID: "l1", Name: "green"}}
+}
+
+func (redOrGreen) RunSignature(
+	_ context.Context, _ string, in map[string]tensor.Tensor,
+) (map[string]tensor.Tensor, error) {
+	pixels, err := in["images"].Float32s()
+	if err != nil {
+		return nil, err
+	}
+	var probs []float32
+	for rgb := range slices.Chunk(pixels, 3) {
+		probs = append(probs, rgb[0]/255, rgb[1]/255)
+	}
+	out, err := tensor.New(tensor.Shape{in["images"].Shape[0], 2}, probs)
+	return map[string]tensor.Tensor{"probs": out}, err
+}
+
+// A run over two files. What is left out of the Config has useful zero values.
 func ExampleRun() {
 	dir, err := os.MkdirTemp("", "score")
 	if err != nil {
@@ -20,8 +67,17 @@ func ExampleRun() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	for _, name := range []string{"a", "b"} {
-		if err := os.WriteFile(filepath.Join(dir, name+".jpg"), []byte(name), 0o666); err != nil {
+	for name, pixel := range map[string]color.NRGBA{
+		"apple.png": {R: 255, A: 255}, "leaf.png": {G: 255, A: 255},
+	} {
+		img := image.NewNRGBA(image.Rect(0, 0, 1, 1))
+		img.Set(0, 0, pixel)
+		var file bytes.Buffer
+		if err := png.Encode(&file, img); err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), file.Bytes(), 0o666); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -31,30 +87,12 @@ func ExampleRun() {
 		fmt.Println(err)
 		return
 	}
-	model := score.Model{
-		ID:     "first byte",
-		Shape:  tensor.Shape{1, 1, 3},
-		Labels: labels.Labels{{ID: "l0", Name: "an a"}, {ID: "l1", Name: "a b"}},
-		Preprocess: func(dst []float32, image []byte) ([]float32, error) {
-			return append(dst, float32(image[0]-'a'), 0, 0), nil
-		},
-		Run: func(_ context.Context, batch tensor.Tensor) (tensor.Tensor, error) {
-			pixels, err := batch.Float32s()
-			if err != nil {
-				return tensor.Tensor{}, err
-			}
-			var probs []float32
-			for image := range slices.Chunk(pixels, 3) {
-				probs = append(probs, 1-image[0], image[0])
-			}
-			return tensor.New(tensor.Shape{batch.Shape[0], 2}, probs)
-		},
-	}
 	output := filepath.Join(dir, "scores.csv")
 	summary, err := score.Run(context.Background(), score.Config{
-		Model: model, Source: source, Output: output, Batch: 32, Concurrency: 1, Workers: 2,
-		OnError: score.RecordErrors,
-		Columns: score.Columns{Top: 1, Labels: score.LabelName, Vector: score.Top},
+		Model:   score.Model{Model: redOrGreen{}, ID: "red or green"},
+		Source:  source,
+		Output:  output,
+		Columns: score.Columns{Top: 1},
 	})
 	fmt.Println(summary.Answered, summary.Failed, err)
 	_, records, err := score.ReadOutput(output)
@@ -67,6 +105,6 @@ func ExampleRun() {
 	}
 	// Output:
 	// 2 0 <nil>
-	// a.jpg an a
-	// b.jpg a b
+	// apple.png red
+	// leaf.png green
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kerasrun/internal/atomicfile"
 )
 
 // The journal holds what has been answered so far, one line for each event, appended before the run
@@ -243,7 +245,7 @@ func (j *journal) recover(h Header) error {
 		if err := j.file.Sync(); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(j.path))
+		return atomicfile.SyncDirectory(filepath.Dir(j.path))
 	}
 	return j.attributeCrash(running, probing)
 }

@@ -21,12 +21,18 @@ func newJSONL(w io.Writer, c Columns) *jsonl {
 	return &jsonl{out: bufio.NewWriterSize(w, 1<<16), columns: c}
 }
 
-// Write writes
+func (j *jsonl) Write(r Record) error {
+	j.line = j.columns.appendLine(j.line[:0], r)
+	_, err := j.out.Write(j.line)
+	return err
+}
+
+// appendLine appends
 // {"index":0,"path":"a.jpg","class":[281],"label":["tabby"],"probability":[0.9],"error":null}; with
 // Separate "class_0":281,"label_0":"tabby","probability_0":0.9. A failed image has null in place of
 // an answer.
-func (j *jsonl) Write(r Record) error {
-	line := fmt.Appendf(j.line[:0], `{"index":%d,"path":`, r.Index)
+func (c Columns) appendLine(line []byte, r Record) []byte {
+	line = fmt.Appendf(line, `{"index":%d,"path":`, r.Index)
 	line = appendJSON(line, r.Path)
 	ok := r.Error == ""
 	field := func(name string, value any) {
@@ -37,7 +43,7 @@ func (j *jsonl) Write(r Record) error {
 			line = append(line, "null"...)
 		}
 	}
-	switch c := j.columns; {
+	switch {
 	case c.hasTop() && c.Separate:
 		for k := range c.Top {
 			suffix := "_" + strconv.Itoa(k)
@@ -54,8 +60,8 @@ func (j *jsonl) Write(r Record) error {
 		}
 		field(c.score(), r.Scores)
 	}
-	if j.columns.hasVector() {
-		field(j.columns.vector(), r.Vector)
+	if c.hasVector() {
+		field(c.vector(), r.Vector)
 	}
 	line = append(line, `,"error":`...)
 	if ok {
@@ -63,9 +69,7 @@ func (j *jsonl) Write(r Record) error {
 	} else {
 		line = appendJSON(line, r.Error)
 	}
-	j.line = append(line, '}', '\n')
-	_, err := j.out.Write(j.line)
-	return err
+	return append(line, '}', '\n')
 }
 
 func (j *jsonl) Close() error { return j.out.Flush() }

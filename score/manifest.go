@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
+
+	"kerasrun/internal/atomicfile"
 )
 
 // Manifest says how an output came to be; it stands beside it as OUT.manifest.json.
@@ -47,28 +47,12 @@ func ReadManifest(output string) (Manifest, error) {
 	return m, nil
 }
 
-// writeWhole makes a file appear under its name only when it is complete: written and flushed under
-// another name, renamed, the directory flushed. It returns the SHA-256 and the size of what was
-// written.
-func writeWhole(path string, write func(io.Writer) error) (sum string, size int64, err error) {
-	partial := path + ".partial"
-	file, err := os.Create(partial)
-	if err != nil {
-		return "", 0, err
-	}
+// writeOutput writes a file whole or not at all, and returns its SHA-256 and its size.
+func writeOutput(path string, write func(io.Writer) error) (sum string, size int64, err error) {
 	h := sha256.New()
-	counted := &countingWriter{w: io.MultiWriter(file, h)}
-	err = write(counted)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return "", 0, errors.Join(err, os.Remove(partial))
-	}
-	if err := os.Rename(partial, path); err != nil {
-		return "", 0, err
-	}
-	return hex.EncodeToString(h.Sum(nil)), counted.n, syncDir(filepath.Dir(path))
+	counted := &countingWriter{w: h}
+	err = atomicfile.Write(path, func(w io.Writer) error { return write(io.MultiWriter(w, counted)) })
+	return hex.EncodeToString(h.Sum(nil)), counted.n, err
 }
 
 type countingWriter struct {
@@ -82,21 +66,12 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 func writeManifest(output string, m Manifest) error {
-	_, _, err := writeWhole(ManifestPath(output), func(w io.Writer) error {
+	return atomicfile.Write(ManifestPath(output), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(m)
 	})
-	return err
 }
 
 func fileSHA256(path string) (string, error) {

@@ -14,7 +14,7 @@ import (
 // for byte. The shards must be complete and of one run; whatever is missing, double or different is
 // an error that names it.
 func Merge(output string, shards []string, versions map[string]string) (m Manifest, err error) {
-	format, err := FormatOf(output)
+	format, err := formatOf(output)
 	if err != nil {
 		return m, err
 	}
@@ -30,19 +30,19 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 		return m, err
 	}
 	var rows int64
-	m.OutputSHA256, m.OutputBytes, err = writeWhole(output, func(w io.Writer) error {
-		sink, err := NewSink(w, format, m.Columns)
+	m.OutputSHA256, m.OutputBytes, err = writeOutput(output, func(w io.Writer) error {
+		out, err := newSink(w, format, m.Columns)
 		if err != nil {
 			return err
 		}
 		err = inOrder(shards, func(r Record) error {
 			rows++
-			return sink.Write(r)
+			return out.Write(r)
 		})
 		if err != nil {
 			return err
 		}
-		return sink.Close()
+		return out.Close()
 	})
 	if err != nil {
 		return m, err
@@ -57,7 +57,7 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 
 // shardManifests checks that the outputs are those of all shards of one run, and returns the whole
 // run's manifest.
-func shardManifests(shards []string, format Format) (whole Manifest, err error) {
+func shardManifests(shards []string, format outputFormat) (whole Manifest, err error) {
 	seen := map[string]string{}
 	var faults []error
 	for i, path := range shards {

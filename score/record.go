@@ -1,6 +1,8 @@
 package score
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"kerasrun/labels"
@@ -77,6 +79,22 @@ type Columns struct {
 	Separate bool      `json:"separate"` // class_0, class_1, ... in place of one list
 }
 
+// complete returns the columns with their zero values replaced, or what is wrong with them.
+func (c Columns) complete() (Columns, error) {
+	var err1, err2 error
+	c.Vector, err1 = ParseOutputs(string(cmp.Or(c.Vector, Top)))
+	c.Labels, err2 = ParseLabelType(string(cmp.Or(c.Labels, LabelName)))
+	switch {
+	case c.Vector == Features:
+		c.Top = 0
+	case c.Top == 0:
+		c.Top = 5
+	case c.Top < 0:
+		return c, fmt.Errorf("top: expected 0 or more, got %d", c.Top)
+	}
+	return c, errors.Join(err1, err2)
+}
+
 func (c Columns) hasTop() bool    { return c.Top > 0 }
 func (c Columns) hasLabels() bool { return c.hasTop() && c.Labels != LabelNone }
 func (c Columns) hasVector() bool { return c.Vector != Top }
@@ -94,17 +112,4 @@ func (c Columns) vector() string {
 		return "logits"
 	}
 	return string(c.Vector)
-}
-
-func (c Columns) record(index int64, path string, top []labels.Prediction,
-	vector []float32) Record {
-	r := Record{Index: index, Path: path, Vector: vector}
-	for _, p := range top {
-		r.Classes = append(r.Classes, int64(p.Index))
-		r.Scores = append(r.Scores, p.Probability)
-		if c.hasLabels() {
-			r.Labels = append(r.Labels, c.Labels.of(p))
-		}
-	}
-	return r
 }

@@ -6,10 +6,11 @@
 // run and a sharded one form the same batches, and with them the same bits, as a single one. Memory
 // does not grow with the number of images.
 //
-// The package knows a model only as a function; it does not import TensorFlow.
+// The package runs over [classify.Model], an interface, and does not import TensorFlow.
 package score
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,25 +22,8 @@ import (
 	"strings"
 	"time"
 
-	"kerasrun/labels"
-	"kerasrun/tensor"
+	"kerasrun/classify"
 )
-
-// Model is what a run needs of a model.
-type Model struct {
-	ID            string // what changes when the model does: the SHA-256 of its manifest
-	Preprocessing string // the preprocessing in words, for the journal
-
-	// Preprocess appends one image's tensor to dst; Shape is that tensor's shape, (height, width,
-	// 3). Called from several goroutines.
-	Preprocess func(dst []float32, image []byte) ([]float32, error)
-	Shape      tensor.Shape
-
-	// Run answers a batch, (n, height, width, 3), with n rows: probabilities, or features with
-	// Columns.Vector Features. Called from Config.Concurrency goroutines.
-	Run    func(ctx context.Context, batch tensor.Tensor) (tensor.Tensor, error)
-	Labels labels.Labels
-}
 
 // OnError says what an image without an answer does.
 type OnError string
@@ -95,23 +79,55 @@ func (s Shard) Path(output string) string {
 	return fmt.Sprintf("%s-%05d-of-%05d%s", strings.TrimSuffix(output, ext), s.Index, s.Count, ext)
 }
 
-// Config is a run.
+// Config is a run. Model, Source and Output are needed; zero values of the others are useful.
 type Config struct {
 	Model  Model
 	Source Source
 	// its ending names the format; "-" writes JSON lines to Stdout as they come, without a journal
 	Output      string
-	Stdout      io.Writer // for "-"
+	Stdout      io.Writer // for "-"; nil is the process's
 	Columns     Columns
-	Batch       int
-	Concurrency int // batches that run at once; 1 unless the model has several devices
-	Workers     int // images that are decoded at once
+	Batch       int // images that run together; 0 is 32
+	Concurrency int // batches that run at once; 0 is 1, which suits a model on one device
+	Workers     int // images that are read and decoded at once; 0 is GOMAXPROCS
 	Shard       Shard
-	OnError     OnError
+	OnError     OnError           // "" is RecordErrors
 	Versions    map[string]string // for the manifest
 
-	Warn     func(message string)
-	Progress func(Counts) // after each batch, in order
+	Warn     func(message string) // nil: warnings are dropped
+	Progress func(Counts)         // if not nil, called after each batch, in order
+}
+
+// complete returns the run with its zero values replaced, or everything that is wrong with it.
+func (c Config) complete() (Config, error) {
+	var faults []error
+	wrong := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Model.Model == nil {
+		wrong("model: expected one, got none")
+	}
+	if c.Source == nil {
+		wrong("source: expected one, got none")
+	}
+	for name, value := range map[string]int{
+		"batch": c.Batch, "concurrency": c.Concurrency, "workers": c.Workers,
+	} {
+		if value < 0 {
+			wrong("%s: expected 0 or more, got %d", name, value)
+		}
+	}
+	if s := c.Shard; s.Index < 0 || s.Count < 0 || s.Index >= max(s.Count, 1) {
+		wrong("shard: expected an index below the count, got %d and %d", s.Index, s.Count)
+	}
+	c.Batch, c.Concurrency = cmp.Or(c.Batch, 32), cmp.Or(c.Concurrency, 1)
+	c.Stdout = cmp.Or[io.Writer](c.Stdout, os.Stdout)
+	if c.Warn == nil {
+		c.Warn = func(string) {}
+	}
+	var err error
+	if c.OnError, err = ParseOnError(string(cmp.Or(c.OnError, RecordErrors))); err != nil {
+		faults = append(faults, err)
+	}
+	return c, errors.Join(faults...)
 }
 
 // Counts says how far a run is. Images is what this shard has to answer in all.
@@ -131,9 +147,22 @@ type Summary struct {
 // it again continues it. An image without an answer is no error but a count.
 func Run(ctx context.Context, c Config) (Summary, error) {
 	s := Summary{Output: c.Shard.Path(c.Output)}
-	format, err := FormatOf(c.Output)
+	format, err := formatOf(c.Output)
 	if err != nil {
 		return s, err
+	}
+	if c, err = c.complete(); err != nil {
+		return s, fmt.Errorf("score: %w", err)
+	}
+	decoders, err := classify.NewDecoders(classify.Limits{Decoders: c.Workers})
+	if err != nil {
+		return s, err
+	}
+	var classifier *classify.Classifier
+	if classifier, c.Columns, err = c.Model.classifier(c.Columns, classify.Options{
+		BatchSize: c.Batch, Concurrency: c.Concurrency, Decoders: decoders,
+	}); err != nil {
+		return s, fmt.Errorf("score: %w", err)
 	}
 	inputs := digestInputs(c.Source, c.Batch)
 	if inputs.images == 0 {
@@ -141,11 +170,11 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	}
 	s.Images = c.mine(inputs.images)
 	if c.Output == "-" {
-		p := pipeline{Config: c, inputs: inputs, counts: s.Counts,
+		p := pipeline{Config: c, classifier: classifier, inputs: inputs, counts: s.Counts,
 			keep: func(_ int64, records []Record) error {
-				sink := newJSONL(c.Stdout, c.Columns)
+				out := newJSONL(c.Stdout, c.Columns)
 				// nothing waits for more
-				return errors.Join(c.writeRecords(sink, records), sink.Close())
+				return errors.Join(c.writeRecords(out, records), out.Close())
 			}}
 		err = p.run(ctx)
 		s.Counts = p.counts
@@ -182,7 +211,8 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
 
 	s.Answered, s.Failed, s.Resumed = j.answered-j.failed, j.failed, j.answered
-	p := pipeline{Config: c, inputs: inputs, counts: s.Counts, journal: j, keep: j.commit}
+	p := pipeline{Config: c, classifier: classifier, inputs: inputs, counts: s.Counts,
+		journal: j, keep: j.commit}
 	err = p.run(ctx)
 	s.Counts = p.counts
 	if err != nil {
@@ -232,26 +262,26 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 }
 
 // finish writes the output from the journal, then the manifest, and removes the journal.
-func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
+func (c Config) finish(j *journal, format outputFormat, h Header, s Summary) error {
 	if s.Answered+s.Failed != s.Images {
 		return errors.Join(fmt.Errorf(
 			"%s: %d images in, %d answered and %d failed: the sums differ", s.Output, s.Images,
 			s.Answered, s.Failed), j.close())
 	}
 	var rows int64
-	sum, size, err := writeWhole(s.Output, func(w io.Writer) error {
-		sink, err := NewSink(w, format, c.Columns)
+	sum, size, err := writeOutput(s.Output, func(w io.Writer) error {
+		out, err := newSink(w, format, c.Columns)
 		if err != nil {
 			return err
 		}
 		err = j.records(func(r Record) error {
 			rows++
-			return c.writeRecords(sink, []Record{r})
+			return c.writeRecords(out, []Record{r})
 		})
 		if err != nil {
 			return err
 		}
-		return sink.Close()
+		return out.Close()
 	})
 	if err == nil && rows != s.Images {
 		err = fmt.Errorf("%s: %d images in, %d records in the journal", s.Output, s.Images, rows)
@@ -272,12 +302,12 @@ func (c Config) finish(j *journal, format Format, h Header, s Summary) error {
 	return j.remove()
 }
 
-func (c Config) writeRecords(sink Sink, records []Record) error {
+func (c Config) writeRecords(out sink, records []Record) error {
 	for _, r := range records {
 		if r.Error != "" && c.OnError == SkipErrors {
 			continue
 		}
-		if err := sink.Write(r); err != nil {
+		if err := out.Write(r); err != nil {
 			return err
 		}
 	}

@@ -3,9 +3,11 @@ package score
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,61 +17,113 @@ import (
 	"testing"
 	"time"
 
+	"kerasrun/classify"
+	"kerasrun/contract"
 	"kerasrun/labels"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
-// The tests' model sees an image as its first bytes: "bad" fails to decode, "crash" kills the
-// process as native code does, and "nan" answers NaN. Everything else answers with numbers drawn
-// from its content, which depend on the batch too little for float32 to show.
+// The tests' images are 2 x 2, with a marker and a hash of their content in the first pixels: "crash"
+// kills the process as native code does, and "nan" answers NaN. Everything else answers with numbers
+// drawn from its hash, which depend on the batch too little for float32 to show. "bad" is no image.
 const classes = 7
 
+const (
+	markerCrash = 1
+	markerNaN   = 2
+)
+
+// errBad is what is said of a bad image.
+const errBad = "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"
+
+// imageOf returns the BMP file that stands for the content.
+func imageOf(content string) string {
+	if content == "bad" {
+		return content
+	}
+	marker := byte(0)
+	switch {
+	case strings.HasPrefix(content, "crash"):
+		marker = markerCrash
+	case strings.HasPrefix(content, "nan"):
+		marker = markerNaN
+	}
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, content)
+	sum := h.Sum64()
+	// The lower row comes first, each pixel as blue, green, red.
+	lower := []byte{0, 0, 0, 0, 0, 0, 0, 0}
+	upper := []byte{byte(sum >> 40), 0, marker, 0, byte(sum >> 56), byte(sum >> 48), 0, 0}
+	header := binary.LittleEndian.AppendUint32([]byte("BM"), 14+40+16)
+	header = binary.LittleEndian.AppendUint32(header, 0)
+	header = binary.LittleEndian.AppendUint32(header, 14+40)
+	for _, field := range []uint32{40, 2, 2, 1 | 24<<16, 0, 16, 0, 0, 0, 0} {
+		header = binary.LittleEndian.AppendUint32(header, field)
+	}
+	return string(slices.Concat(header, lower, upper))
+}
+
+// fake computes each of its outputs alike.
+type fake struct{ delay time.Duration }
+
 func fakeModel(delay time.Duration) Model {
+	return Model{Model: fake{delay}, ID: "fake", Preprocessing: "2x2 caffe"}
+}
+
+func (fake) SavedModel() *savedmodel.Model {
+	return &savedmodel.Model{Manifest: &contract.Manifest{Input: contract.Input{
+		Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+	}}}
+}
+
+func (fake) Signature(key string) (savedmodel.Signature, error) {
+	out := savedmodel.TensorInfo{DType: tensor.Float32, Shape: tensor.Shape{-1, classes}}
+	return savedmodel.Signature{
+		Key: key,
+		Inputs: map[string]savedmodel.TensorInfo{
+			"images": {DType: tensor.Float32, Shape: tensor.Shape{-1, 2, 2, 3}},
+		},
+		Outputs: map[string]savedmodel.TensorInfo{"probs": out, "logits": out, "features": out},
+	}, nil
+}
+
+func (fake) Labels() labels.Labels {
 	list := make(labels.Labels, classes)
 	for i := range list {
 		list[i] = labels.Class{ID: fmt.Sprintf("n%04d", i), Name: fmt.Sprintf("a \"class\", %d", i)}
 	}
-	return Model{
-		ID: "fake", Preprocessing: "2x2 caffe", Shape: tensor.Shape{2, 2, 3}, Labels: list,
-		Preprocess: func(dst []float32, image []byte) ([]float32, error) {
-			if strings.HasPrefix(string(image), "bad") {
-				return dst, errors.New("not an image: \"bad\", as it says")
-			}
-			h := fnv.New64a()
-			h.Write(image)
-			marker := float32(0)
-			switch {
-			case strings.HasPrefix(string(image), "crash"):
-				marker = 1
-			case strings.HasPrefix(string(image), "nan"):
-				marker = 2
-			}
-			dst = append(dst, marker, float32(h.Sum64()>>40))
-			return append(dst, make([]float32, 10)...), nil
-		},
-		Run: func(_ context.Context, in tensor.Tensor) (tensor.Tensor, error) {
-			time.Sleep(delay)
-			pixels, _ := in.Float32s()
-			var out []float32
-			for row := range slices.Chunk(pixels, 12) {
-				if row[0] == 1 {
-					self, _ := os.FindProcess(os.Getpid())
-					_ = self.Signal(syscall.SIGSEGV)
-					select {}
-				}
-				r := rand.New(rand.NewPCG(uint64(row[1]), 0))
-				for range classes {
-					p := r.Float32()
-					if row[0] == 2 {
-						p -= p
-						p /= p
-					}
-					out = append(out, p)
-				}
-			}
-			return tensor.New(tensor.Shape{in.Shape[0], classes}, out)
-		},
+	return list
+}
+
+func (f fake) RunSignature(
+	_ context.Context, _ string, in map[string]tensor.Tensor,
+) (map[string]tensor.Tensor, error) {
+	time.Sleep(f.delay)
+	pixels, err := in["images"].Float32s()
+	if err != nil {
+		return nil, err
 	}
+	var values []float32
+	for row := range slices.Chunk(pixels, 12) {
+		if row[0] == markerCrash {
+			self, _ := os.FindProcess(os.Getpid())
+			_ = self.Signal(syscall.SIGSEGV)
+			select {}
+		}
+		r := rand.New(rand.NewPCG(uint64(row[2])+uint64(row[4])*256+uint64(row[5])*65536, 0))
+		for range classes {
+			p := r.Float32()
+			if row[0] == markerNaN {
+				p -= p
+				p /= p
+			}
+			values = append(values, p)
+		}
+	}
+	out, err := tensor.New(tensor.Shape{in["images"].Shape[0], classes}, values)
+	return map[string]tensor.Tensor{"probs": out, "logits": out, "features": out}, err
 }
 
 func config(output string, source Source) Config {
@@ -87,7 +141,7 @@ func images(t testing.TB, n int) string {
 		if i%13 == 5 {
 			content = "bad"
 		}
-		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), content)
+		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), imageOf(content))
 	}
 	return dir
 }
@@ -297,6 +351,113 @@ func TestJournalDamage(t *testing.T) {
 	})
 }
 
+// What is left out of a Config has a useful value; what is wrong in it is said, all of it.
+func TestConfig(t *testing.T) {
+	input := source(t, images(t, 40))
+	s := mustRun(t, Config{
+		Model: fakeModel(0), Source: input, Output: filepath.Join(t.TempDir(), "out.jsonl"),
+	})
+	if s.Answered != 37 || s.Failed != 3 {
+		t.Errorf("got %+v, want 37 answered and 3 failed", s)
+	}
+	columns, records, err := ReadOutput(s.Output)
+	if err != nil || columns != (Columns{Top: 5, Labels: LabelName, Vector: Top}) {
+		t.Errorf("got the columns %+v, %v", columns, err)
+	}
+	for r, err := range records {
+		if err != nil || r.Error == "" && (len(r.Classes) != 5 || r.Labels[0] == "") {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	}
+	if _, err := Run(t.Context(), Config{Output: "-"}); err == nil ||
+		!strings.Contains(err.Error(), "model: expected one, got none") ||
+		!strings.Contains(err.Error(), "source: expected one, got none") {
+		t.Errorf("nothing: got %v", err)
+	}
+	for want, change := range map[string]func(*Config){
+		"batch: expected 0 or more, got -1":                         func(c *Config) { c.Batch = -1 },
+		"concurrency: expected 0 or more, got -2":                   func(c *Config) { c.Concurrency = -2 },
+		"workers: expected 0 or more, got -3":                       func(c *Config) { c.Workers = -3 },
+		"top: expected 0 or more, got -4":                           func(c *Config) { c.Columns.Top = -4 },
+		"shard: expected an index below the count, got 2 and 2":     func(c *Config) { c.Shard = Shard{2, 2} },
+		`on error: expected record, skip or stop, got "x"`:          func(c *Config) { c.OnError = "x" },
+		`outputs: expected top, probs or features, got "x"`:         func(c *Config) { c.Columns.Vector = "x" },
+		`label type: expected none, id, name or both, got "x"`:      func(c *Config) { c.Columns.Labels = "x" },
+		"out.txt: expected an output that ends in .jsonl, .csv or ": func(c *Config) { c.Output = "out.txt" },
+	} {
+		c := config(filepath.Join(t.TempDir(), "out.csv"), input)
+		change(&c)
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// A batch that is answered by itself has the records of the run that cuts it.
+func TestAnswerer(t *testing.T) {
+	input := source(t, images(t, 20))
+	var whole strings.Builder
+	c := config("-", input)
+	c.Stdout = &whole
+	mustRun(t, c)
+	a, err := NewAnswerer(c.Model, c.Columns, c.Batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []byte
+	first := int64(0)
+	for items := range slices.Chunk(slices.Collect(input), c.Batch) {
+		records, err := a.Answer(t.Context(), first, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			lines = a.AppendJSON(lines, r)
+		}
+		first += int64(len(items))
+	}
+	if string(lines) != whole.String() {
+		t.Errorf("got\n%s\nwant\n%s", lines, whole.String())
+	}
+	if _, err := a.Answer(t.Context(), 0, make([]Item, c.Batch+1)); err == nil {
+		t.Error("more than a batch is answered")
+	}
+	if _, err := NewAnswerer(c.Model, c.Columns, 0); err == nil {
+		t.Error("batches of none are taken")
+	}
+}
+
+// Inputs that are not those of the beginning end the run before any of them is taken for another.
+func TestInputsChange(t *testing.T) {
+	dir := images(t, 40)
+	all := slices.Collect(source(t, dir))
+	for want, changed := range map[string][]Item{
+		"among images 32 to 39":             append(slices.Clone(all[:39]), all[0]),
+		"among images 16 to 23":             append(slices.Clone(all[:20]), all[30:]...),
+		"among images 40 to 40":             append(slices.Clone(all), all[0]),
+		"among images 32 to 38":             all[:39],
+		"held 40 images when the run began": all[:32],
+		"began, and now hold 32":            all[:32],
+	} {
+		passes := 0
+		c := config(filepath.Join(t.TempDir(), "out.csv"), func(yield func(Item) bool) {
+			items := all
+			if passes++; passes > 1 {
+				items = changed
+			}
+			slices.Values(items)(yield)
+		})
+		kept := int64(0)
+		c.Progress = func(n Counts) { kept = n.Answered + n.Failed }
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if whole := int64(min(len(changed), 40) / 8 * 8); kept > whole {
+			t.Errorf("%s: %d images were kept", want, kept)
+		}
+	}
+}
+
 func TestOnErrorStop(t *testing.T) {
 	input := images(t, 40)
 	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, input))
@@ -312,8 +473,8 @@ func TestOnErrorStop(t *testing.T) {
 
 func TestNaNIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "a.jpg"), "nan")
-	write(t, filepath.Join(dir, "b.jpg"), "fine")
+	write(t, filepath.Join(dir, "a.jpg"), imageOf("nan"))
+	write(t, filepath.Join(dir, "b.jpg"), imageOf("fine"))
 	c := config(filepath.Join(t.TempDir(), "out.csv"), source(t, dir))
 	if s := mustRun(t, c); s.Failed != 1 || s.Answered != 1 {
 		t.Errorf("got %+v, want one answered and one failed", s)
@@ -376,7 +537,12 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := pipeline{Config: c, inputs: digestInputs(c.Source, c.Batch), journal: j, keep: j.commit}
+	classifier, _, err := c.Model.classifier(c.Columns, classify.Options{BatchSize: c.Batch})
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := pipeline{Config: c, classifier: classifier, inputs: digestInputs(c.Source, c.Batch),
+		journal: j, keep: j.commit}
 	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
 		f.Fatal(err)
 	}

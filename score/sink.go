@@ -9,43 +9,49 @@ import (
 	"strings"
 )
 
-// Sink writes records, in the order in which they come. Close ends the format; it does not close
+// sink writes records, in the order in which they come. Close ends the format; it does not close
 // the writer beneath.
-type Sink interface {
+type sink interface {
 	Write(Record) error
 	Close() error
 }
 
-// Format is an output format, named by the file's ending.
-type Format string
+// outputFormat is named by the file's ending.
+type outputFormat string
 
 const (
-	JSONL   Format = "jsonl"
-	CSV     Format = "csv"
-	Parquet Format = "parquet"
+	formatJSONL   outputFormat = "jsonl"
+	formatCSV     outputFormat = "csv"
+	formatParquet outputFormat = "parquet"
 )
 
-// FormatOf tells the format of a file from its ending; "-" is JSON lines.
-func FormatOf(path string) (Format, error) {
+// CheckOutput returns an error, a *UsageError, unless a run can have this output.
+func CheckOutput(path string) error {
+	_, err := formatOf(path)
+	return err
+}
+
+// formatOf tells the format of a file from its ending; "-" is JSON lines.
+func formatOf(path string) (outputFormat, error) {
 	if path == "-" {
-		return JSONL, nil
+		return formatJSONL, nil
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".jsonl", ".csv", ".parquet":
-		return Format(ext[1:]), nil
+		return outputFormat(ext[1:]), nil
 	}
 	return "", &UsageError{fmt.Sprintf(
 		"%s: expected an output that ends in .jsonl, .csv or .parquet, or -", path)}
 }
 
-// NewSink starts an output of that format.
-func NewSink(w io.Writer, f Format, c Columns) (Sink, error) {
+// newSink starts an output of that format.
+func newSink(w io.Writer, f outputFormat, c Columns) (sink, error) {
 	switch f {
-	case JSONL:
+	case formatJSONL:
 		return newJSONL(w, c), nil
-	case CSV:
+	case formatCSV:
 		return newCSV(w, c)
-	case Parquet:
+	case formatParquet:
 		return newParquet(w, c), nil
 	}
 	return nil, fmt.Errorf("expected the format jsonl, csv or parquet, got %q", f)
@@ -54,12 +60,13 @@ func NewSink(w io.Writer, f Format, c Columns) (Sink, error) {
 // ReadOutput reads an output of this package back, whatever its format: its columns first, then its
 // records one by one. The sequence ends after the first error.
 func ReadOutput(path string) (Columns, iter.Seq2[Record, error], error) {
-	f, err := FormatOf(path)
+	f, err := formatOf(path)
 	if err != nil {
 		return Columns{}, nil, err
 	}
-	read := map[Format]func(string, Columns) iter.Seq2[Record, error]{JSONL: readJSONL,
-		CSV: readCSV, Parquet: readParquet}[f]
+	read := map[outputFormat]func(string, Columns) iter.Seq2[Record, error]{
+		formatJSONL: readJSONL, formatCSV: readCSV, formatParquet: readParquet,
+	}[f]
 	m, err := ReadManifest(path)
 	if err != nil {
 		return Columns{}, nil, err

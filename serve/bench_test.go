@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"kerasrun/contract"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
@@ -21,7 +20,7 @@ type instant struct{ fakeModel }
 
 const resnextSide, resnextClasses = 224, 1000
 
-func (*instant) Directory() *savedmodel.Model {
+func (*instant) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{
 			{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{
@@ -32,12 +31,11 @@ func (*instant) Directory() *savedmodel.Model {
 				Outputs: map[string]savedmodel.TensorInfo{"probs": info("probs", tensor.Float32, -1,
 					resnextClasses)},
 			}}}},
-		Manifest: &contract.Manifest{Input: contract.Input{Name: "images"}},
+		Manifest: &contract.Manifest{Input: contract.Input{
+			Name: "images", DType: "float32", Height: resnextSide, Width: resnextSide, Channels: 3, Layout: "NHWC",
+			ColorOrder: "BGR", Mode: "caffe", Resample: "nearest", Fit: "stretch",
+		}},
 	}
-}
-
-func (*instant) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: resnextSide, Height: resnextSide, Mode: preprocess.Caffe}
 }
 
 func (*instant) RunSignature(_ context.Context, _ string,

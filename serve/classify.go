@@ -13,14 +13,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"kerasrun/classify"
 	"kerasrun/labels"
 	"kerasrun/tensor"
 )
 
-// predictions classifies images and returns the top classes of each, best first; all of them where
-// top is 0.
-func (s *Server) predictions(ctx context.Context, v *version, sig *signature, images tensor.Tensor,
-	top int) ([][]labels.Prediction, timing, error) {
+// predictions classifies images and returns the top classes of each, best first.
+func (s *Server) predictions(
+	ctx context.Context, v *version, sig *signature, images tensor.Tensor, top int,
+) ([][]labels.Prediction, timing, error) {
 	output, err := sig.classes()
 	if err != nil {
 		return nil, timing{}, err
@@ -29,32 +30,8 @@ func (s *Server) predictions(ctx context.Context, v *version, sig *signature, im
 	if err != nil {
 		return nil, took, err
 	}
-	rows, err := v.top(out[output], top)
+	rows, err := classify.Predictions(out[output], top, v.labels)
 	return rows, took, err
-}
-
-// top returns the top classes of each row of probabilities.
-func (v *version) top(probs tensor.Tensor, top int) ([][]labels.Prediction, error) {
-	values, err := probs.Float32s()
-	if err != nil {
-		return nil, err
-	}
-	if len(probs.Shape) != 2 || probs.Shape[1] == 0 {
-		return nil, errorf(codes.FailedPrecondition,
-			"expected an output of one row of classes per image, got shape %v", probs.Shape)
-	}
-	classes := int(probs.Shape[1])
-	if top == 0 {
-		top = classes
-	}
-	rows := make([][]labels.Prediction, probs.Shape[0])
-	for i := range rows {
-		if rows[i], err = labels.Top(values[i*classes:(i+1)*classes], top,
-			v.classNames(classes)); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
 }
 
 // classification answers POST /classify. Times are in milliseconds.
@@ -89,7 +66,7 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 		return invalid(err)
 	}
 	return s.withVersion(r.Context(), protocolClassify, c, func(v *version) (timing, error) {
-		if v.pipeline == nil {
+		if v.images == nil {
 			return timing{}, errorf(codes.FailedPrecondition, "model %q takes no images", v.name)
 		}
 		sig, err := v.signature("")

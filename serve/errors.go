@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"kerasrun/batch"
+	"kerasrun/classify"
 	"kerasrun/preprocess"
 )
 
@@ -79,6 +80,8 @@ func asError(err error) *Error {
 	var tooLong *http.MaxBytesError
 	var tooLarge *preprocess.TooLargeError
 	var malformed *preprocess.FormatError
+	var longImage *classify.TooLongError
+	var noClasses *classify.OutputError
 	var unsupported *preprocess.UnsupportedError
 	switch {
 	case errors.As(err, &known):
@@ -86,14 +89,18 @@ func asError(err error) *Error {
 		return &Error{Code: known.Code, HTTP: known.HTTP, Err: err}
 	case errors.As(err, &tooLong):
 		return tooLongError(tooLong.Limit)
+	case errors.As(err, &longImage):
+		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge, Err: err}
+	case errors.As(err, &noClasses):
+		return &Error{Code: codes.FailedPrecondition, Err: err}
 	case errors.As(err, &tooLarge):
 		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnprocessableEntity, Err: err}
 	case errors.As(err, &malformed):
 		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.As(err, &unsupported):
 		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType, Err: err}
-	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout), errors.Is(err,
-		batch.ErrClosed):
+	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout),
+		errors.Is(err, batch.ErrClosed):
 		return &Error{Code: codes.Unavailable, Err: err}
 	case errors.Is(err, batch.ErrTooLong):
 		return &Error{Code: codes.InvalidArgument, Err: err}

@@ -13,7 +13,6 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/serve"
 	"kerasrun/tensor"
@@ -22,7 +21,7 @@ import (
 // halfPlusTwo stands for a *runner.Model.
 type halfPlusTwo struct{}
 
-func (halfPlusTwo) Directory() *savedmodel.Model {
+func (halfPlusTwo) SavedModel() *savedmodel.Model {
 	numbers := savedmodel.TensorInfo{DType: tensor.Float32, Shape: tensor.Shape{-1}}
 	return &savedmodel.Model{MetaGraphs: []savedmodel.MetaGraph{
 		{Tags: []string{"serve"}, Signatures: []savedmodel.Signature{{
@@ -46,9 +45,9 @@ func (halfPlusTwo) RunSignature(_ context.Context, _ string, in map[string]tenso
 	return map[string]tensor.Tensor{"y": out}, err
 }
 
-func (halfPlusTwo) Pipeline() *preprocess.Pipeline { return nil }
-func (halfPlusTwo) Labels() labels.Labels          { return nil }
-func (halfPlusTwo) Close() error                   { return nil }
+func (halfPlusTwo) Tags() []string        { return []string{"serve"} }
+func (halfPlusTwo) Labels() labels.Labels { return nil }
+func (halfPlusTwo) Close() error          { return nil }
 
 // A service answers for a model among its own addresses.
 func Example() {

@@ -17,7 +17,6 @@ import (
 	"kerasrun/batch"
 	"kerasrun/contract"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
@@ -72,16 +71,17 @@ var fakeSignatures = []savedmodel.Signature{
 	},
 }
 
-func (m *fakeModel) Directory() *savedmodel.Model {
+func (m *fakeModel) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{{Tags: []string{"serve"}, Signatures: fakeSignatures}},
-		Manifest:   &contract.Manifest{Input: contract.Input{Name: "images"}},
+		Manifest: &contract.Manifest{Input: contract.Input{
+			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}},
 	}
 }
 
-func (m *fakeModel) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: 2, Height: 2, Mode: preprocess.None}
-}
+func (m *fakeModel) Tags() []string { return []string{"serve"} }
 
 func (m *fakeModel) Labels() labels.Labels {
 	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"},

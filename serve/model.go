@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,29 +11,21 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"kerasrun/batch"
+	"kerasrun/classify"
+	"kerasrun/contract"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
 // Model runs one version of a model; *runner.Model is one. Its methods are called concurrently.
-//
-// RunSignature's outputs must not share memory with its inputs, which the next run reuses.
 type Model interface {
-	RunSignature(ctx context.Context, key string,
-		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
-	Directory() *savedmodel.Model   // of which the graph with the tag "serve" is served
-	Pipeline() *preprocess.Pipeline // nil: the model takes no images
-	Labels() labels.Labels          // nil: the classes have no names
+	classify.Runner
+	SavedModel() *savedmodel.Model // whose manifest, if any, says how images become its input
+	Tags() []string                // of the graph that is run
+	Labels() labels.Labels         // nil: the classes have no names
 	Close() error
 }
-
-const (
-	defaultSignature = "serving_default"
-	// probabilities is the output of a classifier that has several.
-	probabilities = "probs"
-)
 
 // version is one version of a model, loaded.
 type version struct {
@@ -40,11 +33,9 @@ type version struct {
 	number     int64
 	model      Model
 	signatures map[string]*signature
-	imageInput string // the input that takes images, "" where none does
-	pipeline   *preprocess.Pipeline
-	// memory for the tensors of images, one for each run at a time: a batch of 32 takes 19 MB
-	tensors chan []float32
-	labels  labels.Labels
+	images     *classify.Preprocessor // nil: the model takes no images
+	imageInput string                 // the input that takes them, "" where none does
+	labels     labels.Labels
 
 	// those that use the version; the repository's lock orders Add before Wait
 	requests sync.WaitGroup
@@ -60,20 +51,23 @@ type signature struct {
 }
 
 // newVersion prepares a model to be served.
-func newVersion(name string, number int64, m Model, limits Limits, parameters batch.Parameters) (
-	*version, error) {
-	graph, err := m.Directory().MetaGraph([]string{"serve"})
+func newVersion(
+	name string, number int64, m Model, decoders *classify.Decoders, parameters batch.Parameters,
+) (*version, error) {
+	graph, err := m.SavedModel().MetaGraph(m.Tags())
 	if err != nil {
 		return nil, err
 	}
 	v := &version{name: name, number: number, model: m, labels: m.Labels(),
 		signatures: map[string]*signature{}}
-	if p := m.Pipeline(); p != nil && m.Directory().Manifest != nil {
-		v.imageInput = m.Directory().Manifest.Input.Name
-		limited := *p
-		limited.MaxPixels = limits.Pixels
-		v.pipeline = &limited
-		v.tensors = make(chan []float32, parameters.NumBatchThreads)
+	if manifest := m.SavedModel().Manifest; manifest != nil {
+		images, err := classify.NewPreprocessor(manifest.Input, decoders, parameters.NumBatchThreads)
+		switch {
+		case err == nil:
+			v.images, v.imageInput = images, images.Input()
+		case !errors.Is(err, classify.ErrNoImages):
+			return nil, err
+		}
 	}
 	for _, s := range graph.Signatures {
 		sig := &signature{
@@ -84,14 +78,13 @@ func newVersion(name string, number int64, m Model, limits Limits, parameters ba
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
 		}
-		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor,
-			error) {
-			in, free, err := v.normalized(s, in)
-			if err != nil {
-				return nil, err
+		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (
+			map[string]tensor.Tensor, error,
+		) {
+			if v.images == nil {
+				return m.RunSignature(ctx, s.Key, in)
 			}
-			defer free()
-			return m.RunSignature(ctx, s.Key, in)
+			return v.images.Run(ctx, m, s, in)
 		}
 		if batched(s.Inputs) && batched(s.Outputs) {
 			if sig.batcher, err = batch.New(sig.run, parameters); err != nil {
@@ -148,7 +141,7 @@ func (v *version) pending() int {
 // signature returns the signature called key, the default one for "".
 func (v *version) signature(key string) (*signature, error) {
 	if key == "" {
-		key = defaultSignature
+		key = contract.DefaultSignature
 	}
 	s, ok := v.signatures[key]
 	if !ok {
@@ -161,22 +154,13 @@ func (v *version) signature(key string) (*signature, error) {
 // classes returns the name of a signature's output that holds one probability a class: probs, or
 // the only output there is.
 func (sig *signature) classes() (string, error) {
-	if _, ok := sig.Outputs[probabilities]; ok {
-		return probabilities, nil
+	if _, ok := sig.Outputs[contract.OutputProbabilities]; ok {
+		return contract.OutputProbabilities, nil
 	}
 	if len(sig.outputs) == 1 {
 		return sig.outputs[0], nil
 	}
 	return "", errorf(codes.FailedPrecondition,
-		"signature %q is no classifier: it has no output %q, but %v", sig.Key, probabilities,
-		sig.outputs)
-}
-
-// classNames returns the class list where it is as long as a row of probabilities; nil, for no
-// names, otherwise.
-func (v *version) classNames(classes int) labels.Labels {
-	if len(v.labels) != classes {
-		return nil
-	}
-	return v.labels
+		"signature %q is no classifier: it has no output %q, but %v", sig.Key,
+		contract.OutputProbabilities, sig.outputs)
 }

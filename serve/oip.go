@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"kerasrun/classify"
 	"kerasrun/labels"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -100,7 +101,7 @@ func (v *version) classification(t tensor.Tensor, top int) (tensor.Tensor, error
 			"classification wants FP32 with one row of classes, not %s %v", datatypes[t.DType],
 			t.Shape)
 	}
-	rows, err := v.top(t, top)
+	rows, err := classify.Predictions(t, top, v.labels)
 	if err != nil {
 		return t, err
 	}

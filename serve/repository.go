@@ -272,7 +272,7 @@ func (s *Server) open(ctx context.Context, name string, d directory) (*version, 
 	}
 	parameters := s.config.Batching
 	parameters.Observe = s.metrics.observer(name, d.number)
-	v, err := newVersion(name, d.number, model, s.config.Limits, parameters)
+	v, err := newVersion(name, d.number, model, s.decoders, parameters)
 	if err == nil {
 		if err = s.warm(ctx, v, d.path); err != nil {
 			v.stop()

@@ -105,7 +105,7 @@ func (sig *signature) checkAdmission() error {
 
 // takesImages says whether bytes came for an input that is made from images.
 func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
-	return v.pipeline != nil && t.DType == tensor.String &&
+	return v.images != nil && t.DType == tensor.String &&
 		sig.Inputs[v.imageInput].DType == tensor.Float32
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"kerasrun/batch"
+	"kerasrun/classify"
 )
 
 // Config says what a Server serves, and how.
@@ -59,7 +60,7 @@ type Server struct {
 	config     Config
 	repository *repository
 	memory     memory
-	decoders   *decoders
+	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
 
@@ -77,11 +78,15 @@ func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	decoders, err := newDecoders(c.Limits)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:     c,
 		repository: newRepository(c.Models),
 		memory:     memory{semaphore.NewWeighted(c.Limits.InFlight)},
-		decoders:   newDecoders(c.Limits),
+		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}

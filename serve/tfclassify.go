@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 
 	"kerasrun/labels"
@@ -26,7 +27,7 @@ func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *vers
 	if err != nil {
 		return timing{}, invalid(err)
 	}
-	rows, took, err := s.predictions(r.Context(), v, sig, images, 0)
+	rows, took, err := s.predictions(r.Context(), v, sig, images, math.MaxInt)
 	if err != nil {
 		return took, err
 	}
@@ -59,7 +60,7 @@ func appendClasses(dst []byte, row []labels.Prediction) []byte {
 // readExamples reads the images of [{input: {"b64": ...}}, ...]. A feature may hold its one value
 // in a list, as in tf.Example.
 func (v *version) readExamples(context, examples *jsontensor.Decoder) (tensor.Tensor, error) {
-	if v.pipeline == nil {
+	if v.images == nil {
 		return tensor.Tensor{},
 			fmt.Errorf("the model takes no images, and classify is for those that do")
 	}

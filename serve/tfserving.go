@@ -147,7 +147,7 @@ func (sig *signature) dtype(v *version, name string, d *jsontensor.Decoder) (ten
 	if !ok {
 		return 0, fmt.Errorf("JSON object: does not have named input: %.100s", name)
 	}
-	if name == v.imageInput && v.pipeline != nil && d.BytesNext() {
+	if name == v.imageInput && v.images != nil && d.BytesNext() {
 		return tensor.String, nil
 	}
 	return info.DType, nil

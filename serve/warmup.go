@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"kerasrun/contract"
 	"kerasrun/internal/tfrecord"
 	"kerasrun/serve/internal/servingpb"
 	"kerasrun/tensor"
@@ -37,7 +38,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	sig := v.signatures[defaultSignature]
+	sig := v.signatures[contract.DefaultSignature]
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}

@@ -74,7 +74,7 @@ func run(ctx context.Context) error {
 	p, s := beam.NewPipelineWithRoot()
 	batches := beam.ParDo(s, readBatches, beam.Create(s, list))
 	// The reshuffle lets the runner spread the batches over its workers.
-	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns},
+	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns, BatchSize: *batchSize},
 		beam.Reshuffle(s, batches))
 	writeShards(s, base, *shards, rows)
 	writeShards(s, base+"-errors", *shards, failures)

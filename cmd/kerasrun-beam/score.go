@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,8 +11,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"kerasrun/runner"
+	_ "kerasrun/runner/preinit"
 	"kerasrun/score"
-	"kerasrun/score/tfmodel"
 )
 
 func init() {
@@ -30,11 +29,11 @@ type Row struct {
 
 // scoreFn answers batches. Beam makes several of it in a worker process; they share one model.
 type scoreFn struct {
-	Model   string
-	Columns score.Columns
+	Model     string
+	Columns   score.Columns
+	BatchSize int
 
-	scored                    score.Model
-	columns                   score.Columns
+	answerer                  *score.Answerer
 	answered, failed, batches beam.Counter
 }
 
@@ -46,22 +45,25 @@ var shared struct {
 }
 
 // Setup opens the model, once a worker process.
-func (f *scoreFn) Setup() error {
+func (f *scoreFn) Setup(ctx context.Context) error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users == 0 {
-		m, err := runner.Open(f.Model)
+		m, err := runner.Open(ctx, f.Model)
 		if err != nil {
 			return err
 		}
 		shared.model = m
 	}
 	shared.users++
-	var err error
-	f.scored, f.columns, err = tfmodel.New(shared.model, f.Model, "fp32", f.Columns)
-	f.answered, f.failed = beam.NewCounter("kerasrun", "answered"), beam.NewCounter("kerasrun",
-		"failed")
+	f.answered = beam.NewCounter("kerasrun", "answered")
+	f.failed = beam.NewCounter("kerasrun", "failed")
 	f.batches = beam.NewCounter("kerasrun", "batches")
+	model, err := score.NewModel(shared.model, f.Model, "fp32")
+	if err != nil {
+		return err
+	}
+	f.answerer, err = score.NewAnswerer(model, f.Columns, f.BatchSize)
 	return err
 }
 
@@ -82,24 +84,13 @@ func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure f
 		items[i] = score.Item{Path: b.Names[i],
 			Read: func() ([]byte, error) { return readFile(ctx, path) }}
 	}
-	records, err := score.Answer(ctx, f.scored, f.columns, b.First, items)
+	records, err := f.answerer.Answer(ctx, b.First, items)
 	if err != nil {
 		return fmt.Errorf("images from %d on: %w", b.First, err)
 	}
 	f.batches.Inc(ctx, 1)
 	for _, r := range records {
-		var line bytes.Buffer
-		sink, err := score.NewSink(&line, score.JSONL, f.columns)
-		if err != nil {
-			return err
-		}
-		if err := sink.Write(r); err != nil {
-			return err
-		}
-		if err := sink.Close(); err != nil {
-			return err
-		}
-		row := Row{r.Index, line.String()}
+		row := Row{r.Index, string(f.answerer.AppendJSON(nil, r))}
 		if r.Error == "" {
 			f.answered.Inc(ctx, 1)
 			answer(row)

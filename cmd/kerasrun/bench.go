@@ -64,14 +64,14 @@ includes the wait for that.
 			return usagef("--seconds: expected over 0 and up to 3600, got %v", seconds)
 		}
 		start := time.Now()
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(m.Directory()); err != nil {
+			if images, err = model.goldens(m.SavedModel()); err != nil {
 				return fmt.Errorf("%w; --images names other images", err)
 			}
 		}

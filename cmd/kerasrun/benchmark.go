@@ -32,7 +32,7 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		return nil, errors.New("expected a model whose manifest says how images are preprocessed")
 	}
 	b := &benchmark{
-		model: m, input: m.Directory().Manifest.Input.Name,
+		model: m, input: m.SavedModel().Manifest.Input.Name,
 		shape:   tensor.Shape{int64(p.Height), int64(p.Width), 3},
 		devices: len(m.Devices()), span: span,
 	}

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/spf13/cobra"
 
-	"kerasrun/runner"
+	"kerasrun/classify"
 )
-
-// classifyBatches is how many batches of Classify are read and printed at a time: several, so that
-// it can preprocess one while another runs.
-const classifyBatches = 4
 
 func newClassifyCommand() *cobra.Command {
 	var model modelFlags
@@ -41,19 +37,21 @@ classified all the same, and the exit status is 1.
 		if top < 1 {
 			return usagef("--topk: expected 1 or more, got %d", top)
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		if format.value == "text" {
-			noteSynthetic(cmd.ErrOrStderr(), m.Directory())
+			noteSynthetic(cmd.ErrOrStderr(), m.SavedModel())
 		}
-		c := &classification{
-			model: m, top: top, out: newPredictionWriter(cmd.OutOrStdout(), format.value),
-			stderr: cmd.ErrOrStderr(),
+		c, err := m.Classifier()
+		if err != nil {
+			return err
 		}
-		return c.run(cmd.Context(), args, cmd.InOrStdin())
+		results := c.Stream(cmd.Context(), top, images(args, cmd.InOrStdin()))
+		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
+		return printPredictions(results, out, cmd.ErrOrStderr())
 	}
 	return cmd
 }
@@ -75,93 +73,61 @@ func imageArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// classification is one call of classify.
-type classification struct {
-	model  *runner.Model
-	top    int
-	out    predictionWriter
-	stderr io.Writer
-
-	paths  []string // of the batch that is being read
-	images [][]byte
-	failed bool
-}
-
-func (c *classification) run(ctx context.Context, args []string, stdin io.Reader) error {
-	for path, err := range walkImages(args) {
-		var image []byte
-		if err == nil {
-			image, err = readImage(path, stdin)
-		}
-		if err != nil {
-			c.bad(err)
-			continue
-		}
-		c.paths, c.images = append(c.paths, path), append(c.images, image)
-		if len(c.paths) == classifyBatches*len(c.model.Devices())*c.model.BatchSize() {
-			if err := c.flush(ctx); err != nil {
-				return err
+// images yields the images that args name, as walkImages does.
+func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
+	return func(yield func(classify.Image) bool) {
+		for path, err := range walkImages(args) {
+			read := func() ([]byte, error) {
+				data, err := []byte(nil), err
+				if err == nil {
+					data, err = readImage(path, stdin)
+				}
+				if err != nil {
+					return nil, &readError{err}
+				}
+				return data, nil
+			}
+			if !yield(classify.Image{Name: path, Read: read}) {
+				return
 			}
 		}
 	}
-	if err := c.flush(ctx); err != nil {
-		return err
-	}
-	if err := c.out.close(); err != nil {
-		return err
-	}
-	if c.failed {
-		return errReported
-	}
-	return nil
 }
 
-// bad reports an image without ending the run.
-func (c *classification) bad(err error) {
-	reportError(c.stderr, err)
-	c.failed = true
-}
+// readError is of a file that cannot be read; it names the file.
+type readError struct{ err error }
 
-// flush classifies the batch and prints its predictions.
-func (c *classification) flush(ctx context.Context) error {
-	if len(c.images) == 0 {
-		return nil
-	}
-	rows, err := c.model.Classify(ctx, c.top, c.images...)
-	bad, err := imageErrors(err)
-	if err != nil {
-		return err
-	}
-	for i, path := range c.paths {
-		if reason := bad[i]; reason != nil {
-			c.bad(fmt.Errorf("%s: %w", path, reason))
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// printPredictions prints results as they come. An image without predictions is named on stderr,
+// and does not end the run.
+func printPredictions(
+	results iter.Seq2[classify.Result, error], out predictionWriter, stderr io.Writer,
+) error {
+	failed := false
+	for result, err := range results {
+		if err != nil {
+			return err
+		}
+		if result.Err != nil {
+			var named *readError
+			if !errors.As(result.Err, &named) {
+				result.Err = fmt.Errorf("%s: %w", result.Image.Name, result.Err)
+			}
+			reportError(stderr, result.Err)
+			failed = true
 			continue
 		}
-		if err := c.out.write(path, rows[i]); err != nil {
+		if err := out.write(result.Image.Name, result.Predictions); err != nil {
 			return err
 		}
 	}
-	c.paths, c.images = c.paths[:0], c.images[:0]
-	return nil
-}
-
-// imageErrors takes the error of runner.Model.Classify apart: what is wrong with single images,
-// by index, and what else is wrong.
-func imageErrors(err error) (bad map[int]error, rest error) {
-	bad = map[int]error{}
-	var others []error
-	var take func(error)
-	take = func(err error) {
-		if image, ok := err.(*runner.ImageError); ok {
-			bad[image.Index] = image.Err
-		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, each := range joined.Unwrap() {
-				take(each)
-			}
-		} else if err != nil {
-			others = append(others, err)
-		}
+	if err := out.close(); err != nil {
+		return err
 	}
-	take(err)
-	return bad, errors.Join(others...)
+	if failed {
+		return errReported
+	}
+	return nil
 }

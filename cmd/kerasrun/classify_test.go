@@ -17,8 +17,10 @@ import (
 	"syscall"
 	"testing"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/labels"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor/npy"
 )
 
@@ -307,9 +309,12 @@ func TestClassifySynthetic(t *testing.T) {
 
 // Older manifests call synthetic weights seeded.
 func TestNoteSynthetic(t *testing.T) {
-	for source, want := range map[string]bool{"synthetic:0": true, "seeded:3": true, "imagenet": false, "synthetic.keras": false} {
+	for source, want := range map[string]bool{
+		"synthetic:0": true, "seeded:3": true, "imagenet": false, "synthetic.keras": false,
+	} {
 		var stderr strings.Builder
-		noteSynthetic(&stderr, &savedmodel.Model{Manifest: &savedmodel.Manifest{Weights: savedmodel.Weights{Source: source}}})
+		manifest := &contract.Manifest{Weights: contract.Weights{Source: source}}
+		noteSynthetic(&stderr, &savedmodel.Model{Manifest: manifest})
 		if got := strings.Contains(stderr.String(), "synthetic weights"); got != want {
 			t.Errorf("%s: got a note: %v, want %v", source, got, want)
 		}

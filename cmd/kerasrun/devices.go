@@ -24,7 +24,7 @@ Without a GPU the reason is printed.`,
 		if err != nil {
 			return err
 		}
-		noGPU := runner.NoGPU()
+		noGPU := runner.GPUUnavailableReason()
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), struct {
 				Devices []runner.Device `json:"devices"`

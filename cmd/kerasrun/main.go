@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode"
+
+	_ "kerasrun/runner/preinit" // oneDNN on every CPU, and nothing on standard error before main
 )
 
 //go:generate go test . -run TestDocs -update

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -189,16 +190,16 @@ func (m *modelFlags) options() []runner.Option {
 const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
 
 // open loads the model. It warns where a TensorFlow that is made for GPUs goes without one.
-func (m *modelFlags) open() (*runner.Model, error) {
+func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	options := m.options()
 	if m.unverified {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, runner.WithUnverified(program, trialCommand))
+		options = append(options, runner.WithProbe(program, probeCommand))
 	}
-	model, err := runner.Open(m.dir, options...)
+	model, err := runner.Open(ctx, m.dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}
@@ -215,21 +216,21 @@ func (m *modelFlags) open() (*runner.Model, error) {
 		err = fmt.Errorf("--device %s: TensorFlow %s is built for the CPU only; %s",
 			strings.Join(m.devices, ","), runner.Version(), gpuSetup)
 	case err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA():
-		m.warn("--device auto is the CPU here: " + runner.NoGPU())
+		m.warn("--device auto is the CPU here: " + runner.GPUUnavailableReason())
 	}
 	return model, err
 }
 
-const trialCommand = "trial"
+const probeCommand = "probe"
 
-// newTrialCommand is what --allow-unverified starts.
-func newTrialCommand() *cobra.Command {
+// newProbeCommand is what --allow-unverified starts.
+func newProbeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    trialCommand,
+		Use:    probeCommand,
 		Short:  "Load and run the model that standard input names, in place of the process that wants to",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Trial(cmd.InOrStdin()) },
+		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Probe(cmd.Context(), cmd.InOrStdin()) },
 	}
 }
 

@@ -38,12 +38,12 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	for _, export := range exports {
 		t.Run(filepath.Base(export), func(t *testing.T) {
-			model, err := runner.Open(export)
+			model, err := runner.Open(t.Context(), export)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer model.Close()
-			goldens := filepath.FromSlash(model.Directory().Manifest.Goldens)
+			goldens := filepath.FromSlash(model.SavedModel().Manifest.Goldens)
 			golden.Test(t, model, filepath.Join(export, goldens))
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/internal/atomicfile"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
 )
@@ -54,7 +55,7 @@ signatures with their inputs and outputs.`,
 				return err
 			}
 		}
-		m, err := model.open()
+		m, err := model.open(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ signatures with their inputs and outputs.`,
 		if err != nil {
 			return err
 		}
-		if err := writeFile(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
+		if err := atomicfile.Write(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(out)) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"kerasrun/internal/atomicfile"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -152,7 +153,7 @@ func saveImages(stdout io.Writer, output string, images []preprocessed) error {
 			return fmt.Errorf("%s: expected every image once, got the same path twice", output)
 		}
 		write := func(w io.Writer) error { return npy.WriteZip(w, arrays) }
-		if err := writeFile(output, write); err != nil {
+		if err := atomicfile.Write(output, write); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(stdout, "%s: %d arrays of %v\n",
@@ -170,7 +171,7 @@ func saveImages(stdout io.Writer, output string, images []preprocessed) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(output, func(w io.Writer) error { return npy.Write(w, batch) }); err != nil {
+	if err := atomicfile.Write(output, func(w io.Writer) error { return npy.Write(w, batch) }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %v %v\n", output, batch.DType, batch.Shape)

@@ -44,7 +44,7 @@ Exit status: 0 all well, 1 something failed, 2 wrong usage.`,
 	root.SetCompletionCommandGroupID("other")
 	versionCommand := newVersionCommand()
 	versionCommand.GroupID = "other"
-	root.AddCommand(versionCommand, newManCommand(), newTrialCommand())
+	root.AddCommand(versionCommand, newManCommand(), newProbeCommand())
 	for _, cmd := range root.Commands() {
 		cmd.RunE = markFailures(cmd.RunE)
 		cmd.Flags().SortFlags = false

@@ -12,7 +12,6 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
-	"kerasrun/score/tfmodel"
 )
 
 // outputExtensions are the endings of what score writes.
@@ -93,8 +92,7 @@ for them, and error. With --output-type logit they are logit and logits.`,
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
-		_, err := score.FormatOf(f.output)
-		return err
+		return score.CheckOutput(f.output)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) }
 	return cmd
@@ -112,7 +110,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	model, err := f.model.open()
+	model, err := f.model.open(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -123,13 +121,13 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}()
 	if !f.quiet {
-		noteSynthetic(cmd.ErrOrStderr(), model.Directory())
+		noteSynthetic(cmd.ErrOrStderr(), model.SavedModel())
 	}
 	columns := score.Columns{
 		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
 		Logits: f.values.value == "logit", Separate: f.separate,
 	}
-	scored, columns, err := tfmodel.New(model, f.model.dir, f.model.precision.value, columns)
+	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
 	if err != nil {
 		return err
 	}

@@ -265,7 +265,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 		flags := f.model
 		flags.dir = dir
 		flags.warn = func(message string) { log.Warn(message) }
-		m, err := flags.open()
+		m, err := flags.open(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -278,7 +278,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 
 func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model,
 	dir string) error {
-	manifest := m.Directory().Manifest
+	manifest := m.SavedModel().Manifest
 	if !f.verifies || manifest == nil || manifest.Goldens == "" {
 		log.Warn("the version is not verified against goldens", "directory", dir)
 		return nil

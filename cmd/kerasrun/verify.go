@@ -146,13 +146,13 @@ func unchanged(a, b *golden.Report) bool {
 // verify verifies the model, in the precision that its flags choose, against the pack in goldens,
 // or the model's own.
 func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Report, error) {
-	m, err := model.open()
+	m, err := model.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
 	if goldens == "" {
-		if goldens, err = model.goldens(m.Directory()); err != nil {
+		if goldens, err = model.goldens(m.SavedModel()); err != nil {
 			return nil, err
 		}
 	}

@@ -2,16 +2,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log"
 	"net/http"
 
 	"kerasrun/runner"
+	_ "kerasrun/runner/preinit"
 )
 
 func main() {
-	model, err := runner.Open("models/resnext50")
+	model, err := runner.Open(context.Background(), "models/resnext50")
 	if err != nil {
 		log.Fatal(err)
 	}

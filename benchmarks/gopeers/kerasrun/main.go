@@ -12,6 +12,7 @@ import (
 	"gopeers/turns"
 
 	"kerasrun/runner"
+	_ "kerasrun/runner/preinit"
 	"kerasrun/tensor"
 )
 
@@ -38,11 +39,11 @@ func run(args []string) error {
 }
 
 func open(dir, precision string, images []float32, batch int) (turns.Predict, error) {
-	model, err := runner.Open(dir, runner.WithPrecision(runner.Precision(precision)))
+	model, err := runner.Open(context.Background(), dir, runner.WithPrecision(runner.Precision(precision)))
 	if err != nil {
 		return nil, err
 	}
-	in := model.Directory().Manifest.Input
+	in := model.SavedModel().Manifest.Input
 	x, err := tensor.New(tensor.Shape{int64(batch), int64(in.Height), int64(in.Width), 3}, images)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,4 @@
+package preinit
+
+// #cgo LDFLAGS: -ldl
+import "C"

@@ -1,0 +1,97 @@
+package runner
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kerasrun/contract"
+	"kerasrun/savedmodel"
+	"kerasrun/tensor"
+)
+
+// probeChild is the argument that makes of the test's executable a program that probes a model.
+const probeChild = "probe"
+
+func TestUnverified(t *testing.T) {
+	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{2},
+		Data: []float32{1, 2}}}
+	for _, model := range []string{"variables", "faulty"} {
+		dir := filepath.Join(models, model)
+		signature := WithSignature(map[string]string{"variables": "serving_default",
+			"faulty": "nan"}[model])
+		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) ||
+			!strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
+			t.Errorf("%s: want ErrUnverified for its directory, got %v", model, err)
+		}
+		m, err := Open(t.Context(), dir, signature, WithProbe(os.Args[0], probeChild))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Run(t.Context(), x); err != nil {
+			t.Errorf("%s: %v", model, err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestUnverifiedFiles holds that a manifest vouches for nothing when the files are not held against
+// it.
+func TestUnverifiedFiles(t *testing.T) {
+	dir, skip := filepath.Join(models, "conv"), WithScan(savedmodel.Skip(savedmodel.CheckFiles))
+	if _, err := Open(t.Context(), dir, skip); !errors.Is(err, ErrUnverified) {
+		t.Errorf("want ErrUnverified, got %v", err)
+	}
+	m, err := Open(t.Context(), dir, skip, WithProbe(os.Args[0], probeChild))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProbeFails opens a model that passes the scan and ends the process that runs it, and others
+// whose probe fails.
+func TestProbeFails(t *testing.T) {
+	aborts, both := filepath.Join(models, "aborts"), filepath.Join(models, "both")
+	m, err := savedmodel.Open(aborts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := savedmodel.Join(m.Scan()); err != nil {
+		t.Fatalf("want a model that passes the scan, got %v", err)
+	}
+	for _, c := range []struct {
+		name, dir string
+		options   []Option
+		want      []string
+	}{
+		{"a model that aborts TensorFlow", aborts, []Option{WithProbe(os.Args[0], probeChild)},
+			[]string{aborts + ": probe in another process failed: ", "Check failed: "}},
+		{"a wrong signature", both, []Option{WithProbe(os.Args[0], probeChild), WithSignature("x")},
+			[]string{both + ": probe in another process failed: exit status 1: ",
+				`expected a signature "x"`}},
+		{"a program that fails", both, []Option{WithProbe("false")},
+			[]string{both, "exit status 1"}},
+		{"a program that is not there", both, []Option{WithProbe("./none")},
+			[]string{both, "./none"}},
+		{"no program", both, []Option{WithProbe()},
+			[]string{"probe: expected a command, got none"}},
+	} {
+		_, err := Open(t.Context(), c.dir, c.options...)
+		for _, want := range c.want {
+			if !matches(err, want) {
+				t.Errorf("%s: want %q, got %v", c.name, want, err)
+			}
+		}
+	}
+	if err := Probe(t.Context(), strings.NewReader("hello")); !matches(err,
+		"standard input: expected what WithProbe writes") {
+		t.Errorf("a probe of nothing: %v", err)
+	}
+}

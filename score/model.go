@@ -1,0 +1,128 @@
+package score
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"kerasrun/classify"
+	"kerasrun/contract"
+)
+
+// Model is a model, such as a *runner.Model, and what a run is known again by.
+type Model struct {
+	classify.Model
+	ID            string // what changes when the model does: the SHA-256 of its manifest
+	Preprocessing string // in words, with the precision, since both change the answers
+}
+
+// NewModel describes a model that was opened from dir, with the precision that it computes in.
+func NewModel(m classify.Model, dir, precision string) (Model, error) {
+	manifest := m.SavedModel().Manifest
+	if manifest == nil {
+		return Model{}, fmt.Errorf("%s: %w", dir, classify.ErrNoImages)
+	}
+	p, err := manifest.Input.Pipeline()
+	if err == nil && p == nil {
+		err = classify.ErrNoImages
+	}
+	if err != nil {
+		return Model{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	// It holds the SHA-256 of every other file.
+	data, err := os.ReadFile(filepath.Join(dir, contract.ManifestPath))
+	if err != nil {
+		return Model{}, err
+	}
+	sum := sha256.Sum256(data)
+	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode, precision)
+	return Model{m, hex.EncodeToString(sum[:]), words}, nil
+}
+
+// classifier returns the classifier of the output that the columns come from, and the columns with
+// what they leave to the model: the length of the vector, and no more classes than it has.
+func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, Columns, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, c, err
+	}
+	o.Signature, o.Output = contract.DefaultSignature, contract.OutputProbabilities
+	switch {
+	case c.Vector == Features:
+		o.Output = contract.OutputFeatures
+		if manifest := m.SavedModel().Manifest; manifest != nil {
+			if _, ok := manifest.Outputs[contract.OutputFeatures]; ok {
+				o.Signature = contract.OutputFeatures
+			}
+		}
+	case c.Logits:
+		o.Output = contract.OutputLogits
+	}
+	classifier, err := classify.New(m.Model, o)
+	if err != nil {
+		return nil, c, err
+	}
+	classes := classifier.Classes()
+	if classes < 1 {
+		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none", o.Output)
+	}
+	if c.hasVector() {
+		c.Length = classes
+	}
+	c.Top = min(c.Top, classes)
+	return classifier, c, nil
+}
+
+// Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those of
+// a run that cuts the same batches. It is safe for concurrent use.
+type Answerer struct {
+	classifier *classify.Classifier
+	columns    Columns
+	batch      int
+}
+
+// NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all read
+// at once.
+func NewAnswerer(m Model, c Columns, batch int) (*Answerer, error) {
+	if batch < 1 {
+		return nil, fmt.Errorf("score: batch: expected at least 1, got %d", batch)
+	}
+	decoders, err := classify.NewDecoders(classify.Limits{Decoders: batch})
+	if err != nil {
+		return nil, err
+	}
+	options := classify.Options{BatchSize: batch, Concurrency: 1, Decoders: decoders}
+	classifier, columns, err := m.classifier(c, options)
+	if err != nil {
+		return nil, fmt.Errorf("score: %w", err)
+	}
+	return &Answerer{classifier, columns, batch}, nil
+}
+
+// Answer answers one batch: the images from index first on, in order.
+func (a *Answerer) Answer(ctx context.Context, first int64, items []Item) ([]Record, error) {
+	if len(items) > a.batch {
+		return nil, fmt.Errorf("score: expected a batch of at most %d images, got %d",
+			a.batch, len(items))
+	}
+	images := make([]classify.Image, len(items))
+	for i, item := range items {
+		images[i] = item.image(first + int64(i))
+	}
+	run := func(ctx context.Context, b *classify.Batch) error { return b.Run(ctx) }
+	var records []Record
+	for b, err := range a.classifier.Batches(ctx, slices.Values(images), run) {
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, a.columns.records(a.classifier, b)...)
+	}
+	return records, nil
+}
+
+// AppendJSON appends a record to dst as a line of an output in JSON lines.
+func (a *Answerer) AppendJSON(dst []byte, r Record) []byte { return a.columns.appendLine(dst, r) }
