@@ -167,7 +167,7 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 		"tensorflow-inter-op-parallelism", "per-process-gpu-memory-fraction", "gpu-memory-growth")
 	m.scan.register(cmd)
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
-		"run a model without a manifest too, after a trial run in a process of its own")
+		"run a model without a manifest too, after a probe in a process of its own")
 	underHeading(cmd, safetyFlags, "allow-unverified")
 }
 
@@ -211,7 +211,7 @@ func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	gpu := slices.ContainsFunc(m.devices, func(d string) bool { return strings.HasPrefix(d, "gpu") })
 	switch {
 	case errors.Is(err, runner.ErrUnverified):
-		err = fmt.Errorf("%w; --allow-unverified runs it after a trial run in a process of its own", err)
+		err = fmt.Errorf("%w; --allow-unverified runs it after a probe in a process of its own", err)
 	case err != nil && gpu && !runner.HasCUDA():
 		err = fmt.Errorf("--device %s: TensorFlow %s is built for the CPU only; %s",
 			strings.Join(m.devices, ","), runner.Version(), gpuSetup)
