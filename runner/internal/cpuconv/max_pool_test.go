@@ -32,12 +32,16 @@ func (s shape) largest(x []float32) []float32 {
 func (b builder) maxPool(s shape, x tf.Output) tf.Output {
 	b.t.Helper()
 	return b.op(MaxPoolOp, "pool", map[string]any{
-		"window": []int64{s.kernelH, s.kernelW}, "strides": []int64{s.strideH, s.strideW}, "padding": []int64{s.top, s.bottom, s.left, s.right},
-		"sizes": []int64{s.h, s.w, s.in}, "layouts": []int64{s.x.kind, s.x.padding, 0, 0, s.y.kind, s.y.padding},
+		"window":  []int64{s.kernelH, s.kernelW},
+		"strides": []int64{s.strideH, s.strideW},
+		"padding": []int64{s.top, s.bottom, s.left, s.right},
+		"sizes":   []int64{s.h, s.w, s.in},
+		"layouts": []int64{s.x.kind, s.x.padding, 0, 0, s.y.kind, s.y.padding},
 	}, x)
 }
 
-// maxPoolGraph is the operation in a session, between convolutions that change nothing but the layout.
+// maxPoolGraph is the operation in a session, between convolutions that change nothing but the
+// layout.
 func (s shape) maxPoolGraph(t *testing.T) *graph {
 	t.Helper()
 	g := newGraph(t)
@@ -50,17 +54,22 @@ func (s shape) maxPoolGraph(t *testing.T) *graph {
 
 func TestMaxPool(t *testing.T) {
 	for i, s := range []shape{
-		same(2, 112, 3, 64, 64, 1, 2, 1), same(1, 9, 2, 8, 8, 1, 2, 0), same(3, 7, 3, 16, 16, 1, 1, 1), same(1, 1, 5, 8, 8, 1, 3, 4),
-		{n: 2, h: 11, w: 150, kernelH: 4, kernelW: 3, in: 24, out: 24, groups: 1, strideH: 3, strideW: 1, top: 3, bottom: 0, left: 0, right: 2},
+		same(2, 112, 3, 64, 64, 1, 2, 1), same(1, 9, 2, 8, 8, 1, 2, 0),
+		same(3, 7, 3, 16, 16, 1, 1, 1), same(1, 1, 5, 8, 8, 1, 3, 4),
+		{n: 2, h: 11, w: 150, kernelH: 4, kernelW: 3, in: 24, out: 24, groups: 1, strideH: 3,
+			strideW: 1, top: 3, bottom: 0, left: 0, right: 2},
 	} {
 		for j, x := range []layout{{}, {kind: layoutNCHW8C}, {kind: layoutNCHW8C, padding: 3}} {
-			for k, y := range []layout{{}, {kind: layoutTiled}, {kind: layoutNCHW8C}, {kind: layoutNCHW8C, padding: 2}} {
+			for k, y := range []layout{
+				{}, {kind: layoutTiled}, {kind: layoutNCHW8C}, {kind: layoutNCHW8C, padding: 2},
+			} {
 				s.x, s.y = x, y
 				g, of := s.maxPoolGraph(t), s.operands(uint64(100*i+10*j+k))
 				if x == y && x == (layout{}) { // a convolution makes of one such number a pixel
 					of.x[0] = float32(math.NaN())
 				}
-				got, err := s.run(g, map[tf.Output]*tf.Tensor{g.x: feed(t, of.x, s.n, s.h, s.w, s.in)})
+				got, err := s.run(g, map[tf.Output]*tf.Tensor{g.x: feed(t, of.x, s.n, s.h, s.w,
+					s.in)})
 				if err != nil {
 					t.Fatalf("%v: %v", s, err)
 				}
@@ -87,14 +96,18 @@ func TestMaxPoolRefuses(t *testing.T) {
 		g := newGraph(t)
 		x := g.fed("x")
 		of := &graph{x: x, output: g.maxPool(s, x), session: g.session()}
-		_, err := s.run(of, map[tf.Output]*tf.Tensor{x: feed(t, make([]float32, 36*s.in), 1, 6, 6, s.in)})
+		_, err := s.run(of, map[tf.Output]*tf.Tensor{x: feed(t, make([]float32, 36*s.in), 1, 6, 6,
+			s.in)})
 		if err == nil || !strings.Contains(err.Error(), "expected ") {
 			t.Errorf("%s: want an error that says what is wanted, got %v", what, err)
 		}
 	}
 	s := same(1, 6, 3, 8, 8, 1, 2, 0)
 	g := s.maxPoolGraph(t)
-	if _, err := s.run(g, map[tf.Output]*tf.Tensor{g.x: feed(t, make([]float32, 36*16), 1, 6, 6, 16)}); err == nil || !strings.Contains(err.Error(), "expected an image with a window, of 8 channels, got 1 of 6x6x16") {
+	other := feed(t, make([]float32, 36*16), 1, 6, 6, 16)
+	_, err := s.run(g, map[tf.Output]*tf.Tensor{g.x: other})
+	const want = "expected an image with a window, of 8 channels, got 1 of 6x6x16"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("other channels: %v", err)
 	}
 }

@@ -26,14 +26,12 @@ func NewMemory(lengths ...int) (*Memory, error) {
 	size := hugePage
 	for _, n := range lengths {
 		if n < 0 || n > (math.MaxInt-size-64)/4 {
-			return nil, fmt.Errorf(
-				"cpuconv: expected packed filters that fit in memory, got %d floats",
-				n,
-			)
+			return nil, fmt.Errorf("cpuconv: expected packed filters that fit, got %d floats", n)
 		}
 		size += bytesOf(n)
 	}
-	const prot, flags = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_PRIVATE | syscall.MAP_ANON
+	const prot = syscall.PROT_READ | syscall.PROT_WRITE
+	const flags = syscall.MAP_PRIVATE | syscall.MAP_ANON
 	mapped, err := syscall.Mmap(-1, 0, size, prot, flags)
 	if err != nil {
 		return nil, fmt.Errorf("cpuconv: memory for %d bytes of packed filters: %w", size, err)

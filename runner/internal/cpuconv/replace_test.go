@@ -43,9 +43,12 @@ func fused(ops ...string) *nodeDef {
 		}
 		shapes.Shape = append(shapes.Shape, s)
 	}
-	return &nodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: []string{"x", "k", "b", "add"}[:2+min(2, len(ops))], Attr: attrs{
-		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"), "filter_format": text("HWIO"), "padding": text("VALID"),
-		"strides": ints(1, 2, 1, 1), "dilations": ints(1, 1, 1, 1), "explicit_paddings": ints(), "fused_ops": {Value: &attrpb.AttrValue_List{List: names}},
+	inputs := []string{"x", "k", "b", "add"}[:2+min(2, len(ops))]
+	return &nodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: inputs, Attr: attrs{
+		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"),
+		"filter_format": text("HWIO"), "padding": text("VALID"),
+		"strides": ints(1, 2, 1, 1), "dilations": ints(1, 1, 1, 1), "explicit_paddings": ints(),
+		"fused_ops":     {Value: &attrpb.AttrValue_List{List: names}},
 		"_input_shapes": {Value: &attrpb.AttrValue_List{List: shapes}},
 	}}
 }
@@ -53,8 +56,9 @@ func fused(ops ...string) *nodeDef {
 // pool returns a MaxPool as TensorFlow has it, of windows of 3 x 3 two apart.
 func pool(input string) *nodeDef {
 	return &nodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: attrs{
-		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"), "padding": text("VALID"),
-		"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
+		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"),
+		"padding": text("VALID"),
+		"ksize":   ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
 	}}
 }
 
@@ -151,11 +155,13 @@ func TestReplace(t *testing.T) {
 		if !node.Attr["bf16"].GetB() {
 			t.Errorf("%s: not in bfloat16", name)
 		}
-		got := outcome{node.Attr["padding"].GetList().I, node.Attr["added"].GetI(), node.Attr["relu"].GetB()}
+		got := outcome{node.Attr["padding"].GetList().I, node.Attr["added"].GetI(),
+			node.Attr["relu"].GetB()}
 		if !cmp.Equal(*test.want, got, cmp.AllowUnexported(outcome{})) {
 			t.Errorf("%s: want %v, got %v", name, *test.want, got)
 		}
-		if want := test.node.Attr["strides"].GetList().I[1:3]; !cmp.Equal(want, node.Attr["strides"].GetList().I) {
+		want := test.node.Attr["strides"].GetList().I[1:3]
+		if !cmp.Equal(want, node.Attr["strides"].GetList().I) {
 			t.Errorf("%s: strides: want %v, got %v", name, want, node.Attr["strides"])
 		}
 	}
@@ -164,7 +170,8 @@ func TestReplace(t *testing.T) {
 // TestReplaceLayouts holds in what layout convolutions hand each other their images: NHWC wherever
 // somebody else reads them, or a size is not known.
 func TestReplaceLayouts(t *testing.T) {
-	conv := func(name, image string, size, zeros int64, channels, in int64, add ...string) *nodeDef {
+	conv := func(name, image string, size, zeros int64, channels, in int64,
+		add ...string) *nodeDef {
 		ops := []string{"BiasAdd", "Add"}[:1+len(add)]
 		node := fused(ops...)
 		node.Name, node.Input = name, append([]string{image, "k", "b"}, add...)
@@ -175,7 +182,8 @@ func TestReplaceLayouts(t *testing.T) {
 		for i, n := range []int64{size, size, in, 32} {
 			shapes[1].Dim[i].Size = n
 		}
-		node.Attr["padding"], node.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, zeros, zeros, 0, zeros, 0, 0)
+		node.Attr["padding"], node.Attr["explicit_paddings"] = text("EXPLICIT"),
+			ints(0, 0, zeros, zeros, 0, zeros, 0, 0)
 		return node
 	}
 	one := func(name, image string, add ...string) *nodeDef {
@@ -191,27 +199,43 @@ func TestReplaceLayouts(t *testing.T) {
 		outputs []string
 		layouts map[string][]int64 // where not NHWC
 	}{
-		"one pixel": {[]*nodeDef{one("second", "first")}, nil, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"one pixel": {[]*nodeDef{one("second", "first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
 		"three pixels": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8)}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
-		"the larger padding, and one pixel from layoutNCHW8C": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
-			map[string][]int64{"first": {0, 0, 0, 0, 2, 2}, "second": {2, 2, 0, 0, 0, 0}, "third": {2, 2, 0, 0, 0, 0}, "fourth": {2, 2, 0, 0, 0, 0}}},
+		"the larger padding, and one pixel from layoutNCHW8C": {[]*nodeDef{conv("second", "first",
+			3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 2}, "second": {2, 2, 0, 0, 0, 0},
+				"third": {2, 2, 0, 0, 0, 0}, "fourth": {2, 2, 0, 0, 0, 0}}},
 		"a block's end": {[]*nodeDef{one("second", "first"), one("third", "second", "first")}, nil,
-			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 1, 0}, "third": {1, 0, 1, 0, 0, 0}}},
-		"four channels a group":            {[]*nodeDef{conv("second", "first", 3, 1, 32, 4)}, nil, nil},
-		"one pixel in groups":              {[]*nodeDef{conv("second", "first", 1, 0, 32, 8)}, nil, map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "second": {2, 0, 0, 0, 0, 0}}},
-		"read by another":                  {[]*nodeDef{one("second", "first"), other("first")}, nil, nil},
-		"read by another, by its output":   {[]*nodeDef{one("second", "first"), other("first:0")}, nil, nil},
-		"waited for by another":            {[]*nodeDef{one("second", "first"), other("^first")}, nil, nil},
-		"an output of the graph":           {[]*nodeDef{one("second", "first")}, []string{"first"}, nil},
-		"an output of the graph behind it": {[]*nodeDef{one("second", "first")}, []string{"second"}, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
-		"size not known":                   {[]*nodeDef{unknown}, nil, nil},
+			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 1, 0},
+				"third": {1, 0, 1, 0, 0, 0}}},
+		"four channels a group": {[]*nodeDef{conv("second", "first", 3, 1, 32, 4)}, nil,
+			nil},
+		"one pixel in groups": {[]*nodeDef{conv("second", "first", 1, 0, 32, 8)}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "second": {2, 0, 0, 0, 0, 0}}},
+		"read by another": {[]*nodeDef{one("second", "first"), other("first")},
+			nil, nil},
+		"read by another, by its output": {[]*nodeDef{one("second", "first"), other("first:0")},
+			nil, nil},
+		"waited for by another": {[]*nodeDef{one("second", "first"), other("^first")},
+			nil, nil},
+		"an output of the graph": {[]*nodeDef{one("second", "first")}, []string{"first"},
+			nil},
+		"an output of the graph behind it": {[]*nodeDef{one("second", "first")}, []string{"second"},
+			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"size not known": {[]*nodeDef{unknown}, nil, nil},
 		"pooled": {[]*nodeDef{pool("first"), one("second", "pool")}, nil,
-			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
-		"pooled for three pixels": {[]*nodeDef{pool("first"), conv("second", "pool", 3, 1, 32, 8)}, nil,
-			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
-		"pooled, and read by three pixels": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8), pool("first")}, nil,
-			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}, "pool": {2, 1, 0, 0, 0, 0}}},
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 1, 0},
+				"second": {1, 0, 0, 0, 0, 0}}},
+		"pooled for three pixels": {[]*nodeDef{pool("first"), conv("second", "pool", 3, 1, 32, 8)},
+			nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 2, 1},
+				"second": {2, 1, 0, 0, 0, 0}}},
+		"pooled, and read by three pixels": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8),
+			pool("first")}, nil,
+			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0},
+				"pool": {2, 1, 0, 0, 0, 0}}},
 		"pooled, and read by another":    {[]*nodeDef{pool("first"), other("first")}, nil, nil},
 		"pooled, an output of the graph": {[]*nodeDef{pool("first")}, []string{"pool"}, nil},
 	} {
@@ -253,10 +277,12 @@ func TestReplaceMaxPool(t *testing.T) {
 		// Of 3 x 6 pixels.
 		"same": {func(n, _ *nodeDef) { n.Attr["padding"] = text("SAME") }, []int64{1, 1, 0, 1}},
 		"explicit": {func(n, _ *nodeDef) {
-			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 1, 2, 2, 0, 0, 0)
+			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"),
+				ints(0, 0, 1, 2, 2, 0, 0, 0)
 		}, []int64{1, 2, 2, 0}},
 		"more of nothing than a window": {func(n, _ *nodeDef) {
-			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 3, 0, 0, 0, 0, 0)
+			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"),
+				ints(0, 0, 3, 0, 0, 0, 0, 0)
 		}, nil},
 		"of something else": {func(n, _ *nodeDef) { n.Input[0] = "x" }, nil},
 		"channels first":    {func(n, _ *nodeDef) { n.Attr["data_format"] = text("NCHW") }, nil},
@@ -281,7 +307,9 @@ func TestReplaceMaxPool(t *testing.T) {
 		if test.want == nil || got.Op != MaxPoolOp {
 			continue
 		}
-		for attr, want := range map[string][]int64{"padding": test.want, "window": {3, 3}, "strides": {2, 2}, "sizes": {3, 6, 32}} {
+		for attr, want := range map[string][]int64{
+			"padding": test.want, "window": {3, 3}, "strides": {2, 2}, "sizes": {3, 6, 32},
+		} {
 			if list := got.Attr[attr].GetList().I; !cmp.Equal(want, list) {
 				t.Errorf("%s: %s: want %v, got %v", name, attr, want, list)
 			}
@@ -319,7 +347,8 @@ func TestReplaceMatrixProduct(t *testing.T) {
 		}, false},
 	} {
 		product, convolution := fused("BiasAdd", "Relu"), fused("BiasAdd")
-		product.Name, product.Op, product.Input = "product", "_MklNativeFusedMatMul", []string{"c", "k", "b"}
+		product.Name, product.Op, product.Input = "product", "_MklNativeFusedMatMul",
+			[]string{"c", "k", "b"}
 		for i, sizes := range [][]int64{{-1, 40}, {40, 16}} {
 			dims := product.Attr["_input_shapes"].GetList().Shape[i].Dim[:2]
 			dims[0].Size, dims[1].Size = sizes[0], sizes[1]
@@ -335,10 +364,13 @@ func TestReplaceMatrixProduct(t *testing.T) {
 		if !test.want || got.Op != Op {
 			continue
 		}
-		if kernel := got.Attr["filter"].GetList().I; !cmp.Equal([]int64{1, 1, 40, 16, 1}, kernel) || !got.Attr["relu"].GetB() || got.Attr["bf16"].GetB() {
+		filter := got.Attr["filter"].GetList().I
+		if !cmp.Equal([]int64{1, 1, 40, 16, 1}, filter) || !got.Attr["relu"].GetB() ||
+			got.Attr["bf16"].GetB() {
 			t.Errorf("%s: %v", name, got)
 		}
-		if layouts := graph.Node[1].Attr["layouts"].GetList().I; !cmp.Equal(make([]int64, 6), layouts) {
+		layouts := graph.Node[1].Attr["layouts"].GetList().I
+		if !cmp.Equal(make([]int64, 6), layouts) {
 			t.Errorf("%s: a product of matrices reads images in the layouts %v", name, layouts)
 		}
 	}
