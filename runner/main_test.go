@@ -25,6 +25,8 @@ func testMain(m *testing.M) int {
 	case os.Getenv(devicesChild) != "":
 		fmt.Println(Devices())
 		return 0
+	case os.Getenv(slowChild) != "":
+		return openTwiceWithoutOneDNN(os.Getenv(slowChild))
 	case os.Getenv(cpusChild) != "":
 		fmt.Println(cpus())
 		return 0

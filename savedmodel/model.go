@@ -133,13 +133,12 @@ func openRoot(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &missingError{"none"}
-	case err == nil && !info.IsDir() &&
-		slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)):
-		return nil, fmt.Errorf(
-			"expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes "+
-				"one of it", dir)
+		return nil, &missingError{"no directory"}
 	case err == nil && !info.IsDir():
+		if slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)) {
+			return nil, fmt.Errorf("expected a SavedModel, got a Keras file; "+
+				"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it", dir)
+		}
 		return nil, errors.New("expected a SavedModel's directory, got a file")
 	}
 	root, err := os.OpenRoot(dir)

@@ -165,21 +165,21 @@ func TestOpenErrors(t *testing.T) {
 
 func TestOpenWithoutModel(t *testing.T) {
 	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) ||
-		err.Error() != "testdata/none: expected a SavedModel, found none" {
+		err.Error() != "testdata/none: expected a SavedModel, found no directory" {
 		t.Errorf("got %v, want an fs.ErrNotExist", err)
 	}
 	for name, want := range map[string]string{
-		"my.keras": "expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` " +
-			"makes one of it",
+		"my.keras": "expected a SavedModel, got a Keras file; " +
+			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it",
 		"my.txt": "expected a SavedModel's directory, got a file",
 	} {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(file); err == nil ||
-			err.Error() != file+": "+strings.Replace(want, "%s", file, 1) {
-			t.Errorf("got %v, want %s: %s", err, file, want)
+		want = file + ": " + strings.Replace(want, "%s", file, 1)
+		if _, err := Open(file); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

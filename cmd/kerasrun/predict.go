@@ -65,7 +65,8 @@ signatures with their inputs and outputs.`,
 		if err != nil {
 			return err
 		}
-		if err := atomicfile.Write(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
+		write := func(w io.Writer) error { return npy.WriteZip(w, out) }
+		if err := atomicfile.Write(output, write); err != nil {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(out)) {
