@@ -21,7 +21,8 @@ func TestParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := g.Parameters(test.key); err != nil || got != test.parameters {
-			t.Errorf("%s %s: got %d, %v, want %d parameters", test.model, test.key, got, err, test.parameters)
+			t.Errorf("%s %s: got %d, %v, want %d parameters", test.model, test.key, got, err,
+				test.parameters)
 		}
 	}
 	g, err := open(t, "half_plus_two").MetaGraph([]string{"serve"})
