@@ -21,8 +21,8 @@ func TestParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := g.Parameters(test.key); err != nil || got != test.parameters {
-			t.Errorf("%s %s: want %d parameters, got %d, %v", test.model, test.key, test.parameters,
-				got, err)
+			t.Errorf("%s %s: got %d, %v, want %d parameters", test.model, test.key, got, err,
+				test.parameters)
 		}
 	}
 	g, err := open(t, "half_plus_two").MetaGraph([]string{"serve"})
@@ -31,6 +31,6 @@ func TestParameters(t *testing.T) {
 	}
 	if _, err := g.Parameters("none"); err == nil ||
 		!strings.Contains(err.Error(), `expected a signature "none"`) {
-		t.Errorf("want an error that names the signature, got %v", err)
+		t.Errorf("got %v, want an error that names the signature", err)
 	}
 }

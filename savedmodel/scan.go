@@ -316,6 +316,3 @@ func (c *constant) expansion() (int64, error) {
 	}
 	return size * (elements - min(values, elements)), nil
 }
-
-// AllowedOps returns the names of the operations that Scan lets pass everywhere, sorted.
-func AllowedOps() []string { return slices.Sorted(maps.Keys(allowedOps)) }

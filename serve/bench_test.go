@@ -66,7 +66,7 @@ func BenchmarkServe(b *testing.B) {
 			element + "]"
 	}
 	for _, c := range []struct{ name, path, body, length string }{
-		{"kserve", "/v2/models/fake/infer", header + string(raw), fmt.Sprint(len(header))},
+		{"oip", "/v2/models/fake/infer", header + string(raw), fmt.Sprint(len(header))},
 		{"tensorflow", "/v1/models/fake:predict", `{"instances": [` +
 			list(list("[-103.939, -116.779, -123.68]", resnextSide), resnextSide) + `]}`, ""},
 		{"classify", "/classify", string(photo), ""},

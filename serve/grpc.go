@@ -158,7 +158,7 @@ func (g *grpcService) ModelInfer(ctx context.Context,
 			if err != nil {
 				return timing{}, invalid(err)
 			}
-			outputs, took, err := g.server.inferOIP(ctx, v, request, true)
+			outputs, took, err := g.server.inferOIP(ctx, v, request)
 			if err != nil {
 				return took, err
 			}

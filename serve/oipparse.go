@@ -223,8 +223,8 @@ func parseRawTensor(dtype tensor.DType, shape tensor.Shape, raw []byte) (tensor.
 		}
 		size := int64(binary.LittleEndian.Uint32(raw))
 		if size > int64(len(raw)-4) {
-			return tensor.Tensor{}, fmt.Errorf("BYTES: an element of %d bytes, of which %d are there",
-				size, len(raw)-4)
+			return tensor.Tensor{}, fmt.Errorf(
+				"BYTES: an element of %d bytes, of which %d are there", size, len(raw)-4)
 		}
 		elements = append(elements, raw[4:4+size:4+size])
 		raw = raw[4+size:]

@@ -294,7 +294,8 @@ func absolute(t *testing.T, path string) string {
 
 // docs/images/pipeline.svg is what its script draws.
 func TestPipelineImage(t *testing.T) {
-	drawn, err := exec.Command(pythontest.Python(t), absolute(t, "docs/images/pipeline.py")).Output()
+	script := absolute(t, "docs/images/pipeline.py")
+	drawn, err := exec.Command(pythontest.Python(t), script).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

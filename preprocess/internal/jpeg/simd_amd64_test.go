@@ -20,11 +20,11 @@ func TestInverseDCTAVX2(t *testing.T) {
 			i := rng.IntN(64)
 			b.size -= int(max(b.coefs[i], -b.coefs[i]))
 			b.coefs[i] = 0
-			most := maxPlainSize - b.size
+			limit := maxPlainSize - b.size
 			if rng.IntN(3) > 0 {
-				most = min(most, 1+rng.IntN(400))
+				limit = min(limit, 1+rng.IntN(400))
 			}
-			b.set(uint8(i), int32(rng.IntN(2*most+1)-most))
+			b.set(uint8(i), int32(rng.IntN(2*limit+1)-limit))
 		}
 		const stride = 11
 		want, got := make([]byte, 8*stride), make([]byte, 8*stride)

@@ -1,5 +1,6 @@
-// Package oip is the Open Inference Protocol's gRPC service and messages, generated from
+// Package oip is the gRPC service and the messages of the Open Inference Protocol, generated from
 // inference.proto.
 package oip
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative inference.proto
+//go:generate -command generate protoc --go_out=. --go_opt=paths=source_relative
+//go:generate generate --go-grpc_out=. --go-grpc_opt=paths=source_relative inference.proto
