@@ -77,16 +77,16 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	return classifier, c, nil
 }
 
-// Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those of
-// a run that cuts the same batches. It is safe for concurrent use.
+// Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those
+// of a run that cuts the same batches. It is safe for concurrent use.
 type Answerer struct {
 	classifier *classify.Classifier
 	columns    Columns
 	batch      int
 }
 
-// NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all read
-// at once.
+// NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all
+// read at once.
 func NewAnswerer(m Model, c Columns, batch int) (*Answerer, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("score: batch: expected at least 1, got %d", batch)

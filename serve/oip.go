@@ -37,6 +37,7 @@ type oipRequest struct {
 	signature string // the parameter signature_name
 	inputs    map[string]tensor.Tensor
 	outputs   []oipOutput // none: all
+	binary    bool        // an answer with all outputs has them after the JSON rather than in it
 }
 
 // oipOutput is an output that was asked for.
@@ -53,15 +54,16 @@ type oipTensor struct {
 }
 
 // inferOIP answers a request with its outputs in the order that was asked for.
-func (s *Server) inferOIP(ctx context.Context, v *version, request oipRequest,
-	binary bool) ([]oipTensor, timing, error) {
+func (s *Server) inferOIP(
+	ctx context.Context, v *version, request oipRequest,
+) ([]oipTensor, timing, error) {
 	sig, err := v.signature(request.signature)
 	if err != nil {
 		return nil, timing{}, err
 	}
 	if len(request.outputs) == 0 {
 		for _, name := range sig.outputs {
-			request.outputs = append(request.outputs, oipOutput{name: name, binary: binary})
+			request.outputs = append(request.outputs, oipOutput{name: name, binary: request.binary})
 		}
 	}
 	asked := map[string]bool{}

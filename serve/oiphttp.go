@@ -60,12 +60,12 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.withVersion(r.Context(), protocolOIP, pathChoice(r), func(v *version) (timing, error) {
-		request, binary, err := readOIP(r.Header.Get(headerLength), body, v)
+		request, err := readOIP(r.Header.Get(headerLength), body, v)
 		if err != nil {
 			return timing{}, invalid(err)
 		}
 		note(r.Context(), "id", request.id)
-		outputs, took, err := s.inferOIP(r.Context(), v, request, binary)
+		outputs, took, err := s.inferOIP(r.Context(), v, request)
 		if err != nil {
 			return took, err
 		}
@@ -123,35 +123,33 @@ func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors 
 	return append(text, "]}"...), tensors, nil
 }
 
-// readOIP reads a request. binary says whether outputs that are not asked for by name come after
-// the JSON.
-func readOIP(header string, body []byte, v *version) (request oipRequest, binary bool, err error) {
+// readOIP reads a request.
+func readOIP(header string, body []byte, v *version) (request oipRequest, err error) {
 	text, tensors := body, []byte(nil)
 	if header != "" {
 		length, err := strconv.ParseUint(header, 10, 63)
 		if err != nil || length > uint64(len(body)) {
-			return request, false,
+			return request,
 				fmt.Errorf("%s: expected at most the %d bytes of the body, got %.40q", headerLength,
 					len(body), header)
 		}
 		if length == 0 {
-			request, err = readRaw(body, v)
-			return request, true, err
+			return readRaw(body, v)
 		}
 		text, tensors = body[:length], body[length:]
 	}
 	parsed, err := parseOIP(text)
 	if err != nil {
-		return request, false, err
+		return request, err
 	}
 	sig, err := v.signature(parsed.signature)
 	if err == nil {
 		err = sig.checkAdmission()
 	}
 	if err != nil {
-		return request, false, err
+		return request, err
 	}
-	request = oipRequest{id: parsed.id, signature: parsed.signature,
+	request = oipRequest{id: parsed.id, signature: parsed.signature, binary: parsed.binary,
 		inputs: map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
 		out.oipOutput.binary = parsed.binary
@@ -162,19 +160,19 @@ func readOIP(header string, body []byte, v *version) (request oipRequest, binary
 	}
 	for _, in := range parsed.inputs {
 		if _, ok := request.inputs[in.name]; ok {
-			return request, false, fmt.Errorf("input %.100q comes twice", in.name)
+			return request, fmt.Errorf("input %.100q comes twice", in.name)
 		}
 		var t tensor.Tensor
 		if t, tensors, err = in.tensor(tensors); err != nil {
-			return request, false, fmt.Errorf("input %.100q: %w", in.name, err)
+			return request, fmt.Errorf("input %.100q: %w", in.name, err)
 		}
 		request.inputs[in.name] = t
 	}
 	if len(tensors) > 0 {
-		return request, false, fmt.Errorf("the body has %d bytes after its last tensor",
+		return request, fmt.Errorf("the body has %d bytes after its last tensor",
 			len(tensors))
 	}
-	return request, parsed.binary, nil
+	return request, nil
 }
 
 // readRaw reads a body that is nothing but the model's one input. Its shape follows from its size.
@@ -191,7 +189,7 @@ func readRaw(body []byte, v *version) (request oipRequest, err error) {
 	info := sig.Inputs[name]
 	if info.DType == tensor.String {
 		t, err := tensor.New(tensor.Shape{1}, [][]byte{body})
-		return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+		return oipRequest{inputs: map[string]tensor.Tensor{name: t}, binary: true}, err
 	}
 	known, free := int64(info.DType.Size()), -1
 	shape := slices.Clone(info.Shape)
@@ -210,5 +208,5 @@ func readRaw(body []byte, v *version) (request oipRequest, err error) {
 		shape[free] = int64(len(body)) / known
 	}
 	t, err := tensor.FromBytes(info.DType, shape, body)
-	return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+	return oipRequest{inputs: map[string]tensor.Tensor{name: t}, binary: true}, err
 }
