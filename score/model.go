@@ -2,11 +2,7 @@ package score
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"kerasrun/classify"
@@ -33,14 +29,9 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	if err != nil {
 		return Model{}, fmt.Errorf("%s: %w", dir, err)
 	}
-	// It holds the SHA-256 of every other file.
-	data, err := os.ReadFile(filepath.Join(dir, contract.ManifestPath))
-	if err != nil {
-		return Model{}, err
-	}
-	sum := sha256.Sum256(data)
-	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode, precision)
-	return Model{m, hex.EncodeToString(sum[:]), words}, nil
+	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode,
+		precision)
+	return Model{m, manifest.ID(), words}, nil
 }
 
 // classifier returns the classifier of the output that the columns come from, and the columns with
@@ -68,7 +59,8 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	}
 	classes := classifier.Classes()
 	if classes < 1 {
-		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none", o.Output)
+		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none",
+			o.Output)
 	}
 	if c.hasVector() {
 		c.Length = classes

@@ -57,8 +57,8 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, "kera
 // ourPackages are all packages of the module.
 func ourPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
-	list := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Deps", "kerasrun/...")
-	out, err := list.Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Deps",
+		"kerasrun/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
