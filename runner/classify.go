@@ -39,9 +39,9 @@ func (m *Model) newClassifier() (*classify.Classifier, error) {
 	})
 }
 
-// undivided runs each batch as it is. Classifier's batches are no larger than a micro-batch, and two
-// of them run at a time; divided once more they would be computed in shapes of all sizes, each of
-// which TensorFlow keeps memory for.
+// undivided runs each batch as it is. Classifier's batches are no larger than a micro-batch, and
+// two of them run at a time; divided once more they would be computed in shapes of all sizes, each
+// of which TensorFlow keeps memory for.
 type undivided struct{ *Model }
 
 func (u undivided) RunSignature(
