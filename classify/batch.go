@@ -74,7 +74,7 @@ func (b *Batch) run(ctx context.Context, which []int) ([][]float32, error) {
 	for row, i := range which {
 		pixels[row] = b.slots[i].pixels
 	}
-	out, err := c.Preprocessor.run(ctx, c.runner, c.key, pixels, map[string]tensor.Tensor{})
+	out, err := c.preprocessor.run(ctx, c.runner, c.key, pixels, map[string]tensor.Tensor{})
 	if err != nil {
 		return nil, err
 	}

@@ -51,14 +51,14 @@ func (o Options) validate() error {
 // Classifier classifies images with one output of a model. It is safe for concurrent use, by any
 // number of calls; it keeps memory from one to the next, and needs not be closed.
 type Classifier struct {
-	*Preprocessor
-	runner      Runner
-	key, output string
-	classes     int64 // -1: not known before a run
-	labels      labels.Labels
-	options     Options
-	running     *semaphore.Weighted // images that are run, by all calls
-	slots       sync.Pool           // of *slot
+	preprocessor *Preprocessor
+	runner       Runner
+	key, output  string
+	classes      int64 // -1: not known before a run
+	labels       labels.Labels
+	options      Options
+	running      *semaphore.Weighted // images that are run, by all calls
+	slots        sync.Pool           // of *slot
 }
 
 // New returns a classifier over a model. It is an error where the manifest does not say how to make
@@ -98,7 +98,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, err
 	}
 	c := &Classifier{
-		Preprocessor: p, runner: m, key: s.Key, output: o.Output, classes: -1, labels: m.Labels(),
+		preprocessor: p, runner: m, key: s.Key, output: o.Output, classes: -1, labels: m.Labels(),
 		options: o, running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
 	}
 	if shape := s.Outputs[o.Output].Shape; shape != nil {
@@ -116,7 +116,7 @@ func (c *Classifier) decode(
 	if err != nil {
 		return err
 	}
-	s.pixels, err = c.decoders.append(ctx, &c.pipeline, s.pixels[:0], data)
+	s.pixels, err = c.preprocessor.append(ctx, s.pixels[:0], data)
 	return err
 }
 

@@ -70,7 +70,7 @@ func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tens
 	for i, image := range images {
 		group.Go(func() error {
 			row := pixels[i*size : (i+1)*size : (i+1)*size]
-			if _, err := p.decoders.append(ctx, &p.pipeline, row[:0], image); err != nil {
+			if _, err := p.append(ctx, row[:0], image); err != nil {
 				return &ImageError{i, err}
 			}
 			return nil
@@ -80,6 +80,11 @@ func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tens
 		return tensor.Tensor{}, err
 	}
 	return tensor.New(p.shape(len(images)), pixels)
+}
+
+// append decodes and resizes one image, and appends its pixels to dst.
+func (p *Preprocessor) append(ctx context.Context, dst []uint8, image []byte) ([]uint8, error) {
+	return p.decoders.append(ctx, &p.pipeline, dst, image)
 }
 
 // Run runs a signature whose image input may hold what [Preprocessor.Decode] made: it is normalized

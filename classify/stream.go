@@ -109,7 +109,7 @@ func (c *Classifier) newStream(run func(context.Context, *Batch) error) *stream 
 	s := &stream{
 		classifier: c, run: run,
 		free: make(chan *Batch, batches), images: make(chan Image), cut: make(chan *Batch, batches),
-		decoding: make(chan struct{}, c.decoders.limits.Decoders),
+		decoding: make(chan struct{}, c.options.Decoders.limits.Decoders),
 	}
 	for range batches {
 		b := &Batch{classifier: c}

@@ -185,7 +185,7 @@ func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferRespo
 
 func readGRPC(r *oip.ModelInferRequest) (request oipRequest, err error) {
 	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
-		inputs: map[string]tensor.Tensor{}}
+		inputs: map[string]tensor.Tensor{}, binary: true}
 	if len(r.Inputs) == 0 {
 		return request, fmt.Errorf("expected inputs, got none")
 	}

@@ -242,3 +242,36 @@ func TestReadiness(t *testing.T) {
 		s.Close()
 	})
 }
+
+// The end of the context ends a load, and is no fault of the version.
+func TestStopWhileLoading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		loads := 0
+		s, err := New(Config{
+			Models: []ModelConfig{{Name: "fake", Path: modelDirectory(t)}},
+			Load: func(ctx context.Context, _ string) (Model, error) {
+				loads++
+				if loads > 1 {
+					return &fakeModel{}, nil
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+			Batching: batch.Default(),
+			Limits:   DefaultLimits(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if err := s.Start(ctx); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("got %v after %v, want nil after a minute", err, time.Since(began))
+		}
+		if err := s.Start(t.Context()); err != nil || loads != 2 {
+			t.Errorf("the same version again: got %v, %d loads", err, loads)
+		}
+	})
+}

@@ -37,7 +37,7 @@ type oipRequest struct {
 	signature string // the parameter signature_name
 	inputs    map[string]tensor.Tensor
 	outputs   []oipOutput // none: all
-	binary    bool        // where outputs is none: all come after the JSON
+	binary    bool        // an answer with all outputs has them after the JSON rather than in it
 }
 
 // oipOutput is an output that was asked for.
@@ -54,8 +54,9 @@ type oipTensor struct {
 }
 
 // inferOIP answers a request with its outputs in the order that was asked for.
-func (s *Server) inferOIP(ctx context.Context, v *version,
-	request oipRequest) ([]oipTensor, timing, error) {
+func (s *Server) inferOIP(
+	ctx context.Context, v *version, request oipRequest,
+) ([]oipTensor, timing, error) {
 	sig, err := v.signature(request.signature)
 	if err != nil {
 		return nil, timing{}, err

@@ -123,7 +123,7 @@ func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors 
 	return append(text, "]}"...), tensors, nil
 }
 
-// readOIP reads a request over HTTP.
+// readOIP reads a request.
 func readOIP(header string, body []byte, v *version) (request oipRequest, err error) {
 	text, tensors := body, []byte(nil)
 	if header != "" {
@@ -134,9 +134,7 @@ func readOIP(header string, body []byte, v *version) (request oipRequest, err er
 					len(body), header)
 		}
 		if length == 0 {
-			request, err = readRaw(body, v)
-			request.binary = true
-			return request, err
+			return readRaw(body, v)
 		}
 		text, tensors = body[:length], body[length:]
 	}
@@ -151,8 +149,8 @@ func readOIP(header string, body []byte, v *version) (request oipRequest, err er
 	if err != nil {
 		return request, err
 	}
-	request = oipRequest{id: parsed.id, signature: parsed.signature,
-		inputs: map[string]tensor.Tensor{}, binary: parsed.binary}
+	request = oipRequest{id: parsed.id, signature: parsed.signature, binary: parsed.binary,
+		inputs: map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
 		out.oipOutput.binary = parsed.binary
 		if out.binary != nil {
@@ -191,7 +189,7 @@ func readRaw(body []byte, v *version) (request oipRequest, err error) {
 	info := sig.Inputs[name]
 	if info.DType == tensor.String {
 		t, err := tensor.New(tensor.Shape{1}, [][]byte{body})
-		return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+		return oipRequest{inputs: map[string]tensor.Tensor{name: t}, binary: true}, err
 	}
 	known, free := int64(info.DType.Size()), -1
 	shape := slices.Clone(info.Shape)
@@ -210,5 +208,5 @@ func readRaw(body []byte, v *version) (request oipRequest, err error) {
 		shape[free] = int64(len(body)) / known
 	}
 	t, err := tensor.FromBytes(info.DType, shape, body)
-	return oipRequest{inputs: map[string]tensor.Tensor{name: t}}, err
+	return oipRequest{inputs: map[string]tensor.Tensor{name: t}, binary: true}, err
 }

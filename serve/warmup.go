@@ -63,7 +63,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	return nil
 }
 
-// zeros returns inputs of zeros; nil where the signature does not say their sizes.
+// zeros returns inputs of zeros; nil where the signature does not say their sizes, or takes texts.
 func (sig *signature) zeros(rows int64) (map[string]tensor.Tensor, error) {
 	for _, info := range sig.Inputs {
 		if slices.Contains(info.Shape[1:], -1) || info.DType.Size() == 0 {
