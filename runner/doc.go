@@ -17,9 +17,9 @@
 //
 // Importing this package changes nothing in the process. A program that also imports
 // [kerasrun/runner/preinit], for its side effects, keeps TensorFlow's first log lines away from
-// standard error, and has TensorFlow use oneDNN on x86 CPUs without VNNI, where it is twice as fast.
-// Without that import everything works; where TensorFlow leaves oneDNN off unasked, Open says so in
-// one line, once, through [log/slog].
+// standard error, and has TensorFlow use oneDNN on x86 CPUs without VNNI, where it is twice as
+// fast. Without that import everything works; where TensorFlow leaves oneDNN off unasked, Open says
+// so in one line, once, through [log/slog].
 //
 // # Environment
 //

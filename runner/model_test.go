@@ -229,7 +229,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with it.
+// TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with
+// it.
 func TestOpenEnds(t *testing.T) {
 	dir := filepath.Join(models, "both")
 	ended, cancel := context.WithCancel(t.Context())
