@@ -50,7 +50,7 @@ func TestClassifyAsKeras(t *testing.T) {
 			if p.Index != best[k].Index || p.ID != best[k].ID || p.Name != best[k].Name ||
 				!(max(p.Probability-best[k].Probability,
 					best[k].Probability-p.Probability) <= 1e-5) {
-				t.Errorf("%s: %v; want %v", name, rows[i], best)
+				t.Errorf("%s: got %v, want %v", name, rows[i], best)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func TestClassifyBadImages(t *testing.T) {
 	rows, err := m.Classify(t.Context(), 5, images...)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || len(joined.Unwrap()) != len(bad) {
-		t.Fatalf("%v; want %d errors", err, len(bad))
+		t.Fatalf("got %v, want %d errors", err, len(bad))
 	}
 	for _, err := range joined.Unwrap() {
 		var image *classify.ImageError
@@ -88,14 +88,14 @@ func TestClassifyBadImages(t *testing.T) {
 	for i, row := range rows {
 		if bad[i] {
 			if row != nil {
-				t.Errorf("image %d: %v; want nil", i, row)
+				t.Errorf("image %d: got %v, want nil", i, row)
 			}
 			continue
 		}
 		for k, want := range alone[i%len(photos)] {
 			if d := row[k].Probability - want.Probability; row[k].Index != want.Index ||
 				!(d < 1e-6 && d > -1e-6) {
-				t.Errorf("image %d: %v; want %v", i, row[k], want)
+				t.Errorf("image %d: got %v, want %v", i, row[k], want)
 			}
 		}
 	}

@@ -12,8 +12,10 @@ import (
 )
 
 // cpus returns how many CPUs the process may use: those of its affinity, or fewer where its control
-// group has a smaller limit. It is asked in each run, and the files of the groups, which take half
-// a millisecond to read, are read once.
+// group has a smaller limit. It is read once.
+//
+// Go's GOMAXPROCS is not that: it is 2 at least, it ignores the limits of the groups above, and who
+// sets it means Go's own threads.
 var cpus = sync.OnceValue(func() int {
 	return limitedCPUs(runtime.NumCPU(),
 		cgroupCPUs(os.DirFS("/")))

@@ -195,6 +195,6 @@ func TestAffinity(t *testing.T) {
 		done <- result{string(out), err}
 	}()
 	if r := <-done; r.err != nil || strings.TrimSpace(r.out) != "1" {
-		t.Errorf("%q CPUs, %v; want 1", r.out, r.err)
+		t.Errorf("got %q CPUs, %v, want 1", r.out, r.err)
 	}
 }

@@ -1,23 +1,33 @@
 // Package runner loads a SavedModel with TensorFlow, through tfgo, and runs it on the CPU or on
 // GPUs.
 //
-// [Open] holds the directory against its manifest and judges what the graph would do before
-// TensorFlow sees any of it; every tensor is held against the signature before TensorFlow sees it,
-// because TensorFlow answers some mistakes with an abort of the process. What tfgo panics with
-// comes back as an error. [Model.Classify] goes from image files to labelled predictions, and
-// gives the answers of Keras.
+//	model, err := runner.Open(ctx, "models/resnext50")
+//	...
+//	defer model.Close()
+//	predictions, err := model.Classify(ctx, 5, photo)
 //
-// The memory of tensors in C is allocated and freed around each run; none of it waits for Go's
-// garbage collector, which cannot see it.
+// [Open] compares the directory with its manifest, and scans its graph, before TensorFlow reads any
+// of it. Tensors are compared with the signature, because TensorFlow aborts the process on some
+// mistakes. What tfgo panics with comes back as an error. [Model.Classify] goes from image files to
+// labelled predictions, which match those of Keras; [Model.Run] takes tensors.
 //
-// TensorFlow writes to standard error as the process starts, whatever TF_CPP_MIN_LOG_LEVEL says.
-// This package keeps that back, and sets TF_CPP_MIN_LOG_LEVEL to 2, errors only, unless it is set;
-// 0 brings everything back.
+// A [Model] is safe for concurrent use. [Model.Close] frees its memory, which the garbage collector
+// does not see: the caller of Open has to call it. The tensors that a run returns are in Go's
+// memory, and are the caller's.
 //
-// On x86 CPUs without VNNI TensorFlow leaves oneDNN off, which takes twice as long. There this
-// package sets TF_ENABLE_ONEDNN_OPTS to 1 unless it is set; with 0, sessions do without oneDNN. An
-// executable that is started without PATH starts itself again for that, which takes 0.3 s.
+// Importing this package changes nothing in the process. A program that also imports
+// [kerasrun/runner/preinit], for its side effects, keeps TensorFlow's first log lines away from
+// standard error, and has TensorFlow use oneDNN on x86 CPUs without VNNI, where it is twice as
+// fast. Without that import everything works; where TensorFlow leaves oneDNN off unasked, Open says
+// so in one line, once, through [log/slog].
 //
-// Both are done on Linux before TensorFlow's own initialisers, in a section that only executables
-// can have: build with the tag no_preinit to leave it out, for -buildmode=c-shared.
+// # Environment
+//
+// TensorFlow reads these before main:
+//
+//	TF_ENABLE_ONEDNN_OPTS  0 leaves oneDNN off: slower, and without BF16
+//	TF_CPP_MIN_LOG_LEVEL   what TensorFlow logs to standard error: 0 everything, 2 errors only
+//	CUDA_VISIBLE_DEVICES   the GPUs that the process sees; all of them where it is not set
+//
+// GOMAXPROCS does not change TensorFlow's threads: see [WithThreads].
 package runner

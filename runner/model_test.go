@@ -134,7 +134,7 @@ func TestRunErrors(t *testing.T) {
 	} {
 		_, err := m.RunSignature(t.Context(), c.key, c.in)
 		if !matches(err, c.want) {
-			t.Errorf("%s: %v; want %q", c.name, err, c.want)
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 		var input *InputError
 		if want := c.want != "" && c.name != "no signature"; errors.As(err, &input) != want {
@@ -221,7 +221,7 @@ func TestOpenErrors(t *testing.T) {
 	} {
 		if m, err := Open(t.Context(), c.dir, append([]Option{trusted},
 			c.options...)...); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v; want %q", c.name, err, c.want)
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 			if m != nil {
 				m.Close()
 			}
@@ -229,7 +229,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with it.
+// TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with
+// it.
 func TestOpenEnds(t *testing.T) {
 	dir := filepath.Join(models, "both")
 	ended, cancel := context.WithCancel(t.Context())
@@ -327,7 +328,7 @@ func TestTags(t *testing.T) {
 	} {
 		out, err := open(t, "both", c.options...).Run(t.Context(), x)
 		if err != nil || out["y"].Data.([]float32)[0] != c.want {
-			t.Errorf("%v, %v; want %v", out, err, c.want)
+			t.Errorf("got %v, %v, want %v", out, err, c.want)
 		}
 	}
 	directory, err := savedmodel.Open(filepath.Join(models, "both"))
@@ -345,7 +346,7 @@ func TestVariables(t *testing.T) {
 	m := open(t, "variables")
 	out, err := m.Run(t.Context(), x)
 	if err != nil || out["y"].Data.([]float32)[0] != 10 {
-		t.Errorf("%v, %v; want 10", out, err)
+		t.Errorf("got %v, %v, want 10", out, err)
 	}
 	graph, err := m.SavedModel().MetaGraph(m.tags)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestUnverified(t *testing.T) {
 			"faulty": "nan"}[model])
 		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) ||
 			!strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
-			t.Errorf("%s: want ErrUnverified for its directory, got %v", model, err)
+			t.Errorf("%s: got %v, want ErrUnverified for its directory", model, err)
 		}
 		m, err := Open(t.Context(), dir, signature, WithProbe(os.Args[0], probeChild))
 		if err != nil {
@@ -44,7 +44,7 @@ func TestUnverified(t *testing.T) {
 func TestUnverifiedFiles(t *testing.T) {
 	dir, skip := filepath.Join(models, "conv"), WithScan(savedmodel.Skip(savedmodel.CheckFiles))
 	if _, err := Open(t.Context(), dir, skip); !errors.Is(err, ErrUnverified) {
-		t.Errorf("want ErrUnverified, got %v", err)
+		t.Errorf("got %v, want ErrUnverified", err)
 	}
 	m, err := Open(t.Context(), dir, skip, WithProbe(os.Args[0], probeChild))
 	if err != nil {
@@ -64,7 +64,7 @@ func TestProbeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := savedmodel.Join(m.Scan()); err != nil {
-		t.Fatalf("want a model that passes the scan, got %v", err)
+		t.Fatalf("got %v, want a model that passes the scan", err)
 	}
 	for _, c := range []struct {
 		name, dir string

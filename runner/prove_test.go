@@ -64,7 +64,7 @@ func TestProveDamage(t *testing.T) {
 			m.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("seed %d, try %d: want an error that names %s, got %v", seed, i, name, err)
+			t.Errorf("seed %d, try %d: got %v, want an error that names %s", seed, i, err, name)
 		} else {
 			refused++
 		}
@@ -115,7 +115,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 			scanned++
 		}
 		if err != nil && !strings.Contains(err.Error(), dir) {
-			t.Errorf("seed %d: want an error that names %s, got %v", seed, dir, err)
+			t.Errorf("seed %d: got %v, want an error that names %s", seed, err, dir)
 		}
 	}
 	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the probe, "+

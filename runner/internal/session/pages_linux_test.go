@@ -20,7 +20,7 @@ func TestTrimDropsPages(t *testing.T) {
 		}
 	}
 	if len(code) < 10<<20 {
-		t.Fatalf("want megabytes of TensorFlow's code mapped, got %d bytes", len(code))
+		t.Fatalf("got %d bytes of TensorFlow's code mapped, want megabytes", len(code))
 	}
 	before := crc32.ChecksumIEEE(code)
 	touched := fileMemory(t)
@@ -53,7 +53,7 @@ func fileMemory(t *testing.T) int {
 	match := regexp.MustCompile(`RssFile:\s+(\d+) kB`).FindStringSubmatch(readFile(t,
 		"/proc/self/status"))
 	if match == nil {
-		t.Fatal("/proc/self/status: want RssFile, got none")
+		t.Fatal("/proc/self/status: got no RssFile, want one")
 	}
 	kib, err := strconv.Atoi(match[1])
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
@@ -90,6 +91,32 @@ func TestCall(t *testing.T) {
 	group.Wait()
 	if _, err := c.Run(nil); err == nil || err.Error() != "expected 1 tensors, got 0" {
 		t.Errorf("no tensors: got %v", err)
+	}
+}
+
+// TestFirstRun holds that a run waits for another one that is the call's first.
+func TestFirstRun(t *testing.T) {
+	s := open(t)
+	request := Request{Feeds: []Endpoint{{Op: "x"}, {Op: "y"}}, Fetches: []Endpoint{{Op: "out"}}}
+	c, err := s.NewCall(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.first.Lock() // as the first run does
+	in, ended := []*Tensor{floats(t, 1), floats(t, 2)}, make(chan error)
+	go func() {
+		out, err := c.Run(in)
+		Delete(out)
+		ended <- err
+	}()
+	select {
+	case <-ended:
+		t.Fatal("a run has ended beside the first one")
+	case <-time.After(50 * time.Millisecond):
+	}
+	c.first.Unlock()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

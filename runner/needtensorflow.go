@@ -1,3 +1,0 @@
-package runner
-
-import _ "kerasrun/runner/internal/needtensorflow" // so that a build without it says so
