@@ -60,7 +60,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// BenchmarkClassify measures the whole way, bytes of picture files to the best five classes; time
+// BenchmarkClassify measures the whole way, bytes of image files to the best five classes; time
 // is that of all the files.
 func BenchmarkClassify(b *testing.B) {
 	m, image := openExported(b), readPhoto(b)

@@ -68,7 +68,7 @@ func TestClassifyBadImages(t *testing.T) {
 	bad := map[int]bool{0: true, 7: true, 8: true, 31: true, 32: true, 69: true}
 	for i := range 70 {
 		if bad[i] {
-			images = append(images, []byte("no picture"))
+			images = append(images, []byte("no image"))
 		} else {
 			images = append(images, photos[i%len(photos)])
 		}
@@ -99,7 +99,7 @@ func TestClassifyBadImages(t *testing.T) {
 			}
 		}
 	}
-	if rows, err := m.Classify(t.Context(), 5, []byte("no picture")); len(rows) != 1 ||
+	if rows, err := m.Classify(t.Context(), 5, []byte("no image")); len(rows) != 1 ||
 		rows[0] != nil || err == nil {
 		t.Errorf("one bad image: %v, %v", rows, err)
 	}

@@ -4,7 +4,7 @@
 // [Open] holds the directory against its manifest and judges what the graph would do before
 // TensorFlow sees any of it; every tensor is held against the signature before TensorFlow sees it,
 // because TensorFlow answers some mistakes with an abort of the process. What tfgo panics with
-// comes back as an error. [Model.Classify] goes from picture files to labelled predictions, and
+// comes back as an error. [Model.Classify] goes from image files to labelled predictions, and
 // gives the answers of Keras.
 //
 // The memory of tensors in C is allocated and freed around each run; none of it waits for Go's

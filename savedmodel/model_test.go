@@ -135,7 +135,8 @@ func TestOpenErrors(t *testing.T) {
 		files fstest.MapFS
 		want  string
 	}{
-		{"no model", fstest.MapFS{"photo.jpg": {}}, "expected a SavedModel, found no saved_model.pb"},
+		{"no model", fstest.MapFS{"photo.jpg": {}},
+			"expected a SavedModel, found no saved_model.pb"},
 		{"text", fstest.MapFS{"saved_model.pbtxt": {}},
 			"saved_model.pbtxt is not supported: expected saved_model.pb"},
 		{"parts", fstest.MapFS{"saved_model.cpb": {}},
@@ -169,7 +170,7 @@ func TestOpenWithoutModel(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"my.keras": "expected a SavedModel, got a Keras file; " +
-			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch` makes one of it",
+			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it",
 		"my.txt": "expected a SavedModel's directory, got a file",
 	} {
 		file := filepath.Join(t.TempDir(), name)

@@ -52,7 +52,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// HTTP and gRPC are answered over TLS, and to who bears the token; nobody is answered without.
+// HTTP and gRPC are answered over TLS, and to clients that have the token, and to no other.
 func TestTLSAndToken(t *testing.T) {
 	cert, pool := certificate(t)
 	s := startServer(t, &fakeModel{}, func(c *Config) { c.Token = "secret" })

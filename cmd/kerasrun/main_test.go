@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its
@@ -63,7 +65,7 @@ func readFile(t *testing.T, path string) string {
 func python(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	args = append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)
-	cmd := exec.Command(".venv/bin/python", args...)
+	cmd := exec.Command(pythontest.Python(t), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -1,4 +1,4 @@
-// Service answers pictures over HTTP: curl --data-binary @cat.jpg 127.0.0.1:8080/classify
+// Service classifies images over HTTP: curl --data-binary @cat.jpg 127.0.0.1:8080/classify
 package main
 
 import (
