@@ -255,7 +255,7 @@ func TestInterrupted(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	status := execute(ctx, []string{"classify", "testdata/photos/cat.jpg"}, nil, &stdout, &stderr)
 	if status != exitFailed || stdout.Len() > 0 ||
-		!strings.HasSuffix(stderr.String(), "kerasrun: context canceled\n") {
+		!strings.HasSuffix(stderr.String(), "kerasrun: models/resnext50: context canceled\n") {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
 	}
 }
