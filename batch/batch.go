@@ -29,10 +29,13 @@ type Run func(ctx context.Context, in map[string]tensor.Tensor) (map[string]tens
 // Parameters say how requests are joined. The names are those of TensorFlow Serving's batching
 // parameters.
 type Parameters struct {
-	MaxBatchSize int // max_batch_size: the largest number of rows of a run
-	// batch_timeout_micros: how long the first request of a batch that is not full waits for others
+	// MaxBatchSize (max_batch_size) is the largest number of rows of a run.
+	MaxBatchSize int
+	// BatchTimeout (batch_timeout_micros) is how long the first request of a batch that is not full
+	// waits for others.
 	BatchTimeout time.Duration
-	// max_enqueued_batches: the queue holds this times MaxBatchSize rows; ErrFull beyond
+	// MaxEnqueuedBatches (max_enqueued_batches) times MaxBatchSize rows fit in the queue; ErrFull
+	// beyond.
 	MaxEnqueuedBatches int
 	NumBatchThreads    int // num_batch_threads: runs at a time
 

@@ -378,7 +378,7 @@ func TestRefusesRequests(t *testing.T) {
 		{"no rows", map[string]tensor.Tensor{"x": row(tensor.Shape{0, 2}, nil)},
 			"got shape (0, 2)"},
 		{"short data", map[string]tensor.Tensor{"x": row(tensor.Shape{1, 2}, []float32{1})},
-			"needs 2 elements"},
+			"expected 2 elements"},
 		{"overflow", map[string]tensor.Tensor{"x": row(tensor.Shape{1 << 40, 1 << 40}, nil)},
 			"more elements"},
 		{"uneven", map[string]tensor.Tensor{

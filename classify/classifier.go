@@ -33,8 +33,8 @@ type Options struct {
 	BatchSize   int // images that run together; 0 is 32
 	Concurrency int // full batches that run at a time, of all calls together; 0 is 1
 
-	// MaxWait is how long a batch of a stream that is not full waits for its next image. 0 is without
-	// limit: then all batches but the last have BatchSize images, whatever the timing.
+	// MaxWait is how long a batch of a stream that is not full waits for its next image. 0 is
+	// without limit: then all batches but the last have BatchSize images, whatever the timing.
 	MaxWait time.Duration
 
 	Decoders *Decoders // nil: its own, with no [Limits]

@@ -129,18 +129,23 @@ func TestOutputErrors(t *testing.T) {
 	}{
 		{"float32 elements, got", func(tensor.Tensor) tensor.Tensor { return tensor.Tensor{} }},
 		{"expected (1, 3), got (2, 3)", func(tensor.Tensor) tensor.Tensor {
-			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 3}, Data: make([]float32, 6)}
+			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 3},
+				Data: make([]float32, 6)}
 		}},
 		{"expected (1, 3), got (1, 4)", func(tensor.Tensor) tensor.Tensor {
-			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 4}, Data: make([]float32, 4)}
+			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 4},
+				Data: make([]float32, 4)}
 		}},
-		{"expected one row of classes an image, got shape (3,)", func(out tensor.Tensor) tensor.Tensor {
-			out.Shape = tensor.Shape{3}
-			return out
-		}},
-		{"expected one row of classes an image, got shape (1, 0)", func(out tensor.Tensor) tensor.Tensor {
-			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 0}, Data: []float32{}}
-		}},
+		{"expected one row of classes an image, got shape (3,)",
+			func(out tensor.Tensor) tensor.Tensor {
+				out.Shape = tensor.Shape{3}
+				return out
+			}},
+		{"expected one row of classes an image, got shape (1, 0)",
+			func(out tensor.Tensor) tensor.Tensor {
+				return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 0},
+					Data: []float32{}}
+			}},
 	} {
 		m := newFake()
 		m.change = test.change
@@ -189,7 +194,8 @@ func TestNewErrors(t *testing.T) {
 			t.Errorf("got %v, want %s", err, test.want)
 		}
 	}
-	if _, err := classify.NewDecoders(classify.Limits{Decoders: -1, PixelsInFlight: -2}); err == nil ||
+	if _, err := classify.NewDecoders(classify.Limits{Decoders: -1,
+		PixelsInFlight: -2}); err == nil ||
 		!strings.Contains(err.Error(), "decoders: expected 0 or more, got -1") ||
 		!strings.Contains(err.Error(), "pixels in flight: expected 0 or more, got -2") {
 		t.Errorf("limits: got %v", err)

@@ -32,7 +32,8 @@ func (l Limits) Validate() error {
 		{"decoders", int64(l.Decoders)},
 	} {
 		if limit.value < 0 {
-			faults = append(faults, fmt.Errorf("%s: expected 0 or more, got %d", limit.name, limit.value))
+			faults = append(faults, fmt.Errorf("%s: expected 0 or more, got %d", limit.name,
+				limit.value))
 		}
 	}
 	return errors.Join(faults...)

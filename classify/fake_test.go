@@ -65,7 +65,8 @@ func (m *fakeModel) Signature(key string) (savedmodel.Signature, error) {
 }
 
 func (m *fakeModel) Labels() labels.Labels {
-	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"}, {ID: "n2", Name: "blue"}}
+	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"},
+		{ID: "n2", Name: "blue"}}
 }
 
 func (m *fakeModel) RunSignature(
@@ -73,7 +74,8 @@ func (m *fakeModel) RunSignature(
 ) (map[string]tensor.Tensor, error) {
 	now := m.running.Add(1)
 	defer m.running.Add(-1)
-	for most := m.most.Load(); now > most && !m.most.CompareAndSwap(most, now); most = m.most.Load() {
+	for most := m.most.Load(); now > most &&
+		!m.most.CompareAndSwap(most, now); most = m.most.Load() {
 	}
 	pixels, err := in["images"].Float32s()
 	if err != nil {

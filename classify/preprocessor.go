@@ -157,9 +157,11 @@ func (p *Preprocessor) check(s savedmodel.Signature, output string) error {
 	in, ok := s.Inputs[p.input]
 	switch {
 	case !ok || len(s.Inputs) != 1:
-		return fmt.Errorf("signature %s: expected the input %q alone, got %q", s.Key, p.input, names)
+		return fmt.Errorf("signature %s: expected the input %q alone, got %q", s.Key, p.input,
+			names)
 	case in.DType != tensor.Float32:
-		return fmt.Errorf("signature %s: input %q: expected float32, got %v", s.Key, p.input, in.DType)
+		return fmt.Errorf("signature %s: input %q: expected float32, got %v", s.Key, p.input,
+			in.DType)
 	}
 	out, ok := s.Outputs[output]
 	if !ok || out.DType != tensor.Float32 {

@@ -62,7 +62,8 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	var format *preprocess.FormatError
-	_, err = newPreprocessor(t, classify.Limits{PixelsInFlight: 5}).Decode(t.Context(), [][]byte{nil})
+	_, err = newPreprocessor(t, classify.Limits{PixelsInFlight: 5}).Decode(t.Context(),
+		[][]byte{nil})
 	if !errors.As(err, &format) {
 		t.Errorf("no image: got %v", err)
 	}
@@ -96,7 +97,8 @@ func TestPreprocessorRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := run(pixels); err != nil || !slices.Equal(got, []float32{0.75, 0.25, 0, 0, 0, 1}) {
+		if got, err := run(pixels); err != nil ||
+			!slices.Equal(got, []float32{0.75, 0.25, 0, 0, 0, 1}) {
 			t.Errorf("pixels: got %v, %v", got, err)
 		}
 	}

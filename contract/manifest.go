@@ -24,8 +24,8 @@ const Format = 1
 // MaxManifestBytes is the size of the largest manifest that is read.
 const MaxManifestBytes = 16 << 20
 
-// Manifest describes an exported directory: what the model is, what it takes and gives, and the hash
-// of every file, its own included.
+// Manifest describes an exported directory: what the model is, what it takes and gives, and the
+// hash of every file, its own included.
 type Manifest struct {
 	Format       int    `json:"format"`       // the version of the manifest's format
 	Architecture string `json:"architecture"` // as "resnext50"

@@ -33,11 +33,11 @@ type Pack struct {
 	Command   string            `json:"command"`   // what writes this pack
 	Versions  map[string]string `json:"versions"`  // of the packages it was written with
 	Signature string            `json:"signature"`
-	// what the reference took, and how its images were prepared
+	// Input is what the reference took, and how its images were prepared.
 	Input   contract.Input `json:"input"`
 	Outputs []string       `json:"outputs"`
 	Top     int            `json:"top"` // the k of the top-k agreement
-	// by stage; of logits and features relative to the largest |value| of a case
+	// Tolerance is by stage. That of logits and features is relative to a case's largest |value|.
 	Tolerance map[string]float64 `json:"tolerance"`
 	Cases     []Case             `json:"cases"`
 }

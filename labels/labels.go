@@ -1,4 +1,7 @@
-// Package labels names a classifier's outputs, as Keras's decode_predictions does.
+// Package labels names a classifier's outputs: [Read] reads a class list, [Top] returns the most
+// probable classes with their names, as Keras's decode_predictions does.
+//
+// [Labels] are plain data. They can be read from many goroutines.
 package labels
 
 import (
@@ -9,8 +12,8 @@ import (
 	"strconv"
 )
 
-// Class is one class of a classifier: for ImageNet its WordNet id and name ("n01440764", "tench");
-// where a class list has only one label a class, that label twice.
+// Class is one class of a classifier: for ImageNet its WordNet id and name ("n01440764", "tench").
+// Where a class list has only one label per class, it is both.
 type Class struct{ ID, Name string }
 
 // Labels are the classes in the order of the model's outputs.
@@ -34,8 +37,7 @@ func Read(r io.Reader) (Labels, error) {
 	for i := range l {
 		class, ok := classes[strconv.Itoa(i)]
 		if !ok {
-			return nil, fmt.Errorf(
-				"labels: of %d classes, each index from 0 to %d is wanted; %d is missing", len(l),
+			return nil, fmt.Errorf("labels: expected each index from 0 to %d, got none for %d",
 				len(l)-1, i)
 		}
 		if len(class) != 2 {
@@ -55,16 +57,16 @@ type Prediction struct {
 	Probability float32 `json:"probability"`
 }
 
-// Top returns the k most probable classes (all of them where k is larger), best first, in the order
-// of Keras's decode_predictions: argsort()[-k:][::-1], so that of two equals the later class comes
-// first. Without labels (nil), ID and Name are empty. A NaN, and labels of another number than the
-// probabilities, are errors.
+// Top returns the k most probable classes, or all of them where k is larger, best first. The order
+// is that of Keras's decode_predictions, argsort()[-k:][::-1]: of two equals the later class comes
+// first. Without labels (nil), ID and Name are empty. A NaN is an error, and so are labels of
+// another number than the probabilities.
 func Top(probs []float32, k int, l Labels) ([]Prediction, error) {
 	if k < 1 {
 		return nil, fmt.Errorf("labels: top: expected at least 1, got %d", k)
 	}
 	if l != nil && len(l) != len(probs) {
-		return nil, fmt.Errorf("labels: expected %d probabilities, one a label, got %d", len(l),
+		return nil, fmt.Errorf("labels: expected %d probabilities, one per label, got %d", len(l),
 			len(probs))
 	}
 	top := make([]Prediction, 0, min(k, len(probs)))

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kerasrun/internal/pythontest"
 )
 
 func TestReadImageNet(t *testing.T) {
@@ -36,8 +38,8 @@ func TestReadErrors(t *testing.T) {
 		{`[]`, "cannot unmarshal array"},
 		{`{}`, "got none"},
 		{`null`, "got none"},
-		{`{"0": ["a", "b"], "2": ["c", "d"]}`, "1 is missing"},
-		{`{"-1": ["a", "b"]}`, "0 is missing"},
+		{`{"0": ["a", "b"], "2": ["c", "d"]}`, "expected each index from 0 to 1, got none for 1"},
+		{`{"-1": ["a", "b"]}`, "expected each index from 0 to 0, got none for 0"},
 		{`{"0": ["a"]}`, "class 0: expected [id, name], got 1 strings"},
 		{`{"0": ["a", "b", "c"]}`, "got 3 strings"},
 		{`{"0": ["a", 1]}`, "cannot unmarshal number"},
@@ -60,7 +62,7 @@ func TestTopErrors(t *testing.T) {
 	}{
 		{[]float32{1}, 0, nil, "expected at least 1, got 0"},
 		{[]float32{1}, -1, nil, "expected at least 1, got -1"},
-		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "expected 1 probabilities, one a label, got 2"},
+		{[]float32{1, 2}, 1, Labels{{"a", "a"}}, "expected 1 probabilities, one per label, got 2"},
 		{[]float32{1, nan}, 1, nil, "class 1 is NaN"},
 		{[]float32{nan, 1}, 1, nil, "class 0 is NaN"},
 	} {
@@ -99,7 +101,7 @@ func TestTopAsNumPy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command("../.venv/bin/python", "-c", `import json, sys, numpy as np
+	python := exec.Command(pythontest.Python(t), "-c", `import json, sys, numpy as np
 def top(probs, k):
     return np.array(probs, "float32").argsort(kind="stable")[-k:][::-1].tolist()
 print(json.dumps([top(q["Probs"], q["K"]) for q in json.load(sys.stdin)]))`)

@@ -21,7 +21,7 @@ func photo(b *testing.B) *preprocess.RGB {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if m, err = preprocess.Resize(m, 500, 375, preprocess.Lanczos); err != nil {
+	if m, err = resize(m, 500, 375, preprocess.Lanczos); err != nil {
 		b.Fatal(err)
 	}
 	return m
@@ -84,7 +84,7 @@ func BenchmarkResize(b *testing.B) {
 			b.SetBytes(int64(len(m.Pix)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := preprocess.Resize(m, 224, 224, filter); err != nil {
+				if _, err := resize(m, 224, 224, filter); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -94,7 +94,7 @@ func BenchmarkResize(b *testing.B) {
 
 // BenchmarkNormalize measures each mode on 224 x 224; bytes are those of the tensor.
 func BenchmarkNormalize(b *testing.B) {
-	m, err := preprocess.Resize(photo(b), 224, 224, preprocess.Box)
+	m, err := resize(photo(b), 224, 224, preprocess.Box)
 	if err != nil {
 		b.Fatal(err)
 	}

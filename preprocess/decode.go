@@ -12,14 +12,15 @@ import (
 	"kerasrun/preprocess/internal/webp"
 )
 
-// DefaultMaxPixels is the limit of a Pipeline that names none: Pillow's MAX_IMAGE_PIXELS, beyond
-// which Pillow warns of a decompression bomb. Decoding so large an image takes about 270 MB.
+// DefaultMaxPixels is the limit of a Pipeline without one: Pillow's MAX_IMAGE_PIXELS, beyond which
+// Pillow warns of a decompression bomb. Decoding such an image takes about 270 MB.
 const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
-// A Config is what an image declares about itself.
+// Config is what an image declares about itself.
 type Config struct {
 	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
-	// of the image that Decode returns, in pixels; orientation tags are ignored, as in load_img
+	// The size in pixels of the image that Decode returns. Orientation tags are ignored, as in
+	// load_img.
 	Width, Height int
 }
 
@@ -48,8 +49,8 @@ func DecodeConfig(image []byte) (Config, error) {
 }
 
 // Decode decodes an image to RGB: Image.open(...).convert("RGB"). The format is told from the
-// bytes. maxPixels is the most pixels, width x height, that the image may declare; 0 means
-// DefaultMaxPixels. Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
+// bytes. maxPixels limits the width x height that the image may declare; 0 means DefaultMaxPixels.
+// Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
 func Decode(image []byte, maxPixels int) (*RGB, error) {
 	m := new(RGB)
 	if err := decode(m, image, maxPixels); err != nil {

@@ -2,7 +2,7 @@ package preprocess
 
 import "fmt"
 
-// A FormatError says why the bytes are not an image of the format they begin like: damaged, cut
+// FormatError says why the bytes are not an image of the format they begin like: damaged, cut
 // short or contradictory. Pillow refuses these files too.
 type FormatError struct {
 	// "JPEG", "PNG", "GIF", "BMP" or "WebP"; empty when the bytes begin like no image at all
@@ -20,7 +20,7 @@ func (e *FormatError) Error() string {
 // Unwrap returns the reason without the format's name.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// An UnsupportedError says that the bytes are, or seem to be, an image that this package does not
+// UnsupportedError says that the bytes are, or seem to be, an image that this package does not
 // read.
 type UnsupportedError struct {
 	Format string // the format it seems to be
@@ -35,7 +35,7 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("unsupported %s: %s", e.Format, e.Reason)
 }
 
-// A TooLargeError says that an image declares more pixels than the limit. Nothing was decoded and
+// TooLargeError says that an image declares more pixels than the limit. Nothing was decoded and
 // nothing allocated.
 type TooLargeError struct {
 	Format        string

@@ -40,9 +40,10 @@ func ExampleDecodeConfig() {
 	// unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read
 }
 
-func ExampleResize() {
+func ExamplePipeline_Resize() {
 	src := &preprocess.RGB{Width: 2, Height: 1, Pix: []uint8{0, 0, 0, 200, 100, 50}}
-	dst, err := preprocess.Resize(src, 4, 1, preprocess.Bilinear)
+	p := preprocess.Pipeline{Width: 4, Height: 1, Filter: preprocess.Bilinear}
+	dst, err := p.Resize(src)
 	if err != nil {
 		log.Fatal(err)
 	}

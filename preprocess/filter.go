@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Filter is a resampling filter of Pillow's. The zero value, Nearest, is what load_img uses
+// Filter is a resampling filter of Pillow's. The zero value, Nearest, is what load_img uses
 // unless told otherwise.
 type Filter int
 
@@ -31,7 +31,7 @@ func ParseFilter(name string) (Filter, error) {
 	return Filter(i), err
 }
 
-// A Fit says how an image of another shape is brought to the size asked for.
+// Fit says how an image of another shape is brought to the size asked for.
 type Fit int
 
 const (
@@ -57,7 +57,7 @@ func ParseFit(name string) (Fit, error) {
 	return Fit(i), err
 }
 
-// A Mode is a way of keras.applications.imagenet_utils.preprocess_input to scale and order the
+// Mode is a way of keras.applications.imagenet_utils.preprocess_input to scale and order the
 // channels.
 type Mode int
 

@@ -2,7 +2,8 @@ package preprocess
 
 import "fmt"
 
-// axes returns what of an image is scaled to which size, and what of that is wanted.
+// axes returns, for each dimension, which source pixels are scaled to which size, and which of the
+// scaled pixels are kept.
 func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 	w, h := p.Width, p.Height
 	x, y = axis{width, 0, width, w, 0, w}, axis{height, 0, height, h, 0, h}
@@ -32,8 +33,7 @@ func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 	return x, y, nil
 }
 
-// maxResized is the most pixels of the longer side of an image that is resized before its centre is
-// cut out.
+// maxResized limits the longer side, in pixels, of an image that is resized before it is cropped.
 const maxResized = 1 << 24
 
 // roundHalfEven returns n/2 rounded, halves to even, as Python's round.
@@ -58,10 +58,4 @@ func scale(dst, src *RGB, x, y axis, f Filter) {
 	} else {
 		resample(dst, src, x, y, f)
 	}
-}
-
-// Resize scales an image to w x h pixels, 1 to 32767 each: Image.resize with the filter f.
-func Resize(src *RGB, w, h int, f Filter) (*RGB, error) {
-	p := Pipeline{Width: w, Height: h, Filter: f}
-	return p.Resize(src)
 }

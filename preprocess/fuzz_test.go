@@ -33,7 +33,7 @@ func FuzzResize(f *testing.F) {
 		side := func(n uint16) int { return 1 + int(n)%512 }
 		src := noise(rand.New(rand.NewPCG(seed, 0)), side(w), side(h))
 		fl := filters[uint(filter)%uint(len(filters))]
-		got, err := preprocess.Resize(src, side(toW), side(toH), fl)
+		got, err := resize(src, side(toW), side(toH), fl)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func slowFilter(f preprocess.Filter, x float64) float64 {
 
 // TestSlowResizeEqualsKeras holds the model of the fuzz target itself against Keras.
 func TestSlowResizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -37,7 +37,7 @@ func imageFiles(t testing.TB, dir string) []string {
 // TestDecodeEqualsKeras decodes every image there is and holds the bytes, or the refusal, against
 // load_img's.
 func TestDecodeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	dirs := []string{"../testdata/images", "../testdata/photos"}
 	if *moreFlag != "" {
 		dirs = append(dirs, *moreFlag)

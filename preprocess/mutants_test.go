@@ -117,7 +117,7 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 // With PNG about 2 times in 10,000, where the damage is in the few bits after the last pixel's: how
 // far zlib has read by then depends on its state, which compress/flate does not show.
 func TestMutantsEqualKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	mayDisagree := map[string]int{"WebP": 5 + *mutantsFlag/100, "PNG": 5 + *mutantsFlag/1000}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

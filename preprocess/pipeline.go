@@ -8,7 +8,7 @@ import (
 // maxSide is the largest width or height of a tensor.
 const maxSide = 1<<15 - 1
 
-// A Pipeline holds what Keras needs to know to make a tensor of an image. Its methods are safe for
+// Pipeline holds what Keras needs to know to make a tensor of an image. Its methods are safe for
 // concurrent use as long as its fields are not changed. The zero value of all but Width and Height
 // is what load_img and preprocess_input do by default: nearest, stretched, caffe.
 type Pipeline struct {
@@ -27,8 +27,7 @@ type Pipeline struct {
 	// Mode scales and orders the channels.
 	Mode Mode
 
-	// MaxPixels is the most pixels (width x height as declared by the file) that an image may have;
-	// 0 means DefaultMaxPixels.
+	// MaxPixels limits width x height as declared by the file; 0 means DefaultMaxPixels.
 	MaxPixels int
 }
 
@@ -58,7 +57,7 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxKept is the most bytes of one buffer that stay allocated from one image to the next.
+// maxKept limits the bytes of one buffer that stay allocated from one image to the next.
 const maxKept = 16 << 20
 
 func (s *scratch) release() {

@@ -22,7 +22,7 @@ func readFile(t testing.TB, path string) []byte {
 
 // TestAppendEqualsKeras takes files all the way to tensors.
 func TestAppendEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	for _, path := range []string{
 		"../testdata/photos/cat.jpg", "../testdata/photos/astronaut.png",
 		"../testdata/photos/flower.webp",
@@ -62,7 +62,7 @@ func TestAppendEqualsKeras(t *testing.T) {
 
 // TestNormalizeEqualsKeras holds every value of every channel in every mode.
 func TestNormalizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	ramp := &preprocess.RGB{Width: 256, Height: 1}
 	for i := range 256 {
 		ramp.Pix = append(ramp.Pix, uint8(i), uint8(i+85), uint8(i+170))
@@ -153,13 +153,13 @@ func TestResizeRefusesBadImages(t *testing.T) {
 			Pix: make([]uint8, 3)},
 		{Width: 1 << 62, Height: 4}, {Width: 2, Height: 2, Pix: make([]uint8, 15)},
 	} {
-		if _, err := preprocess.Resize(m, 4, 4, preprocess.Box); err == nil {
+		if _, err := resize(m, 4, 4, preprocess.Box); err == nil {
 			t.Errorf("Resize takes %v", m)
 		}
 	}
 	for _, size := range [][2]int{{0, 1}, {1, -1}, {1 << 20, 1}} {
 		m := &preprocess.RGB{Width: 1, Height: 1, Pix: make([]uint8, 3)}
-		if _, err := preprocess.Resize(m, size[0], size[1], preprocess.Box); err == nil {
+		if _, err := resize(m, size[0], size[1], preprocess.Box); err == nil {
 			t.Errorf("Resize takes the size %v", size)
 		}
 	}

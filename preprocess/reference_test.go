@@ -9,10 +9,10 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/preprocess"
 )
 
@@ -25,21 +25,23 @@ type keras struct {
 	err error
 }
 
-// startKeras starts the process on first use. It ends with the tests, when its standard input does.
-var startKeras = sync.OnceValue(func() *keras {
-	k := new(keras)
-	k.err = k.start()
-	return k
-})
+var (
+	kerasOnce   sync.Once
+	sharedKeras keras
+)
 
-func (k *keras) start() error {
-	python, err := filepath.Abs("../.venv/bin/python")
-	if err != nil {
-		return err
+// startKeras starts the process on first use. It ends with the tests, when its standard input does.
+func startKeras(t testing.TB) *keras {
+	t.Helper()
+	python := pythontest.Python(t)
+	kerasOnce.Do(func() { sharedKeras.err = sharedKeras.start(python) })
+	if sharedKeras.err != nil {
+		t.Fatal(sharedKeras.err)
 	}
-	if _, err := os.Stat(python); err != nil {
-		return fmt.Errorf("no Python with Keras, run `make setup`: %w", err)
-	}
+	return &sharedKeras
+}
+
+func (k *keras) start(python string) error {
 	cmd := exec.Command(python, "testdata/reference.py")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -63,9 +65,6 @@ func (r refusal) Error() string { return string(r) }
 func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, height int,
 	answer []byte, err error) {
 	t.Helper()
-	if k.err != nil {
-		t.Fatal(k.err)
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	request["bytes"] = len(file)
@@ -144,14 +143,14 @@ func differ(got, want *preprocess.RGB) string {
 	if len(got.Pix) != len(want.Pix) {
 		return fmt.Sprintf("expected %d bytes, got %d", len(want.Pix), len(got.Pix))
 	}
-	first, count, most := -1, 0, 0
+	first, count, largest := -1, 0, 0
 	for i, g := range got.Pix {
 		if d := int(g) - int(want.Pix[i]); d != 0 {
 			if first < 0 {
 				first = i
 			}
 			count++
-			most = max(most, d, -d)
+			largest = max(largest, d, -d)
 		}
 	}
 	if first < 0 {
@@ -159,7 +158,7 @@ func differ(got, want *preprocess.RGB) string {
 	}
 	return fmt.Sprintf("%d of %d bytes differ, by up to %d; first channel %d of (%d, %d): "+
 		"expected %d, got %d",
-		count, len(want.Pix), most, first%3, first/3%want.Width, first/3/want.Width,
+		count, len(want.Pix), largest, first%3, first/3%want.Width, first/3/want.Width,
 		want.Pix[first], got.Pix[first])
 }
 

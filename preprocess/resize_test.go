@@ -36,7 +36,7 @@ func noise(r *rand.Rand, w, h int) *preprocess.RGB {
 // TestResizeEqualsKeras resizes images to small, large, narrow, flat and their own size with each
 // filter and fit.
 func TestResizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	photo, err := os.ReadFile("../testdata/photos/cat.jpg")
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestResizeEqualsKeras(t *testing.T) {
 
 // TestRandomResizeEqualsKeras does the same with sizes drawn anew in each run.
 func TestRandomResizeEqualsKeras(t *testing.T) {
-	keras := startKeras()
+	keras := startKeras(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -112,4 +112,9 @@ func compareResize(t *testing.T, keras *keras, p *preprocess.Pipeline, src *prep
 	if d := differ(got, want); d != "" {
 		t.Errorf("%s: %s", name, d)
 	}
+}
+
+// resize scales src to w x h pixels.
+func resize(src *preprocess.RGB, w, h int, f preprocess.Filter) (*preprocess.RGB, error) {
+	return (&preprocess.Pipeline{Width: w, Height: h, Filter: f}).Resize(src)
 }

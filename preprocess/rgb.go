@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// An RGB is a decoded image: uint8 red, green, blue, height x width x 3, row-major. Pixel (x, y)
+// RGB is a decoded image: uint8 red, green, blue, height x width x 3, row-major. Pixel (x, y)
 // begins at Pix[3*(y*Width+x)].
 type RGB struct {
 	Width, Height int

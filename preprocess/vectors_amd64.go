@@ -6,8 +6,8 @@ import "golang.org/x/sys/cpu"
 var hasVectors = cpu.X86.HasAVX2
 
 const (
-	vectorSize  = 32 // the fewest bytes of a row that verticalVectors makes
-	vectorSlack = 8  // the most bytes that horizontalVectors reads beyond the end of a row
+	vectorSize  = 32 // verticalVectors needs rows of at least so many bytes
+	vectorSlack = 8  // horizontalVectors reads up to so many bytes beyond the end of a row
 )
 
 // horizontalVectors is horizontal with AVX2. Every window must end vectorSlack bytes before the row

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/runner/internal/graph"
 	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
@@ -327,7 +328,7 @@ func TestSessionConfig(t *testing.T) {
 		}
 		fmt.Fprintf(&lines, "%x\n", bytes)
 	}
-	python := exec.Command("../.venv/bin/python", "-c", `import json, sys, tensorflow as tf
+	python := exec.Command(pythontest.Python(t), "-c", `import json, sys, tensorflow as tf
 for line in sys.stdin:
     c = tf.compat.v1.ConfigProto.FromString(bytes.fromhex(line))
     r = c.graph_options.rewrite_options

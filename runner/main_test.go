@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	_ "kerasrun/runner/preinit" // so that TensorFlow computes with oneDNN on every CPU
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -24,6 +25,8 @@ func testMain(m *testing.M) int {
 	case os.Getenv(devicesChild) != "":
 		fmt.Println(Devices())
 		return 0
+	case os.Getenv(slowChild) != "":
+		return openTwiceWithoutOneDNN(os.Getenv(slowChild))
 	case os.Getenv(cpusChild) != "":
 		fmt.Println(cpus())
 		return 0
@@ -41,7 +44,12 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(models)
-	out, err := exec.Command("../.venv/bin/python", "testdata/generate.py", "../testdata/photos",
+	python, err := pythontest.Find()
+	if err != nil && !pythontest.Required() {
+		fmt.Fprintf(os.Stderr, "runner: tests left out, for Python makes their models: %v\n", err)
+		return 0
+	}
+	out, err := exec.Command(python, "testdata/generate.py", "../testdata/photos",
 		models).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testdata/generate.py: %v\n%s", err, out)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -118,7 +117,7 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 			return nil, fmt.Errorf("%s: %w", contract.ManifestPath, err)
 		}
 	}
-	if m.labels, err = readLabels(dir, directory.Manifest); err != nil {
+	if m.labels, err = directory.Labels(); err != nil {
 		return nil, err
 	}
 	gpus, err := c.chooseGPUs()
@@ -377,20 +376,4 @@ func (m *Model) Close() error {
 		m.closeErr = m.backend.close()
 	})
 	return m.closeErr
-}
-
-func readLabels(dir string, manifest *contract.Manifest) (labels.Labels, error) {
-	if manifest == nil || manifest.Labels == "" {
-		return nil, nil
-	}
-	f, err := os.OpenInRoot(dir, manifest.Labels)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	l, err := labels.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", manifest.Labels, err)
-	}
-	return l, nil
 }

@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -117,15 +119,15 @@ func TestRunErrors(t *testing.T) {
 			"dimension 0 is negative"},
 		{"zero batch", "float32", x(tensor.Shape{0, 2}, []float32{}),
 			"expected elements, got none: shape (0, 2)"},
-		{"short data", "float32", x(tensor.Shape{2, 2}, one), "needs 4 elements, the data has 1"},
+		{"short data", "float32", x(tensor.Shape{2, 2}, one), "expected 4 elements, got 1"},
 		{"long data", "float32", x(tensor.Shape{1, 2}, []float32{1, 2, 3}),
-			"needs 2 elements, the data has 3"},
+			"expected 2 elements, got 3"},
 		{"product overflows", "any", x(tensor.Shape{1 << 32, 1 << 32}, one),
 			"more elements than can be addressed"},
 		{"product overflows to 1", "any", x(tensor.Shape{1<<32 + 1, 1<<32 - 1}, one),
 			"more elements than can be addressed"},
 		{"a TiB", "any", x(tensor.Shape{1 << 38}, one),
-			"needs 274877906944 elements, the data has 1"},
+			"expected 274877906944 elements, got 1"},
 		{"255 dimensions", "any", x(deep, one), "255 dimensions"},
 		{"254 dimensions", "any", x(deep[:254], one), ""},
 		{"no signature", "none", nil, `expected a signature "none", got ["any"`},
@@ -183,7 +185,7 @@ func TestOpenErrors(t *testing.T) {
 		want      string
 	}{
 		{"no directory", filepath.Join(dir, "none"), nil,
-			"none: expected a SavedModel, found none"},
+			"none: expected a SavedModel, found no directory"},
 		{"no model", t.TempDir(), nil, ": expected a SavedModel, found no saved_model.pb"},
 		{"no protocol buffer", dir, nil, "saved_model.pb is malformed"},
 		{"no variables", without, nil, "variables"},
@@ -223,6 +225,72 @@ func TestOpenErrors(t *testing.T) {
 			if m != nil {
 				m.Close()
 			}
+		}
+	}
+}
+
+// TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with it.
+func TestOpenEnds(t *testing.T) {
+	dir := filepath.Join(models, "both")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ended, dir, trusted); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), dir) {
+		t.Errorf("a context that has ended: got %v, want that it has, for %s", err, dir)
+	}
+	probed := make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := func(c *config) error {
+		c.probe = func(ctx context.Context, dir string, c config) error {
+			probed <- 1
+			err := runProbe(ctx, []string{"sleep", "600"}, dir, c)
+			probed <- 2
+			return err
+		}
+		return nil
+	}
+	go func() {
+		<-probed
+		cancel()
+	}()
+	if _, err := Open(ctx, dir, slow); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ends in the probe: got %v, want that it has ended", err)
+	}
+	<-probed // the other process is gone
+}
+
+// slowChild names the environment variable that makes of the test's executable a program that
+// opens the model in the directory that it names, without oneDNN.
+const slowChild = "RUNNER_TEST_WITHOUT_ONEDNN"
+
+func openTwiceWithoutOneDNN(dir string) int {
+	os.Unsetenv(oneDNNVariable) // TensorFlow has read it
+	for range 2 {
+		m, err := Open(context.Background(), dir, WithDevice("cpu"))
+		if err == nil {
+			err = m.Close()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return 0
+}
+
+// TestWithoutOneDNN holds that one line says that the CPU could compute faster, however many models
+// are opened, and only to those who did not ask for it.
+func TestWithoutOneDNN(t *testing.T) {
+	for value, want := range map[string]int{"0": 1, "1": 0} {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), slowChild+"="+filepath.Join(models, "conv"),
+			oneDNNVariable+"="+value)
+		out, err := child.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if got := strings.Count(string(out), "computes without oneDNN"); got != want {
+			t.Errorf("%s=%s: got %d lines, want %d\n%s", oneDNNVariable, value, got, want, out)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/savedmodel"
 )
 
@@ -29,7 +30,7 @@ type config struct {
 }
 
 func newConfig(options []Option) (config, error) {
-	c := config{signature: "serving_default", devices: []string{"auto"}, gpuGrowth: true,
+	c := config{signature: contract.DefaultSignature, devices: []string{"auto"}, gpuGrowth: true,
 		precision: FP32}
 	for _, option := range options {
 		if err := option(&c); err != nil {

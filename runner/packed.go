@@ -111,12 +111,12 @@ func (p *packer) optimize(s savedmodel.Signature) (optimizedGraph, error) {
 	if err != nil {
 		return optimizedGraph{}, err
 	}
-	blank, err := blankInputs(s)
+	zeros, err := s.ZeroInputs(1)
 	if err != nil {
 		return optimizedGraph{}, err
 	}
 	names := slices.Sorted(maps.Keys(s.Inputs))
-	in, err := newTensors(s.Key, names, blank)
+	in, err := newTensors(s.Key, names, zeros)
 	if err != nil {
 		return optimizedGraph{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"kerasrun/contract"
 	"kerasrun/savedmodel"
 )
 
@@ -99,12 +100,12 @@ func newPlan(f facts) (p plan, err error) {
 // GPUs beside the one for all.
 func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	forGPU := func(g savedmodel.MetaGraph) bool {
-		return slices.Equal(g.Tags, []string{"gpu", "serve"})
+		return slices.Equal(g.Tags, []string{contract.GPUTag, contract.ServeTag})
 	}
 	if gpu && slices.ContainsFunc(m.MetaGraphs, forGPU) {
-		return []string{"serve", "gpu"}
+		return []string{contract.ServeTag, contract.GPUTag}
 	}
-	return []string{"serve"}
+	return []string{contract.ServeTag}
 }
 
 // stateful returns an operation of the graph that keeps something from one run to the next, ""

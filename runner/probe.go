@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"kerasrun/savedmodel"
-	"kerasrun/tensor"
 )
 
 // WithProbe lets Open load a model that is not [savedmodel.Model.Verified]: it has no manifest, or
@@ -107,7 +106,7 @@ func Probe(ctx context.Context, stdin io.Reader) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	for _, s := range g.Signatures {
-		in, err := blankInputs(s)
+		in, err := s.ZeroInputs(1)
 		if err != nil {
 			continue // of a type that cannot be fed
 		}
@@ -120,32 +119,6 @@ func Probe(ctx context.Context, stdin io.Reader) error {
 		}
 	}
 	return m.Close()
-}
-
-// blankInputs returns inputs of the signature: zeros and empty strings, one wherever the size is
-// free.
-func blankInputs(s savedmodel.Signature) (map[string]tensor.Tensor, error) {
-	in := map[string]tensor.Tensor{}
-	for name, info := range s.Inputs {
-		shape := tensor.Shape{}
-		for _, size := range info.Shape {
-			shape = append(shape, max(size, 1))
-		}
-		n, err := shape.Elements()
-		if err != nil {
-			return nil, err
-		}
-		if info.DType == tensor.String {
-			in[name], err = tensor.New(shape, make([][]byte, n))
-		} else {
-			in[name], err = tensor.FromBytes(info.DType, shape,
-				make([]byte, n*int64(info.DType.Size())))
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return in, nil
 }
 
 // beginning keeps the first of what is written to it, and takes the rest too.

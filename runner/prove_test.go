@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -125,7 +126,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 // and compares the answers.
 func TestProveKerasExports(t *testing.T) {
 	out := t.TempDir()
-	if text, err := exec.Command("../.venv/bin/python", "testdata/keras_exports.py",
+	if text, err := exec.Command(pythontest.Python(t), "testdata/keras_exports.py",
 		out).CombinedOutput(); err != nil {
 		t.Fatalf("testdata/keras_exports.py: %v\n%s", err, text)
 	}

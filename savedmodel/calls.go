@@ -2,8 +2,8 @@ package savedmodel
 
 import "fmt"
 
-// maxInlined is how many nodes the calls of a graph may come to. TensorFlow puts functions in the
-// place of their calls; thirty that call the next one twice come to a billion.
+// maxInlined limits the nodes of a graph with every call inlined, as TensorFlow does it. Thirty
+// functions that each call the next one twice would make a billion.
 const maxInlined = 10_000_000
 
 // checkCalls refuses functions that call each other in a circle, which TensorFlow follows until its
@@ -32,8 +32,7 @@ func (g *MetaGraph) checkCalls() []Finding {
 	return r.findings
 }
 
-// calls measures functions: how many nodes each is with those that it calls in the place of their
-// calls.
+// calls measures functions: how many nodes each has with its calls inlined.
 type calls struct {
 	functions map[string]*function
 	// underWay where its measuring is not done; at most maxInlined + 1
@@ -52,8 +51,8 @@ func (c *calls) cost(n *node) int64 {
 }
 
 // measure fills in the size of a function and of all that it calls. It returns a function that
-// calls itself, nil where none does. It keeps a list, not the stack, of what is under way:
-// functions may call each other a million deep.
+// calls itself, nil where none does. It uses a list and no recursion: functions may call each other
+// a million deep.
 func (c *calls) measure(f *function) (circular *function) {
 	todo := []*function{f}
 	for len(todo) > 0 {

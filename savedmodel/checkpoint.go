@@ -19,8 +19,8 @@ import (
 // variables, and fails at the first run.
 var variableOps = []string{"VarHandleOp", "VariableV2", "Variable"}
 
-// checkVariables holds the graphs against the index, and the index against the shards, down to
-// every checksum.
+// checkVariables compares the graphs with the index, and the index with the shards, including every
+// checksum.
 func (m *Model) checkVariables(r *report) {
 	if m.indexErr != nil {
 		r.errorf(IndexPath, "", "%v", m.indexErr)
@@ -38,7 +38,7 @@ func (m *Model) checkVariables(r *report) {
 	slices.SortStableFunc(r.findings, func(a, b Finding) int { return cmp.Compare(a.File, b.File) })
 }
 
-// checkRestored returns what the graph restores that the index lacks.
+// checkRestored reports variables that the graph restores and the index lacks.
 func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	if m.index == nil {
 		for _, op := range g.Ops {
@@ -84,7 +84,7 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	}
 }
 
-// checkVariable holds what is stored against the operation that makes the variable. TensorFlow
+// checkVariable compares what is stored with the operation that makes the variable. TensorFlow
 // restores another shape without an error.
 func checkVariable(r *report, where string, stored *Variable, variable *node) {
 	if dtype := variable.attr("dtype").dtype; dtype != stored.DType {

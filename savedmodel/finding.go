@@ -7,53 +7,61 @@ import (
 	"unicode"
 )
 
-// Check is the name of one of the checks that a model is held against.
+// Check is the name of one of the checks of a model.
 type Check string
 
 // The checks, in the order in which they are reported.
 const (
-	// no saved_model.pbtxt or saved_model.cpb beside saved_model.pb
-	CheckText  Check = "text"
-	CheckLinks Check = "links" // plain files only, no link out of the directory
-	// graphs told apart by their tags, with signatures that can be called
+	// CheckText: there is no saved_model.pbtxt or saved_model.cpb beside saved_model.pb.
+	CheckText Check = "text"
+	// CheckLinks: there are only plain files and no links out of the directory.
+	CheckLinks Check = "links"
+	// CheckSignatures: graphs differ in their tags and have signatures that can be called.
 	CheckSignatures Check = "signatures"
-	CheckAssets     Check = "assets" // assets are files below assets/
-	// every variable of the graph is in variables/, whole and with the right checksum
+	// CheckAssets: assets are files below assets/.
+	CheckAssets Check = "assets"
+	// CheckVariables: every variable of the graph is in variables/, whole and of the right
+	// checksum.
 	CheckVariables Check = "variables"
-	CheckManifest  Check = "manifest" // the manifest can be read
-	// the files are those of the manifest, with its sizes and hashes
-	CheckFiles    Check = "files"
-	CheckContract Check = "contract" // the signatures are those of the manifest, with its input
-	CheckLabels   Check = "labels"   // there are as many labels as classes
-	// the graph's constants hold the elements that their shapes say
-	CheckConstants  Check = "constants"
-	CheckAttributes Check = "attributes" // shapes and lists of numbers are of sizes that can be
-	// functions call each other in no circle, and not too often
+	// CheckManifest: the manifest can be read.
+	CheckManifest Check = "manifest"
+	// CheckFiles: the files are those of the manifest, with its sizes and hashes.
+	CheckFiles Check = "files"
+	// CheckContract: the signatures are those of the manifest, with its input and outputs.
+	CheckContract Check = "contract"
+	// CheckLabels: there are as many labels as classes.
+	CheckLabels Check = "labels"
+	// CheckConstants: the graph's constants hold as many elements as their shapes say.
+	CheckConstants Check = "constants"
+	// CheckAttributes: shapes and lists of numbers have possible sizes.
+	CheckAttributes Check = "attributes"
+	// CheckCalls: functions do not call each other in a circle, and not too often.
 	CheckCalls Check = "calls"
-	CheckOps   Check = "ops" // every operation is on the allow-list
+	// CheckOps: every operation is on the allow-list.
+	CheckOps Check = "ops"
 )
 
 // Checks returns every check, in the order in which they are reported.
 func Checks() []Check {
 	return []Check{CheckText, CheckLinks, CheckSignatures, CheckAssets, CheckVariables,
-		CheckManifest, CheckFiles, CheckContract,
-		CheckLabels, CheckConstants, CheckAttributes, CheckCalls, CheckOps}
+		CheckManifest, CheckFiles, CheckContract, CheckLabels, CheckConstants, CheckAttributes,
+		CheckCalls, CheckOps}
 }
 
-// Severity says what a finding means for the use of the model.
+// Severity says whether a model with the finding may be loaded.
 type Severity string
 
 const (
-	Error   Severity = "error"   // the model is not to be loaded
-	Warning Severity = "warning" // worth a look; what it is about is never run
+	Error   Severity = "error"   // the model must not be loaded
+	Warning Severity = "warning" // worth a look, in a part of the model that is never run
 )
 
-// Finding is one thing that is wrong with a model.
+// Finding is a problem found in a model.
 type Finding struct {
 	Check    Check    `json:"check"`
 	Severity Severity `json:"severity"`
 	File     string   `json:"file"` // in the directory, with slashes
-	// in the file: a graph's node, a function's, a variable
+	// Where is the place in the file: a node of the graph or of a function, or a variable.
 	Where   string `json:"where,omitempty"`
 	Op      string `json:"op,omitempty"` // of CheckOps: the operation
 	Message string `json:"message"`
@@ -68,7 +76,7 @@ func (f Finding) Error() string {
 	return strings.Join(append(parts, f.Message), ": ")
 }
 
-// Join makes of the findings that are errors one error, nil where there are none.
+// Join returns the findings that are errors as one error, nil where there are none.
 func Join(findings []Finding) error {
 	var errs []error
 	for _, f := range findings {
@@ -87,13 +95,13 @@ type report struct {
 
 func (r *report) add(severity Severity, file, where, message string) {
 	r.findings = append(r.findings, Finding{
-		Check: r.check, Severity: severity, File: file, Where: oneLine(where), Message: oneLine(
-			message),
+		Check: r.check, Severity: severity, File: file, Where: oneLine(where),
+		Message: oneLine(message),
 	})
 }
 
-// oneLine takes out of a text what would begin another line or drive a terminal: names in it may be
-// a hostile model's.
+// oneLine replaces what would begin another line or control a terminal: names in the text may come
+// from a hostile model.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

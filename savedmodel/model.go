@@ -24,7 +24,8 @@ const maxGraphBytes = 1<<31 - 1
 // Model is a SavedModel directory as it was when it was read.
 type Model struct {
 	MetaGraphs []MetaGraph // in the file's order; most models have one
-	// as variables/variables.index has them, sorted by name; nil where the directory has none
+	// Variables are the entries of variables/variables.index, sorted by name; nil without that
+	// file.
 	Variables []Variable
 	Files     []File             // every file, sorted by path
 	Manifest  *contract.Manifest // nil where the directory has none, or one that Validate refuses
@@ -42,7 +43,7 @@ type MetaGraph struct {
 	Tags       []string    // sorted
 	TensorFlow string      // the version that wrote it
 	Signatures []Signature // sorted by key
-	// in the graph and its library of functions together, most frequent first
+	// Ops counts those of the graph and its functions together, the most frequent first.
 	Ops       []OpCount
 	Functions []Function // the library, sorted by name
 	Assets    []Asset
@@ -95,9 +96,8 @@ type File struct {
 	Bytes int64
 }
 
-// Open reads the SavedModel in the directory dir. An error means that there is no graph to speak
-// of: saved_model.pb is missing or malformed. Whatever else is wrong with the directory,
-// [Model.Validate] says.
+// Open reads the SavedModel in the directory dir. An error means that there is no graph:
+// saved_model.pb is missing or malformed. [Model.Validate] reports what else is wrong.
 //
 // Nothing outside of the directory is read, whatever links it holds.
 func Open(dir string) (*Model, error) {
@@ -133,10 +133,12 @@ func openRoot(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &missingError{"none"}
-	case err == nil && !info.IsDir() && slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)):
-		return nil, fmt.Errorf("expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it", dir)
+		return nil, &missingError{"no directory"}
 	case err == nil && !info.IsDir():
+		if slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)) {
+			return nil, fmt.Errorf("expected a SavedModel, got a Keras file; "+
+				"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it", dir)
+		}
 		return nil, errors.New("expected a SavedModel's directory, got a file")
 	}
 	root, err := os.OpenRoot(dir)
@@ -165,8 +167,8 @@ func (m *Model) readGraphs() error {
 		return err
 	}
 	if info.Size() > maxGraphBytes {
-		return &FormatError{GraphPath, fmt.Errorf("%d bytes; expected at most %d", info.Size(),
-			int64(maxGraphBytes))}
+		return &FormatError{GraphPath, fmt.Errorf("expected at most %d bytes, got %d",
+			int64(maxGraphBytes), info.Size())}
 	}
 	graphs, err := readGraphs(newDecoder(f, info.Size()))
 	if err != nil {

@@ -135,13 +135,15 @@ func TestOpenErrors(t *testing.T) {
 		files fstest.MapFS
 		want  string
 	}{
-		{"no model", fstest.MapFS{"photo.jpg": {}}, "expected a SavedModel, found no saved_model.pb"},
+		{"no model", fstest.MapFS{"photo.jpg": {}},
+			"expected a SavedModel, found no saved_model.pb"},
 		{"text", fstest.MapFS{"saved_model.pbtxt": {}},
 			"saved_model.pbtxt is not supported: expected saved_model.pb"},
 		{"parts", fstest.MapFS{"saved_model.cpb": {}},
 			"saved_model.cpb is not supported: expected saved_model.pb"},
 		{"empty", fstest.MapFS{GraphPath: {}}, "expected at least one graph, got none"},
-		{"a directory", fstest.MapFS{GraphPath + "/x": {}}, "expected a SavedModel, found no saved_model.pb"},
+		{"a directory", fstest.MapFS{GraphPath + "/x": {}},
+			"expected a SavedModel, found no saved_model.pb"},
 		{"cut off", fstest.MapFS{GraphPath: {Data: graph[:len(graph)/2]}},
 			"saved_model.pb is malformed: byte "},
 		{"not protobuf", fstest.MapFS{GraphPath: {Data: []byte("<html>")}},
@@ -162,19 +164,22 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestOpenWithoutModel(t *testing.T) {
-	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) || err.Error() != "testdata/none: expected a SavedModel, found none" {
+	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) ||
+		err.Error() != "testdata/none: expected a SavedModel, found no directory" {
 		t.Errorf("got %v, want an fs.ErrNotExist", err)
 	}
 	for name, want := range map[string]string{
-		"my.keras": "expected a SavedModel, got a Keras file: `kerasrun-export %s --out DIR` makes one of it",
-		"my.txt":   "expected a SavedModel's directory, got a file",
+		"my.keras": "expected a SavedModel, got a Keras file; " +
+			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it",
+		"my.txt": "expected a SavedModel's directory, got a file",
 	} {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(file); err == nil || err.Error() != file+": "+strings.Replace(want, "%s", file, 1) {
-			t.Errorf("got %v, want %s: %s", err, file, want)
+		want = file + ": " + strings.Replace(want, "%s", file, 1)
+		if _, err := Open(file); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

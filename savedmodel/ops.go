@@ -3,11 +3,11 @@ package savedmodel
 import "strings"
 
 // allowedOps are the operations that a model may consist of: functions of its inputs, its constants
-// and its variables alone. The same input gives the same answer, and nothing is read, written,
-// printed, waited for or looked up outside of the session. Decoders of images and sound are
-// functions too, but native ones of bytes that come from outside: they are left out. The names are
-// TensorFlow's.
-var allowedOps = opSet( // Inputs, constants, and passing values on.
+// and its variables alone. The same input gives the same output, and nothing is read, written,
+// printed or looked up outside of the session. Decoders of images and audio are left out, for they
+// run native code on bytes from outside. The names are TensorFlow's.
+var allowedOps = opSet(
+	// Inputs, constants, and passing values on.
 	`Placeholder PlaceholderV2 PlaceholderWithDefault Const HostConst NoOp Identity IdentityN
 		Snapshot StopGradient PreventGradient EnsureShape GuaranteeConst ControlTrigger`,
 	// Checks of values, which end a run with an error.
@@ -16,7 +16,7 @@ var allowedOps = opSet( // Inputs, constants, and passing values on.
 	`Variable VariableV2 VarHandleOp Assign AssignVariableOp IsVariableInitialized
 		VarIsInitializedOp ReadVariableOp VariableShape DisableCopyOnRead ResourceGather
 		ResourceGatherNd`,
-	// Calls and control flow; what is called is held against this list too.
+	// Calls and control flow; called functions are checked too.
 	`PartitionedCall StatefulPartitionedCall If StatelessIf While StatelessWhile Case StatelessCase
 		For ToBool Switch RefSwitch Merge RefMerge Enter RefEnter Exit RefExit NextIteration
 		RefNextIteration LoopCond RefIdentity MapDefun`,
@@ -116,8 +116,8 @@ var allowedOps = opSet( // Inputs, constants, and passing values on.
 		LookupTableSize LookupTableSizeV2`,
 )
 
-// variableWriters are allowed where the initialiser or the saver runs them: not where a signature
-// does, which would answer by what it was asked before.
+// variableWriters are allowed where the initialiser or the saver runs them. In a signature they
+// would make its output depend on earlier calls.
 var variableWriters = opSet("Assign AssignVariableOp")
 
 // saverOps are the saver's own, allowed where nothing but the saver runs them.

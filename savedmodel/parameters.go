@@ -7,12 +7,13 @@ import (
 	"kerasrun/tensor"
 )
 
-// fewElements is the size up to which a constant counts as part of the arithmetic, not as a parameter.
+// fewElements is the size up to which a constant counts as part of the arithmetic, not as a
+// parameter.
 const fewElements = 16
 
-// Parameters returns the number of floating-point elements in the variables that the signature's outputs depend on, and
-// in the constants larger than 16 elements. A graph whose batch normalisation is folded into its weights has fewer than
-// the model it came from.
+// Parameters returns the number of floating-point elements in the variables that the signature's
+// outputs depend on, and in the constants larger than 16 elements. A graph whose batch
+// normalisation is folded into its weights has fewer than the model it came from.
 func (g *MetaGraph) Parameters(key string) (int64, error) {
 	if _, err := g.Signature(key); err != nil {
 		return 0, err

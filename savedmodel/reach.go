@@ -112,8 +112,8 @@ type walk struct {
 	implementations map[string][]*function
 }
 
-// follow marks what running n runs. It keeps a list, not the stack, of what is still to do: a graph
-// may be a million nodes deep.
+// follow marks what running n runs. It uses a list and no recursion: a graph may be a million nodes
+// deep.
 func (w *walk) follow(n *node, by reacher) {
 	todo := []*node{n}
 	for len(todo) > 0 {

@@ -9,8 +9,8 @@ import (
 	"kerasrun/tensor"
 )
 
-// maxExpansion is how many bytes of elements the graph's constants may hold that are not in the
-// file, one value being repeated.
+// maxExpansion limits the bytes of the graph's constants that are not in the file, because one
+// value is repeated.
 const maxExpansion = 1 << 30
 
 // ScanOption relaxes Scan.
@@ -39,16 +39,15 @@ func Skip(checks ...Check) ScanOption {
 	}
 }
 
-// Scan returns every problem found in the model: what [Model.Validate] finds, and
-// operations and constants that are not safe to run. The findings of severity [Error] do; [Join]
-// makes them one error.
+// Scan returns the problems found in the model: those of [Model.Validate], and operations and
+// constants that are not safe to run. A model with findings of severity [Error] must not be loaded;
+// [Join] makes them one error.
 //
-// An operation has to be on the allow-list: a function of the inputs, the constants and the
-// variables, without any effect outside. It is refused wherever it is, in the graph or in a library
-// function, where a signature, an initialiser or the restoring of the variables runs it. Where
-// nothing does, it is refused all the same if it is known to touch the world outside, and otherwise
-// a [Warning]. The operations that read and write variables are allowed where the saver alone runs
-// them.
+// An operation must be on the allow-list: a function of the inputs, the constants and the
+// variables, without any effect outside. Another one is an error where a signature, an initialiser
+// or the restoring of the variables runs it, in the graph or in a library function. Where nothing
+// runs it, it is an error if it is known to have effects outside, and otherwise a [Warning]. The
+// operations that read and write checkpoints are allowed where only the saver runs them.
 func (m *Model) Scan(options ...ScanOption) []Finding {
 	s := newScan(options)
 	findings := m.validate(s.skipped)
@@ -78,8 +77,8 @@ func newScan(options []ScanOption) scan {
 	return s
 }
 
-// Verified returns whether Scan with these options holds every file against a manifest. A manifest
-// says that the files are whole and what the model takes; it does not say who made them.
+// Verified returns whether Scan with these options compares every file with a manifest. A manifest
+// shows that the files are whole; it does not show who made them.
 func (m *Model) Verified(options ...ScanOption) bool {
 	return m.Manifest != nil && !newScan(options).skipped[CheckFiles]
 }
@@ -123,8 +122,8 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 	g.eachNode(func(n *node, where string, by reacher) {
 		known := allowedOps[n.op] || isSaver(n.op) || danger(n.op) != ""
 		changes := variableWriters[n.op] && by&bySignature != 0
-		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes || functions[n.op] &&
-			!known {
+		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes ||
+			functions[n.op] && !known {
 			return
 		}
 		what, severity := danger(n.op), Error
@@ -245,8 +244,8 @@ func plainTensor(input string) string {
 	return input
 }
 
-// checkConstants holds the shapes of constants against their elements. TensorFlow believes a shape:
-// one whose product overflows aborts the process, one with a single value is filled up with it.
+// checkConstants compares the shapes of constants with their elements. TensorFlow trusts a shape: a
+// product that overflows aborts the process, and a single value is repeated to fill the shape.
 func (g *MetaGraph) checkConstants() []Finding {
 	r := report{check: CheckConstants}
 	var expanded int64
@@ -269,8 +268,8 @@ func (g *MetaGraph) checkConstants() []Finding {
 	return r.findings
 }
 
-// checkAttributes reports shapes and numbers that TensorFlow's code takes for granted: some
-// operations abort the process where a shape's product overflows, others cut a number to 32 bits.
+// checkAttributes reports shapes and numbers that TensorFlow does not check: some operations abort
+// the process where a shape's product overflows, others cut a number to 32 bits.
 func (g *MetaGraph) checkAttributes() []Finding {
 	r := report{check: CheckAttributes}
 	g.eachAttr(func(a *attr, where string) {

@@ -25,7 +25,7 @@ func (s Signature) ZeroInputs(batch int64) (map[string]tensor.Tensor, error) {
 		}
 		t, err := zeros(info.DType, shape)
 		if err != nil {
-			return nil, fmt.Errorf("savedmodel: signature %s: input %q: %w", s.Key, name, err)
+			return nil, fmt.Errorf("signature %s: input %q: %w", s.Key, name, err)
 		}
 		in[name] = t
 	}

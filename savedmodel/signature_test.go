@@ -71,7 +71,7 @@ func TestLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = m.Labels()
-	if err == nil || !strings.HasPrefix(err.Error(), "savedmodel: assets.extra/labels.json: ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "assets.extra/labels.json: ") {
 		t.Errorf("got %v, want an error that names the file", err)
 	}
 }

@@ -16,15 +16,15 @@ import (
 	"kerasrun/tensor"
 )
 
-// ofManifest ends what compares a file with the manifest: either may be the one that was changed.
+// ofManifest ends messages that compare with the manifest: the file or the manifest was changed.
 const ofManifest = " (" + contract.ManifestPath + ")"
 
 // assetsPath is the directory that a graph's assets are in.
 const assetsPath = "assets"
 
 // Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where
-// nothing is. It reads every file that the manifest names, and all of the variables. It does not
-// judge what the graph does: that is [Model.Scan]'s part.
+// nothing is. It reads every file that the manifest names, and all variables. It does not look at
+// what the graph does: [Model.Scan] does.
 func (m *Model) Validate() error {
 	return Join(m.validate(nil))
 }
@@ -95,9 +95,8 @@ func (m *Model) checkSignatures(r *report) {
 	}
 }
 
-// checkAssets looks at every asset that the graphs name, also at those that TensorFlow would pass
-// over. TensorFlow makes the paths by joining the directory, "assets" and the name, whatever the
-// name is.
+// checkAssets looks at every asset that the graphs name, also at those that TensorFlow does not
+// use. TensorFlow joins the directory, "assets" and the name, whatever the name is.
 func (m *Model) checkAssets(r *report) {
 	for _, g := range m.MetaGraphs {
 		for _, asset := range slices.Concat(g.graph.assets, g.graph.oldAssets) {
@@ -132,7 +131,7 @@ func (m *Model) checkManifest(r *report) {
 	}
 }
 
-// checkFiles holds the files against the manifest: none missing, none besides, each of its size and
+// checkFiles compares the files with the manifest: none missing, none more, each of its size and
 // hash.
 func (m *Model) checkFiles(r *report) {
 	if m.Manifest == nil {
@@ -177,8 +176,8 @@ func (m *Model) sha256(name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// checkContract holds the graph tagged "serve" against the manifest: its signatures, what they
-// take, what they give.
+// checkContract compares the graph tagged "serve" with the manifest: its signatures, their input
+// and their outputs.
 func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
@@ -245,7 +244,7 @@ func (m *Model) Labels() (labels.Labels, error) {
 	}
 	classes, err := m.readLabels(m.Manifest.Labels)
 	if err != nil {
-		return nil, fmt.Errorf("savedmodel: %s: %w", m.Manifest.Labels, err)
+		return nil, fmt.Errorf("%s: %w", m.Manifest.Labels, err)
 	}
 	return classes, nil
 }

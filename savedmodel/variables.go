@@ -21,8 +21,8 @@ const maxIndexBytes = 256 << 20
 // Variable is an entry of variables/variables.index: a tensor in a shard. Partitioned variables
 // have an entry for each slice of theirs (and one without bytes for the whole).
 type Variable struct {
-	// as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE"; of a slice, in TensorFlow's
-	// encoding
+	// Name is as stored: "layers/conv/kernel/.ATTRIBUTES/VARIABLE_VALUE". That of a slice is in
+	// TensorFlow's encoding.
 	Name   string
 	DType  tensor.DType
 	Shape  tensor.Shape

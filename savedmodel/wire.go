@@ -17,9 +17,9 @@ const (
 	maxText  = 1 << 20 // bytes of one name or string that is kept
 )
 
-// decoder walks a protobuf message in a file from front to back. It keeps nothing but what it is
-// asked for, and steps over the rest, where the file can seek without reading it. The first error
-// sticks; every method does nothing after it.
+// decoder walks a protobuf message in a file from front to back. It keeps only what it is asked
+// for. It skips the rest, without reading it where the file can seek. After the first error every
+// method does nothing.
 type decoder struct {
 	r       *bufio.Reader
 	seeker  io.Seeker // nil where the file cannot seek
@@ -31,8 +31,8 @@ type decoder struct {
 	err     error
 }
 
-// newDecoder reads a message of size bytes. Lengths in the message are held against size, so it
-// must be the file's true one.
+// newDecoder reads a message of size bytes. Lengths in the message are compared with size, so it
+// must be the file's own.
 func newDecoder(r io.Reader, size int64) *decoder {
 	d := &decoder{r: bufio.NewReaderSize(r, int(min(size, 1<<16))), end: size}
 	if s, ok := r.(io.Seeker); ok {
@@ -183,7 +183,7 @@ func (d *decoder) rawBytes(n int64) []byte {
 	return b
 }
 
-// text reads a string, which protobuf wants in UTF-8.
+// text reads a string, which must be UTF-8.
 func (d *decoder) text() string {
 	b := d.bytes()
 	if d.err == nil && !utf8.Valid(b) {

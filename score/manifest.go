@@ -51,7 +51,8 @@ func ReadManifest(output string) (Manifest, error) {
 func writeOutput(path string, write func(io.Writer) error) (sum string, size int64, err error) {
 	h := sha256.New()
 	counted := &countingWriter{w: h}
-	err = atomicfile.Write(path, func(w io.Writer) error { return write(io.MultiWriter(w, counted)) })
+	err = atomicfile.Write(path,
+		func(w io.Writer) error { return write(io.MultiWriter(w, counted)) })
 	return hex.EncodeToString(h.Sum(nil)), counted.n, err
 }
 

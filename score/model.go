@@ -2,11 +2,7 @@ package score
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"kerasrun/classify"
@@ -33,14 +29,9 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	if err != nil {
 		return Model{}, fmt.Errorf("%s: %w", dir, err)
 	}
-	// It holds the SHA-256 of every other file.
-	data, err := os.ReadFile(filepath.Join(dir, contract.ManifestPath))
-	if err != nil {
-		return Model{}, err
-	}
-	sum := sha256.Sum256(data)
-	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode, precision)
-	return Model{m, hex.EncodeToString(sum[:]), words}, nil
+	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode,
+		precision)
+	return Model{m, manifest.ID(), words}, nil
 }
 
 // classifier returns the classifier of the output that the columns come from, and the columns with
@@ -68,7 +59,8 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	}
 	classes := classifier.Classes()
 	if classes < 1 {
-		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none", o.Output)
+		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none",
+			o.Output)
 	}
 	if c.hasVector() {
 		c.Length = classes
@@ -77,16 +69,16 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	return classifier, c, nil
 }
 
-// Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those of
-// a run that cuts the same batches. It is safe for concurrent use.
+// Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those
+// of a run that cuts the same batches. It is safe for concurrent use.
 type Answerer struct {
 	classifier *classify.Classifier
 	columns    Columns
 	batch      int
 }
 
-// NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all read
-// at once.
+// NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all
+// read at once.
 func NewAnswerer(m Model, c Columns, batch int) (*Answerer, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("score: batch: expected at least 1, got %d", batch)

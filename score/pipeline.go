@@ -38,8 +38,9 @@ func (p *pipeline) run(ctx context.Context) error {
 	return nil
 }
 
-// images yields the images of this shard's batches that are not yet answered. As these are whole, but
-// for the last of the input, the classifier cuts its batches at the places where the run has them.
+// images yields the images of this shard's batches that are not yet answered. As these are whole,
+// but for the last of the input, the classifier cuts its batches at the places where the run has
+// them.
 func (p *pipeline) images(stop context.CancelCauseFunc) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
 		if err := p.eachImage(yield); err != nil {
@@ -48,8 +49,8 @@ func (p *pipeline) images(stop context.CancelCauseFunc) iter.Seq[classify.Image]
 	}
 }
 
-// eachImage stops where the source no longer has the paths that the input digest found: images under
-// another index than theirs must not reach the journal.
+// eachImage stops where the source no longer has the paths that the input digest found: images
+// under another index than theirs must not reach the journal.
 func (p *pipeline) eachImage(yield func(classify.Image) bool) error {
 	size, index := int64(p.Batch), int64(-1)
 	paths := newPathHash()
@@ -102,8 +103,8 @@ func (i Item) image(index int64) classify.Image {
 
 var errPoison = errors.New("crashed the process in native code; passed over")
 
-// runBatch runs a batch. It notes in the journal what is about to run, so that the next process knows
-// what this one was at if it crashes.
+// runBatch runs a batch. It notes in the journal what is about to run, so that the next process
+// knows what this one was at if it crashes.
 func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 	first, last := b.Images[0].Index, b.Images[len(b.Images)-1].Index
 	number := first / int64(p.Batch)

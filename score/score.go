@@ -101,7 +101,9 @@ type Config struct {
 // complete returns the run with its zero values replaced, or everything that is wrong with it.
 func (c Config) complete() (Config, error) {
 	var faults []error
-	wrong := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	wrong := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(format, args...))
+	}
 	if c.Model.Model == nil {
 		wrong("model: expected one, got none")
 	}

@@ -24,9 +24,10 @@ import (
 	"kerasrun/tensor"
 )
 
-// The tests' images are 2 x 2, with a marker and a hash of their content in the first pixels: "crash"
-// kills the process as native code does, and "nan" answers NaN. Everything else answers with numbers
-// drawn from its hash, which depend on the batch too little for float32 to show. "bad" is no image.
+// The tests' images are 2 x 2, with a marker and a hash of their content in the first pixels:
+// "crash" kills the process as native code does, and "nan" answers NaN. Everything else answers
+// with numbers drawn from its hash, which depend on the batch too little for float32 to show. "bad"
+// is no image.
 const classes = 7
 
 const (
@@ -375,15 +376,33 @@ func TestConfig(t *testing.T) {
 		t.Errorf("nothing: got %v", err)
 	}
 	for want, change := range map[string]func(*Config){
-		"batch: expected 0 or more, got -1":                         func(c *Config) { c.Batch = -1 },
-		"concurrency: expected 0 or more, got -2":                   func(c *Config) { c.Concurrency = -2 },
-		"workers: expected 0 or more, got -3":                       func(c *Config) { c.Workers = -3 },
-		"top: expected 0 or more, got -4":                           func(c *Config) { c.Columns.Top = -4 },
-		"shard: expected an index below the count, got 2 and 2":     func(c *Config) { c.Shard = Shard{2, 2} },
-		`on error: expected record, skip or stop, got "x"`:          func(c *Config) { c.OnError = "x" },
-		`outputs: expected top, probs or features, got "x"`:         func(c *Config) { c.Columns.Vector = "x" },
-		`label type: expected none, id, name or both, got "x"`:      func(c *Config) { c.Columns.Labels = "x" },
-		"out.txt: expected an output that ends in .jsonl, .csv or ": func(c *Config) { c.Output = "out.txt" },
+		"batch: expected 0 or more, got -1": func(c *Config) {
+			c.Batch = -1
+		},
+		"concurrency: expected 0 or more, got -2": func(c *Config) {
+			c.Concurrency = -2
+		},
+		"workers: expected 0 or more, got -3": func(c *Config) {
+			c.Workers = -3
+		},
+		"top: expected 0 or more, got -4": func(c *Config) {
+			c.Columns.Top = -4
+		},
+		"shard: expected an index below the count, got 2 and 2": func(c *Config) {
+			c.Shard = Shard{2, 2}
+		},
+		`on error: expected record, skip or stop, got "x"`: func(c *Config) {
+			c.OnError = "x"
+		},
+		`outputs: expected top, probs or features, got "x"`: func(c *Config) {
+			c.Columns.Vector = "x"
+		},
+		`label type: expected none, id, name or both, got "x"`: func(c *Config) {
+			c.Columns.Labels = "x"
+		},
+		"out.txt: expected an output that ends in .jsonl, .csv or ": func(c *Config) {
+			c.Output = "out.txt"
+		},
 	} {
 		c := config(filepath.Join(t.TempDir(), "out.csv"), input)
 		change(&c)

@@ -32,7 +32,8 @@ func (*instant) SavedModel() *savedmodel.Model {
 					resnextClasses)},
 			}}}},
 		Manifest: &contract.Manifest{Input: contract.Input{
-			Name: "images", DType: "float32", Height: resnextSide, Width: resnextSide, Channels: 3, Layout: "NHWC",
+			Name: "images", DType: "float32", Height: resnextSide, Width: resnextSide, Channels: 3,
+			Layout:     "NHWC",
 			ColorOrder: "BGR", Mode: "caffe", Resample: "nearest", Fit: "stretch",
 		}},
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"kerasrun/internal/pythontest"
 )
 
 // listen answers on loopback until the test ends.
@@ -48,7 +50,7 @@ func TestPublishedClients(t *testing.T) {
 	if err := os.WriteFile(green, pngImage(t, 0, 255, 0), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	clients := exec.Command("../.venv/bin/python", "testdata/clients.py", http, grpc, green)
+	clients := exec.Command(pythontest.Python(t), "testdata/clients.py", http, grpc, green)
 	if out, err := clients.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -65,7 +65,7 @@ func TestGRPCErrors(t *testing.T) {
 		{"both", &oip.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{good},
 			RawInputContents: [][]byte{{}}}, codes.InvalidArgument, "got both"},
 		{"neither", &oip.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{
-			grpcImages(nil, 1, 2, 2, 3)}}, codes.InvalidArgument, "takes 48 bytes, got 0"},
+			grpcImages(nil, 1, 2, 2, 3)}}, codes.InvalidArgument, "expected 48 bytes, got 0"},
 		{"overflow", &oip.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{
 			grpcImages(twelve, 1<<40, 1<<40)}}, codes.InvalidArgument, "more elements"},
 		{"negative", &oip.ModelInferRequest{ModelName: "fake", Inputs: []*grpcInput{

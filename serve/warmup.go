@@ -65,23 +65,12 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 
 // zeros returns inputs of zeros; nil where the signature does not say their sizes.
 func (sig *signature) zeros(rows int64) (map[string]tensor.Tensor, error) {
-	in := map[string]tensor.Tensor{}
-	for name, info := range sig.Inputs {
-		shape := slices.Clone(info.Shape)
-		shape[0] = rows
-		if slices.Contains(shape, -1) || info.DType.Size() == 0 {
+	for _, info := range sig.Inputs {
+		if slices.Contains(info.Shape[1:], -1) || info.DType.Size() == 0 {
 			return nil, nil
 		}
-		n, err := shape.Elements()
-		if err != nil {
-			return nil, err
-		}
-		if in[name], err = tensor.FromBytes(info.DType, shape,
-			make([]byte, n*int64(info.DType.Size()))); err != nil {
-			return nil, err
-		}
 	}
-	return in, nil
+	return sig.ZeroInputs(rows)
 }
 
 // replay runs the requests in a file, if there is one, and returns how many there were.

@@ -152,7 +152,7 @@ func TestProtoTensorRefuses(t *testing.T) {
 		{"too many", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1),
 			FloatVal: []float32{1, 2}}, "takes 1 elements, got 2"},
 		{"content", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(2),
-			TensorContent: []byte{1}}, "takes 8 bytes, got 1"},
+			TensorContent: []byte{1}}, "expected 8 bytes, got 1"},
 		{"type", &servingpb.TensorProto{Dtype: 20, TensorShape: shape(1)}, "resource"},
 	} {
 		if got, err := protoTensor(c.proto); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Rows returns the rows from up to, not including, to: those of the first dimension. They share the
-// tensor's memory where its type has elements of a fixed size; what is appended to them never
-// reaches the next row.
+// Rows returns the rows of the first dimension from from up to, not including, to. They share the
+// tensor's memory where its elements have a fixed size. Appending to them does not overwrite the
+// next row.
 func (t Tensor) Rows(from, to int64) (Tensor, error) {
 	if len(t.Shape) == 0 || from < 0 || from > to || to > t.Shape[0] {
 		return Tensor{}, fmt.Errorf("tensor: expected rows of shape %v, got %d to %d", t.Shape,
@@ -39,25 +39,25 @@ func RowsOfAll(tensors map[string]Tensor, from, to int64) (map[string]Tensor, er
 	return rows, nil
 }
 
-// Concat returns a copy of one or more tensors' rows, one tensor behind the other. Their types must
-// be the same, and their shapes but for the first dimension.
-func Concat(parts []Tensor) (Tensor, error) {
-	first := parts[0]
+// Concat returns a copy of the rows of one or more tensors, one tensor after the other. Their types
+// must be the same, and their shapes but for the first dimension.
+func Concat(tensors []Tensor) (Tensor, error) {
+	first := tensors[0]
 	shape := slices.Clone(first.Shape)
-	for i, part := range parts {
-		if len(part.Shape) == 0 || part.DType != first.DType ||
-			!slices.Equal(part.Shape[1:], first.Shape[1:]) {
+	for i, t := range tensors {
+		if len(t.Shape) == 0 || t.DType != first.DType ||
+			!slices.Equal(t.Shape[1:], first.Shape[1:]) {
 			return Tensor{}, fmt.Errorf("tensor: expected %v rows of %v, got %v %v", first.DType,
-				first.Shape, part.DType, part.Shape)
+				first.Shape, t.DType, t.Shape)
 		}
 		if i > 0 {
-			shape[0] += part.Shape[0]
+			shape[0] += t.Shape[0]
 		}
 	}
 	if first.DType == String {
 		var data [][]byte
-		for _, part := range parts {
-			data = append(data, part.Data.([][]byte)...)
+		for _, t := range tensors {
+			data = append(data, t.Data.([][]byte)...)
 		}
 		return New(shape, data)
 	}
@@ -66,8 +66,8 @@ func Concat(parts []Tensor) (Tensor, error) {
 		return Tensor{}, err
 	}
 	raw := make([]byte, 0, n*int64(first.DType.Size()))
-	for _, part := range parts {
-		b, err := part.Bytes()
+	for _, t := range tensors {
+		b, err := t.Bytes()
 		if err != nil {
 			return Tensor{}, err
 		}

@@ -31,10 +31,10 @@ func (s Shape) String() string {
 	return "(" + strings.Join(text, ", ") + ")"
 }
 
-// Elements returns the product of the dimensions. It is an error where the rank or a dimension is
-// unknown or negative, where there are more than MaxDims, and where the bytes of the product's
-// largest elements (8 each) overflow an int64. Zeros do not excuse an overflow among the other
-// dimensions: TensorFlow multiplies in order, and aborts.
+// Elements returns the product of the dimensions. Errors are an unknown rank, an unknown or
+// negative dimension, more than MaxDims dimensions, and a product whose bytes, at 8 per element,
+// overflow an int64. A zero does not excuse an overflow among the other dimensions: TensorFlow
+// multiplies in order, and aborts.
 func (s Shape) Elements() (int64, error) {
 	if s == nil {
 		return 0, fmt.Errorf("tensor: a shape of unknown rank has no number of elements")
@@ -62,8 +62,8 @@ func (s Shape) Elements() (int64, error) {
 	return product, nil
 }
 
-// Accepts returns an error, "expected ..., got ...", unless got is a shape with every dimension known
-// that fits s, where -1 fits any size and an unknown rank any shape.
+// Accepts returns an error unless got fits s. Every dimension of got must be known; a -1 in s fits
+// any size, and an unknown rank any shape.
 func (s Shape) Accepts(got Shape) error {
 	if _, err := got.Elements(); err != nil {
 		return err

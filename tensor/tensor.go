@@ -25,7 +25,7 @@ type Element interface {
 }
 
 // New returns the tensor of data, which it keeps and does not copy. []uint16 makes a Uint16 tensor;
-// for the 16-bit float types write the Tensor out.
+// the 16-bit float types need a Tensor literal.
 func New[T Element](shape Shape, data []T) (Tensor, error) {
 	t := Tensor{Shape: shape, Data: data}
 	switch any(data).(type) {
@@ -69,7 +69,7 @@ func (t Tensor) Validate() error {
 		return fmt.Errorf("tensor: %v elements cannot be held in Go's %T", t.DType, t.Data)
 	}
 	if int64(got) != want {
-		return fmt.Errorf("tensor: shape %v needs %d elements, the data has %d", t.Shape, want, got)
+		return fmt.Errorf("tensor: shape %v: expected %d elements, got %d", t.Shape, want, got)
 	}
 	return nil
 }
@@ -168,7 +168,8 @@ func FromBytes(d DType, shape Shape, raw []byte) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("tensor: %v elements have no fixed size in bytes", d)
 	}
 	if want := n * int64(d.Size()); int64(len(raw)) != want {
-		return Tensor{}, fmt.Errorf("tensor: %v of shape %v takes %d bytes, got %d", d, shape, want,
+		return Tensor{}, fmt.Errorf("tensor: %v of shape %v: expected %d bytes, got %d", d, shape,
+			want,
 			len(raw))
 	}
 	t := Tensor{DType: d, Shape: shape}

@@ -171,8 +171,8 @@ func TestFromBytesErrors(t *testing.T) {
 		raw   int
 		want  string
 	}{
-		{Float32, Shape{2}, 7, "takes 8 bytes, got 7"},
-		{Float32, Shape{2}, 9, "takes 8 bytes, got 9"},
+		{Float32, Shape{2}, 7, "expected 8 bytes, got 7"},
+		{Float32, Shape{2}, 9, "expected 8 bytes, got 9"},
 		{Float32, Shape{-1}, 8, "negative"},
 		{Float32, Shape{1 << 32, 1 << 32}, 0, "more elements"},
 		{String, Shape{1}, 8, "string elements have no fixed size"},
@@ -209,7 +209,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("New: %v, %v; want %v", got.DType, err, c.want)
 		}
 	}
-	if _, err := New(Shape{3}, []float32{1}); !matches(err, "needs 3 elements, the data has 1") {
+	if _, err := New(Shape{3}, []float32{1}); !matches(err, "expected 3 elements, got 1") {
 		t.Errorf("New with short data: %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func TestValidateAndFloat32s(t *testing.T) {
 		{Tensor{Float32, Shape{1}, nil}, "held in Go's <nil>"},
 		{Tensor{Float32, nil, []float32{1}}, "unknown rank"},
 		{Tensor{Float64, Shape{1}, []float64{1}}, "expected float32 elements, got float64"},
-		{Tensor{Float32, Shape{2}, []float32{1}}, "needs 2 elements"},
+		{Tensor{Float32, Shape{2}, []float32{1}}, "expected 2 elements"},
 		{Tensor{Float32, Shape{1}, []float32{1}}, ""},
 	} {
 		if _, err := c.tensor.Float32s(); !matches(err, c.want) {

@@ -36,7 +36,7 @@ var (
 		"a file with a path on each line, or - for standard input, in place of INPUTs")
 	values    = flag.String("output-type", "prob", "the numbers of the classes: prob or logit")
 	batchSize = flag.Int("batch", 32, "images that run together")
-	top       = flag.Int("top", 5, "classes per image")
+	top       = flag.Int("topk", 5, "classes per image")
 	outputs   = flag.String("outputs", "top", "what to keep per image: top, probs or features")
 	labelType = flag.String("label-type", "name",
 		"what the label column holds: name, id, both or none")
@@ -90,7 +90,7 @@ func run(ctx context.Context) error {
 
 func parseColumns() (c score.Columns, err error) {
 	if !strings.HasSuffix(*output, ".jsonl") || *batchSize < 1 || *top < 1 || *shards < 1 {
-		return c, fmt.Errorf("expected --output FILE.jsonl, and --batch, --top and " +
+		return c, fmt.Errorf("expected --output FILE.jsonl, and --batch, --topk and " +
 			"--output-shards of 1 or more")
 	}
 	if *values != "prob" && *values != "logit" {

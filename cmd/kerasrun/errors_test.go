@@ -12,8 +12,9 @@ import (
 // TestErrors holds the whole of what a call that cannot succeed prints: one sentence, and the next
 // step.
 func TestErrors(t *testing.T) {
-	const export = ": expected a SavedModel directory, got a Keras file; export it: `kerasrun-export "
-	const trained = " --out DIR --trained-with caffe|tf|torch`"
+	const missing = ": expected a SavedModel, found no directory"
+	const export = ": expected a SavedModel, got a Keras file; `kerasrun-export "
+	const trained = " --out DIR --trained-with caffe|tf|torch|none` makes one of it"
 	repository, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -29,31 +30,32 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ args, want string }{
-		{"inspect", "models/resnext50: no such directory; `make run` exports it, --model names another"},
-		{"inspect none", "none: no such directory"},
+		{"inspect", "models/resnext50" + missing + "; `make run` exports it, --model names another"},
+		{"inspect none", "none" + missing},
 		{"inspect notes.txt/model", "notes.txt/model: not a directory"},
-		{"inspect notes.txt", "notes.txt: expected a SavedModel directory, got a file"},
+		{"inspect notes.txt", "notes.txt: expected a SavedModel's directory, got a file"},
 		{"inspect my.keras", "my.keras" + export + "my.keras" + trained},
-		{"inspect empty",
-			"empty: expected a SavedModel, found no saved_model.pb; kerasrun-export makes one"},
-		{"scan none", "none: no such directory"},
-		{"classify --model none " + image, "none: no such directory"},
+		{"inspect empty", "empty: expected a SavedModel, found no saved_model.pb"},
+		{"scan none", "none" + missing},
+		{"classify --model none " + image, "none" + missing},
 		{"classify --model old.h5 " + image, "old.h5" + export + "old.h5" + trained},
-		{"classify --model empty " + image,
-			"empty: expected a SavedModel, found no saved_model.pb; kerasrun-export makes one"},
-		{"verify none", "none: no such directory"},
-		{"verify --precision bf16 none", "precision fp32: none: no such directory"},
-		{"bench --model none", "none: no such directory"},
+		{"classify --model empty " + image, "empty: expected a SavedModel, found no saved_model.pb"},
+		{"verify none", "none" + missing},
+		{"verify --precision bf16 none", "precision fp32: none" + missing},
+		{"bench --model none", "none" + missing},
 		{"score --model my.keras -o x.csv " + image, "my.keras" + export + "my.keras" + trained},
 		{"serve --model my.keras", "my.keras" + export + "my.keras" + trained},
-		{"serve --model none", "none: no such directory"},
+		{"serve --model none", "none" + missing},
 		{"serve --model empty --token-file token", "token: expected a token, got none"},
 		{"serve --model empty --token-file none", "none: no such file or directory"},
 		{"preprocess --mode tf -o x.npy none.jpg", "none.jpg: no such file or directory"},
 		{"preprocess --mode tf -o x.npy empty",
 			"empty: no images below it (.jpg .jpeg .png .gif .bmp .webp)"},
-		{"preprocess --model none -o x.npy " + image, "none: no such directory"},
+		{"preprocess --model none -o x.npy " + image, "none" + missing},
 		{"predict --inputs x=x.npy -o y.npz", "x.npy: no such file or directory"},
+		{"predict --inputs x=x.npz[x] -o y.npz", "x.npz: no such file or directory"},
+		{"diff a.csv b.csv", "a.csv.manifest.json: no such file or directory"},
+		{"serve --model empty --tls-cert none --tls-key none", "none: no such file or directory"},
 		{"man --out none", "none/kerasrun-bench.1: no such file or directory"},
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)

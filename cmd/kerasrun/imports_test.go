@@ -12,8 +12,9 @@ import (
 
 const tensorflow = "github.com/galeone/tensorflow/tensorflow/go"
 
-// mayImport says which of our packages each may import; "x/*" is every package below x. Imports go one
-// way, so that a package below a line never leads back to it. Commands and examples join what they like.
+// mayImport says which of our packages each may import; "x/*" is every package below x. Imports go
+// one way, so that a package below a line never leads back to it. Commands and examples join what
+// they like.
 var mayImport = map[string][]string{
 	"tensor":                {},
 	"tensor/npy":            {"tensor"},
@@ -56,7 +57,8 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, "kera
 // ourPackages are all packages of the module.
 func ourPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Deps", "kerasrun/...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Deps",
+		"kerasrun/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,9 +87,11 @@ var errReported = errors.New("already reported")
 // reportError prints err, of which several may be joined, one a line, after the program's name.
 func reportError(stderr io.Writer, err error) {
 	text := err.Error()
-	// "open x: no such file or directory" names a system call.
+	// "open x: no such file or directory" names a system call, and may stand behind "x: ".
 	if file := (*fs.PathError)(nil); errors.As(err, &file) {
-		text = strings.Replace(text, file.Error(), file.Path+": "+file.Err.Error(), 1)
+		path := file.Path + ": "
+		text = strings.Replace(text, file.Error(), path+file.Err.Error(), 1)
+		text = strings.Replace(text, path+path, path, 1)
 	}
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(stderr, "kerasrun: %s\n", printable(strings.TrimRight(line, "\n")))

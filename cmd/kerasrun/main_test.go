@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its
@@ -63,7 +65,7 @@ func readFile(t *testing.T, path string) string {
 func python(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	args = append([]string{filepath.Join("cmd/kerasrun/testdata", program)}, args...)
-	cmd := exec.Command(".venv/bin/python", args...)
+	cmd := exec.Command(pythontest.Python(t), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -89,11 +91,11 @@ func TestUsage(t *testing.T) {
 		{"classify --format xml x.jpg",
 			`invalid argument "xml" for "--format" flag: expected one of text, json, jsonl, csv`},
 		{"classify - -", "expected standard input (-) once, got it 2 times"},
-		{"classify --device tpu x.jpg", `device: want auto, cpu, gpu or gpu:N, got "tpu"`},
-		{"classify --device cpu,gpu x.jpg", "device: only GPUs can be used together"},
-		{"classify --tensorflow-intra-op-parallelism -1 x.jpg", "threads: want 0 or more"},
+		{"classify --device tpu x.jpg", `device: expected auto, cpu, gpu or gpu:N, got "tpu"`},
+		{"classify --device cpu,gpu x.jpg", "device: expected GPUs alone where there are several, got cpu, gpu"},
+		{"classify --tensorflow-intra-op-parallelism -1 x.jpg", "threads: expected 0 or more, got -1 and 0"},
 		{"classify --per_process_gpu_memory_fraction 2 x.jpg",
-			"GPU memory fraction: want over 0 and up to 1, got 2"},
+			"GPU memory fraction: expected over 0 and up to 1, got 2"},
 		{"classify --precision int8 x.jpg", "expected one of fp32, bf16, fp16, tf32"},
 		{"inspect a b", `expected one model, got ["a" "b"]`},
 		{"inspect --model a b", "expected the model as an argument or with --model, got both"},

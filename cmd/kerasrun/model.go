@@ -60,49 +60,18 @@ func completeModel(
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// check says what to do next where there is no directory.
-func (m *modelDir) check() error {
-	info, err := os.Stat(m.dir)
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && m.dir == defaultModel:
-		return fmt.Errorf("%s: no such directory; `make run` exports it, --model names another", m.dir)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: no such directory", m.dir)
-	case errors.As(err, &path):
-		return fmt.Errorf("%s: %w", m.dir, path.Err)
-	case err != nil:
-		return err
-	case info.IsDir():
-		return nil
-	}
-	switch strings.ToLower(filepath.Ext(m.dir)) {
-	case ".keras", ".h5", ".hdf5":
-		return fmt.Errorf("%s: expected a SavedModel directory, got a Keras file; export it: "+
-			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch`", m.dir, m.dir)
-	}
-	return fmt.Errorf("%s: expected a SavedModel directory, got a file", m.dir)
-}
-
-// checkSavedModel is check, and says what to do next where the directory holds no SavedModel.
-func (m *modelDir) checkSavedModel() error {
-	if err := m.check(); err != nil {
-		return err
-	}
-	_, err := os.Stat(filepath.Join(m.dir, savedmodel.GraphPath))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: expected a SavedModel, found no %s; kerasrun-export makes one",
-			m.dir, savedmodel.GraphPath)
-	}
-	return nil
-}
-
 // read reads the directory.
 func (m *modelDir) read() (*savedmodel.Model, error) {
-	if err := m.checkSavedModel(); err != nil {
-		return nil, err
+	model, err := savedmodel.Open(m.dir)
+	return model, m.hint(err)
+}
+
+// hint says how the default model is made, where there is none.
+func (m *modelDir) hint(err error) error {
+	if m.dir == defaultModel && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
 	}
-	return savedmodel.Open(m.dir)
+	return err
 }
 
 // goldens is the directory of the golden pack that is in the model's.
@@ -203,11 +172,6 @@ func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}
-	if err != nil {
-		if missing := m.checkSavedModel(); missing != nil {
-			return nil, missing
-		}
-	}
 	gpu := slices.ContainsFunc(m.devices, func(d string) bool { return strings.HasPrefix(d, "gpu") })
 	switch {
 	case errors.Is(err, runner.ErrUnverified):
@@ -218,7 +182,7 @@ func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
 	case err == nil && m.devices[0] == "auto" && model.Devices()[0] == "cpu" && runner.HasCUDA():
 		m.warn("--device auto is the CPU here: " + runner.GPUUnavailableReason())
 	}
-	return model, err
+	return model, m.hint(err)
 }
 
 const probeCommand = "probe"
@@ -227,10 +191,16 @@ const probeCommand = "probe"
 func newProbeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    probeCommand,
-		Short:  "Load and run the model that standard input names, in place of the process that wants to",
+		Short:  "Load and run the model that standard input names",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return runner.Probe(cmd.Context(), cmd.InOrStdin()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := runner.Probe(cmd.Context(), cmd.InOrStdin()); err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), err) // for the process that started this one
+				return errReported
+			}
+			return nil
+		},
 	}
 }
 

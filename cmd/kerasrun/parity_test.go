@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"kerasrun/golden"
+	"kerasrun/internal/pythontest"
 	"kerasrun/runner"
 )
 
@@ -26,7 +27,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command(".venv/bin/python", script, seed, dir)
+	python := exec.Command(pythontest.Python(t), script, seed, dir)
 	python.Dir = root
 	python.Env = append(os.Environ(), "PYTHONPATH=tools/tests")
 	if out, err := python.CombinedOutput(); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/internal/atomicfile"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -37,7 +38,7 @@ signatures with their inputs and outputs.`,
 	cmd.Flags().StringArrayVar(&inputs, "inputs", nil,
 		"input tensor, `NAME=FILE`.npy or NAME=FILE.npz[KEY]; once for each input")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "npz `file` to write the outputs to")
-	cmd.Flags().StringVar(&signature, "signature-def", "serving_default",
+	cmd.Flags().StringVar(&signature, "signature-def", contract.DefaultSignature,
 		"which of the model's signatures to run, by `name`")
 	must(cmd.MarkFlagRequired("inputs"))
 	must(cmd.MarkFlagRequired("output"))
@@ -64,7 +65,8 @@ signatures with their inputs and outputs.`,
 		if err != nil {
 			return err
 		}
-		if err := atomicfile.Write(output, func(w io.Writer) error { return npy.WriteZip(w, out) }); err != nil {
+		write := func(w io.Writer) error { return npy.WriteZip(w, out) }
+		if err := atomicfile.Write(output, write); err != nil {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(out)) {

@@ -171,7 +171,8 @@ func saveImages(stdout io.Writer, output string, images []preprocessed) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(output, func(w io.Writer) error { return npy.Write(w, batch) }); err != nil {
+	write := func(w io.Writer) error { return npy.Write(w, batch) }
+	if err := atomicfile.Write(output, write); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %v %v\n", output, batch.DType, batch.Shape)

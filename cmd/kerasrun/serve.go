@@ -245,8 +245,11 @@ func (f *serveFlags) models() ([]serve.ModelConfig, error) {
 	if f.file != "" {
 		return serve.ReadModels(f.file)
 	}
-	if err := f.model.check(); err != nil {
-		return nil, err
+	// Versions may come later, but not into what is no directory.
+	if info, err := os.Stat(f.model.dir); err != nil || !info.IsDir() {
+		if _, err := f.model.read(); err != nil {
+			return nil, err
+		}
 	}
 	name := f.name
 	if name == "" {

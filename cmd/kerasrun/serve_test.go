@@ -143,7 +143,7 @@ func TestServeUsage(t *testing.T) {
 		{"--log-format xml", exitUsage, "expected one of text, json"},
 		{"--model-config-file " + missing, exitFailed, "no such file"},
 		{"--token-file " + token, exitFailed, "expected a token"},
-		{"--model " + missing, exitFailed, missing + ": no such directory"},
+		{"--model " + missing, exitFailed, missing + ": expected a SavedModel, found no directory"},
 		{"--model " + empty, exitFailed, `no version that is ready`},
 	} {
 		args := append([]string{"serve", "--addr", "127.0.0.1:0", "--drain-delay", "0s"},

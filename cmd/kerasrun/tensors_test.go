@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/internal/version"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
@@ -76,7 +77,7 @@ func TestPreprocessAsKeras(t *testing.T) {
 	dir := t.TempDir()
 	answers := filepath.Join(dir, "keras.npz")
 	program := []string{"cmd/kerasrun/testdata/keras_preprocess.py", answers}
-	cmd := exec.Command(".venv/bin/python", append(program, images...)...)
+	cmd := exec.Command(pythontest.Python(t), append(program, images...)...)
 	cmd.Stdin = bytes.NewReader(request)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
@@ -297,7 +298,8 @@ func TestPredictErrors(t *testing.T) {
 		{[]string{"--inputs", "images=" + overflow},
 			[]string{overflow, "more elements than can be addressed"}},
 		{[]string{"--inputs", "images=" + deep}, []string{deep, "255 dimensions"}},
-		{[]string{"--inputs", "images=" + short}, []string{short, "expected 602112 bytes of data, got 4"}},
+		{[]string{"--inputs", "images=" + short},
+			[]string{short, "expected 602112 bytes of data, got 4"}},
 		{[]string{"--inputs", "photos=" + narrow}, []string{`"photos"`, `["images"]`}},
 		{[]string{"--inputs", "images=" + text}, []string{text}},
 		{[]string{"--inputs", "images=" + filepath.Join(dir, "missing.npy")},

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Write makes a file appear under its name only when it is complete: it is written and flushed under
-// another name, renamed, and its directory flushed. A failure half way loses nothing that stood there.
-// What is not a regular file, such as /dev/stdout, is written to as it is.
+// Write makes a file appear under its name only when it is complete: it is written and flushed
+// under another name, renamed, and its directory flushed. A failure half way loses nothing that
+// stood there. What is not a regular file, such as /dev/stdout, is written to as it is.
 func Write(path string, write func(io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		file, err := os.OpenFile(path, os.O_WRONLY, 0)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kerasrun/internal/pythontest"
 )
 
 // reasons are those for which a block may be left unrun.
@@ -82,9 +84,10 @@ func (s *scratch) test(t *testing.T, b block) {
 		s.testConsole(t, b)
 	case "python":
 		if unrun {
-			parses(t, b.text, python(t), "-c", "import sys; compile(sys.stdin.read(), 'block', 'exec')")
+			parses(t, b.text, pythontest.Python(t), "-c",
+				"import sys; compile(sys.stdin.read(), 'block', 'exec')")
 		} else {
-			s.run(t, serve, b.text, python(t), "-")
+			s.run(t, serve, b.text, pythontest.Python(t), "-")
 		}
 	case "json":
 		if !json.Valid([]byte(b.text)) {
@@ -290,19 +293,9 @@ func absolute(t *testing.T, path string) string {
 	return path
 }
 
-// python returns .venv's interpreter.
-func python(t *testing.T) string {
-	t.Helper()
-	path := absolute(t, ".venv/bin/python")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs .venv: run `make setup`: %v", err)
-	}
-	return path
-}
-
 // docs/images/pipeline.svg is what its script draws.
 func TestPipelineImage(t *testing.T) {
-	drawn, err := exec.Command(python(t), absolute(t, "docs/images/pipeline.py")).Output()
+	drawn, err := exec.Command(pythontest.Python(t), absolute(t, "docs/images/pipeline.py")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

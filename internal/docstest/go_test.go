@@ -20,7 +20,8 @@ var imports = map[string]string{
 func testGo(t *testing.T, b block) {
 	source := b.text
 	if path, found := b.has("source"); found {
-		_, want, _ := strings.Cut(string(readFile(t, path)), "\n") // the page has the first line in prose
+		// the page has the first line in prose
+		_, want, _ := strings.Cut(string(readFile(t, path)), "\n")
 		if source != want {
 			t.Errorf("got a program that is not %s", path)
 		}
@@ -75,7 +76,8 @@ func module(t *testing.T, source string) string {
 		t.Skipf("needs .tensorflow: run `make setup`: %v", err)
 	}
 	dir := t.TempDir()
-	require := "module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => " + absolute(t, ".")
+	require := "module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => " +
+		absolute(t, ".")
 	mod := strings.Replace(string(readFile(t, "go.mod")), "module kerasrun", require, 1)
 	name := "main.go"
 	if strings.Contains(source, "*testing.T") {

@@ -40,7 +40,8 @@ func TestLinks(t *testing.T) {
 				}
 				if !files[target] {
 					t.Errorf("%s:%d: %s: no such file", p.path, l.line, l.target)
-				} else if u.Fragment != "" && strings.HasSuffix(target, ".md") && !anchors[target][u.Fragment] {
+				} else if u.Fragment != "" && strings.HasSuffix(target, ".md") &&
+					!anchors[target][u.Fragment] {
 					t.Errorf("%s:%d: %s: no such heading", p.path, l.line, l.target)
 				}
 			}

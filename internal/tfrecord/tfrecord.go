@@ -1,7 +1,7 @@
 // Package tfrecord reads TFRecord files, as TensorFlow writes them
-// (tensorflow/core/lib/io/record_writer.h): of each record its length in 8 bytes, a checksum of
-// those in 4, the data, and a checksum of them in 4, all little-endian. What the data are is the
-// reader's business.
+// (tensorflow/core/lib/io/record_writer.h). A record is its length in 8 bytes, a checksum of the
+// length in 4, the data, and a checksum of the data in 4, all little-endian. Data are returned as
+// bytes; most files hold protobuf messages.
 package tfrecord
 
 import (

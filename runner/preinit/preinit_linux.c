@@ -1,5 +1,5 @@
-// What has to be done before the static initialisers of TensorFlow's library. No code of the program
-// runs before them but one kind: the functions of an executable's .preinit_array.
+// What has to be done before the static initialisers of TensorFlow's library. No code of the
+// program runs before them but one kind: the functions of an executable's .preinit_array.
 //
 // oneDNN: TF_ENABLE_ONEDNN_OPTS has to be in the environment then. The environment cannot be made
 // longer in its place, and the C library takes none from elsewhere before the initialisers. So the
@@ -31,15 +31,15 @@
 #endif
 
 // In .preinit_array the C library has no environment yet: the loader passes it.
-static char **entry_of(const char *name, char **environment) {
+static char** entry_of(const char* name, char** environment) {
   size_t n = strlen(name);
   for (; *environment; environment++)
     if (!strncmp(*environment, name, n) && (*environment)[n] == '=') return environment;
   return NULL;
 }
 
-static const char *value_of(const char *name, char **environment) {
-  char **entry = entry_of(name, environment);
+static const char* value_of(const char* name, char** environment) {
+  char** entry = entry_of(name, environment);
   return entry ? *entry + strlen(name) + 1 : NULL;
 }
 
@@ -55,7 +55,7 @@ static int has_vnni(void) {
 static char onednn[] = "TF_ENABLE_ONEDNN_OPTS=1";
 static char **stood_in_for, *path;
 
-static void use_onednn(char **argv, char **environment) {
+static void use_onednn(char** argv, char** environment) {
   // Without a base the loader itself is the executable, and the program its argument.
   if (has_vnni() || value_of("TF_ENABLE_ONEDNN_OPTS", environment) || !getauxval(AT_BASE)) return;
   stood_in_for = entry_of("PATH", environment);
@@ -66,12 +66,12 @@ static void use_onednn(char **argv, char **environment) {
   }
   size_t n = 0;
   while (environment[n]) n++;
-  char *longer[n + 2];
+  char* longer[n + 2];
   longer[0] = onednn;
   memcpy(longer + 1, environment, (n + 1) * sizeof *environment);
   char executable[PATH_MAX] = "";
   if (readlink("/proc/self/exe", executable, sizeof executable - 1) > 0)
-    execve(executable, argv, longer); // by its path: the process takes its name from it
+    execve(executable, argv, longer);  // by its path: the process takes its name from it
   // The path is gone. Where this fails too, sessions do without oneDNN.
   execve("/proc/self/exe", argv, longer);
 }
@@ -80,9 +80,9 @@ static void put_path_back(void) {
   if (!stood_in_for) return;
   *stood_in_for = path;
   // An initialiser may have copied the environment, to set a variable of its own.
-  for (char **v = environ; *v; v++)
+  for (char** v = environ; *v; v++)
     if (*v == onednn) *v = path;
-  setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0); // for what is read later
+  setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0);  // for what is read later
 }
 #endif
 
@@ -93,16 +93,16 @@ static void restore(void) {
   close(standard_error);
 }
 
-// Copies the kept lines of at least the level's severity. A line that begins no message goes with the
-// message before it.
+// Copies the kept lines of at least the level's severity. A line that begins no message goes with
+// the message before it.
 static void replay(int level) {
-  FILE *lines = fdopen(kept, "r");
+  FILE* lines = fdopen(kept, "r");
   if (!lines) return;
   rewind(lines);
   char line[4096];
   int show = 1;
   while (fgets(line, sizeof line, lines)) {
-    const char *severity = strchr("IWEF", line[0]);
+    const char* severity = strchr("IWEF", line[0]);
     if (severity && *severity && isdigit((unsigned char)line[1]))
       show = severity - "IWEF" >= level;
     else if (!strncmp(line, "WARNING: All log messages before absl", 37))
@@ -122,8 +122,8 @@ static void on_abort(int signal_number) {
   raise(signal_number);
 }
 
-static void keep_standard_error(char **environment) {
-  const char *level = value_of("TF_CPP_MIN_LOG_LEVEL", environment);
+static void keep_standard_error(char** environment) {
+  const char* level = value_of("TF_CPP_MIN_LOG_LEVEL", environment);
   if (level && !strcmp(level, "0")) return;
   kept = memfd_create("tensorflow-log", MFD_CLOEXEC);
   standard_error = dup(STDERR_FILENO);
@@ -134,7 +134,7 @@ static void keep_standard_error(char **environment) {
   signal(SIGABRT, on_abort);
 }
 
-static void before_libraries(int argc, char **argv, char **environment) {
+static void before_libraries(int argc, char** argv, char** environment) {
   (void)argc, (void)argv;
 #ifdef __x86_64__
   use_onednn(argv, environment);
@@ -142,9 +142,8 @@ static void before_libraries(int argc, char **argv, char **environment) {
   keep_standard_error(environment);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const preinit)(int, char **,
-                                                                              char **) =
-    before_libraries;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinit)(int, char**, char**) = before_libraries;
 
 // Sets the level that the library's initialiser would have read from the environment.
 static void set_level(int level) {
@@ -152,7 +151,7 @@ static void set_level(int level) {
 #define TEXT(x) #x
 #define TEXT_OF(x) TEXT(x)
   char name[200];
-  const char *space = TEXT_OF(ABSL_OPTION_INLINE_NAMESPACE_NAME);
+  const char* space = TEXT_OF(ABSL_OPTION_INLINE_NAMESPACE_NAME);
   snprintf(name, sizeof name, "_ZN4absl%zu%s14SetMinLogLevelENS0_18LogSeverityAtLeastE",
            strlen(space), space);
   void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, name);
@@ -164,7 +163,7 @@ __attribute__((constructor)) static void after_libraries(void) {
 #ifdef __x86_64__
   put_path_back();
 #endif
-  const char *chosen = getenv("TF_CPP_MIN_LOG_LEVEL");
+  const char* chosen = getenv("TF_CPP_MIN_LOG_LEVEL");
   if (standard_error >= 0) {
     signal(SIGABRT, SIG_DFL);
     restore();

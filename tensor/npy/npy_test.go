@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/tensor"
 )
 
@@ -136,7 +137,7 @@ func TestNumPyReadsWhatIsWritten(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command("../../.venv/bin/python", "-c", `import sys, numpy as np
+	python := exec.Command(pythontest.Python(t), "-c", `import sys, numpy as np
 for name, array in np.load(sys.argv[1]).items():
     counts = np.array_equal(array.ravel(), np.arange(array.size).astype(array.dtype))
     print(name, array.dtype.str[1:], array.shape, counts)`, path)
@@ -313,7 +314,7 @@ func TestWriteErrors(t *testing.T) {
 		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{nil}},
 			"no fixed size"},
 		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{0}},
-			"needs 2 elements"},
+			"expected 2 elements"},
 	} {
 		if err := Write(&bytes.Buffer{}, c.tensor); err == nil ||
 			!strings.Contains(err.Error(), c.want) {

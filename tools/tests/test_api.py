@@ -194,10 +194,8 @@ def test_the_keras_that_is_refused():
 
 
 def test_one_version():
-    held = ROOT / "VERSION"
-    if held.exists():
-        assert kerasrun_export.__version__ == held.read_text().strip()
-    assert manifest.versions()["kerasrun"] == kerasrun_export.__version__
+    version = (ROOT / "internal/version/VERSION").read_text().strip()
+    assert kerasrun_export.__version__ == manifest.versions()["kerasrun"] == version
 
 
 def test_declared_ranges_are_the_checked_ones():

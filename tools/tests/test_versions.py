@@ -53,7 +53,8 @@ def test_a_fresh_environment(tmp_path, resolution, tensorflow, keras):
     run(uv, "venv", "-q", "--python", sys.executable, "venv")
     install = (uv, "pip", "install", "-q", "--python", programs / "python")
     # Without a project only what is named counts as direct: its pyproject.toml comes first.
-    run(*install, "--resolution", resolution, "-r", TOOLS / "pyproject.toml", "--extra", "cpu")
+    named = (f"tensorflow-cpu=={tensorflow}*", "-r", TOOLS / "pyproject.toml", "--extra", "cpu")
+    run(*install, "--resolution", resolution, *named)
     run(*install, f"{TOOLS}[cpu]")
     run(uv, "pip", "check", "-q", "--python", programs / "python")
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import cli  # noqa: F401  first: it silences TensorFlow
+
+# isort: split
 import published
 from kerasrun_export import sample_images
 from kerasrun_export.backend import keras

@@ -70,14 +70,15 @@ func (d *decoder) readFrame() error {
 		d.scan.number = 0
 	}
 	if d.width > maxDimension || d.height > maxDimension {
-		return UnsupportedError(fmt.Sprintf("%d x %d pixels, expected %d at most each way", d.width,
-			d.height, maxDimension))
+		return UnsupportedError(fmt.Sprintf("expected at most %d pixels each way, got %d x %d",
+			maxDimension, d.width, d.height))
 	}
 	d.hmax, d.vmax = 1, 1
 	for i := range d.comps {
 		c := &d.comps[i]
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
-			return FormatError(fmt.Sprintf("sampling factors %d x %d, expected 1 to 4", c.h, c.v))
+			return FormatError(fmt.Sprintf("sampling factors: expected 1 to 4, got %d x %d", c.h,
+				c.v))
 		}
 		d.hmax = max(d.hmax, c.h)
 		d.vmax = max(d.vmax, c.v)

@@ -59,7 +59,7 @@ func readPillowHeader(data []byte) (Config, error) {
 
 type pillowHeader struct {
 	cfg Config
-	icc []byte // the least of the profile's segments in byte order, nil if none
+	icc []byte // the smallest of the profile's segments in byte order, nil if none
 }
 
 func (h *pillowHeader) segment(marker byte, s []byte) error {
@@ -103,10 +103,10 @@ func (h *pillowHeader) frame(s []byte) error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if s[0] != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", s[0]))
+		return UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", s[0]))
 	}
 	if n := s[5]; n != 1 && n != 3 && n != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", n))
+		return UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", n))
 	}
 	if h.icc != nil {
 		if len(h.icc) < 14 {

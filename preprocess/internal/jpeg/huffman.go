@@ -38,7 +38,7 @@ func (d *decoder) buildDC(c *component) error {
 	if c.dcIndex > 3 {
 		return FormatError("a Huffman table numbered above 3")
 	}
-	return d.dcTables[c.dcIndex].build(&d.dcSpecs[c.dcIndex], true)
+	return d.dcTables[c.dcIndex].build(&d.dcSpecs[c.dcIndex], dcTable)
 }
 
 // buildAC does the same for the AC table.
@@ -46,10 +46,18 @@ func (d *decoder) buildAC(c *component) error {
 	if c.acIndex > 3 {
 		return FormatError("a Huffman table numbered above 3")
 	}
-	return d.acTables[c.acIndex].build(&d.acSpecs[c.acIndex], false)
+	return d.acTables[c.acIndex].build(&d.acSpecs[c.acIndex], acTable)
 }
 
-func (t *huffTable) build(s *huffSpec, dc bool) error {
+// tableClass says which coefficients a Huffman table codes.
+type tableClass uint8
+
+const (
+	dcTable tableClass = iota
+	acTable
+)
+
+func (t *huffTable) build(s *huffSpec, class tableClass) error {
 	if !s.defined {
 		return FormatError("a Huffman table is missing")
 	}
@@ -95,7 +103,7 @@ func (t *huffTable) build(s *huffSpec, dc bool) error {
 					t.look[at+i] = uint16(length)<<8 | uint16(s.values[p])
 				}
 			}
-			if !dc && length <= fastBits {
+			if class == acTable && length <= fastBits {
 				t.fillFast(codes[p], length, uint32(s.values[p]))
 			}
 			p++
@@ -103,7 +111,7 @@ func (t *huffTable) build(s *huffSpec, dc bool) error {
 		t.maxCode[length] = codes[p-1]
 	}
 	t.maxCode[17] = 1<<20 - 1
-	if dc {
+	if class == dcTable {
 		for _, v := range s.values[:n] {
 			if v > 15 {
 				return FormatError(fmt.Sprintf("a DC difference of %d bits", v))

@@ -160,7 +160,7 @@ func (d *decoder) readSOF() error {
 		return err
 	}
 	if precision != 8 {
-		return UnsupportedError(fmt.Sprintf("%d bits a sample, expected 8", precision))
+		return UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", precision))
 	}
 	if d.width == 0 || d.height == 0 || nComps == 0 {
 		return FormatError(fmt.Sprintf("an empty frame, %d x %d with %d components", d.width,
@@ -170,7 +170,7 @@ func (d *decoder) readSOF() error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if nComps != 1 && nComps != 3 && nComps != 4 {
-		return UnsupportedError(fmt.Sprintf("%d components, expected 1, 3 or 4", nComps))
+		return UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", nComps))
 	}
 	d.comps = d.compBuf[:nComps]
 	for i := range d.comps {

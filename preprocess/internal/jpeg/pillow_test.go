@@ -10,22 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 const referenceScript = "testdata/reference.py"
-
-// python returns the interpreter of the repository's virtual environment.
-func python(t testing.TB) string {
-	t.Helper()
-	path, err := filepath.Abs("../../../.venv/bin/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("no Python with Pillow, run `make setup`: %v", err)
-	}
-	return path
-}
 
 type file struct {
 	name string
@@ -42,7 +31,7 @@ type decoded struct {
 // pillow decodes files with Pillow, all in one process.
 func pillow(t testing.TB, files []file) []decoded {
 	t.Helper()
-	cmd := exec.Command(python(t), referenceScript, "decode")
+	cmd := exec.Command(pythontest.Python(t), referenceScript, "decode")
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -92,7 +81,7 @@ func pillow(t testing.TB, files []file) []decoded {
 // madeUp returns the images that the reference script draws.
 func madeUp(t testing.TB, seed int) []file {
 	t.Helper()
-	cmd := exec.Command(python(t), referenceScript, "make", fmt.Sprint(seed))
+	cmd := exec.Command(pythontest.Python(t), referenceScript, "make", fmt.Sprint(seed))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -158,14 +158,15 @@ func (c *chunks) body(id string, start, length int) ([]byte, error) {
 	return c.data[start : start+length], nil
 }
 
-// least is the length below which Pillow calls a chunk truncated.
-var least = map[string]int{"IHDR": 13, "gAMA": 4, "cHRM": 32, "sRGB": 1, "pHYs": 9, "acTL": 8,
+// minLength is the length below which Pillow calls a chunk truncated.
+var minLength = map[string]int{"IHDR": 13, "gAMA": 4, "cHRM": 32, "sRGB": 1, "pHYs": 9, "acTL": 8,
 	"fcTL": 26}
 
 // read takes in one chunk other than image data.
 func (c *chunks) read(id string, body []byte) error {
-	if len(body) < least[id] {
-		return fmt.Errorf("chunk %s has %d bytes, expected at least %d", id, len(body), least[id])
+	if len(body) < minLength[id] {
+		return fmt.Errorf("chunk %s: expected at least %d bytes, got %d", id, minLength[id],
+			len(body))
 	}
 	switch id {
 	case "IHDR":

@@ -11,16 +11,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+type (
+	attrs   = map[string]*attrpb.AttrValue
+	nodeDef = nodepb.NodeDef
+)
+
 func ints(n ...int64) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
+}
+
+func ofType(t typespb.DataType) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: t}}
 }
 
 func text(s string) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_S{S: []byte(s)}}
 }
 
-// fused returns a fused convolution as TensorFlow's optimiser leaves it: 3 x 3, 16 channels of 7 x 8 pixels to 32, in two groups.
-func fused(ops ...string) *nodepb.NodeDef {
+// fused returns a fused convolution as TensorFlow's optimiser leaves it: 3 x 3, 16 channels of 7 x
+// 8 pixels to 32, in two groups.
+func fused(ops ...string) *nodeDef {
 	names := &attrpb.AttrValue_ListValue{}
 	for _, op := range ops {
 		names.S = append(names.S, []byte(op))
@@ -33,22 +43,23 @@ func fused(ops ...string) *nodepb.NodeDef {
 		}
 		shapes.Shape = append(shapes.Shape, s)
 	}
-	return &nodepb.NodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: []string{"x", "k", "b", "add"}[:2+min(2, len(ops))], Attr: map[string]*attrpb.AttrValue{
-		"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "filter_format": text("HWIO"), "padding": text("VALID"),
+	return &nodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: []string{"x", "k", "b", "add"}[:2+min(2, len(ops))], Attr: attrs{
+		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"), "filter_format": text("HWIO"), "padding": text("VALID"),
 		"strides": ints(1, 2, 1, 1), "dilations": ints(1, 1, 1, 1), "explicit_paddings": ints(), "fused_ops": {Value: &attrpb.AttrValue_List{List: names}},
 		"_input_shapes": {Value: &attrpb.AttrValue_List{List: shapes}},
 	}}
 }
 
 // pool returns a MaxPool as TensorFlow has it, of windows of 3 x 3 two apart.
-func pool(input string) *nodepb.NodeDef {
-	return &nodepb.NodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: map[string]*attrpb.AttrValue{
-		"T": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}, "data_format": text("NHWC"), "padding": text("VALID"),
+func pool(input string) *nodeDef {
+	return &nodeDef{Name: "pool", Op: "MaxPool", Input: []string{input}, Attr: attrs{
+		"T": ofType(typespb.DataType_DT_FLOAT), "data_format": text("NHWC"), "padding": text("VALID"),
 		"ksize": ints(1, 3, 3, 1), "strides": ints(1, 2, 2, 1),
 	}}
 }
 
-// TestReplace holds which convolutions are replaced, and by what: the zeros on each side, whether something is added, and whether relu follows.
+// TestReplace holds which convolutions are replaced, and by what: the zeros on each side, whether
+// something is added, and whether relu follows.
 func TestReplace(t *testing.T) {
 	type outcome struct {
 		padding []int64
@@ -57,49 +68,65 @@ func TestReplace(t *testing.T) {
 	}
 	valid := []int64{0, 0, 0, 0}
 	for name, test := range map[string]struct {
-		node *nodepb.NodeDef
-		edit func(attr map[string]*attrpb.AttrValue, node *nodepb.NodeDef)
+		node *nodeDef
+		edit func(attr attrs, node *nodeDef)
 		want *outcome
 	}{
-		"bias":           {fused("BiasAdd"), nil, &outcome{valid, 0, false}},
-		"relu":           {fused("BiasAdd", "Relu"), nil, &outcome{valid, 0, true}},
-		"sum":            {fused("BiasAdd", "Add"), nil, &outcome{valid, 1, false}},
-		"sum and relu":   {fused("BiasAdd", "Add", "Relu"), nil, &outcome{valid, 1, true}},
-		"without oneDNN": {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Op = "_FusedConv2D" }, &outcome{valid, 0, false}},
-		"explicit padding": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"bias":         {fused("BiasAdd"), nil, &outcome{valid, 0, false}},
+		"relu":         {fused("BiasAdd", "Relu"), nil, &outcome{valid, 0, true}},
+		"sum":          {fused("BiasAdd", "Add"), nil, &outcome{valid, 1, false}},
+		"sum and relu": {fused("BiasAdd", "Add", "Relu"), nil, &outcome{valid, 1, true}},
+		"without oneDNN": {fused("BiasAdd"), func(_ attrs, n *nodeDef) {
+			n.Op = "_FusedConv2D"
+		}, &outcome{valid, 0, false}},
+		"explicit padding": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["padding"], a["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 1, 2, 3, 4, 0, 0)
 		}, &outcome{[]int64{1, 2, 3, 4}, 0, false}},
-		"same padding": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["padding"] = text("SAME") }, &outcome{[]int64{1, 1, 1, 1}, 0, false}},
-		"same padding, uneven": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"same padding": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
+			a["padding"] = text("SAME")
+		}, &outcome{[]int64{1, 1, 1, 1}, 0, false}},
+		"same padding, uneven": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["padding"], a["strides"] = text("SAME"), ints(1, 2, 2, 1)
 		}, &outcome{[]int64{1, 1, 0, 1}, 0, false}},
-		"same, size not known": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"same, size not known": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["padding"] = text("SAME")
 			a["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
 		}, nil},
-		"valid, size not known": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"valid, size not known": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
 		}, &outcome{valid, 0, false}},
-		"shapes not known":   {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { delete(a, "_input_shapes") }, nil},
+		"shapes not known": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
+			delete(a, "_input_shapes")
+		}, nil},
 		"another activation": {fused("BiasAdd", "Elu"), nil, nil},
 		"batch norm":         {fused("FusedBatchNorm"), nil, nil},
-		"half floats": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"half floats": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["T"].Value = &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}
 		}, nil},
-		"channels first":        {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["data_format"] = text("NCHW") }, nil},
-		"another kernel format": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["filter_format"] = text("OIHW") }, nil},
-		"dilated":               {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) { a["dilations"] = ints(1, 2, 2, 1) }, nil},
-		"12 channels a group": {fused("BiasAdd"), func(a map[string]*attrpb.AttrValue, _ *nodepb.NodeDef) {
+		"channels first": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
+			a["data_format"] = text("NCHW")
+		}, nil},
+		"another kernel format": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
+			a["filter_format"] = text("OIHW")
+		}, nil},
+		"dilated": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
+			a["dilations"] = ints(1, 2, 2, 1)
+		}, nil},
+		"12 channels a group": {fused("BiasAdd"), func(a attrs, _ *nodeDef) {
 			a["_input_shapes"].GetList().Shape[1].Dim[3].Size = 24
 		}, nil},
-		"kernel that may change": {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Input[1] = "other" }, nil},
-		"another operation":      {fused("BiasAdd"), func(_ map[string]*attrpb.AttrValue, n *nodepb.NodeDef) { n.Op = "_FusedMatMul" }, nil},
+		"kernel that may change": {fused("BiasAdd"), func(_ attrs, n *nodeDef) {
+			n.Input[1] = "other"
+		}, nil},
+		"another operation": {fused("BiasAdd"), func(_ attrs, n *nodeDef) {
+			n.Op = "_FusedMatMul"
+		}, nil},
 	} {
 		if test.edit != nil {
 			test.edit(test.node.Attr, test.node)
 		}
 		other := fused("BiasAdd", "Relu")
-		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{other, test.node}}
+		graph := &graphpb.GraphDef{Node: []*nodeDef{other, test.node}}
 		if all := Replace(graph, []string{"k"}, nil, true); all != (graph.Node[0].Op == Op) {
 			t.Errorf("%s: all replaced: %v", name, all)
 		}
@@ -134,9 +161,10 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestReplaceLayouts holds in what layout convolutions hand each other their images: NHWC wherever somebody else reads them, or a size is not known.
+// TestReplaceLayouts holds in what layout convolutions hand each other their images: NHWC wherever
+// somebody else reads them, or a size is not known.
 func TestReplaceLayouts(t *testing.T) {
-	conv := func(name, image string, size, zeros int64, channels, in int64, add ...string) *nodepb.NodeDef {
+	conv := func(name, image string, size, zeros int64, channels, in int64, add ...string) *nodeDef {
 		ops := []string{"BiasAdd", "Add"}[:1+len(add)]
 		node := fused(ops...)
 		node.Name, node.Input = name, append([]string{image, "k", "b"}, add...)
@@ -150,44 +178,44 @@ func TestReplaceLayouts(t *testing.T) {
 		node.Attr["padding"], node.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, zeros, zeros, 0, zeros, 0, 0)
 		return node
 	}
-	one := func(name, image string, add ...string) *nodepb.NodeDef {
+	one := func(name, image string, add ...string) *nodeDef {
 		return conv(name, image, 1, 0, 32, 32, add...)
 	}
-	other := func(input string) *nodepb.NodeDef {
-		return &nodepb.NodeDef{Name: "other", Op: "Mean", Input: []string{input}}
+	other := func(input string) *nodeDef {
+		return &nodeDef{Name: "other", Op: "Mean", Input: []string{input}}
 	}
 	unknown := one("second", "first")
 	unknown.Attr["_input_shapes"].GetList().Shape[0].Dim[1].Size = -1
 	for name, test := range map[string]struct {
-		nodes   []*nodepb.NodeDef // beside the first
+		nodes   []*nodeDef // beside the first
 		outputs []string
 		layouts map[string][]int64 // where not NHWC
 	}{
-		"one pixel": {[]*nodepb.NodeDef{one("second", "first")}, nil, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
-		"three pixels": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8)}, nil,
+		"one pixel": {[]*nodeDef{one("second", "first")}, nil, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"three pixels": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8)}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
-		"the larger padding, and one pixel from layoutNCHW8C": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
+		"the larger padding, and one pixel from layoutNCHW8C": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8), conv("third", "first", 5, 2, 32, 32), one("fourth", "first")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 2}, "second": {2, 2, 0, 0, 0, 0}, "third": {2, 2, 0, 0, 0, 0}, "fourth": {2, 2, 0, 0, 0, 0}}},
-		"a block's end": {[]*nodepb.NodeDef{one("second", "first"), one("third", "second", "first")}, nil,
+		"a block's end": {[]*nodeDef{one("second", "first"), one("third", "second", "first")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 1, 0}, "third": {1, 0, 1, 0, 0, 0}}},
-		"four channels a group":            {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 4)}, nil, nil},
-		"one pixel in groups":              {[]*nodepb.NodeDef{conv("second", "first", 1, 0, 32, 8)}, nil, map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "second": {2, 0, 0, 0, 0, 0}}},
-		"read by another":                  {[]*nodepb.NodeDef{one("second", "first"), other("first")}, nil, nil},
-		"read by another, by its output":   {[]*nodepb.NodeDef{one("second", "first"), other("first:0")}, nil, nil},
-		"waited for by another":            {[]*nodepb.NodeDef{one("second", "first"), other("^first")}, nil, nil},
-		"an output of the graph":           {[]*nodepb.NodeDef{one("second", "first")}, []string{"first"}, nil},
-		"an output of the graph behind it": {[]*nodepb.NodeDef{one("second", "first")}, []string{"second"}, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
-		"size not known":                   {[]*nodepb.NodeDef{unknown}, nil, nil},
-		"pooled": {[]*nodepb.NodeDef{pool("first"), one("second", "pool")}, nil,
+		"four channels a group":            {[]*nodeDef{conv("second", "first", 3, 1, 32, 4)}, nil, nil},
+		"one pixel in groups":              {[]*nodeDef{conv("second", "first", 1, 0, 32, 8)}, nil, map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "second": {2, 0, 0, 0, 0, 0}}},
+		"read by another":                  {[]*nodeDef{one("second", "first"), other("first")}, nil, nil},
+		"read by another, by its output":   {[]*nodeDef{one("second", "first"), other("first:0")}, nil, nil},
+		"waited for by another":            {[]*nodeDef{one("second", "first"), other("^first")}, nil, nil},
+		"an output of the graph":           {[]*nodeDef{one("second", "first")}, []string{"first"}, nil},
+		"an output of the graph behind it": {[]*nodeDef{one("second", "first")}, []string{"second"}, map[string][]int64{"first": {0, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
+		"size not known":                   {[]*nodeDef{unknown}, nil, nil},
+		"pooled": {[]*nodeDef{pool("first"), one("second", "pool")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 1, 0}, "second": {1, 0, 0, 0, 0, 0}}},
-		"pooled for three pixels": {[]*nodepb.NodeDef{pool("first"), conv("second", "pool", 3, 1, 32, 8)}, nil,
+		"pooled for three pixels": {[]*nodeDef{pool("first"), conv("second", "pool", 3, 1, 32, 8)}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 0}, "pool": {2, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}}},
-		"pooled, and read by three pixels": {[]*nodepb.NodeDef{conv("second", "first", 3, 1, 32, 8), pool("first")}, nil,
+		"pooled, and read by three pixels": {[]*nodeDef{conv("second", "first", 3, 1, 32, 8), pool("first")}, nil,
 			map[string][]int64{"first": {0, 0, 0, 0, 2, 1}, "second": {2, 1, 0, 0, 0, 0}, "pool": {2, 1, 0, 0, 0, 0}}},
-		"pooled, and read by another":    {[]*nodepb.NodeDef{pool("first"), other("first")}, nil, nil},
-		"pooled, an output of the graph": {[]*nodepb.NodeDef{pool("first")}, []string{"pool"}, nil},
+		"pooled, and read by another":    {[]*nodeDef{pool("first"), other("first")}, nil, nil},
+		"pooled, an output of the graph": {[]*nodeDef{pool("first")}, []string{"pool"}, nil},
 	} {
-		graph := &graphpb.GraphDef{Node: append([]*nodepb.NodeDef{one("first", "x")}, test.nodes...)}
+		graph := &graphpb.GraphDef{Node: append([]*nodeDef{one("first", "x")}, test.nodes...)}
 		Replace(graph, []string{"k"}, test.outputs, false)
 		for _, node := range graph.Node {
 			if !ours(node) {
@@ -213,35 +241,38 @@ func TestReplaceLayouts(t *testing.T) {
 	}
 }
 
-// TestReplaceMaxPool holds which MaxPools are replaced, and by what: the rows and columns of nothing on each side.
+// TestReplaceMaxPool holds which MaxPools are replaced, and by what: the rows and columns of
+// nothing on each side.
 func TestReplaceMaxPool(t *testing.T) {
 	for name, test := range map[string]struct {
-		edit func(node *nodepb.NodeDef, convolution *nodepb.NodeDef)
+		edit func(node *nodeDef, convolution *nodeDef)
 		want []int64 // nil: none
 	}{
-		"valid":     {func(*nodepb.NodeDef, *nodepb.NodeDef) {}, []int64{0, 0, 0, 0}},
-		"by oneDNN": {func(n, _ *nodepb.NodeDef) { n.Op = "_MklNativeMaxPool" }, []int64{0, 0, 0, 0}},
+		"valid":     {func(*nodeDef, *nodeDef) {}, []int64{0, 0, 0, 0}},
+		"by oneDNN": {func(n, _ *nodeDef) { n.Op = "_MklNativeMaxPool" }, []int64{0, 0, 0, 0}},
 		// Of 3 x 6 pixels.
-		"same": {func(n, _ *nodepb.NodeDef) { n.Attr["padding"] = text("SAME") }, []int64{1, 1, 0, 1}},
-		"explicit": {func(n, _ *nodepb.NodeDef) {
+		"same": {func(n, _ *nodeDef) { n.Attr["padding"] = text("SAME") }, []int64{1, 1, 0, 1}},
+		"explicit": {func(n, _ *nodeDef) {
 			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 1, 2, 2, 0, 0, 0)
 		}, []int64{1, 2, 2, 0}},
-		"more of nothing than a window": {func(n, _ *nodepb.NodeDef) {
+		"more of nothing than a window": {func(n, _ *nodeDef) {
 			n.Attr["padding"], n.Attr["explicit_paddings"] = text("EXPLICIT"), ints(0, 0, 3, 0, 0, 0, 0, 0)
 		}, nil},
-		"of something else": {func(n, _ *nodepb.NodeDef) { n.Input[0] = "x" }, nil},
-		"channels first":    {func(n, _ *nodepb.NodeDef) { n.Attr["data_format"] = text("NCHW") }, nil},
-		"over channels":     {func(n, _ *nodepb.NodeDef) { n.Attr["ksize"] = ints(1, 1, 1, 3) }, nil},
-		"another operation": {func(n, _ *nodepb.NodeDef) { n.Op = "AvgPool" }, nil},
-		"half floats": {func(n, _ *nodepb.NodeDef) {
-			n.Attr["T"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}}
+		"of something else": {func(n, _ *nodeDef) { n.Input[0] = "x" }, nil},
+		"channels first":    {func(n, _ *nodeDef) { n.Attr["data_format"] = text("NCHW") }, nil},
+		"over channels":     {func(n, _ *nodeDef) { n.Attr["ksize"] = ints(1, 1, 1, 3) }, nil},
+		"another operation": {func(n, _ *nodeDef) { n.Op = "AvgPool" }, nil},
+		"half floats": {func(n, _ *nodeDef) {
+			n.Attr["T"] = ofType(typespb.DataType_DT_HALF)
 		}, nil},
-		"size not known": {func(_, c *nodepb.NodeDef) { c.Attr["_input_shapes"].GetList().Shape[0].Dim[2].Size = -1 }, nil},
+		"size not known": {func(_, c *nodeDef) {
+			c.Attr["_input_shapes"].GetList().Shape[0].Dim[2].Size = -1
+		}, nil},
 	} {
 		convolution := fused("BiasAdd")
 		node := pool("c")
 		test.edit(node, convolution)
-		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{node, convolution}}
+		graph := &graphpb.GraphDef{Node: []*nodeDef{node, convolution}}
 		Replace(graph, []string{"k"}, nil, false)
 		got := graph.Node[0]
 		if (got.Op == MaxPoolOp) != (test.want != nil) {
@@ -258,27 +289,34 @@ func TestReplaceMaxPool(t *testing.T) {
 	}
 }
 
-// TestReplaceMatrixProduct holds which products of matrices are replaced: those beside convolutions that are, in float32.
+// TestReplaceMatrixProduct holds which products of matrices are replaced: those beside convolutions
+// that are, in float32.
 func TestReplaceMatrixProduct(t *testing.T) {
 	for name, test := range map[string]struct {
-		edit func(node, convolution *nodepb.NodeDef)
+		edit func(node, convolution *nodeDef)
 		want bool
 	}{
-		"bias":           {func(*nodepb.NodeDef, *nodepb.NodeDef) {}, true},
-		"without oneDNN": {func(n, _ *nodepb.NodeDef) { n.Op = "_FusedMatMul" }, true},
-		"transposed": {func(n, _ *nodepb.NodeDef) {
+		"bias":           {func(*nodeDef, *nodeDef) {}, true},
+		"without oneDNN": {func(n, _ *nodeDef) { n.Op = "_FusedMatMul" }, true},
+		"transposed": {func(n, _ *nodeDef) {
 			n.Attr["transpose_b"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{B: true}}
 		}, false},
-		"another activation": {func(n, _ *nodepb.NodeDef) {
+		"another activation": {func(n, _ *nodeDef) {
 			n.Attr["fused_ops"].GetList().S = [][]byte{[]byte("BiasAdd"), []byte("Tanh")}
 		}, false},
-		"seven outputs":  {func(n, _ *nodepb.NodeDef) { n.Attr["_input_shapes"].GetList().Shape[1].Dim[1].Size = 7 }, false},
-		"size not known": {func(n, _ *nodepb.NodeDef) { n.Attr["_input_shapes"].GetList().Shape[1].Dim[0].Size = -1 }, false},
-		"half floats": {func(n, _ *nodepb.NodeDef) {
-			n.Attr["T"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_HALF}}
+		"seven outputs": {func(n, _ *nodeDef) {
+			n.Attr["_input_shapes"].GetList().Shape[1].Dim[1].Size = 7
 		}, false},
-		"kernel that may change": {func(n, _ *nodepb.NodeDef) { n.Input[1] = "other" }, false},
-		"foreign convolution":    {func(_, c *nodepb.NodeDef) { c.Attr["data_format"] = text("NCHW") }, false},
+		"size not known": {func(n, _ *nodeDef) {
+			n.Attr["_input_shapes"].GetList().Shape[1].Dim[0].Size = -1
+		}, false},
+		"half floats": {func(n, _ *nodeDef) {
+			n.Attr["T"] = ofType(typespb.DataType_DT_HALF)
+		}, false},
+		"kernel that may change": {func(n, _ *nodeDef) { n.Input[1] = "other" }, false},
+		"foreign convolution": {func(_, c *nodeDef) {
+			c.Attr["data_format"] = text("NCHW")
+		}, false},
 	} {
 		product, convolution := fused("BiasAdd", "Relu"), fused("BiasAdd")
 		product.Name, product.Op, product.Input = "product", "_MklNativeFusedMatMul", []string{"c", "k", "b"}
@@ -288,7 +326,7 @@ func TestReplaceMatrixProduct(t *testing.T) {
 			product.Attr["_input_shapes"].GetList().Shape[i].Dim = dims
 		}
 		test.edit(product, convolution)
-		graph := &graphpb.GraphDef{Node: []*nodepb.NodeDef{product, convolution}}
+		graph := &graphpb.GraphDef{Node: []*nodeDef{product, convolution}}
 		Replace(graph, []string{"k"}, nil, true)
 		got := graph.Node[0]
 		if (got.Op == Op) != test.want {

@@ -1,5 +1,5 @@
-// The memory of tensors that are fed, from several threads: nobody else has what a thread has taken.
-// With an argument, a control: a byte too many is written.
+// The memory of tensors that are fed, from several threads: no two have the same at once. With an
+// argument, a control: a byte too many is written.
 
 #include "buffer.h"
 
@@ -35,18 +35,18 @@ static void* caller(void* argument) {
     // Small, and around the size above which memory is used again.
     size_t length = random_int(&random, 0, 1) ? random_int(&random, 1, 5000)
                                               : random_int(&random, 900000, 3000000);
-    unsigned char* data = kerasrun_take(length);
+    unsigned char* data = kerasrun_buffer_alloc(length);
     CHECK(data && (uintptr_t)data % 64 == 0, "no memory, or not at a multiple of 64");
     memset(data, n, length);
-    if (random_int(&random, 0, 9) == 0) kerasrun_trim();
+    if (random_int(&random, 0, 9) == 0) kerasrun_buffer_trim();
     for (size_t i = 0; i < length; i += 997) CHECK(data[i] == n, "byte %zu is somebody else's", i);
     if (random_int(&random, 0, 1)) {
-      kerasrun_give_back(data);
+      kerasrun_buffer_free(data);
       continue;
     }
     size_t strings = random_int(&random, 0, length / sizeof(TF_TString));
     TF_Tensor* tensor =
-        kerasrun_tensor(strings ? TF_STRING : TF_FLOAT, NULL, 0, data, length, strings);
+        kerasrun_buffer_tensor(strings ? TF_STRING : TF_FLOAT, NULL, 0, data, length, strings);
     tensor->deallocate(tensor->data, tensor->length, tensor->arg);
     free(tensor);
   }
@@ -56,16 +56,16 @@ static void* caller(void* argument) {
 int main(int argc, char** argv) {
   (void)argv;
   if (argc > 1) {
-    unsigned char* data = kerasrun_take(100);
+    unsigned char* data = kerasrun_buffer_alloc(100);
     data[100] = 1;
-    kerasrun_give_back(data);
+    kerasrun_buffer_free(data);
     return 0;
   }
   pthread_t threads[THREADS];
   for (intptr_t i = 0; i < THREADS; i++)
     CHECK(!pthread_create(&threads[i], NULL, caller, (void*)(i + 1)), "no thread");
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-  kerasrun_trim();
+  kerasrun_buffer_trim();
   kerasrun_drop_pages();
   printf("buffers: %d taken by %d threads\n", THREADS * ROUNDS, THREADS);
   return 0;

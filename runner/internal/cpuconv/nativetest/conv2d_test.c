@@ -1,11 +1,11 @@
-// Convolutions and max pools of random shapes, in random layouts, against their definition in double.
-// Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees each access
-// beside it.
+// Convolutions and max pools of random shapes, in random layouts, against their definition in
+// double. Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees each
+// access beside it.
 //
 //   conv2d_test avx2|avx512 CASES [SEED]
 //   conv2d_test avx2|avx512 short-x|short-filter|short-packed|short-bias|short-y
 //
-// The second is a control: one buffer has a float too few, and the sanitizer has to end the program.
+// The second is a control: one buffer has a float too few, and the sanitizer ends the program.
 
 #include <math.h>
 #include <string.h>
@@ -222,7 +222,7 @@ static void check_max_pool(struct problem p, uint64_t* random) {
   free(images), free(x), free(y);
 }
 
-// check_sizes holds that sizes whose product overflows are refused, before anything is read by them.
+// check_sizes holds that sizes whose product overflows are refused.
 static void check_sizes(void) {
   struct kerasrun_conv2d c = {
       .kh = 3, .kw = 3, .ic = 8, .oc = 8, .groups = 1, .stride_h = 1, .stride_w = 1};

@@ -1,6 +1,4 @@
-//go:build web
-
-package serve
+package webtest
 
 import (
 	"context"
@@ -17,13 +15,15 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"kerasrun/serve"
 )
 
 // browser opens the page of a server of the fake model in Chromium. What the page writes on the
 // console is an error of the test.
-func browser(t *testing.T, change func(*Config)) context.Context {
+func browser(t *testing.T, change func(*serve.Config)) context.Context {
 	t.Helper()
-	http, _ := listen(t, startServer(t, &fakeModel{}, change))
+	address := startServer(t, change)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(chromedp.NoSandbox,
@@ -45,7 +45,7 @@ func browser(t *testing.T, change func(*Config)) context.Context {
 		cancel()
 		console.Wait()
 	})
-	do(t, ctx, chromedp.Navigate("http://"+http+"/"))
+	do(t, ctx, chromedp.Navigate("http://"+address+"/"))
 	return ctx
 }
 
@@ -204,7 +204,7 @@ func TestPageErrors(t *testing.T) {
 }
 
 func TestPageToken(t *testing.T) {
-	ctx := browser(t, func(c *Config) { c.Token = "secret" })
+	ctx := browser(t, func(c *serve.Config) { c.Token = "secret" })
 	do(t, ctx, upload(t, "red.png", pngImage(t, 255, 0, 0)),
 		chromedp.WaitVisible(chromedp.ID("access")))
 	screenshot(t, ctx, "token")
