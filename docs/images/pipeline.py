@@ -95,7 +95,8 @@ def draw() -> str:
         x = left(step) + BOX_WIDTH / 2
         parts.append(arrow(x, 40 + BOX_HEIGHT + 3, x, TOP - 5))
     # The lower row: Go, for each image.
-    parts.append(text(LEFT, TOP - 10, "Go, each image: package classify", 12, SOFT, weight=600, anchor="start"))
+    title = "Go, each image: package classify"
+    parts.append(text(LEFT, TOP - 10, title, 12, SOFT, weight=600, anchor="start"))
     for step, (title, note, ours) in enumerate(STEPS):
         x = left(step)
         parts.append(
