@@ -188,13 +188,14 @@ func (s *scratch) startServer(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.server = cmd
 	var listening struct{ Msg, Address, GRPC string }
 	for decoder := json.NewDecoder(log); listening.Msg != "listening"; {
 		if err := decoder.Decode(&listening); err != nil {
-			t.Fatalf("the server's log: %v", err)
+			cmd.Process.Kill()
+			t.Fatalf("the server's log: %v; it ended with %v", err, cmd.Wait())
 		}
 	}
+	s.server = cmd
 	go s.log.ReadFrom(log)
 	s.addresses = strings.NewReplacer(
 		"127.0.0.1:8501", listening.Address, "127.0.0.1:8001", listening.GRPC)
