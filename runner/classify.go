@@ -6,7 +6,6 @@ import (
 
 	"kerasrun/classify"
 	"kerasrun/labels"
-	"kerasrun/tensor"
 )
 
 // The most images that Classifier runs together. A CPU gains nothing from more; a GPU's many more
@@ -30,31 +29,13 @@ func (m *Model) Classifier() (*classify.Classifier, error) {
 }
 
 func (m *Model) newClassifier() (*classify.Classifier, error) {
-	batch := classifyBatchGPU
-	if m.devices[0] == "cpu" {
-		batch = min(classifyBatchCPU, microBatchRows())
+	batch, concurrency := classifyBatchGPU, 1+len(m.devices)
+	if m.devices[0] == "cpu" { // which computes one batch as two micro-batches at a time
+		batch, concurrency = min(classifyBatchCPU, microBatchRows()), 1
 	}
-	return classify.New(undivided{m}, classify.Options{
-		Signature: m.key, BatchSize: batch, Concurrency: 1 + len(m.devices), MaxWait: classifyWait,
+	return classify.New(m, classify.Options{
+		Signature: m.key, BatchSize: batch, Concurrency: concurrency, MaxWait: classifyWait,
 	})
-}
-
-// undivided runs each batch as it is. Classifier's batches are no larger than a micro-batch, and
-// two of them run at a time; divided once more they would be computed in shapes of all sizes, each
-// of which TensorFlow keeps memory for.
-type undivided struct{ *Model }
-
-func (u undivided) RunSignature(
-	ctx context.Context, key string, in map[string]tensor.Tensor,
-) (map[string]tensor.Tensor, error) {
-	s, err := u.signature(key)
-	if err == nil {
-		err = s.check(in)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return u.runTensors(ctx, s, in)
 }
 
 // Classify returns the top most probable classes of each image (the bytes of a JPEG, PNG, GIF, BMP
