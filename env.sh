@@ -1,6 +1,6 @@
 # `source env.sh` (bash, zsh or a POSIX shell standing in the repository) lets a plain
-# `go build ./... && go test ./...` find
-# TensorFlow. Made for `make setup`'s .tensorflow; the run path in the binaries is absolute.
+# `go build ./... && go test ./...` find TensorFlow. Made for `make setup`'s .tensorflow; the run path
+# in the binaries is absolute.
 if [ -n "${BASH_SOURCE:-}" ]; then
   kerasrun_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 else
