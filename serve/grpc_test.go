@@ -140,7 +140,7 @@ func TestGRPCTypedContents(t *testing.T) {
 		{"BYTES", &oip.InferTensorContents{BytesContents: [][]byte{nil}}, tensor.String},
 	} {
 		got, err := readGRPCInput(&grpcInput{Datatype: c.datatype, Shape: []int64{1},
-			Contents: c.contents}, nil)
+			Contents: c.contents}, nil, nil)
 		if err != nil || got.DType != c.want {
 			t.Errorf("%s: got %v, %v", c.datatype, got, err)
 		}

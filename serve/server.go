@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
@@ -59,7 +58,7 @@ func (c Config) validate() error {
 type Server struct {
 	config     Config
 	repository *repository
-	memory     memory
+	memory     *memory
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
@@ -85,7 +84,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config:     c,
 		repository: newRepository(c.Models),
-		memory:     memory{semaphore.NewWeighted(c.Limits.InFlight)},
+		memory:     newMemory(c.Limits.InFlight),
 		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},

@@ -20,6 +20,7 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/golden"
+	"kerasrun/internal/cgroup"
 	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
@@ -39,6 +40,7 @@ type serveFlags struct {
 	batchingFile       string
 	batchTimeoutMicros int
 	limits             serve.Limits
+	memory             int64 // in bytes; 0 is the default
 	drainDelay         time.Duration
 	drainTimeout       time.Duration
 	logFormat          *choice
@@ -129,12 +131,16 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	underHeading(cmd, "Batching flags",
 		append(batching, "batching-parameters-file", "queue-timeout")...)
 
+	flags.Int64Var(&f.memory, "max-memory-bytes", 0,
+		"bytes of all requests together, images that are decoded included, reserved before they "+
+			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
 		"bytes of an image; 413 beyond")
 	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels,
 		"width x height of an image; 422 beyond")
+	flags.IntVar(&f.limits.Rows, "max-rows", f.limits.Rows, "rows of a request; 413 beyond")
 	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections,
 		"connections at a time")
 	flags.DurationVar(&f.limits.Deadline, "deadline", f.limits.Deadline,
@@ -143,8 +149,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"time to accept requests still, after a signal to end")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
-	underHeading(cmd, "Limit flags", "max-body-bytes", "max-image-bytes", "max-pixels",
-		"max-connections", "deadline", "drain-delay", "drain-timeout")
+	underHeading(cmd, "Limit flags", "max-memory-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
+		"max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
@@ -226,8 +232,12 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 			return c, err
 		}
 	}
-	if c.Limits.PixelsInFlight < int64(c.Limits.Pixels) {
-		c.Limits.PixelsInFlight = int64(c.Limits.Pixels) // one such image at a time
+	total := f.memory
+	if total == 0 {
+		total = defaultMemory(c.Limits, cgroup.Memory(os.DirFS("/")))
+	}
+	if c.Limits, err = c.Limits.WithMemory(total); err != nil {
+		return c, &usageError{err}
 	}
 	if f.token != "" {
 		token, err := os.ReadFile(f.token)
@@ -239,6 +249,12 @@ func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
 		}
 	}
 	return c, nil
+}
+
+// defaultMemory is what requests may take of a control group's memory, in bytes: a quarter, for a
+// model takes about a third and the collector lets half of what is in use lie.
+func defaultMemory(l serve.Limits, group float64) int64 {
+	return max(l.LeastMemory(), int64(min(2<<30, group/4)))
 }
 
 func (f *serveFlags) models() ([]serve.ModelConfig, error) {
