@@ -31,8 +31,11 @@ type Config struct {
 	Poll     time.Duration // how often directories are looked at for new versions; 0 is never again
 	Logger   *slog.Logger  // nil: none
 	Token    string        // that requests must have; "": none is needed
-	Pprof    bool          // serve /debug/pprof/, which shows what the process does
-	Version  string        // of the program, for the metadata
+	// Hosts are the names that requests over HTTP may be for, beside localhost and any address; nil
+	// is any name. A page that has its own name point here is refused by it (DNS rebinding).
+	Hosts   []string
+	Pprof   bool   // serve /debug/pprof/, which shows what the process does
+	Version string // of the program, for the metadata
 }
 
 func (c Config) validate() error {

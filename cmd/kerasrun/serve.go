@@ -35,6 +35,7 @@ type serveFlags struct {
 	poll     float64 // seconds
 
 	addr, grpcAddr     string
+	hosts              []string
 	cert, key, token   string
 	batching           batch.Parameters
 	batchingFile       string
@@ -98,6 +99,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8501", "`address` to serve HTTP on")
 	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "`address` to serve gRPC on (default none)")
+	flags.StringSliceVar(&f.hosts, "host", nil, "`name` that HTTP requests may be for, beside "+
+		"localhost and addresses; 421 for others (default any, and none where --addr is loopback)")
 	flags.StringVar(&f.cert, "tls-cert", "", "`file` of the certificate, PEM")
 	flags.StringVar(&f.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -105,7 +108,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("tls-cert"))
 	must(cmd.MarkFlagFilename("tls-key"))
 	must(cmd.MarkFlagFilename("token-file"))
-	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "tls-cert", "tls-key", "token-file")
+	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "tls-cert", "tls-key",
+		"token-file")
 
 	batching := []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches",
 		"num-batch-threads", "allowed-batch-sizes"}
@@ -181,6 +185,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer listeners.close()
+	config.Hosts = f.ownNames(listeners.HTTP.Addr())
 	server, err := serve.New(config)
 	if err != nil {
 		return &usageError{err}
@@ -201,6 +206,20 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	group.Go(func() error { return server.Start(ctx) })
 	group.Go(func() error { return server.Serve(ctx, listeners.Listeners) })
 	return group.Wait()
+}
+
+// ownNames returns the names that requests may be for; nil is any. Who listens where only this
+// machine reaches is told no name but those of --host and --addr.
+func (f *serveFlags) ownNames(address net.Addr) []string {
+	tcp, ok := address.(*net.TCPAddr)
+	if len(f.hosts) == 0 && !(ok && tcp.IP.IsLoopback()) {
+		return nil
+	}
+	names := append([]string{}, f.hosts...)
+	if name, _, err := net.SplitHostPort(f.addr); err == nil {
+		names = append(names, name)
+	}
+	return names
 }
 
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
