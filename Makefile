@@ -106,7 +106,7 @@ test-web: setup ## the page in headless Chromium, which is installed where that 
 		echo "test-web: installing chromium" && { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 		} >/dev/null 2>&1; } || \
-		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
+		{ echo "test-web: expected Debian's chromium, found none and could not install it" >&2; exit 1; }
 	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
 dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
