@@ -110,6 +110,18 @@ func (a *account) cancel() {
 // whose declared length has no room is refused before it is read.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, held *account,
 	err error) {
+	sent := http.MaxBytesReader(w, r.Body, s.config.Limits.Body)
+	body, held, err = s.keepBody(sent, r)
+	if err != nil && asError(err).Code == codes.Unavailable && r.Header.Get("Expect") == "" {
+		// Most clients look for an answer when they have sent everything. What they send is dropped;
+		// what fails here has its answer in err.
+		_, _ = io.Copy(io.Discard, sent)
+	}
+	return body, held, err
+}
+
+// keepBody is readBody, but for what is left of a body that has no room.
+func (s *Server) keepBody(sent io.Reader, r *http.Request) (body []byte, held *account, err error) {
 	held, limit := &account{memory: s.memory}, min(s.config.Limits.Body, math.MaxInt64-1)
 	encoding := r.Header.Get("Content-Encoding")
 	// A client's number is compared with the limit before anything is added to it.
@@ -121,7 +133,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 		return nil, held, err
 	}
 	held.cancel() // it is not held by a promise
-	unpacked, err := unpack(http.MaxBytesReader(w, r.Body, limit), encoding)
+	unpacked, err := unpack(sent, encoding)
 	if err != nil {
 		return nil, held, err
 	}

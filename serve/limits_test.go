@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -290,6 +292,42 @@ func TestManyLargeBodies(t *testing.T) {
 				t.Error("memory was not given back")
 			}
 		})
+	}
+}
+
+// A client that sends all of a large body before it looks gets the 503 too, not a broken connection.
+func TestRefusedBodyIsRead(t *testing.T) {
+	address, _ := listen(t, startServer(t, &fakeModel{}, func(c *Config) {
+		c.Limits.InFlight = 1 << 20
+	}))
+	const size = 32 << 20
+	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", size),
+		fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", size)} {
+		connection, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		_, err = fmt.Fprintf(connection, "POST /classify HTTP/1.1\r\nHost: x\r\n%s", head)
+		if err == nil {
+			_, err = connection.Write(make([]byte, size))
+		}
+		if err == nil {
+			_, err = connection.Write([]byte("\r\n0\r\n\r\n"))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		answer.Body.Close()
+		if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
+			t.Errorf("got %d, Retry-After %q, want 503 with one", answer.StatusCode,
+				answer.Header.Get("Retry-After"))
+		}
 	}
 }
 
