@@ -48,7 +48,7 @@ func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context
 // RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC
 // server made with GRPCOptions.
 func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
-	oip.RegisterGRPCInferenceServiceServer(g, &grpcService{server: s})
+	g.RegisterService(serviceDesc(), &grpcService{server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 }
 
@@ -144,7 +144,6 @@ func (g *grpcService) ModelMetadata(_ context.Context,
 
 func (g *grpcService) ModelInfer(ctx context.Context,
 	r *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
-	// gRPC has read the message by now.
 	held := &account{memory: g.server.memory}
 	defer held.free()
 	if err := held.take(int64(proto.Size(r))); err != nil {
