@@ -252,6 +252,7 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 				"remove it or name another output",
 			output, err)
 	}
+	h.Format = m.Header.Format // of the journal, which is gone
 	if d := m.Header.differences(h); len(d) > 0 {
 		return nil, &MismatchError{output, d}
 	}
