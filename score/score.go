@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"kerasrun/classify"
+	"kerasrun/preprocess"
 )
 
 // OnError says what an image without an answer does.
@@ -156,7 +157,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c, err = c.complete(); err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
-	decoders, err := classify.NewDecoders(classify.Limits{Decoders: c.Workers})
+	decoders, err := classify.NewDecoders(classify.Limits{
+		ImageBytes: MaxImageBytes, PixelsInFlight: pixelsInFlight, Decoders: c.Workers,
+	})
 	if err != nil {
 		return s, err
 	}
@@ -222,6 +225,10 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	}
 	return s, c.finish(j, format, header, s)
 }
+
+// pixelsInFlight bounds the images that are decoded at a time: two of the largest, which take half
+// a gigabyte.
+const pixelsInFlight = 2 * preprocess.DefaultMaxPixels
 
 // mine is the number of images in this shard's batches.
 func (c Config) mine(total int64) (n int64) {
