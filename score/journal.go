@@ -107,8 +107,10 @@ func (h Header) differences(other Header) []string {
 
 // entry is one line after the header. Exactly one of the fields is set.
 type entry struct {
+	Read  *int64 `json:"read,omitempty"`  // a batch is about to be read
 	Start *int64 `json:"start,omitempty"` // a batch is about to run
-	// an image is about to run alone, its batch having crashed the process
+	// an image is about to be read or to run alone, its batch having crashed the process; -1: it
+	// was read
 	Probe *int64 `json:"probe,omitempty"`
 	// these batches were running when the process crashed
 	Crash  []int64     `json:"crash,omitempty"`
@@ -217,8 +219,12 @@ func (j *journal) recover(h Header) error {
 			return nil
 		}
 		switch {
+		case e.Read != nil:
+			running = append(running, *e.Read)
 		case e.Start != nil:
-			running = append(running, *e.Start)
+			if !slices.Contains(running, *e.Start) {
+				running = append(running, *e.Start)
+			}
 			probing = -1 // a batch never starts while an image is probed
 		case e.Probe != nil:
 			probing = *e.Probe

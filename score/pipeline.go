@@ -12,6 +12,7 @@ import (
 
 	"kerasrun/classify"
 	"kerasrun/labels"
+	"kerasrun/preprocess"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
@@ -85,6 +86,11 @@ func (p *pipeline) eachImage(
 		if !p.Shard.has(number) || p.journal != nil && p.journal.done[number] {
 			continue
 		}
+		if p.journal != nil && (index%size == 0) {
+			if err := p.journal.append(entry{Read: &number}); err != nil {
+				return err
+			}
+		}
 		image, err := p.take(ctx, item, index)
 		if err != nil {
 			return err
@@ -112,9 +118,35 @@ func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.I
 	if err := p.bytes.Acquire(ctx, size); err != nil {
 		return classify.Image{}, err
 	}
-	image := item.image(index)
+	image, err := p.read(item, index)
 	image.Done = func() { p.bytes.Release(size) }
-	return image, nil
+	return image, err
+}
+
+// read is [Item.image]. An image of a batch that crashed the process is first read and decoded
+// alone, so that the next process knows which one it was if it crashes again.
+func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
+	j := p.journal
+	switch {
+	case j == nil || !j.crashed[index/int64(p.Batch)]:
+		return item.image(index), nil
+	case j.poison[index]:
+		fail := func() ([]byte, error) { return nil, errPoison }
+		return classify.Image{Name: item.Path, Index: index, Read: fail}, nil
+	}
+	p.native.Lock()
+	defer p.native.Unlock()
+	if err := j.append(entry{Probe: &index}); err != nil {
+		return classify.Image{}, err
+	}
+	image := item.image(index)
+	data, err := image.Read()
+	if err == nil {
+		_, _ = preprocess.Decode(data, 0) // an error comes up again
+	}
+	image.Read = func() ([]byte, error) { return data, err }
+	none := int64(-1)
+	return image, j.append(entry{Probe: &none})
 }
 
 // image is the item as the classifier reads it. A streamed one is read now.
@@ -127,7 +159,7 @@ func (i Item) image(index int64) classify.Image {
 	return image
 }
 
-var errPoison = errors.New("crashed the process in native code; passed over")
+var errPoison = errors.New("crashed the process; passed over")
 
 // runBatch runs a batch. It notes in the journal what is about to run, so that the next process
 // knows what this one was at if it crashes.
