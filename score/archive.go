@@ -11,6 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"kerasrun/classify"
 )
 
 // noImages says that there is no image in a directory or an archive, which was named for its
@@ -99,7 +101,7 @@ func tarItem(name string, header *tar.Header, member io.Reader, skipped *skipped
 		if err != nil {
 			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
 		}
-		if !looksLikeImage(head) {
+		if !classify.IsImage(head) {
 			skipped.add(skippedName(header.Name))
 			return Item{}, false
 		}
@@ -170,7 +172,7 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 		if err != nil {
 			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
 		}
-		if !looksLikeImage(head) {
+		if !classify.IsImage(head) {
 			skipped.add(skippedName(member.Name))
 			return Item{}, false
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"kerasrun/preprocess"
+	"kerasrun/classify"
 )
 
 // No entry of a directory or an archive is lost in silence: it is an image, an error, or counted
@@ -127,36 +127,6 @@ func skippedName(name string) string {
 // headBytes is how much of an entry tells what it is.
 const headBytes = 512
 
-// looksLikeImage tells by its first bytes whether a file is an image, also one of a format that is
-// not decoded.
-func looksLikeImage(head []byte) bool {
-	_, err := preprocess.DecodeConfig(head)
-	var malformed *preprocess.FormatError
-	var unsupported *preprocess.UnsupportedError
-	switch {
-	case errors.As(err, &malformed):
-		// two letters are no proof of a BMP
-		return malformed.Format != "" && malformed.Format != "BMP"
-	case errors.As(err, &unsupported):
-		switch unsupported.Format {
-		case "TIFF", "BigTIFF", "AVIF", "JPEG 2000":
-			return true
-		case "PNM":
-			return len(head) > 2 && strings.ContainsRune(" \t\r\n", rune(head[2]))
-		}
-		return unsupported.Reason != ""
-	}
-	return err == nil
-}
-
-// beginsAsImage tells whether there is a reason to read on, after the first bytes of an entry that
-// is taken for an image: if not, the decoder would say the same of them as of the whole.
-func beginsAsImage(head []byte) bool {
-	_, err := preprocess.DecodeConfig(head)
-	var malformed *preprocess.FormatError
-	return !errors.As(err, &malformed) || malformed.Format != ""
-}
-
 // MaxImageBytes is the largest encoded image that is read, wherever it stands. All images that a
 // run has read and not yet decoded have no more bytes together.
 const MaxImageBytes = 256 << 20
@@ -197,7 +167,7 @@ func readExactly(r io.Reader, size int64) ([]byte, error) {
 	}
 	data := head
 	if size > headBytes {
-		if !beginsAsImage(head) {
+		if !classify.BeginsAsImage(head) {
 			return head, nil
 		}
 		data = make([]byte, size)

@@ -297,7 +297,7 @@ func TestZerosAreNotRead(t *testing.T) {
 // The encoded images that a run holds have no more bytes together than one may have: 6 of the 40
 // images, of 40 MiB each, at a time.
 func TestBytesInFlight(t *testing.T) {
-	const size, atATime = 40 << 20, MaxImageBytes / (40 << 20)
+	const size, together = 40 << 20, MaxImageBytes / (40 << 20)
 	var held, most atomic.Int64
 	var once sync.Once
 	full := make(chan struct{})
@@ -308,7 +308,7 @@ func TestBytesInFlight(t *testing.T) {
 				for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); {
 					seen = most.Load()
 				}
-				if now == atATime {
+				if now == together {
 					once.Do(func() { close(full) })
 				}
 				<-full
@@ -328,8 +328,8 @@ func TestBytesInFlight(t *testing.T) {
 	if s := mustRun(t, c); s.Answered != 40 {
 		t.Errorf("got %+v, want 40 answered", s)
 	}
-	if most.Load() != atATime {
-		t.Errorf("got %d images at a time, want %d", most.Load(), atATime)
+	if most.Load() != together {
+		t.Errorf("got %d images at a time, want %d", most.Load(), together)
 	}
 }
 

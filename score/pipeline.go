@@ -12,7 +12,6 @@ import (
 
 	"kerasrun/classify"
 	"kerasrun/labels"
-	"kerasrun/preprocess"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
@@ -142,7 +141,7 @@ func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
 	image := item.image(index)
 	data, err := image.Read()
 	if err == nil {
-		_, _ = preprocess.Decode(data, 0) // an error comes up again
+		classify.TryDecode(data)
 	}
 	image.Read = func() ([]byte, error) { return data, err }
 	none := int64(-1)

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"kerasrun/classify"
-	"kerasrun/preprocess"
 )
 
 // OnError says what an image without an answer does.
@@ -228,7 +227,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 
 // pixelsInFlight bounds the images that are decoded at a time: two of the largest, which take half
 // a gigabyte.
-const pixelsInFlight = 2 * preprocess.DefaultMaxPixels
+const pixelsInFlight = 2 * classify.DefaultImagePixels
 
 // mine is the number of images in this shard's batches.
 func (c Config) mine(total int64) (n int64) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kerasrun/classify"
 )
 
 // Images yields the image files below a directory, in lexical order: those that an image's ending
@@ -90,7 +92,7 @@ func (w *walk) entry(path string, entry fs.DirEntry) bool {
 	if err != nil {
 		return w.yield(path, err)
 	}
-	if !looksLikeImage(head) {
+	if !classify.IsImage(head) {
 		w.skipped.add(skippedName(path))
 		return true
 	}
