@@ -16,6 +16,8 @@ type Image struct {
 	Index int64  // the caller's: the place in a larger whole
 	// Read returns the bytes of the image's file. It is called once, from another goroutine.
 	Read func() ([]byte, error)
+	// Done, if not nil, is called when the bytes that Read returned are needed no more.
+	Done func()
 }
 
 // Bytes is the image whose file has these bytes.
@@ -30,7 +32,7 @@ func File(path string) Image {
 
 // Result answers one image of a stream.
 type Result struct {
-	Image       Image // without its Read
+	Image       Image // without its Read and Done
 	Predictions []labels.Prediction
 	Err         error // why there are no predictions: the image cannot be read or decoded
 }
@@ -197,13 +199,16 @@ func (s *stream) decode(ctx context.Context, b *Batch, i int) bool {
 	case <-ctx.Done():
 		return false
 	}
-	slot, read := b.slots[i], b.Images[i].Read
-	b.Images[i].Read = nil // lets go of the bytes that it may hold
+	slot, read, done := b.slots[i], b.Images[i].Read, b.Images[i].Done
+	b.Images[i].Read, b.Images[i].Done = nil, nil // lets go of the bytes that they may hold
 	b.decoded.Add(1)
 	s.goroutines.Go(func() {
 		defer b.decoded.Done()
 		defer func() { <-s.decoding }()
 		slot.err = s.classifier.decode(ctx, slot, read)
+		if done != nil {
+			done()
+		}
 	})
 	return true
 }

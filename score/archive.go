@@ -4,20 +4,32 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bufio"
+	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"strings"
+
+	"kerasrun/classify"
 )
 
-// maxImage is the largest encoded image that is taken out of an archive or a record.
-const maxImage = 1 << 30
+// noImages says that there is no image in a directory or an archive, which was named for its
+// images.
+func noImages(path string, skipped *skippedPart) error {
+	reason := "it is empty"
+	if s := skipped.String(); s != "" {
+		reason = s
+	}
+	return fmt.Errorf("%s: no images in it: %s", path, reason)
+}
 
 // tarArchive lists the images of a tar file, gzipped or not, in the archive's order.
-func tarArchive(path string) Source {
+func tarArchive(path string, skipped *skippedPart) Source {
 	return func(yield func(Item) bool) {
-		file, err := os.Open(path)
+		skipped.reset()
+		file, _, err := openRegular(path)
 		if err != nil {
 			yield(failedItem(path, err))
 			return
@@ -34,58 +46,160 @@ func tarArchive(path string) Source {
 			in = unzipped
 		}
 		archive := tar.NewReader(in)
+		empty := true
 		for {
 			header, err := archive.Next()
 			if err == io.EOF {
+				if empty {
+					yield(failedItem(path, noImages(path, skipped)))
+				}
 				return
 			}
 			if err != nil {
 				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 				return
 			}
-			if header.Typeflag != tar.TypeReg || !isImage(header.Name) {
+			item, ok := tarItem(path+"/"+header.Name, header, archive, skipped)
+			if !ok {
 				continue
 			}
-			name := path + "/" + header.Name
-			if !yield(memberItem(name, header.Size,
-				func() ([]byte, error) { return io.ReadAll(archive) })) {
+			empty = false
+			if !yield(item) {
 				return
 			}
 		}
 	}
 }
 
+// tarItem returns false for a member that is no image.
+func tarItem(name string, header *tar.Header, member io.Reader, skipped *skippedPart) (Item, bool) {
+	image := hasImageName(header.Name) && !isHidden(header.Name)
+	switch header.Typeflag {
+	case tar.TypeDir, tar.TypeXGlobalHeader:
+		return Item{}, false
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+	case tar.TypeLink:
+		if image {
+			return failedItem(name, fmt.Errorf("%s: a hard link to %s, which stands for it: "+
+				"expected the image itself", name, header.Linkname)), true
+		}
+		skipped.add("hard links")
+		return Item{}, false
+	case tar.TypeSymlink:
+		skipped.add("links")
+		return Item{}, false
+	default:
+		return failedItem(name, fmt.Errorf("%s: expected a regular file, got a member of type %q",
+			name, header.Typeflag)), true
+	}
+	if isHidden(header.Name) {
+		skipped.add("hidden")
+		return Item{}, false
+	}
+	if !image {
+		head, err := io.ReadAll(io.LimitReader(member, headBytes))
+		if err != nil {
+			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
+		}
+		if !classify.IsImage(head) {
+			skipped.add(skippedName(header.Name))
+			return Item{}, false
+		}
+		member = io.MultiReader(bytes.NewReader(head), member)
+	}
+	return memberItem(name, header.Size,
+		func() ([]byte, error) { return readExactly(member, header.Size) }), true
+}
+
 // zipArchive lists the images of a zip file in the order of its directory.
-func zipArchive(path string) Source {
+func zipArchive(path string, skipped *skippedPart) Source {
 	return func(yield func(Item) bool) {
-		archive, err := zip.OpenReader(path)
+		skipped.reset()
+		file, info, err := openRegular(path)
 		if err != nil {
 			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 			return
 		}
-		defer archive.Close()
+		defer file.Close()
+		archive, err := zip.NewReader(file, info.Size())
+		if err != nil {
+			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
+			return
+		}
+		empty := true
 		for _, member := range archive.File {
-			if member.FileInfo().IsDir() || !isImage(member.Name) {
+			item, ok := zipItem(path+"/"+member.Name, member, skipped)
+			if !ok {
 				continue
 			}
-			read := func() ([]byte, error) {
-				r, err := member.Open()
-				if err != nil {
-					return nil, err
-				}
-				defer r.Close()
-				return io.ReadAll(io.LimitReader(r, maxImage))
-			}
-			if !yield(memberItem(path+"/"+member.Name, int64(member.UncompressedSize64), read)) {
+			empty = false
+			if !yield(item) {
 				return
 			}
+		}
+		if empty {
+			yield(failedItem(path, noImages(path, skipped)))
 		}
 	}
 }
 
+const zipEncrypted = 1 // of a member's flags
+
+// zipItem returns false for a member that is no image.
+func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
+	switch mode := member.Mode(); {
+	case mode.IsDir():
+		return Item{}, false
+	case mode&fs.ModeSymlink != 0:
+		skipped.add("links")
+		return Item{}, false
+	case isHidden(member.Name):
+		skipped.add("hidden")
+		return Item{}, false
+	case !mode.IsRegular():
+		return failedItem(name, checkRegular(name, mode)), true
+	}
+	image := hasImageName(member.Name)
+	if member.Flags&zipEncrypted != 0 {
+		if !image {
+			skipped.add(skippedName(member.Name))
+			return Item{}, false
+		}
+		return failedItem(name, fmt.Errorf("%s: it is encrypted", name)), true
+	}
+	if !image {
+		head, err := zipHead(member)
+		if err != nil {
+			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
+		}
+		if !classify.IsImage(head) {
+			skipped.add(skippedName(member.Name))
+			return Item{}, false
+		}
+	}
+	size := int64(min(member.UncompressedSize64, 1<<62))
+	return memberItem(name, size, func() ([]byte, error) {
+		r, err := member.Open()
+		if err != nil {
+			return nil, err
+		}
+		data, err := readExactly(r, size)
+		return data, errors.Join(err, r.Close())
+	}), true
+}
+
+func zipHead(member *zip.File) ([]byte, error) {
+	r, err := member.Open()
+	if err != nil {
+		return nil, err
+	}
+	head, err := io.ReadAll(io.LimitReader(r, headBytes))
+	return head, errors.Join(err, r.Close())
+}
+
 func memberItem(name string, size int64, read func() ([]byte, error)) Item {
-	if size < 0 || size > maxImage {
-		return failedItem(name, fmt.Errorf("%s: %d bytes: over %d", name, size, maxImage))
+	if err := checkSize(name, size); err != nil {
+		return failedItem(name, err)
 	}
 	return Item{name, size, func() ([]byte, error) {
 		data, err := read()

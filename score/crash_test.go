@@ -24,11 +24,11 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(spec), &child); err != nil {
 		panic(err)
 	}
-	source, err := directory(child.Input)
+	source, err := directory(child.Input, (*Skipped)(nil).part())
 	if err != nil {
 		panic(err)
 	}
-	c := config(child.Output, source)
+	c := config(child.Output, dying(source))
 	c.Model = fakeModel(2 * time.Millisecond)
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
 	c.Columns.Vector, c.Columns.Length = Probs, classes
@@ -39,6 +39,25 @@ func TestMain(m *testing.M) {
 	}
 	fmt.Println(s.Answered, s.Failed)
 	os.Exit(0)
+}
+
+// dying is a source that crashes the process where it reads an image that says so.
+func dying(s Source) Source {
+	return func(yield func(Item) bool) {
+		for item := range s {
+			read := item.Read
+			item.Read = func() ([]byte, error) {
+				data, err := read()
+				if string(data) == "crash when read" {
+					crash()
+				}
+				return data, err
+			}
+			if !yield(item) {
+				return
+			}
+		}
+	}
 }
 
 func child(input, output string) *exec.Cmd {
@@ -104,9 +123,16 @@ func removeRun(t *testing.T, output string) {
 	}
 }
 
+// An image that crashes the process is found, wherever it does.
 func TestPoison(t *testing.T) {
+	for _, content := range []string{imageOf("crash, please"), "crash when read"} {
+		testPoison(t, content)
+	}
+}
+
+func testPoison(t *testing.T, content string) {
 	input := images(t, 40)
-	write(t, filepath.Join(input, "00019.jpg"), imageOf("crash, please"))
+	write(t, filepath.Join(input, "00019.jpg"), content)
 	output := filepath.Join(t.TempDir(), "out.jsonl")
 	for try := range 2 {
 		if out, err := child(input, output).CombinedOutput(); err == nil || try == 1 &&

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,12 +24,32 @@ import (
 // The journal holds what has been answered so far, one line for each event, appended before the run
 // goes on:
 //
-//	crc32c(json) in 8 hex digits, a space, json, a newline
+//	the line's number from 1, a space, a chained crc32c in 8 hex digits, a space, json, a newline
 //
-// The first line is the header, which says what the run is; the others are entries. A batch is one
-// line, so it is there whole or not at all. The output is a pure function of the journal: it is
-// written from it when the last batch is in.
-const journalFormat = 1
+// The checksum of a line goes over that of the line before, the number and the json. So a line that
+// was lost, doubled or exchanged with another is found, though each is whole. The first line is the
+// header, which says what the run is; the others are entries. A batch is one line, so it is there
+// whole or not at all. The output is a pure function of the journal: it is written from it when the
+// last batch is in.
+//
+// Format 1 had neither number nor chain. Outputs of such runs are still read.
+const journalFormat = 2
+
+// chain is the place in a journal before its next line.
+type chain struct {
+	lines int64
+	sum   uint32
+}
+
+// next returns the place after the next line, whose json this is.
+func (c chain) next(payload []byte) chain {
+	c.lines++
+	sum := crc32.Update(c.sum, castagnoli, strconv.AppendInt(nil, c.lines, 10))
+	return chain{c.lines, crc32.Update(sum, castagnoli, payload)}
+}
+
+// prefix begins the line that led here.
+func (c chain) prefix() string { return fmt.Sprintf("%d %08x ", c.lines, c.sum) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -86,8 +107,10 @@ func (h Header) differences(other Header) []string {
 
 // entry is one line after the header. Exactly one of the fields is set.
 type entry struct {
+	Read  *int64 `json:"read,omitempty"`  // a batch is about to be read
 	Start *int64 `json:"start,omitempty"` // a batch is about to run
-	// an image is about to run alone, its batch having crashed the process
+	// an image is about to be read or to run alone, its batch having crashed the process; -1: it
+	// was read
 	Probe *int64 `json:"probe,omitempty"`
 	// these batches were running when the process crashed
 	Crash  []int64     `json:"crash,omitempty"`
@@ -147,8 +170,9 @@ func (e recordEntry) unpack() (Record, error) {
 type journal struct {
 	path string
 
-	mu     sync.Mutex // of file and synced
+	mu     sync.Mutex // of file, chain and synced
 	file   *os.File
+	chain  chain // of what was written
 	synced time.Time
 
 	started time.Time // when the first process began
@@ -185,7 +209,7 @@ func (j *journal) recover(h Header) error {
 	var running []int64 // batches started and not done
 	probing := int64(-1)
 	var good int64
-	err := readJournal(j.file, func(header *Header, e entry, end int64) error {
+	err := j.chain.read(j.file, func(header *Header, e entry, end int64) error {
 		good = end
 		if header != nil {
 			if d := header.differences(h); len(d) > 0 {
@@ -195,8 +219,12 @@ func (j *journal) recover(h Header) error {
 			return nil
 		}
 		switch {
+		case e.Read != nil:
+			running = append(running, *e.Read)
 		case e.Start != nil:
-			running = append(running, *e.Start)
+			if !slices.Contains(running, *e.Start) {
+				running = append(running, *e.Start)
+			}
 			probing = -1 // a batch never starts while an image is probed
 		case e.Probe != nil:
 			probing = *e.Probe
@@ -299,10 +327,11 @@ func (j *journal) append(e entry) error {
 }
 
 func (j *journal) appendLine(line []byte) error {
-	whole := fmt.Appendf(make([]byte, 0, len(line)+10), "%08x ", crc32.Checksum(line, castagnoli))
-	whole = append(append(whole, line...), '\n')
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.chain = j.chain.next(line)
+	whole := append(make([]byte, 0, len(line)+32), j.chain.prefix()...)
+	whole = append(append(whole, line...), '\n')
 	_, err := j.file.Write(whole)
 	return err
 }
@@ -375,6 +404,11 @@ func (e *tornError) Error() string {
 // its line ends. A damaged last line is a *tornError; a damaged line before it is an error that
 // names it.
 func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error {
+	return new(chain).read(r, f)
+}
+
+// read is readJournal, and leaves the chain at the last good line.
+func (c *chain) read(r io.Reader, f func(h *Header, e entry, end int64) error) error {
 	in := bufio.NewReaderSize(r, 1<<16)
 	var end int64
 	for number := 1; ; number++ {
@@ -388,7 +422,11 @@ func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error
 		if err != nil {
 			return err
 		}
-		payload, err := checkLine(line)
+		payload, err := c.check(line)
+		var old *oldFormatError
+		if errors.As(err, &old) {
+			return err
+		}
 		if err != nil {
 			if _, peek := in.Peek(1); peek == io.EOF {
 				return &tornError{number}
@@ -413,16 +451,38 @@ func readJournal(r io.Reader, f func(h *Header, e entry, end int64) error) error
 	}
 }
 
-func checkLine(line []byte) ([]byte, error) {
+// oldFormatError is of a journal that an earlier version wrote.
+type oldFormatError struct{ format int }
+
+func (e *oldFormatError) Error() string {
+	return fmt.Sprintf("expected a journal of format %d, got format %d, which an earlier version "+
+		"wrote; finish the run with that version, or remove the file to start afresh",
+		journalFormat, e.format)
+}
+
+// check returns the json of the next line, and goes on to the place after it.
+func (c *chain) check(line []byte) ([]byte, error) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
-	if len(line) < 9 || line[8] != ' ' {
-		return nil, errors.New("expected a checksum of 8 digits and a space")
+	number, rest, ok := bytes.Cut(line, []byte(" "))
+	if c.lines == 0 && len(number) == 8 {
+		var h Header
+		if json.Unmarshal(rest, &h) == nil && h.Format > 0 && h.Format < journalFormat {
+			return nil, &oldFormatError{h.Format}
+		}
 	}
-	payload := line[9:]
-	if got, want := string(line[:8]), fmt.Sprintf("%08x",
-		crc32.Checksum(payload, castagnoli)); got != want {
-		return nil, fmt.Errorf("expected checksum %s, got %s", want, got)
+	sum, payload, ok2 := bytes.Cut(rest, []byte(" "))
+	if !ok || !ok2 {
+		return nil, errors.New("expected a number, a checksum of 8 digits and json")
 	}
+	if got, want := string(number), strconv.FormatInt(c.lines+1, 10); got != want {
+		return nil, fmt.Errorf("expected number %s, got %.20q: a line was lost, doubled or exchanged",
+			want, got)
+	}
+	next := c.next(payload)
+	if want := fmt.Sprintf("%08x", next.sum); string(sum) != want {
+		return nil, fmt.Errorf("expected checksum %s, got %.20q", want, sum)
+	}
+	*c = next
 	return payload, nil
 }
 

@@ -40,8 +40,8 @@ func ReadManifest(output string) (Manifest, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, fmt.Errorf("%s: %w", ManifestPath(output), err)
 	}
-	if m.Header.Format != journalFormat {
-		return m, fmt.Errorf("%s: expected format %d, got %d", ManifestPath(output), journalFormat,
+	if m.Header.Format < 1 || m.Header.Format > journalFormat {
+		return m, fmt.Errorf("%s: expected format 1 to %d, got %d", ManifestPath(output), journalFormat,
 			m.Header.Format)
 	}
 	return m, nil

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"kerasrun/classify"
 	"kerasrun/labels"
@@ -22,12 +25,15 @@ type pipeline struct {
 	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
 	// in the process.
 	native sync.RWMutex
+	// of the encoded images that were read and are not yet decoded
+	bytes *semaphore.Weighted
 }
 
 func (p *pipeline) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	for b, err := range p.classifier.Batches(ctx, p.images(stop), p.runBatch) {
+	p.bytes = semaphore.NewWeighted(MaxImageBytes)
+	for b, err := range p.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
 		if err != nil {
 			return err
 		}
@@ -41,9 +47,11 @@ func (p *pipeline) run(ctx context.Context) error {
 // images yields the images of this shard's batches that are not yet answered. As these are whole,
 // but for the last of the input, the classifier cuts its batches at the places where the run has
 // them.
-func (p *pipeline) images(stop context.CancelCauseFunc) iter.Seq[classify.Image] {
+func (p *pipeline) images(
+	ctx context.Context, stop context.CancelCauseFunc,
+) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
-		if err := p.eachImage(yield); err != nil {
+		if err := p.eachImage(ctx, yield); err != nil {
 			stop(err) // so that what was yielded of the last batch is not run
 		}
 	}
@@ -51,7 +59,9 @@ func (p *pipeline) images(stop context.CancelCauseFunc) iter.Seq[classify.Image]
 
 // eachImage stops where the source no longer has the paths that the input digest found: images
 // under another index than theirs must not reach the journal.
-func (p *pipeline) eachImage(yield func(classify.Image) bool) error {
+func (p *pipeline) eachImage(
+	ctx context.Context, yield func(classify.Image) bool,
+) error {
 	size, index := int64(p.Batch), int64(-1)
 	paths := newPathHash()
 	check := func() error {
@@ -75,7 +85,16 @@ func (p *pipeline) eachImage(yield func(classify.Image) bool) error {
 		if !p.Shard.has(number) || p.journal != nil && p.journal.done[number] {
 			continue
 		}
-		if !yield(item.image(index)) {
+		if p.journal != nil && (index%size == 0) {
+			if err := p.journal.append(entry{Read: &number}); err != nil {
+				return err
+			}
+		}
+		image, err := p.take(ctx, item, index)
+		if err != nil {
+			return err
+		}
+		if !yield(image) {
 			return nil
 		}
 	}
@@ -91,6 +110,44 @@ func (p *pipeline) eachImage(yield func(classify.Image) bool) error {
 	return nil
 }
 
+// take has the item wait, before it is read, until there is room for its bytes. Items wait here, in
+// their order, so that none can hold what an earlier one waits for.
+func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.Image, error) {
+	size := min(max(item.Size, 0), MaxImageBytes)
+	if err := p.bytes.Acquire(ctx, size); err != nil {
+		return classify.Image{}, err
+	}
+	image, err := p.read(item, index)
+	image.Done = func() { p.bytes.Release(size) }
+	return image, err
+}
+
+// read is [Item.image]. An image of a batch that crashed the process is first read and decoded
+// alone, so that the next process knows which one it was if it crashes again.
+func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
+	j := p.journal
+	switch {
+	case j == nil || !j.crashed[index/int64(p.Batch)]:
+		return item.image(index), nil
+	case j.poison[index]:
+		fail := func() ([]byte, error) { return nil, errPoison }
+		return classify.Image{Name: item.Path, Index: index, Read: fail}, nil
+	}
+	p.native.Lock()
+	defer p.native.Unlock()
+	if err := j.append(entry{Probe: &index}); err != nil {
+		return classify.Image{}, err
+	}
+	image := item.image(index)
+	data, err := image.Read()
+	if err == nil {
+		classify.TryDecode(data)
+	}
+	image.Read = func() ([]byte, error) { return data, err }
+	none := int64(-1)
+	return image, j.append(entry{Probe: &none})
+}
+
 // image is the item as the classifier reads it. A streamed one is read now.
 func (i Item) image(index int64) classify.Image {
 	image := classify.Image{Name: i.Path, Index: index, Read: i.Read}
@@ -101,7 +158,7 @@ func (i Item) image(index int64) classify.Image {
 	return image
 }
 
-var errPoison = errors.New("crashed the process in native code; passed over")
+var errPoison = errors.New("crashed the process; passed over")
 
 // runBatch runs a batch. It notes in the journal what is about to run, so that the next process
 // knows what this one was at if it crashes.
@@ -190,9 +247,10 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 func (c Columns) records(classifier *classify.Classifier, b *classify.Batch) []Record {
 	records := make([]Record, len(b.Images))
 	for i, image := range b.Images {
-		r := Record{Index: image.Index, Path: image.Name}
+		r := Record{Index: image.Index, Path: EscapePath(image.Name)}
 		if err := c.fill(&r, classifier, b.Rows[i], b.Errors[i]); err != nil {
-			r.Error = err.Error()
+			// a text in every format, though a path in it is bytes
+			r.Error = strings.ToValidUTF8(strings.ReplaceAll(err.Error(), image.Name, r.Path), "\ufffd")
 		}
 		records[i] = r
 	}

@@ -60,7 +60,7 @@ func (t LabelType) of(p labels.Prediction) string {
 // Record is the answer to one image: a row of the output.
 type Record struct {
 	Index   int64     // the image's place in the whole input, from 0
-	Path    string    // the file, or archive.tar/member
+	Path    string    // the file, or archive.tar/member, as [EscapePath] writes it
 	Classes []int64   // the best classes, best first
 	Labels  []string  // their labels; nil with LabelNone
 	Scores  []float32 // their probabilities, or logits with Columns.Logits

@@ -156,7 +156,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c, err = c.complete(); err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
-	decoders, err := classify.NewDecoders(classify.Limits{Decoders: c.Workers})
+	decoders, err := classify.NewDecoders(classify.Limits{
+		ImageBytes: MaxImageBytes, PixelsInFlight: pixelsInFlight, Decoders: c.Workers,
+	})
 	if err != nil {
 		return s, err
 	}
@@ -223,6 +225,10 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	return s, c.finish(j, format, header, s)
 }
 
+// pixelsInFlight bounds the images that are decoded at a time: two of the largest, which take half
+// a gigabyte.
+const pixelsInFlight = 2 * classify.DefaultImagePixels
+
 // mine is the number of images in this shard's batches.
 func (c Config) mine(total int64) (n int64) {
 	size := int64(c.Batch)
@@ -252,6 +258,7 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 				"remove it or name another output",
 			output, err)
 	}
+	h.Format = m.Header.Format // of the journal, which is gone
 	if d := m.Header.differences(h); len(d) > 0 {
 		return nil, &MismatchError{output, d}
 	}

@@ -2,14 +2,15 @@ package score
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
 	"io"
-	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -36,7 +37,8 @@ type Source = iter.Seq[Item]
 // InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
 	// the column of paths in .csv and .parquet files; without it such a file is refused
-	Column string
+	Column  string
+	Skipped *Skipped // if not nil, counts what is passed over
 }
 
 // UsageError is an input that is wrong as written, before anything is read.
@@ -68,22 +70,53 @@ func Open(args []string, o InputOptions) (Source, error) {
 
 // List makes a source of paths, one a line, each taken as a file.
 func List(r io.Reader) (Source, error) {
+	return list(r, bufio.ScanLines, "line")
+}
+
+// ListNull makes a source of paths that each end with a zero byte, as find -print0 writes them; so
+// they may hold line ends.
+func ListNull(r io.Reader) (Source, error) {
+	return list(r, scanNull, "path")
+}
+
+func list(r io.Reader, split bufio.SplitFunc, unit string) (Source, error) {
 	return spool(func(add func(string, error) error) error {
-		lines := bufio.NewScanner(r)
-		lines.Buffer(nil, 1<<20)
+		paths := bufio.NewScanner(skipMark(r))
+		paths.Buffer(nil, 1<<20)
+		paths.Split(split)
 		number := 1
-		for ; lines.Scan(); number++ {
-			if path := strings.TrimRight(lines.Text(), "\r"); path != "" {
+		for ; paths.Scan(); number++ {
+			if path := paths.Text(); path != "" {
 				if err := add(path, nil); err != nil {
 					return err
 				}
 			}
 		}
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("list of files, line %d: %w", number, err)
+		if err := paths.Err(); err != nil {
+			return fmt.Errorf("list of files, %s %d: %w", unit, number, err)
 		}
 		return nil
 	})
+}
+
+// scanNull is a [bufio.SplitFunc].
+func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
+}
+
+// skipMark reads a text without the byte order mark that Windows puts before UTF-8.
+func skipMark(r io.Reader) io.Reader {
+	in := bufio.NewReader(r)
+	if head, _ := in.Peek(3); string(head) == "\ufeff" {
+		_, _ = in.Discard(3) // they are there
+	}
+	return in
 }
 
 // spool makes a source of the paths that fill adds, or of why one could not be read. It keeps them
@@ -103,7 +136,10 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 		if failure != nil {
 			reason = failure.Error()
 		}
-		_, err := out.WriteString(path + "\x00" + reason + "\x00") // no path holds a zero byte
+		// their lengths come first, as either may hold any byte
+		head := binary.AppendUvarint(nil, uint64(len(path)))
+		head = binary.AppendUvarint(head, uint64(len(reason)))
+		_, err := out.WriteString(string(head) + path + reason)
 		return err
 	})
 	if err == nil {
@@ -115,15 +151,10 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
 		for {
-			path, err := in.ReadString(0)
+			path, reason, err := readSpooled(in)
 			if err == io.EOF {
 				return
 			}
-			reason := ""
-			if err == nil {
-				reason, err = in.ReadString(0)
-			}
-			path, reason = strings.TrimSuffix(path, "\x00"), strings.TrimSuffix(reason, "\x00")
 			item := fileItem(path)
 			switch {
 			case err != nil:
@@ -136,6 +167,22 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 			}
 		}
 	}, nil
+}
+
+func readSpooled(in *bufio.Reader) (path, reason string, err error) {
+	size, err := binary.ReadUvarint(in)
+	if err != nil {
+		return "", "", err
+	}
+	more, err := binary.ReadUvarint(in)
+	if err != nil {
+		return "", "", unexpectedEOF(err)
+	}
+	both := make([]byte, size+more)
+	if _, err := io.ReadFull(in, both); err != nil {
+		return "", "", unexpectedEOF(err)
+	}
+	return string(both[:size]), string(both[size:]), nil
 }
 
 func concat(sources []Source) Source {
@@ -176,14 +223,14 @@ var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
 
 func open(path string, o InputOptions) (Source, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return directory(path)
+		return directory(path, o.Skipped.part())
 	}
 	switch lower := strings.ToLower(path); {
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
 		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
-		return tarArchive(path), nil
+		return tarArchive(path, o.Skipped.part()), nil
 	case strings.HasSuffix(lower, ".zip"):
-		return zipArchive(path), nil
+		return zipArchive(path, o.Skipped.part()), nil
 	case tfRecordName.MatchString(lower):
 		return tfRecords(path), nil
 	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
@@ -196,56 +243,31 @@ func open(path string, o InputOptions) (Source, error) {
 	return func(yield func(Item) bool) { yield(fileItem(path)) }, nil
 }
 
-// isImage tells by its name whether a file in a directory or an archive is taken for an image.
-// Files that are named are always taken.
-func isImage(name string) bool {
-	return !strings.HasPrefix(filepath.Base(name), ".") &&
-		slices.Contains(ImageExtensions, strings.ToLower(filepath.Ext(name)))
-}
-
-// ImageExtensions are those of the formats that are decoded, in lower case.
-var ImageExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
-
-// Images yields the image files below a directory, in lexical order: those whose names end as
-// images do and do not begin with a dot. What cannot be read is yielded with its error.
-func Images(root string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		// It reads one directory at a time. The slash makes it follow a root that is a link. The
-		// function itself returns no error.
-		_ = filepath.WalkDir(root+string(filepath.Separator),
-			func(path string, entry fs.DirEntry, err error) error {
-				if err == nil && !(isImage(path) &&
-					(entry.Type().IsRegular() || entry.Type() == fs.ModeSymlink)) {
-					return nil
-				}
-				if !yield(path, err) {
-					return fs.SkipAll
-				}
-				return nil
-			})
-	}
-}
-
 func fileItem(path string) Item {
 	var size int64 = -1
-	if info, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	}
-	return Item{Path: path, Size: size, Read: func() ([]byte, error) { return os.ReadFile(path) }}
+	return Item{Path: path, Size: size, Read: func() ([]byte, error) { return readFile(path) }}
 }
 
 func failedItem(path string, err error) Item {
 	return Item{Path: path, Size: -1, Read: func() ([]byte, error) { return nil, err }}
 }
 
-func directory(root string) (Source, error) {
-	return spool(func(add func(string, error) error) error {
-		for path, err := range Images(root) {
-			if err := add(path, err); err != nil {
-				return err
-			}
+func directory(root string, skipped *skippedPart) (Source, error) {
+	return spool(func(add func(string, error) error) (failure error) {
+		skipped.reset()
+		empty := true
+		walkImages(root, skipped, func(path string, err error) bool {
+			empty = false
+			failure = add(path, err)
+			return failure == nil
+		})
+		if empty {
+			return add(root, noImages(root, skipped))
 		}
-		return nil
+		return failure
 	})
 }
 
@@ -279,7 +301,7 @@ type pathHash struct{ h hash.Hash64 }
 func newPathHash() pathHash { return pathHash{fnv.New64a()} }
 
 // a hash takes everything
-func (p pathHash) add(path string) { _, _ = io.WriteString(p.h, path+"\x00") }
+func (p pathHash) add(path string) { fmt.Fprintf(p.h, "%d %s", len(path), path) }
 
 func (p pathHash) sum() uint64 {
 	defer p.h.Reset()

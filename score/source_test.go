@@ -232,8 +232,8 @@ func TestInputReplacedMeanwhile(t *testing.T) {
 // Whatever stands in a record, it is an item.
 func FuzzExample(f *testing.F) {
 	in := strings.NewReader(read(f, "testdata/images.tfrecord"))
-	for record, err := tfrecord.Read(in, maxImage); err == nil; record, err = tfrecord.Read(in,
-		maxImage) {
+	for record, err := tfrecord.Read(in, MaxImageBytes); err == nil; record, err = tfrecord.Read(in,
+		MaxImageBytes) {
 		f.Add(record)
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {

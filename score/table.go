@@ -21,7 +21,7 @@ func pathColumn(table, column string) (Source, error) {
 		read = parquetColumn
 	}
 	return spool(func(add func(string, error) error) error {
-		file, err := os.Open(table)
+		file, _, err := openRegular(table)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func pathColumn(table, column string) (Source, error) {
 }
 
 func csvColumn(file *os.File, column string, add func(path string) error) error {
-	rows := csv.NewReader(file)
+	rows := csv.NewReader(skipMark(file))
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -17,7 +16,7 @@ import (
 // image without a name is named by its number.
 func tfRecords(path string) Source {
 	return func(yield func(Item) bool) {
-		file, err := os.Open(path)
+		file, _, err := openRegular(path)
 		if err != nil {
 			yield(failedItem(path, err))
 			return
@@ -25,7 +24,7 @@ func tfRecords(path string) Source {
 		defer file.Close()
 		in := bufio.NewReaderSize(file, 1<<20)
 		for number := 0; ; number++ {
-			record, err := tfrecord.Read(in, maxImage)
+			record, err := tfrecord.Read(in, MaxImageBytes)
 			if err == io.EOF {
 				return
 			}

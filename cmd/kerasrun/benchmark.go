@@ -36,11 +36,11 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		shape:   tensor.Shape{int64(p.Height), int64(p.Width), 3},
 		devices: len(m.Devices()), span: span,
 	}
-	for path, err := range walkImages([]string{images}) {
+	for path, err := range walkImages([]string{images}, nil) {
 		if err != nil {
 			return nil, err
 		}
-		image, err := readImage(path, nil)
+		image, err := readImage(context.Background(), path, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,8 @@ func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) erro
 		files := make([][]byte, batch)
 		for i := range files {
 			var err error
-			if files[i], err = readImage(b.paths[(run*batch+i)%len(b.paths)], nil); err != nil {
+			path := b.paths[(run*batch+i)%len(b.paths)]
+			if files[i], err = readImage(ctx, path, nil); err != nil {
 				return err
 			}
 		}

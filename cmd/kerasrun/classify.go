@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kerasrun/classify"
+	"kerasrun/score"
 )
 
 func newClassifyCommand() *cobra.Command {
@@ -49,9 +51,12 @@ classified all the same, and the exit status is 1.
 		if err != nil {
 			return err
 		}
-		results := c.Stream(cmd.Context(), top, images(args, cmd.InOrStdin()))
+		skipped := new(score.Skipped)
+		results := c.Stream(cmd.Context(), top, images(cmd.Context(), args, cmd.InOrStdin(), skipped))
 		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
-		return printPredictions(results, out, cmd.ErrOrStderr())
+		err = printPredictions(results, out, cmd.ErrOrStderr())
+		noteSkipped(cmd.ErrOrStderr(), skipped)
+		return err
 	}
 	return cmd
 }
@@ -74,13 +79,15 @@ func imageArgs(_ *cobra.Command, args []string) error {
 }
 
 // images yields the images that args name, as walkImages does.
-func images(args []string, stdin io.Reader) iter.Seq[classify.Image] {
+func images(
+	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
+) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
-		for path, err := range walkImages(args) {
+		for path, err := range walkImages(args, skipped) {
 			read := func() ([]byte, error) {
 				data, err := []byte(nil), err
 				if err == nil {
-					data, err = readImage(path, stdin)
+					data, err = readImage(ctx, path, stdin)
 				}
 				if err != nil {
 					return nil, &readError{err}
@@ -119,7 +126,7 @@ func printPredictions(
 			failed = true
 			continue
 		}
-		if err := out.write(result.Image.Name, result.Predictions); err != nil {
+		if err := out.write(score.EscapePath(result.Image.Name), result.Predictions); err != nil {
 			return err
 		}
 	}

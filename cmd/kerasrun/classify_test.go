@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kerasrun/classify"
 	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/labels"
@@ -329,4 +330,25 @@ func synthetic(t *testing.T) bool {
 	}
 	return strings.Contains(string(raw), `"source": "synthetic`) ||
 		strings.Contains(string(raw), `"source": "seeded`)
+}
+
+// An image whose predictions hold a NaN is named, and takes nothing from the others.
+func TestClassifyNaN(t *testing.T) {
+	nan := float32(math.NaN())
+	results := func(yield func(classify.Result, error) bool) {
+		for _, row := range [][]float32{{0.9, 0.1}, {nan, nan}, {0.2, 0.8}} {
+			r := classify.Result{Image: classify.Image{Name: fmt.Sprintf("%v.jpg", row[0])}}
+			r.Predictions, r.Err = labels.Top(row, 1, nil)
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+	var stdout, stderr strings.Builder
+	err := printPredictions(results, newPredictionWriter(&stdout, "csv"), &stderr)
+	if !errors.Is(err, errReported) || !strings.HasPrefix(stderr.String(), "kerasrun: NaN.jpg: ") ||
+		strings.Count(stdout.String(), "\n") != 3 || !strings.Contains(stdout.String(), "0.9.jpg,1,0,") ||
+		!strings.Contains(stdout.String(), "0.2.jpg,1,1,") {
+		t.Errorf("got %v, %q, %q", err, stdout.String(), stderr.String())
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"iter"
@@ -12,12 +13,13 @@ import (
 
 // maxImageBytes bounds the memory that one image file, or standard input, takes before it is
 // decoded.
-const maxImageBytes = 256 << 20
+const maxImageBytes = score.MaxImageBytes
 
 // walkImages yields the image files that args name: a file by its path, whatever its name; "-",
 // which is standard input; and of a directory the images below it, as score takes them. A path that
-// cannot be walked, or a directory without an image, is yielded with its error.
-func walkImages(args []string) iter.Seq2[string, error] {
+// cannot be walked, or a directory without an image, is yielded with its error; what is passed over
+// is counted in skipped.
+func walkImages(args []string, skipped *score.Skipped) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
 			if info, err := os.Stat(arg); arg == "-" || err != nil || !info.IsDir() {
@@ -27,7 +29,7 @@ func walkImages(args []string) iter.Seq2[string, error] {
 				continue
 			}
 			empty := true
-			for path, err := range score.Images(arg) {
+			for path, err := range score.Images(arg, skipped) {
 				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
 					return
@@ -45,16 +47,27 @@ func walkImages(args []string) iter.Seq2[string, error] {
 	}
 }
 
-// readImage reads an image file, or standard input where path is "-".
-func readImage(path string, stdin io.Reader) ([]byte, error) {
+// noteSkipped says what was passed over below directories, where anything was.
+func noteSkipped(stderr io.Writer, skipped *score.Skipped) {
+	if s := skipped.String(); s != "" {
+		fmt.Fprintf(stderr, "kerasrun: %s\n", s)
+	}
+}
+
+// readImage reads an image file, or standard input where path is "-". It ends with ctx, also where
+// it waits for a pipe.
+func readImage(ctx context.Context, path string, stdin io.Reader) ([]byte, error) {
 	r := stdin
 	if path != "-" {
-		f, err := os.Open(path)
+		f, err := openFile(ctx, path)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		r = f
+		if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+			r = newReader(ctx, f)
+		}
 	}
 	image, err := io.ReadAll(io.LimitReader(r, maxImageBytes+1))
 	if err != nil {

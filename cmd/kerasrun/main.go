@@ -1,7 +1,8 @@
 // Kerasrun classifies images with models exported from Keras by kerasrun-export, inspects and
 // serves them, and verifies that predictions match Keras. `kerasrun --help` lists the commands.
 //
-// Exit status: 0 all well, 1 something failed, 2 wrong usage.
+// Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 or 143 stopped by an interrupt or
+// SIGTERM.
 package main
 
 import (
@@ -11,9 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"unicode"
 
 	_ "kerasrun/runner/preinit" // oneDNN on every CPU, and nothing on standard error before main
@@ -27,25 +26,9 @@ const (
 )
 
 func main() {
-	os.Exit(execute(untilSignal(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// untilSignal returns a context that ends with the first interrupt. The second ends the program at
-// once, as if it were not caught; it is not lost however soon it follows.
-func untilSignal() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		cancel()
-		second := (<-signals).(syscall.Signal)
-		signal.Reset(second)
-		if err := syscall.Kill(syscall.Getpid(), second); err != nil {
-			os.Exit(exitFailed)
-		}
-	}()
-	return ctx
+	ctx := untilSignal()
+	stdin := newReader(ctx, os.Stdin)
+	os.Exit(exitStatus(ctx, execute(ctx, os.Args[1:], stdin, os.Stdout, os.Stderr)))
 }
 
 // execute runs one command line and returns its exit status.

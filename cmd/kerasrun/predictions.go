@@ -14,7 +14,8 @@ import (
 const predictionsHelp = `--format text is for people. The others have a row for each prediction of
 each image, all with the same columns:
 
-    path         string   as given, or as found below a directory; "-" for standard input
+    path         string   as given, or as found below a directory; "-" for standard input;
+                          a byte that is not UTF-8 is \xNN
     rank         integer  1 is the best
     index        integer  of the class in the model's output
     id           string   of the class; WordNet's where the classes are ImageNet's

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"kerasrun/internal/atomicfile"
 	"kerasrun/preprocess"
+	"kerasrun/score"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
 )
@@ -58,7 +60,10 @@ the exit status is 1.`,
 		if err != nil {
 			return err
 		}
-		images, bad := preprocessAll(pipeline, stage.value, args, cmd.InOrStdin())
+		skipped := new(score.Skipped)
+		images, bad := preprocessAll(
+			cmd.Context(), pipeline, stage.value, args, cmd.InOrStdin(), skipped)
+		noteSkipped(cmd.ErrOrStderr(), skipped)
 		for _, err := range bad {
 			reportError(cmd.ErrOrStderr(), err)
 		}
@@ -85,7 +90,8 @@ type preprocessed struct {
 // preprocessAll takes every image as far as stage, on every core. It returns those that can be, in
 // the order of args, and the errors of the others.
 func preprocessAll(
-	p *preprocess.Pipeline, stage string, args []string, stdin io.Reader,
+	ctx context.Context, p *preprocess.Pipeline, stage string, args []string, stdin io.Reader,
+	skipped *score.Skipped,
 ) ([]preprocessed, []error) {
 	type result struct {
 		preprocessed
@@ -94,14 +100,14 @@ func preprocessAll(
 	var results []*result
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for path, err := range walkImages(args) {
+	for path, err := range walkImages(args, skipped) {
 		r := &result{preprocessed{path: path}, err}
 		results = append(results, r)
 		if err != nil {
 			continue
 		}
 		group.Go(func() error {
-			image, err := readImage(path, stdin)
+			image, err := readImage(ctx, path, stdin)
 			if err == nil {
 				if r.array, err = stageArray(p, stage, image); err != nil {
 					err = fmt.Errorf("%s: %w", path, err)

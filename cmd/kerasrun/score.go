@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -22,6 +22,7 @@ type scoreFlags struct {
 	model     modelFlags
 	output    string
 	filesFrom string
+	null      bool
 	column    string
 	shard     string
 	batch     int
@@ -49,6 +50,13 @@ complete, with OUT.manifest.json beside it. Until then OUT.journal holds the fin
 stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
 image that cannot be classified is a row with its error, and the exit status is 1.
 
+Of a directory or an archive every entry is an image, an error, or counted as skipped by its reason
+in the summary. Images are told by their endings, and else by their first bytes. Links to
+directories are followed, each target once.
+
+In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, and a backslash before
+such a text is \x5c.
+
 Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
 probability_0, ... in csv or with --results-separate-col), probs or features where --outputs asks
 for them, and error. With --output-type logit they are logit and logits.`,
@@ -62,6 +70,8 @@ for them, and error. With --output-type logit they are logit and logits.`,
 		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
 	flags.StringVar(&f.filesFrom, "files-from", "",
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
+	flags.BoolVarP(&f.null, "null", "0", false,
+		"paths in the list end with a zero byte, as find -print0 writes them")
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
@@ -85,6 +95,8 @@ for them, and error. With --output-type logit they are logit and logits.`,
 			return fmt.Errorf("missing --output")
 		case len(args) == 0 && f.filesFrom == "":
 			return fmt.Errorf("missing INPUT")
+		case f.null && f.filesFrom == "" && !slices.Equal(args, []string{"-"}):
+			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
 		case f.outputs.value == "features" && f.values.value == "logit":
@@ -106,8 +118,13 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			return usagef("--%v", err)
 		}
 	}
-	source, err := f.source(args, cmd.InOrStdin())
+	skipped := new(score.Skipped)
+	source, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
+		if cmd.Context().Err() != nil {
+			return fmt.Errorf("stopped before the list ended, with no image scored; " +
+				"the same command with the same list goes on")
+		}
 		return asUsage(err)
 	}
 	model, err := f.model.open(cmd.Context())
@@ -158,8 +175,12 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		if summary.Already {
 			already = ", complete before"
 		}
-		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed: %s%s\n",
-			summary.Images, summary.Answered, summary.Failed, summary.Output, already)
+		passed := skipped.String()
+		if passed != "" {
+			passed = ", " + passed
+		}
+		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed%s: %s%s\n",
+			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
 		return errReported
@@ -167,19 +188,25 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (f *scoreFlags) source(args []string, stdin io.Reader) (score.Source, error) {
+func (f *scoreFlags) source(
+	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
+) (score.Source, error) {
+	read := score.List
+	if f.null {
+		read = score.ListNull
+	}
 	switch {
 	case f.filesFrom == "-" || slices.Equal(args, []string{"-"}):
-		return score.List(stdin)
+		return read(stdin)
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column})
+		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped})
 	}
-	list, err := os.Open(f.filesFrom)
+	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close()
-	return score.List(list)
+	return read(newReader(ctx, list))
 }
 
 func versions() map[string]string {
