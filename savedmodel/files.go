@@ -20,7 +20,7 @@ type link struct{ path, fault string }
 
 // list fills Files with the regular files of the directory, and links with what is neither a file
 // nor a directory of it.
-func (m *Model) list() error {
+func (m *Model) list(w *work) error {
 	// A directory that is no model may be large: it is not walked.
 	entries, err := fs.ReadDir(m.fsys, ".")
 	if err != nil {
@@ -34,10 +34,10 @@ func (m *Model) list() error {
 	if !model {
 		return &missingError{"no " + GraphPath}
 	}
-	return m.listDirectory(".", 0)
+	return m.listDirectory(w, ".", 0)
 }
 
-func (m *Model) listDirectory(directory string, depth int) error {
+func (m *Model) listDirectory(w *work, directory string, depth int) error {
 	if depth > maxFileDepth {
 		return fmt.Errorf("%s: directories nested more than %d deep", directory, maxFileDepth)
 	}
@@ -46,9 +46,12 @@ func (m *Model) listDirectory(directory string, depth int) error {
 		return err
 	}
 	for _, e := range entries {
+		if !w.step() {
+			return w.err
+		}
 		name := path.Join(directory, e.Name())
 		if e.IsDir() {
-			if err := m.listDirectory(name, depth+1); err != nil {
+			if err := m.listDirectory(w, name, depth+1); err != nil {
 				return err
 			}
 			continue

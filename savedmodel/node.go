@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -53,47 +54,79 @@ type function struct {
 	shapes   map[int]tensor.Shape // of arguments, where known
 }
 
-// call returns the functions that the node calls: itself one (an op may be a function's name),
-// those that its attributes name, and those that these take from their defaults.
+// call returns the functions that the node calls: itself one (an op may be a function's name), and
+// those that its attributes name. What these call by default is their own: see callees.
 func (n *node) call(functions map[string]*function) []*function {
 	var called []*function
-	add := func(name string) {
-		f := functions[name]
-		if f == nil {
-			return
-		}
+	if f := functions[n.op]; f != nil {
 		called = append(called, f)
-		for _, a := range f.defaults {
-			for _, name := range a.calls {
-				if f := functions[name]; f != nil {
-					called = append(called, f)
+	}
+	for _, a := range n.attrs {
+		called = appendNamed(called, a, functions)
+	}
+	return called
+}
+
+func appendNamed(to []*function, a *attr, functions map[string]*function) []*function {
+	for _, name := range a.calls {
+		if f := functions[name]; f != nil {
+			to = append(to, f)
+		}
+	}
+	return to
+}
+
+// byDefault returns the functions that the defaults of f's attributes name. A call of f that leaves
+// the attributes out may run them.
+func (f *function) byDefault(functions map[string]*function) (named []*function) {
+	for _, a := range f.defaults {
+		named = appendNamed(named, a, functions)
+	}
+	return named
+}
+
+// callees yields every function that running f may run at once, as often as it is named.
+func (f *function) callees(functions map[string]*function) iter.Seq[*function] {
+	return func(yield func(*function) bool) {
+		for _, callee := range f.byDefault(functions) {
+			if !yield(callee) {
+				return
+			}
+		}
+		for _, n := range f.nodes {
+			for _, callee := range n.call(functions) {
+				if !yield(callee) {
+					return
 				}
 			}
 		}
 	}
-	add(n.op)
-	for _, a := range n.attrs {
-		for _, name := range a.calls {
-			add(name)
-		}
+}
+
+// library returns the graph's functions by their names.
+func (g *graph) library() map[string]*function {
+	functions := make(map[string]*function, len(g.functions))
+	for _, f := range g.functions {
+		functions[f.name] = f
 	}
-	return called
+	return functions
 }
 
 // hands returns whether the node calls the function with its own inputs as the arguments, one for
 // one.
 func (n *node) hands(f *function) bool {
-	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
-	if f.listArgs || inputs != len(f.args) {
-		return false
-	}
+	// Who is called comes first: a node that names many functions hands its inputs to none of them.
 	switch n.op {
 	case f.name:
-		return true
 	case "PartitionedCall", "StatefulPartitionedCall":
-		return slices.Equal(n.attr("f").calls, []string{f.name})
+		if !slices.Equal(n.attr("f").calls, []string{f.name}) {
+			return false
+		}
+	default:
+		return false
 	}
-	return false
+	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
+	return !f.listArgs && inputs == len(f.args)
 }
 
 // isControl returns whether an input only says what has to run before.
@@ -115,6 +148,7 @@ func (n *node) value() *constant {
 }
 
 func (d *decoder) node() *node {
+	d.keep(keptNode)
 	n := &node{attrs: map[string]*attr{}}
 	d.message(func(number protowire.Number) {
 		switch number {
@@ -145,6 +179,7 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 		a.fault = ""
 	}
 	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
+		d.keep(keptAttr)
 		into[key] = a
 	} else {
 		delete(into, key)
@@ -181,9 +216,13 @@ func (d *decoder) attr(a *attr) {
 						}
 					})
 				case 6:
-					d.varints(func(v uint64) { a.dtypes = append(a.dtypes, tensor.DType(v)) })
+					d.varints(func(v uint64) {
+						d.keep(8)
+						a.dtypes = append(a.dtypes, tensor.DType(v))
+					})
 				case 7:
 					shape := d.shape(tensor.Shape{})
+					d.keep(24)
 					a.shapes = append(a.shapes, shape)
 					a.hold(shape)
 				case 8:
@@ -235,6 +274,7 @@ func (d *decoder) functionName(a *attr) {
 			inner := map[string]*attr{}
 			d.namedAttr(inner)
 			for _, i := range inner {
+				d.keep(16*int64(len(i.calls)) + 8*int64(len(i.tensors)))
 				a.calls = append(a.calls, i.calls...)
 				a.tensors = append(a.tensors, i.tensors...)
 				a.fault = cmp.Or(a.fault, i.fault)
@@ -243,7 +283,8 @@ func (d *decoder) functionName(a *attr) {
 	})
 }
 
-// shape reads a TensorShapeProto and appends its dimensions to s; nil where the rank is unknown.
+// shape reads a TensorShapeProto and appends its dimensions to s; nil where the rank is unknown. Of
+// more dimensions than there can be, it keeps one too many.
 func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 	unknown := s == nil
 	d.message(func(number protowire.Number) {
@@ -255,7 +296,10 @@ func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 					size = int64(d.varint())
 				}
 			})
-			s = append(s, size)
+			if len(s) <= tensor.MaxDims {
+				d.keep(8)
+				s = append(s, size)
+			}
 		case 3:
 			unknown = d.varint() != 0
 		}
@@ -270,6 +314,7 @@ func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 var elementSizes = map[protowire.Number]int64{5: 4, 6: 8, 9: 4, 12: 8}
 
 func (d *decoder) constant() *constant {
+	d.keep(keptConstant)
 	c := &constant{shape: tensor.Shape{}}
 	d.message(func(number protowire.Number) {
 		switch number {
@@ -294,8 +339,10 @@ func (d *decoder) constant() *constant {
 		case 8:
 			c.values++
 			if n := d.length(); n <= maxText {
+				d.keep(keptString + n)
 				c.strings = append(c.strings, string(d.rawBytes(n)))
 			} else {
+				d.keep(keptString)
 				c.strings = append(c.strings, "")
 				d.discard(n)
 			}
@@ -308,6 +355,7 @@ func (d *decoder) constant() *constant {
 }
 
 func (d *decoder) function() *function {
+	d.keep(keptFunction)
 	f := &function{ret: map[string]string{}, attrs: map[string]*attr{},
 		shapes: map[int]tensor.Shape{}}
 	d.message(func(number protowire.Number) {
@@ -320,6 +368,7 @@ func (d *decoder) function() *function {
 				case 4: // attr: its default value is the attribute's where a call gives none
 					d.message(func(number protowire.Number) {
 						if number == 3 {
+							d.keep(keptAttr)
 							a := &attr{}
 							d.attr(a)
 							f.defaults = append(f.defaults, a)
