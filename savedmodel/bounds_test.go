@@ -28,8 +28,8 @@ func repeated(n int, message func(i int) []byte) []byte {
 // implements is the attribute of functions that may stand in for each other.
 var implements = message(5, named("api_implements", message(2, []byte("it"))))
 
-// growing are graphs whose size is about n, and whose parts all refer to each other. Each once cost,
-// or might cost, the square of its size.
+// growing are graphs whose size is about n, and whose parts all refer to each other. Each once
+// cost, or might cost, the square of its size.
 var growing = map[string]func(n int) []byte{
 	"functions that implement each other": func(n int) []byte {
 		return graphOf(nodeOf("y", "f0"), library(repeated(n, func(i int) []byte {

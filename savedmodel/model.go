@@ -33,8 +33,9 @@ type Model struct {
 
 	fsys     fs.FS
 	links    []link
-	index    *index // nil where the directory has none, or one that cannot be read
-	indexErr error  // why the index could not be read
+	targets  map[string]string // of the files that are links, the paths that they lead to
+	index    *index            // nil where the directory has none, or one that cannot be read
+	indexErr error             // why the index could not be read
 
 	manifestErr error // why the manifest was refused
 }
@@ -120,7 +121,7 @@ func Read(ctx context.Context, fsys fs.FS) (*Model, error) {
 }
 
 func read(w *work, fsys fs.FS) (*Model, error) {
-	m := &Model{fsys: fsys}
+	m := &Model{fsys: fsys, targets: map[string]string{}}
 	if err := m.list(w); err != nil {
 		return nil, err
 	}
@@ -162,6 +163,11 @@ func (m *Model) readGraphs(w *work) error {
 		for _, other := range textModels {
 			if m.file(other) != nil {
 				return &UnsupportedError{other, "expected " + GraphPath}
+			}
+		}
+		for _, link := range m.links {
+			if link.path == GraphPath {
+				return &UnsupportedError{GraphPath, link.fault}
 			}
 		}
 		return &missingError{"no " + GraphPath}

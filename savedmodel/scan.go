@@ -97,8 +97,8 @@ func (m *Model) Verified(options ...ScanOption) bool {
 	return m.Manifest != nil && !newScan(options).skipped[CheckFiles]
 }
 
-// eachNode calls visit with every node of the graph and its library, with the function that it is in
-// and with what runs it.
+// eachNode calls visit with every node of the graph and its library, with the function that it is
+// in and with what runs it.
 func (g *MetaGraph) eachNode(w *work, visit func(f *function, n *node, by reacher)) {
 	r := g.reach(w)
 	for _, n := range g.graph.nodes {
@@ -193,7 +193,8 @@ type argument struct {
 // the directory's variables.
 //
 // An argument is that file's name where every call hands on such an argument. So all are taken for
-// it first. Then those that some call gives something else are struck out, and those that get these.
+// it first. Then those that some call gives something else are struck out, and those that get
+// these.
 func (g *MetaGraph) checkCheckpoints(r *report) {
 	filename := plainTensor(g.graph.saver.filename)
 	functions, reached := g.graph.library(), g.reach(r.work)
