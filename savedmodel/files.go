@@ -33,8 +33,8 @@ type link struct{ path, fault string }
 //
 // A link to a file counts as a file, by the link's name, where it stays inside of the directory. In
 // a volume of Kubernetes', links at the top into its directories are followed, and those
-// directories hold nothing by names of their own. Other links to directories are faults: their files would be
-// there twice.
+// directories hold nothing by names of their own. Other links to directories are faults: their
+// files would be there twice.
 func (m *Model) list(w *work) error {
 	// A directory that is no model may be large: it is not walked.
 	entries, err := fs.ReadDir(m.fsys, ".")

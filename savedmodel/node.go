@@ -22,6 +22,7 @@ type node struct {
 // however deep.
 type attr struct {
 	set     bool   // one of its values has been read
+	largest uint64 // the largest magnitude in its list of numbers
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
 	dtype   tensor.DType
@@ -32,13 +33,16 @@ type attr struct {
 	calls   []string
 }
 
-// constant is a TensorProto without its elements, but for short strings.
+// constant is a TensorProto without its elements, but for short strings and the integers of small
+// ones.
 type constant struct {
 	dtype   tensor.DType
 	shape   tensor.Shape
 	content int64 // bytes of tensor_content
 	values  int64 // elements in the typed fields; fewer than the shape's: the last is repeated
 	strings []string
+	small   []byte // tensor_content, where it is as short as paddings are
+	number  uint64 // the largest magnitude in the typed fields of integers
 }
 
 type function struct {
@@ -175,8 +179,11 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 			d.attr(a)
 		}
 	})
-	if key == hashKey {
+	switch {
+	case key == hashKey:
 		a.fault = ""
+	case key == explicitPaddings && a.largest > maxPadding:
+		a.fault = paddingFault(a.largest)
 	}
 	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
 		d.keep(keptAttr)
@@ -210,6 +217,7 @@ func (d *decoder) attr(a *attr) {
 				switch number {
 				case 3:
 					d.varints(func(v uint64) {
+						a.largest = max(a.largest, magnitude(int64(v)))
 						if int64(v) != int64(int32(v)) {
 							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",
 								int64(v))
@@ -324,7 +332,12 @@ func (d *decoder) constant() *constant {
 			c.shape = d.shape(c.shape)
 		case 4:
 			c.content = d.length()
-			d.discard(c.content)
+			if c.small = nil; c.content > maxPaddingBytes {
+				d.discard(c.content)
+				break
+			}
+			d.keep(c.content)
+			c.small = d.rawBytes(c.content)
 		case 5, 6, 9, 12:
 			if d.typ == protowire.BytesType {
 				n := d.length()
@@ -335,7 +348,10 @@ func (d *decoder) constant() *constant {
 				d.skip(number)
 			}
 		case 7, 10, 11, 13, 16, 17:
-			d.varints(func(uint64) { c.values++ })
+			d.varints(func(v uint64) {
+				c.values++
+				c.number = max(c.number, magnitude(int64(v)))
+			})
 		case 8:
 			c.values++
 			if n := d.length(); n <= maxText {

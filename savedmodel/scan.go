@@ -146,7 +146,7 @@ func isSaver(op string) bool { return saverOps[byRestore][op] || saverOps[bySave
 func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 	functions := g.graph.library()
 	g.eachNode(r.work, func(f *function, n *node, by reacher) {
-		known := allowedOps[n.op] || isSaver(n.op) || danger(n.op) != ""
+		known := allowedOps[n.op] || isSaver(n.op) || trusting[n.op] || danger(n.op) != ""
 		changes := variableWriters[n.op] && by&bySignature != 0
 		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes ||
 			functions[n.op] != nil && !known {
@@ -156,6 +156,10 @@ func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 		unused := by == 0
 		if changes {
 			what = "changes a variable, so that the next answer may be another"
+		} else if trusting[n.op] {
+			what = fmt.Sprintf("may end the process where an input has another shape "+
+				"(--allow-op %s takes it)", n.op)
+			unused = by == 0 || by == bySave
 		} else if what == "" {
 			what = "is not on the list of operations that are pure functions, or not one of " +
 				"TensorFlow's"
@@ -363,6 +367,7 @@ func (g *MetaGraph) checkAttributes(r *report) {
 			r.errorf(GraphPath, where(), "%s", a.fault)
 		}
 	})
+	g.checkPads(r)
 }
 
 // Types of TensorFlow's that are no tensor's here.

@@ -171,6 +171,13 @@ func TestAllowedOps(t *testing.T) {
 			t.Errorf("%s: state: want %q, TensorFlow says %v", op, stateful[op], hasState)
 		case danger(op) != "":
 			t.Errorf("%s is allowed and %s", op, danger(op))
+		case trusting[op]:
+			t.Errorf("%s is allowed and trusts the shapes of its inputs", op)
+		}
+	}
+	for op := range trusting {
+		if _, known := registered[op]; !known {
+			t.Errorf("%s is not an operation of TensorFlow's", op)
 		}
 	}
 	for _, d := range dangers {
