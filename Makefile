@@ -2,31 +2,38 @@
 #   TENSORFLOW=cpu|gpu   LIBTENSORFLOW=/dir   OFFLINE=/dir   see scripts/setup.sh
 export TENSORFLOW LIBTENSORFLOW OFFLINE
 MODEL ?= models/resnext50
+# What stands for an exported model among the targets: its manifest.
+EXPORTED := $(MODEL)/assets.extra/kerasrun.json
+SMALL := models/resnext50-32/assets.extra/kerasrun.json
 PYTHON := .venv/bin/python
 # The linters are a module of their own.
 TOOL = $(GO) tool -modfile=internal/tools/go.mod
-GO = . ./env.sh $(if $(OFFLINE),&& export GOPROXY=file://$(abspath $(OFFLINE))/modules GOSUMDB=off GOTOOLCHAIN=local) && go
+MODULES = GOPROXY=file://$(abspath $(OFFLINE))/modules GOSUMDB=off GOTOOLCHAIN=local
+GO = . ./env.sh $(if $(OFFLINE),&& export $(MODULES)) && go
 export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-GO_SOURCES := go.mod go.sum $(shell find batch cmd/kerasrun contract golden internal labels preprocess runner savedmodel score serve tensor \
-	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
-EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdata/photos -type f -not -name "*.pyc" -not -path "*.egg-info/*")
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := batch contract golden internal labels preprocess savedmodel score serve tensor
+PURE_FOLDERS := batch classify contract golden internal labels preprocess savedmodel score serve \
+	tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
-# Of the tests that make test does not run, or not with the others: they are to compile all the same.
+GO_SOURCES := go.mod go.sum $(shell find $(PURE_FOLDERS) cmd/kerasrun runner \
+	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
+EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdata/photos -type f \
+	-not -name "*.pyc" -not -path "*.egg-info/*")
+# Of tests that `make test` leaves out: the linters compile them.
 TAGS := prove,cuda
 
-.PHONY: help setup run test lint cross vulncheck test-go test-native test-race test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak \
-	prove-trust digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
+.PHONY: help setup run test lint cross vulncheck test-go test-native test-race test-python \
+	test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak prove-trust \
+	digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv and .tensorflow from pinned packages
 	@scripts/setup.sh
 
-run: setup bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## set up, export, build, classify the sample photographs
+run: setup bin/kerasrun $(EXPORTED) ## set up, export, build, classify the sample photographs
 	@bin/kerasrun classify --model $(MODEL) testdata/photos
 
 bin/kerasrun: $(GO_SOURCES) | setup
@@ -34,36 +41,42 @@ bin/kerasrun: $(GO_SOURCES) | setup
 	@$(GO) build -o $@ ./cmd/kerasrun
 
 models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
-	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic --out models/resnext50
+	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic \
+		--out models/resnext50
 
 # Without Python, a plain `go test` leaves tests out; here they fail.
 test test-go test-race: export KERASRUN_REQUIRE_PYTHON = 1
-# Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so that lines do not mix.
-test: lint bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## every test, Go and Python, and the linters
-	@echo "test: Go and Python side by side; each group prints when it ends, the first after some minutes"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-python test-go test-race test-web cross
+# Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so
+# that lines do not mix.
+test: lint bin/kerasrun $(EXPORTED) ## every test, Go and Python, and the linters
+	@echo "test: Go and Python side by side; each group prints when it ends, after some minutes"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target \
+		test-python test-go test-race test-web cross
 
 lint: setup ## gofmt, go vet, staticcheck, ruff, actionlint, clang-format, gcc's warnings
-	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need it:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || \
+		{ echo "gofmt: these files need it:"; echo "$$files"; exit 1; }
 	@$(GO) vet -tags $(TAGS) ./...
 	@$(TOOL) staticcheck -tags $(TAGS) ./...
 	@$(TOOL) actionlint
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
 	@.venv/bin/clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-	@set -e; . ./env.sh; for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
+	@set -e; . ./env.sh; \
+	for file in $$(go list -f '{{$$d := .Dir}}{{range .CFiles}}{{$$d}}/{{.}} {{end}}' ./...); do \
 		$$(go env CC) $$CGO_CFLAGS -Wall -Wextra -Werror -c -o /dev/null $$file; done
 
 CROSS := darwin/arm64 linux/arm64 windows/amd64
 cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 and Windows
 	@set -e; . ./env.sh; export CGO_ENABLED=0; \
-		pure=$$(CGO_ENABLED=1 go list -f '{{if not .CgoFiles}}{{.ImportPath}} {{join .Deps " "}}{{end}}' ./... | \
+		pure=$$(CGO_ENABLED=1 go list \
+			-f '{{if not .CgoFiles}}{{.ImportPath}} {{join .Deps " "}}{{end}}' ./... | \
 			grep -v ' github.com/galeone/tensorflow/' | cut -d' ' -f1); \
 		for platform in $(CROSS); do GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $$pure; done
 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's tests; the AVX-512 convolutions once more, emulated by AVX2
+test-go: bin/kerasrun $(EXPORTED) ## Go's tests; the AVX-512 convolutions also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
@@ -76,81 +89,93 @@ test-race: setup ## the packages that need no TensorFlow, under the race detecto
 test-python: setup ## the exporter's tests
 	@$(PYTHON) -m pytest -q --disable-warnings
 
-test-python-versions: setup ## the exporter in fresh environments with the oldest and the newest TensorFlow: 1 GB of downloads
+test-python-versions: setup ## the exporter with the oldest and the newest TensorFlow, 1 GB
 	@$(PYTHON) -m pytest -q --disable-warnings -m slow tools/tests/test_versions.py
 
-test-beam: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## the Beam pipeline, embedded and on a job server of its own
+test-beam: bin/kerasrun $(EXPORTED) ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
 
-prove-score: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## score: kills, memory, throughput
+prove-score: bin/kerasrun $(EXPORTED) $(SMALL) ## score: kills, memory, throughput
 	@$(PYTHON) -m scripts.prove_score --model $(MODEL)
 
 digits: bin/kerasrun ## train ResNeXt50 on digits, export it, score in Go, compare with Keras
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits
 
 test-web: setup ## the page in headless Chromium, which is installed where that may be
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "test-web: installing chromium" && \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
-		{ echo "test-web: want Debian's chromium, found none and could not install it" >&2; exit 1; }
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "test-web: installing chromium" && { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+		} >/dev/null 2>&1; } || \
+		{ echo "test-web: expected Debian's chromium, found none and could not install it" >&2; exit 1; }
 	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
-dist: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## a directory and a tarball that run without Go and Python
+dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh
 
-test-dist: dist ## try that tarball in a bare Debian (root, debootstrap), and hold deploy/ against its validators
+test-dist: dist ## that tarball in a bare Debian (root, debootstrap), and deploy/ by its validators
 	@MODEL=$(MODEL) scripts/test-dist.sh
 
-models/resnext50-32/assets.extra/kerasrun.json: $(EXPORTER) | setup
-	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic --out models/resnext50-32
+$(SMALL): $(EXPORTER) | setup
+	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic \
+		--out models/resnext50-32
 
 PROOFS ?= Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
-prove-serve: setup $(MODEL)/assets.extra/kerasrun.json models/resnext50-32/assets.extra/kerasrun.json ## what serve promises under load: 15 minutes, alone
+prove-serve: setup $(EXPORTED) $(SMALL) ## what serve promises under load: 15 minutes, alone
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
 
 SOAKTIME ?= 60s
-soak: setup models/resnext50-32/assets.extra/kerasrun.json ## memory over predictions, opens, version swaps and mutants: SOAKTIME a part at most
+soak: setup $(SMALL) ## memory over long runs: SOAKTIME a part at most
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess
-	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' ./cmd/kerasrun -args -soaktime $(SOAKTIME)
+	@$(GO) test -count=1 -timeout 120m -tags prove -v -run 'TestSoak|TestProveSwaps' \
+		./cmd/kerasrun -args -soaktime $(SOAKTIME)
 
-prove-trust: setup models/resnext50-32/assets.extra/kerasrun.json ## damaged models, vast images, Keras's own exports: 10 minutes
+prove-trust: setup $(SMALL) ## damaged models, vast images, Keras's own exports: 10 minutes
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run TestProveVast ./preprocess
-	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
+	@$(GO) test -count=1 -timeout 60m -tags prove -v \
+		-run 'TestProve(Damage|UnverifiedDamage|KerasExports)' ./runner
 
 FUZZTIME ?= 10s
 fuzz: setup ## each fuzz target for FUZZTIME
-	@set -e; . ./env.sh; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner/internal/cpuconv); do \
+	@set -e; . ./env.sh; \
+	for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(PURE_FOLDERS) runner); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-			echo "$$(dirname $$file) $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); done; done
+			echo "$$(dirname $$file) $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x \
+				./$$(dirname $$file); \
+		done; done
 
-bench: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## Go's benchmarks of each stage, readable by benchstat
+bench: bin/kerasrun $(EXPORTED) ## Go's benchmarks of each stage, readable by benchstat
 	@$(GO) test -run '^$$' -bench . -benchmem ./preprocess/... ./runner/...
 
-bench-peers: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## other runtimes on the same weights and inputs, interleaved
+bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 
-bench-growth: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## how cost grows with threads, batch and images (20 minutes)
+bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)
 
 DEVICE ?= gpu
 gpu-check: TENSORFLOW = gpu
 gpu-check: OFFLINE = $(wildcard $(CURDIR)/offline)
-gpu-check: bin/kerasrun $(MODEL)/assets.extra/kerasrun.json ## on a machine with an NVIDIA GPU: parity and speed at each precision
+gpu-check: bin/kerasrun $(EXPORTED) ## with an NVIDIA GPU: parity and speed at each precision
 	@$(GO) test -count=1 -tags cuda -run 'TestDriver|TestCUDALibraries' ./runner ./runner/internal/cuda
 	@$(PYTHON) -m scripts.gpucheck --device $(DEVICE) --model $(MODEL)
 
-offline: setup ## lay what gpu-check downloads into offline/, for a machine like this one that has no network
+offline: setup ## lay what gpu-check downloads into offline/, for a machine without network
 	@mkdir -p offline/wheels
-	@$(PYTHON) -m pip download -q --no-deps --only-binary=:all: -d offline/wheels -r requirements-gpu.txt
+	@$(PYTHON) -m pip download -q --no-deps --only-binary=:all: -d offline/wheels \
+		-r requirements-gpu.txt
 	@. ./env.sh && GOMODCACHE=$(CURDIR)/offline/gomod GOFLAGS=-modcacherw go mod download
 	@rm -rf offline/modules && mv offline/gomod/cache/download offline/modules && rm -rf offline/gomod
 	@du -sh offline
 
 lock: ## renew requirements.txt and requirements-gpu.txt from requirements.in
-	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal --no-emit-package tensorflow \
+	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal \
+		--no-emit-package tensorflow \
 		--no-annotate --no-header -q -o requirements.txt
-	@sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.in | .venv/bin/uv pip compile - --python-version 3.11 --universal \
+	@sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.in | \
+		.venv/bin/uv pip compile - --python-version 3.11 --universal \
 		--no-annotate --no-header -q -o requirements-gpu.txt
 
 clean: ## remove what the targets made, except .venv and .tensorflow

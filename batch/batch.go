@@ -3,11 +3,11 @@
 // uses no TensorFlow.
 //
 // A request is a set of tensors whose first dimension counts its rows. Requests wait in one queue,
-// first come, first served. A free thread takes as many from its head as fit in a batch. A batch
+// first come, first served. A goroutine takes as many from its head as fit in a batch. A batch
 // that fails is halved until the one request that fails is alone; only that request gets the error.
 // A request whose context ends leaves the queue.
 //
-// A [Batcher] is safe for concurrent use. [Batcher.Close] ends its threads; whoever called [New]
+// A [Batcher] is safe for concurrent use. [Batcher.Close] ends its goroutines; whoever called [New]
 // calls it. Inputs belong to the batcher until their request is answered, outputs to the caller.
 package batch
 
@@ -37,7 +37,7 @@ type Parameters struct {
 	// MaxEnqueuedBatches (max_enqueued_batches) times MaxBatchSize rows fit in the queue; ErrFull
 	// beyond.
 	MaxEnqueuedBatches int
-	NumBatchThreads    int // num_batch_threads: runs at a time
+	NumBatchThreads    int // num_batch_threads: runs at a time, a goroutine for each
 
 	// QueueTimeout (Triton's default_timeout_microseconds), if not 0: ErrTimeout for a request that
 	// has waited this long for its run. A request whose expected wait is three quarters of it gets

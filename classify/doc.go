@@ -10,11 +10,12 @@
 // An image goes through four steps. It is decoded and resized in parallel with others, within
 // [Limits], to uint8 RGB of the model's size. In that form it waits for its batch, in a quarter of
 // the memory of the model's input. The batch is normalized to float32, height x width x 3 a row,
-// and run. Each row of the output, float32 [images, classes], becomes the predictions of an image.
+// and run by [Batch.Run], which fills [Batch.Rows]. Each row of the output, float32 [images,
+// classes], becomes the predictions of an image.
 // An image that cannot be read or decoded has an error of its own, and costs no other image
 // anything.
 //
-// What schedules by other rules uses the steps one by one: [Preprocessor] decodes and normalizes,
-// [Classifier.Batches] hands over batches before and after their run, [Predictions] reads an
-// output.
+// Packages serve and score have their own order of work, so they call the steps themselves:
+// [Preprocessor] decodes and normalizes, [Classifier.Batches] hands over batches before and after
+// their run, [Predictions] reads an output.
 package classify

@@ -31,7 +31,8 @@ type Manifest struct {
 	Architecture string `json:"architecture"` // as "resnext50"
 	Graph        string `json:"graph"`        // "optimized" or "reference"
 
-	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16".
+	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16". The exporter writes
+	// "float32" alone.
 	Precision string `json:"precision"`
 	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
@@ -76,8 +77,12 @@ type Weights struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Input is the tensor that the model takes for an image. Mode, Resample and Fit are Keras's names,
-// as preprocess parses them.
+// Input is the tensor that the model takes for an image. Mode, Resample and Fit are as preprocess
+// parses them. Keras's names are those of Resample (its interpolation), of Mode but for "none", and
+// "keep_aspect_ratio"; "stretch" and "center_crop" are not.
+//
+// Format 1 has more values than kerasrun's exporter writes today: NHWC, BGR, caffe, nearest and
+// stretch. The others are read; [Input.Pipeline] says which of them images can be made for.
 type Input struct {
 	Name       string `json:"name"`
 	DType      string `json:"dtype"`

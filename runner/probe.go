@@ -21,8 +21,9 @@ import (
 // signatures once: that process has to survive it, within five minutes. What the runs return,
 // errors of TensorFlow's included, does not matter.
 //
-// The other process is command, a program with its arguments that calls [Probe]: "kerasrun",
-// "probe", or the caller's own executable with an argument that it knows.
+// The other process is command, a program with its arguments that calls [Probe]. kerasrun has a
+// hidden command for it, "kerasrun", "probe"; or it is the caller's own executable with an argument
+// that it knows.
 func WithProbe(command ...string) Option {
 	return func(c *config) error {
 		if len(command) == 0 {

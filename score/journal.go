@@ -32,7 +32,9 @@ const journalFormat = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Header says what a run is. A journal may only be continued by a run with the same header.
+// Header says what a run is. A journal may only be continued by a run with the same header. Its
+// names in JSON, "contract" and "pictures" among them, are those that format 1 began with: journals
+// that exist have to stay readable.
 type Header struct {
 	Format int `json:"format"`
 	// the SHA-256 of the model's manifest, which holds the hash of each of its files

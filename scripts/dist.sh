@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes dist/kerasrun-VERSION-linux-ARCH and a tarball of it: the program, TensorFlow's two libraries, the model, and the licences of all of
-# it. The program finds the libraries beside it, so that the directory may lie anywhere. Run by `make dist`, after the model is exported.
+# Makes dist/kerasrun-VERSION-linux-ARCH and a tarball of it: the program, TensorFlow's two
+# libraries, the model, and the licences of all of it. The program finds the libraries beside it, so
+# the directory may lie anywhere. Run by `make dist`, after the model is exported.
 set -eu
 cd "$(dirname "$0")/.."
 model=${MODEL:-models/resnext50}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv (pinned Python packages) and .tensorflow (headers and libraries for cgo). Run by `make setup`; safe to run again:
-# what is up to date is left alone.
+# Makes .venv (pinned Python packages) and .tensorflow (headers and libraries for cgo). Run by
+# `make setup`; safe to run again: what is up to date is left alone.
 #   TENSORFLOW=cpu|gpu       which wheel: tensorflow-cpu (at first) or tensorflow[and-cuda]
 #   LIBTENSORFLOW=/dir       use an installed libtensorflow (/dir/include, /dir/lib) for Go instead of the wheel's; wheel: the wheel's
 # Which of these two is not given stays as it was last given.

@@ -1,13 +1,14 @@
 #!/bin/sh
-# Tries what `make dist` made: unpacks the tarball in a bare Debian, without Go, Python or TensorFlow, and has it classify and serve there as
-# a user without rights who can write nowhere; and holds the files of deploy/ against their validators. It wants root and debootstrap.
+# Tries what `make dist` made. It unpacks the tarball in a bare Debian, without Go, Python or
+# TensorFlow, and classifies and serves there as a user without rights who can write nowhere. It
+# checks the files of deploy/ by their validators. It needs root and debootstrap.
 #   DIST_ROOT=/dir   where the Debian is made, and kept for the next time (default dist/root)
 set -eu
 cd "$(dirname "$0")/.."
 fail() { echo "test-dist: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "want root, to make a Debian and enter it"
-command -v debootstrap >/dev/null || fail "want debootstrap, found none: apt-get install debootstrap"
-command -v systemd-analyze >/dev/null || fail "want systemd-analyze, found none: apt-get install systemd"
+command -v debootstrap >/dev/null || fail "expected debootstrap, found none: apt-get install debootstrap"
+command -v systemd-analyze >/dev/null || fail "expected systemd-analyze, found none: apt-get install systemd"
 
 tarball=$(ls dist/kerasrun-*-linux-*.tar.gz)
 model=$(basename "${MODEL:-models/resnext50}")
@@ -27,7 +28,7 @@ trap cleanup EXIT
 
 [ -e "$root/etc/debian_version" ] || debootstrap --variant=minbase bookworm "$root" >/dev/null
 for program in go python3 gcc; do
-  [ -z "$(chroot "$root" sh -c "command -v $program")" ] || fail "$root: want a bare Debian, found $program"
+  [ -z "$(chroot "$root" sh -c "command -v $program")" ] || fail "$root: expected a bare Debian, found $program"
 done
 rm -rf "$opt"
 mkdir -p "$opt"

@@ -6,7 +6,9 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-func openONNX(library, path string, images []float32, batch int) (func() ([]float32, error), error) {
+func openONNX(
+	library, path string, images []float32, batch int,
+) (func() ([]float32, error), error) {
 	ort.SetSharedLibraryPath(library)
 	if err := ort.InitializeEnvironment(); err != nil {
 		return nil, err
@@ -22,7 +24,8 @@ func openONNX(library, path string, images []float32, batch int) (func() ([]floa
 	if err != nil {
 		return nil, err
 	}
-	session, err := ort.NewDynamicAdvancedSession(path, []string{"images"}, []string{"output"}, options)
+	session, err := ort.NewDynamicAdvancedSession(path, []string{"images"}, []string{"output"},
+		options)
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,11 @@ func newInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [DIR]",
 		Short: "Show what is in a model's directory",
-		Long: `Show a model's contract, its graphs with their signatures, parameters and operations, and
+		Long: `Show a model's manifest, its graphs with their signatures, parameters and operations, and
 its files, as saved_model_cli show does.
 
 The model is read without TensorFlow and nothing of it is run. The parameters of a graph are counted
-in the graph; those of the contract are the published architecture's. FLOPs are the contract's, and
+in the graph; those of the manifest are the published architecture's. FLOPs are the manifest's, and
 a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directory.`,
 		Example: `  kerasrun inspect
   kerasrun inspect --format json models/mine | jq '.graphs[].signatures | keys'`,

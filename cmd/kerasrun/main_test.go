@@ -47,7 +47,8 @@ func well(t *testing.T, args ...string) string {
 	t.Helper()
 	status, stdout, stderr := call(t, nil, args...)
 	if status != 0 {
-		t.Fatalf("kerasrun %s: exit status %d: %s%s", strings.Join(args, " "), status, stdout, stderr)
+		t.Fatalf("kerasrun %s: exit status %d: %s%s", strings.Join(args, " "), status, stdout,
+			stderr)
 	}
 	return stdout
 }
@@ -86,14 +87,17 @@ func TestUsage(t *testing.T) {
 		{"classify --best 3 x.jpg", "unknown flag: --best; see 'kerasrun classify --help'"},
 		{"classify --top 5 x.jpg",
 			"unknown flag: --top, did you mean --topk?; see 'kerasrun classify --help'"},
-		{"classify --topk 0 x.jpg", "--topk: expected 1 or more, got 0; see 'kerasrun classify --help'"},
+		{"classify --topk 0 x.jpg",
+			"--topk: expected 1 or more, got 0; see 'kerasrun classify --help'"},
 		{"classify --topk five x.jpg", `invalid argument "five" for "--topk" flag`},
 		{"classify --format xml x.jpg",
 			`invalid argument "xml" for "--format" flag: expected one of text, json, jsonl, csv`},
 		{"classify - -", "expected standard input (-) once, got it 2 times"},
 		{"classify --device tpu x.jpg", `device: expected auto, cpu, gpu or gpu:N, got "tpu"`},
-		{"classify --device cpu,gpu x.jpg", "device: expected GPUs alone where there are several, got cpu, gpu"},
-		{"classify --tensorflow-intra-op-parallelism -1 x.jpg", "threads: expected 0 or more, got -1 and 0"},
+		{"classify --device cpu,gpu x.jpg",
+			"device: expected GPUs alone where there are several, got cpu, gpu"},
+		{"classify --tensorflow-intra-op-parallelism -1 x.jpg",
+			"threads: expected 0 or more, got -1 and 0"},
 		{"classify --per_process_gpu_memory_fraction 2 x.jpg",
 			"GPU memory fraction: expected over 0 and up to 1, got 2"},
 		{"classify --precision int8 x.jpg", "expected one of fp32, bf16, fp16, tf32"},
@@ -109,7 +113,8 @@ func TestUsage(t *testing.T) {
 		{"preprocess -o x.npy --image_size 0x9 x.jpg", "1 to 32767"},
 		{"preprocess -o x.npy --mode keras x.jpg", "expected one of caffe, tf, torch, none"},
 		{"preprocess -o x.npy --stage logits x.jpg", "expected one of tensor, resize, decode"},
-		{"preprocess -o x.npy --keep-aspect-ratio --center-crop x.jpg", "keep-aspect-ratio center-crop"},
+		{"preprocess -o x.npy --keep-aspect-ratio --center-crop x.jpg",
+			"keep-aspect-ratio center-crop"},
 		{"predict -o x.npz", `required flag(s) "inputs" not set`},
 		{"predict -o x.npz --inputs x.npy",
 			`--inputs: expected NAME=FILE.npy or NAME=FILE.npz[KEY], got "x.npy"`},
@@ -131,7 +136,8 @@ func TestUsage(t *testing.T) {
 	} {
 		status, stdout, stderr := call(t, nil, strings.Fields(test.args)...)
 		if status != exitUsage || stdout != "" {
-			t.Errorf("kerasrun %s: exit status %d, want %d; stdout %q", test.args, status, exitUsage, stdout)
+			t.Errorf("kerasrun %s: exit status %d, want %d; stdout %q", test.args, status,
+				exitUsage, stdout)
 		}
 		line, ended := strings.CutSuffix(stderr, " --help'\n")
 		if !ended || strings.Contains(line, "\n") || !strings.HasPrefix(line, "kerasrun: ") ||
@@ -183,9 +189,11 @@ func TestNoModel(t *testing.T) {
 	empty := t.TempDir()
 	for _, dir := range []string{empty, filepath.Join(empty, "none"), "go.mod"} {
 		for _, args := range [][]string{
-			{"classify", "--model", dir, "testdata/photos/cat.jpg"}, {"inspect", dir}, {"verify", dir},
+			{"classify", "--model", dir, "testdata/photos/cat.jpg"}, {"inspect", dir}, {"verify",
+				dir},
 			{"scan", dir},
-			{"preprocess", "--model", dir, "-o", filepath.Join(empty, "x.npy"), "testdata/photos/cat.jpg"},
+			{"preprocess", "--model", dir, "-o", filepath.Join(empty, "x.npy"),
+				"testdata/photos/cat.jpg"},
 			{"bench", "--model", dir},
 		} {
 			status, stdout, stderr := call(t, nil, args...)

@@ -107,8 +107,8 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // linkInstalled links the headers and libraries of an installed one into dir: of a Python
-// environment's package `tensorflow`, of a directory that this command made, or of TensorFlow's own C
-// distribution.
+// environment's package `tensorflow`, of a directory that this command made, or of TensorFlow's own
+// C distribution.
 func linkInstalled(from, dir string, names libraryNames) error {
 	from, err := filepath.Abs(from)
 	if err != nil {

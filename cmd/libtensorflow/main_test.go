@@ -416,7 +416,8 @@ func TestRefused(t *testing.T) {
 			got := lines[len(lines)-1]
 			zeros := sha256.Sum256(make([]byte, len(whole)))
 			zero := hex.EncodeToString(zeros[:])
-			want := strings.NewReplacer("URL", x.URL, "HASH", w.sha256, "ZEROS", zero).Replace("libtensorflow: " + test.want)
+			want := strings.NewReplacer("URL", x.URL, "HASH", w.sha256, "ZEROS",
+				zero).Replace("libtensorflow: " + test.want)
 			prefix, suffix, temporary := strings.Cut(want, "TMP")
 			if !strings.HasPrefix(got, prefix) || temporary && !strings.HasSuffix(got, suffix) ||
 				!temporary && test.name != "no server" && got != want {
@@ -564,7 +565,8 @@ func TestFrom(t *testing.T) {
 	write(installed+"/lib/libtensorflow_framework.so", "framework")
 	made := filepath.Join(parent, "made")
 	code, _, stderr := try(
-		t.Context(), map[string]string{}, "--out", made, "--platform", "linux/amd64", "--from", python,
+		t.Context(), map[string]string{}, "--out", made, "--platform", "linux/amd64", "--from",
+		python,
 	)
 	if code != 0 {
 		t.Fatal(stderr)

@@ -1,4 +1,5 @@
-// Images is preprocessing alone in the comparison with Pillow and numpy: the bytes of an image file to a tensor, on one thread.
+// Images is preprocessing alone in the comparison with Pillow and numpy: the bytes of an image file
+// to a tensor, on one thread.
 //
 //	images FILE FILTER WIDTH HEIGHT
 package main
@@ -41,7 +42,8 @@ func run(args []string) error {
 		return err
 	}
 	return turns.Serve(1, func() (turns.Predict, error) {
-		p := &preprocess.Pipeline{Width: width, Height: height, Filter: filter, Mode: preprocess.Caffe}
+		p := &preprocess.Pipeline{Width: width, Height: height, Filter: filter,
+			Mode: preprocess.Caffe}
 		x := make([]float32, 0, 3*width*height)
 		return func() ([]float32, error) { return p.Append(x, file) }, nil
 	})

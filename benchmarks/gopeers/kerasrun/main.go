@@ -1,4 +1,5 @@
-// Kerasrun is ours in the comparison: a Go program on package runner, alive as long as its peers are.
+// Kerasrun is ours in the comparison: a Go program on package runner, alive as long as its peers
+// are.
 //
 //	kerasrun IMAGES.f32 BATCH DIR PRECISION
 package main
@@ -35,11 +36,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return turns.Serve(batch, func() (turns.Predict, error) { return open(args[2], args[3], images, batch) })
+	return turns.Serve(batch, func() (turns.Predict, error) {
+		return open(args[2], args[3], images, batch)
+	})
 }
 
 func open(dir, precision string, images []float32, batch int) (turns.Predict, error) {
-	model, err := runner.Open(context.Background(), dir, runner.WithPrecision(runner.Precision(precision)))
+	model, err := runner.Open(context.Background(), dir,
+		runner.WithPrecision(runner.Precision(precision)))
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,8 @@ func Images(path string) ([]float32, error) {
 	return images, err
 }
 
-// Serve loads, warms up, says so, and then runs as many seconds as each line of standard input asks.
+// Serve loads, warms up, says so, and then runs as many seconds as each line of standard input
+// asks.
 func Serve(batch int, open func() (Predict, error)) error {
 	started := time.Now()
 	predict, err := open()
@@ -46,7 +47,8 @@ func Serve(batch int, open func() (Predict, error)) error {
 			return err
 		}
 	}
-	say(map[string]any{"load_ms": ms(loaded.Sub(started)), "first_run_ms": ms(first.Sub(loaded)), "answer": answer[:len(answer)/batch]})
+	say(map[string]any{"load_ms": ms(loaded.Sub(started)), "first_run_ms": ms(first.Sub(loaded)),
+		"answer": answer[:len(answer)/batch]})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		seconds, err := strconv.ParseFloat(lines.Text(), 64)

@@ -35,7 +35,7 @@ static inline int64_t channel_block(const struct kerasrun_conv2d* c) {
   return c->ic % 8 == 0 ? 8 : c->ic;
 }
 
-// is_kw3 returns whether the kw3 micro-kernels of direct_conv.h compute it.
+// is_kw3 returns whether the kw3 micro-kernels of direct_conv_microkernels.h compute it.
 static inline int is_kw3(const struct kerasrun_conv2d* c) {
   return c->kw == 3 && channel_block(c) == 8 && c->stride_w <= 2;
 }

@@ -1,11 +1,11 @@
 // A convolution: its filter packed, the work divided into tasks, and the run. What includes this
 // defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, load, broadcast, fmadd, add, relu.
 //
-//   tasks = 1x1:    m_blocks * m_splits * n_blocks            conv_1x1.h
-//           other:  n * m_blocks * group_blocks * n_blocks    direct_conv.h
+//   tasks = 1x1:    m_blocks * m_splits * n_blocks            conv_1x1_microkernel.h
+//           other:  n * m_blocks * group_blocks * n_blocks    direct_conv_microkernels.h
 
-#include "conv_1x1.h"
-#include "direct_conv.h"
+#include "conv_1x1_microkernel.h"
+#include "direct_conv_microkernels.h"
 #include "isa.h"
 #include "threadpool.h"
 

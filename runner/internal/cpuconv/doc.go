@@ -12,7 +12,8 @@
 //	NCHW8C   x[n][c/8][p + h + p][p + w + p][8]        for larger filters: p zeros around
 //
 // The C is in layers: tf_*_op (TensorFlow's operations; every size is checked there), conv2d.h and
-// max_pool.h (what they compute), conv2d_driver.h (packing, tasks), conv_1x1.h and direct_conv.h
+// max_pool.h (what they compute), conv2d_driver.h (packing, tasks), conv_1x1_microkernel.h and
+// direct_conv_microkernels.h
 // (micro-kernels, and the loops around them), threadpool.h. It knows nothing of TensorFlow below
 // tf_*_op. The f32_* files compile the micro-kernels for one instruction set each, and say their
 // tiles. The build tag emulate_avx512 computes AVX-512's with AVX2's, to be tested where there is

@@ -1,4 +1,5 @@
 // Convolutions with vectors of eight floats: micro-kernels of 6 x 16 and 12 x 8 (mr x nr).
+// Their bodies, for any vectors, are conv_1x1_microkernel.h and direct_conv_microkernels.h.
 
 #pragma GCC target("avx2,fma")
 

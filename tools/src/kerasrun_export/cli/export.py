@@ -144,7 +144,7 @@ def export(options: argparse.Namespace) -> dict:
             raise
         chosen = replace(chosen, weights=options.fallback_weights)
         going_on = f"going on with {chosen.weights} weights, whose classes mean nothing"
-        print(f"{PROGRAM}: {error}: {going_on}", file=sys.stderr)
+        print(f"{PROGRAM}: {error}; {going_on}", file=sys.stderr)
         loaded = chosen.load()
     made_by, command = chosen.to_manifest(), chosen.command()
     return exporter.write(loaded, options.out, made_by, command, options.graph, rows)
