@@ -43,6 +43,7 @@ type constant struct {
 	strings []string
 	small   []byte // tensor_content, where it is as short as paddings are
 	number  uint64 // the largest magnitude in the typed fields of integers
+	zero    bool   // whether one of these is 0
 }
 
 type function struct {
@@ -351,6 +352,7 @@ func (d *decoder) constant() *constant {
 			d.varints(func(v uint64) {
 				c.values++
 				c.number = max(c.number, magnitude(int64(v)))
+				c.zero = c.zero || v == 0
 			})
 		case 8:
 			c.values++

@@ -109,7 +109,7 @@ var allowedOps = opSet(
 		StaticRegexReplace StringFormat StringJoin StringLength StringLower StringNGrams
 		StringSplit StringSplitV2 StringStrip StringToHashBucket StringToHashBucketFast
 		StringToHashBucketStrong StringToNumber StringUpper Substr UnicodeDecode
-		UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin`,
+		UnicodeEncode UnicodeScript UnicodeTranscode UnsortedSegmentJoin`,
 	// Tables that are filled from tensors and do not change.
 	`HashTable HashTableV2 InitializeTable InitializeTableV2 LookupTableFind LookupTableFindV2
 		LookupTableSize LookupTableSizeV2`,
@@ -130,7 +130,7 @@ var saverOps = map[reacher]map[string]bool{
 var trusting = opSet(`BlockLSTM BlockLSTMV2 Conv Dequantize FakeQuantWithMinMaxVarsPerChannel
 	FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell
 	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 TensorScatterAdd TensorScatterMax
-	TensorScatterMin TensorScatterSub`)
+	TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

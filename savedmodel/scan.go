@@ -367,7 +367,7 @@ func (g *MetaGraph) checkAttributes(r *report) {
 			r.errorf(GraphPath, where(), "%s", a.fault)
 		}
 	})
-	g.checkPads(r)
+	g.checkSizes(r)
 }
 
 // Types of TensorFlow's that are no tensor's here.

@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"kerasrun/tensor"
 )
@@ -36,26 +37,36 @@ func magnitude(v int64) uint64 {
 	return uint64(v)
 }
 
-// checkPads reports constant paddings of a Pad right before a convolution. The convolution's own
-// are a fault of the attribute.
-func (g *MetaGraph) checkPads(r *report) {
-	g.checkPadsOf(r, nil, g.graph.nodes)
+// maxTransformed is how many dimensions a transform has at most.
+const maxTransformed = 8
+
+// transforms are the operations that end the process at a length of 0, which is their second input.
+var transforms = opSet("RFFT RFFT2D RFFT3D RFFTND IRFFT IRFFT2D IRFFT3D IRFFTND")
+
+// checkSizes reports sizes in constants that TensorFlow's native code trusts: the paddings of a Pad
+// right before a convolution, whose own are a fault of the attribute, and transforms' lengths.
+func (g *MetaGraph) checkSizes(r *report) {
+	g.checkSizesOf(r, nil, g.graph.nodes)
 	for _, f := range g.graph.functions {
-		g.checkPadsOf(r, f, f.nodes)
+		g.checkSizesOf(r, f, f.nodes)
 	}
 }
 
-func (g *MetaGraph) checkPadsOf(r *report, f *function, nodes []*node) {
+func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 	var names map[string]*node
 	for _, n := range nodes {
 		if !r.work.step() {
 			return
 		}
-		if !padded[n.op] {
+		if !padded[n.op] && !transforms[n.op] {
 			continue
 		}
 		if names == nil {
 			names = nodeNames(nodes)
+		}
+		if transforms[n.op] {
+			checkLengths(r, f, n, names)
+			continue
 		}
 		for _, input := range n.inputs {
 			pad := source(r.work, input, names)
@@ -69,6 +80,24 @@ func (g *MetaGraph) checkPadsOf(r *report, f *function, nodes []*node) {
 			if size := sizes.value().largest(); size > maxPadding {
 				r.errorf(GraphPath, place(f, pad), "%s", paddingFault(size))
 			}
+		}
+	}
+}
+
+// checkLengths reports a length of 0 of a transform: in a constant, or packed from several.
+func checkLengths(r *report, f *function, n *node, names map[string]*node) {
+	if len(n.inputs) < 2 {
+		return
+	}
+	lengths := []string{n.inputs[1]}
+	if from := source(r.work, n.inputs[1], names); from != nil && from.op == "Pack" {
+		lengths = from.inputs[:min(len(from.inputs), maxTransformed)]
+	}
+	for _, input := range lengths {
+		if from := source(r.work, input, names); from != nil && from.value() != nil &&
+			from.value().hasZero() {
+			r.errorf(GraphPath, place(f, n), "expected a length of %s of at least 1, got 0", n.op)
+			return
 		}
 	}
 }
@@ -88,16 +117,32 @@ func source(w *work, input string, names map[string]*node) *node {
 // largest returns the largest magnitude of the integers that were kept.
 func (c *constant) largest() uint64 {
 	largest := c.number
+	for _, v := range c.integers() {
+		largest = max(largest, magnitude(v))
+	}
+	return largest
+}
+
+// hasZero returns whether one of the integers that were kept is 0, as the first of an empty list of
+// a shape with elements is.
+func (c *constant) hasZero() bool {
+	elements, err := c.shape.Elements()
+	return c.zero || slices.Contains(c.integers(), 0) ||
+		err == nil && elements > 0 && c.content == 0 && c.values == 0
+}
+
+// integers returns those of a small constant's content.
+func (c *constant) integers() (numbers []int64) {
 	for rest := c.small; ; {
 		switch {
 		case c.dtype == tensor.Int32 && len(rest) >= 4:
-			largest = max(largest, magnitude(int64(int32(binary.LittleEndian.Uint32(rest)))))
+			numbers = append(numbers, int64(int32(binary.LittleEndian.Uint32(rest))))
 			rest = rest[4:]
 		case c.dtype == tensor.Int64 && len(rest) >= 8:
-			largest = max(largest, magnitude(int64(binary.LittleEndian.Uint64(rest))))
+			numbers = append(numbers, int64(binary.LittleEndian.Uint64(rest)))
 			rest = rest[8:]
 		default:
-			return largest
+			return numbers
 		}
 	}
 }

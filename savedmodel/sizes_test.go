@@ -70,6 +70,42 @@ func TestPaddings(t *testing.T) {
 	}
 }
 
+// TestTransforms holds that a constant length of 0 is refused, which ends the process, and that one
+// is not.
+func TestTransforms(t *testing.T) {
+	rfft := func(fields ...[]byte) []byte {
+		return slices.Concat(nodeOf("y", "RFFT", inputs("x", "n")), nodeOf("x", "Placeholder"),
+			nodeOf("n", "Const", constantOf(3, append(fields, message(2, dims(1)))...)))
+	}
+	packed := func(length int64) []byte {
+		return slices.Concat(nodeOf("y", "IRFFT2D", inputs("x", "n")), nodeOf("x", "Placeholder"),
+			nodeOf("n", "Pack", inputs("a", "b")), nodeOf("a", "Const", constantOf(3, number(7, 4))),
+			nodeOf("b", "Const", constantOf(3, number(7, length))))
+	}
+	for name, test := range map[string]struct {
+		refused bool
+		nodes   []byte
+	}{
+		"a field of 0":     {true, rfft(number(7, 0))},
+		"no field":         {true, rfft()},
+		"content of 0":     {true, rfft(content[int32](0))},
+		"0 among others":   {true, packed(0)},
+		"one":              {false, rfft(number(7, 1))},
+		"content of 512":   {false, rfft(content[int32](512))},
+		"packed, not zero": {false, packed(6)},
+	} {
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: graphOf(test.nodes)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Join(scanned(t, m))
+		if refused := err != nil && strings.Contains(err.Error(), "of at least 1, got 0"); refused !=
+			test.refused || !refused && err != nil {
+			t.Errorf("%s: got %v, want refused: %v", name, err, test.refused)
+		}
+	}
+}
+
 // inFunction returns nodes of a graph as those of a function: they are another field there.
 func inFunction(nodes []byte) (body []byte) {
 	for rest := nodes; len(rest) > 0; {
