@@ -20,7 +20,7 @@ type Batcher struct {
 	// a request came, left or waited out BatchTimeout, or the batcher was closed
 	changed  sync.Cond
 	queue    list.List // of *request, oldest first
-	rows     int       // in the queue
+	rows     int       // in the queue: of each request at most MaxBatchSize, those of its next turn
 	reserved int       // rows that have a place in the queue but are not there yet
 	running  []running // what each thread runs
 	past     struct {  // of the runs so far; older ones count less
@@ -33,7 +33,9 @@ type Batcher struct {
 
 // request is one entry of the queue.
 type request struct {
-	place   *list.Element // in the queue; nil once it has left
+	place   *list.Element // in the queue; nil before it comes there and once it has left
+	next    *request      // the following chunk of a large request, queued when this one is run
+	gone    bool          // not to be queued any more
 	in      map[string]tensor.Tensor
 	rows    int
 	key     string
@@ -99,15 +101,15 @@ func (b *Batcher) split(in map[string]tensor.Tensor, rows int, key string) ([]*r
 	return chunks, nil
 }
 
-// waitAll waits for the chunks of one request, which were queued at once, and puts their answers
-// together.
+// waitAll waits for the chunks of one request, which follow each other in the queue, and puts their
+// answers together.
 func (b *Batcher) waitAll(ctx context.Context, chunks []*request) (Result, error) {
 	var whole Result
 	outputs := map[string][]tensor.Tensor{}
 	for i, chunk := range chunks {
 		timeout := b.parameters.QueueTimeout
 		if i > 0 {
-			timeout = 0 // once the first part runs, the others are next
+			timeout = 0 // once the first chunk runs, the others have their turns
 		}
 		r, err := b.wait(ctx, chunk, timeout)
 		if err != nil {
@@ -132,8 +134,9 @@ func (b *Batcher) waitAll(ctx context.Context, chunks []*request) (Result, error
 	return whole, nil
 }
 
-// enqueue puts requests into the queue, in the place that was reserved for them.
-func (b *Batcher) enqueue(ctx context.Context, place *Reservation, requests ...*request) error {
+// enqueue puts the first chunk of a request into the queue, in the place that was reserved for it.
+// Each other one comes to the queue's end when the one before it is run.
+func (b *Batcher) enqueue(ctx context.Context, place *Reservation, chunks ...*request) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	place.release()
@@ -144,16 +147,24 @@ func (b *Batcher) enqueue(ctx context.Context, place *Reservation, requests ...*
 		return ErrClosed
 	}
 	now := time.Now()
-	for _, r := range requests {
+	for i, r := range chunks {
 		r.arrived = now
-		r.place = b.queue.PushBack(r)
-		b.rows += r.rows
+		if i > 0 {
+			chunks[i-1].next = r
+		}
 	}
-	b.changed.Broadcast()
+	b.push(chunks[0])
 	if timeout := b.parameters.BatchTimeout; timeout > 0 {
 		time.AfterFunc(timeout, b.wake)
 	}
 	return nil
+}
+
+// push puts a request at the end of the queue.
+func (b *Batcher) push(r *request) {
+	r.place = b.queue.PushBack(r)
+	b.rows += r.rows
+	b.changed.Broadcast()
 }
 
 func (b *Batcher) wake() {
@@ -186,10 +197,11 @@ func (b *Batcher) wait(ctx context.Context, r *request, timeout time.Duration) (
 	}
 }
 
-// forget takes a request out of the queue, if it is still there.
+// forget takes a request out of the queue, if it is still there, or keeps it from coming there.
 func (b *Batcher) forget(r *request) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	r.gone = true
 	if r.place == nil {
 		return false
 	}
@@ -277,6 +289,11 @@ func (b *Batcher) pop() []*request {
 		}
 		b.leave(r)
 		requests, rows = append(requests, r), rows+r.rows
+	}
+	for _, r := range requests {
+		if r.next != nil && !r.next.gone {
+			b.push(r.next)
+		}
 	}
 	return requests
 }

@@ -291,6 +291,90 @@ func TestLargeRequest(t *testing.T) {
 	}
 }
 
+// Large requests take turns with each other and with small ones: whoever comes waits for one batch
+// of each, however many rows they have.
+func TestLargeRequestsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{gate: make(chan struct{})}
+		p := Default()
+		p.MaxBatchSize, p.MaxEnqueuedBatches, p.QueueTimeout = 4, 3, 0
+		b := start(t, m, p)
+		var clients sync.WaitGroup
+		var mu sync.Mutex
+		runs := 0
+		done := map[string]int{} // how many runs there were when a request was answered
+		send := func(name string, rows int, first float32) {
+			clients.Go(func() {
+				r, err := b.Run(t.Context(), numbers(t, rows, first))
+				check(t, r, err, rows, first)
+				mu.Lock()
+				defer mu.Unlock()
+				done[name] = runs
+			})
+			synctest.Wait()
+		}
+		step := func() {
+			mu.Lock()
+			runs++
+			mu.Unlock()
+			m.gate <- struct{}{}
+			synctest.Wait()
+		}
+		send("huge", 4000, 0)
+		send("large", 40, 10_000)
+		for range 4 {
+			step()
+		}
+		send("small", 1, 20_000)
+		for range 4 {
+			step()
+		}
+		send("late", 3, 30_000)
+		for range 4 {
+			step()
+		}
+		close(m.gate)
+		clients.Wait()
+		// the run that is under way, one batch of each of the two others, and its own
+		for name, most := range map[string]int{"small": 4 + 4, "late": 8 + 4} {
+			if done[name] == 0 || done[name] > most {
+				t.Errorf("%s: got an answer after %d runs, want at most %d", name, done[name], most)
+			}
+		}
+	})
+}
+
+// A client that leaves takes all chunks of its request with it, those that are not in the queue
+// yet too.
+func TestLargeRequestLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{gate: make(chan struct{})}
+		p := Default()
+		p.MaxBatchSize = 4
+		b := start(t, m, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		var client sync.WaitGroup
+		client.Go(func() {
+			if _, err := b.Run(ctx, numbers(t, 400, 0)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want %v", err, context.Canceled)
+			}
+		})
+		synctest.Wait()
+		m.gate <- struct{}{}
+		synctest.Wait()
+		cancel()
+		client.Wait()
+		if n := b.Pending(); n != 0 {
+			t.Errorf("%d chunks wait still", n)
+		}
+		close(m.gate)
+		b.Close()
+		if len(m.sizes) > 2 {
+			t.Errorf("got %d runs, want the one that was answered and the one that ran", len(m.sizes))
+		}
+	})
+}
+
 func TestAllowedBatchSizes(t *testing.T) {
 	m := &model{}
 	p := Default()

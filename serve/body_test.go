@@ -18,8 +18,8 @@ func TestBodyAligned(t *testing.T) {
 		sent := bytes.Repeat([]byte("text and tensors"), 10_000)
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(sent))
 		r.Header.Set(headerLength, strconv.Itoa(text))
-		body, free, err := s.readBody(httptest.NewRecorder(), r)
-		free()
+		body, held, err := s.readBody(httptest.NewRecorder(), r)
+		held.free()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,12 +56,12 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, free, err := s.readBody(w, r)
-	defer free()
+	body, held, err := s.readBody(w, r)
+	defer held.free()
 	if err != nil {
 		return err
 	}
-	image, err := imageOf(r.Header.Get("Content-Type"), body)
+	image, err := imageOf(r.Header.Get("Content-Type"), body, held)
 	if err != nil {
 		return invalid(err)
 	}
@@ -112,7 +112,7 @@ func (s *Server) classifyQuery(r *http.Request) (c choice, top int, err error) {
 }
 
 // imageOf returns the image in a body: all of it, or the one file of a form.
-func imageOf(contentType string, body []byte) ([]byte, error) {
+func imageOf(contentType string, body []byte, held *account) ([]byte, error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil || kind != "multipart/form-data" {
 		if len(body) == 0 {
@@ -134,10 +134,18 @@ func imageOf(contentType string, body []byte) ([]byte, error) {
 		if part.FileName() == "" {
 			continue
 		}
-		files++
-		if image, err = io.ReadAll(part); err != nil {
+		if files++; files > 1 {
+			continue
+		}
+		// A file takes at most the body's memory once more.
+		if err := held.take(int64(len(body))); err != nil {
+			return nil, err
+		}
+		file := bytes.NewBuffer(make([]byte, 0, len(body)))
+		if _, err := file.ReadFrom(part); err != nil {
 			return nil, fmt.Errorf("the form cannot be read: %w", err)
 		}
+		image = file.Bytes()
 	}
 	if files != 1 {
 		return nil, fmt.Errorf("expected a form with one file, got %d", files)

@@ -48,7 +48,7 @@ func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context
 // RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC
 // server made with GRPCOptions.
 func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
-	oip.RegisterGRPCInferenceServiceServer(g, &grpcService{server: s})
+	g.RegisterService(serviceDesc(), &grpcService{server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 }
 
@@ -144,17 +144,16 @@ func (g *grpcService) ModelMetadata(_ context.Context,
 
 func (g *grpcService) ModelInfer(ctx context.Context,
 	r *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
-	// gRPC has read the message by now.
-	size := int64(proto.Size(r))
-	if err := g.server.memory.reserve(size); err != nil {
+	held := &account{memory: g.server.memory}
+	defer held.free()
+	if err := held.take(int64(proto.Size(r))); err != nil {
 		return nil, err
 	}
-	defer g.server.memory.Release(size)
 	var answer *oip.ModelInferResponse
 	err := g.server.withVersion(ctx, protocolGRPC, choose(r.ModelName, r.ModelVersion),
 		func(v *version) (timing, error) {
 			note(ctx, "id", r.Id)
-			request, err := readGRPC(r)
+			request, err := readGRPC(r, held)
 			if err != nil {
 				return timing{}, invalid(err)
 			}
@@ -183,7 +182,7 @@ func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferRespo
 	return answer, nil
 }
 
-func readGRPC(r *oip.ModelInferRequest) (request oipRequest, err error) {
+func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err error) {
 	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
 		inputs: map[string]tensor.Tensor{}, binary: true}
 	if len(r.Inputs) == 0 {
@@ -206,7 +205,7 @@ func readGRPC(r *oip.ModelInferRequest) (request oipRequest, err error) {
 					"input %.100q: expected contents or raw_input_contents, got both", in.Name)
 			}
 		}
-		if request.inputs[in.Name], err = readGRPCInput(in, raw); err != nil {
+		if request.inputs[in.Name], err = readGRPCInput(in, raw, held); err != nil {
 			return request, fmt.Errorf("input %.100q: %w", in.Name, err)
 		}
 	}
@@ -221,7 +220,8 @@ func readGRPC(r *oip.ModelInferRequest) (request oipRequest, err error) {
 	return request, nil
 }
 
-func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte) (tensor.Tensor, error) {
+func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte, held *account) (
+	tensor.Tensor, error) {
 	dtype, err := parseDatatype(in.Datatype)
 	if err != nil {
 		return tensor.Tensor{}, err
@@ -231,7 +231,7 @@ func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte) (tens
 	}
 	shape := append(tensor.Shape{}, in.Shape...) // a scalar's shape is not nil
 	if in.Contents == nil {
-		return parseRawTensor(dtype, shape, raw)
+		return parseRawTensor(dtype, shape, raw, held)
 	}
 	c := in.Contents
 	switch dtype {

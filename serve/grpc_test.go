@@ -1,8 +1,11 @@
 package serve
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
@@ -140,7 +144,7 @@ func TestGRPCTypedContents(t *testing.T) {
 		{"BYTES", &oip.InferTensorContents{BytesContents: [][]byte{nil}}, tensor.String},
 	} {
 		got, err := readGRPCInput(&grpcInput{Datatype: c.datatype, Shape: []int64{1},
-			Contents: c.contents}, nil)
+			Contents: c.contents}, nil, nil)
 		if err != nil || got.DType != c.want {
 			t.Errorf("%s: got %v, %v", c.datatype, got, err)
 		}
@@ -192,5 +196,40 @@ func TestGRPCPanicEndsOneCall(t *testing.T) {
 	}
 	if err := ask(1); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// What a message would take is reserved before it is decoded: two bytes of it can be a message of a
+// hundred in memory.
+func TestGRPCReservesBeforeItDecodes(t *testing.T) {
+	s := startServer(t, &fakeModel{}, func(c *Config) { c.Limits.InFlight = 16 << 20 })
+	g := &grpcService{server: s}
+	input := func(contents []byte) []byte {
+		raw := protowire.AppendTag(nil, 5, protowire.BytesType)
+		raw = protowire.AppendBytes(raw, contents)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), raw)
+	}
+	for name, raw := range map[string][]byte{
+		"outputs":    bytes.Repeat([]byte{6<<3 | 2, 0}, 1<<20),
+		"inputs":     bytes.Repeat([]byte{5<<3 | 2, 0}, 1<<20),
+		"parameters": bytes.Repeat([]byte{4<<3 | 2, 0}, 1<<20),
+		"contents":   input(bytes.Repeat([]byte{8<<3 | 2, 0}, 1<<20)),
+		"numbers": input(protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType),
+			make([]byte, 4<<20))),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := g.decodeAndInfer(t.Context(), raw)
+		runtime.ReadMemStats(&after)
+		if known := (*Error)(nil); !errors.As(err, &known) || known.Code != codes.Unavailable {
+			t.Errorf("%s: got %v, want Unavailable", name, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+			t.Errorf("%s: refusing it took %d bytes", name, took)
+		}
+	}
+	if _, err := g.decodeAndInfer(t.Context(), []byte{0xff}); status.Code(asError(err).GRPCStatus().
+		Err()) != codes.InvalidArgument {
+		t.Errorf("a message that is none: got %v, want InvalidArgument", err)
 	}
 }

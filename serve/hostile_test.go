@@ -2,12 +2,19 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/serve/internal/oip"
 )
 
 // hostile is a request that must be refused.
@@ -134,6 +141,76 @@ func TestHostile(t *testing.T) {
 		t.Errorf("got %d, want 1,000 requests", len(all))
 	}
 	t.Logf("%d hostile requests", len(all))
+	if w := request(h, "POST", "/v1/models/fake:predict", oneHalf); w.Code != 200 {
+		t.Errorf("afterwards: got %d %s, want 200", w.Code, w.Body)
+	}
+}
+
+// hostileNumbers are what a client may say in the place of a count.
+var hostileNumbers = []int64{math.MinInt64, math.MinInt64 + 1, -1 << 32, -1 << 31, -1, 1 << 31,
+	1<<31 - 1, 1 << 32, 1<<32 - 1, 1 << 61, 1 << 62, math.MaxInt64 - 512, math.MaxInt64 - 7,
+	math.MaxInt64 - 1, math.MaxInt64}
+
+// No number of a header, an address or a body is added to or multiplied unchecked: each is refused
+// as the client's fault.
+func TestHostileNumbers(t *testing.T) {
+	s := startServer(t, &fakeModel{}, nil)
+	h := s.Handler()
+	png := string(pngImage(t, 1, 2, 3))
+	for _, n := range hostileNumbers {
+		number := strconv.FormatInt(n, 10)
+		tensor := func(shape, size int64) (body string, length string) {
+			body = fmt.Sprintf(`{"inputs": [{"name": "images", "datatype": "FP32", "shape": `+
+				`[%d, 2, 2, 3], "parameters": {"binary_data_size": %d}}]}`, shape, size)
+			return body + strings.Repeat("x", 48), strconv.Itoa(len(body))
+		}
+		check := func(what string, r *http.Request) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code < 400 || w.Code > 499 {
+				t.Errorf("%s of %s: got %d %.200s, want 4xx", what, number, w.Code, w.Body)
+			}
+		}
+		post := func(path, body string, headers ...string) *http.Request {
+			r := httptest.NewRequest("POST", path, strings.NewReader(body))
+			for i := 0; i < len(headers); i += 2 {
+				r.Header.Set(headers[i], headers[i+1])
+			}
+			return r
+		}
+		for _, path := range []string{"/classify", "/v1/models/fake:predict",
+			"/v1/models/fake:classify", "/v2/models/fake/infer"} {
+			r := post(path, "{}")
+			r.ContentLength = n
+			check("Content-Length to "+path, r)
+			r = post(path, "{}", headerLength, number)
+			r.ContentLength = n
+			check("Content-Length and "+headerLength+" to "+path, r)
+		}
+		body, length := tensor(1, n)
+		check("binary_data_size", post("/v2/models/fake/infer", body, headerLength, length))
+		check(headerLength, post("/v2/models/fake/infer", body, headerLength, number))
+		body, length = tensor(n, 48)
+		check("a shape", post("/v2/models/fake/infer", body, headerLength, length))
+		check("top", post("/classify?top=-"+strings.TrimPrefix(number, "-"), png))
+		check("a version", post("/v1/models/fake/versions/"+number+":predict", oneHalf))
+		check("a version of the Open Inference Protocol",
+			post("/v2/models/fake/versions/"+number+"/infer", "{}"))
+		check("classification", post("/v2/models/fake/infer", fmt.Sprintf(
+			`{"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 2, 2, 3], "data": `+
+				`[1,1,1,1,1,1,1,1,1,1,1,1]}], "outputs": [{"name": "probs", "parameters": `+
+				`{"classification": %d}}]}`, n)))
+		_, err := (&grpcService{server: s}).ModelInfer(t.Context(), &oip.ModelInferRequest{
+			ModelName: "fake", Inputs: []*oip.ModelInferRequest_InferInputTensor{{
+				Name: "images", Datatype: "FP32", Shape: []int64{n, 2, 2, 3},
+			}}, RawInputContents: [][]byte{make([]byte, 48)},
+		})
+		if known := (*Error)(nil); !errors.As(err, &known) ||
+			known.Code != codes.InvalidArgument {
+			t.Errorf("a shape of %s over gRPC: got %v, want InvalidArgument", number, err)
+		}
+	}
 	if w := request(h, "POST", "/v1/models/fake:predict", oneHalf); w.Code != 200 {
 		t.Errorf("afterwards: got %d %s, want 200", w.Code, w.Body)
 	}

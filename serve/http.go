@@ -33,7 +33,7 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return s.logged(s.recovered(s.limitConnections(s.sameOrigin(s.authorised(mux)))))
+	return s.logged(s.recovered(s.limitConnections(s.forHost(s.sameOrigin(s.authorised(mux))))))
 }
 
 func (s *Server) routes() map[string]map[string]handler {

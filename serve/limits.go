@@ -11,12 +11,14 @@ import (
 // changed.
 type Limits struct {
 	Body int64 // bytes of a request's body, and of what it unpacks to: 413 beyond
-	// bytes of all bodies, and of the tensors made of images, that are being answered: 503 beyond
+	// bytes of all requests that are being answered, reserved before they are taken: bodies as sent
+	// and unpacked, the tensors read from them, and the pixels made of images; 503 beyond
 	InFlight       int64
 	Image          int64         // bytes of one image: 413 beyond
 	Pixels         int           // width x height of one image: 422 beyond
 	PixelsInFlight int64         // of all images that are being decoded; the others wait
 	Decoders       int           // images decoded at a time; the others wait
+	Rows           int           // of one request: 413 beyond
 	Deadline       time.Duration // from a request's arrival to its answer: 504 beyond
 
 	ReadHeader  time.Duration // to send a request's header
@@ -37,6 +39,7 @@ func DefaultLimits() Limits {
 		Pixels:         1 << 24, // 16.8 MP
 		PixelsInFlight: 1 << 26,
 		Decoders:       runtime.GOMAXPROCS(0),
+		Rows:           8192,
 		Deadline:       30 * time.Second,
 		ReadHeader:     5 * time.Second,
 		Read:           30 * time.Second,
@@ -44,6 +47,28 @@ func DefaultLimits() Limits {
 		HeaderBytes:    64 << 10,
 		Connections:    2048,
 	}
+}
+
+// PixelBytes is what decoding an image takes at most for each of its pixels.
+const PixelBytes = 10
+
+// LeastMemory returns the smallest total for WithMemory: that of an image that is decoded, and of a
+// body while it moves to more memory.
+func (l Limits) LeastMemory() int64 {
+	return PixelBytes*int64(l.Pixels) + 2*l.Body
+}
+
+// WithMemory returns the limits with InFlight and PixelsInFlight such that requests take so many
+// bytes in all. At most half is for images that are being decoded, but always enough for one.
+func (l Limits) WithMemory(total int64) (Limits, error) {
+	if least := l.LeastMemory(); total < least {
+		return l, fmt.Errorf("limit of memory: expected at least the %d bytes that one image and "+
+			"one body at their limits take, got %d", least, total)
+	}
+	l.PixelsInFlight = max(int64(l.Pixels), min(DefaultLimits().PixelsInFlight,
+		total/2/PixelBytes))
+	l.InFlight = total - PixelBytes*l.PixelsInFlight
+	return l, nil
 }
 
 // Validate returns everything that is wrong with the limits.
@@ -59,6 +84,7 @@ func (l Limits) Validate() error {
 		{"pixels", int64(l.Pixels)},
 		{"pixels in flight", l.PixelsInFlight},
 		{"decoders", int64(l.Decoders)},
+		{"rows", int64(l.Rows)},
 		{"deadline", int64(l.Deadline)},
 		{"read header", int64(l.ReadHeader)},
 		{"read", int64(l.Read)},

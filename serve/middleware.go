@@ -7,8 +7,11 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +134,38 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 func (s *Server) panicked(ctx context.Context, p any) error {
 	s.logger(ctx).Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	return errorf(codes.Internal, "internal error")
+}
+
+// forHost refuses requests that are for a name which is not the server's: a browser sends them when
+// a page's own name has come to mean this server, and takes them for the page's own. No name can be
+// made to mean an address, so that those pass. Probes pass too; they tell nothing.
+func (s *Server) forHost(next http.Handler) http.Handler {
+	refused := s.errors(func(_ http.ResponseWriter, r *http.Request) error {
+		return &Error{Code: codes.PermissionDenied, HTTP: http.StatusMisdirectedRequest,
+			Err: fmt.Errorf("the host: expected a name of this server, got %.100q; "+
+				"kerasrun serve --host names one", r.Host)}
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.config.Hosts == nil || probe(r) || ownHost(r.Host, s.config.Hosts) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refused.ServeHTTP(w, r)
+	})
+}
+
+// ownHost says whether a Host header, with or without a port, has an address, localhost, or one of
+// the names. HTTP/1.0 may have none, and no browser sends that.
+func ownHost(host string, names []string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return true
+	}
+	return strings.EqualFold(host, "localhost") ||
+		slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
 // sameOrigin refuses what a browser sends from another site's page.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -134,5 +135,51 @@ func TestPage(t *testing.T) {
 	if body := w.Body.String(); strings.Contains(body, "http://") ||
 		strings.Contains(body, "https://") || strings.Contains(body, "src=") {
 		t.Error("the page wants something from elsewhere")
+	}
+}
+
+// A page whose name has come to mean this server gets nothing by it: DNS rebinding.
+func TestHost(t *testing.T) {
+	for _, c := range []struct {
+		host   string
+		names  []string
+		path   string
+		status int
+	}{
+		{"localhost", []string{}, "/v2", 200},
+		{"LocalHost:8501", []string{}, "/v2", 200},
+		{"localhost.", []string{}, "/v2", 200},
+		{"127.0.0.1:8501", []string{}, "/v2", 200},
+		{"127.0.0.1", []string{}, "/metrics", 200},
+		{"10.1.2.3:8501", []string{}, "/v2", 200},
+		{"[::1]:8501", []string{}, "/v2", 200},
+		{"[::1]", []string{}, "/v2", 200},
+		{"", []string{}, "/v2", 200},
+		{"evil.example", []string{}, "/v2", 421},
+		{"evil.example:8501", []string{}, "/", 421},
+		{"evil.example", []string{}, "/metrics", 421},
+		{"evil.example", []string{}, "/monitoring/prometheus/metrics", 421},
+		{"evil.example", []string{}, "/nothing", 421},
+		{"evil.example", []string{}, "/v2/health/live", 200},
+		{"localhost.evil.example", []string{}, "/v2", 421},
+		{"127.0.0.1.evil.example", []string{}, "/v2", 421},
+		{"evil.example", []string{"images.example"}, "/v2", 421},
+		{"x.images.example", []string{"images.example"}, "/v2", 421},
+		{"Images.example:80", []string{"other", "images.example"}, "/v2", 200},
+		{"localhost", []string{"images.example"}, "/v2", 200},
+		{"evil.example", nil, "/v2", 200},
+	} {
+		h := startServer(t, &fakeModel{}, func(config *Config) { config.Hosts = c.names }).Handler()
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Host = c.host
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%s%s, a server called %q: got %d %.100s, want %d", c.host, c.path, c.names,
+				w.Code, w.Body, c.status)
+		}
+		if w.Code == 421 && !strings.Contains(w.Body.String(), "--host") {
+			t.Errorf("got %s, want the flag's name in it", w.Body)
+		}
 	}
 }

@@ -54,13 +54,13 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
-	body, free, err := s.readBody(w, r)
-	defer free()
+	body, held, err := s.readBody(w, r)
+	defer held.free()
 	if err != nil {
 		return err
 	}
 	return s.withVersion(r.Context(), protocolOIP, pathChoice(r), func(v *version) (timing, error) {
-		request, err := readOIP(r.Header.Get(headerLength), body, v)
+		request, err := readOIP(r.Header.Get(headerLength), body, held, v)
 		if err != nil {
 			return timing{}, invalid(err)
 		}
@@ -124,7 +124,8 @@ func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors 
 }
 
 // readOIP reads a request.
-func readOIP(header string, body []byte, v *version) (request oipRequest, err error) {
+func readOIP(header string, body []byte, held *account, v *version) (request oipRequest,
+	err error) {
 	text, tensors := body, []byte(nil)
 	if header != "" {
 		length, err := strconv.ParseUint(header, 10, 63)
@@ -138,7 +139,7 @@ func readOIP(header string, body []byte, v *version) (request oipRequest, err er
 		}
 		text, tensors = body[:length], body[length:]
 	}
-	parsed, err := parseOIP(text)
+	parsed, err := parseOIP(text, held)
 	if err != nil {
 		return request, err
 	}
@@ -163,7 +164,7 @@ func readOIP(header string, body []byte, v *version) (request oipRequest, err er
 			return request, fmt.Errorf("input %.100q comes twice", in.name)
 		}
 		var t tensor.Tensor
-		if t, tensors, err = in.tensor(tensors); err != nil {
+		if t, tensors, err = in.tensor(tensors, held); err != nil {
 			return request, fmt.Errorf("input %.100q: %w", in.name, err)
 		}
 		request.inputs[in.name] = t

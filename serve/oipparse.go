@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"google.golang.org/grpc/codes"
 
 	"kerasrun/serve/internal/jsontensor"
 	"kerasrun/tensor"
 )
+
+// What a request lists before its numbers takes many times the text's memory, so there is little.
+const maxTensors, maxDimensions = 1024, 1024
 
 // parsedOIP is the JSON of an inference request.
 type parsedOIP struct {
@@ -34,8 +38,8 @@ type parsedOutput struct {
 	binary *bool
 }
 
-func parseOIP(text []byte) (p parsedOIP, err error) {
-	d := jsontensor.NewDecoder(text)
+func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
+	d := jsontensor.NewDecoder(text).Reserving(held.take)
 	err = d.Object(func(key string) (err error) {
 		switch key {
 		case "id":
@@ -47,12 +51,18 @@ func parseOIP(text []byte) (p parsedOIP, err error) {
 			})
 		case "inputs":
 			err = d.Array(func(i int) error {
+				if i == maxTensors {
+					return fmt.Errorf("expected at most %d inputs, got more", maxTensors)
+				}
 				in, err := parseInput(d)
 				p.inputs = append(p.inputs, in)
 				return within("inputs", i, err)
 			})
 		case "outputs":
 			err = d.Array(func(i int) error {
+				if i == maxTensors {
+					return fmt.Errorf("expected at most %d outputs, got more", maxTensors)
+				}
 				out, err := parseOutput(d)
 				p.outputs = append(p.outputs, out)
 				return within("outputs", i, err)
@@ -109,6 +119,9 @@ func parseInput(d *jsontensor.Decoder) (in parsedInput, err error) {
 			in.shape = tensor.Shape{}
 			err = d.Array(func(int) error {
 				n, err := d.Int()
+				if err == nil && len(in.shape) == maxDimensions {
+					err = fmt.Errorf("expected at most %d dimensions, got more", maxDimensions)
+				}
 				in.shape = append(in.shape, n)
 				return err
 			})
@@ -176,7 +189,7 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 
 // tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of
 // which it returns the rest.
-func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err error) {
+func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte, err error) {
 	dtype, err := parseDatatype(in.datatype)
 	if err != nil {
 		return t, after, err
@@ -187,7 +200,7 @@ func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err er
 				"binary_data_size: expected at most the %d bytes that are left of the body, got %d",
 				len(after), in.size)
 		}
-		t, err = parseRawTensor(dtype, in.shape, after[:in.size])
+		t, err = parseRawTensor(dtype, in.shape, after[:in.size], held)
 		return t, after[in.size:], err
 	}
 	if t, err = in.data.Tensor(dtype); err != nil {
@@ -212,12 +225,24 @@ func (in parsedInput) tensor(after []byte) (t tensor.Tensor, rest []byte, err er
 
 // parseRawTensor reads a tensor as the protocol has it in binary: little-endian, row-major, and for
 // BYTES each element after its length in four bytes.
-func parseRawTensor(dtype tensor.DType, shape tensor.Shape, raw []byte) (tensor.Tensor, error) {
+func parseRawTensor(dtype tensor.DType, shape tensor.Shape, raw []byte, held *account) (
+	tensor.Tensor, error) {
 	if dtype != tensor.String {
 		return tensor.FromBytes(dtype, shape, raw)
 	}
-	elements := [][]byte{}
+	count, err := shape.Elements()
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	room := min(count, int64(len(raw))/4)
+	if err := held.take(room * int64(unsafe.Sizeof(raw))); err != nil {
+		return tensor.Tensor{}, err
+	}
+	elements := make([][]byte, 0, room)
 	for len(raw) > 0 {
+		if int64(len(elements)) == count {
+			return tensor.Tensor{}, fmt.Errorf("BYTES: expected %d elements, got more", count)
+		}
 		if len(raw) < 4 {
 			return tensor.Tensor{}, errors.New("BYTES end within the length of an element")
 		}

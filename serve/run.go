@@ -42,6 +42,9 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
+	if err := sig.checkRows(s.config.Limits.Rows, in); err != nil {
+		return nil, took, err
+	}
 	var place *batch.Reservation // nil: none is needed, or not yet
 	pixels := ""                 // the input that was made of images
 	if image, ok := in[v.imageInput]; ok && sig.takesImages(v, image) {
@@ -79,6 +82,26 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	r, err := answer(ctx, in)
 	took.Queue, took.Inference, took.Batch = r.Queue, r.Compute, r.Batch
 	return r.Outputs, took, err
+}
+
+// checkRows is an error for a request of more rows than may be. Its images are rows, whatever their
+// shape.
+func (sig *signature) checkRows(limit int, in map[string]tensor.Tensor) error {
+	for name, t := range in {
+		if sig.batcher == nil || len(t.Shape) == 0 {
+			continue
+		}
+		rows := t.Shape[0]
+		if images, ok := t.Data.([][]byte); ok {
+			rows = max(rows, int64(len(images)))
+		}
+		if rows > int64(limit) {
+			return &Error{Code: codes.InvalidArgument, HTTP: http.StatusRequestEntityTooLarge,
+				Err: fmt.Errorf("input %q: expected at most %d rows a request, got %d", name,
+					limit, rows)}
+		}
+	}
+	return nil
 }
 
 // reserve takes a place in the queue for images; nil where there is no queue, or there are no

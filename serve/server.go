@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
@@ -32,8 +31,11 @@ type Config struct {
 	Poll     time.Duration // how often directories are looked at for new versions; 0 is never again
 	Logger   *slog.Logger  // nil: none
 	Token    string        // that requests must have; "": none is needed
-	Pprof    bool          // serve /debug/pprof/, which shows what the process does
-	Version  string        // of the program, for the metadata
+	// Hosts are the names that requests over HTTP may be for, beside localhost and any address; nil
+	// is any name. A page that has its own name point here is refused by it (DNS rebinding).
+	Hosts   []string
+	Pprof   bool   // serve /debug/pprof/, which shows what the process does
+	Version string // of the program, for the metadata
 }
 
 func (c Config) validate() error {
@@ -59,7 +61,7 @@ func (c Config) validate() error {
 type Server struct {
 	config     Config
 	repository *repository
-	memory     memory
+	memory     *memory
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
@@ -85,7 +87,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config:     c,
 		repository: newRepository(c.Models),
-		memory:     memory{semaphore.NewWeighted(c.Limits.InFlight)},
+		memory:     newMemory(c.Limits.InFlight),
 		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},

@@ -14,8 +14,8 @@ import (
 // model's input, which holds the bytes of an image. Each answer has every class, the most probable
 // first.
 func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *version,
-	body []byte) (timing, error) {
-	request, err := readServing(body, "examples", "context")
+	body []byte, held *account) (timing, error) {
+	request, err := readServing(body, held, "examples", "context")
 	if err != nil {
 		return timing{}, err
 	}

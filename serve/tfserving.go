@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -41,19 +42,19 @@ func (s *Server) servingPost(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, free, err := s.readBody(w, r)
-	defer free()
+	body, held, err := s.readBody(w, r)
+	defer held.free()
 	if err != nil {
 		return err
 	}
 	switch verb {
 	case "predict":
 		return s.withVersion(r.Context(), protocolPredict, c, func(v *version) (timing, error) {
-			return s.servingPredict(w, r, v, body)
+			return s.servingPredict(w, r, v, body, held)
 		})
 	case "classify":
 		return s.withVersion(r.Context(), protocolTFClassify, c, func(v *version) (timing, error) {
-			return s.servingClassify(w, r, v, body)
+			return s.servingClassify(w, r, v, body, held)
 		})
 	default:
 		return errorf(codes.InvalidArgument,
@@ -63,8 +64,8 @@ func (s *Server) servingPost(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *version,
-	body []byte) (timing, error) {
-	request, err := readServing(body, "instances", "inputs")
+	body []byte, held *account) (timing, error) {
+	request, err := readServing(body, held, "instances", "inputs")
 	if err != nil {
 		return timing{}, err
 	}
@@ -117,9 +118,9 @@ type servingRequest struct {
 
 // readServing reads the outermost object and keeps the values of the keys. Others are skipped, as
 // TensorFlow Serving does.
-func readServing(body []byte, keys ...string) (servingRequest, error) {
+func readServing(body []byte, held *account, keys ...string) (servingRequest, error) {
 	request := servingRequest{values: map[string]*jsontensor.Decoder{}}
-	d := jsontensor.NewDecoder(body)
+	d := jsontensor.NewDecoder(body).Reserving(held.take)
 	err := d.Object(func(key string) error {
 		var err error
 		switch {
@@ -179,6 +180,9 @@ func (sig *signature) readRows(v *version, d *jsontensor.Decoder) (map[string]te
 			err = sig.readNamedRow(v, rows, d)
 		} else {
 			err = sig.addRow(v, rows, sig.inputs[0], d)
+		}
+		if known := (*Error)(nil); errors.As(err, &known) {
+			return err // not the element's fault
 		}
 		if err != nil {
 			return errorf(codes.InvalidArgument,

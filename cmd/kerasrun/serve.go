@@ -20,6 +20,7 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/golden"
+	"kerasrun/internal/cgroup"
 	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
@@ -34,11 +35,13 @@ type serveFlags struct {
 	poll     float64 // seconds
 
 	addr, grpcAddr     string
+	hosts              []string
 	cert, key, token   string
 	batching           batch.Parameters
 	batchingFile       string
 	batchTimeoutMicros int
 	limits             serve.Limits
+	memory             int64 // in bytes; 0 is the default
 	drainDelay         time.Duration
 	drainTimeout       time.Duration
 	logFormat          *choice
@@ -96,6 +99,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8501", "`address` to serve HTTP on")
 	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "`address` to serve gRPC on (default none)")
+	flags.StringSliceVar(&f.hosts, "host", nil, "`name` that HTTP requests may be for, beside "+
+		"localhost and addresses; 421 for others (default any, and none where --addr is loopback)")
 	flags.StringVar(&f.cert, "tls-cert", "", "`file` of the certificate, PEM")
 	flags.StringVar(&f.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -103,7 +108,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("tls-cert"))
 	must(cmd.MarkFlagFilename("tls-key"))
 	must(cmd.MarkFlagFilename("token-file"))
-	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "tls-cert", "tls-key", "token-file")
+	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "tls-cert", "tls-key",
+		"token-file")
 
 	batching := []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches",
 		"num-batch-threads", "allowed-batch-sizes"}
@@ -129,12 +135,16 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	underHeading(cmd, "Batching flags",
 		append(batching, "batching-parameters-file", "queue-timeout")...)
 
+	flags.Int64Var(&f.memory, "max-memory-bytes", 0,
+		"bytes of all requests together, images that are decoded included, reserved before they "+
+			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
 		"bytes of an image; 413 beyond")
 	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels,
 		"width x height of an image; 422 beyond")
+	flags.IntVar(&f.limits.Rows, "max-rows", f.limits.Rows, "rows of a request; 413 beyond")
 	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections,
 		"connections at a time")
 	flags.DurationVar(&f.limits.Deadline, "deadline", f.limits.Deadline,
@@ -143,8 +153,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"time to accept requests still, after a signal to end")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
-	underHeading(cmd, "Limit flags", "max-body-bytes", "max-image-bytes", "max-pixels",
-		"max-connections", "deadline", "drain-delay", "drain-timeout")
+	underHeading(cmd, "Limit flags", "max-memory-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
+		"max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
@@ -175,6 +185,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer listeners.close()
+	config.Hosts = f.ownNames(listeners.HTTP.Addr())
 	server, err := serve.New(config)
 	if err != nil {
 		return &usageError{err}
@@ -195,6 +206,20 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	group.Go(func() error { return server.Start(ctx) })
 	group.Go(func() error { return server.Serve(ctx, listeners.Listeners) })
 	return group.Wait()
+}
+
+// ownNames returns the names that requests may be for; nil is any. Who listens where only this
+// machine reaches is told no name but those of --host and --addr.
+func (f *serveFlags) ownNames(address net.Addr) []string {
+	tcp, ok := address.(*net.TCPAddr)
+	if len(f.hosts) == 0 && !(ok && tcp.IP.IsLoopback()) {
+		return nil
+	}
+	names := append([]string{}, f.hosts...)
+	if name, _, err := net.SplitHostPort(f.addr); err == nil {
+		names = append(names, name)
+	}
+	return names
 }
 
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
@@ -228,8 +253,12 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 			return c, err
 		}
 	}
-	if c.Limits.PixelsInFlight < int64(c.Limits.Pixels) {
-		c.Limits.PixelsInFlight = int64(c.Limits.Pixels) // one such image at a time
+	total := f.memory
+	if total == 0 {
+		total = defaultMemory(c.Limits, cgroup.Memory(os.DirFS("/")))
+	}
+	if c.Limits, err = c.Limits.WithMemory(total); err != nil {
+		return c, &usageError{err}
 	}
 	if f.token != "" {
 		token, err := os.ReadFile(f.token)
@@ -241,6 +270,12 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 		}
 	}
 	return c, nil
+}
+
+// defaultMemory is what requests may take of a control group's memory, in bytes: a quarter, for a
+// model takes about a third and the collector lets half of what is in use lie.
+func defaultMemory(l serve.Limits, group float64) int64 {
+	return max(l.LeastMemory(), int64(min(2<<30, group/4)))
 }
 
 func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {

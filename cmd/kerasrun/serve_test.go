@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kerasrun/labels"
+	"kerasrun/serve"
 )
 
 // startServe runs serve on free ports until stop is called, which returns the exit status and the
@@ -54,6 +58,48 @@ func startServe(t *testing.T, args ...string) (url, rpc string, stop func() (int
 		cancel()
 		<-done
 		return <-status, log.String()
+	}
+}
+
+func TestServeOwnNames(t *testing.T) {
+	for _, c := range []struct {
+		addr, listens string
+		hosts, want   []string
+	}{
+		{"127.0.0.1:8501", "127.0.0.1:8501", nil, []string{"127.0.0.1"}},
+		{"[::1]:8501", "[::1]:8501", nil, []string{"::1"}},
+		{"here:8501", "127.0.0.1:8501", nil, []string{"here"}},
+		{":8501", "[::]:8501", nil, nil},
+		{"0.0.0.0:8501", "0.0.0.0:8501", nil, nil},
+		{"0.0.0.0:8501", "0.0.0.0:8501", []string{"a", "b"}, []string{"a", "b", "0.0.0.0"}},
+		{"127.0.0.1:8501", "127.0.0.1:8501", []string{"a"}, []string{"a", "127.0.0.1"}},
+	} {
+		address := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.listens))
+		f := serveFlags{addr: c.addr, hosts: c.hosts}
+		if diff := cmp.Diff(c.want, f.ownNames(address)); diff != "" {
+			t.Errorf("--addr %s --host %v (-want +got):\n%s", c.addr, c.hosts, diff)
+		}
+	}
+}
+
+func TestServeDefaultMemory(t *testing.T) {
+	l := serve.DefaultLimits()
+	for _, c := range []struct {
+		group float64
+		want  int64
+	}{
+		{math.Inf(1), 2 << 30},
+		{64 << 30, 2 << 30},
+		{3 << 30, 768 << 20},
+		{256 << 20, l.LeastMemory()},
+	} {
+		got := defaultMemory(l, c.group)
+		if got != c.want {
+			t.Errorf("a group of %v bytes: got %d, want %d", c.group, got, c.want)
+		}
+		if _, err := l.WithMemory(got); err != nil {
+			t.Errorf("a group of %v bytes: %v", c.group, err)
+		}
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep lists and objects may be nested.
-const MaxDepth = 100
+const (
+	MaxDepth = 100  // how deep lists and objects may be nested
+	MaxKeys  = 1024 // of one object, which are kept to find those that come twice
+)
 
 // SyntaxError says where the text is no JSON.
 type SyntaxError struct {
@@ -50,11 +52,28 @@ type Decoder struct {
 	pos   int
 	depth int
 	base  int // offset of text in the whole, for errors
+
+	reserve func(bytes int64) error // nil: memory is there for all
 }
 
 // NewDecoder reads text, which must not change as long as the decoder and the strings it returned
 // are in use.
 func NewDecoder(text []byte) *Decoder { return &Decoder{text: text} }
+
+// Reserving has the decoder ask for memory before it takes it, and give back, as a negative number,
+// what it needed only for a while. An error of reserve is the decoder's. It returns d.
+func (d *Decoder) Reserving(reserve func(bytes int64) error) *Decoder {
+	d.reserve = reserve
+	return d
+}
+
+// take asks for memory.
+func (d *Decoder) take(bytes int64) error {
+	if d.reserve == nil {
+		return nil
+	}
+	return d.reserve(bytes)
+}
 
 func (d *Decoder) fail(format string, args ...any) error {
 	return &SyntaxError{Offset: d.base + d.pos, Reason: fmt.Sprintf(format, args...)}
@@ -122,6 +141,9 @@ func (d *Decoder) Object(f func(key string) error) error {
 		}
 		if seen[key] {
 			return d.fail("the key %.40q comes twice", key)
+		}
+		if len(seen) == MaxKeys {
+			return d.fail("more than %d keys in one object", MaxKeys)
 		}
 		seen[key] = true
 		d.space()
@@ -221,7 +243,8 @@ func (d *Decoder) Raw() (*Decoder, error) {
 	if err := d.Skip(); err != nil {
 		return nil, err
 	}
-	return &Decoder{text: d.text[start:d.pos], base: d.base + start, depth: d.depth}, nil
+	return &Decoder{text: d.text[start:d.pos], base: d.base + start, depth: d.depth,
+		reserve: d.reserve}, nil
 }
 
 // Bool reads true or false.
@@ -318,7 +341,13 @@ func (d *Decoder) digits() int {
 // String reads a string, which must be valid UTF-8.
 func (d *Decoder) String() (string, error) {
 	text, err := d.quoted()
-	return string(text), err
+	if err == nil {
+		err = d.take(int64(len(text)))
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(text), nil
 }
 
 // quoted reads a string; the result may lie in the decoder's text.
@@ -336,6 +365,10 @@ func (d *Decoder) quoted() ([]byte, error) {
 				return nil, d.fail("invalid encoding in string")
 			}
 			if escaped {
+				// a text without escapes, and a copy of it
+				if err := d.take(2 * int64(len(text))); err != nil {
+					return nil, err
+				}
 				var s string
 				if err := json.Unmarshal(d.text[start:i+1], &s); err != nil {
 					return nil, d.fail("invalid escape character in string")

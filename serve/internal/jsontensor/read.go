@@ -17,7 +17,7 @@ import (
 // point and no value out of their range; float32 and float64 are rounded once, from the decimal
 // text. Strings are text or {"b64": bytes}. The 16-bit float types have no JSON form.
 func (d *Decoder) Tensor(dtype tensor.DType) (tensor.Tensor, error) {
-	l, err := newLeaves(dtype)
+	l, err := newLeaves(dtype, true)
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
@@ -61,7 +61,7 @@ type Rows struct {
 
 // NewRows returns a collector of rows of the given type.
 func NewRows(dtype tensor.DType) (*Rows, error) {
-	l, err := newLeaves(dtype)
+	l, err := newLeaves(dtype, false)
 	return &Rows{leaves: l}, err
 }
 
@@ -144,35 +144,37 @@ type leaves interface {
 	tensor(shape tensor.Shape) (tensor.Tensor, error)
 }
 
-func newLeaves(dtype tensor.DType) (leaves, error) {
+// newLeaves returns a collector of elements. Where the decoder has no others, there is memory for all
+// of them from the start.
+func newLeaves(dtype tensor.DType, alone bool) (leaves, error) {
 	switch dtype {
 	case tensor.Float32:
-		return &elements[float32]{parse: func(s string) (float32, error) {
+		return &elements[float32]{alone: alone, parse: func(s string) (float32, error) {
 			v, err := strconv.ParseFloat(s, 32)
 			return float32(v), err
 		}}, nil
 	case tensor.Float64:
-		return &elements[float64]{parse: func(s string) (float64, error) {
+		return &elements[float64]{alone: alone, parse: func(s string) (float64, error) {
 			return strconv.ParseFloat(s, 64)
 		}}, nil
 	case tensor.Int8:
-		return &elements[int8]{parse: signed[int8](8)}, nil
+		return &elements[int8]{alone: alone, parse: signed[int8](8)}, nil
 	case tensor.Int16:
-		return &elements[int16]{parse: signed[int16](16)}, nil
+		return &elements[int16]{alone: alone, parse: signed[int16](16)}, nil
 	case tensor.Int32:
-		return &elements[int32]{parse: signed[int32](32)}, nil
+		return &elements[int32]{alone: alone, parse: signed[int32](32)}, nil
 	case tensor.Int64:
-		return &elements[int64]{parse: signed[int64](64)}, nil
+		return &elements[int64]{alone: alone, parse: signed[int64](64)}, nil
 	case tensor.Uint8:
-		return &elements[uint8]{parse: unsigned[uint8](8)}, nil
+		return &elements[uint8]{alone: alone, parse: unsigned[uint8](8)}, nil
 	case tensor.Uint16:
-		return &elements[uint16]{parse: unsigned[uint16](16)}, nil
+		return &elements[uint16]{alone: alone, parse: unsigned[uint16](16)}, nil
 	case tensor.Uint32:
-		return &elements[uint32]{parse: unsigned[uint32](32)}, nil
+		return &elements[uint32]{alone: alone, parse: unsigned[uint32](32)}, nil
 	case tensor.Uint64:
-		return &elements[uint64]{parse: unsigned[uint64](64)}, nil
+		return &elements[uint64]{alone: alone, parse: unsigned[uint64](64)}, nil
 	case tensor.Bool:
-		return &bools{}, nil
+		return &bools{alone: alone}, nil
 	case tensor.String:
 		return &texts{}, nil
 	}
@@ -196,7 +198,27 @@ func unsigned[T uint8 | uint16 | uint32 | uint64](bits int) func(string) (T, err
 // elements are numbers.
 type elements[T tensor.Element] struct {
 	data  []T
+	alone bool
 	parse func(string) (T, error)
+}
+
+// room makes room for one more element, asking for memory first. Of all numbers that can come there
+// are no more than commas; alone says that they come to data.
+func room[T any](d *Decoder, data *[]T, alone bool) error {
+	length, had := len(*data), cap(*data)
+	if length < had {
+		return nil
+	}
+	count := max(2*length, 16)
+	if alone {
+		count = length + 1 + bytes.Count(d.text[d.pos:], []byte(","))
+	}
+	size := int64(unsafe.Sizeof(*new(T)))
+	if err := d.take(int64(count) * size); err != nil {
+		return err
+	}
+	*data = append(make([]T, 0, count), *data...)
+	return d.take(-int64(had) * size)
 }
 
 func (e *elements[T]) read(d *Decoder) error {
@@ -219,6 +241,9 @@ func (e *elements[T]) read(d *Decoder) error {
 		return fmt.Errorf("value %.40s at offset: %d %s of expected type: %T", token, d.base+start,
 			reason, v)
 	}
+	if err := room(d, &e.data, e.alone); err != nil {
+		return err
+	}
 	e.data = append(e.data, v)
 	return nil
 }
@@ -227,12 +252,21 @@ func (e *elements[T]) tensor(shape tensor.Shape) (tensor.Tensor, error) {
 	return tensor.New(shape, e.data)
 }
 
-type bools struct{ data []bool }
+type bools struct {
+	data  []bool
+	alone bool
+}
 
 func (b *bools) read(d *Decoder) error {
 	v, err := d.Bool()
+	if err != nil {
+		return err
+	}
+	if err := room(d, &b.data, b.alone); err != nil {
+		return err
+	}
 	b.data = append(b.data, v)
-	return err
+	return nil
 }
 
 func (b *bools) tensor(shape tensor.Shape) (tensor.Tensor, error) {
@@ -243,8 +277,14 @@ type texts struct{ data [][]byte }
 
 func (t *texts) read(d *Decoder) error {
 	v, err := d.bytes()
+	if err != nil {
+		return err
+	}
+	if err := room(d, &t.data, false); err != nil { // commas may stand in texts
+		return err
+	}
 	t.data = append(t.data, v)
-	return err
+	return nil
 }
 
 func (t *texts) tensor(shape tensor.Shape) (tensor.Tensor, error) {
@@ -275,6 +315,9 @@ func (d *Decoder) bytes() ([]byte, error) {
 	}
 	// TensorFlow Serving takes it without the padding too.
 	text = bytes.TrimRight(text, "=")
+	if err := d.take(int64(base64.RawStdEncoding.DecodedLen(len(text)))); err != nil {
+		return nil, err
+	}
 	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
 	n, err := base64.RawStdEncoding.Decode(data, text)
 	if err != nil {

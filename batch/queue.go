@@ -12,7 +12,7 @@ import (
 // request is not refused unless it waits too long, so preparing it is not wasted.
 type Reservation struct {
 	batcher *Batcher
-	rows    int // 0 once the place is given up
+	rows    int // of its first turn; 0 once the place is given up
 }
 
 // Reserve takes a place for a request of so many rows. The error is ErrFull, ErrTimeout or
@@ -23,8 +23,9 @@ func (b *Batcher) Reserve(rows int) (*Reservation, error) {
 	if err := b.refuses(rows); err != nil {
 		return nil, err
 	}
-	b.reserved += rows
-	return &Reservation{b, rows}, nil
+	turn := b.turn(rows)
+	b.reserved += turn
+	return &Reservation{b, turn}, nil
 }
 
 // CheckAdmission returns the error that Reserve would, without taking a place.
@@ -73,10 +74,14 @@ func (r *Reservation) release() {
 	r.rows = 0
 }
 
-// refuses returns why so many more rows are too many. A request larger than the whole queue is
-// taken when nothing waits; otherwise it could never be answered.
+// turn returns how many of a request's rows are run at a time.
+func (b *Batcher) turn(rows int) int { return min(rows, b.parameters.MaxBatchSize) }
+
+// refuses returns why a request of so many rows is one too many. What counts of it, as of those
+// that wait, are the rows of one turn: the rest waits behind those who come meanwhile.
 func (b *Batcher) refuses(rows int) error {
 	before := b.rows + b.reserved
+	rows = b.turn(rows)
 	switch {
 	case b.closed:
 		return ErrClosed
