@@ -109,7 +109,7 @@ func twoCPUs(t *testing.T) []byte {
 func place(t *testing.T, name string, config []byte, devices ...string) (*backend,
 	[]savedmodel.Signature) {
 	t.Helper()
-	directory, err := savedmodel.Open(filepath.Join(models, name))
+	directory, err := savedmodel.Open(t.Context(), filepath.Join(models, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,11 +82,15 @@ func Open(ctx context.Context, dir string, options ...Option) (*Model, error) {
 
 // scanAndOpen is Open, in as long as it takes.
 func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
-	directory, err := savedmodel.Open(dir)
+	directory, err := savedmodel.Open(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := savedmodel.Join(directory.Scan(c.scan...)); err != nil {
+	findings, err := directory.Scan(ctx, c.scan...)
+	if err == nil {
+		err = savedmodel.Join(findings)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if !directory.Verified(c.scan...) {

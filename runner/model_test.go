@@ -331,7 +331,7 @@ func TestTags(t *testing.T) {
 			t.Errorf("got %v, %v, want %v", out, err, c.want)
 		}
 	}
-	directory, err := savedmodel.Open(filepath.Join(models, "both"))
+	directory, err := savedmodel.Open(t.Context(), filepath.Join(models, "both"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func openPacker(t *testing.T, name string) (*packer, savedmodel.Signature) {
 			t.Error(err)
 		}
 	})
-	directory, err := savedmodel.Open(filepath.Join(models, name))
+	directory, err := savedmodel.Open(t.Context(), filepath.Join(models, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func Probe(ctx context.Context, stdin io.Reader) error {
 	if err := json.NewDecoder(stdin).Decode(&r); err != nil {
 		return fmt.Errorf("standard input: expected what WithProbe writes: %w", err)
 	}
-	directory, err := savedmodel.Open(r.Dir)
+	directory, err := savedmodel.Open(ctx, r.Dir)
 	if err != nil {
 		return err
 	}

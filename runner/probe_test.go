@@ -59,11 +59,12 @@ func TestUnverifiedFiles(t *testing.T) {
 // whose probe fails.
 func TestProbeFails(t *testing.T) {
 	aborts, both := filepath.Join(models, "aborts"), filepath.Join(models, "both")
-	m, err := savedmodel.Open(aborts)
+	m, err := savedmodel.Open(t.Context(), aborts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := savedmodel.Join(m.Scan()); err != nil {
+	findings, err := m.Scan(t.Context())
+	if err := errors.Join(err, savedmodel.Join(findings)); err != nil {
 		t.Fatalf("got %v, want a model that passes the scan", err)
 	}
 	for _, c := range []struct {

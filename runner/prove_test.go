@@ -39,7 +39,7 @@ func TestProveDamage(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(provedModel)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := savedmodel.Open(dir)
+	m, err := savedmodel.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,7 +182,7 @@ func TestAttacks(t *testing.T) {
 					functionOf("h", args("a"), read)))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m, err := Read(fstest.MapFS{GraphPath: {Data: test.graph}})
+			m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: test.graph}})
 			if test.check == "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("got %v, want %q", err, test.want)
@@ -192,13 +192,13 @@ func TestAttacks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if findings := m.Scan(); !slices.ContainsFunc(findings, func(f Finding) bool {
+			if findings := scanned(t, m); !slices.ContainsFunc(findings, func(f Finding) bool {
 				return f.Severity == Error && f.Check == test.check &&
 					strings.Contains(f.Message, test.want)
 			}) {
 				t.Errorf("got %+v, want %s: %q", findings, test.check, test.want)
 			}
-			if err := Join(m.Scan(Skip(test.check))); err != nil {
+			if err := Join(scanned(t, m, Skip(test.check))); err != nil {
 				t.Errorf("got %v, want nothing else to be wrong", err)
 			}
 		})
@@ -225,10 +225,10 @@ func TestAttacksLookalikes(t *testing.T) {
 				inBody("i", "Identity", inputs("a")), inBody("read", "RestoreV2",
 					inputs("i:output:0", "n", "s"))))),
 	} {
-		m, err := Read(fstest.MapFS{GraphPath: {Data: graph}})
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: graph}})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if err := Join(m.Scan()); err != nil {
+		} else if err := Join(scanned(t, m)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -236,12 +236,12 @@ func TestAttacksLookalikes(t *testing.T) {
 
 // TestNamesThatDriveTerminals holds that a finding is one line, whatever an operation is called.
 func TestNamesThatDriveTerminals(t *testing.T) {
-	m, err := Read(fstest.MapFS{
+	m, err := Read(t.Context(), fstest.MapFS{
 		GraphPath: {Data: graphOf(nodeOf("y", "X\nmodel: 0 errors\x1b[2J"))}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(m.Scan()); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
+	if err := Join(scanned(t, m)); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
 		t.Errorf("got %q, want one line", err)
 	}
 }

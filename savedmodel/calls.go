@@ -1,39 +1,39 @@
 package savedmodel
 
-import "fmt"
-
 // maxInlined limits the nodes of a graph with every call inlined, as TensorFlow does it. Thirty
 // functions that each call the next one twice would make a billion.
 const maxInlined = 10_000_000
 
 // checkCalls refuses functions that call each other in a circle, which TensorFlow follows until its
 // stack is full, and calls that come to too many nodes.
-func (g *MetaGraph) checkCalls() []Finding {
-	r := report{check: CheckCalls}
-	c := calls{functions: map[string]*function{}, sizes: map[*function]int64{}}
+func (g *MetaGraph) checkCalls(r *report) {
+	c := calls{work: r.work, functions: g.graph.library(), sizes: map[*function]int64{}}
 	for _, f := range g.graph.functions {
-		c.functions[f.name] = f
-	}
-	for _, f := range g.graph.functions {
+		if r.work.err != nil {
+			return
+		}
 		if through := c.measure(f); through != nil {
-			r.errorf(GraphPath, fmt.Sprintf("function %q", through.name),
+			r.errorf(GraphPath, "function "+quote(through.name),
 				"calls itself, through others or at once")
-			return r.findings
+			return
 		}
 	}
 	total := int64(0)
 	for _, n := range g.graph.nodes {
+		if r.work.err != nil {
+			return
+		}
 		if total = min(total+c.cost(n), maxInlined+1); total > maxInlined {
 			r.errorf(GraphPath, place(nil, n),
 				"expected calls that come to at most %d nodes, got more", maxInlined)
 			break
 		}
 	}
-	return r.findings
 }
 
 // calls measures functions: how many nodes each has with its calls inlined.
 type calls struct {
+	work      *work
 	functions map[string]*function
 	// underWay where its measuring is not done; at most maxInlined + 1
 	sizes map[*function]int64
@@ -42,9 +42,13 @@ type calls struct {
 const underWay = -1
 
 // cost returns how many nodes a node is, once the functions that it calls are measured.
-func (c *calls) cost(n *node) int64 {
-	total := int64(1)
-	for _, f := range n.call(c.functions) {
+func (c *calls) cost(n *node) int64 { return c.sum(1, n.call(c.functions)) }
+
+func (c *calls) sum(total int64, called []*function) int64 {
+	for _, f := range called {
+		if !c.work.step() {
+			break
+		}
 		total = min(total+c.sizes[f], maxInlined+1)
 	}
 	return total
@@ -55,7 +59,7 @@ func (c *calls) cost(n *node) int64 {
 // a million deep.
 func (c *calls) measure(f *function) (circular *function) {
 	todo := []*function{f}
-	for len(todo) > 0 {
+	for len(todo) > 0 && c.work.step() {
 		f := todo[len(todo)-1]
 		size, seen := c.sizes[f]
 		if seen && size != underWay {
@@ -64,18 +68,19 @@ func (c *calls) measure(f *function) (circular *function) {
 		}
 		if !seen {
 			c.sizes[f] = underWay
-			for _, n := range f.nodes {
-				for _, callee := range n.call(c.functions) {
-					if size, seen := c.sizes[callee]; seen && size == underWay {
-						return callee
-					} else if !seen {
-						todo = append(todo, callee)
-					}
+			for callee := range f.callees(c.functions) {
+				if !c.work.step() {
+					return nil
+				}
+				if size, seen := c.sizes[callee]; seen && size == underWay {
+					return callee
+				} else if !seen {
+					todo = append(todo, callee)
 				}
 			}
 			continue
 		}
-		size = 0
+		size = c.sum(0, f.byDefault(c.functions))
 		for _, n := range f.nodes {
 			size = min(size+c.cost(n), maxInlined+1)
 		}

@@ -49,22 +49,39 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 		}
 		return
 	}
-	reached := g.reach()
+	reached := g.reach(r.work)
+	stored := map[*constant][]*Variable{} // of the names in a constant, which many nodes may share
 	check := func(nodes []*node, by reacher, handles map[string]*node) {
 		names := nodeNames(nodes)
 		restored := restoredVariables(nodes, names, handles)
 		for _, n := range nodes {
+			if !r.work.step() {
+				return
+			}
 			if n.op != "RestoreV2" || len(n.inputs) < 3 || (by|reached.nodes[n])&byRestore == 0 {
 				continue
 			}
-			stored := names[producer(n.inputs[1])]
-			if stored == nil || stored.value() == nil {
+			from := names[producer(n.inputs[1])]
+			if from == nil || from.value() == nil {
 				continue
 			}
-			dtypes := n.attr("dtypes").dtypes
-			for i, name := range stored.value().strings {
-				v := m.index.variables[name]
-				where := fmt.Sprintf("variable %q", name)
+			constant, dtypes := from.value(), n.attr("dtypes").dtypes
+			variables, looked := stored[constant]
+			if !looked {
+				for _, name := range constant.strings {
+					variables = append(variables, m.index.variables[name])
+				}
+				stored[constant] = variables
+			}
+			// TensorFlow refuses another number of types than of names.
+			if looked {
+				variables = variables[:min(len(variables), len(dtypes))]
+			}
+			for i, v := range variables {
+				if !r.work.step() {
+					return
+				}
+				where := "variable " + quote(constant.strings[i])
 				if v == nil {
 					r.errorf(IndexPath, where,
 						"expected the variable that the graph restores, got none")
@@ -77,7 +94,7 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 			}
 		}
 	}
-	check(g.graph.nodes, 0, nodeNames(g.graph.nodes))
+	check(g.graph.nodes, 0, g.graph.names)
 	handles := g.handles()
 	for _, f := range g.graph.functions {
 		check(f.nodes, reached.functions[f], handles[f])
@@ -88,11 +105,12 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 // restores another shape without an error.
 func checkVariable(r *report, where string, stored *Variable, variable *node) {
 	if dtype := variable.attr("dtype").dtype; dtype != stored.DType {
-		r.errorf(IndexPath, where, "expected %v as %s, got %v", dtype, variable.name, stored.DType)
+		r.errorf(IndexPath, where, "expected %v as %s, got %v", dtype,
+			shorten(variable.name, maxQuoted), stored.DType)
 	}
 	if shape := variable.attr("shape").shape; shape.Accepts(stored.Shape) != nil {
-		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape, variable.name,
-			stored.Shape)
+		r.errorf(IndexPath, where, "expected shape %v as %s, got %v", shape,
+			shorten(variable.name, maxQuoted), stored.Shape)
 	}
 }
 
@@ -113,7 +131,11 @@ func restoredVariables(nodes []*node, names, handles map[string]*node) map[outpu
 		variable := handles[producer(n.inputs[0])]
 		value := n.inputs[1]
 		from := names[producer(value)]
-		for from != nil && from.op == "Identity" && len(from.inputs) > 0 {
+		// So far and no further: a graph may have a circle of them.
+		for range maxDepth {
+			if from == nil || from.op != "Identity" || len(from.inputs) == 0 {
+				break
+			}
 			value = from.inputs[0]
 			from = names[producer(value)]
 		}
@@ -133,11 +155,13 @@ func restoredVariables(nodes []*node, names, handles map[string]*node) map[outpu
 // handles returns, by the names of each function's arguments, the nodes of the graph that a call
 // passes; nil where several calls pass different ones.
 func (g *MetaGraph) handles() map[*function]map[string]*node {
-	functions := map[string]*function{}
+	functions := g.graph.library()
+	names, handles := g.graph.names, map[*function]map[string]*node{}
 	for _, f := range g.graph.functions {
-		functions[f.name] = f
+		for _, callee := range f.byDefault(functions) {
+			handles[callee] = nil
+		}
 	}
-	names, handles := nodeNames(g.graph.nodes), map[*function]map[string]*node{}
 	for _, n := range g.graph.nodes {
 		for _, f := range n.call(functions) {
 			if _, called := handles[f]; called || !n.hands(f) {
@@ -185,10 +209,13 @@ func (m *Model) checkShard(r *report, name string, variables []*Variable) {
 		return
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<18)
+	in := bufio.NewReaderSize(r.work.reader(f), 1<<18)
 	var off int64
 	for _, v := range variables {
-		where := fmt.Sprintf("variable %q", v.Name)
+		if !r.work.step() {
+			return
+		}
+		where := "variable " + quote(v.Name)
 		if v.Offset < off {
 			r.errorf(name, where,
 				"expected it behind byte %d, where the one before ends, got byte %d", off, v.Offset)

@@ -1,6 +1,7 @@
 package savedmodel_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 
@@ -8,7 +9,7 @@ import (
 )
 
 func Example() {
-	m, err := savedmodel.Open("testdata/dense")
+	m, err := savedmodel.Open(context.Background(), "testdata/dense")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -21,7 +22,7 @@ func Example() {
 	for _, v := range m.Variables[1:3] {
 		fmt.Println("variable", v.Name, v.DType, v.Shape, v.Bytes, "bytes")
 	}
-	fmt.Println(m.Validate())
+	fmt.Println(m.Validate(context.Background()))
 	// Output:
 	// input serving_default_x:0 float32 (-1, 4)
 	// variable bias/.ATTRIBUTES/VARIABLE_VALUE float32 (3,) 12 bytes
@@ -30,16 +31,21 @@ func Example() {
 }
 
 func ExampleModel_Scan() {
-	m, err := savedmodel.Open("testdata/bad_in_loop")
+	m, err := savedmodel.Open(context.Background(), "testdata/bad_in_loop")
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, f := range m.Scan() {
+	findings, err := m.Scan(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range findings {
 		fmt.Printf("%s: %s [%s]\n", f.Severity, f.Message, f.Check)
 	}
-	fmt.Println(savedmodel.Join(m.Scan(savedmodel.AllowOps("ReadFile"))))
+	findings, err = m.Scan(context.Background(), savedmodel.AllowOps("ReadFile"))
+	fmt.Println(savedmodel.Join(findings), err)
 	// Output:
 	// warning: expected a manifest, got none: inputs and hashes of files are unknown [manifest]
 	// error: ReadFile reads files; run by a signature [ops]
-	// <nil>
+	// <nil> <nil>
 }

@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -87,17 +88,65 @@ func Join(findings []Finding) error {
 	return errors.Join(errs...)
 }
 
+const (
+	// maxFindings limits those of one check and severity.
+	maxFindings = 1000
+	// maxMessage and maxQuoted limit the bytes of a message and of one name in it. A name may be a
+	// megabyte long, and be named by every finding.
+	maxMessage = 4000
+	maxQuoted  = 200
+)
+
 // report collects the findings of one check.
 type report struct {
 	check    Check
+	work     *work
 	findings []Finding
+	added    map[Severity]int
 }
 
 func (r *report) add(severity Severity, file, where, message string) {
+	if r.full(severity) {
+		return
+	}
+	if r.added == nil {
+		r.added = map[Severity]int{}
+	}
+	if r.added[severity]++; r.full(severity) {
+		file, where, message = GraphPath, "", fmt.Sprintf("more than %d findings of the check; "+
+			"the others are left out", maxFindings)
+	}
 	r.findings = append(r.findings, Finding{
-		Check: r.check, Severity: severity, File: file, Where: oneLine(where),
-		Message: oneLine(message),
+		Check: r.check, Severity: severity, File: file, Where: oneLine(shorten(where, maxMessage)),
+		Message: oneLine(shorten(message, maxMessage)),
 	})
+}
+
+// full returns whether another finding of the severity would be left out.
+func (r *report) full(severity Severity) bool { return r.added[severity] > maxFindings }
+
+// shorten cuts text off behind limit bytes.
+func shorten(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}
+
+// quote quotes a name out of a file, shortened.
+func quote(name string) string { return strconv.Quote(shorten(name, maxQuoted)) }
+
+// quoteAll quotes the first of the names, each shortened.
+func quoteAll(names []string) string {
+	const most = 20
+	quoted := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		quoted = append(quoted, quote(name))
+	}
+	if len(names) > most {
+		quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return "[" + strings.Join(quoted, " ") + "]"
 }
 
 // oneLine replaces what would begin another line or control a terminal: names in the text may come
@@ -112,5 +161,7 @@ func oneLine(text string) string {
 }
 
 func (r *report) errorf(file, where, format string, args ...any) {
-	r.add(Error, file, where, fmt.Sprintf(format, args...))
+	if !r.full(Error) {
+		r.add(Error, file, where, fmt.Sprintf(format, args...))
+	}
 }

@@ -28,8 +28,8 @@ func seed(f *testing.F, name string) {
 }
 
 // use calls everything that there is to call.
-func use(m *Model) {
-	_ = m.Scan()
+func use(t *testing.T, m *Model) {
+	scanned(t, m)
 	for i := range m.MetaGraphs {
 		g := &m.MetaGraphs[i]
 		for _, s := range g.Signatures {
@@ -42,9 +42,9 @@ func use(m *Model) {
 func FuzzSavedModel(f *testing.F) {
 	seed(f, GraphPath)
 	f.Fuzz(func(t *testing.T, graph []byte) {
-		m, err := Read(fstest.MapFS{GraphPath: {Data: graph}})
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: graph}})
 		if err == nil {
-			use(m)
+			use(t, m)
 		}
 	})
 }
@@ -54,11 +54,11 @@ func FuzzVariablesIndex(f *testing.F) {
 	model := load(f, "dense")
 	f.Fuzz(func(t *testing.T, index []byte) {
 		model[IndexPath].Data = index
-		m, err := Read(model)
+		m, err := Read(t.Context(), model)
 		if err != nil {
 			t.Fatal(err)
 		}
-		use(m)
+		use(t, m)
 	})
 }
 
@@ -76,11 +76,11 @@ func FuzzManifest(f *testing.F) {
 					len(manifest)):])
 		}
 		model[contract.ManifestPath].Data = manifest
-		m, err := Read(model)
+		m, err := Read(t.Context(), model)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Manifest == nil && m.Validate() == nil {
+		if m.Manifest == nil && m.Validate(t.Context()) == nil {
 			t.Error("a manifest that was refused, and no finding")
 		}
 	})

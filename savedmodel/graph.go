@@ -24,8 +24,10 @@ type graph struct {
 	oldAssets  []Asset
 	signatures map[string]*signatureDef
 
-	reachOnce sync.Once
-	reached   reached
+	names map[string]*node // the nodes', by their names
+
+	reachMu sync.Mutex
+	reached *reached // nil until it has been computed
 }
 
 type signatureDef struct {
@@ -61,6 +63,7 @@ func readGraphs(d *decoder) ([]*graph, error) {
 		if err := g.checkNames(); err != nil {
 			return nil, err
 		}
+		g.names = nodeNames(g.nodes)
 	}
 	return graphs, nil
 }
@@ -127,6 +130,7 @@ func (d *decoder) metaGraph(g *graph) {
 		case 4:
 			d.collection(g)
 		case 5:
+			d.keep(keptTensor)
 			key, value := "", (*signatureDef)(nil)
 			d.message(func(number protowire.Number) {
 				switch number {
@@ -218,6 +222,7 @@ func (d *decoder) signature(s *signatureDef) {
 }
 
 func (d *decoder) namedTensor(into map[string]*tensorInfo) {
+	d.keep(keptTensor)
 	key, info := "", &tensorInfo{shape: tensor.Shape{}}
 	d.message(func(number protowire.Number) {
 		switch number {

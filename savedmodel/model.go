@@ -2,6 +2,7 @@ package savedmodel
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,8 +33,9 @@ type Model struct {
 
 	fsys     fs.FS
 	links    []link
-	index    *index // nil where the directory has none, or one that cannot be read
-	indexErr error  // why the index could not be read
+	targets  map[string]string // of the files that are links, the paths that they lead to
+	index    *index            // nil where the directory has none, or one that cannot be read
+	indexErr error             // why the index could not be read
 
 	manifestErr error // why the manifest was refused
 }
@@ -99,13 +101,13 @@ type File struct {
 // Open reads the SavedModel in the directory dir. An error means that there is no graph:
 // saved_model.pb is missing or malformed. [Model.Validate] reports what else is wrong.
 //
-// Nothing outside of the directory is read, whatever links it holds.
-func Open(dir string) (*Model, error) {
+// Nothing outside of the directory is read, whatever links it holds. The context ends the reading.
+func Open(ctx context.Context, dir string) (*Model, error) {
 	root, err := openRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	m, err := Read(root.FS()) // which keeps root open until the Model is garbage
+	m, err := Read(ctx, root.FS()) // which keeps root open until the Model is garbage
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -114,17 +116,24 @@ func Open(dir string) (*Model, error) {
 }
 
 // Read is Open for a file system whose root is the SavedModel directory.
-func Read(fsys fs.FS) (*Model, error) {
-	m := &Model{fsys: fsys}
-	if err := m.list(); err != nil {
+func Read(ctx context.Context, fsys fs.FS) (*Model, error) {
+	return read(newWork(ctx), fsys)
+}
+
+func read(w *work, fsys fs.FS) (*Model, error) {
+	m := &Model{fsys: fsys, targets: map[string]string{}}
+	if err := m.list(w); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(m.Files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
-	if err := m.readGraphs(); err != nil {
+	if err := m.readGraphs(w); err != nil {
 		return nil, err
 	}
-	m.readVariables()
+	m.readVariables(w)
 	m.readManifest()
+	if err := w.end(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -149,11 +158,16 @@ func openRoot(dir string) (*os.Root, error) {
 	return root, err
 }
 
-func (m *Model) readGraphs() error {
+func (m *Model) readGraphs(w *work) error {
 	if m.file(GraphPath) == nil {
 		for _, other := range textModels {
 			if m.file(other) != nil {
 				return &UnsupportedError{other, "expected " + GraphPath}
+			}
+		}
+		for _, link := range m.links {
+			if link.path == GraphPath {
+				return &UnsupportedError{GraphPath, link.fault}
 			}
 		}
 		return &missingError{"no " + GraphPath}
@@ -171,7 +185,10 @@ func (m *Model) readGraphs() error {
 		return &FormatError{GraphPath, fmt.Errorf("expected at most %d bytes, got %d",
 			int64(maxGraphBytes), info.Size())}
 	}
-	graphs, err := readGraphs(newDecoder(f, info.Size()))
+	graphs, err := readGraphs(newDecoder(w, f, info.Size()))
+	if w.err != nil {
+		return w.err
+	}
 	if err != nil {
 		return &FormatError{GraphPath, err}
 	}
@@ -301,8 +318,8 @@ func (g *MetaGraph) findSignature(key string) (Signature, error) {
 				have = append(have, s.Key)
 			}
 		}
-		return Signature{}, fmt.Errorf("tags %q: expected a signature %q, got %q", g.Tags, key,
-			have)
+		return Signature{}, fmt.Errorf("tags %q: expected a signature %q, got %s", g.Tags, key,
+			quoteAll(have))
 	}
 	return g.Signatures[i], nil
 }
@@ -310,22 +327,19 @@ func (g *MetaGraph) findSignature(key string) (Signature, error) {
 // checkSignature returns an error where a tensor of the signature cannot be fed or fetched.
 func (g *MetaGraph) checkSignature(key string) error {
 	s := g.graph.signatures[key]
-	nodes := make(map[string]bool, len(g.graph.nodes))
-	for _, n := range g.graph.nodes {
-		nodes[n.name] = true
-	}
 	for _, side := range []struct {
 		what    string
 		tensors map[string]*tensorInfo
 	}{{"input", s.inputs}, {"output", s.outputs}} {
 		for name, t := range side.tensors {
-			where := fmt.Sprintf("signature %s: %s %q", key, side.what, name)
+			where := fmt.Sprintf("signature %s: %s %s", shorten(key, maxQuoted), side.what,
+				quote(name))
 			op, _ := splitTensor(t.name)
 			switch {
 			case t.encoding != "":
 				return &UnsupportedError{GraphPath,
 					fmt.Sprintf("%s: expected a dense tensor, got %s", where, t.encoding)}
-			case !nodes[op]:
+			case g.graph.names[op] == nil:
 				return &FormatError{GraphPath,
 					fmt.Errorf("%s: expected a tensor of the graph, got %q", where, t.name)}
 			}

@@ -69,11 +69,21 @@ func readExpected(t testing.TB) expected {
 
 func open(t testing.TB, name string) *Model {
 	t.Helper()
-	m, err := Open(filepath.Join("testdata", name))
+	m, err := Open(t.Context(), filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// scanned returns the findings of a scan that is not ended.
+func scanned(t testing.TB, m *Model, options ...ScanOption) []Finding {
+	t.Helper()
+	findings, err := m.Scan(t.Context(), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return findings
 }
 
 // TestTensorFlowAgrees holds what is read of each model against what TensorFlow's protobufs and
@@ -155,7 +165,7 @@ func TestOpenErrors(t *testing.T) {
 			`two nodes are called "a"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Read(test.files)
+			_, err := Read(t.Context(), test.files)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -164,7 +174,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestOpenWithoutModel(t *testing.T) {
-	if _, err := Open("testdata/none"); !errors.Is(err, fs.ErrNotExist) ||
+	if _, err := Open(t.Context(), "testdata/none"); !errors.Is(err, fs.ErrNotExist) ||
 		err.Error() != "testdata/none: expected a SavedModel, found no directory" {
 		t.Errorf("got %v, want an fs.ErrNotExist", err)
 	}
@@ -178,7 +188,7 @@ func TestOpenWithoutModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = file + ": " + strings.Replace(want, "%s", file, 1)
-		if _, err := Open(file); err == nil || err.Error() != want {
+		if _, err := Open(t.Context(), file); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -253,7 +263,7 @@ func TestReadWithoutSeeking(t *testing.T) {
 	if _, ok := any(forwardFile{}).(io.Seeker); ok {
 		t.Fatal("forwardFile seeks")
 	}
-	m, err := Read(forwardFS{dir})
+	m, err := Read(t.Context(), forwardFS{dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +303,7 @@ func TestMemory(t *testing.T) {
 	var m *Model
 	taken := allocated(func() {
 		var err error
-		if m, err = Open(dir); err != nil {
+		if m, err = Open(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -309,7 +319,8 @@ func TestMemory(t *testing.T) {
 			0x0a}, 1<<31-1),
 		"a message of 2^64 - 1": protowire.AppendVarint([]byte{0x12}, 1<<64-1),
 	} {
-		taken := allocated(func() { _, _ = Read(fstest.MapFS{GraphPath: {Data: data}}) })
+		files := fstest.MapFS{GraphPath: {Data: data}}
+		taken := allocated(func() { _, _ = Read(t.Context(), files) })
 		if taken > 1<<20 {
 			t.Errorf("%s: got %d bytes, want under 1 MiB of memory", name, taken)
 		}

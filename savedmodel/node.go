@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ type node struct {
 // however deep.
 type attr struct {
 	set     bool   // one of its values has been read
+	largest uint64 // the largest magnitude in its list of numbers
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
 	dtype   tensor.DType
@@ -31,13 +33,17 @@ type attr struct {
 	calls   []string
 }
 
-// constant is a TensorProto without its elements, but for short strings.
+// constant is a TensorProto without its elements, but for short strings and the integers of small
+// ones.
 type constant struct {
 	dtype   tensor.DType
 	shape   tensor.Shape
 	content int64 // bytes of tensor_content
 	values  int64 // elements in the typed fields; fewer than the shape's: the last is repeated
 	strings []string
+	small   []byte // tensor_content, where it is as short as paddings are
+	number  uint64 // the largest magnitude in the typed fields of integers
+	zero    bool   // whether one of these is 0
 }
 
 type function struct {
@@ -53,47 +59,79 @@ type function struct {
 	shapes   map[int]tensor.Shape // of arguments, where known
 }
 
-// call returns the functions that the node calls: itself one (an op may be a function's name),
-// those that its attributes name, and those that these take from their defaults.
+// call returns the functions that the node calls: itself one (an op may be a function's name), and
+// those that its attributes name. What these call by default is their own: see callees.
 func (n *node) call(functions map[string]*function) []*function {
 	var called []*function
-	add := func(name string) {
-		f := functions[name]
-		if f == nil {
-			return
-		}
+	if f := functions[n.op]; f != nil {
 		called = append(called, f)
-		for _, a := range f.defaults {
-			for _, name := range a.calls {
-				if f := functions[name]; f != nil {
-					called = append(called, f)
+	}
+	for _, a := range n.attrs {
+		called = appendNamed(called, a, functions)
+	}
+	return called
+}
+
+func appendNamed(to []*function, a *attr, functions map[string]*function) []*function {
+	for _, name := range a.calls {
+		if f := functions[name]; f != nil {
+			to = append(to, f)
+		}
+	}
+	return to
+}
+
+// byDefault returns the functions that the defaults of f's attributes name. A call of f that leaves
+// the attributes out may run them.
+func (f *function) byDefault(functions map[string]*function) (named []*function) {
+	for _, a := range f.defaults {
+		named = appendNamed(named, a, functions)
+	}
+	return named
+}
+
+// callees yields every function that running f may run at once, as often as it is named.
+func (f *function) callees(functions map[string]*function) iter.Seq[*function] {
+	return func(yield func(*function) bool) {
+		for _, callee := range f.byDefault(functions) {
+			if !yield(callee) {
+				return
+			}
+		}
+		for _, n := range f.nodes {
+			for _, callee := range n.call(functions) {
+				if !yield(callee) {
+					return
 				}
 			}
 		}
 	}
-	add(n.op)
-	for _, a := range n.attrs {
-		for _, name := range a.calls {
-			add(name)
-		}
+}
+
+// library returns the graph's functions by their names.
+func (g *graph) library() map[string]*function {
+	functions := make(map[string]*function, len(g.functions))
+	for _, f := range g.functions {
+		functions[f.name] = f
 	}
-	return called
+	return functions
 }
 
 // hands returns whether the node calls the function with its own inputs as the arguments, one for
 // one.
 func (n *node) hands(f *function) bool {
-	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
-	if f.listArgs || inputs != len(f.args) {
-		return false
-	}
+	// Who is called comes first: a node that names many functions hands its inputs to none of them.
 	switch n.op {
 	case f.name:
-		return true
 	case "PartitionedCall", "StatefulPartitionedCall":
-		return slices.Equal(n.attr("f").calls, []string{f.name})
+		if !slices.Equal(n.attr("f").calls, []string{f.name}) {
+			return false
+		}
+	default:
+		return false
 	}
-	return false
+	inputs := len(slices.DeleteFunc(slices.Clone(n.inputs), isControl))
+	return !f.listArgs && inputs == len(f.args)
 }
 
 // isControl returns whether an input only says what has to run before.
@@ -115,6 +153,7 @@ func (n *node) value() *constant {
 }
 
 func (d *decoder) node() *node {
+	d.keep(keptNode)
 	n := &node{attrs: map[string]*attr{}}
 	d.message(func(number protowire.Number) {
 		switch number {
@@ -141,10 +180,14 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 			d.attr(a)
 		}
 	})
-	if key == hashKey {
+	switch {
+	case key == hashKey:
 		a.fault = ""
+	case key == explicitPaddings && a.largest > maxPadding:
+		a.fault = paddingFault(a.largest)
 	}
 	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
+		d.keep(keptAttr)
 		into[key] = a
 	} else {
 		delete(into, key)
@@ -175,15 +218,20 @@ func (d *decoder) attr(a *attr) {
 				switch number {
 				case 3:
 					d.varints(func(v uint64) {
+						a.largest = max(a.largest, magnitude(int64(v)))
 						if int64(v) != int64(int32(v)) {
 							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",
 								int64(v))
 						}
 					})
 				case 6:
-					d.varints(func(v uint64) { a.dtypes = append(a.dtypes, tensor.DType(v)) })
+					d.varints(func(v uint64) {
+						d.keep(8)
+						a.dtypes = append(a.dtypes, tensor.DType(v))
+					})
 				case 7:
 					shape := d.shape(tensor.Shape{})
+					d.keep(24)
 					a.shapes = append(a.shapes, shape)
 					a.hold(shape)
 				case 8:
@@ -235,6 +283,7 @@ func (d *decoder) functionName(a *attr) {
 			inner := map[string]*attr{}
 			d.namedAttr(inner)
 			for _, i := range inner {
+				d.keep(16*int64(len(i.calls)) + 8*int64(len(i.tensors)))
 				a.calls = append(a.calls, i.calls...)
 				a.tensors = append(a.tensors, i.tensors...)
 				a.fault = cmp.Or(a.fault, i.fault)
@@ -243,7 +292,8 @@ func (d *decoder) functionName(a *attr) {
 	})
 }
 
-// shape reads a TensorShapeProto and appends its dimensions to s; nil where the rank is unknown.
+// shape reads a TensorShapeProto and appends its dimensions to s; nil where the rank is unknown. Of
+// more dimensions than there can be, it keeps one too many.
 func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 	unknown := s == nil
 	d.message(func(number protowire.Number) {
@@ -255,7 +305,10 @@ func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 					size = int64(d.varint())
 				}
 			})
-			s = append(s, size)
+			if len(s) <= tensor.MaxDims {
+				d.keep(8)
+				s = append(s, size)
+			}
 		case 3:
 			unknown = d.varint() != 0
 		}
@@ -270,6 +323,7 @@ func (d *decoder) shape(s tensor.Shape) tensor.Shape {
 var elementSizes = map[protowire.Number]int64{5: 4, 6: 8, 9: 4, 12: 8}
 
 func (d *decoder) constant() *constant {
+	d.keep(keptConstant)
 	c := &constant{shape: tensor.Shape{}}
 	d.message(func(number protowire.Number) {
 		switch number {
@@ -279,7 +333,12 @@ func (d *decoder) constant() *constant {
 			c.shape = d.shape(c.shape)
 		case 4:
 			c.content = d.length()
-			d.discard(c.content)
+			if c.small = nil; c.content > maxPaddingBytes {
+				d.discard(c.content)
+				break
+			}
+			d.keep(c.content)
+			c.small = d.rawBytes(c.content)
 		case 5, 6, 9, 12:
 			if d.typ == protowire.BytesType {
 				n := d.length()
@@ -290,12 +349,18 @@ func (d *decoder) constant() *constant {
 				d.skip(number)
 			}
 		case 7, 10, 11, 13, 16, 17:
-			d.varints(func(uint64) { c.values++ })
+			d.varints(func(v uint64) {
+				c.values++
+				c.number = max(c.number, magnitude(int64(v)))
+				c.zero = c.zero || v == 0
+			})
 		case 8:
 			c.values++
 			if n := d.length(); n <= maxText {
+				d.keep(keptString + n)
 				c.strings = append(c.strings, string(d.rawBytes(n)))
 			} else {
+				d.keep(keptString)
 				c.strings = append(c.strings, "")
 				d.discard(n)
 			}
@@ -308,6 +373,7 @@ func (d *decoder) constant() *constant {
 }
 
 func (d *decoder) function() *function {
+	d.keep(keptFunction)
 	f := &function{ret: map[string]string{}, attrs: map[string]*attr{},
 		shapes: map[int]tensor.Shape{}}
 	d.message(func(number protowire.Number) {
@@ -320,6 +386,7 @@ func (d *decoder) function() *function {
 				case 4: // attr: its default value is the attribute's where a call gives none
 					d.message(func(number protowire.Number) {
 						if number == 3 {
+							d.keep(keptAttr)
 							a := &attr{}
 							d.attr(a)
 							f.defaults = append(f.defaults, a)

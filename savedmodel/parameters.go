@@ -18,10 +18,7 @@ func (g *MetaGraph) Parameters(key string) (int64, error) {
 	if _, err := g.Signature(key); err != nil {
 		return 0, err
 	}
-	functions := map[string]*function{}
-	for _, f := range g.graph.functions {
-		functions[f.name] = f
-	}
+	functions := g.graph.library()
 	var total int64
 	count := func(n *node) error {
 		var dtype tensor.DType
@@ -52,19 +49,25 @@ func (g *MetaGraph) Parameters(key string) (int64, error) {
 	}
 	seen := map[*function]bool{}
 	todo := []*function{nil}
+	see := func(called []*function) {
+		for _, callee := range called {
+			if !seen[callee] {
+				seen[callee] = true
+				todo = append(todo, callee)
+			}
+		}
+	}
 	for len(todo) > 0 {
 		f := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
+		if f != nil {
+			see(f.byDefault(functions))
+		}
 		for _, n := range g.live(key, f) {
 			if err := count(n); err != nil {
 				return 0, err
 			}
-			for _, callee := range n.call(functions) {
-				if !seen[callee] {
-					seen[callee] = true
-					todo = append(todo, callee)
-				}
-			}
+			see(n.call(functions))
 		}
 	}
 	return total, nil

@@ -28,11 +28,11 @@ func TestPipes(t *testing.T) {
 		if err := syscall.Mkfifo(file, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Open(dir)
+		m, err := Open(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Join(m.Scan()); err == nil ||
+		if err := Join(scanned(t, m)); err == nil ||
 			!strings.Contains(err.Error(), name+": expected a file, got p") {
 			t.Errorf("got %v, want %s refused", err, name)
 		}

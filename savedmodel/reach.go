@@ -42,25 +42,34 @@ type reached struct {
 	functions map[*function]reacher
 }
 
-// reach computes it, once for a graph.
-func (g *MetaGraph) reach() reached {
-	g.graph.reachOnce.Do(func() { g.graph.reached = g.findReached() })
-	return g.graph.reached
+// reach computes it, once for a graph. Where the work has ended, it is not whole.
+func (g *MetaGraph) reach(w *work) reached {
+	g.graph.reachMu.Lock()
+	defer g.graph.reachMu.Unlock()
+	if g.graph.reached != nil {
+		return *g.graph.reached
+	}
+	r := g.findReached(w)
+	if w.err == nil {
+		g.graph.reached = &r
+	}
+	return r
 }
 
-func (g *MetaGraph) findReached() reached {
+func (g *MetaGraph) findReached(work *work) reached {
 	r := reached{map[*node]reacher{}, map[*function]reacher{}}
-	names := nodeNames(g.graph.nodes)
-	w := walk{reached: r, names: names, functions: map[string]*function{},
-		implementations: map[string][]*function{}}
+	w := walk{work: work, reached: r, names: g.graph.names, functions: g.graph.library(),
+		implementations: map[string][]*function{}, replaced: map[string]reacher{}}
 	for _, f := range g.graph.functions {
-		w.functions[f.name] = f
 		if a := f.attrs["api_implements"]; a != nil {
 			w.implementations[a.text] = append(w.implementations[a.text], f)
 		}
 	}
 	for _, root := range g.roots() {
-		w.follow(names[producer(root.tensor)], root.by)
+		if !work.step() {
+			break
+		}
+		w.follow(g.graph.names[producer(root.tensor)], root.by)
 	}
 	return r
 }
@@ -105,18 +114,20 @@ func producer(input string) string {
 }
 
 type walk struct {
+	work *work
 	reached
 	names     map[string]*node
 	functions map[string]*function
 	// by what they implement: TensorFlow may call one in place of another
 	implementations map[string][]*function
+	replaced        map[string]reacher // of which all implementations are reached, and by what
 }
 
 // follow marks what running n runs. It uses a list and no recursion: a graph may be a million nodes
 // deep.
 func (w *walk) follow(n *node, by reacher) {
 	todo := []*node{n}
-	for len(todo) > 0 {
+	for len(todo) > 0 && w.work.step() {
 		n, todo = todo[len(todo)-1], todo[:len(todo)-1]
 		if n == nil || w.nodes[n]&by != 0 {
 			continue
@@ -133,17 +144,21 @@ func (w *walk) follow(n *node, by reacher) {
 
 func (w *walk) call(f *function, by reacher) {
 	todo := []*function{f}
-	for len(todo) > 0 {
+	for len(todo) > 0 && w.work.step() {
 		f, todo = todo[len(todo)-1], todo[:len(todo)-1]
 		if w.reached.functions[f]&by != 0 {
 			continue
 		}
 		w.reached.functions[f] |= by
-		if a := f.attrs["api_implements"]; a != nil {
+		if a := f.attrs["api_implements"]; a != nil && w.replaced[a.text]&by == 0 {
+			w.replaced[a.text] |= by
 			todo = append(todo, w.implementations[a.text]...)
 		}
-		for _, n := range f.nodes {
-			todo = append(todo, n.call(w.functions)...)
+		for callee := range f.callees(w.functions) {
+			if !w.work.step() {
+				return
+			}
+			todo = append(todo, callee)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package savedmodel
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,25 +49,38 @@ func Skip(checks ...Check) ScanOption {
 // or the restoring of the variables runs it, in the graph or in a library function. Where nothing
 // runs it, it is an error if it is known to have effects outside, and otherwise a [Warning]. The
 // operations that read and write checkpoints are allowed where only the saver runs them.
-func (m *Model) Scan(options ...ScanOption) []Finding {
+//
+// The work grows as the files do. The context ends it: then the error is the context's, and nothing
+// is known of the model.
+func (m *Model) Scan(ctx context.Context, options ...ScanOption) ([]Finding, error) {
+	return m.scan(newWork(ctx), options)
+}
+
+func (m *Model) scan(w *work, options []ScanOption) ([]Finding, error) {
 	s := newScan(options)
-	findings := m.validate(s.skipped)
+	findings := m.validate(w, s.skipped)
 	for i := range m.MetaGraphs {
 		g := &m.MetaGraphs[i]
-		if !s.skipped[CheckConstants] {
-			findings = append(findings, g.checkConstants()...)
-		}
-		if !s.skipped[CheckAttributes] {
-			findings = append(findings, g.checkAttributes()...)
-		}
-		if !s.skipped[CheckCalls] {
-			findings = append(findings, g.checkCalls()...)
-		}
-		if !s.skipped[CheckOps] {
-			findings = append(findings, g.checkOps(s.ops)...)
+		for _, check := range []struct {
+			name  Check
+			check func(*report)
+		}{
+			{CheckConstants, g.checkConstants},
+			{CheckAttributes, g.checkAttributes},
+			{CheckCalls, g.checkCalls},
+			{CheckOps, func(r *report) { g.checkOps(r, s.ops) }},
+		} {
+			if !s.skipped[check.name] && w.err == nil {
+				r := report{check: check.name, work: w}
+				check.check(&r)
+				findings = append(findings, r.findings...)
+			}
 		}
 	}
-	return findings
+	if err := w.end(); err != nil {
+		return nil, err
+	}
+	return findings, nil
 }
 
 func newScan(options []ScanOption) scan {
@@ -83,53 +97,69 @@ func (m *Model) Verified(options ...ScanOption) bool {
 	return m.Manifest != nil && !newScan(options).skipped[CheckFiles]
 }
 
-// eachNode calls visit with every node of the graph and its library, with where it is and with what
-// runs it.
-func (g *MetaGraph) eachNode(visit func(n *node, where string, by reacher)) {
-	r := g.reach()
+// eachNode calls visit with every node of the graph and its library, with the function that it is
+// in and with what runs it.
+func (g *MetaGraph) eachNode(w *work, visit func(f *function, n *node, by reacher)) {
+	r := g.reach(w)
 	for _, n := range g.graph.nodes {
-		visit(n, place(nil, n), r.nodes[n])
+		if !w.step() {
+			return
+		}
+		visit(nil, n, r.nodes[n])
 	}
 	for _, f := range g.graph.functions {
 		for _, n := range f.nodes {
-			visit(n, place(f, n), r.functions[f])
+			if !w.step() {
+				return
+			}
+			visit(f, n, r.functions[f])
 		}
 	}
 }
 
-// eachAttr calls visit with every attribute of the graph and its library, and with where it is.
-func (g *MetaGraph) eachAttr(visit func(a *attr, where string)) {
-	g.eachNode(func(n *node, where string, _ reacher) {
+// eachAttr calls visit with every attribute of the graph and its library, and with what says where
+// it is.
+func (g *MetaGraph) eachAttr(w *work, visit func(a *attr, where func() string)) {
+	g.eachNode(w, func(f *function, n *node, _ reacher) {
 		for _, key := range slices.Sorted(maps.Keys(n.attrs)) {
-			visit(n.attrs[key], where)
+			if !w.step() {
+				return
+			}
+			visit(n.attrs[key], func() string { return place(f, n) })
 		}
 	})
 	for _, f := range g.graph.functions {
+		if w.err != nil {
+			return
+		}
 		for _, a := range slices.Concat(slices.Collect(maps.Values(f.attrs)), f.defaults) {
-			visit(a, fmt.Sprintf("function %q", f.name))
+			if !w.step() {
+				return
+			}
+			visit(a, func() string { return "function " + quote(f.name) })
 		}
 	}
 }
 
 func isSaver(op string) bool { return saverOps[byRestore][op] || saverOps[bySave][op] }
 
-func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
-	r := report{check: CheckOps}
-	functions := map[string]bool{}
-	for _, f := range g.graph.functions {
-		functions[f.name] = true
-	}
-	g.eachNode(func(n *node, where string, by reacher) {
-		known := allowedOps[n.op] || isSaver(n.op) || danger(n.op) != ""
+func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
+	functions := g.graph.library()
+	g.eachNode(r.work, func(f *function, n *node, by reacher) {
+		known := allowedOps[n.op] || isSaver(n.op) || trusting[n.op] || danger(n.op) != ""
 		changes := variableWriters[n.op] && by&bySignature != 0
 		if allowed[n.op] || saverOps[by][n.op] || allowedOps[n.op] && !changes ||
-			functions[n.op] && !known {
+			functions[n.op] != nil && !known {
 			return
 		}
 		what, severity := danger(n.op), Error
 		unused := by == 0
 		if changes {
 			what = "changes a variable, so that the next answer may be another"
+		} else if trusting[n.op] {
+			what = fmt.Sprintf("may end the process where an input has another shape "+
+				"(--allow-op %s takes it)", n.op)
+			unused = by == 0 || by == bySave
 		} else if what == "" {
 			what = "is not on the list of operations that are pure functions, or not one of " +
 				"TensorFlow's"
@@ -140,70 +170,149 @@ func (g *MetaGraph) checkOps(allowed map[string]bool) []Finding {
 		if unused {
 			severity = Warning
 		}
-		r.add(severity, GraphPath, where, fmt.Sprintf("%s %s; run by %v", n.op, what, by))
-		r.findings[len(r.findings)-1].Op = n.op
+		r.addOp(severity, f, n, fmt.Sprintf("%s; run by %v", what, by))
 	})
 	if !allowed["RestoreV2"] {
-		g.checkCheckpoints(&r)
+		g.checkCheckpoints(r)
 	}
-	return r.findings
+}
+
+// addOp adds a finding about the operation that the node is.
+func (r *report) addOp(severity Severity, f *function, n *node, what string) {
+	if r.full(severity) {
+		return
+	}
+	op := shorten(n.op, maxQuoted)
+	r.add(severity, GraphPath, place(f, n), op+" "+what)
+	r.findings[len(r.findings)-1].Op = op
+}
+
+// argument is an argument of a function, or with a nil function a tensor of the graph itself.
+type argument struct {
+	of   *function
+	name string
 }
 
 // checkCheckpoints refuses a saver that restores from any other file than the one that it is given:
 // the directory's variables.
+//
+// An argument is that file's name where every call hands on such an argument. So all are taken for
+// it first. Then those that some call gives something else are struck out, and those that get
+// these.
 func (g *MetaGraph) checkCheckpoints(r *report) {
-	reached := g.reach()
-	functions := map[string]*function{}
+	filename := plainTensor(g.graph.saver.filename)
+	functions, reached := g.graph.library(), g.reach(r.work)
+	bodies := map[*function][]*node{}
+	for _, n := range g.graph.nodes {
+		if reached.nodes[n]&byRestore != 0 {
+			bodies[nil] = append(bodies[nil], n)
+		}
+	}
+	arguments := map[*function]map[string]bool{nil: {filename: true}}
+	struck := map[argument]bool{}
+	handed := map[*function]bool{} // by a call that hands all arguments on
 	for _, f := range g.graph.functions {
-		functions[f.name] = f
-	}
-	// Of every function, the arguments that are the file's name in each call of it seen so far. A
-	// function is looked at again when a call leaves fewer. nil stands for the graph itself.
-	given := map[*function]map[string]bool{nil: {plainTensor(g.graph.saver.filename): true}}
-	body := func(f *function) []*node {
-		if f != nil {
-			return f.nodes
-		}
-		return slices.DeleteFunc(slices.Clone(g.graph.nodes),
-			func(n *node) bool { return reached.nodes[n]&byRestore == 0 })
-	}
-	todo := []*function{nil}
-	for len(todo) > 0 {
-		f := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		nodes := body(f)
-		names := nodeNames(nodes)
-		for _, n := range nodes {
-			for _, callee := range n.call(functions) {
-				before, seen := given[callee]
-				args := map[string]bool{}
-				if n.hands(callee) {
-					for i, arg := range callee.args {
-						if (!seen || before[arg]) && isGiven(n.inputs[i], names, given[f]) {
-							args[arg] = true
-						}
-					}
-				}
-				if !seen || len(args) < len(before) {
-					given[callee] = args
-					todo = append(todo, callee)
-				}
-			}
-		}
-	}
-	for _, f := range append([]*function{nil}, g.graph.functions...) {
-		if _, called := given[f]; !called {
+		if reached.functions[f]&byRestore == 0 {
 			continue
 		}
-		nodes := body(f)
-		names := nodeNames(nodes)
-		for _, n := range nodes {
-			if saverOps[byRestore][n.op] &&
-				(len(n.inputs) == 0 || !isGiven(n.inputs[0], names, given[f])) {
-				r.errorf(GraphPath, place(f, n), "%s reads another file than the model's variables",
-					n.op)
-				r.findings[len(r.findings)-1].Op = n.op
+		bodies[f] = f.nodes
+		arguments[f] = make(map[string]bool, len(f.args))
+		for _, name := range f.args {
+			arguments[f][name] = true
+		}
+	}
+	// from finds the argument that an input is, through Identity nodes.
+	from := func(f *function, input string, names map[string]*node) (argument, bool) {
+		for range maxDepth {
+			r.work.step()
+			input = plainTensor(input)
+			if arguments[f][input] {
+				return argument{f, input}, true
 			}
+			n := names[input]
+			if n == nil || n.op != "Identity" || len(n.inputs) == 0 {
+				break
+			}
+			input = n.inputs[0]
+		}
+		return argument{}, false
+	}
+	var todo []argument
+	strike := func(a argument) {
+		if !struck[a] {
+			struck[a] = true
+			todo = append(todo, a)
+		}
+	}
+	unknown := map[*function]bool{} // what calls of it hand on
+	readers := map[argument][]argument{}
+	type restore struct {
+		f    *function
+		n    *node
+		file argument
+		ok   bool
+	}
+	var restores []restore
+	visit := func(f *function) {
+		names := nodeNames(bodies[f])
+		if f != nil {
+			for _, callee := range f.byDefault(functions) {
+				unknown[callee] = true
+			}
+		}
+		for _, n := range bodies[f] {
+			if !r.work.step() {
+				return
+			}
+			if saverOps[byRestore][n.op] {
+				found := restore{f: f, n: n}
+				if len(n.inputs) > 0 {
+					found.file, found.ok = from(f, n.inputs[0], names)
+				}
+				restores = append(restores, found)
+			}
+			for _, callee := range n.call(functions) {
+				r.work.step()
+				if !n.hands(callee) {
+					unknown[callee] = true
+					continue
+				}
+				handed[callee] = true
+				for i, name := range callee.args {
+					to := argument{callee, name}
+					if source, ok := from(f, n.inputs[i], names); ok {
+						readers[source] = append(readers[source], to)
+					} else {
+						strike(to)
+					}
+				}
+			}
+		}
+	}
+	visit(nil)
+	for _, f := range g.graph.functions {
+		if bodies[f] != nil {
+			visit(f)
+		}
+	}
+	for f := range arguments {
+		if f != nil && (unknown[f] || !handed[f]) {
+			for _, name := range f.args {
+				strike(argument{f, name})
+			}
+		}
+	}
+	for len(todo) > 0 && r.work.step() {
+		a := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for _, reader := range readers[a] {
+			r.work.step()
+			strike(reader)
+		}
+	}
+	for _, found := range restores {
+		if !found.ok || struck[found.file] {
+			r.addOp(Error, found.f, found.n, "reads another file than the model's variables")
 		}
 	}
 }
@@ -211,26 +320,9 @@ func (g *MetaGraph) checkCheckpoints(r *report) {
 // place says where a node is, in a function or (nil) in the graph itself.
 func place(f *function, n *node) string {
 	if f == nil {
-		return fmt.Sprintf("node %q", n.name)
+		return "node " + quote(n.name)
 	}
-	return fmt.Sprintf("function %q: node %q", f.name, n.name)
-}
-
-// isGiven returns whether an input is, through Identity nodes, one of the known tensors or
-// arguments.
-func isGiven(input string, names map[string]*node, known map[string]bool) bool {
-	for range maxDepth {
-		input = plainTensor(input)
-		if known[input] {
-			return true
-		}
-		n := names[input]
-		if n == nil || n.op != "Identity" || len(n.inputs) == 0 {
-			return false
-		}
-		input = n.inputs[0]
-	}
-	return false
+	return fmt.Sprintf("function %s: node %s", quote(f.name), quote(n.name))
 }
 
 // plainTensor returns the name alone of a node's first output or of an argument, which TensorFlow
@@ -246,38 +338,36 @@ func plainTensor(input string) string {
 
 // checkConstants compares the shapes of constants with their elements. TensorFlow trusts a shape: a
 // product that overflows aborts the process, and a single value is repeated to fill the shape.
-func (g *MetaGraph) checkConstants() []Finding {
-	r := report{check: CheckConstants}
+func (g *MetaGraph) checkConstants(r *report) {
 	var expanded int64
-	g.eachAttr(func(a *attr, where string) {
+	g.eachAttr(r.work, func(a *attr, where func() string) {
 		for _, c := range a.tensors {
+			r.work.step()
 			bytes, err := c.expansion()
 			if err != nil {
-				r.errorf(GraphPath, where, "%v", err)
+				r.errorf(GraphPath, where(), "%v", err)
 				continue
 			}
 			expanded += bytes
 			if expanded > maxExpansion {
-				r.errorf(GraphPath, where,
+				r.errorf(GraphPath, where(),
 					"expected at most %d bytes of repeated values, got more with %v of shape %v",
 					maxExpansion, c.dtype, c.shape)
 				expanded = 0
 			}
 		}
 	})
-	return r.findings
 }
 
 // checkAttributes reports shapes and numbers that TensorFlow does not check: some operations abort
 // the process where a shape's product overflows, others cut a number to 32 bits.
-func (g *MetaGraph) checkAttributes() []Finding {
-	r := report{check: CheckAttributes}
-	g.eachAttr(func(a *attr, where string) {
+func (g *MetaGraph) checkAttributes(r *report) {
+	g.eachAttr(r.work, func(a *attr, where func() string) {
 		if a.fault != "" {
-			r.errorf(GraphPath, where, "%s", a.fault)
+			r.errorf(GraphPath, where(), "%s", a.fault)
 		}
 	})
-	return r.findings
+	g.checkSizes(r)
 }
 
 // Types of TensorFlow's that are no tensor's here.

@@ -70,7 +70,7 @@ func TestScan(t *testing.T) {
 	for _, path := range models {
 		name := filepath.Base(filepath.Dir(path))
 		t.Run(name, func(t *testing.T) {
-			findings := open(t, name).Scan()
+			findings := scanned(t, open(t, name))
 			want, bad := refused[name]
 			if !bad {
 				if err := Join(findings); err != nil || strings.HasPrefix(name, "bad_") {
@@ -103,10 +103,10 @@ func TestScanOptions(t *testing.T) {
 		{"bad_constant_shape", Skip(CheckConstants)},
 		{"bad_asset_traversal", Skip(Checks()...)},
 	} {
-		if err := Join(open(t, test.model).Scan()); err == nil {
+		if err := Join(scanned(t, open(t, test.model))); err == nil {
 			t.Errorf("%s: want it refused", test.model)
 		}
-		if err := Join(open(t, test.model).Scan(test.option)); err != nil {
+		if err := Join(scanned(t, open(t, test.model), test.option)); err != nil {
 			t.Errorf("%s: got %v, want it to pass with the option", test.model, err)
 		}
 	}
@@ -115,7 +115,7 @@ func TestScanOptions(t *testing.T) {
 // TestUnusedSaver holds that the saver of a model's first graph, which is in the second one too, is
 // no more than a warning there.
 func TestUnusedSaver(t *testing.T) {
-	findings := open(t, "partitioned").Scan()
+	findings := scanned(t, open(t, "partitioned"))
 	if len(findings) == 0 {
 		t.Error("got none, want warnings")
 	}
@@ -171,6 +171,13 @@ func TestAllowedOps(t *testing.T) {
 			t.Errorf("%s: state: want %q, TensorFlow says %v", op, stateful[op], hasState)
 		case danger(op) != "":
 			t.Errorf("%s is allowed and %s", op, danger(op))
+		case trusting[op]:
+			t.Errorf("%s is allowed and trusts the shapes of its inputs", op)
+		}
+	}
+	for op := range trusting {
+		if _, known := registered[op]; !known {
+			t.Errorf("%s is not an operation of TensorFlow's", op)
 		}
 	}
 	for _, d := range dangers {
@@ -241,13 +248,13 @@ func TestHiddenCalls(t *testing.T) {
 				message(5, functionAttr("f", "none", message(1, []byte("hidden")))))),
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := Read(fstest.MapFS{GraphPath: {Data: data}})
+			m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: data}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := `saved_model.pb: function "hidden": node "read": ReadFile reads files; run ` +
 				`by a signature`
-			if err := Join(m.Scan()); err == nil || err.Error() != want {
+			if err := Join(scanned(t, m)); err == nil || err.Error() != want {
 				t.Errorf("got %v, want %q", err, want)
 			}
 		})

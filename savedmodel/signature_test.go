@@ -48,7 +48,7 @@ func TestZeroInputs(t *testing.T) {
 }
 
 func TestLabels(t *testing.T) {
-	m, err := Read(exported(t, nil))
+	m, err := Read(t.Context(), exported(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestLabels(t *testing.T) {
 		t.Errorf("got %v, %v, want 5 classes", classes, err)
 	}
 
-	m, err = Read(load(t, "dense"))
+	m, err = Read(t.Context(), load(t, "dense"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestLabels(t *testing.T) {
 
 	files := exported(t, nil)
 	files["assets.extra/labels.json"].Data = []byte("{}")
-	if m, err = Read(files); err != nil {
+	if m, err = Read(t.Context(), files); err != nil {
 		t.Fatal(err)
 	}
 	_, err = m.Labels()

@@ -49,11 +49,17 @@ func readTable(data []byte, entry func(key, value []byte) error) error {
 	if err != nil {
 		return fmt.Errorf("index block: %w", err)
 	}
+	end := uint64(0) // of the block before: read twice, a block would cost what the file does not
 	return readEntries(indexBlock, func(_, value []byte) error {
 		place, _, err := blockHandle(value)
 		if err != nil {
 			return err
 		}
+		if place.offset < end {
+			return fmt.Errorf("expected a block behind byte %d, where the one before ends, got "+
+				"byte %d", end, place.offset)
+		}
+		end = place.offset + place.size
 		block, err := readBlock(blocks, place)
 		if err != nil {
 			return err

@@ -1,6 +1,8 @@
 package savedmodel
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -25,11 +27,18 @@ const assetsPath = "assets"
 // Validate returns everything that is wrong with the directory, joined, each a [Finding]; nil where
 // nothing is. It reads every file that the manifest names, and all variables. It does not look at
 // what the graph does: [Model.Scan] does.
-func (m *Model) Validate() error {
-	return Join(m.validate(nil))
+//
+// The context ends it: then the error is the context's.
+func (m *Model) Validate(ctx context.Context) error {
+	w := newWork(ctx)
+	findings := m.validate(w, nil)
+	if err := w.end(); err != nil {
+		return err
+	}
+	return Join(findings)
 }
 
-func (m *Model) validate(skipped map[Check]bool) []Finding {
+func (m *Model) validate(w *work, skipped map[Check]bool) []Finding {
 	var findings []Finding
 	for _, check := range []struct {
 		name  Check
@@ -48,7 +57,10 @@ func (m *Model) validate(skipped map[Check]bool) []Finding {
 		if skipped[check.name] {
 			continue
 		}
-		r := report{check: check.name}
+		if w.err != nil {
+			return nil
+		}
+		r := report{check: check.name, work: w}
 		check.check(m, &r)
 		findings = append(findings, r.findings...)
 	}
@@ -80,7 +92,10 @@ func (m *Model) checkSignatures(r *report) {
 		seen[tags] = true
 		usable := 0
 		for _, s := range g.Signatures {
-			if s.Key == initSignature {
+			if !r.work.step() {
+				return
+			}
+			if s.Key == initSignature || usable > 0 && r.full(Warning) {
 				continue
 			}
 			if err := g.checkSignature(s.Key); err != nil {
@@ -100,15 +115,15 @@ func (m *Model) checkSignatures(r *report) {
 func (m *Model) checkAssets(r *report) {
 	for _, g := range m.MetaGraphs {
 		for _, asset := range slices.Concat(g.graph.assets, g.graph.oldAssets) {
-			where := fmt.Sprintf("asset of tensor %q", asset.Tensor)
+			where := "asset of tensor " + quote(asset.Tensor)
 			name := path.Join(assetsPath, asset.File)
 			switch {
 			case !fs.ValidPath(asset.File) || asset.File == "." ||
 				strings.Contains(asset.File, `\`):
-				r.errorf(GraphPath, where, "expected a path inside of %s, got %q", assetsPath,
-					asset.File)
+				r.errorf(GraphPath, where, "expected a path inside of %s, got %s", assetsPath,
+					quote(asset.File))
 			case m.file(name) == nil:
-				r.errorf(name, where, "expected a file, got none")
+				r.errorf(shorten(name, maxQuoted), where, "expected a file, got none")
 			}
 		}
 	}
@@ -137,7 +152,11 @@ func (m *Model) checkFiles(r *report) {
 	if m.Manifest == nil {
 		return
 	}
+	sums := map[string]string{} // of files that many links may lead to
 	for _, name := range slices.Sorted(maps.Keys(m.Manifest.Files)) {
+		if !r.work.step() {
+			return
+		}
 		want, got := m.Manifest.Files[name], m.file(name)
 		switch {
 		case got == nil:
@@ -146,7 +165,12 @@ func (m *Model) checkFiles(r *report) {
 			r.errorf(name, "", "expected the manifest's %d bytes, got %d"+ofManifest, want.Bytes,
 				got.Bytes)
 		default:
-			sum, err := m.sha256(name)
+			target := cmp.Or(m.targets[name], name)
+			sum, err := sums[target], error(nil)
+			if sum == "" {
+				sum, err = m.sha256(r.work, name)
+				sums[target] = sum
+			}
 			if err != nil {
 				r.errorf(name, "", "%v", err)
 			} else if sum != want.SHA256 {
@@ -163,14 +187,14 @@ func (m *Model) checkFiles(r *report) {
 	}
 }
 
-func (m *Model) sha256(name string) (string, error) {
+func (m *Model) sha256(w *work, name string) (string, error) {
 	f, err := m.fsys.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, w.reader(f)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -190,6 +214,9 @@ func (m *Model) checkContract(r *report) {
 	const besides = "expected only signatures of the manifest, got one that it does not name" +
 		ofManifest
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
+		if !r.work.step() || r.full(Error) { // to find a signature takes all of their names
+			return
+		}
 		s, err := g.findSignature(key)
 		if err != nil {
 			r.errorf(GraphPath, "", "%v"+ofManifest, err)
@@ -199,8 +226,8 @@ func (m *Model) checkContract(r *report) {
 		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])),
 			slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
-			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %q, got %q"+
-				ofManifest, want, got)
+			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %s, got %s"+
+				ofManifest, quoteAll(want), quoteAll(got))
 		}
 	}
 	for _, s := range g.Signatures {
@@ -221,8 +248,8 @@ func (m *Model) checkInput(r *report, s Signature) {
 	got, found := s.Inputs[want.Name]
 	if !found || len(s.Inputs) != 1 {
 		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %q"+
-			ofManifest, want.Name, inputs)
+		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %s"+
+			ofManifest, want.Name, quoteAll(inputs))
 		return
 	}
 	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)

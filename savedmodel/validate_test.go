@@ -283,12 +283,12 @@ func TestValidate(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m, err := Read(test.make(t))
+			m, err := Read(t.Context(), test.make(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			if err := m.Validate(); err != nil {
+			if err := m.Validate(t.Context()); err != nil {
 				got = strings.Split(err.Error(), "\n")
 			}
 			if !slices.EqualFunc(got, test.want,
@@ -335,11 +335,11 @@ func TestLinks(t *testing.T) {
 			if err := os.Symlink(test.target, file); err != nil {
 				t.Fatal(err)
 			}
-			m, err := Open(dir)
+			m, err := Open(t.Context(), dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = m.Validate()
+			err = m.Validate(t.Context())
 			if got := fmt.Sprint(err); !strings.HasPrefix(got, test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -353,7 +353,7 @@ func TestLinks(t *testing.T) {
 	if err := os.Symlink("../elsewhere.pb", graph); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), GraphPath) {
+	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), GraphPath) {
 		t.Errorf("a graph outside of the directory: got %v, want an error that names %s", err,
 			GraphPath)
 	}
@@ -379,9 +379,9 @@ func TestEveryChangeIsFound(t *testing.T) {
 			broken = broken[:random.IntN(len(broken))]
 		}
 		files[name].Data = broken
-		m, err := Read(files)
+		m, err := Read(t.Context(), files)
 		if err == nil {
-			err = Join(m.Scan())
+			err = Join(scanned(t, m))
 		}
 		files[name].Data = whole
 		if err == nil || !strings.Contains(err.Error(), name) {

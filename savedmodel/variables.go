@@ -46,24 +46,31 @@ func (i *index) shardPath(shard int) string {
 	return fmt.Sprintf("variables/variables.data-%05d-of-%05d", shard, i.shards)
 }
 
-func (m *Model) readVariables() {
+func (m *Model) readVariables(w *work) {
 	data, err := m.readFile(IndexPath, maxIndexBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	if err == nil {
-		m.index, m.Variables, err = readIndex(data)
+		m.index, m.Variables, err = readIndex(w, data)
 	}
 	if err != nil {
 		m.indexErr = err
 	}
 }
 
-func readIndex(data []byte) (*index, []Variable, error) {
+func readIndex(w *work, data []byte) (*index, []Variable, error) {
 	var idx *index
 	var variables []Variable
 	err := readTable(data, func(key, value []byte) error {
-		d := newDecoder(bytes.NewReader(value), int64(len(value)))
+		if !w.step() {
+			return w.err
+		}
+		// A key shares its beginning with the one before: a few bytes may stand for a megabyte.
+		if err := w.keep(keptVariable + int64(len(key))); err != nil {
+			return err
+		}
+		d := newDecoder(w, bytes.NewReader(value), int64(len(value)))
 		if idx == nil {
 			if len(key) > 0 {
 				return fmt.Errorf("expected the header as the first entry, got %q", key)

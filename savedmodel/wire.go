@@ -21,6 +21,7 @@ const (
 // for. It skips the rest, without reading it where the file can seek. After the first error every
 // method does nothing.
 type decoder struct {
+	work    *work
 	r       *bufio.Reader
 	seeker  io.Seeker // nil where the file cannot seek
 	off     int64     // of the next byte
@@ -33,8 +34,8 @@ type decoder struct {
 
 // newDecoder reads a message of size bytes. Lengths in the message are compared with size, so it
 // must be the file's own.
-func newDecoder(r io.Reader, size int64) *decoder {
-	d := &decoder{r: bufio.NewReaderSize(r, int(min(size, 1<<16))), end: size}
+func newDecoder(w *work, r io.Reader, size int64) *decoder {
+	d := &decoder{work: w, r: bufio.NewReaderSize(r, int(min(size, 1<<16))), end: size}
 	if s, ok := r.(io.Seeker); ok {
 		d.seeker = s
 	}
@@ -47,10 +48,21 @@ func (d *decoder) fail(format string, args ...any) {
 	}
 }
 
+// keep counts bytes that stay in memory, and fails where they are too many.
+func (d *decoder) keep(bytes int64) {
+	if err := d.work.keep(bytes); err != nil {
+		d.fail("%w", err)
+	}
+}
+
 // fields calls field for each field up to the end of the message. A value that field does not read
 // is stepped over.
 func (d *decoder) fields(field func(number protowire.Number)) {
 	for d.err == nil && d.off < d.end {
+		if !d.work.step() {
+			d.fail("%w", d.work.err)
+			return
+		}
 		number := d.tag()
 		if d.err != nil {
 			return
@@ -186,6 +198,7 @@ func (d *decoder) rawBytes(n int64) []byte {
 // text reads a string, which must be UTF-8.
 func (d *decoder) text() string {
 	b := d.bytes()
+	d.keep(keptString + int64(len(b)))
 	if d.err == nil && !utf8.Valid(b) {
 		d.fail("a string is not UTF-8")
 	}
@@ -205,6 +218,10 @@ func (d *decoder) varints(value func(v uint64)) {
 	outer := d.end
 	d.end = end
 	for d.err == nil && d.off < end {
+		if !d.work.step() {
+			d.fail("%w", d.work.err)
+			break
+		}
 		value(d.rawVarint())
 	}
 	d.end = outer
@@ -238,6 +255,10 @@ func (d *decoder) skipGroup(number protowire.Number) {
 	}
 	d.depth++
 	for d.err == nil {
+		if !d.work.step() {
+			d.fail("%w", d.work.err)
+			break
+		}
 		inner := d.tag()
 		if d.typ == protowire.EndGroupType {
 			if inner != number {

@@ -64,7 +64,11 @@ func (c ModelConfig) directories() ([]directory, error) {
 		if err != nil || number < 0 {
 			continue
 		}
-		path := filepath.Join(c.Path, e.Name())
+		// A link to a version is resolved once: what is checked is what is loaded.
+		path, err := filepath.EvalSymlinks(filepath.Join(c.Path, e.Name()))
+		if err != nil {
+			continue // a link to nothing
+		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			found = append(found, directory{number, path})
 		}
@@ -74,10 +78,15 @@ func (c ModelConfig) directories() ([]directory, error) {
 	return slices.CompactFunc(found, func(a, b directory) bool { return a.number == b.number }), nil
 }
 
-// fingerprint changes with the files of a directory: their names, sizes and times.
+// fingerprint changes with the files of a directory: their names, sizes and times. A directory that
+// is a link is the one that it leads to.
 func fingerprint(dir string) (string, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

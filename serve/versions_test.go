@@ -249,6 +249,33 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+// TestLinkedVersions holds that a version may be a link to where it is stored, which is resolved
+// once.
+func TestLinkedVersions(t *testing.T) {
+	dir := t.TempDir()
+	addVersion(t, dir, "store/abc")
+	addVersion(t, dir, "model")
+	for version, target := range map[string]string{"1": "../store/abc", "2": "../store/gone"} {
+		if err := os.Symlink(target, filepath.Join(dir, "model", version)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := ModelConfig{Path: filepath.Join(dir, "model")}.directories()
+	stored, resolveErr := filepath.EvalSymlinks(filepath.Join(dir, "store/abc"))
+	if err != nil || resolveErr != nil || len(found) != 1 || found[0] != (directory{1, stored}) {
+		t.Errorf("got %v, %v, want version 1 in %s", found, err, stored)
+	}
+	link := filepath.Join(dir, "model", "1")
+	before, err := fingerprint(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addVersion(t, stored, "variables")
+	if after, err := fingerprint(link); err != nil || before == after {
+		t.Errorf("got %v and the same mark, want one that changes with what the link leads to", err)
+	}
+}
+
 func TestSeveralModels(t *testing.T) {
 	l := &loader{}
 	s := startServer(t, nil, func(c *Config) {

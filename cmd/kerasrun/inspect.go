@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -38,7 +39,7 @@ a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directo
 		if err := model.argument(cmd, args); err != nil {
 			return err
 		}
-		m, err := model.read()
+		m, err := model.read(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -51,13 +52,13 @@ a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directo
 		if err != nil {
 			return err
 		}
-		return manifestFault(m)
+		return manifestFault(cmd.Context(), m)
 	}
 	return cmd
 }
 
 // manifestFault is why a manifest that is there could not be shown.
-func manifestFault(m *savedmodel.Model) error {
+func manifestFault(ctx context.Context, m *savedmodel.Model) error {
 	hasOne := slices.ContainsFunc(m.Files, func(f savedmodel.File) bool {
 		return f.Path == contract.ManifestPath
 	})
@@ -67,7 +68,11 @@ func manifestFault(m *savedmodel.Model) error {
 	others := slices.DeleteFunc(savedmodel.Checks(), func(c savedmodel.Check) bool {
 		return c == savedmodel.CheckManifest
 	})
-	return savedmodel.Join(m.Scan(savedmodel.Skip(others...)))
+	findings, err := m.Scan(ctx, savedmodel.Skip(others...))
+	if err != nil {
+		return err
+	}
+	return savedmodel.Join(findings)
 }
 
 // description is what inspect shows; its JSON is the one of --format json.

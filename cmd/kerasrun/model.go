@@ -61,8 +61,8 @@ func completeModel(
 }
 
 // read reads the directory.
-func (m *modelDir) read() (*savedmodel.Model, error) {
-	model, err := savedmodel.Open(m.dir)
+func (m *modelDir) read(ctx context.Context) (*savedmodel.Model, error) {
+	model, err := savedmodel.Open(ctx, m.dir)
 	return model, m.hint(err)
 }
 
@@ -83,8 +83,8 @@ func (m *modelDir) goldens(model *savedmodel.Model) (string, error) {
 }
 
 // pipeline is how the model's manifest has images preprocessed.
-func (m *modelDir) pipeline() (*preprocess.Pipeline, error) {
-	model, err := m.read()
+func (m *modelDir) pipeline(ctx context.Context) (*preprocess.Pipeline, error) {
+	model, err := m.read(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline,
 	}
 	if cmd.Flags().Changed("model") || len(given) == 0 {
 		var err error
-		if p, err = f.model.pipeline(); err != nil {
+		if p, err = f.model.pipeline(cmd.Context()); err != nil {
 			return nil, err
 		}
 	}

@@ -74,10 +74,14 @@ Exit status: 1 when a finding is an error.`,
 			return err
 		}
 		report := scanReport{Path: model.dir, Findings: []savedmodel.Finding{}}
-		m, err := model.read()
+		m, err := model.read(cmd.Context())
 		switch {
 		case err == nil:
-			report.Findings = append(report.Findings, m.Scan(scan.options()...)...)
+			found, err := m.Scan(cmd.Context(), scan.options()...)
+			if err != nil {
+				return fmt.Errorf("%s: %w", model.dir, err)
+			}
+			report.Findings = append(report.Findings, found...)
 		case unreadable(err):
 			report.Findings = append(report.Findings, savedmodel.Finding{
 				Check: "graph", Severity: savedmodel.Error, File: savedmodel.GraphPath,

@@ -176,7 +176,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		defer runtime.KeepAlive(floor)
 	}
 	log := f.logger(cmd.ErrOrStderr())
-	config, err := f.config(log)
+	config, err := f.config(cmd.Context(), log)
 	if err != nil {
 		return err
 	}
@@ -234,13 +234,15 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-func (f *serveFlags) config(log *slog.Logger) (c serve.Config, err error) {
+func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
+	c serve.Config, err error,
+) {
 	c = serve.Config{
 		Load: f.load(log), Batching: f.batching, Limits: f.limits,
 		Poll:   time.Duration(f.poll * float64(time.Second)),
 		Logger: log, Pprof: f.pprof, Version: version.String(),
 	}
-	if c.Models, err = f.models(); err != nil {
+	if c.Models, err = f.models(ctx); err != nil {
 		return c, err
 	}
 	c.Batching.BatchTimeout = time.Duration(f.batchTimeoutMicros) * time.Microsecond
@@ -276,13 +278,13 @@ func defaultMemory(l serve.Limits, group float64) int64 {
 	return max(l.LeastMemory(), int64(min(2<<30, group/4)))
 }
 
-func (f *serveFlags) models() ([]serve.ModelConfig, error) {
+func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 	if f.file != "" {
 		return serve.ReadModels(f.file)
 	}
 	// Versions may come later, but not into what is no directory.
 	if info, err := os.Stat(f.model.dir); err != nil || !info.IsDir() {
-		if _, err := f.model.read(); err != nil {
+		if _, err := f.model.read(ctx); err != nil {
 			return nil, err
 		}
 	}
