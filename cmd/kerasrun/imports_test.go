@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	},
 	"serve/internal/*": {"serve/internal/*", "tensor"},
 	"runner": {
-		"classify", "contract", "labels", "preprocess", "runner/internal/*", "savedmodel", "tensor",
+		"classify", "contract", "internal/*", "labels", "preprocess", "runner/internal/*",
+		"savedmodel", "tensor",
 	},
 	"runner/internal/*": {"runner/internal/*", "savedmodel", "tensor"},
 	"runner/preinit":    {},
