@@ -170,12 +170,15 @@ offline: setup ## lay what gpu-check downloads into offline/, for a machine with
 	@rm -rf offline/modules && mv offline/gomod/cache/download offline/modules && rm -rf offline/gomod
 	@du -sh offline
 
+# Downloads and text models of keras-hub ask for these; importing it and its image models does not.
+UNUSED := $(addprefix --no-emit-package ,tensorflow-text huggingface-hub \
+	hf-xet httpx2 httpx2-jsfetch httpcore2 h11 anyio truststore fsspec filelock click)
 lock: ## renew requirements.txt and requirements-gpu.txt from requirements.in
 	@.venv/bin/uv pip compile requirements.in --python-version 3.11 --universal \
-		--no-emit-package tensorflow \
+		--no-emit-package tensorflow $(UNUSED) \
 		--no-annotate --no-header -q -o requirements.txt
 	@sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.in | \
-		.venv/bin/uv pip compile - --python-version 3.11 --universal \
+		.venv/bin/uv pip compile - --python-version 3.11 --universal $(UNUSED) \
 		--no-annotate --no-header -q -o requirements-gpu.txt
 
 clean: ## remove what the targets made, except .venv and .tensorflow
