@@ -1,0 +1,190 @@
+"""What a manifest says of a model's inputs and outputs: how an image becomes the tensor.
+
+An image goes through three steps in this order: decode, resize, normalize. The names are those of
+Pillow, TensorFlow and OpenCV; docs/contract.md describes each field.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+LIBRARIES = ("pillow", "tensorflow", "opencv")
+# "grayscale" is the decoder's own; "grayscale_of_rgb" turns decoded RGB grey: tf.image's
+# rgb_to_grayscale, cv2's COLOR_BGR2GRAY.
+COLORS = ("rgb", "bgr", "grayscale", "grayscale_of_rgb", "rgba")
+CHANNELS = {"rgb": 3, "bgr": 3, "grayscale": 1, "grayscale_of_rgb": 1, "rgba": 4}
+METHODS = {
+    "pillow": ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"),
+    "tensorflow": (
+        "bilinear",
+        "nearest",
+        "bicubic",
+        "area",
+        "lanczos3",
+        "lanczos5",
+        "gaussian",
+        "mitchellcubic",
+    ),
+    "opencv": ("nearest", "linear", "area", "cubic", "lanczos4"),
+}
+# stretch: the whole image. crop: the largest centred part of the target's shape (Keras's
+# smart_resize and crop_to_aspect_ratio, load_img's keep_aspect_ratio). imageops_fit: Pillow's
+# ImageOps.fit. pad: Keras's pad_to_aspect_ratio. short_side: the short side to `short_side`, then
+# the centre. none: as decoded.
+FITS = ("stretch", "crop", "imageops_fit", "pad", "short_side", "none")
+OPERATIONS = ("multiply", "divide", "add", "subtract")
+LAYOUTS = ("NHWC", "NCHW", "NHW")  # NHW: grey, without an axis for channels
+OUTPUT_KINDS = (
+    "probabilities",  # of classes that exclude each other: they add up to 1
+    "logits",  # `activation` makes probabilities of them
+    "binary",  # one sigmoid: the probability of the second of two classes
+    "multilabel",  # a sigmoid for each class
+    "regression",
+    "embedding",
+    "map",  # classes for each pixel: (height, width, classes)
+    "tensor",  # anything else
+)
+
+
+@dataclass(frozen=True)
+class Decode:
+    """by: the library whose pixels these are. exif: whether the orientation in EXIF is applied."""
+
+    by: str = "pillow"
+    color: str = "rgb"
+    exif: bool = False
+
+
+@dataclass(frozen=True)
+class Resize:
+    """fill: of each channel, what `pad` pads with. short_side: of fit "short_side", in pixels."""
+
+    by: str = "pillow"
+    method: str = "nearest"
+    fit: str = "stretch"
+    antialias: bool = False
+    fill: float = 0.0
+    short_side: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation with a number for all channels, or one for each in the tensor's order."""
+
+    op: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """The steps in their order. dtype: of the arithmetic, "float32" or "float64"; the result is
+    then cast to the tensor's."""
+
+    dtype: str = "float32"
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of the SavedModel.
+
+    kind: "image" (made of an image file as the next fields say), "encoded" (strings: the bytes of
+        image files, which the graph decodes) or "tensor".
+    shape: with the batch dimension; -1 where a size is free.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    layout: str | None = None
+    decode: Decode | None = None
+    resize: Resize | None = None
+    normalize: Normalize | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of an image's tensor; -1 where it is free."""
+        return self.shape[2:4] if self.layout == "NCHW" else self.shape[1:3]
+
+    def to_json(self) -> dict:
+        """As the manifest has it: the fields that its kind has."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a signature.
+
+    activation: of logits, "softmax" or "sigmoid". thresholds: of binary and multilabel, one for all
+    or one for each class. normalized: of an embedding, whether its length is 1. palette: of a map,
+    (r, g, b) for each class. labels: the path of its class names in the directory; "": none.
+    """
+
+    name: str
+    kind: str
+    activation: str | None = None
+    thresholds: tuple[float, ...] | None = None
+    normalized: bool | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    labels: str = ""
+
+    def to_json(self) -> dict:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def input_from_json(data: dict) -> Input:
+    """The inverse of Input.to_json."""
+    parts = dict(data, shape=tuple(data["shape"]))
+    for key, part in (("decode", Decode), ("resize", Resize)):
+        if key in parts:
+            parts[key] = part(**parts[key])
+    if "normalize" in parts:
+        steps = tuple(Step(s["op"], tuple(s["values"])) for s in parts["normalize"]["steps"])
+        parts["normalize"] = Normalize(parts["normalize"]["dtype"], steps)
+    return Input(**parts)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images become tensors, apart from the tensor's own size, type and layout."""
+
+    decode: Decode = field(default_factory=Decode)
+    resize: Resize = field(default_factory=Resize)
+    normalize: Normalize = field(default_factory=Normalize)
+
+
+def steps(*operations: tuple[str, float | Sequence[float]]) -> tuple[Step, ...]:
+    """Steps of ("divide", 255.0) or ("subtract", (1.0, 2.0, 3.0))."""
+    return tuple(
+        Step(op, tuple(values) if isinstance(values, Sequence) else (float(values),))
+        for op, values in operations
+    )
+
+
+# keras.applications' preprocess_input by mode; caffe's channels are B, G, R (color "bgr").
+MODES: dict[str, tuple[Step, ...]] = {
+    "caffe": steps(("subtract", (103.939, 116.779, 123.68))),
+    "tf": steps(("divide", 127.5), ("subtract", 1.0)),
+    "torch": steps(
+        ("divide", 255.0),
+        ("subtract", (0.485, 0.456, 0.406)),
+        ("divide", (0.229, 0.224, 0.225)),
+    ),
+    "none": (),
+}
+
+# How images are loaded, by the function that does it.
+PIPELINES: dict[str, Preprocessing] = {
+    "load_img": Preprocessing(),
+    "ImageDataGenerator": Preprocessing(),
+    "image_dataset_from_directory": Preprocessing(
+        Decode("tensorflow"), Resize("tensorflow", "bilinear")
+    ),
+    "decode_image": Preprocessing(Decode("tensorflow"), Resize("tensorflow", "bilinear")),
+    "cv2": Preprocessing(Decode("opencv", "bgr", exif=True), Resize("opencv", "linear")),
+    "pillow": Preprocessing(resize=Resize("pillow", "bicubic")),
+    "teachable_machine": Preprocessing(
+        resize=Resize("pillow", "lanczos", "imageops_fit"),
+        normalize=Normalize(steps=MODES["tf"]),
+    ),
+}
