@@ -31,7 +31,9 @@ METHODS = {
 # ImageOps.fit. pad: Keras's pad_to_aspect_ratio. short_side: the short side to `short_side`, then
 # the centre. none: as decoded.
 FITS = ("stretch", "crop", "imageops_fit", "pad", "short_side", "none")
-OPERATIONS = ("multiply", "divide", "add", "subtract")
+# round, without values: to whole numbers, halves to the even one, and to 0 to 255. Keras's Resizing
+# layer does it, and so KerasHub's ImageConverter, where they are given uint8.
+OPERATIONS = ("multiply", "divide", "add", "subtract", "round")
 LAYOUTS = ("NHWC", "NCHW", "NHW")  # NHW: grey, without an axis for channels
 OUTPUT_KINDS = (
     "probabilities",  # of classes that exclude each other: they add up to 1
@@ -68,7 +70,8 @@ class Resize:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation with a number for all channels, or one for each in the tensor's order."""
+    """One operation with a number for all channels, or one for each in the tensor's order; "round"
+    has none."""
 
     op: str
     values: tuple[float, ...]
