@@ -38,10 +38,10 @@ OPERATIONS = {
 class Stages:
     """What an image is after each step.
 
-    decoded: (height, width, channels) of the file's own size, uint8, the channels in the order of
-        the contract's color. resized: the same of the tensor's size; float32 where TensorFlow
-        resized it by another method than nearest. tensor: of the input's dtype, shape and layout
-        without its batch dimension.
+    decoded: (height, width, channels) of the file's own size, uint8; colours are red, green, blue
+        and alpha, whatever their order in the tensor. resized: the same of the tensor's size;
+        float32 where TensorFlow resized it by another method than nearest. tensor: of the input's
+        dtype, shape and layout without its batch dimension.
     """
 
     decoded: np.ndarray
@@ -70,7 +70,9 @@ def _read(path: str | os.PathLike) -> bytes:
 
 
 def decode(how: contract.Decode, data: bytes) -> np.ndarray:
-    """The pixels of a file, (height, width, channels) uint8, or as wide as the library gives them.
+    """The pixels of a file, (height, width, channels), uint8 or what else the library gives.
+
+    Colours are red, green, blue and alpha, also where how.color is "bgr".
 
     Raises ImageError.
     """
@@ -99,8 +101,7 @@ def _decode_pillow(how: contract.Decode, data: bytes) -> np.ndarray:
         image = keras.utils.load_img(io.BytesIO(data), color_mode)
     if how.color == "grayscale_of_rgb":
         image = image.convert("L")
-    pixels = np.asarray(image)
-    return pixels[..., ::-1] if how.color == "bgr" else pixels
+    return np.asarray(image)
 
 
 def _decode_tensorflow(how: contract.Decode, data: bytes) -> np.ndarray:
@@ -112,8 +113,7 @@ def _decode_tensorflow(how: contract.Decode, data: bytes) -> np.ndarray:
         pixels = tf.io.decode_image(data, channels=channels, expand_animations=False)
         if how.color == "grayscale_of_rgb":
             pixels = tf.image.rgb_to_grayscale(pixels)
-    pixels = pixels.numpy()
-    return pixels[..., ::-1] if how.color == "bgr" else pixels
+    return pixels.numpy()
 
 
 def _decode_opencv(how: contract.Decode, data: bytes) -> np.ndarray:
@@ -130,15 +130,15 @@ def _decode_opencv(how: contract.Decode, data: bytes) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise ImageError("OpenCV cannot read it")
-    if how.color == "rgb":
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if how.color == "grayscale":
+        return pixels
     if how.color == "grayscale_of_rgb":
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     if how.color == "rgba":
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         conversion = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
         return cv2.cvtColor(pixels, conversion[channels])
-    return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 _DECODERS = {
@@ -278,7 +278,7 @@ def tensor(model_input: contract.Input, resized: np.ndarray) -> np.ndarray:
     """A resized image, (height, width, channels), as the model takes it, without a batch."""
     arithmetic = np.dtype(model_input.normalize.dtype)
     dtype = tf.as_dtype(model_input.dtype).as_numpy_dtype
-    values = resized
+    values = resized[..., ::-1] if model_input.decode.color == "bgr" else resized
     if model_input.normalize.steps:
         values = values.astype(arithmetic)
     for step in model_input.normalize.steps:
