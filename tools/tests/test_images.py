@@ -142,17 +142,22 @@ def test_tensorflow_makes_rgb_grey():
 
 @pytest.mark.parametrize("given", [np.uint8, np.float32])
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("crop", [False, True])
-def test_keras_hub(given, method, crop):
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad_first"])
+def test_keras_hub(given, method, fit):
     scale, offset = [1 / 58.4, 1 / 57.1, 1 / 57.4], [-2.1, -2.0, -1.8]
     converter = keras_hub.layers.ImageConverter(
-        SIZE, scale, offset, crop_to_aspect_ratio=crop, interpolation=method, antialias=True
+        SIZE,
+        scale,
+        offset,
+        crop_to_aspect_ratio=fit == "crop",
+        pad_to_aspect_ratio=fit == "pad_first",
+        interpolation=method,
+        antialias=True,
     )
     want = converter(np.asarray(keras.utils.load_img(JPEG), given))
     operations = steps(("multiply", scale), ("add", offset))
     if given is np.uint8:
         operations = (*steps(("round", ())), *operations)
-    fit = "crop" if crop else "stretch"
     resize = Resize("tensorflow", method, fit, antialias=True)
     made = model_input(resize=resize, normalize=Normalize(steps=operations))
     equal(images.stages(made, JPEG).tensor, np.asarray(want))

@@ -17,12 +17,11 @@ from kerasrun_export import contract
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ImageError, first_line
 
-# Of the fits that a library has. Pillow's crop is load_img's keep_aspect_ratio, TensorFlow's are
-# Keras's crop_to_aspect_ratio and tf.image.resize_with_pad, as image_dataset_from_directory has
-# them.
+# The fits that a library has. Pillow's crop is load_img's keep_aspect_ratio, TensorFlow's is Keras's
+# crop_to_aspect_ratio.
 FITS = {
     "pillow": ("stretch", "crop", "imageops_fit", "pad", "short_side", "none"),
-    "tensorflow": ("stretch", "crop", "pad", "short_side", "none"),
+    "tensorflow": ("stretch", "crop", "pad", "pad_first", "short_side", "none"),
     "opencv": ("stretch", "short_side", "none"),
 }
 OPERATIONS = {
@@ -230,13 +229,15 @@ def _resize_tensorflow(
     how: contract.Resize, pixels: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
     with tf.device("/CPU:0"):
-        if how.fit == "crop":
+        if how.fit in ("crop", "pad_first"):
             resized = keras.ops.image.resize(
                 pixels.astype(np.float32),  # of uint8 it would round
                 size,
                 interpolation=how.method,
                 antialias=how.antialias,
-                crop_to_aspect_ratio=True,
+                crop_to_aspect_ratio=how.fit == "crop",
+                pad_to_aspect_ratio=how.fit == "pad_first",
+                fill_value=how.fill,
                 data_format="channels_last",
             )
         elif how.fit == "pad":
