@@ -144,6 +144,8 @@ def test_tensorflow_makes_rgb_grey():
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad_first"])
 def test_keras_hub(given, method, fit):
+    if (given, fit) == (np.uint8, "pad_first"):
+        pytest.skip("Keras cannot")
     scale, offset = [1 / 58.4, 1 / 57.1, 1 / 57.4], [-2.1, -2.0, -1.8]
     converter = keras_hub.layers.ImageConverter(
         SIZE,

@@ -17,7 +17,7 @@ from kerasrun_export import contract
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ImageError, first_line
 
-# The fits that a library has. Pillow's crop is load_img's keep_aspect_ratio, TensorFlow's is Keras's
+# The fits that a library has. Pillow's crop is load_img's keep_aspect_ratio, TensorFlow's Keras's
 # crop_to_aspect_ratio.
 FITS = {
     "pillow": ("stretch", "crop", "imageops_fit", "pad", "short_side", "none"),
