@@ -285,7 +285,7 @@ func TestWriteText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.ReplaceAll(
-		`models/fake on DIR: 5 images answered, 2 failed; labels are the name of a class
+		`models/fake on DIR: 5 images answered, 2 failed; labels are names of classes
 no image of 1 of the model's 3 classes: blue
 
 top-1                           0.6000  3 of 5

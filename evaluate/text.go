@@ -51,8 +51,9 @@ func (r *Report) WriteText(w io.Writer) error {
 
 // counted says how many images there were, and what their labels are.
 func (r *Report) counted() string {
-	return fmt.Sprintf("%d images answered, %d failed; labels are the %s of a class", r.Images, r.Failed,
-		r.LabelType)
+	types := map[LabelType]string{LabelName: "names", LabelID: "ids", LabelIndex: "indices"}
+	return fmt.Sprintf("%d images answered, %d failed; labels are %s of classes", r.Images, r.Failed,
+		types[r.LabelType])
 }
 
 // absent says which classes of the model no image has.
