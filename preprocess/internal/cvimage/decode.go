@@ -1,0 +1,76 @@
+package cvimage
+
+import (
+	"errors"
+	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
+	"kerasrun/preprocess/internal/exif"
+)
+
+// Options say how an image is decoded.
+type Options struct {
+	Grey bool // IMREAD_GRAYSCALE, else IMREAD_COLOR
+	EXIF bool // turned by its orientation; without, IMREAD_IGNORE_ORIENTATION
+}
+
+// Channels is the number of channels that are decoded to.
+func (o Options) Channels() int {
+	if o.Grey {
+		return 1
+	}
+	return 3
+}
+
+// The limits of cv2.imread, beyond which it raises an exception.
+const (
+	maxSide   = 1 << 20
+	maxPixels = 1 << 30
+)
+
+// Decode returns the pixels of cv2.imread, height x width x channels, but in the order red, green,
+// blue; and their size, after turning. They are in the memory of dst if that is enough. The format is
+// told from the bytes: JPEG, PNG, GIF, BMP and WebP are read. An error is a codec.UnsupportedError
+// for what OpenCV may read but this package does not, any other for what OpenCV does not read, or
+// not whole. Memory grows with the declared size: check that first.
+func Decode(dst, data []byte, options Options) (pix []byte, width, height int, err error) {
+	var decode func(dst, data []byte, grey bool) ([]byte, int, int, error)
+	switch {
+	case starts(data, "\xff\xd8\xff"):
+		decode = decodeJPEG
+	case starts(data, "\x89PNG\r\n\x1a\n"):
+		decode = decodePNG
+	case starts(data, "GIF87a"), starts(data, "GIF89a"):
+		decode = decodeGIF
+	case starts(data, "BM"):
+		decode = decodeBMP
+	case starts(data, "RIFF") && len(data) >= 12 && string(data[8:12]) == "WEBP":
+		decode = decodeWebP
+	default:
+		return nil, 0, 0, errors.New("not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise")
+	}
+	if pix, width, height, err = decode(dst, data, options.Grey); err != nil {
+		return nil, 0, 0, err
+	}
+	if options.EXIF {
+		if orientation := exif.OpenCV(data); orientation >= 2 && orientation <= 8 {
+			pix, width, height = exif.Turn(nil, pix, width, height, options.Channels(),
+				orientation)
+		}
+	}
+	return pix, width, height, nil
+}
+
+func starts(data []byte, magic string) bool {
+	return len(data) >= len(magic) && string(data[:len(magic)]) == magic
+}
+
+// checkSize refuses what is too large for cv2.imread.
+func checkSize(width, height int) error {
+	if width < 1 || height < 1 || width > maxSide || height > maxSide ||
+		width > maxPixels/height {
+		return codec.UnsupportedError(fmt.Sprintf("expected at most %d pixels each way and %d in "+
+			"all, as cv2.imread takes, got %d x %d", maxSide, maxPixels, width, height))
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package cvimage
+
+import (
+	"errors"
+
+	"kerasrun/preprocess/internal/webp"
+)
+
+// The sizes in bytes of a WebP file that WebPDecoder reads.
+const (
+	minWebP = 32
+	maxWebP = 64 << 20
+)
+
+// decodeWebP is WebPDecoder: libwebp's pixels without their alpha, turned grey afterwards.
+func decodeWebP(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
+	if len(data) < minWebP || len(data) > maxWebP {
+		return nil, 0, 0, errors.New("OpenCV reads WebP files of 32 bytes to 64 MiB")
+	}
+	c, err := webp.DecodeConfig(data)
+	if err == nil {
+		err = checkSize(c.Width, c.Height)
+	}
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if pix, err = webp.Decode(dst, data); err != nil {
+		return nil, 0, 0, err
+	}
+	if grey {
+		pix = GreyOfRGB(pix, pix)
+	}
+	return pix, c.Width, c.Height, nil
+}
