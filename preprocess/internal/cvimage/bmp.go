@@ -8,50 +8,6 @@ import (
 	"kerasrun/preprocess/internal/codec"
 )
 
-var errTruncated = errors.New("the file is truncated")
-
-// stream reads numbers as OpenCV's RLByteStream does. Beyond the end they are 0, and ended is set.
-type stream struct {
-	data  []byte
-	pos   int
-	ended bool
-}
-
-// take returns the next n bytes, nil where they are not all there.
-func (s *stream) take(n int) []byte {
-	if n > len(s.data)-s.pos {
-		s.ended = true
-		return nil
-	}
-	b := s.data[s.pos : s.pos+n]
-	s.pos += n
-	return b
-}
-
-func (s *stream) skip(n int) { s.pos = min(s.pos+n, len(s.data)) }
-
-func (s *stream) byte() int {
-	if b := s.take(1); b != nil {
-		return int(b[0])
-	}
-	return 0
-}
-
-func (s *stream) word() int {
-	if b := s.take(2); b != nil {
-		return int(binary.LittleEndian.Uint16(b))
-	}
-	return 0
-}
-
-// long reads a number with a sign.
-func (s *stream) long() int {
-	if b := s.take(4); b != nil {
-		return int(int32(binary.LittleEndian.Uint32(b)))
-	}
-	return 0
-}
-
 // Compressions of a BMP.
 const (
 	bmpPlain     = 0
@@ -143,7 +99,15 @@ func readBMP(data []byte) (*bmpHeader, error) {
 	if h.width <= 0 || h.height == 0 || h.offset < 0 {
 		return nil, malformed
 	}
-	return h, checkSize(h.width, max(h.height, -h.height))
+	return h, nil
+}
+
+func configBMP(data []byte) (codec.Config, error) {
+	h, err := readBMP(data)
+	if err != nil {
+		return codec.Config{}, err
+	}
+	return codec.Config{Width: h.width, Height: max(h.height, -h.height)}, nil
 }
 
 // colors reads a palette of count colours, each size bytes from blue on.
@@ -168,6 +132,7 @@ func decodeBMP(dst, data []byte, grey bool) (pix []byte, width, height int, err 
 	}
 	pix = dst[:size]
 	h.pos = min(h.offset, len(data))
+	masked := false
 	var row func(out, in []byte)
 	switch h.bits {
 	case 1, 4, 8:
@@ -200,11 +165,7 @@ func decodeBMP(dst, data []byte, grey bool) (pix []byte, width, height int, err 
 			}
 		}
 	case 32:
-		masked := h.masks[0] != 0 && h.masks[1] != 0 && h.masks[2] != 0
-		if masked && grey {
-			return nil, 0, 0, codec.UnsupportedError("grey from colours with masks, with " +
-				"OpenCV's decoder")
-		}
+		masked = h.masks[0] != 0 && h.masks[1] != 0 && h.masks[2] != 0
 		row = func(out, in []byte) {
 			for len(out) >= 3 {
 				if masked {
@@ -237,7 +198,12 @@ func decodeBMP(dst, data []byte, grey bool) (pix []byte, width, height int, err 
 	}
 	if grey {
 		for i := range width * height {
-			pix[i] = greyOfBGR(pix[3*i+2], pix[3*i+1], pix[3*i])
+			r, g, b := pix[3*i], pix[3*i+1], pix[3*i+2]
+			if masked {
+				pix[i] = greyOfMasked(r, g, b)
+			} else {
+				pix[i] = greyOfBGR(b, g, r)
+			}
 		}
 		pix = pix[:width*height]
 	}
@@ -249,6 +215,12 @@ func masked8(v, mask uint32) uint8 {
 	shift := bits.TrailingZeros32(mask)
 	factor := float32(255) / float32(mask>>shift)
 	return uint8(int32(float32(mask&v>>shift) * factor))
+}
+
+// greyOfMasked is the grey of maskBGRAtoGray, in float32.
+func greyOfMasked(r, g, b uint8) uint8 {
+	return uint8(float32(float32(0.299*float32(r))+float32(0.587*float32(g))) +
+		float32(0.114*float32(b)))
 }
 
 // flip exchanges the rows of an image, each stride bytes, top and bottom.
@@ -264,10 +236,4 @@ func (h *bmpHeader) paletteRow(out, in []byte) {
 	for i := 0; len(out) >= 3; i, out = i+h.bits, out[3:] {
 		*(*[3]uint8)(out) = h.palette[in[i/8]<<(i%8)>>(8-h.bits)]
 	}
-}
-
-// decodeRLE reads run lengths, with the pixels that they pass over in the palette's first colour. The
-// image is upside down in pix. Where OpenCV leaves pixels as the memory was, it is refused.
-func (h *bmpHeader) decodeRLE(pix []byte, width, height int) error {
-	return codec.UnsupportedError("run lengths, with OpenCV's decoder")
 }

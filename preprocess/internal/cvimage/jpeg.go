@@ -8,13 +8,15 @@ import (
 	"kerasrun/preprocess/internal/jpeg"
 )
 
+func configJPEG(data []byte) (codec.Config, error) {
+	c, err := jpeg.DecodeConfig(data)
+	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+}
+
 // decodeJPEG is JpegDecoder: libjpeg-turbo's pixels, the luma plane for grey, and OpenCV's own
 // conversion of CMYK.
 func decodeJPEG(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
 	c, err := jpeg.DecodeConfig(data)
-	if err == nil {
-		err = checkSize(c.Width, c.Height)
-	}
 	if err != nil {
 		return nil, 0, 0, jpegError(err)
 	}

@@ -13,21 +13,23 @@ import (
 // maxPNGSide is PNG_USER_WIDTH_MAX.
 const maxPNGSide = 1000000
 
-// decodePNG is PngDecoder: alpha is dropped, 16 bits lose the low byte, grey is libpng's.
-func decodePNG(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
+func configPNG(data []byte) (codec.Config, error) {
 	if err := checkPNG(data); err != nil {
-		return nil, 0, 0, err
+		return codec.Config{}, err
 	}
 	c, err := png.DecodeConfig(data)
-	if err == nil {
-		err = checkSize(c.Width, c.Height)
+	if err == nil && (c.Width > maxPNGSide || c.Height > maxPNGSide) {
+		err = fmt.Errorf("expected at most %d pixels each way, got %d x %d", maxPNGSide, c.Width,
+			c.Height)
 	}
+	return c, err
+}
+
+// decodePNG is PngDecoder: alpha is dropped, 16 bits lose the low byte, grey is libpng's.
+func decodePNG(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
+	c, err := png.DecodeConfig(data)
 	if err != nil {
 		return nil, 0, 0, err
-	}
-	if c.Width > maxPNGSide || c.Height > maxPNGSide {
-		return nil, 0, 0, fmt.Errorf("expected at most %d pixels each way, got %d x %d", maxPNGSide,
-			c.Width, c.Height)
 	}
 	output := png.HighBytes
 	if grey {
@@ -50,11 +52,11 @@ func checkPNG(data []byte) error {
 	palette, indexed, animated := false, false, false
 	for pos := 8; ; {
 		if pos+12 > len(data) {
-			return errors.New("the file is truncated")
+			return errTruncated
 		}
 		n := int(binary.BigEndian.Uint32(data[pos:]))
 		if n > len(data)-pos-12 {
-			return errors.New("the file is truncated")
+			return errTruncated
 		}
 		name, body := string(data[pos+4:pos+8]), data[pos+8:pos+8+n]
 		if crc32.ChecksumIEEE(data[pos+4:pos+8+n]) != binary.BigEndian.Uint32(data[pos+8+n:]) {

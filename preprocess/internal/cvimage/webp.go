@@ -3,6 +3,7 @@ package cvimage
 import (
 	"errors"
 
+	"kerasrun/preprocess/internal/codec"
 	"kerasrun/preprocess/internal/webp"
 )
 
@@ -12,15 +13,16 @@ const (
 	maxWebP = 64 << 20
 )
 
+func configWebP(data []byte) (codec.Config, error) {
+	if len(data) < minWebP || len(data) > maxWebP {
+		return codec.Config{}, errors.New("OpenCV reads WebP files of 32 bytes to 64 MiB")
+	}
+	return webp.DecodeConfig(data)
+}
+
 // decodeWebP is WebPDecoder: libwebp's pixels without their alpha, turned grey afterwards.
 func decodeWebP(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
-	if len(data) < minWebP || len(data) > maxWebP {
-		return nil, 0, 0, errors.New("OpenCV reads WebP files of 32 bytes to 64 MiB")
-	}
 	c, err := webp.DecodeConfig(data)
-	if err == nil {
-		err = checkSize(c.Width, c.Height)
-	}
 	if err != nil {
 		return nil, 0, 0, err
 	}
