@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/evaluate"
 	"kerasrun/internal/atomicfile"
+	"kerasrun/savedmodel"
 	"kerasrun/score"
 )
 
@@ -121,6 +123,9 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
 	}
+	if err := checkEvaluated(model.SavedModel()); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
 	classifier, err := model.Classifier()
 	if err != nil {
 		return err
@@ -156,6 +161,20 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 		}
 	}
 	return f.write(cmd, report)
+}
+
+// checkEvaluated refuses a model whose answer is of a kind that cannot be evaluated yet.
+func checkEvaluated(model *savedmodel.Model) error {
+	m := model.Manifest
+	if m == nil {
+		return nil // the classifier says what it needs
+	}
+	out := m.Output(contract.DefaultSignature, m.Answer)
+	if out == nil || out.Kind == contract.Probabilities {
+		return nil
+	}
+	return fmt.Errorf("output %q: expected probabilities of classes, got %s, which cannot be evaluated "+
+		"yet; `kerasrun score` writes the answers", out.Name, out.Kind)
 }
 
 // data reads what images there are and their labels.

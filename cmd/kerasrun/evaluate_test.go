@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kerasrun/contract"
+	"kerasrun/savedmodel"
 )
 
 // small is a model of ImageNet's classes for images of 32 x 32.
@@ -161,6 +164,25 @@ func TestEvaluateErrors(t *testing.T) {
 			!strings.Contains(stderr, test.want) {
 			t.Errorf("%s: got exit status %d, %q, want %d and a line with %q", test.args, status, stderr,
 				test.status, test.want)
+		}
+	}
+}
+
+func TestCheckEvaluated(t *testing.T) {
+	for _, test := range []struct{ kind, want string }{
+		{contract.Probabilities, ""},
+		{contract.Multilabel, `output "out": expected probabilities of classes, got multilabel`},
+		{contract.Binary, "got binary, which cannot be evaluated yet"},
+		{contract.Embedding, "got embedding"},
+	} {
+		err := checkEvaluated(&savedmodel.Model{Manifest: &contract.Manifest{
+			Outputs: map[string][]contract.Output{
+				contract.DefaultSignature: {{Name: "out", Kind: test.kind}},
+			},
+			Answer: "out",
+		}})
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %s", test.kind, err, test.want)
 		}
 	}
 }
