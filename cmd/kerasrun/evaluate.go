@@ -132,8 +132,8 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	}
 	n := max(classifier.Classes(), len(model.Labels()))
 	if f.min.TopK != nil && f.top >= n {
-		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which every "+
-			"answer reaches", n, f.top)
+		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which "+
+			"every answer reaches", n, f.top)
 	}
 	shown := newProgress(stderr, f.quiet)
 	report, err := evaluate.Run(cmd.Context(), classifier, model.Labels(), data, evaluate.Options{
@@ -156,8 +156,8 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	if !f.quiet {
 		noteSkipped(stderr, skipped)
 		if len(data.Passed) > 0 {
-			fmt.Fprintf(stderr, "kerasrun: %s: passed over %d entries that are no class's folder: %s\n", path,
-				len(data.Passed), evaluate.Few(data.Passed))
+			fmt.Fprintf(stderr, "kerasrun: %s: passed over %d entries that are no class's folder: %s\n",
+				path, len(data.Passed), evaluate.Few(data.Passed))
 		}
 	}
 	return f.write(cmd, report)
@@ -173,8 +173,8 @@ func checkEvaluated(model *savedmodel.Model) error {
 	if out == nil || out.Kind == contract.Probabilities {
 		return nil
 	}
-	return fmt.Errorf("output %q: expected probabilities of classes, got %s, which cannot be evaluated "+
-		"yet; `kerasrun score` writes the answers", out.Name, out.Kind)
+	return fmt.Errorf("output %q: expected probabilities of classes, got %s, which cannot be "+
+		"evaluated yet; `kerasrun score` writes the answers", out.Name, out.Kind)
 }
 
 // data reads what images there are and their labels.
@@ -191,7 +191,8 @@ func (f *evaluateFlags) data(path string, skipped *score.Skipped) (*evaluate.Dat
 	case info.IsDir():
 		return evaluate.Folders(path, skipped)
 	case !table:
-		return nil, usagef("expected a folder, or a table that ends in .csv or .parquet, got %s", path)
+		return nil, usagef("expected a folder, or a table that ends in .csv or .parquet, got %s",
+			path)
 	}
 	return evaluate.Table(path, f.filenames, f.labels)
 }
