@@ -69,20 +69,22 @@ func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) 
 			fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
 				d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
 	}
-	size := 3 * d.width * d.height
-	if cap(dst) < size {
-		dst = make([]byte, size)
-	}
-	d.pix = dst[:size]
+	pix, err = d.decode(dst, 3)
+	return pix, d.width, d.height, err
+}
+
+// decode decodes the image that follows the headers.
+func (d *decoder) decode(dst []byte, channels int) (pix []byte, err error) {
+	d.pix = grow(dst, channels*d.width*d.height)
 	if d.multiScan {
 		err = d.decodeScans()
 	} else {
 		err = d.decodeSingleScan()
 	}
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
-	return d.pix, d.width, d.height, nil
+	return d.pix, nil
 }
 
 // A decoder holds the state of one decoding. Its buffers are kept between images.
@@ -90,7 +92,9 @@ type decoder struct {
 	source
 	bitReader
 
-	pix []byte // the output
+	pix        []byte // the output
+	tensorflow bool   // as TensorFlow decodes
+	gray       bool   // to one channel
 
 	// From the markers.
 	width, height   int
@@ -137,6 +141,7 @@ func (d *decoder) release() {
 }
 
 func (d *decoder) reset(data []byte) {
+	d.tensorflow, d.gray = false, false
 	d.source = source{data: data}
 	d.bitReader = bitReader{}
 	d.more()

@@ -12,6 +12,8 @@ type output struct {
 
 // plane holds the samples of one component that are still needed.
 type plane struct {
+	unused     bool // the output does not depend on it
+	fast       bool // the fast inverse DCT
 	upsampling upsampling
 	hx, vx     int // the factors for replicate
 	// buf holds rows of stride bytes: kept rows of the MCU row before, then the current one.
@@ -29,7 +31,12 @@ func (d *decoder) startOutput() {
 	o.groups = 0
 	for i := range d.comps {
 		c, p := &d.comps[i], &o.planes[i]
+		p.fast = d.tensorflow
+		p.unused = d.gray && o.space == ycc && i > 0
 		p.upsampling = d.upsampling(c)
+		if p.unused {
+			p.upsampling = replicate
+		}
 		if p.upsampling == triangleV || p.upsampling == triangleHV {
 			o.context = true
 		}
@@ -58,7 +65,14 @@ func grow(buf []byte, n int) []byte {
 // put writes the samples of a block to the current MCU row. x and y count the component's blocks; y
 // is 0 to v-1.
 func (p *plane) put(b *block, x, y int) {
-	inverseDCT(b, p.buf[(p.kept+8*y)*p.stride+8*x:], p.stride)
+	dst := p.buf[(p.kept+8*y)*p.stride+8*x:]
+	switch {
+	case p.unused:
+	case p.fast:
+		fastDCT(b, dst, p.stride)
+	default:
+		inverseDCT(b, dst, p.stride)
+	}
 }
 
 // writeRows writes the rows of the image for which all samples are there, once MCU row m is
@@ -83,9 +97,28 @@ func (d *decoder) writeRows(m int) {
 func (d *decoder) writeRow(y int) {
 	var s [4][]byte
 	for i := range d.comps {
-		s[i] = d.out.planes[i].upsample(&d.comps[i], y, d.width)
+		if p := &d.out.planes[i]; !p.unused {
+			s[i] = p.upsample(&d.comps[i], y, d.width)
+		}
+	}
+	if d.gray {
+		dst := d.pix[d.width*y : d.width*(y+1)]
+		if d.out.space == rgb {
+			grayFromRGBRow(dst, s[0], s[1], s[2])
+		} else {
+			copy(dst, s[0])
+		}
+		return
 	}
 	dst := d.pix[3*d.width*y : 3*d.width*(y+1)]
+	switch space := d.out.space; {
+	case space == cmyk && d.tensorflow:
+		cmykRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
+		return
+	case space == ycck && d.tensorflow:
+		ycckRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
+		return
+	}
 	switch d.out.space {
 	case gray:
 		grayRow(dst, s[0])
