@@ -6,7 +6,10 @@ import (
 	"strings"
 
 	"kerasrun/preprocess/internal/codec"
+	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/jpeg"
+	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/webp"
 )
 
 // format is a format that TensorFlow reads.
@@ -14,12 +17,16 @@ type format struct {
 	name     string
 	match    func(data []byte) bool
 	channels []int // that it gives
-	config   func(data []byte) (codec.Config, error)
+	config   func(data []byte, channels int) (codec.Config, error)
 	decode   func(dst, data []byte, channels int) ([]byte, error)
 }
 
 var formats = []format{
 	{"JPEG", prefix("\xff\xd8\xff"), []int{1, 3}, jpegConfig, jpegDecode},
+	{"PNG", prefix("\x89PNG\r\n\x1a\n"), []int{1, 3, 4}, pngConfig, png.DecodeTensorFlow},
+	{"GIF", prefix("GIF8"), []int{3}, gifConfig, gifDecode},
+	{"BMP", prefix("BM"), []int{3, 4}, bmpConfig, bmpDecode},
+	{"WebP", isWebP, []int{3, 4}, webp.DecodeTensorFlowConfig, webp.DecodeTensorFlow},
 }
 
 // Decode is tf.io.decode_image(data, channels=channels, expand_animations=False): an image of
@@ -43,7 +50,7 @@ func DecodeConfig(data []byte, channels int) (format string, size Size, err erro
 	if err != nil {
 		return f.name, Size{}, err
 	}
-	c, err := f.config(data)
+	c, err := f.config(data, channels)
 	return f.name, Size{c.Height, c.Width}, err
 }
 
@@ -67,7 +74,21 @@ func prefix(magic string) func([]byte) bool {
 	return func(data []byte) bool { return strings.HasPrefix(string(data[:min(len(data), 12)]), magic) }
 }
 
-func jpegConfig(data []byte) (codec.Config, error) {
+func isWebP(data []byte) bool {
+	return len(data) > 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP"
+}
+
+func pngConfig(data []byte, _ int) (codec.Config, error) {
+	return png.DecodeTensorFlowConfig(data)
+}
+
+func gifConfig(data []byte, _ int) (codec.Config, error) {
+	return gif.DecodeTensorFlowConfig(data)
+}
+
+func gifDecode(dst, data []byte, _ int) ([]byte, error) { return gif.DecodeTensorFlow(dst, data) }
+
+func jpegConfig(data []byte, _ int) (codec.Config, error) {
 	c, err := jpeg.DecodeTensorFlowConfig(data)
 	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
 }
