@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tf_keras
 
 from kerasrun_export import preparation
 
@@ -122,3 +123,23 @@ def test_a_subclassed_model():
     assert not found.readable
     assert not found.values
     assert [step.partition(" (")[0] for step in found.steps] == ["multiplies by 1/255"]
+
+
+def test_models_of_tf_keras():
+    kinds, shape = tf_keras.layers, (32, 32, 3)
+
+    def end(x):
+        return kinds.Dense(2, "softmax")(kinds.GlobalAveragePooling2D()(kinds.Conv2D(2, 3)(x)))
+
+    inputs = tf_keras.Input(shape)
+    first = tf_keras.Sequential([kinds.RandomFlip(), kinds.RandomRotation(0.1)])(inputs)
+    traced = tf_keras.applications.mobilenet_v2.preprocess_input(first)
+    found = preparation.read(tf_keras.Model(inputs, end(traced)))
+    assert found.values
+    assert "truediv" in found.steps[0]
+    layers = [kinds.Rescaling(1 / 255), kinds.Conv2D(2, 3)]
+    found = preparation.read(tf_keras.Sequential([tf_keras.Input(shape), *layers]))
+    assert found.values
+    assert found.steps[0].startswith("multiplies by 1/255")
+    plain = tf_keras.Sequential([tf_keras.Input(shape), kinds.Conv2D(2, 3)])
+    assert preparation.read(plain) == preparation.Preparation()

@@ -404,8 +404,8 @@ def decide(
             )
         elif found.steps and not found.readable:
             question = (
-                f"the model has layers that prepare images ({prepares}), but is subclassed, so "
-                f"that it cannot be seen whether they come first: {question}"
+                f"the model has layers that prepare images ({prepares}), but it cannot be seen "
+                f"whether they come first, as in a subclassed model: {question}"
             )
         questions.append(Question(question, "--scale 1/255"))
     questions += more

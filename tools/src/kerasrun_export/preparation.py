@@ -14,28 +14,29 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.contract import Decode, Normalize, Preprocessing, Resize, steps
 from kerasrun_export.errors import ModelError
 
-KINDS = keras.layers
-# Layers that change nothing at inference.
+# By the names of their classes, which Keras 3 and tf_keras share. These change nothing at
+# inference.
 IN_TRAINING = (
-    KINDS.Dropout,
-    KINDS.SpatialDropout2D,
-    KINDS.GaussianNoise,
-    KINDS.GaussianDropout,
-    KINDS.InputLayer,
-    KINDS.Identity,
+    "ActivityRegularization",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Identity",
+    "InputLayer",
+    "SpatialDropout2D",
 )
 PREPARING = (
     *IN_TRAINING,
-    KINDS.Rescaling,
-    KINDS.Normalization,
-    KINDS.Resizing,
-    KINDS.CenterCrop,
-    KINDS.Lambda,
-    KINDS.Permute,
-    KINDS.Reshape,
-    KINDS.Concatenate,
+    "Concatenate",
+    "Lambda",
+    "Normalization",
+    "Permute",
+    "Rescaling",
+    "Reshape",
+    "SlicingOpLambda",
+    "TFOpLambda",
 )
-RESIZING = (KINDS.Resizing, KINDS.CenterCrop, KINDS.RandomCrop)
+RESIZING = ("CenterCrop", "RandomCrop", "Resize", "Resizing")
 WORDS = {
     "TrueDivide": "divides by",
     "Divide": "divides by",
@@ -56,8 +57,8 @@ class Preparation:
     steps: in words, in order. values: whether it takes images of 0 to 255 and prepares them itself.
     scaled_before: whether it has a normalisation whose numbers are not those of 0 to 255.
     resizes: whether it resizes or crops. readable: False for a subclassed model, of which only
-    layers can be listed. converter: what its KerasHub preprocessor does before it, and the size
-    that gives; the decoding in it is load_img's.
+    layers can be listed, and where a step does not run by itself. converter: what its KerasHub
+    preprocessor does before it, and the size that gives; the decoding in it is load_img's.
     """
 
     steps: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ def read(model: keras.Model) -> Preparation:
         named = [
             _words(layer)
             for layer in getattr(model, "layers", [])
-            if isinstance(layer, (KINDS.Rescaling, KINDS.Normalization, *RESIZING))
+            if _kind(layer) in ("Rescaling", "Normalization", *RESIZING)
         ]
         return Preparation(tuple(named), readable=False, converter=converter, converter_size=size)
     walk = _Walk()
@@ -92,19 +93,23 @@ def read(model: keras.Model) -> Preparation:
         values=bool(plain),
         scaled_before=bool(changed and not plain),
         resizes=walk.resizes,
+        readable=walk.readable,
         converter=converter,
         converter_size=size,
     )
 
 
-def _functional(model: keras.Model) -> keras.Model | None:
-    """The functional model that a model is or has: a Sequential one has it inside."""
-    if isinstance(model, keras.Sequential):
-        return model._functional if model.built else None
-    return model if getattr(model, "_nodes_by_depth", None) is not None else None
+def _kind(operation: object) -> str:
+    return type(operation).__name__
 
 
-def _probe(tensor: keras.KerasTensor) -> tf.Tensor | None:
+def _functional(model: object):
+    """The functional model that a model is or has: a Sequential one of Keras 3 has it inside."""
+    model = getattr(model, "_functional", None) or model
+    return model if getattr(model, "_nodes_by_depth", None) else None
+
+
+def _probe(tensor) -> tf.Tensor | None:
     """Plain images of 0 and of 255 in every channel, of the input's shape; None: not of images."""
     shape = list(tensor.shape[1:])
     if len(shape) not in (2, 3):
@@ -124,49 +129,46 @@ class _Walk:
         self.steps: list[str] = []
         self.frontier: np.ndarray | None = None
         self.changed = self.resizes = False
+        self.readable = True
 
-    def run(self, model: keras.Model, given: dict[int, tf.Tensor]) -> dict[int, tf.Tensor]:
+    def run(self, model, given: dict[int, tf.Tensor]) -> dict[int, tf.Tensor]:
         """given: values by the number of the input. Returns those of outputs that were reached."""
         known = {id(model.inputs[i]): value for i, value in given.items()}
         for node in _nodes(model):
             if node.is_input:
                 continue
-            inputs = node.arguments.keras_tensors
+            operation, inputs, outputs = _parts(node)
             have = [known[id(tensor)] for tensor in inputs if id(tensor) in known]
             if not have:
                 continue
-            nested = _functional(node.operation)
+            nested = _functional(operation)
             if nested is not None and len(have) == len(inputs):
                 results = self.run(nested, dict(enumerate(have)))
-                known |= {id(node.outputs[i]): value for i, value in results.items()}
+                known |= {id(outputs[i]): value for i, value in results.items()}
                 continue
-            results = self._prepare(node, known) if len(have) == len(inputs) else None
+            results = None
+            if len(have) == len(inputs) and _prepares(operation):
+                results = self._prepare(node, operation, known, have[0])
             if results is None:
                 self._stop(have[0])
                 continue
-            known |= {
-                id(tensor): value for tensor, value in zip(node.outputs, results, strict=True)
-            }
+            known |= {id(tensor): value for tensor, value in zip(outputs, results, strict=True)}
         return {i: known[id(t)] for i, t in enumerate(model.outputs) if id(t) in known}
 
     def _stop(self, value: tf.Tensor) -> None:
         if self.frontier is None and value.shape.rank in (3, 4):
             self.frontier = np.asarray(tf.cast(value, tf.float32))
 
-    def _prepare(self, node, known: dict[int, tf.Tensor]) -> list[tf.Tensor] | None:
-        """What a step of preparation gives; None where the node is none."""
-        operation = node.operation
-        if not _prepares(operation):
+    def _prepare(
+        self, node, operation, known: dict[int, tf.Tensor], before: tf.Tensor
+    ) -> list[tf.Tensor] | None:
+        """What a step of preparation gives; None where it does not run on the probe."""
+        try:
+            results = tf.nest.flatten(_call(node, operation, known))
+        except Exception:  # of a user's own layer, whatever it raises
+            self.readable = False
             return None
-        args, kwargs = node.arguments.fill_in({key: value for key, value in known.items()})
-        if isinstance(operation, keras.layers.Layer):
-            kwargs.pop("training", None)
-            if operation._call_has_training_arg:
-                kwargs["training"] = False
-        results = operation(*args, **kwargs)
-        results = tf.nest.flatten(results)
-        before = known[id(node.arguments.keras_tensors[0])]
-        resizes = isinstance(operation, RESIZING) or type(operation).__name__ == "Resize"
+        resizes = _kind(operation) in RESIZING
         changed = not resizes and _changes(before, results[0])
         self.resizes |= resizes
         self.changed |= changed
@@ -176,25 +178,41 @@ class _Walk:
         return results
 
 
-def _nodes(model: keras.Model) -> Iterator:
+def _nodes(model) -> Iterator:
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from model._nodes_by_depth[depth]
 
 
-def _prepares(operation: keras.Operation) -> bool:
+def _parts(node) -> tuple[object, list, list]:
+    """(operation, inputs, outputs) of a node of Keras 3 or of tf_keras."""
+    if hasattr(node, "arguments"):
+        return node.operation, node.arguments.keras_tensors, node.outputs
+    return node.layer, node.keras_inputs, tf.nest.flatten(node.outputs)
+
+
+def _call(node, operation, known: dict[int, tf.Tensor]) -> object:
+    """What a node gives for the values of its inputs, as at inference."""
+    if hasattr(node, "arguments"):
+        args, kwargs = node.arguments.fill_in(known)
+        trains = getattr(operation, "_call_has_training_arg", False)
+    else:
+        values = {str(id(t)): [known[id(t)]] * len(node.keras_inputs) for t in node.keras_inputs}
+        args, kwargs = node.map_arguments(values)
+        trains = operation._expects_training_arg
+    kwargs.pop("training", None)
+    return operation(*args, **kwargs, **({"training": False} if trains else {}))
+
+
+def _prepares(operation: object) -> bool:
     """Whether it may be a step of preparation: an augmentation, arithmetic, a user's own layer
     without weights.
     """
-    if isinstance(operation, PREPARING) or _augments(operation):
+    module = type(operation).__module__
+    if _kind(operation) in (*PREPARING, *RESIZING) or ".preprocessing.image_" in module:
         return True
-    if not isinstance(operation, keras.layers.Layer):
-        return not type(operation).__module__.endswith(("ops.nn", "ops.linalg"))
-    own = not type(operation).__module__.startswith(("keras.", "keras_hub."))
-    return own and not operation.weights
-
-
-def _augments(operation: object) -> bool:
-    return type(operation).__module__.startswith("keras.src.layers.preprocessing.image_")
+    if module.startswith("keras.src.ops."):
+        return not module.endswith((".nn", ".linalg"))
+    return not module.startswith(("keras.", "keras_hub.", "tf_keras.")) and not operation.weights
 
 
 def _changes(before: tf.Tensor, after: tf.Tensor) -> bool:
@@ -206,29 +224,32 @@ def _changes(before: tf.Tensor, after: tf.Tensor) -> bool:
     return not np.array_equal(*ranges)
 
 
-def _words(operation: keras.Operation, node=None) -> str:
+def _words(operation, node=None) -> str:
     """What a step does, and its name in the model."""
     kind, name = type(operation).__name__, operation.name
-    if isinstance(operation, KINDS.Rescaling):
+    if kind == "Rescaling":
         words = f"multiplies by {_number(operation.scale)}"
         if np.any(np.asarray(operation.offset)):
             words += f" and adds {_number(operation.offset)}"
-    elif isinstance(operation, KINDS.Normalization):
+    elif kind == "Normalization":
         deviation = np.sqrt(np.asarray(operation.variance).ravel())
         words = f"subtracts {_number(operation.mean)} and divides by {_number(deviation)}"
-    elif isinstance(operation, KINDS.Resizing):
+    elif kind == "Resizing":
         words = f"resizes to {operation.height} x {operation.width}"
-    elif isinstance(operation, (KINDS.CenterCrop, KINDS.RandomCrop)):
+    elif kind in ("CenterCrop", "RandomCrop"):
         words = f"crops to {operation.height} x {operation.width}"
-    elif isinstance(operation, KINDS.Lambda):
+    elif kind == "Lambda":
         function = getattr(operation.function, "__name__", "a function")
         words = f"applies {'a lambda' if function == '<lambda>' else function}"
+    elif kind in ("TFOpLambda", "SlicingOpLambda"):
+        return f"applies {name}"
     elif kind in WORDS and node is not None:
         constants = [x for x in node.arguments.args if not isinstance(x, keras.KerasTensor)]
         words = f"{WORDS[kind]} {_number(constants[0])}" if constants else kind
     else:
         words = f"applies {kind}"
-    return f"{words} (layer {name})" if isinstance(operation, KINDS.Layer) else f"{words} ({name})"
+    layer = hasattr(operation, "weights")
+    return f"{words} (layer {name})" if layer else f"{words} ({name})"
 
 
 def _number(value: object) -> str:
