@@ -65,7 +65,7 @@ class Search:
         self.channels = {"NHWC": model_input.shape[-1], "NCHW": model_input.shape[1]}.get(
             model_input.layout, 1
         )
-        self._decoded: dict[tuple, np.ndarray | None] = {}
+        self._decoded: dict[tuple, tuple[np.ndarray, int] | None] = {}
         self._resized: dict[tuple, np.ndarray | None] = {}
 
     def input_of(self, how: Preprocessing) -> Input:
@@ -193,7 +193,7 @@ class Search:
             decoded = self._decode(decode, feed.image)
             if decoded is None:
                 continue
-            for resize in self._resizes(decoded.shape[:2], (height, width)):
+            for resize in self._resizes(decoded[0].shape[:2], (height, width)):
                 resized = self._resize(decode, resize, feed.image, (height, width))
                 if resized is None or resized.shape[:2] != (height, width):
                     continue
@@ -240,12 +240,14 @@ class Search:
             for method in ("linear", "area", "cubic"):
                 yield Resize("opencv", method, "short_side", short_side=side)
 
-    def _decode(self, how: Decode, image: Path) -> np.ndarray | None:
+    def _decode(self, how: Decode, image: Path) -> tuple[np.ndarray, int] | None:
+        """The pixels and their hash; None where the library cannot read the image."""
         how = replace(how, color="rgb" if how.color == "bgr" else how.color)
         key = (how, image)
         if key not in self._decoded:
             try:
-                self._decoded[key] = images.decode(how, image.read_bytes())
+                pixels = images.decode(how, image.read_bytes())
+                self._decoded[key] = pixels, hash(pixels.tobytes())
             except ImageError:
                 self._decoded[key] = None
         return self._decoded[key]
@@ -257,10 +259,11 @@ class Search:
         decoded = self._decode(decode, image)
         if decoded is None:
             return None
-        key = (decoded.shape, hash(decoded.tobytes()), how, size)
+        pixels, digest = decoded
+        key = (pixels.shape, digest, how, size)
         if key not in self._resized:
             try:
-                self._resized[key] = images.resize(how, decoded, size)
+                self._resized[key] = images.resize(how, pixels, size)
             except ImageError:
                 self._resized[key] = None
         return self._resized[key]
