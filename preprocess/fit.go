@@ -7,15 +7,15 @@ import "fmt"
 func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 	w, h := p.Width, p.Height
 	x, y = axis{width, 0, width, w, 0, w}, axis{height, 0, height, h, 0, h}
-	switch p.Fit {
-	case KeepAspectRatio: // load_img; a side of 0 is possible and Pillow takes it
+	switch p.Resize.Fit {
+	case Crop: // load_img; a side of 0 is possible and Pillow takes it
 		if width != w || height != h {
 			cropWidth, cropHeight := min(width, height*w/h), min(height, width*h/w)
 			x.lo, y.lo = (width-cropWidth)/2, (height-cropHeight)/2
 			x.hi, y.hi = x.lo+cropWidth, y.lo+cropHeight
 		}
-	case CenterCrop:
-		short := max(w, h) * 8 / 7
+	case ShortSide:
+		short := p.Resize.ShortSide
 		x.out, y.out = short, short
 		if width < height {
 			y.out = short * height / width
@@ -25,7 +25,7 @@ func (p *Pipeline) axes(width, height int) (x, y axis, err error) {
 		if max(x.out, y.out) > maxResized {
 			return x, y, fmt.Errorf(
 				"preprocess: an image of %d x %d is too long for %v: resized it would be %d x %d",
-				width, height, p.Fit, x.out, y.out)
+				width, height, p.Resize.Fit, x.out, y.out)
 		}
 		x.first, y.first = roundHalfEven(x.out-w), roundHalfEven(y.out-h)
 		x.last, y.last = x.first+w, y.first+h
@@ -42,17 +42,22 @@ func roundHalfEven(n int) int {
 }
 
 // resize writes src, fitted and resized, to dst.
-func (p *Pipeline) resize(dst, src *RGB) error {
+func (p *Pipeline) resize(dst, src *Image) error {
+	if p.Resize.Fit == NoFit {
+		dst.grow(src.Width, src.Height, src.Channels)
+		copy(dst.Pix, src.Pix)
+		return nil
+	}
 	x, y, err := p.axes(src.Width, src.Height)
 	if err != nil {
 		return err
 	}
-	scale(dst, src, x, y, p.Filter)
+	scale(dst, src, x, y, p.Resize.Method)
 	return nil
 }
 
-// scale scales src to dst. An image of the right size is copied, whatever the filter.
-func scale(dst, src *RGB, x, y axis, f Filter) {
+// scale scales src to dst. An image of the right size is copied, whatever the method.
+func scale(dst, src *Image, x, y axis, f Method) {
 	if f == Nearest {
 		resampleNearest(dst, src, x, y)
 	} else {

@@ -3,8 +3,8 @@ package preprocess
 // resampleNearest takes for each pixel of dst the source pixel that its centre falls on:
 // ImagingScaleAffine in Pillow's Geometry.c, which adds up the position step by step, rounding
 // errors included.
-func resampleNearest(dst, src *RGB, x, y axis) {
-	dst.grow(x.wanted(), y.wanted())
+func resampleNearest(dst, src *Image, x, y axis) {
+	dst.grow(x.wanted(), y.wanted(), 3)
 	columns := make([]int, dst.Width) // where in a row each pixel is, negative where none is
 	x.eachNearest(func(i, from int) { columns[i] = 3 * from })
 	stride := 3 * src.Width

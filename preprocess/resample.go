@@ -3,12 +3,12 @@ package preprocess
 import "sync"
 
 // passBuffers holds images between the two passes of a resampling.
-var passBuffers = sync.Pool{New: func() any { return new(RGB) }}
+var passBuffers = sync.Pool{New: func() any { return new(Image) }}
 
 // resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's
 // Resample.c. It makes two passes, each rounded to 8 bits; the vertical one comes first where the
 // height shrinks by more than twice what the width does, as in Pillow since version 13.
-func resample(dst, src *RGB, x, y axis, f Filter) {
+func resample(dst, src *Image, x, y axis, f Method) {
 	switch {
 	case x.identity() && y.identity():
 		crop(dst, src, x.lo+x.first, y.lo+y.first, x.wanted(), y.wanted())
@@ -20,13 +20,8 @@ func resample(dst, src *RGB, x, y axis, f Filter) {
 		resampleHorizontal(dst, src, x, f, y.lo+y.first, y.wanted())
 		return
 	}
-	between := passBuffers.Get().(*RGB)
-	defer func() {
-		if cap(between.Pix) > maxKept {
-			between.Pix = nil
-		}
-		passBuffers.Put(between)
-	}()
+	between := passBuffers.Get().(*Image)
+	defer keep(&passBuffers, between)
 	if lost := src.Height - y.out; lost > 0 && lost > 2*(src.Width-x.out) {
 		resampleVertical(between, src, y, f, 0, 0, src.Width)
 		resampleHorizontal(dst, between, x, f, 0, between.Height)
@@ -39,8 +34,8 @@ func resample(dst, src *RGB, x, y axis, f Filter) {
 }
 
 // crop copies a part of src.
-func crop(dst, src *RGB, left, top, width, height int) {
-	dst.grow(width, height)
+func crop(dst, src *Image, left, top, width, height int) {
+	dst.grow(width, height, 3)
 	for y := range height {
 		copy(dst.Pix[3*width*y:][:3*width], src.Pix[3*(src.Width*(top+y)+left):])
 	}
@@ -59,8 +54,8 @@ func clip8(sum int32) uint8 {
 }
 
 // resampleHorizontal scales count rows of src, from the row top on, to the width wanted.
-func resampleHorizontal(dst, src *RGB, x axis, f Filter, top, count int) {
-	dst.grow(x.wanted(), count)
+func resampleHorizontal(dst, src *Image, x axis, f Method, top, count int) {
+	dst.grow(x.wanted(), count, 3)
 	stride := 3 * src.Width
 	x.eachWindows(f, func(first int, windows []window) {
 		for y := range count {
@@ -97,8 +92,8 @@ func horizontal(out, row []uint8, windows []window) {
 
 // resampleVertical scales width columns of src, from the column left on, to the height wanted. The
 // first row of src is number top of the axis.
-func resampleVertical(dst, src *RGB, y axis, f Filter, top, left, width int) {
-	dst.grow(width, y.wanted())
+func resampleVertical(dst, src *Image, y axis, f Method, top, left, width int) {
+	dst.grow(width, y.wanted(), 3)
 	stride := 3 * src.Width
 	y.eachWindows(f, func(first int, windows []window) {
 		for i := range windows {

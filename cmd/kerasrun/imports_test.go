@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"tensor":                {},
 	"tensor/npy":            {"tensor"},
 	"labels":                {},
-	"preprocess":            {"preprocess/internal/*"},
+	"preprocess":            {"preprocess/internal/*", "tensor"},
 	"preprocess/internal/*": {"preprocess/internal/*"},
 	"contract":              {"preprocess", "tensor"},
 	"savedmodel":            {"contract", "labels", "tensor"},

@@ -97,12 +97,12 @@ def write(
     class_bytes = _class_names(rows, loaded)
     height, width = loaded.size
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
-        served = serving.trace(loaded.model, loaded.mode, loaded.headless)
+        served = serving.trace(loaded.model, headless=loaded.headless, caffe=loaded.mode)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
             write_graph(served, directory, graph)
-            expected = reference(loaded)
+            expected = reference(served, loaded.architecture if loaded.published else "")
             difference = compare(expected, directory, (height, width))
             contract = manifest.input_contract(height, width)
             (directory / manifest.LABELS.parent).mkdir(exist_ok=True)
@@ -147,7 +147,7 @@ def write_graph(served: serving.Served, directory: Path, kind: str) -> None:
     graph = serving.frozen(served)
     rewrite.optimize(graph)
     node_names.rename(graph, served.model.name, served.layers)
-    saved_model.write_rewritten(graph, served.signatures, directory)
+    saved_model.write_rewritten(graph, served, directory)
 
 
 def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> float:
@@ -156,10 +156,10 @@ def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> floa
     Returns the largest difference: of probabilities where there are any, else relative to the
     image's largest. Raises ExportError above the tolerance.
     """
-    images = sample_images.pixels(*size)
-    want = expected.predict(images)
+    images = preprocess(sample_images.pixels(*size), "caffe")
+    want = expected.predict({"images": images})
     try:
-        got = saved_model.run(directory, preprocess(images, "caffe"))
+        got = saved_model.run(directory, images)
     except tf.errors.OpError as error:
         lines = error.message.replace("Graph execution error:", "").strip().splitlines()
         reason = " ".join(line.strip() for line in lines[:3])

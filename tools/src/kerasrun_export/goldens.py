@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasrun_export import manifest, recipe
+from kerasrun_export import manifest, recipe, serving
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import GoldenError
 from kerasrun_export.preprocessing import MODE_NEEDED, preprocess
@@ -59,7 +59,8 @@ def golden(
         raise GoldenError(f"{out}: is there and not an empty directory")
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
         loaded, contract = _load(model, trained_with)
-        expected = reference(loaded)
+        served = serving.trace(loaded.model, headless=loaded.headless, caffe=loaded.mode)
+        expected = reference(served, loaded.architecture if loaded.published else "")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             pack = Path(scratch) / "pack"
@@ -119,7 +120,7 @@ def write(
         except Exception as error:  # Pillow raises whatever its decoders raise
             raise GoldenError(f"{path}: Keras cannot read it: {error}") from error
         arrays["tensor"] = preprocess(arrays["resized"], contract["mode"])
-        predicted = expected.predict(arrays["resized"][np.newaxis])
+        predicted = expected.predict({"images": arrays["tensor"][np.newaxis]})
         results = {key: value[0] for key, value in predicted.items()}
         outputs = sorted(results)
         np.savez_compressed(directory / f"{name}.npz", **arrays, **results)
