@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"batch":                 {"tensor"},
 	"golden":                {"contract", "labels", "preprocess", "tensor", "tensor/npy"},
 	"internal/*":            {},
+	"evaluate":              {"classify", "labels", "preprocess", "score"},
 	"score":                 {"classify", "contract", "internal/*", "labels", "savedmodel", "tensor"},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",

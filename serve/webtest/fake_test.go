@@ -1,4 +1,4 @@
-// Package webtest holds serve's page against a browser.
+// Package webtest holds the pages of serve and evaluate against a browser.
 package webtest
 
 import (
@@ -45,6 +45,10 @@ func (fakeModel) SavedModel() *savedmodel.Model {
 			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
 		}.Input()}},
 	}
+}
+
+func (m fakeModel) Signature(string) (savedmodel.Signature, error) {
+	return m.SavedModel().MetaGraphs[0].Signatures[0], nil
 }
 
 func (fakeModel) Tags() []string { return []string{"serve"} }
