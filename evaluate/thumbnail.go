@@ -22,7 +22,7 @@ func thumbnail(path string) (template.URL, error) {
 	if err != nil {
 		return "", err
 	}
-	decoded, err := preprocess.Decode(data, 0)
+	decoded, err := preprocess.Decode{}.Image(data, 0)
 	if err != nil {
 		return "", err
 	}
