@@ -49,51 +49,127 @@ func (e *NaNError) Error() string {
 	return fmt.Sprintf("output %q: value %d is NaN", e.Output, e.Index)
 }
 
-// answerRow says what an image's row of an output means. top bounds the classes of probabilities.
-func answerRow(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (Answer, error) {
-	a := Answer{Output: o.Name, Kind: o.Kind}
-	if o.Kind == contract.Map {
-		var err error
+// AnswerOf says what an image's row of an output, without the batch dimension, means. l are the
+// output's labels, nil where it has none. top bounds the classes of probabilities. A NaN is a
+// [*NaNError]; a row that is not what the kind has is an [*OutputError].
+func AnswerOf(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (Answer, error) {
+	a, err := answer(o, l, row, top)
+	if err != nil {
+		return Answer{}, err
+	}
+	a.Output, a.Kind = o.Name, o.Kind
+	return a, nil
+}
+
+func answer(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (a Answer, err error) {
+	switch kind(o, row) {
+	case contract.Map:
 		a.Map, err = classMap(o, l, row)
-		return a, err
+	case contract.Probabilities, contract.Binary, contract.Multilabel:
+		a.Predictions, err = predictions(o, l, row, top)
+	default:
+		if len(row.Shape) == 1 && int64(len(l)) == row.Shape[0] {
+			a.Labels = l
+		}
+		a.Values = row
+		err = checkNaN(o, row)
+	}
+	return a, err
+}
+
+// kind returns the output's kind once its activation has been applied.
+func kind(o contract.Output, row tensor.Tensor) string {
+	switch {
+	case o.Kind != contract.Logits:
+		return o.Kind
+	case o.Activation == "softmax":
+		return contract.Probabilities
+	case len(row.Shape) == 1 && row.Shape[0] == 1:
+		return contract.Binary
+	}
+	return contract.Multilabel
+}
+
+// predictions returns the classes that a row of probabilities, or of logits, is for.
+func predictions(
+	o contract.Output, l labels.Labels, row tensor.Tensor, top int,
+) ([]labels.Prediction, error) {
+	values, err := activated(o, row)
+	if err != nil {
+		return nil, err
+	}
+	thresholds := o.Thresholds
+	if o.Kind == contract.Logits {
+		thresholds = []float64{0.5}
+	}
+	var found []labels.Prediction
+	switch kind(o, row) {
+	case contract.Binary:
+		found, err = binary(values, thresholds, l)
+	case contract.Multilabel:
+		found, err = multilabel(values, thresholds, l)
+	default:
+		if l != nil && len(l) != len(values) {
+			l = nil
+		}
+		found, err = labels.Top(values, top, l)
+	}
+	if err != nil {
+		return nil, &OutputError{o.Name, err}
+	}
+	return found, nil
+}
+
+// activated returns a row of classes after the activation of logits.
+func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
+	if len(row.Shape) != 1 || row.Shape[0] < 1 {
+		return nil, &OutputError{o.Name, errRows(row.Shape)}
+	}
+	if err := checkNaN(o, row); err != nil {
+		return nil, err
+	}
+	values, err := row.ConvertFloat32()
+	switch {
+	case err != nil:
+		return nil, &OutputError{o.Name, err}
+	case o.Kind == contract.Logits && o.Activation == "softmax":
+		return softmax(values), nil
+	case o.Kind == contract.Logits:
+		return sigmoid(values), nil
+	}
+	return values, nil
+}
+
+// ProbabilitiesOf returns the probability of each class that an image's row of an output says: after the
+// activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
+func ProbabilitiesOf(o contract.Output, row tensor.Tensor) ([]float32, error) {
+	if !hasPredictions(o.Kind) {
+		return nil, &OutputError{o.Name, fmt.Errorf("expected probabilities of classes, got %s", o.Kind)}
+	}
+	values, err := activated(o, row)
+	if err == nil && kind(o, row) == contract.Binary && len(values) == 1 {
+		values = []float32{1 - values[0], values[0]}
+	}
+	return values, err
+}
+
+// checkNaN returns an error for a row with a NaN.
+func checkNaN(o contract.Output, row tensor.Tensor) error {
+	if row.DType == tensor.String || row.DType == tensor.Bool {
+		return nil
 	}
 	values, err := row.ConvertFloat32()
 	if err != nil {
-		return a, &OutputError{o.Name, err}
+		return &OutputError{o.Name, err}
 	}
 	if i := slices.IndexFunc(values, func(x float32) bool { return x != x }); i >= 0 {
-		return a, &NaNError{o.Name, i}
+		return &NaNError{o.Name, i}
 	}
-	kind := o.Kind
-	thresholds := o.Thresholds
-	if kind == contract.Logits {
-		if o.Activation == "softmax" {
-			values, kind = softmax(values), contract.Probabilities
-		} else {
-			values, kind = sigmoid(values), contract.Multilabel
-			if len(values) == 1 {
-				kind = contract.Binary
-			}
-			thresholds = []float64{0.5}
-		}
-	}
-	switch kind {
-	case contract.Probabilities:
-		a.Predictions, err = labels.Top(values, top, l)
-	case contract.Binary:
-		a.Predictions, err = binary(values, thresholds, l)
-	case contract.Multilabel:
-		a.Predictions, err = multilabel(values, thresholds, l)
-	default:
-		a.Values = row
-		if len(l) == len(values) {
-			a.Labels = l
-		}
-	}
-	if err != nil {
-		return a, &OutputError{o.Name, err}
-	}
-	return a, nil
+	return nil
+}
+
+func errRows(shape tensor.Shape) error {
+	return fmt.Errorf("expected one row of classes an image, got shape %v of an image", shape)
 }
 
 // binary returns the class that a sigmoid and its threshold decide for, and then the other one.

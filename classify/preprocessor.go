@@ -65,6 +65,9 @@ func (p *Preprocessor) Decodes() bool { return p.pipeline != nil }
 // FreeSize says whether the model takes images of any size. Those of one run have the same size.
 func (p *Preprocessor) FreeSize() bool { return p.pipeline != nil && p.pipeline.Width == 0 }
 
+// Batch returns the number of images that every run has to have; 0 is any number.
+func (p *Preprocessor) Batch() int { return p.batch }
+
 // waitsAsPixels says whether decoded images wait as uint8 pixels, which is a half or a quarter of
 // their tensor's memory, and are normalized for their run. Others wait as tensors.
 func (p *Preprocessor) waitsAsPixels() bool {
@@ -231,7 +234,8 @@ func (p *Preprocessor) tensor(images []*preprocess.Image) (tensor.Tensor, error)
 	if err := errors.Join(part(0, len(images)/parts), group.Wait()); err != nil {
 		return tensor.Tensor{}, err
 	}
-	return tensor.New(p.pipeline.TensorShape(len(images), first), values)
+	shape := slices.Concat(tensor.Shape{int64(len(images))}, p.pipeline.ShapeOf(first))
+	return tensor.New(shape, values)
 }
 
 // check returns an error unless the signature goes from this input alone to the outputs.
