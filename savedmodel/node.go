@@ -28,7 +28,6 @@ type attr struct {
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
-	shapes  []tensor.Shape
 	tensors []*constant
 	calls   []string
 }
@@ -56,7 +55,6 @@ type function struct {
 	// defaults are the values of the attributes that its body leaves to the caller and the caller
 	// leaves out.
 	defaults []*attr
-	shapes   map[int]tensor.Shape // of arguments, where known
 }
 
 // call returns the functions that the node calls: itself one (an op may be a function's name), and
@@ -197,7 +195,7 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
-	"dtype": true, "dtypes": true, "shape": true, "_output_shapes": true, "api_implements": true,
+	"dtype": true, "dtypes": true, "shape": true, "api_implements": true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -230,10 +228,7 @@ func (d *decoder) attr(a *attr) {
 						a.dtypes = append(a.dtypes, tensor.DType(v))
 					})
 				case 7:
-					shape := d.shape(tensor.Shape{})
-					d.keep(24)
-					a.shapes = append(a.shapes, shape)
-					a.hold(shape)
+					a.hold(d.shape(tensor.Shape{}))
 				case 8:
 					a.tensors = append(a.tensors, d.constant())
 				case 9:
@@ -374,8 +369,7 @@ func (d *decoder) constant() *constant {
 
 func (d *decoder) function() *function {
 	d.keep(keptFunction)
-	f := &function{ret: map[string]string{}, attrs: map[string]*attr{},
-		shapes: map[int]tensor.Shape{}}
+	f := &function{ret: map[string]string{}, attrs: map[string]*attr{}}
 	d.message(func(number protowire.Number) {
 		switch number {
 		case 1: // signature, an OpDef
@@ -420,29 +414,7 @@ func (d *decoder) function() *function {
 			f.ret[key] = value
 		case 5:
 			d.namedAttr(f.attrs)
-		case 7:
-			d.argumentAttrs(f)
 		}
 	})
 	return f
-}
-
-func (d *decoder) argumentAttrs(f *function) {
-	var index int
-	attrs := map[string]*attr{}
-	d.message(func(number protowire.Number) {
-		switch number {
-		case 1:
-			index = int(uint32(d.varint()))
-		case 2:
-			d.message(func(number protowire.Number) {
-				if number == 1 {
-					d.namedAttr(attrs)
-				}
-			})
-		}
-	})
-	if a := attrs["_output_shapes"]; a != nil && len(a.shapes) == 1 {
-		f.shapes[index] = a.shapes[0]
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // built builds kerasrun once, into a directory that TestMain removes.
@@ -39,13 +41,22 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// skip leaves a test out for what the machine lacks; where Python is required, `make test`, it fails.
+func skip(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if pythontest.Required() {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
 // kerasrun returns the path of the program. Without TensorFlow's library or the model the test is
 // skipped.
 func kerasrun(t *testing.T) string {
 	t.Helper()
 	for _, needed := range []string{".tensorflow/lib", "models/resnext50/saved_model.pb"} {
 		if _, err := os.Stat(absolute(t, needed)); errors.Is(err, fs.ErrNotExist) {
-			t.Skipf("needs %s: run `make run`", needed)
+			skip(t, "needs %s: run `make run`", needed)
 		}
 	}
 	path, err := built()

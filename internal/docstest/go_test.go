@@ -73,7 +73,7 @@ func wrap(statements string) string {
 func module(t *testing.T, source string) string {
 	t.Helper()
 	if _, err := os.Stat(absolute(t, ".tensorflow/include")); err != nil {
-		t.Skipf("needs .tensorflow: run `make setup`: %v", err)
+		skip(t, "needs .tensorflow: run `make setup`: %v", err)
 	}
 	dir := t.TempDir()
 	require := "module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => " +

@@ -77,7 +77,7 @@ func tracked(t *testing.T) []string {
 	command.Dir = root
 	out, err := command.Output()
 	if err != nil {
-		t.Skipf("the pages are those that git tracks: git: %v", err)
+		skip(t, "the pages are those that git tracks: git: %v", err)
 	}
 	var paths []string
 	for path := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {

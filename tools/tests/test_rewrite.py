@@ -482,7 +482,7 @@ def test_whole_applications(name, mode, options):
         weights=None, input_shape=(side, side, 3), classes=10, **options
     )
     randomize(model)
-    served = serving.trace(model, native_mode(name), headless=False)
+    served = serving.trace(model, caffe=native_mode(name))
     graph = serving.frozen(served)
     rewrite.optimize(graph)
     node_names.rename(graph, model.name, served.layers)

@@ -48,11 +48,28 @@ func DecodeConfig(data []byte) (Config, error) { return readPillowHeader(data) }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
+// Output is what the pixels are decoded to.
+type Output int
+
+const (
+	RGB  Output = iota
+	Luma        // one channel: of YCbCr the luma plane itself, as libjpeg's JCS_GRAYSCALE
+	CMYK        // four channels as the file has them, of files with four components only
+)
+
+var channelsOf = [...]int{RGB: 3, Luma: 1, CMYK: 4}
+
 // Decode decodes a JPEG to pix, uint8 RGB, height x width x 3, row-major. The pixels are written to
 // dst if it has the capacity. Memory grows with the declared size: call DecodeConfig first. Errors
 // are a FormatError, for what Pillow refuses too, or an UnsupportedError. Decode is safe for
 // concurrent use.
 func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) {
+	return DecodeTo(data, dst, RGB)
+}
+
+// DecodeTo is Decode to another output than RGB, of as many channels as that has. Luma of a file
+// with four components, and CMYK of one with fewer, is an UnsupportedError.
+func DecodeTo(data []byte, dst []byte, output Output) (pix []byte, width, height int, err error) {
 	cfg, err := readPillowHeader(data)
 	if err != nil {
 		return nil, 0, 0, err
@@ -69,13 +86,18 @@ func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) 
 			fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
 				d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
 	}
-	pix, err = d.decode(dst, 3)
+	if output == Luma && len(d.comps) == 4 || output == CMYK && len(d.comps) != 4 {
+		return nil, 0, 0, UnsupportedError(fmt.Sprintf("this output of %d components",
+			len(d.comps)))
+	}
+	d.output = output
+	pix, err = d.decode(dst)
 	return pix, d.width, d.height, err
 }
 
 // decode decodes the image that follows the headers.
-func (d *decoder) decode(dst []byte, channels int) (pix []byte, err error) {
-	d.pix = grow(dst, channels*d.width*d.height)
+func (d *decoder) decode(dst []byte) (pix []byte, err error) {
+	d.pix = grow(dst, channelsOf[d.output]*d.width*d.height)
 	if d.multiScan {
 		err = d.decodeScans()
 	} else {
@@ -92,9 +114,9 @@ type decoder struct {
 	source
 	bitReader
 
+	output     Output
 	pix        []byte // the output
 	tensorflow bool   // as TensorFlow decodes
-	gray       bool   // to one channel
 
 	// From the markers.
 	width, height   int
@@ -141,7 +163,7 @@ func (d *decoder) release() {
 }
 
 func (d *decoder) reset(data []byte) {
-	d.tensorflow, d.gray = false, false
+	d.output, d.tensorflow = RGB, false
 	d.source = source{data: data}
 	d.bitReader = bitReader{}
 	d.more()

@@ -32,7 +32,7 @@ func (d *decoder) startOutput() {
 	for i := range d.comps {
 		c, p := &d.comps[i], &o.planes[i]
 		p.fast = d.tensorflow
-		p.unused = d.gray && o.space == ycc && i > 0
+		p.unused = d.output == Luma && i > 0 && o.space != rgb
 		p.upsampling = d.upsampling(c)
 		if p.unused {
 			p.upsampling = replicate
@@ -101,16 +101,24 @@ func (d *decoder) writeRow(y int) {
 			s[i] = p.upsample(&d.comps[i], y, d.width)
 		}
 	}
-	if d.gray {
-		dst := d.pix[d.width*y : d.width*(y+1)]
+	size := channelsOf[d.output] * d.width
+	dst := d.pix[size*y : size*(y+1)]
+	switch d.output {
+	case Luma:
 		if d.out.space == rgb {
-			grayFromRGBRow(dst, s[0], s[1], s[2])
+			lumaRow(dst, s[0], s[1], s[2])
 		} else {
 			copy(dst, s[0])
 		}
 		return
+	case CMYK:
+		if d.out.space == ycck {
+			inkRow(dst, s[0], s[1], s[2], s[3])
+		} else {
+			interleave(dst, s[0], s[1], s[2], s[3])
+		}
+		return
 	}
-	dst := d.pix[3*d.width*y : 3*d.width*(y+1)]
 	switch space := d.out.space; {
 	case space == cmyk && d.tensorflow:
 		cmykRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)

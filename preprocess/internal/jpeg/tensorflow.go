@@ -28,11 +28,13 @@ func DecodeTensorFlow(data, dst []byte, channels int) (pix []byte, width, height
 	if _, err := d.resetTensorFlow(data); err != nil {
 		return nil, 0, 0, err
 	}
-	d.gray = channels == 1
-	if d.gray && len(d.comps) == 4 {
-		return nil, 0, 0, UnsupportedError("grey from CMYK")
+	if channels == 1 {
+		d.output = Luma
+		if len(d.comps) == 4 {
+			return nil, 0, 0, UnsupportedError("grey from CMYK")
+		}
 	}
-	pix, err = d.decode(dst, channels)
+	pix, err = d.decode(dst)
 	return pix, d.width, d.height, err
 }
 
@@ -73,13 +75,5 @@ func ycckRowTensorFlow(dst, ys, cbs, crs, ks []byte, adobe bool) {
 		p := ^yccPixel(y, cbs[i], crs[i])
 		c, m, y := [1]byte{byte(p)}, [1]byte{byte(p >> 8)}, [1]byte{byte(p >> 16)}
 		cmykRowTensorFlow(dst[3*i:3*i+3], c[:], m[:], y[:], ks[i:i+1], adobe)
-	}
-}
-
-// grayFromRGBRow is rgb_gray_convert of jdcolor.c.
-func grayFromRGBRow(dst, rs, gs, bs []byte) {
-	gs, bs = gs[:len(rs)], bs[:len(rs)]
-	for i, r := range rs {
-		dst[i] = byte((19595*int(r) + 38470*int(gs[i]) + 7471*int(bs[i]) + 1<<15) >> 16)
 	}
 }

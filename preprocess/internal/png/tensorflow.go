@@ -320,19 +320,19 @@ func (c *converter) prepare() error {
 	if c.profile && !c.standardRGB {
 		return codec.UnsupportedError("grey from colours with a colour profile that may be sRGB")
 	}
-	screen := reciprocal(c.gamma)
+	screen := inverse(c.gamma)
 	if !significant(c.gamma) && !significant(screen) {
 		return nil
 	}
 	if c.layout == rgb16 || c.layout == rgba16 {
 		return codec.UnsupportedError("grey from colours of 16 bits with a gamma")
 	}
-	c.linear, c.encoded = gammaTable(screen), gammaTable(reciprocal(screen))
+	c.linear, c.encoded = gammaTable(screen), gammaTable(inverse(screen))
 	return nil
 }
 
-// reciprocal is 1 / gamma, both in 1/100,000.
-func reciprocal(gamma int) int { return int(math.Floor(1e10/float64(gamma) + 0.5)) }
+// inverse is 1 / gamma, both in 1/100,000.
+func inverse(gamma int) int { return int(math.Floor(1e10/float64(gamma) + 0.5)) }
 
 // significant reports whether a gamma is far enough from 1.
 func significant(gamma int) bool { return gamma < knownGamma-5000 || gamma > knownGamma+5000 }

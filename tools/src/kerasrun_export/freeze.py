@@ -30,6 +30,7 @@ def freeze(function: tf.types.experimental.ConcreteFunction, outputs: dict[str, 
         }
         if outside.dtype == tf.resource:
             if not dtypes:  # a variable that inference does not read
+                graph.nodes.pop(name, None)
                 continue
             value = tf.raw_ops.ReadVariableOp(resource=outside, dtype=dtypes.pop())
         else:

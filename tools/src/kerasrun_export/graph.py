@@ -106,8 +106,10 @@ class Graph:
         self.changed()
 
     def prune(self) -> None:
-        """Removes what no output needs."""
-        needed, pending = set(), [split(reference)[0] for reference in self.outputs.values()]
+        """Removes what no output needs, but for what is fed."""
+        pending = [split(reference)[0] for reference in self.outputs.values()]
+        pending += [name for name, node in self.nodes.items() if node.op == "Placeholder"]
+        needed = set()
         while pending:
             name = pending.pop()
             if name not in needed:

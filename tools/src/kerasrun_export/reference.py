@@ -1,7 +1,8 @@
 """The reference: the same model in Python Keras, which exports are compared with."""
 
+import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,51 +10,67 @@ import numpy as np
 from kerasrun_export import manifest, serving
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.preprocessing import preprocess
-from kerasrun_export.recipe import Loaded
+from kerasrun_export.serving import Served
 
 PUBLISHED = {"resnext50": "ResNeXt50", "resnext101": "ResNeXt101"}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`predict` maps (n, height, width, 3) uint8 RGB images of the model's size to its outputs by
-    name, (n, ...).
-    """
+    """`predict` maps a batch of each tensor that the SavedModel takes to the outputs by name."""
 
     description: str
     versions: dict[str, str]
-    predict: Callable[[np.ndarray], dict[str, np.ndarray]]
+    predict: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
-def reference(loaded: Loaded) -> Reference:
-    """keras_applications' own ResNeXt on tf_keras, where both are installed, else the Keras model
-    itself.
+def reference(served: Served, published: str = "") -> Reference:
+    """The Keras model itself; keras_applications' own ResNeXt on tf_keras, where both are
+    installed and `published` is the name of such an architecture.
 
-    Images are preprocessed by that package's own function.
+    It never has the conversion of caffe-style tensors in it: the images are found back, and that
+    package's own function preprocesses them.
     """
     installed = all(importlib.util.find_spec(name) for name in ("keras_applications", "tf_keras"))
-    if loaded.published and loaded.architecture in PUBLISHED and installed:
-        return _published(loaded)
-    # Nothing is converted: this takes what the layers take.
-    literal = serving.trace(loaded.model, "caffe", loaded.headless)
-    outputs = literal.signatures["serving_default"]
+    if published in PUBLISHED and installed:
+        return _published(served, PUBLISHED[published])
+    literal = (
+        served if served.caffe is None else serving.trace(served.model, headless=served.headless)
+    )
+    names = literal.signatures["serving_default"]
 
-    def predict(images: np.ndarray) -> dict[str, np.ndarray]:
-        results = literal(preprocess(images, loaded.mode))
-        return {key: results[key] for key in outputs}
+    def predict(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if served.caffe is not None:
+            (images,) = tensors.values()
+            tensors = {literal.inputs[0].name: preprocess(rgb(images), served.caffe)}
+        results = literal(tensors)
+        return {key: results[key] for key in names}
 
-    description = f"keras {keras.__version__} {loaded.model.name}"
-    return Reference(description, manifest.versions(), predict)
+    package, version = _package(served.model)
+    versions = manifest.versions() | {package: version}
+    return Reference(f"{package} {version} {served.model.name}", versions, predict)
 
 
-def _published(loaded: Loaded) -> Reference:
+def _package(model: keras.Model) -> tuple[str, str]:
+    """("keras", its version) or ("tf_keras", its version)."""
+    package = "keras" if isinstance(model, keras.Model) else "tf_keras"
+    return package, importlib.import_module(package).__version__
+
+
+def rgb(images: np.ndarray) -> np.ndarray:
+    """RGB 0 to 255 of caffe-style images, (..., 3): whole numbers where they were whole."""
+    pixels = (images.astype(np.float64) + serving.CAFFE_MEANS)[..., ::-1]
+    whole = np.rint(pixels)
+    return np.where(np.abs(pixels - whole) < 1e-3, whole, pixels).astype(np.float32)
+
+
+def _published(served: Served, name: str) -> Reference:
     """ResNeXt from keras_applications on tf_keras, given the model's weights layer by layer."""
     import keras_applications
     import keras_applications.resnext
     import tf_keras  # a second Keras, seconds to import: only where it is needed
 
-    model, headless, mode = loaded.model, loaded.headless, loaded.mode
-    name = PUBLISHED[loaded.architecture]
+    model, headless, mode = served.model, served.headless, served.caffe
     modules = {key: getattr(tf_keras, key) for key in ("backend", "layers", "models", "utils")}
     options = {} if headless else {"classes": model.output_shape[-1]}
     pooling = {"avg_pool": "avg", "max_pool": "max"}.get(model.layers[-1].name)
@@ -71,8 +88,9 @@ def _published(loaded: Loaded) -> Reference:
     dense = None if headless else published.layers[-1]
     body = published if headless else tf_keras.Model(published.input, published.layers[-2].output)
 
-    def predict(images: np.ndarray) -> dict[str, np.ndarray]:
-        x = images.astype(np.float32)
+    def predict(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        (images,) = tensors.values()
+        x = rgb(images)
         if mode == "torch":
             x = keras_applications.resnext.preprocess_input(
                 x, data_format="channels_last", **modules

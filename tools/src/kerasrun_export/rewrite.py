@@ -51,6 +51,10 @@ def _channels_last(node: object) -> bool:
     return attribute(node, "data_format").s in (b"", b"NHWC")
 
 
+def _is_float(node: object) -> bool:
+    return attribute(node, "T").type == FLOAT
+
+
 ELEMENTWISE: dict[str, Callable] = {
     "Add": np.add, "AddV2": np.add, "Sub": np.subtract, "Mul": np.multiply, "RealDiv": np.divide,
     "Maximum": np.maximum,
@@ -120,7 +124,7 @@ def group_convolutions(graph: Graph) -> int:
     """
     shapes, count = static_shapes(graph), 0
     for name, node in list(graph.nodes.items()):
-        if node.op != "DepthwiseConv2dNative" or not _channels_last(node):
+        if node.op != "DepthwiseConv2dNative" or not _channels_last(node) or not _is_float(node):
             continue
         kernel = graph.constant(node.input[1])
         follower = graph.only_consumer(name)
@@ -237,7 +241,9 @@ def join_narrow_groups(graph: Graph) -> int:
     shapes, count = static_shapes(graph), 0
     for node in graph.nodes.values():
         kernel = (
-            graph.constant(node.input[1]) if node.op == "Conv2D" and _channels_last(node) else None
+            graph.constant(node.input[1])
+            if node.op == "Conv2D" and _channels_last(node) and _is_float(node)
+            else None
         )
         source = shapes[split(node.input[0])[0]] if kernel is not None else None
         if source is None or source[3] is None:

@@ -1,16 +1,17 @@
 """Writes SavedModel directories, of a rewritten graph or of the literal one, and runs them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tensorflow.core.protobuf import saved_model_pb2, saver_pb2
 
-from kerasrun_export.backend import tf
+from kerasrun_export.backend import keras, tf
 from kerasrun_export.graph import Graph, split
-from kerasrun_export.serving import INPUT, Served
+from kerasrun_export.serving import Served
 
 
-def write_rewritten(graph: Graph, signatures: dict[str, list[str]], directory: Path) -> None:
+def write_rewritten(graph: Graph, served: Served, directory: Path) -> None:
     """Writes a rewritten graph as a SavedModel with its kernels in variables.
 
     TensorFlow copies what stands in the graph itself half a dozen times before it runs it; of a
@@ -23,21 +24,21 @@ def write_rewritten(graph: Graph, signatures: dict[str, list[str]], directory: P
     meta.meta_info_def.tags.append(tf.saved_model.SERVING)
     meta.meta_info_def.tensorflow_version = tf.version.VERSION
     meta.meta_info_def.tensorflow_git_version = tf.version.GIT_VERSION
-    with tf.Graph().as_default() as served:
+    with tf.Graph().as_default() as written:
         tf.graph_util.import_graph_def(graph.graph_def(frozenset(kernels)), name="")
-        for key, outputs in signatures.items():
-            inputs = {INPUT: served.get_tensor_by_name(f"{INPUT}:0")}
+        inputs = {spec.name: written.get_tensor_by_name(f"{spec.name}:0") for spec in served.inputs}
+        for key, outputs in served.signatures.items():
             results = {
-                output: served.get_tensor_by_name(":".join(map(str, split(graph.outputs[output]))))
+                output: written.get_tensor_by_name(":".join(map(str, split(graph.outputs[output]))))
                 for output in outputs
             }
             meta.signature_def[key].CopyFrom(
                 tf.compat.v1.saved_model.predict_signature_def(inputs, results)
             )
         if kernels:
-            meta.saver_def.CopyFrom(_saver(served, kernels))
+            meta.saver_def.CopyFrom(_saver(written, kernels))
         # With shapes, for readers that infer none: what an operation costs follows from them.
-        meta.graph_def.CopyFrom(served.as_graph_def(add_shapes=True))
+        meta.graph_def.CopyFrom(written.as_graph_def(add_shapes=True))
     directory.mkdir(parents=True, exist_ok=True)
     if kernels:
         (directory / "variables").mkdir()
@@ -92,36 +93,72 @@ def write_reference(served: Served, directory: Path) -> None:
     # Plain tf.Variables by layer and name; tracking the Keras model itself would write each of them
     # twice.
     variables: dict = {}
-    for variable in served.model.weights:
-        *scopes, name = variable.path.split("/")
+    for path, variable in _variables(served.model).items():
+        *scopes, name = path.split("/")
         holder = variables
         for scope in scopes:
             holder = holder.setdefault(scope, {})
-        holder[name] = variable.value
+        holder[name] = variable
     module = tf.Module()
     module.layers = variables
     functions = {}
+    _, specs = served.function.structured_input_signature
     for key, outputs in served.signatures.items():
 
-        def signature(images: tf.Tensor, outputs: list[str] = outputs) -> dict[str, tf.Tensor]:
-            results = served.function(images)
+        def signature(outputs: list[str] = outputs, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            results = served.function(**tensors)
             return {output: results[output] for output in outputs}
 
-        spec = served.function.structured_input_signature[0][0]
-        functions[key] = tf.function(signature, autograph=False).get_concrete_function(spec)
+        function = tf.function(signature, autograph=False)
+        functions[key] = function.get_concrete_function(**specs)
     tf.saved_model.save(module, str(directory), signatures=functions)
 
 
-def run(directory: Path, images: np.ndarray, key: str = "serving_default") -> dict[str, np.ndarray]:
-    """Loads a SavedModel directory, as the C API does, and runs a signature on caffe-style images.
+def _variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """The variables by their paths, of which a subclassed model may have one twice."""
+    named: dict[str, tf.Variable] = {}
+    for weight in model.weights:
+        if isinstance(weight, tf.Variable):  # tf_keras
+            path, variable = weight.name.removesuffix(":0"), weight
+        else:
+            path, variable = weight.path, weight.value
+        free, i = path, 1
+        while free in named:
+            free, i = f"{path}_{i}", i + 1
+        named[free] = variable
+    return named
 
-    The first image is run alone and the others together, so that a model whose answers depend on
+
+def run(
+    directory: Path,
+    tensors: np.ndarray | Mapping[str, np.ndarray],
+    key: str = "serving_default",
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
+) -> dict[str, np.ndarray]:
+    """Loads a SavedModel directory, as the C API does, and runs a signature.
+
+    tensors: a batch of each input by name; an array where there is one input.
+
+    The first row is run alone and the others together, so that a model whose answers depend on
     what else is in the batch differs from its reference: whoever serves it joins and parts batches.
+    Where the signature's batch is fixed, the rows are run in batches of that size.
     """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(directory))
+        loaded = tf.compat.v1.saved_model.load(session, list(tags), str(directory))
         signature = loaded.signature_def[key]
+        if not isinstance(tensors, Mapping):
+            tensors = {name: tensors for name in signature.inputs}
         fetches = {name: info.name for name, info in signature.outputs.items()}
-        parts = [part for part in (images[:1], images[1:]) if len(part)]
-        results = [session.run(fetches, {signature.inputs[INPUT].name: part}) for part in parts]
+        rows = len(next(iter(tensors.values())))
+        fixed = {info.tensor_shape.dim[0].size for info in signature.inputs.values()} - {-1}
+        step = fixed.pop() if fixed else 0
+        starts = range(0, rows, step) if step else (0, 1)
+        results = []
+        for start in starts:
+            end = start + (step or (1 if start == 0 else rows))
+            feed = {
+                signature.inputs[name].name: batch[start:end] for name, batch in tensors.items()
+            }
+            if start < rows:
+                results.append(session.run(fetches, feed))
         return {name: np.concatenate([result[name] for result in results]) for name in fetches}

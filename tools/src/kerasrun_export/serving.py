@@ -1,5 +1,6 @@
-"""The served function of a Keras model: caffe-style images in, named outputs out."""
+"""The served function of a Keras model: what it takes by name in, its named outputs out."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,8 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ModelError
 from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
+from kerasrun_export.signature import IMAGES, TensorSpec, outputs, takes
 
-INPUT = "images"
 # Of B, G, R, as in keras.applications.imagenet_utils
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
 # Of R, G, B
@@ -51,51 +52,183 @@ def from_caffe(images: tf.Tensor, mode: str) -> tf.Tensor:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A traced model: `function` gives a dict of outputs, `signatures` those of each signature."""
+class Output:
+    """An output of a signature.
 
-    function: object
-    signatures: dict[str, list[str]]
+    shape: with the batch dimension; -1 where a size is free, empty where the rank is. activation:
+    the last operation, "softmax", "sigmoid" or "none".
+    """
+
+    signature: str
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    activation: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A traced model: `function` takes the inputs by name and gives a dict of all outputs.
+
+    mixed: whether anything is computed in float16 or bfloat16. Rewriting such a graph moves its
+        roundings, so that it may be out of a tolerance that the literal graph is in.
+    caffe: the mode of the weights where the graph begins with `from_caffe`, else None.
+    """
+
+    function: tf.types.experimental.ConcreteFunction
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[Output, ...]
     layers: frozenset[str]
     model: keras.Model
+    headless: bool
+    mixed: bool
+    caffe: str | None = None
 
-    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs the literal graph on caffe-style float32 images, (batch, height, width, 3)."""
-        return {key: value.numpy() for key, value in self.function(tf.constant(images)).items()}
+    @property
+    def signatures(self) -> dict[str, list[str]]:
+        """The names of the outputs by signature."""
+        keys = dict.fromkeys(output.signature for output in self.outputs)
+        return {key: sorted(o.name for o in self.outputs if o.signature == key) for key in keys}
+
+    def __call__(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the literal graph on a batch of each input."""
+        given = {
+            spec.name: tf.constant(tensors[spec.name], spec.dtype, name=spec.name)
+            for spec in self.inputs
+        }
+        return {key: value.numpy() for key, value in self.function(**given).items()}
 
 
-def trace(model: keras.Model, mode: str, headless: bool) -> Served:
-    """Traces a model whose layers expect images of preprocessing mode `mode`.
+def trace(
+    model: keras.Model,
+    *,
+    size: tuple[int, int] | None = None,
+    headless: bool = False,
+    caffe: str | None = None,
+) -> Served:
+    """Traces a model of Keras 3 or tf_keras: it takes what the model takes.
 
-    Outputs: `probs` and `logits` where the model ends in a softmax or sigmoid, and `features`, what
-    the last dense layer takes, in a signature of its own; a model without its top has `features`
-    alone; any other keeps its outputs' Keras names.
+    size: (height, width) where the model's own is free; None leaves it free.
+    headless: the one output is called `features`.
+    caffe: for a design whose SavedModel takes caffe-style `images` whatever its weights were
+        trained with: that mode. Otherwise nothing is put before the model.
+
+    One output that ends in a softmax or sigmoid is served as `probs` and `logits`, and what the
+    last dense layer takes as `features`, in a signature of its own. Other outputs have the names
+    that `signature.outputs` gives them. Outputs of float16 and bfloat16 are widened to float32,
+    which is exact. The batch is free, unless the model says a number and does not answer another.
+
+    Raises ModelError where the model does not say what it takes, or changes its own state as it
+    answers.
     """
-    names = list(model.output_names)
-    signatures: dict[str, list[str]] = {}
+    taken = takes(model, size)
+    inputs = taken.inputs
+    if caffe is not None:
+        (only,) = inputs
+        inputs = (TensorSpec(IMAGES, only.dtype, only.shape),)
+    signatures: dict[str, str] = {}
 
-    @tf.function(autograph=False)
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        results = tf.nest.flatten(model(from_caffe(images, mode), training=False))
-        for name, result in zip(names, results, strict=True):
-            if result.dtype != tf.float32:
-                raise ModelError(f"output {name} is {result.dtype.name}: expected float32")
-        if headless or len(results) > 1:
-            outputs = (
-                {"features": results[0]} if headless else dict(zip(names, results, strict=True))
-            )
-            signatures["serving_default"] = sorted(outputs)
-            return outputs
-        outputs = _classifier(results[0]) or {names[0]: results[0]}
-        signatures["serving_default"] = sorted(key for key in outputs if key != "features")
-        if "features" in outputs:
-            signatures["features"] = ["features"]
-        return outputs
+    def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        if caffe is not None:
+            tensors = {taken.inputs[0].name: from_caffe(tensors[IMAGES], caffe)}
+        results = taken.call(tensors)
+        named = outputs(model, results)
+        if headless:
+            named = {"features": named.popitem()[1]}
+        elif tf.is_tensor(results):
+            named = _classifier(results) or named
+        signatures.clear()
+        for key in named:
+            alone = key == "features" and len(named) > 1 and "probs" in named
+            signatures[key] = "features" if alone else "serving_default"
+        return {key: _widened(value) for key, value in named.items()}
 
-    shape = (None, *model.input_shape[1:])
-    function = serve.get_concrete_function(tf.TensorSpec(shape, tf.float32, name=INPUT))
-    layers = {layer.name for layer in model._flatten_layers()}
-    return Served(function, signatures, frozenset(layers - {model.name}), model)
+    declared = [spec.shape[0] for spec in inputs]
+    free = tuple(TensorSpec(i.name, i.dtype, (-1, *i.shape[1:])) for i in inputs)
+    if any(size != -1 for size in declared):
+        inputs = free if _answers_any_batch(serve, free, max(declared) + 1) else inputs
+    function = _concrete(serve, inputs)
+    _check_stateless(function, model.name)
+    served = tuple(
+        Output(
+            signatures[key],
+            key,
+            value.dtype.name,
+            _shape(value.shape),
+            _activation(value),
+        )
+        for key, value in function.structured_outputs.items()
+    )
+    layers = {layer.name for layer in model._flatten_layers()} - {model.name}
+    return Served(
+        function, inputs, served, frozenset(layers), model, headless, _is_mixed(function), caffe
+    )
+
+
+def _concrete(
+    serve: Callable, inputs: tuple[TensorSpec, ...]
+) -> tf.types.experimental.ConcreteFunction:
+    specs = {
+        spec.name: tf.TensorSpec(
+            [None if side < 0 else side for side in spec.shape], spec.dtype, name=spec.name
+        )
+        for spec in inputs
+    }
+    return tf.function(serve, autograph=False).get_concrete_function(**specs)
+
+
+def _answers_any_batch(serve: Callable, free: tuple[TensorSpec, ...], rows: int) -> bool:
+    """Whether the function gives a row for each of a number of rows that the model does not say."""
+    tensors = {
+        spec.name: tf.zeros(
+            [rows, *(side if side > 0 else 64 for side in spec.shape[1:])], spec.dtype
+        )
+        for spec in free
+    }
+    try:
+        results = _concrete(serve, free)(**tensors)
+    except (tf.errors.OpError, ValueError, TypeError):
+        return False
+    return all(value.shape.rank and value.shape[0] == rows for value in results.values())
+
+
+def _shape(shape: tf.TensorShape) -> tuple[int, ...]:
+    return () if shape.rank is None else tuple(-1 if side is None else side for side in shape)
+
+
+def _widened(value: tf.Tensor) -> tf.Tensor:
+    return tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value
+
+
+def _nodes(function: tf.types.experimental.ConcreteFunction) -> list:
+    definition = function.graph.as_graph_def()
+    inside = [node for f in definition.library.function for node in f.node_def]
+    return [*definition.node, *inside]
+
+
+def _is_mixed(function: tf.types.experimental.ConcreteFunction) -> bool:
+    half = (tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum)
+    return any(
+        attribute.type in half
+        for node in _nodes(function)
+        if node.op not in ("Placeholder", "Cast")
+        for attribute in node.attr.values()
+    )
+
+
+def _check_stateless(function: tf.types.experimental.ConcreteFunction, what: str) -> None:
+    changing = sorted({node.op for node in _nodes(function) if node.op.startswith("Assign")})
+    if changing:
+        raise ModelError(
+            f"{what}: expected a model that answers the same image the same each time, got one "
+            f"that changes its own variables as it answers ({', '.join(changing)}): a layer that "
+            "ignores training=False, or one with stateful=True"
+        )
+
+
+def _activation(value: tf.Tensor) -> str:
+    last = _through_identities(value).op.type
+    return last.lower() if last in ("Softmax", "Sigmoid") else "none"
 
 
 def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
@@ -104,7 +237,7 @@ def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
     if probs.op.type not in ("Softmax", "Sigmoid") or result.shape.rank != 2:
         return None
     logits = probs.op.inputs[0]
-    outputs = {"probs": probs, "logits": logits}
+    outputs = {"probs": result, "logits": logits}
     dense = _through_identities(logits).op
     if dense.type in ("BiasAdd", "AddV2"):
         dense = _through_identities(dense.inputs[0]).op
@@ -114,7 +247,8 @@ def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
 
 
 def _through_identities(tensor: tf.Tensor) -> tf.Tensor:
-    while tensor.op.type == "Identity":
+    """What a tensor is, but for its type."""
+    while tensor.op.type in ("Identity", "Cast"):
         tensor = tensor.op.inputs[0]
     return tensor
 

@@ -22,7 +22,7 @@ def load_file(model: keras.Model, path: Path) -> None:
     """
     try:
         with h5py.File(path, "r") as file:
-            loaded = _match(model, dict(_read(file, path)), path)
+            loaded = match(model, dict(_read(file, path)), path)
     except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is cut off or damaged
         raise WeightsError(
             f"{path}: not a readable HDF5 file: {str(error).splitlines()[0]}"
@@ -71,11 +71,11 @@ def _attribute(group: h5py.Group, name: str) -> list[str] | None:
     ]
 
 
-def _match(
+def match(
     model: keras.Model, saved: dict, path: Path
 ) -> list[tuple[keras.layers.Layer, list[np.ndarray]]]:
     """Pairs the model's layers with their arrays, or raises WeightsError with everything that does
-    not fit.
+    not fit. saved: by layer and by weight, HDF5 datasets or arrays.
     """
     layers = {
         layer.name: layer
