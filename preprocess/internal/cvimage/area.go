@@ -103,7 +103,9 @@ func addRuns(sums []int32, row []uint8, channels, across int) {
 }
 
 // roundByte is saturate_cast<uchar>.
-func roundByte(v float32) uint8 { return uint8(min(max(math.RoundToEven(float64(v)), 0), 255)) }
+func roundByte(v float32) uint8 {
+	return uint8(min(max(int32(math.RoundToEven(float64(v))), 0), 255))
+}
 
 // A share is a pixel of the source, the pixel of the result that it lies in, and how much of that it
 // makes: DecimateAlpha.

@@ -50,15 +50,26 @@ func fma(a, b, c float32) float32 {
 type cubicBuffers struct {
 	at      []int32 // where the first of the four pixels begins in its row, maybe before it
 	weights [][4]float32
-	spread  []float32 // the weights as vectors take them
 	lines   [4][]float32
-	columns // of the pixels of the result
+	// Pixels of the result from left to right have all their pixels inside the row; of them, those
+	// up to body are added in another order.
+	left, right, body int
+	runs              []cubicRun // with vectors
+	row               []uint8    // with the pixels at its edges repeated, for vectors
+	chained           []float32  // pixels of one channel in four values
 }
 
-// columns says how the pixels of a row are made: those from left to right have all their pixels
-// inside it; of them, those up to body are added in another order, and those from first to last are
-// made by vectors.
-type columns struct{ left, right, body, first, last int }
+// cubicRun is pixels that vectors make.
+type cubicRun struct {
+	first, count int
+	chain        bool
+	at           []int32   // in the row with repeated edges
+	weights      []float32 // as vectors take them
+}
+
+// edgePixels are repeated before a row: a tap that reaches over the edge begins so many before it at
+// most. Behind a row there are enough for a tap, and what vectors read too much.
+const edgePixels = 2
 
 var cubicPool = sync.Pool{New: func() any { return new(cubicBuffers) }}
 
@@ -76,39 +87,56 @@ func (b *cubicBuffers) prepare(s scale, channels int) {
 		}
 	}
 	left = min(left, right)
-	b.columns = columns{left: left, right: right, body: left + (right-left)&^3}
+	b.left, b.right, b.body = left, right, left+(right-left)&^3
 	if !hasVectors {
 		return
 	}
-	b.first = left
-	switch channels {
-	case 1:
-		b.last = left + (b.body-left)&^7
-		b.spread = grow(b.spread, 4*(b.last-b.first))
-		for i := range b.last - b.first {
-			for k, w := range b.weights[b.first+i] {
-				b.spread[i/8*32+8*k+i%8] = w
-			}
-		}
+	b.row = grow(b.row, channels*(s.in+2*edgePixels+1)+16)
+	b.runs = b.runs[:0]
+	if channels == 3 {
+		b.addRun(0, s.out, channels, true)
 		return
-	case 3:
-		b.last = min(before(b.at, 16, channels*s.in), right)
-		b.last = left + max(0, b.last-left)&^1
-	case 4:
-		b.last = b.body
 	}
-	b.spread = grow(b.spread, 16*(b.last-b.first))
-	for i := range b.last - b.first {
-		for k, w := range b.weights[b.first+i] {
-			at := b.spread[i/2*32+8*k+i%2*4:][:4]
-			at[0], at[1], at[2], at[3] = w, w, w, w
+	b.addRun(0, left, channels, true)
+	b.addRun(left, b.body, channels, false)
+	b.addRun(right, s.out, channels, true)
+}
+
+// addRun adds the pixels from one to another, which begin as many times two as vectors make, or
+// eight; the weights beyond the last are 0.
+func (b *cubicBuffers) addRun(from, to, channels int, chain bool) {
+	if from == to {
+		return
+	}
+	if cap(b.runs) == len(b.runs) {
+		b.runs = append(b.runs, cubicRun{})
+	} else {
+		b.runs = b.runs[:len(b.runs)+1] // with its memory
+	}
+	r := &b.runs[len(b.runs)-1]
+	r.first, r.count, r.chain = from, to-from, chain
+	pixels, spread := 2, 4
+	if channels == 1 && !chain {
+		pixels, spread = 8, 1
+	}
+	n := (r.count + pixels - 1) / pixels * pixels
+	r.at, r.weights = grow(r.at, n), grow(r.weights, 4*spread*n)
+	clear(r.at)
+	clear(r.weights)
+	for i := range r.count {
+		r.at[i] = b.at[from+i] + int32(edgePixels*channels)
+		for k, w := range b.weights[from+i] {
+			at := i/pixels*32 + 8*k + i%pixels*spread
+			for j := range spread {
+				r.weights[at+j] = w
+			}
 		}
 	}
 }
 
 // cubicDwords takes the channels of each of four pixels as dwords.
 var cubicDwords = func() (dwords [5][128]uint8) {
-	for _, channels := range []int{3, 4} {
+	for _, channels := range []int{1, 3, 4} {
 		for i := range dwords[channels] {
 			channel, pixel := i%16/4, i/32
 			dwords[channels][i] = 0x80
@@ -143,30 +171,51 @@ func (s size) cubic(dst, src []uint8, x, y scale) {
 			lines[k] = b.lines[row&3]
 			if made[row&3] != row {
 				made[row&3] = row
-				b.row(lines[k], src[stride*row:][:stride], s.channels)
+				b.line(lines[k], src[stride*row:][:stride], s.channels)
 			}
 		}
 		cubicBlend(dst[outStride*i:][:outStride], &lines, &weights, s.channels)
 	}
 }
 
-// row is the horizontal pass over a row.
-func (b *cubicBuffers) row(out []float32, row []uint8, channels int) {
-	if b.last <= b.first {
+// line is the horizontal pass over a row.
+func (b *cubicBuffers) line(out []float32, row []uint8, channels int) {
+	if !hasVectors {
 		b.plain(out, row, channels, 0, len(b.at))
 		return
 	}
-	b.plain(out, row, channels, 0, b.first)
-	n, at, to := b.last-b.first, &b.at[b.first], &out[lineStep(channels)*b.first]
-	switch channels {
-	case 1:
-		cubicRow1AVX2(to, &row[0], at, &b.spread[0], n)
-	case 3:
-		cubicRow3AVX2(to, &row[0], at, &b.spread[0], &cubicDwords[3], n)
-	case 4:
-		cubicRow4AVX2(to, &row[0], at, &b.spread[0], &cubicDwords[4], n)
+	inside := b.row[edgePixels*channels:]
+	copy(inside, row)
+	for i := range edgePixels * channels {
+		b.row[i] = row[i%channels]
 	}
-	b.plain(out, row, channels, b.last, len(b.at))
+	for i := range (edgePixels + 1) * channels {
+		inside[len(row)+i] = row[len(row)-channels+i%channels]
+	}
+	// A run may write beyond its last pixel what the next one writes anew.
+	for i := range b.runs {
+		r := &b.runs[i]
+		to := out[lineStep(channels)*r.first:]
+		switch {
+		case channels == 1 && r.chain:
+			b.chained = grow(b.chained, 4*len(r.at))
+			cubicRow3AVX2(&b.chained[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[1],
+				len(r.at))
+			for j := range r.count {
+				to[j] = b.chained[4*j]
+			}
+		case channels == 1:
+			cubicRow1AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], len(r.at))
+		case r.chain:
+			cubicRow3AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[channels],
+				len(r.at))
+		default:
+			cubicRow4AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[4], len(r.at))
+		}
+	}
+	if channels != 3 {
+		b.plain(out, row, channels, b.body, b.right)
+	}
 }
 
 // plain makes the pixels from one to another of a row. Where they reach over an edge, and with three

@@ -24,6 +24,32 @@ type linearBuffers struct {
 	at      []int32 // where the pixel before each one of the result begins in its row
 	weights []int16 // of that pixel and of the next, once for each value of a line
 	lines   [2][]int16
+	// Vectors make the first of the pixels of the row itself, the rest of a copy of its end.
+	vectors int
+	endAt   []int32 // in the copy
+	end     []uint8
+}
+
+// endSlack is how many bytes vectors read beyond the end of a row.
+const endSlack = 8
+
+// split prepares for vectors, which make so many pixels at a time.
+func (b *linearBuffers) split(channels, stride, pixels int) {
+	b.vectors = before(b.at, endSlack, stride) / pixels * pixels
+	b.endAt = b.endAt[:0]
+	if b.vectors == len(b.at) {
+		return
+	}
+	base := b.at[b.vectors]
+	b.end = grow(b.end, stride-int(base)+endSlack)
+	for _, at := range b.at[b.vectors:] {
+		b.endAt = append(b.endAt, at-base)
+	}
+	for len(b.endAt)%pixels != 0 {
+		b.endAt = append(b.endAt, 0)
+	}
+	values := 2 * lineStep(channels)
+	b.weights = append(b.weights, make([]int16, values*(b.vectors+len(b.endAt)-len(b.at)))...)
 }
 
 var linearPool = sync.Pool{New: func() any { return new(linearBuffers) }}
@@ -61,21 +87,19 @@ func (s size) linear(dst, src []uint8, x, y scale, area bool) {
 	for i := range b.lines {
 		b.lines[i] = grow(b.lines[i], lineSize(s.outWidth, s.channels))
 	}
-	// Eight bytes are read of each pixel, or four of one channel.
-	vectors := 0
 	if hasVectors {
+		pixels := 4
 		if s.channels == 1 {
-			vectors = before(b.at, 4, stride) &^ 7
-		} else {
-			vectors = before(b.at, 8, stride) &^ 3
+			pixels = 8
 		}
+		b.split(s.channels, stride, pixels)
 	}
 	line := func(row int) []int16 {
 		row = min(max(row, 0), s.height-1)
 		l := b.lines[row&1]
 		if made[row&1] != row {
 			made[row&1] = row
-			b.row(l, src[stride*row:][:stride], s.channels, vectors)
+			b.row(l, src[stride*row:][:stride], s.channels)
 		}
 		return l
 	}
@@ -102,25 +126,36 @@ var linearWords = func() (words [5][64]uint8) {
 	return words
 }()
 
-// row is the horizontal pass over a row, with vectors for the first pixels.
-func (b *linearBuffers) row(out []int16, row []uint8, channels, vectors int) {
-	if vectors > 0 {
-		if channels == 1 {
-			linearRow1AVX2(&out[0], &row[0], &b.at[0], &b.weights[0], vectors)
-		} else {
-			linearRowAVX2(&out[0], &row[0], &b.at[0], &b.weights[0], &linearWords[channels],
-				vectors)
-		}
-	}
+// row is the horizontal pass over a row.
+func (b *linearBuffers) row(out []int16, row []uint8, channels int) {
 	step := lineStep(channels)
+	if hasVectors {
+		b.run(out, row, b.at[:b.vectors], b.weights, channels)
+		if n := len(b.endAt); n > 0 {
+			copy(b.end, row[b.at[b.vectors]:])
+			b.run(out[step*b.vectors:], b.end, b.endAt, b.weights[2*step*b.vectors:], channels)
+		}
+		return
+	}
 	last := int32(len(row) - channels)
-	w, out := b.weights[2*step*vectors:], out[step*vectors:]
-	for _, at := range b.at[vectors:] {
+	w := b.weights
+	for _, at := range b.at {
 		left, right := row[at:][:channels], row[min(at+int32(channels), last):][:channels]
 		for c, l := range left {
 			out[c] = int16((int32(l)*int32(w[0]) + int32(right[c])*int32(w[1])) >> 4)
 		}
 		w, out = w[2*step:], out[step:]
+	}
+}
+
+// run makes pixels with vectors.
+func (b *linearBuffers) run(out []int16, row []uint8, at []int32, weights []int16, channels int) {
+	switch {
+	case len(at) == 0:
+	case channels == 1:
+		linearRow1AVX2(&out[0], &row[0], &at[0], &weights[0], len(at))
+	default:
+		linearRowAVX2(&out[0], &row[0], &at[0], &weights[0], &linearWords[channels], len(at))
 	}
 }
 

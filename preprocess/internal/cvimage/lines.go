@@ -12,7 +12,7 @@ func lineStep(channels int) int {
 }
 
 // lineSize is the number of values of a line of pixels, and some that vectors may write beyond.
-func lineSize(pixels, channels int) int { return lineStep(channels)*pixels + 16 }
+func lineSize(pixels, channels int) int { return lineStep(channels)*pixels + 32 }
 
 // blockSize is the number of values that vectors make bytes of at a time.
 const blockSize = 32

@@ -32,6 +32,26 @@ DATA firstTwo<>+16(SB)/8, $0x8005800480018000
 DATA firstTwo<>+24(SB)/8, $0x800D800C80098008
 GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 
+// EIGHT loads four bytes from each of the eight offsets at BX.
+#define EIGHT \
+	MOVL (BX), AX \
+	MOVL 4(BX), R9 \
+	MOVL 8(BX), R10 \
+	MOVL 12(BX), R11 \
+	VMOVD (SI)(AX*1), X0 \
+	VPINSRD $1, (SI)(R9*1), X0, X0 \
+	VPINSRD $2, (SI)(R10*1), X0, X0 \
+	VPINSRD $3, (SI)(R11*1), X0, X0 \
+	MOVL 16(BX), AX \
+	MOVL 20(BX), R9 \
+	MOVL 24(BX), R10 \
+	MOVL 28(BX), R11 \
+	VMOVD (SI)(AX*1), X2 \
+	VPINSRD $1, (SI)(R9*1), X2, X2 \
+	VPINSRD $2, (SI)(R10*1), X2, X2 \
+	VPINSRD $3, (SI)(R11*1), X2, X2 \
+	VINSERTI128 $1, X2, Y0, Y0
+
 // func nearest3AVX2(out, row *uint8, at *int32, count int)
 //
 // It writes a byte beyond the last pixel.
@@ -68,15 +88,22 @@ TEXT ·nearest4AVX2(SB), NOSPLIT, $0-32
 	MOVQ count+24(FP), CX
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
-	VMOVDQU Y0, (DI)
-	ADDQ $32, DI
-	ADDQ $32, BX
-	SUBQ $8, CX
+	MOVL (BX), AX
+	MOVL 4(BX), R8
+	MOVL 8(BX), R9
+	MOVL 12(BX), R10
+	MOVL (SI)(AX*1), AX
+	MOVL (SI)(R8*1), R8
+	MOVL (SI)(R9*1), R9
+	MOVL (SI)(R10*1), R10
+	MOVL AX, (DI)
+	MOVL R8, 4(DI)
+	MOVL R9, 8(DI)
+	MOVL R10, 12(DI)
+	ADDQ $16, DI
+	ADDQ $16, BX
+	SUBQ $4, CX
 	JNE  pixels
-	VZEROUPPER
 	RET
 
 // func nearest1AVX2(out, row *uint8, at *int32, count int)
@@ -158,9 +185,7 @@ TEXT ·linearRow1AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU firstTwo<>(SB), Y4
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
+	EIGHT
 	VPSHUFB Y4, Y0, Y0
 	VPMADDWD (DX), Y0, Y0
 	VPSRAD $4, Y0, Y0
@@ -453,9 +478,7 @@ TEXT ·cubicRow1AVX2(SB), NOSPLIT, $0-40
 	VPBROADCASTD lowByte<>(SB), Y4
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
+	EIGHT
 	VPAND Y4, Y0, Y1
 	VPSRLD $8, Y0, Y5
 	VPSRLD $16, Y0, Y6
