@@ -230,12 +230,14 @@ func addWeighted(sum, line []float32, weight float32) {
 
 // roundLine rounds a line to bytes.
 func roundLine(out []uint8, line []float32, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		roundAVX2(&out[0], &line[0], blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			roundAVX2(to, &line[value], blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			out[channels*i+c] = roundByte(line[step*i+c])
 		}

@@ -251,13 +251,17 @@ func (b *cubicBuffers) plain(out []float32, row []uint8, channels, from, to int)
 
 // cubicBlend is the vertical pass for a row.
 func cubicBlend(out []uint8, lines *[4][]float32, w *[4]float32, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		starts := [4]*float32{&lines[0][0], &lines[1][0], &lines[2][0], &lines[3][0]}
-		cubicBlendAVX2(&out[0], &starts, w, blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			starts := [4]*float32{
+				&lines[0][value], &lines[1][value], &lines[2][value], &lines[3][value],
+			}
+			cubicBlendAVX2(to, &starts, w, blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			at := step*i + c
 			out[channels*i+c] = roundByte(fma(lines[0][at], w[0], lines[1][at]*w[1]) +

@@ -149,17 +149,22 @@ func (b *lanczosBuffers) plain(out []int32, row []uint8, channels, from, to int)
 
 // lanczosBlend is the vertical pass for a row.
 func lanczosBlend(out []uint8, lines *[8][]int32, weights *[8]int16, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
 	var w [8]int32
-	var starts [8]*int32
 	for k, v := range weights {
-		w[k], starts[k] = int32(v), &lines[k][0]
+		w[k] = int32(v)
 	}
-	if blocks > 0 {
-		lanczosBlendAVX2(&out[0], &starts, &w, blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			var starts [8]*int32
+			for k := range starts {
+				starts[k] = &lines[k][value]
+			}
+			lanczosBlendAVX2(to, &starts, &w, blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			sum := int32(1 << 21)
 			for k, v := range w {

@@ -161,14 +161,15 @@ func (b *linearBuffers) run(out []int16, row []uint8, at []int32, weights []int1
 
 // linearBlend is the vertical pass for a row.
 func linearBlend(out []uint8, upper, lower []int16, w *[2]int16, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		linearBlendAVX2(&out[0], &upper[0], &lower[0], &w[0], blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			linearBlendAVX2(to, &upper[value], &lower[value], &w[0], blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
 	a, b := int32(w[0]), int32(w[1])
-	upper, lower = upper[step*pixels:], lower[step*pixels:]
-	for out = out[channels*pixels:]; len(out) >= channels; out = out[channels:] {
+	for ; len(out) >= channels; out = out[channels:] {
 		for c := range channels {
 			out[c] = uint8((a*int32(upper[c])>>16 + b*int32(lower[c])>>16 + 2) >> 2)
 		}
