@@ -55,21 +55,43 @@ type cubicBuffers struct {
 	// up to body are added in another order.
 	left, right, body int
 	runs              []cubicRun // with vectors
-	row               []uint8    // with the pixels at its edges repeated, for vectors
+	head, tail        []uint8    // the ends of a row, with the pixels at its edges repeated
+	tailAt            int        // the pixel that tail begins with
 	chained           []float32  // pixels of one channel in four values
 }
 
 // cubicRun is pixels that vectors make.
 type cubicRun struct {
 	first, count int
-	chain        bool
-	at           []int32   // in the row with repeated edges
+	order        cubicOrder
+	from         cubicSource
+	at           []int32   // in that
 	weights      []float32 // as vectors take them
 }
 
-// edgePixels are repeated before a row: a tap that reaches over the edge begins so many before it at
-// most. Behind a row there are enough for a tap, and what vectors read too much.
-const edgePixels = 2
+// cubicOrder is the order in which the products of four pixels are added.
+type cubicOrder int
+
+const (
+	oneByOne   cubicOrder = iota // ((0 + 1) + 2) + 3, fused
+	pairs                        // of one channel (0 + 1) + (2 + 3), of four (0 + 2) + (1 + 3), fused
+	crossPairs                   // of four channels, (3 + 0) + (2 + 1), fused
+)
+
+// cubicSource is what a run reads: the row, or an end of it.
+type cubicSource int
+
+const (
+	wholeRow cubicSource = iota
+	head
+	tail
+)
+
+const (
+	edgePixels = 2  // that a tap reaches over an edge at most
+	endPixels  = 6  // of the row that an end holds at most
+	readBytes  = 16 // that vectors read of a tap of three or four channels
+)
 
 var cubicPool = sync.Pool{New: func() any { return new(cubicBuffers) }}
 
@@ -91,20 +113,27 @@ func (b *cubicBuffers) prepare(s scale, channels int) {
 	if !hasVectors {
 		return
 	}
-	b.row = grow(b.row, channels*(s.in+2*edgePixels+1)+16)
+	size := channels*(endPixels+2*edgePixels) + readBytes
+	b.head, b.tail = grow(b.head, size), grow(b.tail, size)
+	b.tailAt = max(0, s.in-endPixels)
 	b.runs = b.runs[:0]
-	if channels == 3 {
-		b.addRun(0, s.out, channels, true)
-		return
+	b.addRun(0, left, channels, oneByOne, head)
+	switch channels {
+	case 1:
+		b.addRun(left, b.body, channels, pairs, wholeRow)
+	case 3:
+		right = max(left, min(right, before(b.at, readBytes, channels*s.in)))
+		b.addRun(left, right, channels, oneByOne, wholeRow)
+	case 4:
+		b.addRun(left, b.body, channels, pairs, wholeRow)
+		b.addRun(b.body, right, channels, crossPairs, wholeRow)
 	}
-	b.addRun(0, left, channels, true)
-	b.addRun(left, b.body, channels, false)
-	b.addRun(right, s.out, channels, true)
+	b.addRun(right, s.out, channels, oneByOne, tail)
 }
 
-// addRun adds the pixels from one to another, which begin as many times two as vectors make, or
-// eight; the weights beyond the last are 0.
-func (b *cubicBuffers) addRun(from, to, channels int, chain bool) {
+// addRun adds the pixels from one to another. Vectors make two at a time, or eight; those too many
+// have weights of 0.
+func (b *cubicBuffers) addRun(from, to, channels int, order cubicOrder, source cubicSource) {
 	if from == to {
 		return
 	}
@@ -114,21 +143,32 @@ func (b *cubicBuffers) addRun(from, to, channels int, chain bool) {
 		b.runs = b.runs[:len(b.runs)+1] // with its memory
 	}
 	r := &b.runs[len(b.runs)-1]
-	r.first, r.count, r.chain = from, to-from, chain
+	r.first, r.count, r.order, r.from = from, to-from, order, source
 	pixels, spread := 2, 4
-	if channels == 1 && !chain {
+	if channels == 1 && order == pairs {
 		pixels, spread = 8, 1
 	}
 	n := (r.count + pixels - 1) / pixels * pixels
 	r.at, r.weights = grow(r.at, n), grow(r.weights, 4*spread*n)
-	clear(r.at)
-	clear(r.weights)
+	clear(r.at[r.count:])
+	clear(r.weights[4*spread*(n-pixels):])
+	begin := 0
+	switch source {
+	case head:
+		begin = -edgePixels
+	case tail:
+		begin = b.tailAt
+	}
 	for i := range r.count {
-		r.at[i] = b.at[from+i] + int32(edgePixels*channels)
-		for k, w := range b.weights[from+i] {
+		r.at[i] = b.at[from+i] - int32(begin*channels)
+		w := b.weights[from+i]
+		if order == crossPairs {
+			w = [4]float32{w[3], w[2], w[0], w[1]}
+		}
+		for k, v := range w {
 			at := i/pixels*32 + 8*k + i%pixels*spread
 			for j := range spread {
-				r.weights[at+j] = w
+				r.weights[at+j] = v
 			}
 		}
 	}
@@ -144,6 +184,14 @@ var cubicDwords = func() (dwords [5][128]uint8) {
 				dwords[channels][i] = uint8(channels*pixel + channel)
 			}
 		}
+	}
+	return dwords
+}()
+
+// crossDwords are cubicDwords of four channels in the order of crossPairs.
+var crossDwords = func() (dwords [128]uint8) {
+	for i, k := range []int{3, 2, 0, 1} {
+		copy(dwords[32*i:], cubicDwords[4][32*k:32*k+32])
 	}
 	return dwords
 }()
@@ -184,37 +232,50 @@ func (b *cubicBuffers) line(out []float32, row []uint8, channels int) {
 		b.plain(out, row, channels, 0, len(b.at))
 		return
 	}
-	inside := b.row[edgePixels*channels:]
-	copy(inside, row)
-	for i := range edgePixels * channels {
-		b.row[i] = row[i%channels]
-	}
-	for i := range (edgePixels + 1) * channels {
-		inside[len(row)+i] = row[len(row)-channels+i%channels]
-	}
+	b.ends(row, channels)
 	// A run may write beyond its last pixel what the next one writes anew.
 	for i := range b.runs {
 		r := &b.runs[i]
-		to := out[lineStep(channels)*r.first:]
+		to, from := &out[lineStep(channels)*r.first], &row[0]
+		switch r.from {
+		case head:
+			from = &b.head[0]
+		case tail:
+			from = &b.tail[0]
+		}
+		at, weights, n := &r.at[0], &r.weights[0], len(r.at)
 		switch {
-		case channels == 1 && r.chain:
-			b.chained = grow(b.chained, 4*len(r.at))
-			cubicRow3AVX2(&b.chained[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[1],
-				len(r.at))
+		case r.order == oneByOne && channels == 1:
+			b.chained = grow(b.chained, 4*n)
+			cubicRow3AVX2(&b.chained[0], from, at, weights, &cubicDwords[1], n)
 			for j := range r.count {
-				to[j] = b.chained[4*j]
+				out[r.first+j] = b.chained[4*j]
 			}
+		case r.order == oneByOne:
+			cubicRow3AVX2(to, from, at, weights, &cubicDwords[channels], n)
+		case r.order == crossPairs:
+			cubicRow4AVX2(to, from, at, weights, &crossDwords, n)
 		case channels == 1:
-			cubicRow1AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], len(r.at))
-		case r.chain:
-			cubicRow3AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[channels],
-				len(r.at))
+			cubicRow1AVX2(to, from, at, weights, n)
 		default:
-			cubicRow4AVX2(&to[0], &b.row[0], &r.at[0], &r.weights[0], &cubicDwords[4], len(r.at))
+			cubicRow4AVX2(to, from, at, weights, &cubicDwords[4], n)
 		}
 	}
-	if channels != 3 {
+	if channels == 1 {
 		b.plain(out, row, channels, b.body, b.right)
+	}
+}
+
+// ends copies the ends of a row and repeats the pixels at its edges.
+func (b *cubicBuffers) ends(row []uint8, channels int) {
+	n := edgePixels * channels
+	copy(b.head[n:], row[:min(len(row), endPixels*channels)])
+	for i := range n {
+		b.head[i] = row[i%channels]
+	}
+	n = copy(b.tail, row[b.tailAt*channels:])
+	for i := range edgePixels * channels {
+		b.tail[n+i] = row[len(row)-channels+i%channels]
 	}
 }
 
