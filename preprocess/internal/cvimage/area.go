@@ -141,6 +141,7 @@ func (s scale) shares(list []share) []share {
 type areaRun struct{ at, pixels int32 }
 
 type areaBuffers struct {
+	made      columnsKey
 	x, y      []share
 	runs      []areaRun
 	weights   []float32 // of the pixels of all runs
@@ -166,7 +167,10 @@ func (b *areaBuffers) columns(s scale, channels int) {
 func (s size) area(dst, src []uint8, x, y scale) {
 	b := areaPool.Get().(*areaBuffers)
 	defer areaPool.Put(b)
-	b.columns(x, s.channels)
+	if key := (columnsKey{x, s.channels, true}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels)
+	}
 	b.y = y.shares(b.y)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	used, n := lineStep(s.channels)*s.outWidth, lineSize(s.outWidth, s.channels)

@@ -48,6 +48,7 @@ func fma(a, b, c float32) float32 {
 }
 
 type cubicBuffers struct {
+	made    columnsKey
 	at      []int32 // where the first of the four pixels begins in its row, maybe before it
 	weights [][4]float32
 	lines   [4][]float32
@@ -131,8 +132,8 @@ func (b *cubicBuffers) prepare(s scale, channels int) {
 	b.addRun(right, s.out, channels, oneByOne, tail)
 }
 
-// addRun adds the pixels from one to another. Vectors make two at a time, or eight; those too many
-// have weights of 0.
+// addRun adds the pixels from one to another. Vectors make several at a time; those too many have
+// weights of 0.
 func (b *cubicBuffers) addRun(from, to, channels int, order cubicOrder, source cubicSource) {
 	if from == to {
 		return
@@ -144,7 +145,7 @@ func (b *cubicBuffers) addRun(from, to, channels int, order cubicOrder, source c
 	}
 	r := &b.runs[len(b.runs)-1]
 	r.first, r.count, r.order, r.from = from, to-from, order, source
-	pixels, spread := 2, 4
+	pixels, spread := cubicPixels(), 4
 	if channels == 1 && order == pairs {
 		pixels, spread = 8, 1
 	}
@@ -166,7 +167,7 @@ func (b *cubicBuffers) addRun(from, to, channels int, order cubicOrder, source c
 			w = [4]float32{w[3], w[2], w[0], w[1]}
 		}
 		for k, v := range w {
-			at := i/pixels*32 + 8*k + i%pixels*spread
+			at := ((i/pixels*4+k)*pixels + i%pixels) * spread
 			for j := range spread {
 				r.weights[at+j] = v
 			}
@@ -204,7 +205,10 @@ func (s size) cubic(dst, src []uint8, x, y scale) {
 	}
 	b := cubicPool.Get().(*cubicBuffers)
 	defer cubicPool.Put(b)
-	b.prepare(x, s.channels)
+	if key := (columnsKey{x, s.channels, false}); b.made != key {
+		b.made = key
+		b.prepare(x, s.channels)
+	}
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	var made [4]int
 	for i := range b.lines {
@@ -247,18 +251,18 @@ func (b *cubicBuffers) line(out []float32, row []uint8, channels int) {
 		switch {
 		case r.order == oneByOne && channels == 1:
 			b.chained = grow(b.chained, 4*n)
-			cubicRow3AVX2(&b.chained[0], from, at, weights, &cubicDwords[1], n)
+			cubicRow3(&b.chained[0], from, at, weights, &cubicDwords[1], n)
 			for j := range r.count {
 				out[r.first+j] = b.chained[4*j]
 			}
 		case r.order == oneByOne:
-			cubicRow3AVX2(to, from, at, weights, &cubicDwords[channels], n)
+			cubicRow3(to, from, at, weights, &cubicDwords[channels], n)
 		case r.order == crossPairs:
-			cubicRow4AVX2(to, from, at, weights, &crossDwords, n)
+			cubicRow4(to, from, at, weights, &crossDwords, n)
 		case channels == 1:
 			cubicRow1AVX2(to, from, at, weights, n)
 		default:
-			cubicRow4AVX2(to, from, at, weights, &cubicDwords[4], n)
+			cubicRow4(to, from, at, weights, &cubicDwords[4], n)
 		}
 	}
 	if channels == 1 {
@@ -317,7 +321,7 @@ func cubicBlend(out []uint8, lines *[4][]float32, w *[4]float32, channels int) {
 			starts := [4]*float32{
 				&lines[0][value], &lines[1][value], &lines[2][value], &lines[3][value],
 			}
-			cubicBlendAVX2(to, &starts, w, blocks, channels == 3)
+			cubicBlock(to, &starts, w, blocks, channels == 3)
 		})
 		return
 	}

@@ -32,6 +32,7 @@ func lanczosWeights(x float32) (weights [8]int16) {
 }
 
 type lanczosBuffers struct {
+	made    columnsKey
 	at      []int32 // where the first of the eight pixels begins in its row, maybe before it
 	weights []int16 // in pairs, each pair once for each value of a line
 	lines   [8][]int32
@@ -76,7 +77,10 @@ var lanczosWords = func() (words [5][32]uint8) {
 func (s size) lanczos4(dst, src []uint8, x, y scale) {
 	b := lanczosPool.Get().(*lanczosBuffers)
 	defer lanczosPool.Put(b)
-	b.columns(x, s.channels)
+	if key := (columnsKey{x, s.channels, false}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels)
+	}
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	// first to last are the pixels that vectors make.
 	first, last := 0, 0

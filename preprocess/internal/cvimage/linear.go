@@ -21,6 +21,7 @@ func (s scale) linearAt(i int, area bool) (before int, beyond float32) {
 
 // linearBuffers is the memory of one linear resize.
 type linearBuffers struct {
+	made    columnsKey
 	at      []int32 // where the pixel before each one of the result begins in its row
 	weights []int16 // of that pixel and of the next, once for each value of a line
 	lines   [2][]int16
@@ -81,18 +82,21 @@ func (b *linearBuffers) columns(s scale, channels int, area bool) {
 func (s size) linear(dst, src []uint8, x, y scale, area bool) {
 	b := linearPool.Get().(*linearBuffers)
 	defer linearPool.Put(b)
-	b.columns(x, s.channels, area)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	made := [2]int{-1, -1} // the source row that each line was made of
 	for i := range b.lines {
 		b.lines[i] = grow(b.lines[i], lineSize(s.outWidth, s.channels))
 	}
-	if hasVectors {
-		pixels := 4
-		if s.channels == 1 {
-			pixels = 8
+	if key := (columnsKey{x, s.channels, area}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels, area)
+		if hasVectors {
+			pixels := 4
+			if s.channels == 1 {
+				pixels = 8
+			}
+			b.split(s.channels, stride, pixels)
 		}
-		b.split(s.channels, stride, pixels)
 	}
 	line := func(row int) []int16 {
 		row = min(max(row, 0), s.height-1)

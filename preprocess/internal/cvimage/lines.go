@@ -3,6 +3,14 @@ package cvimage
 // Between the two passes of a resize a line has a value for each channel of a pixel, and an unused
 // fourth for three channels: vectors hold whole pixels.
 
+// columnsKey says what buffers are prepared for. Images of one camera or one collection tend to have
+// the same sizes, and buffers come back from their pool as they were.
+type columnsKey struct {
+	scale
+	channels int
+	area     bool
+}
+
 // lineStep is the number of values of a pixel in a line.
 func lineStep(channels int) int {
 	if channels == 1 {
