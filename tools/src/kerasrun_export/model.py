@@ -1,14 +1,13 @@
 """Builds what is exported: a published architecture, or the model in a file."""
 
-from pathlib import Path
-
 import numpy as np
 
-from kerasrun_export import applications, resnet
+from kerasrun_export import applications, model_file, resnet
 from kerasrun_export import weights as published
 from kerasrun_export.backend import keras
 from kerasrun_export.blocks import Layers
-from kerasrun_export.errors import ModelError, first_line
+from kerasrun_export.errors import ModelError
+from kerasrun_export.model_file import is_file
 from kerasrun_export.preprocessing import MODE_NEEDED, MODES, preprocess
 from kerasrun_export.resnet import DESIGNS
 
@@ -26,6 +25,8 @@ def build(
     classes: int = IMAGENET_CLASSES,
     group_sum: str = "reduce",
     data_format: str | None = None,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
 ) -> keras.Model:
     """Builds a model.
 
@@ -40,9 +41,9 @@ def build(
     input_tensor: a Keras tensor to build on in place of a new input.
     group_sum: ResNeXt's sum inside each group as "reduce" (reshape and sum) or "gconv" (a frozen
         1x1 convolution of zeros and ones).
-    data_format: "channels_last" or "channels_first"; None takes Keras's config. Weights fit both. A
-        SavedModel always takes channels last, so the exporter builds with "channels_last"; a file
-        saved channels first gets a transposition before its input.
+    data_format: "channels_last" or "channels_first"; None takes Keras's config. Weights fit both.
+    custom_objects, unsafe_lambda: of a file, as `model_file.load` takes them; its model comes as it
+        is, of tf_keras where Keras 3 cannot read it.
 
     Raises ModelError, and WeightsError where weights are given.
     """
@@ -63,7 +64,9 @@ def build(
             "out the top"
         )
     if is_file(architecture):
-        model = load_file(architecture)
+        model = model_file.load(
+            architecture, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda
+        )
     elif architecture in DESIGNS:
         shape = resnet.check_shape(input_shape, (224, 224), data_format)
         make = Layers(data_format, group_sum)
@@ -102,21 +105,6 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
 def has_imagenet_classes(architecture: str, model: keras.Model) -> bool:
     """Whether the outputs are ImageNet's classes: a known architecture's top of 1000."""
     return not is_file(architecture) and model.output_shape == (None, IMAGENET_CLASSES)
-
-
-def is_file(architecture: str) -> bool:
-    return Path(architecture).suffix in (".keras", ".h5", ".hdf5")
-
-
-def load_file(path: str) -> keras.Model:
-    """The model in a .keras or .h5 file, as `as_functional` gives it. Raises ModelError."""
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such file")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise
-        raise ModelError(f"{path}: Keras cannot load it as a model: {first_line(error)}") from error
-    return as_functional(model, path)
 
 
 def as_functional(model: keras.Model, what: str) -> keras.Model:

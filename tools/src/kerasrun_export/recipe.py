@@ -101,7 +101,8 @@ class Recipe:
             if value:
                 raise ModelError(f"{option}: {self.architecture} comes with its own")
         mode = self.trained_with or native_mode(self.architecture)
-        model = with_size(build(self.architecture), self.image_size, self.architecture)
+        model = as_functional(build(self.architecture), self.architecture)
+        model = with_size(model, self.image_size, self.architecture)
         origin: weights.WeightsInfo = {
             "source": self.architecture,
             "sha256": sha256(Path(self.architecture)),
