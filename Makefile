@@ -14,8 +14,8 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := batch classify contract golden internal labels preprocess savedmodel score serve \
-	tensor
+PURE_FOLDERS := batch classify contract evaluate golden internal labels preprocess savedmodel \
+	score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 GO_SOURCES := go.mod go.sum $(shell find $(PURE_FOLDERS) cmd/kerasrun runner \
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)

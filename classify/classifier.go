@@ -90,7 +90,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if manifest == nil {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, ErrNoImages)
 	}
-	p, err := NewPreprocessor(manifest.Input, o.Decoders, o.Concurrency)
+	p, err := NewPreprocessor(manifest, o.Decoders, o.Concurrency)
 	if err != nil {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
@@ -116,7 +116,7 @@ func (c *Classifier) decode(
 	if err != nil {
 		return err
 	}
-	s.pixels, err = c.preprocessor.append(ctx, s.pixels[:0], data)
+	s.pixels, err = c.preprocessor.read(ctx, s.pixels, data)
 	return err
 }
 

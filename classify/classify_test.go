@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kerasrun/classify"
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
 	"kerasrun/savedmodel"
@@ -180,8 +181,11 @@ func TestNewErrors(t *testing.T) {
 		{`expected the input "pixels" alone, got ["images"]`, classify.Options{},
 			func(m *fakeModel) { m.input.Name = "pixels" }},
 		{classify.ErrNoImages.Error(), classify.Options{},
-			func(m *fakeModel) { m.input.DType = "uint8" }},
-		{`"x"`, classify.Options{}, func(m *fakeModel) { m.input.Mode = "x" }},
+			func(m *fakeModel) {
+				m.input = contract.Input{Name: "images", Kind: contract.KindTensor,
+					DType: "float32", Shape: tensor.Shape{-1, 4}}
+			}},
+		{`"x"`, classify.Options{}, func(m *fakeModel) { m.input.Resize.Method = "x" }},
 		{"expected 0 or more, got -1, 0, 0s", classify.Options{BatchSize: -1}, nil},
 		{"expected 0 or more, got 0, -2, 0s", classify.Options{Concurrency: -2}, nil},
 	} {

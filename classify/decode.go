@@ -61,8 +61,8 @@ func NewDecoders(l Limits) (*Decoders, error) {
 	return d, nil
 }
 
-// append decodes and resizes one image as p says, and appends its pixels to dst.
-func (d *Decoders) append(
+// read decodes and resizes one image as p says, into the memory of dst where that is enough.
+func (d *Decoders) read(
 	ctx context.Context, p *preprocess.Pipeline, dst []uint8, image []byte,
 ) ([]uint8, error) {
 	if size, limit := int64(len(image)), d.limits.ImageBytes; limit > 0 && size > limit {
@@ -87,5 +87,7 @@ func (d *Decoders) append(
 		}
 		defer d.pixels.Release(pixels)
 	}
-	return p.AppendPixels(dst, image)
+	m := preprocess.Image{Pix: dst}
+	err := p.ReadImage(&m, image)
+	return m.Pix, err
 }

@@ -38,10 +38,10 @@ type fakeModel struct {
 
 func newFake() *fakeModel {
 	return &fakeModel{
-		input: contract.Input{
+		input: contract.Input1{
 			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3,
 			Layout: "NHWC", ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-		},
+		}.Input(),
 		outputs: map[string]savedmodel.TensorInfo{
 			"probs": {DType: tensor.Float32, Shape: tensor.Shape{-1, 3}},
 		},
@@ -49,7 +49,7 @@ func newFake() *fakeModel {
 }
 
 func (m *fakeModel) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Input: m.input}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{m.input}}}
 }
 
 func (m *fakeModel) Signature(key string) (savedmodel.Signature, error) {
@@ -59,7 +59,7 @@ func (m *fakeModel) Signature(key string) (savedmodel.Signature, error) {
 	dtype, err := tensor.ParseDType(m.input.DType)
 	return savedmodel.Signature{
 		Key:     key,
-		Inputs:  map[string]savedmodel.TensorInfo{"images": {DType: dtype, Shape: m.input.Shape()}},
+		Inputs:  map[string]savedmodel.TensorInfo{"images": {DType: dtype, Shape: m.input.Shape}},
 		Outputs: m.outputs,
 	}, err
 }

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -34,15 +35,21 @@ type Preprocessor struct {
 	tensors  chan []float32 // memory for the input of runs to come
 }
 
-// NewPreprocessor returns the preprocessing that a manifest states of its input. The error is
-// [ErrNoImages] where that is not made of an image. It keeps memory for so many runs at a time.
-func NewPreprocessor(in contract.Input, d *Decoders, runs int) (*Preprocessor, error) {
+// NewPreprocessor returns the preprocessing that a manifest states of its image. The error is
+// [ErrNoImages] where there is not one. It keeps memory for so many runs at a time.
+func NewPreprocessor(m *contract.Manifest, d *Decoders, runs int) (*Preprocessor, error) {
+	in := m.Image()
+	if in == nil {
+		return nil, ErrNoImages
+	}
 	p, err := in.Pipeline()
 	if err != nil {
 		return nil, fmt.Errorf("classify: %w", err)
 	}
-	if p == nil {
-		return nil, ErrNoImages
+	if p.DType != tensor.Float32 || p.Layout != preprocess.NHWC || p.Width == 0 ||
+		p.Decode.Color.Channels() != 3 || p.Resize.By == preprocess.TensorFlow {
+		return nil, fmt.Errorf("classify: input %q: expected 8-bit images of three channels and "+
+			"one size to float32 NHWC, got %v", in.Name, p)
 	}
 	p.MaxPixels = d.limits.ImagePixels
 	return &Preprocessor{in.Name, *p, d, make(chan []float32, max(runs, 1))}, nil
@@ -70,7 +77,7 @@ func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tens
 	for i, image := range images {
 		group.Go(func() error {
 			row := pixels[i*size : (i+1)*size : (i+1)*size]
-			if _, err := p.append(ctx, row[:0], image); err != nil {
+			if _, err := p.read(ctx, row, image); err != nil {
 				return &ImageError{i, err}
 			}
 			return nil
@@ -82,9 +89,9 @@ func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tens
 	return tensor.New(p.shape(len(images)), pixels)
 }
 
-// append decodes and resizes one image, and appends its pixels to dst.
-func (p *Preprocessor) append(ctx context.Context, dst []uint8, image []byte) ([]uint8, error) {
-	return p.decoders.append(ctx, &p.pipeline, dst, image)
+// read decodes and resizes one image, into the memory of dst where that is enough.
+func (p *Preprocessor) read(ctx context.Context, dst []uint8, image []byte) ([]uint8, error) {
+	return p.decoders.read(ctx, &p.pipeline, dst, image)
 }
 
 // Run runs a signature whose image input may hold what [Preprocessor.Decode] made: it is normalized
@@ -114,7 +121,10 @@ func (p *Preprocessor) run(
 	case memory = <-p.tensors:
 	default:
 	}
-	values := p.normalize(memory[:0], rows)
+	values, err := p.normalize(memory[:0], rows)
+	if err != nil {
+		return nil, err
+	}
 	images, err := tensor.New(p.shape(len(rows)), values)
 	if err != nil {
 		return nil, err
@@ -132,28 +142,30 @@ func (p *Preprocessor) run(
 }
 
 // normalize appends the rows to dst as float32, on all CPUs: a run waits for it.
-func (p *Preprocessor) normalize(dst []float32, rows [][]uint8) []float32 {
+func (p *Preprocessor) normalize(dst []float32, rows [][]uint8) ([]float32, error) {
 	size := p.PixelBytes()
 	dst = slices.Grow(dst, len(rows)*size)[:len(rows)*size]
-	part := func(from, to int) {
+	part := func(from, to int) error {
+		image := preprocess.Image{Width: p.pipeline.Width, Height: p.pipeline.Height, Channels: 3}
 		for i := from; i < to; i++ {
+			image.Pix = rows[i]
 			at := dst[i*size : i*size : (i+1)*size]
-			p.pipeline.Normalize(at, &preprocess.RGB{Pix: rows[i]})
+			if _, err := p.pipeline.AppendFloat32(at, &image); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
 	parts := min(len(rows), runtime.GOMAXPROCS(0))
 	var group errgroup.Group
 	for i := 1; i < parts; i++ {
-		group.Go(func() error {
-			part(i*len(rows)/parts, (i+1)*len(rows)/parts)
-			return nil
-		})
+		group.Go(func() error { return part(i*len(rows)/parts, (i+1)*len(rows)/parts) })
 	}
+	var err error
 	if parts > 0 {
-		part(0, len(rows)/parts)
+		err = part(0, len(rows)/parts)
 	}
-	_ = group.Wait() // no part fails
-	return dst
+	return dst, errors.Join(err, group.Wait())
 }
 
 // check returns an error unless the signature goes from this input alone to the output.

@@ -20,7 +20,7 @@ func newPreprocessor(t *testing.T, l classify.Limits) *classify.Preprocessor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := classify.NewPreprocessor(newFake().input, d, 1)
+	p, err := classify.NewPreprocessor(newFake().SavedModel().Manifest, d, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,4 +42,4 @@ func BeginsAsImage(head []byte) bool {
 
 // TryDecode decodes an image for what that does to the process; an error comes up again when the
 // image is classified.
-func TryDecode(image []byte) { _, _ = preprocess.Decode(image, 0) }
+func TryDecode(image []byte) { _, _ = preprocess.Decode{}.Image(image, 0) }

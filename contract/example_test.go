@@ -17,15 +17,16 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(m.Architecture, "takes", m.Input.Name, m.Input.DType, m.Input.Shape())
-	fmt.Println("gives", m.Outputs[contract.DefaultSignature])
-	p, err := m.Input.Pipeline()
+	in := m.Image()
+	fmt.Println(m.Architecture, "takes", in.Name, in.DType, in.Shape)
+	fmt.Println("answers with", m.Answer)
+	p, err := in.Pipeline()
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("from images by", p.Filter, p.Fit, p.Mode)
+	fmt.Println(p)
 	// Output:
 	// resnext50 takes images float32 (-1, 224, 224, 3)
-	// gives [logits probs]
-	// from images by nearest stretch torch
+	// answers with probs
+	// 224x224 float32 NHWC: pillow rgb, pillow nearest stretch, divide 255, subtract 0.485 0.456 0.406, divide 0.229 0.224 0.225
 }

@@ -11,15 +11,13 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-
-	"kerasrun/tensor"
 )
 
 // ManifestPath is where kerasrun's exporter puts the manifest.
 const ManifestPath = "assets.extra/kerasrun.json"
 
-// Format is the version of the manifest that this package reads.
-const Format = 1
+// Format is the version of the manifest that the exporter writes. Format 1 is read too.
+const Format = 2
 
 // MaxManifestBytes is the size of the largest manifest that is read.
 const MaxManifestBytes = 16 << 20
@@ -27,9 +25,9 @@ const MaxManifestBytes = 16 << 20
 // Manifest describes an exported directory: what the model is, what it takes and gives, and the
 // hash of every file, its own included.
 type Manifest struct {
-	Format       int    `json:"format"`       // the version of the manifest's format
+	Format       int    `json:"format"`       // the version of the file's format: 1 or 2
 	Architecture string `json:"architecture"` // as "resnext50"
-	Graph        string `json:"graph"`        // "optimized" or "reference"
+	Graph        string `json:"graph"`        // "optimized", "reference" or "adopted"
 
 	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16". The exporter writes
 	// "float32" alone.
@@ -39,18 +37,17 @@ type Manifest struct {
 	// FLOPs are for one image; a multiply-add is two.
 	FLOPs   int64   `json:"flops"`
 	Weights Weights `json:"weights"`
-	// TrainedWith is the preprocessing that the weights expect: "caffe", "tf", "torch" or "none".
-	TrainedWith string `json:"trained_with"`
-	// Conversion says in words what the graph does to inputs prepared in another mode.
+	// Conversion says in words what the graph does to its inputs beside what the Keras model does;
+	// "" where it takes what the Keras model takes.
 	Conversion string `json:"conversion"`
 	// ReferenceDifference is the largest difference of a probability from Keras.
 	ReferenceDifference float64 `json:"reference_difference"`
 
-	Input   Input               `json:"input"`
-	Outputs map[string][]string `json:"outputs"` // names by signature
+	Inputs  []Input             `json:"inputs"`
+	Outputs map[string][]Output `json:"outputs"` // by signature
+	// Answer is the output of the default signature that answers an image; "" where there is none.
+	Answer string `json:"answer"`
 
-	// Labels is the class list's path in the directory, "" where there is none.
-	Labels string `json:"labels"`
 	// Goldens is the golden pack's path in the directory, "" where there is none.
 	Goldens string `json:"goldens"`
 	// Recipe are the exporter's options that make the model again.
@@ -77,32 +74,30 @@ type Weights struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Input is the tensor that the model takes for an image. Mode, Resample and Fit are as preprocess
-// parses them. Keras's names are those of Resample (its interpolation), of Mode but for "none", and
-// "keep_aspect_ratio"; "stretch" and "center_crop" are not.
-//
-// Format 1 has more values than kerasrun's exporter writes today: NHWC, BGR, caffe, nearest and
-// stretch. The others are read; [Input.Pipeline] says which of them images can be made for.
-type Input struct {
-	Name       string `json:"name"`
-	DType      string `json:"dtype"`
-	Height     int    `json:"height"`
-	Width      int    `json:"width"`
-	Channels   int    `json:"channels"`
-	Layout     string `json:"layout"`      // "NHWC" or "NCHW"
-	ColorOrder string `json:"color_order"` // "BGR" or "RGB"
-	Mode       string `json:"mode"`
-	Resample   string `json:"resample"`
-	Fit        string `json:"fit"`
+// Image returns the one input that is made of an image; nil where there is none, or more than one.
+func (m *Manifest) Image() *Input {
+	var image *Input
+	for i := range m.Inputs {
+		if m.Inputs[i].Kind != KindImage {
+			continue
+		}
+		if image != nil {
+			return nil
+		}
+		image = &m.Inputs[i]
+	}
+	return image
 }
 
-// Shape returns the shape of a batch of images, the batch size free.
-func (i Input) Shape() tensor.Shape {
-	height, width, channels := int64(i.Height), int64(i.Width), int64(i.Channels)
-	if i.Layout == "NCHW" {
-		return tensor.Shape{-1, channels, height, width}
+// Output returns the output of a signature that is called name; nil where there is none.
+func (m *Manifest) Output(signature, name string) *Output {
+	outputs := m.Outputs[signature]
+	for i := range outputs {
+		if outputs[i].Name == name {
+			return &outputs[i]
+		}
 	}
-	return tensor.Shape{-1, height, width, channels}
+	return nil
 }
 
 // File is what a file has to be: its SHA-256 in hexadecimal, and its size.
@@ -112,7 +107,8 @@ type File struct {
 }
 
 // Parse reads a manifest strictly: a field that this package does not know is an error, and so is a
-// manifest whose SHA-256 is not the one in it. The error lists everything that is wrong.
+// manifest whose SHA-256 is not the one in it. The error lists everything that is wrong. A manifest of
+// format 1 is returned as format 2 states the same.
 func Parse(data []byte) (*Manifest, error) {
 	var version struct {
 		Format *int `json:"format"`
@@ -121,30 +117,58 @@ func Parse(data []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if version.Format == nil {
-		return nil, fmt.Errorf("format: expected %d, got none", Format)
+		return nil, fmt.Errorf("format: expected 1 to %d, got none", Format)
 	}
-	if *version.Format != Format {
-		return nil, fmt.Errorf("format: expected %d, got %d", Format, *version.Format)
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	m := new(Manifest)
-	if err := d.Decode(m); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf(
-			"expected the end of the file after the manifest, got more at byte %d", d.InputOffset())
+	m, first := new(Manifest), new(manifest1)
+	var faults []error
+	switch *version.Format {
+	case 1:
+		if err := decode(data, first); err != nil {
+			return nil, err
+		}
+		m, faults = first.manifest()
+	case Format:
+		if err := decode(data, m); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("format: expected 1 to %d, got %d; this kerasrun is older than the "+
+			"exporter", Format, *version.Format)
 	}
 	if err := m.checkSum(data); err != nil {
 		return nil, err
 	}
-	if err := m.check(); err != nil {
-		return nil, err
+	if len(faults) == 0 || m.Format == 1 {
+		faults = append(faults, m.check()...)
+	}
+	if len(faults) > 0 {
+		return nil, joined(faults)
 	}
 	sum := sha256.Sum256(data)
 	m.id = hex.EncodeToString(sum[:])
 	return m, nil
+}
+
+// decode reads JSON strictly.
+func decode(data []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf(
+			"expected the end of the file after the manifest, got more at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+// joined sorts faults and joins them, each once.
+func joined(faults []error) error {
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(slices.CompactFunc(faults, func(a, b error) bool {
+		return a.Error() == b.Error()
+	})...)
 }
 
 // checkSum compares the hash of the manifest's file with the SHA-256 in it.
@@ -172,27 +196,13 @@ func Sum(data []byte, sum string) string {
 }
 
 // check returns all that is wrong with the manifest itself.
-func (m *Manifest) check() error {
+func (m *Manifest) check() []error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, f := range []struct {
-		field, got string
-		want       []string
-	}{
-		{"graph", m.Graph, []string{"optimized", "reference"}},
-		{"precision", m.Precision, []string{"float32", "bfloat16", "float16"}},
-		{"trained_with", m.TrainedWith, []string{"caffe", "tf", "torch", "none"}},
-		{"input.layout", m.Input.Layout, []string{"NHWC", "NCHW"}},
-		{"input.color_order", m.Input.ColorOrder, []string{"BGR", "RGB"}},
-		{"input.mode", m.Input.Mode, []string{"caffe", "tf", "torch", "none"}},
-		{"input.resample", m.Input.Resample, []string{"nearest", "box", "bilinear", "hamming",
-			"bicubic", "lanczos"}},
-		{"input.fit", m.Input.Fit, []string{"stretch", "keep_aspect_ratio", "center_crop"}},
-	} {
-		if !slices.Contains(f.want, f.got) {
-			wrong("%s: expected one of %q, got %q", f.field, f.want, f.got)
-		}
+	if m.Format != 1 {
+		errs = oneOf("graph", m.Graph, "optimized", "reference", "adopted")
 	}
+	errs = append(errs, oneOf("precision", m.Precision, "float32", "bfloat16", "float16")...)
 	if m.Architecture == "" {
 		wrong("architecture: expected a name, got none")
 	}
@@ -202,32 +212,12 @@ func (m *Manifest) check() error {
 	if !(m.ReferenceDifference >= 0) {
 		wrong("reference_difference: expected a difference, got %g", m.ReferenceDifference)
 	}
-	if m.Input.Name == "" {
-		wrong("input.name: expected a name, got none")
+	if m.Format != 1 {
+		errs = append(errs, m.checkInputs()...)
 	}
-	if _, err := tensor.ParseDType(m.Input.DType); err != nil {
-		wrong("input.dtype: %v", err)
-	}
-	for _, f := range []struct {
-		field string
-		got   int
-		max   int
-	}{
-		{"input.height", m.Input.Height, 1 << 16},
-		{"input.width", m.Input.Width, 1 << 16},
-		{"input.channels", m.Input.Channels, 4},
-	} {
-		if f.got < 1 || f.got > f.max {
-			wrong("%s: expected 1 to %d, got %d", f.field, f.max, f.got)
-		}
-	}
-	if len(m.Outputs) == 0 {
-		wrong("outputs: expected at least one signature, got none")
-	}
-	for field, p := range map[string]string{"labels": m.Labels, "goldens": m.Goldens} {
-		if p != "" && !fs.ValidPath(p) {
-			wrong("%s: expected a path in the directory, got %q", field, p)
-		}
+	errs = append(errs, m.checkOutputs()...)
+	if m.Goldens != "" && !fs.ValidPath(m.Goldens) {
+		wrong("goldens: expected a path in the directory, got %q", m.Goldens)
 	}
 	if !isSHA256(m.Weights.SHA256) {
 		wrong("weights.sha256: expected 64 lower-case hexadecimal digits, got %q", m.Weights.SHA256)
@@ -243,10 +233,53 @@ func (m *Manifest) check() error {
 			wrong("files: %s: bytes: expected a size, got %d", name, f.Bytes)
 		}
 	}
-	slices.SortFunc(errs, func(a, b error) int {
-		return bytes.Compare([]byte(a.Error()), []byte(b.Error()))
-	})
-	return errors.Join(errs...)
+	return errs
+}
+
+func (m *Manifest) checkInputs() []error {
+	var errs []error
+	if len(m.Inputs) == 0 {
+		errs = append(errs, errors.New("inputs: expected at least one, got none"))
+	}
+	seen := map[string]bool{}
+	for n, in := range m.Inputs {
+		if seen[in.Name] {
+			errs = append(errs, fmt.Errorf("inputs: expected each name once, got %q twice", in.Name))
+		}
+		seen[in.Name] = true
+		for _, err := range in.check() {
+			errs = append(errs, fmt.Errorf("inputs: %d (%q): %w", n, in.Name, err))
+		}
+	}
+	return errs
+}
+
+func (m *Manifest) checkOutputs() []error {
+	var errs []error
+	if len(m.Outputs) == 0 {
+		errs = append(errs, errors.New("outputs: expected at least one signature, got none"))
+	}
+	for key, outputs := range m.Outputs {
+		seen := map[string]bool{}
+		for n, out := range outputs {
+			if seen[out.Name] {
+				errs = append(errs, fmt.Errorf("outputs: %s: expected each name once, got %q twice",
+					key, out.Name))
+			}
+			seen[out.Name] = true
+			if m.Format == 1 {
+				continue
+			}
+			for _, err := range out.check() {
+				errs = append(errs, fmt.Errorf("outputs: %s: %d (%q): %w", key, n, out.Name, err))
+			}
+		}
+	}
+	if m.Answer != "" && m.Output(DefaultSignature, m.Answer) == nil {
+		errs = append(errs, fmt.Errorf("answer: expected an output of %s, got %q", DefaultSignature,
+			m.Answer))
+	}
+	return errs
 }
 
 func isSHA256(s string) bool {

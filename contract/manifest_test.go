@@ -9,24 +9,32 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"kerasrun/contract"
 )
 
-// valid returns the bytes of a manifest that is right in every field.
-func valid(t testing.TB) []byte {
+// valid1 returns the bytes of a manifest of format 1 that is right in every field.
+func valid1(t testing.TB) []byte { return read(t, "testdata/kerasrun.json") }
+
+// valid returns the bytes of a manifest of format 2 that is right in every field.
+func valid(t testing.TB) []byte { return read(t, "testdata/kerasrun2.json") }
+
+func read(t testing.TB, path string) []byte {
 	t.Helper()
-	data, err := os.ReadFile("testdata/kerasrun.json")
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-// changed returns the valid manifest with one change and the sum that then is right.
-func changed(t testing.TB, change func(m map[string]any)) []byte {
+// changed returns a manifest with one change and the sum that then is right.
+func changed(t testing.TB, data []byte, change func(m map[string]any)) []byte {
 	t.Helper()
 	var m map[string]any
-	if err := json.Unmarshal(valid(t), &m); err != nil {
+	if err := json.Unmarshal(data, &m); err != nil {
 		t.Fatal(err)
 	}
 	zeros := strings.Repeat("0", 64)
@@ -39,34 +47,77 @@ func changed(t testing.TB, change func(m map[string]any)) []byte {
 	return bytes.Replace(data, []byte(zeros), []byte(contract.Sum(data, zeros)), 1)
 }
 
+// set changes the field at a path of keys and indices.
+func set(value any, path ...any) func(m map[string]any) {
+	return func(m map[string]any) {
+		var at any = m
+		for _, step := range path[:len(path)-1] {
+			if i, ok := step.(int); ok {
+				at = at.([]any)[i]
+			} else {
+				at = at.(map[string]any)[step.(string)]
+			}
+		}
+		last := path[len(path)-1].(string)
+		if value == nil {
+			delete(at.(map[string]any), last)
+		} else {
+			at.(map[string]any)[last] = value
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	data := valid(t)
 	m, err := contract.Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Input.Name != "images" || m.Parameters != 25097128 || len(m.Files) != 2 {
-		t.Errorf("got %+v, want the fields of testdata/kerasrun.json", m)
+	if m.Image().Name != "images" || m.Parameters != 25097128 || len(m.Files) != 2 ||
+		m.Answer != "probs" {
+		t.Errorf("got %+v, want the fields of testdata/kerasrun2.json", m)
 	}
 	sum := sha256.Sum256(data)
 	if want := hex.EncodeToString(sum[:]); m.ID() != want {
 		t.Errorf("ID: got %s, want %s", m.ID(), want)
 	}
-	if _, err := contract.Parse(changed(t, func(map[string]any) {})); err != nil {
+	if _, err := contract.Parse(changed(t, data, func(map[string]any) {})); err != nil {
 		t.Errorf("written by another JSON encoder: %v", err)
 	}
 }
 
-// TestParseRefuses changes one field of a valid manifest a row. Nothing else may be reported.
+// TestFormat1 reads a manifest of format 1 as the one of format 2 that says the same.
+func TestFormat1(t *testing.T) {
+	got, err := contract.Parse(valid1(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := contract.Parse(valid(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Inputs = want.Inputs[:1] // format 1 has one
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(contract.Manifest{}, "Format", "SHA256"),
+		cmpopts.IgnoreUnexported(contract.Manifest{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// refuse holds that a change of one field is reported, and nothing else.
+func refuse(t *testing.T, name string, data []byte, change func(m map[string]any), want string) {
+	t.Run(name, func(t *testing.T) {
+		_, err := contract.Parse(changed(t, data, change))
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want %q alone", err, want)
+		}
+	})
+}
+
+// TestParseRefuses changes one field of a valid manifest a row.
 func TestParseRefuses(t *testing.T) {
-	set := func(key string, value any) func(m map[string]any) {
-		return func(m map[string]any) { m[key] = value }
-	}
-	in := func(object, key string, value any) func(m map[string]any) {
-		return func(m map[string]any) { m[object].(map[string]any)[key] = value }
-	}
 	file := func(name string, sum string, size any) func(m map[string]any) {
-		return in("files", name, map[string]any{"sha256": sum, "bytes": size})
+		return set(map[string]any{"sha256": sum, "bytes": size}, "files", name)
 	}
 	good := strings.Repeat("d", 64)
 	for _, c := range []struct {
@@ -74,64 +125,118 @@ func TestParseRefuses(t *testing.T) {
 		change func(m map[string]any)
 		want   string
 	}{
-		{"no format", func(m map[string]any) { delete(m, "format") },
-			"format: expected 1, got none"},
-		{"a later format", set("format", 2), "format: expected 1, got 2"},
-		{"an unknown field", set("colour", "red"), `unknown field "colour"`},
-		{"another JSON type", set("flops", "many"), "cannot unmarshal string"},
-		{"architecture", set("architecture", ""), "architecture: expected a name, got none"},
-		{"graph", set("graph", "frozen"),
-			`graph: expected one of ["optimized" "reference"], got "frozen"`},
-		{"precision", set("precision", "int8"),
+		{"no format", set(nil, "format"), "format: expected 1 to 2, got none"},
+		{"a later format", set(3, "format"), "format: expected 1 to 2, got 3; this kerasrun is " +
+			"older than the exporter"},
+		{"an unknown field", set("red", "colour"), `unknown field "colour"`},
+		{"another JSON type", set("many", "flops"), "cannot unmarshal string"},
+		{"architecture", set("", "architecture"), "architecture: expected a name, got none"},
+		{"graph", set("frozen", "graph"),
+			`graph: expected one of ["optimized" "reference" "adopted"], got "frozen"`},
+		{"precision", set("int8", "precision"),
 			`precision: expected one of ["float32" "bfloat16" "float16"], got "int8"`},
-		{"parameters", set("parameters", -1),
+		{"parameters", set(-1, "parameters"),
 			"parameters, flops: expected counts, got -1, 8465123328"},
-		{"flops", set("flops", -1), "parameters, flops: expected counts, got 25097128, -1"},
-		{"weights", in("weights", "sha256", "x"),
+		{"flops", set(-1, "flops"), "parameters, flops: expected counts, got 25097128, -1"},
+		{"weights", set("x", "weights", "sha256"),
 			`weights.sha256: expected 64 lower-case hexadecimal digits, got "x"`},
-		{"trained_with", set("trained_with", "keras"),
-			`trained_with: expected one of ["caffe" "tf" "torch" "none"], got "keras"`},
-		{"reference_difference", set("reference_difference", -0.5),
+		{"reference_difference", set(-0.5, "reference_difference"),
 			"reference_difference: expected a difference, got -0.5"},
-		{"input name", in("input", "name", ""), "input.name: expected a name, got none"},
-		{"input type", in("input", "dtype", "float31"), "input.dtype: "},
-		{"input height", in("input", "height", 0), "input.height: expected 1 to 65536, got 0"},
-		{"input width", in("input", "width", 65537), "input.width: expected 1 to 65536, got 65537"},
-		{"input channels", in("input", "channels", 5), "input.channels: expected 1 to 4, got 5"},
-		{"input layout", in("input", "layout", "nhwc"),
-			`input.layout: expected one of ["NHWC" "NCHW"], got "nhwc"`},
-		{"input color order", in("input", "color_order", "GBR"),
-			`input.color_order: expected one of ["BGR" "RGB"], got "GBR"`},
-		{"input mode", in("input", "mode", ""),
-			`input.mode: expected one of ["caffe" "tf" "torch" "none"], got ""`},
-		{"input resample", in("input", "resample", "area"),
-			`input.resample: expected one of ["nearest" "box" "bilinear" "hamming" "bicubic" ` +
-				`"lanczos"], got "area"`},
-		{"input fit", in("input", "fit", "pad"),
-			`input.fit: expected one of ["stretch" "keep_aspect_ratio" "center_crop"], got "pad"`},
-		{"outputs", set("outputs", map[string]any{}),
-			"outputs: expected at least one signature, got none"},
-		{"labels", set("labels", "/etc/passwd"),
+		{"no inputs", set([]any{}, "inputs"), "inputs: expected at least one, got none"},
+		{"input name", set("", "inputs", 0, "name"), "name: expected a name, got none"},
+		{"input kind", set("picture", "inputs", 1, "kind"),
+			`inputs: 1 ("age"): kind: expected one of ["image" "encoded" "tensor"], got "picture"`},
+		{"input type", set("float31", "inputs", 1, "dtype"), `inputs: 1 ("age"): dtype: `},
+		{"no shape", set(nil, "inputs", 1, "shape"), "shape: expected the dimensions, got none"},
+		{"shape", set([]int{-2}, "inputs", 1, "shape"), "got (-2,)"},
+		{"rank", set([]int{-1, 4}, "inputs", 0, "shape"),
+			"shape: expected 4 dimensions of layout NHWC, got (-1, 4)"},
+		{"height", set([]int{-1, 0, 224, 3}, "inputs", 0, "shape"), "got width 224 and height 0"},
+		{"half free", set([]int{-1, -1, 224, 3}, "inputs", 0, "shape"), "both known or both free"},
+		{"channels", set([]int{-1, 224, 224, 1}, "inputs", 0, "shape"),
+			"shape: expected the 3 channels of color rgb, got (-1, 224, 224, 1)"},
+		{"layout", set("nhwc", "inputs", 0, "layout"), `got "nhwc"`},
+		{"no layout", set(nil, "inputs", 0, "layout"), `got ""`},
+		{"no decode", set(nil, "inputs", 0, "decode"), "expected decode, resize and normalize"},
+		{"a decode too many", set(map[string]any{"by": "pillow", "color": "rgb", "exif": false},
+			"inputs", 1, "decode"), `of the kind "image" alone, got some of "tensor"`},
+		{"library", set("cv2", "inputs", 0, "decode", "by"), `got "cv2"`},
+		{"color", set("RGB", "inputs", 0, "decode", "color"), `got "RGB"`},
+		{"method", set("area", "inputs", 0, "resize", "method"), "got area"},
+		{"fit", set("fill", "inputs", 0, "resize", "fit"), `got "fill"`},
+		{"not resized", set("none", "inputs", 0, "resize", "fit"), "expected a free size"},
+		{"fill", set(0.1, "inputs", 0, "resize", "fill"), "expected a float32, got 0.1"},
+		{"arithmetic", set("float16", "inputs", 0, "normalize", "dtype"), `got "float16"`},
+		{"step", set([]any{map[string]any{"op": "power", "values": []int{2}}}, "inputs", 0,
+			"normalize", "steps"), `got "power"`},
+		{"values", set([]any{map[string]any{"op": "add", "values": []int{1, 2}}}, "inputs", 0,
+			"normalize", "steps"), "one for each of 3 channels, got 2"},
+		{"output name", set("", "outputs", "features", 0, "name"), "expected a name, got none"},
+		{"output twice", set("probs", "outputs", "serving_default", 0, "name"),
+			`expected each name once, got "probs" twice`},
+		{"output kind", set("classes", "outputs", "features", 0, "kind"), `got "classes"`},
+		{"activation", set("relu", "outputs", "serving_default", 0, "activation"), `got "relu"`},
+		{"activation of probabilities", set("softmax", "outputs", "serving_default", 1,
+			"activation"), `expected none of probabilities, got "softmax"`},
+		{"thresholds", set([]float64{0.5}, "outputs", "serving_default", 1, "thresholds"),
+			"got [0.5] of probabilities"},
+		{"normalized", set(true, "outputs", "serving_default", 1, "normalized"),
+			"got it of probabilities"},
+		{"palette", set([][]int{{1, 2, 3}}, "outputs", "features", 0, "palette"),
+			"got one of embedding"},
+		{"labels", set("/etc/passwd", "outputs", "serving_default", 0, "labels"),
 			`labels: expected a path in the directory, got "/etc/passwd"`},
-		{"goldens", set("goldens", "../goldens"),
+		{"answer", set("answer", "answer"),
+			`answer: expected an output of serving_default, got "answer"`},
+		{"goldens", set("../goldens", "goldens"),
 			`goldens: expected a path in the directory, got "../goldens"`},
-		{"a file outside", file("../saved_model.pb", good, 1),
-			`files: expected paths of other files in the directory, got "../saved_model.pb"`},
-		{"the manifest itself", file(contract.ManifestPath, good, 1),
-			`files: expected paths of other files in the directory, got ` +
-				`"assets.extra/kerasrun.json"`},
-		{"a file's hash", file("saved_model.pb", strings.Repeat("D", 64), 1),
-			"files: saved_model.pb: sha256: expected 64 lower-case hexadecimal digits, got "},
+		{"a file outside", file("../saved_model.pb", good, 1), `got "../saved_model.pb"`},
+		{"itself", file("assets.extra/kerasrun.json", good, 1),
+			"files: expected paths of other files in the directory"},
+		{"a file's sum", file("saved_model.pb", "x", 1),
+			"files: saved_model.pb: sha256: expected 64 lower-case hexadecimal digits"},
 		{"a file's size", file("saved_model.pb", good, -1),
 			"files: saved_model.pb: bytes: expected a size, got -1"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := contract.Parse(changed(t, c.change))
-			if err == nil || !strings.Contains(err.Error(), c.want) ||
-				strings.Contains(err.Error(), "\n") {
-				t.Errorf("got %v, want %q alone", err, c.want)
-			}
-		})
+		refuse(t, c.name, valid(t), c.change, c.want)
+	}
+}
+
+// TestParseRefusesFormat1 does the same with what only format 1 has.
+func TestParseRefusesFormat1(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(m map[string]any)
+		want   string
+	}{
+		{"a field of format 2", set("probs", "answer"), `unknown field "answer"`},
+		{"graph", set("adopted", "graph"),
+			`graph: expected one of ["optimized" "reference"], got "adopted"`},
+		{"trained_with", set("keras", "trained_with"),
+			`trained_with: expected one of ["caffe" "tf" "torch" "none"], got "keras"`},
+		{"input name", set("", "input", "name"), "input.name: expected a name, got none"},
+		{"input type", set("float31", "input", "dtype"), "input.dtype: "},
+		{"input height", set(0, "input", "height"), "input.height: expected 1 to 32767, got 0"},
+		{"input width", set(32768, "input", "width"),
+			"input.width: expected 1 to 32767, got 32768"},
+		{"input channels", set(5, "input", "channels"), "input.channels: expected 1 to 4, got 5"},
+		{"input layout", set("nhwc", "input", "layout"),
+			`input.layout: expected one of ["NHWC" "NCHW"], got "nhwc"`},
+		{"input color order", set("GBR", "input", "color_order"),
+			`input.color_order: expected one of ["BGR" "RGB"], got "GBR"`},
+		{"input mode", set("", "input", "mode"),
+			`input.mode: expected one of ["caffe" "tf" "torch" "none"], got ""`},
+		{"input resample", set("area", "input", "resample"),
+			`input.resample: expected one of ["nearest" "box" "bilinear" "hamming" "bicubic" ` +
+				`"lanczos"], got "area"`},
+		{"input fit", set("pad", "input", "fit"),
+			`input.fit: expected one of ["stretch" "keep_aspect_ratio" "center_crop"], got "pad"`},
+		{"outputs", set(map[string]any{}, "outputs"),
+			"outputs: expected at least one signature, got none"},
+		{"labels", set("/etc/passwd", "labels"),
+			`labels: expected a path in the directory, got "/etc/passwd"`},
+	} {
+		refuse(t, c.name, valid1(t), c.change, c.want)
 	}
 }
 
@@ -161,33 +266,35 @@ func TestParseRefusesBytes(t *testing.T) {
 }
 
 func TestParseListsEverything(t *testing.T) {
-	_, err := contract.Parse(changed(t, func(m map[string]any) {
-		m["architecture"], m["graph"], m["labels"] = "", "", "/"
+	_, err := contract.Parse(changed(t, valid(t), func(m map[string]any) {
+		m["architecture"], m["graph"], m["goldens"] = "", "", "/"
 	}))
 	if err == nil {
 		t.Fatal("got no error, want three")
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 3 ||
-		!strings.HasPrefix(lines[0], "architecture: ") || !strings.HasPrefix(lines[2], "labels: ") {
-		t.Errorf("got %q, want the faults of architecture, graph and labels", lines)
+		!strings.HasPrefix(lines[0], "architecture: ") ||
+		!strings.HasPrefix(lines[1], "goldens: ") {
+		t.Errorf("got %q, want the faults of architecture, goldens and graph", lines)
 	}
 }
 
 // FuzzParse holds that whatever Parse accepts can be used without a panic and is known again.
 func FuzzParse(f *testing.F) {
 	f.Add(valid(f))
-	f.Add(changed(f, func(m map[string]any) { m["input"].(map[string]any)["layout"] = "NCHW" }))
+	f.Add(valid1(f))
+	f.Add(changed(f, valid1(f), set("NCHW", "input", "layout")))
+	f.Add(changed(f, valid(f), set("crop", "inputs", 0, "resize", "fit")))
 	f.Add([]byte(`{"format": 1, "sha256": ""}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := contract.Parse(data)
 		if err != nil {
 			return
 		}
-		if len(m.Input.Shape()) != 4 {
-			t.Errorf("got shape %v, want 4 dimensions", m.Input.Shape())
-		}
-		if _, err := m.Input.Pipeline(); err != nil {
-			t.Errorf("pipeline: %v", err)
+		for _, in := range m.Inputs {
+			if p, err := in.Pipeline(); err != nil || (p != nil) != (in.Kind == contract.KindImage) {
+				t.Errorf("pipeline of %+v: got %v, %v", in, p, err)
+			}
 		}
 		again, err := contract.Parse(data)
 		if err != nil || again.ID() != m.ID() || len(m.ID()) != 64 {

@@ -30,8 +30,9 @@ type model struct {
 }
 
 func (m model) Pipeline() *preprocess.Pipeline {
-	return &preprocess.Pipeline{Width: width, Height: height, Filter: preprocess.Nearest,
-		Mode: preprocess.Caffe}
+	color, normalize, _ := preprocess.KerasMode("caffe")
+	return &preprocess.Pipeline{Decode: preprocess.Decode{Color: color}, Normalize: normalize,
+		DType: tensor.Float32, Width: width, Height: height}
 }
 
 func (m model) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (

@@ -34,7 +34,7 @@ type Pack struct {
 	Versions  map[string]string `json:"versions"`  // of the packages it was written with
 	Signature string            `json:"signature"`
 	// Input is what the reference took, and how its images were prepared.
-	Input   contract.Input `json:"input"`
+	Input   contract.Input `json:"-"`
 	Outputs []string       `json:"outputs"`
 	Top     int            `json:"top"` // the k of the top-k agreement
 	// Tolerance is by stage. That of logits and features is relative to a case's largest |value|.
@@ -77,9 +77,14 @@ func Open(dir string) (*Pack, error) {
 		return nil, err
 	}
 	p := &Pack{Dir: dir}
-	if err := json.Unmarshal(raw, p); err != nil {
+	index := struct {
+		*Pack
+		Input contract.Input1 `json:"input"`
+	}{Pack: p}
+	if err := json.Unmarshal(raw, &index); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	p.Input = index.Input.Input()
 	if p.Format != Format {
 		return nil, &VersionError{File: path, Format: p.Format, Command: p.Command}
 	}
@@ -118,9 +123,11 @@ func (p *Pack) validate() error {
 	if p.Signature == "" {
 		fault("expected a signature, got none")
 	}
-	if in := p.Input; in.Name == "" || in.Height < 1 || in.Width < 1 || in.Channels != 3 ||
-		in.Layout != "NHWC" {
+	if in := p.Input; in.Name == "" || in.Kind != contract.KindImage || in.Layout != "NHWC" ||
+		in.Channels() != 3 {
 		fault("expected an input with a name, of height x width x 3 (NHWC), got %+v", in)
+	} else if _, err := in.Pipeline(); err != nil {
+		faults = append(faults, err)
 	}
 	if len(p.Outputs) == 0 {
 		fault("expected outputs, got none")
@@ -155,14 +162,11 @@ func (p *Pack) validate() error {
 
 // checkPreprocessing returns an error unless the pack's images were prepared as pipeline does.
 func (p *Pack) checkPreprocessing(pipeline *preprocess.Pipeline) error {
-	text := func(height, width int, resample, fit, mode string) string {
-		return fmt.Sprintf("%dx%d %s %s %s", height, width, resample, fit, mode)
+	own, err := p.Input.Pipeline()
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Dir, err)
 	}
-	in := p.Input
-	got := text(in.Height, in.Width, in.Resample, in.Fit, in.Mode)
-	want := text(pipeline.Height, pipeline.Width, pipeline.Filter.String(), pipeline.Fit.String(),
-		pipeline.Mode.String())
-	if got != want {
+	if got, want := own.String(), pipeline.String(); got != want {
 		return fmt.Errorf("%s: expected images prepared as the model does, %s, got %s", p.Dir, want,
 			got)
 	}
@@ -205,7 +209,8 @@ func (p *Pack) read(c Case) (*references, error) {
 		}
 		return t
 	}
-	h, w := int64(p.Input.Height), int64(p.Input.Width)
+	height, width := p.Input.Size()
+	h, w := int64(height), int64(width)
 	r := &references{
 		name:    c.Name,
 		image:   image,

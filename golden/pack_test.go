@@ -186,9 +186,10 @@ func TestVerifyErrors(t *testing.T) {
 	}{
 		"prepared otherwise": {
 			change: func(index map[string]any, _ []map[string]tensor.Tensor) {
-				index["input"].(map[string]any)["mode"] = "torch"
+				index["input"].(map[string]any)["resample"] = "bilinear"
 			},
-			want: []string{"2x3 nearest stretch caffe", "2x3 nearest stretch torch"},
+			want: []string{"2x3 float32 NHWC: pillow bgr, pillow nearest stretch, subtract",
+				"2x3 float32 NHWC: pillow bgr, pillow bilinear stretch, subtract"},
 		},
 		"missing arrays": {
 			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {

@@ -121,7 +121,7 @@ func (v *verification) verify(ctx context.Context, cases []Case) error {
 // preprocessing compares what the preprocessing makes of one case.
 func (v *verification) preprocessing(r *references) {
 	shape := func(t tensor.Tensor) (height, width int) { return int(t.Shape[0]), int(t.Shape[1]) }
-	compare := func(name string, want tensor.Tensor, run func() (*preprocess.RGB, error)) {
+	compare := func(name string, want tensor.Tensor, run func() (*preprocess.Image, error)) {
 		s := v.stage(name, "")
 		s.Cases++
 		got, err := run()
@@ -136,25 +136,33 @@ func (v *verification) preprocessing(r *references) {
 		}
 		add(&s.differences, r.name, want.Shape, got.Pix, want.Data.([]uint8), 1)
 	}
-	reference := func(t tensor.Tensor) *preprocess.RGB {
+	reference := func(t tensor.Tensor) *preprocess.Image {
 		h, w := shape(t)
-		return &preprocess.RGB{Width: w, Height: h, Pix: t.Data.([]uint8)}
+		return &preprocess.Image{Width: w, Height: h, Channels: 3, Pix: t.Data.([]uint8)}
 	}
-	compare("decode", r.decoded, func() (*preprocess.RGB, error) {
-		return preprocess.Decode(r.image, v.pipeline.MaxPixels)
+	compare("decode", r.decoded, func() (*preprocess.Image, error) {
+		return v.pipeline.DecodeImage(r.image)
 	})
 	compare("resize", r.resized,
-		func() (*preprocess.RGB, error) { return v.pipeline.Resize(reference(r.decoded)) })
+		func() (*preprocess.Image, error) { return v.pipeline.ResizeImage(reference(r.decoded)) })
 
 	want := r.tensor.Data.([]float32)
 	s := v.stage("tensor", "")
 	s.Cases++
-	add(&s.differences, r.name, r.tensor.Shape, v.pipeline.Normalize(nil, reference(r.resized)),
-		want, 1)
+	if got, err := v.pipeline.AppendFloat32(nil, reference(r.resized)); err != nil {
+		s.fail(r.name, err)
+	} else {
+		add(&s.differences, r.name, r.tensor.Shape, got, want, 1)
+	}
 
 	s = v.stage("pipeline", "")
 	s.Cases++
-	got, err := v.pipeline.Append(nil, r.image)
+	image, err := v.pipeline.Image(r.image)
+	if err != nil {
+		s.fail(r.name, err)
+		return
+	}
+	got, err := v.pipeline.AppendFloat32(nil, image)
 	if err != nil {
 		s.fail(r.name, err)
 		return
@@ -199,12 +207,13 @@ func (v *verification) compute(
 	answers [][][]float32,
 ) error {
 	in := v.pack.Input
-	length := in.Height * in.Width * 3
+	height, width := in.Size()
+	length := height * width * 3
 	data := make([]float32, size*length)
 	for i, r := range batch {
 		copy(data[rows[i]*length:], r.tensor.Data.([]float32))
 	}
-	images, err := tensor.New(tensor.Shape{int64(size), int64(in.Height), int64(in.Width), 3}, data)
+	images, err := tensor.New(tensor.Shape{int64(size), int64(height), int64(width), 3}, data)
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,9 @@ import (
 )
 
 // photo returns a photograph of 500 x 375, the most common size in ImageNet.
-func photo(b *testing.B) *preprocess.RGB {
+func photo(b *testing.B) *preprocess.Image {
 	b.Helper()
-	m, err := preprocess.Decode(readFile(b, "../testdata/photos/china.jpg"), 0)
+	m, err := decode(readFile(b, "../testdata/photos/china.jpg"), 0)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func photo(b *testing.B) *preprocess.RGB {
 	return m
 }
 
-func toImage(m *preprocess.RGB) image.Image {
+func toImage(m *preprocess.Image) image.Image {
 	out := image.NewNRGBA(image.Rect(0, 0, m.Width, m.Height))
 	for i := range m.Width * m.Height {
 		copy(out.Pix[4*i:], m.Pix[3*i:3*i+3])
@@ -61,14 +61,14 @@ func encoded(b *testing.B) map[string][]byte {
 func BenchmarkDecode(b *testing.B) {
 	for format, file := range encoded(b) {
 		b.Run(format, func(b *testing.B) {
-			m, err := preprocess.Decode(file, 0)
+			m, err := decode(file, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.SetBytes(int64(len(m.Pix)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := preprocess.Decode(file, 0); err != nil {
+				if _, err := decode(file, 0); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -99,29 +99,34 @@ func BenchmarkNormalize(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, mode := range modes {
-		b.Run(mode.String(), func(b *testing.B) {
-			p := &preprocess.Pipeline{Width: 224, Height: 224, Mode: mode}
+		b.Run(mode, func(b *testing.B) {
+			p := pipeline(b, 224, 224, preprocess.Nearest, preprocess.Stretch, mode)
 			x := make([]float32, 0, len(m.Pix))
 			b.SetBytes(int64(4 * len(m.Pix)))
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Normalize(x, m)
+				if _, err := p.AppendFloat32(x, m); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
 }
 
-// BenchmarkAppend measures the whole way from a JPEG file to a tensor of 224 x 224.
-func BenchmarkAppend(b *testing.B) {
+// BenchmarkPipeline measures the whole way from a JPEG file to a tensor of 224 x 224.
+func BenchmarkPipeline(b *testing.B) {
 	file := readFile(b, "../testdata/photos/china.jpg")
 	for _, filter := range filters {
 		b.Run(filter.String(), func(b *testing.B) {
-			p := &preprocess.Pipeline{Width: 224, Height: 224, Filter: filter}
-			x := make([]float32, 0, 3*224*224)
+			p := pipeline(b, 224, 224, filter, preprocess.Stretch, "caffe")
+			m, x := new(preprocess.Image), make([]float32, 0, 3*224*224)
 			b.SetBytes(int64(len(file)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := p.Append(x, file); err != nil {
+				if err := p.ReadImage(m, file); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := p.AppendFloat32(x, m); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -19,7 +19,7 @@ const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 // Config is what an image declares about itself.
 type Config struct {
 	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
-	// The size in pixels of the image that Decode returns. Orientation tags are ignored, as in
+	// The size in pixels of the image that Decode.Image returns. Orientation tags are ignored, as in
 	// load_img.
 	Width, Height int
 }
@@ -48,19 +48,22 @@ func DecodeConfig(image []byte) (Config, error) {
 	return Config{f.name, c.Width, c.Height}, err
 }
 
-// Decode decodes an image to RGB: Image.open(...).convert("RGB"). The format is told from the
-// bytes. maxPixels limits the width x height that the image may declare; 0 means DefaultMaxPixels.
-// Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
-func Decode(image []byte, maxPixels int) (*RGB, error) {
-	m := new(RGB)
-	if err := decode(m, image, maxPixels); err != nil {
+// Image decodes an image; the zero Decode is Pillow's Image.open(...).convert("RGB"). The format is
+// told from the bytes. maxPixels limits the width x height that the image may declare; 0 means
+// DefaultMaxPixels. Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
+func (d Decode) Image(data []byte, maxPixels int) (*Image, error) {
+	if err := d.validate(); err != nil {
+		return nil, err
+	}
+	m := new(Image)
+	if err := d.read(m, data, maxPixels); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// decode decodes into the memory of m where that is enough.
-func decode(m *RGB, image []byte, maxPixels int) error {
+// read decodes into the memory of m where that is enough.
+func (d Decode) read(m *Image, image []byte, maxPixels int) error {
 	f, c, err := decodeConfig(image)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func decode(m *RGB, image []byte, maxPixels int) error {
 	if err != nil {
 		return err
 	}
-	m.Width, m.Height, m.Pix = c.Width, c.Height, pix
+	*m = Image{c.Width, c.Height, 3, pix, m.Values[:0]}
 	return nil
 }
 

@@ -6,19 +6,30 @@ import (
 	"os"
 
 	"kerasrun/preprocess"
+	"kerasrun/tensor"
 )
 
-func ExamplePipeline_Append() {
+func ExamplePipeline() {
 	// keras.utils.load_img(path, target_size=(224, 224)) and preprocess_input(..., mode="caffe")
-	p := preprocess.Pipeline{Width: 224, Height: 224, Filter: preprocess.Nearest,
-		Mode: preprocess.Caffe}
+	p := preprocess.Pipeline{
+		Decode: preprocess.Decode{By: preprocess.Pillow, Color: preprocess.BGR},
+		Resize: preprocess.Resize{By: preprocess.Pillow, Method: preprocess.Nearest},
+		Normalize: preprocess.Normalize{Steps: []preprocess.Step{
+			{Op: preprocess.Subtract, Values: []float64{103.939, 116.779, 123.68}},
+		}},
+		DType: tensor.Float32, Layout: preprocess.NHWC, Width: 224, Height: 224,
+	}
 	var batch []float32
 	for _, path := range []string{"../testdata/photos/cat.jpg", "../testdata/photos/coffee.jpg"} {
 		file, err := os.ReadFile(path)
 		if err != nil {
 			log.Fatal(err)
 		}
-		if batch, err = p.Append(batch, file); err != nil {
+		image, err := p.Image(file)
+		if err != nil {
+			log.Fatalf("%s: %v", path, err)
+		}
+		if batch, err = p.AppendFloat32(batch, image); err != nil {
 			log.Fatalf("%s: %v", path, err)
 		}
 	}
@@ -40,10 +51,13 @@ func ExampleDecodeConfig() {
 	// unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read
 }
 
-func ExamplePipeline_Resize() {
-	src := &preprocess.RGB{Width: 2, Height: 1, Pix: []uint8{0, 0, 0, 200, 100, 50}}
-	p := preprocess.Pipeline{Width: 4, Height: 1, Filter: preprocess.Bilinear}
-	dst, err := p.Resize(src)
+func ExamplePipeline_ResizeImage() {
+	src := &preprocess.Image{Width: 2, Height: 1, Channels: 3, Pix: []uint8{0, 0, 0, 200, 100, 50}}
+	p := preprocess.Pipeline{
+		Resize: preprocess.Resize{Method: preprocess.Bilinear},
+		DType:  tensor.Float32, Width: 4, Height: 1,
+	}
+	dst, err := p.ResizeImage(src)
 	if err != nil {
 		log.Fatal(err)
 	}

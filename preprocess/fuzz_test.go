@@ -46,7 +46,7 @@ func FuzzResize(f *testing.F) {
 
 // slowResize is Image.resize written down once more, pixel by pixel and with nothing shared:
 // Resample.c and ImagingScaleAffine of Pillow 13. TestSlowResizeEqualsKeras keeps it honest.
-func slowResize(src *preprocess.RGB, w, h int, f preprocess.Filter) *preprocess.RGB {
+func slowResize(src *preprocess.Image, w, h int, f preprocess.Method) *preprocess.Image {
 	switch lost := src.Height - h; {
 	case src.Width == w && src.Height == h:
 		return src
@@ -62,8 +62,8 @@ func slowResize(src *preprocess.RGB, w, h int, f preprocess.Filter) *preprocess.
 // slowLine scales a line of one channel.
 type slowLine func(line []uint8, n int) []uint8
 
-func slowRows(src *preprocess.RGB, h int, scale slowLine) *preprocess.RGB {
-	dst := &preprocess.RGB{Width: src.Width, Height: h, Pix: make([]uint8, 3*src.Width*h)}
+func slowRows(src *preprocess.Image, h int, scale slowLine) *preprocess.Image {
+	dst := &preprocess.Image{Width: src.Width, Height: h, Channels: 3, Pix: make([]uint8, 3*src.Width*h)}
 	for x := range 3 * src.Width {
 		line := make([]uint8, src.Height)
 		for y := range line {
@@ -79,8 +79,8 @@ func slowRows(src *preprocess.RGB, h int, scale slowLine) *preprocess.RGB {
 	return dst
 }
 
-func slowColumns(src *preprocess.RGB, w int, scale slowLine) *preprocess.RGB {
-	dst := &preprocess.RGB{Width: w, Height: src.Height, Pix: make([]uint8, 3*w*src.Height)}
+func slowColumns(src *preprocess.Image, w int, scale slowLine) *preprocess.Image {
+	dst := &preprocess.Image{Width: w, Height: src.Height, Channels: 3, Pix: make([]uint8, 3*w*src.Height)}
 	for y := range src.Height {
 		for c := range 3 {
 			line := make([]uint8, src.Width)
@@ -111,12 +111,12 @@ func slowNearest(line []uint8, n int) []uint8 {
 	return out
 }
 
-func slowWeigh(f preprocess.Filter) slowLine {
+func slowWeigh(f preprocess.Method) slowLine {
 	return func(line []uint8, n int) []uint8 {
 		out := make([]uint8, n)
 		scale := float64(len(line)) / float64(n)
 		stretch := math.Max(scale, 1)
-		reach := map[preprocess.Filter]float64{
+		reach := map[preprocess.Method]float64{
 			preprocess.Box: 0.5, preprocess.Bilinear: 1, preprocess.Hamming: 1,
 			preprocess.Bicubic: 2, preprocess.Lanczos: 3,
 		}[f] * stretch
@@ -139,7 +139,7 @@ func slowWeigh(f preprocess.Filter) slowLine {
 	}
 }
 
-func slowFilter(f preprocess.Filter, x float64) float64 {
+func slowFilter(f preprocess.Method, x float64) float64 {
 	sinc := func(x float64) float64 {
 		if x == 0 {
 			return 1
@@ -174,15 +174,15 @@ func TestSlowResizeEqualsKeras(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 100 {
 		src := noise(r, 1+r.IntN(60), 1+r.IntN(60))
-		p := &preprocess.Pipeline{Width: 1 + r.IntN(60), Height: 1 + r.IntN(60),
-			Filter: filters[r.IntN(len(filters))]}
+		p := pipeline(t, 1+r.IntN(60), 1+r.IntN(60), filters[r.IntN(len(filters))],
+			preprocess.Stretch, "none")
 		want, err := keras.resize(t, p, ppm(src))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := differ(slowResize(src, p.Width, p.Height, p.Filter), want); d != "" {
+		if d := differ(slowResize(src, p.Width, p.Height, p.Resize.Method), want); d != "" {
 			t.Errorf("%d x %d to %d x %d, %v: %s", src.Width, src.Height, p.Width, p.Height,
-				p.Filter, d)
+				p.Resize.Method, d)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func goldenHash(t *testing.T, kind, path string, fields []string) (string, error
 	t.Helper()
 	file := readFile(t, "../"+path)
 	if kind == "decode" {
-		m, err := preprocess.Decode(file, 0)
+		m, err := decode(file, 0)
 		if err != nil {
 			return "", err
 		}
@@ -58,10 +58,13 @@ func goldenHash(t *testing.T, kind, path string, fields []string) (string, error
 	}
 	p := goldenPipeline(t, fields)
 	if kind == "resize" {
-		pixels, err := p.AppendPixels(nil, file)
-		return hash(pixels), err
+		m, err := p.Image(file)
+		if err != nil {
+			return "", err
+		}
+		return hash(m.Pix), nil
 	}
-	x, err := p.Append(nil, file)
+	x, err := toTensor(p, nil, file)
 	if err != nil {
 		return "", err
 	}
@@ -71,23 +74,19 @@ func goldenHash(t *testing.T, kind, path string, fields []string) (string, error
 
 func goldenPipeline(t *testing.T, fields []string) *preprocess.Pipeline {
 	t.Helper()
-	p := new(preprocess.Pipeline)
-	if _, err := fmt.Sscanf(fields[0], "%dx%d", &p.Width, &p.Height); err != nil {
+	var width, height int
+	if _, err := fmt.Sscanf(fields[0], "%dx%d", &width, &height); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if p.Filter, err = preprocess.ParseFilter(fields[1]); err != nil {
+	method, err := preprocess.ParseMethod(fields[1])
+	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Fit, err = preprocess.ParseFit(fields[2]); err != nil {
+	fit, err := preprocess.ParseFit(fields[2])
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(fields) > 3 {
-		if p.Mode, err = preprocess.ParseMode(fields[3]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return p
+	return pipeline(t, width, height, method, fit, append(fields, "none")[3])
 }
 
 func hash(data []byte) string {

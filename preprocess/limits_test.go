@@ -78,7 +78,7 @@ func TestVastImagesCostNothing(t *testing.T) {
 	for name, file := range vast(65535, 65535) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := preprocess.Decode(file, 0)
+		_, err := decode(file, 0)
 		runtime.ReadMemStats(&after)
 		if large := (*preprocess.TooLargeError)(nil); !errors.As(err, &large) {
 			t.Errorf("%s: got %v, want a TooLargeError", name, err)
@@ -93,11 +93,11 @@ func TestVastImagesCostNothing(t *testing.T) {
 func TestPixelLimitIsExact(t *testing.T) {
 	for name, file := range vast(40, 30) {
 		var large *preprocess.TooLargeError
-		if _, err := preprocess.Decode(file, 1199); !errors.As(err, &large) || large.Width != 40 ||
+		if _, err := decode(file, 1199); !errors.As(err, &large) || large.Width != 40 ||
 			large.Height != 30 {
 			t.Errorf("%s: got %v, want a TooLargeError for 40 x 30", name, err)
 		}
-		if _, err := preprocess.Decode(file, 1200); errors.As(err, &large) {
+		if _, err := decode(file, 1200); errors.As(err, &large) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestMemoryIsBoundedByDeclaredSize(t *testing.T) {
 	for name, file := range vast(3000, 2000) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		preprocess.Decode(file, 0)
+		decode(file, 0)
 		runtime.ReadMemStats(&after)
 		if n := int(after.TotalAlloc - before.TotalAlloc); n > 10*3000*2000 {
 			t.Errorf("%s: %d bytes for an image of 3000 x 2000", name, n)
@@ -123,15 +123,15 @@ func TestMemoryIsBoundedByDeclaredSize(t *testing.T) {
 // image, would be larger than the image by far.
 func TestLongImagesAreResized(t *testing.T) {
 	for _, size := range [][2]int{{1 << 20, 1}, {1, 1 << 20}} {
-		m := &preprocess.RGB{Width: size[0], Height: size[1], Pix: make([]uint8, 3<<20)}
+		m := &preprocess.Image{Width: size[0], Height: size[1], Channels: 3, Pix: make([]uint8, 3<<20)}
 		for _, filter := range filters {
 			for _, fit := range fits {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				p := preprocess.Pipeline{Width: 224, Height: 224, Filter: filter, Fit: fit}
-				_, err := p.Resize(m)
+				p := pipeline(t, 224, 224, filter, fit, "none")
+				_, err := p.ResizeImage(m)
 				runtime.ReadMemStats(&after)
-				if (err != nil) != (fit == preprocess.CenterCrop) {
+				if (err != nil) != (fit == preprocess.ShortSide) {
 					t.Errorf("%v, %v, %v: %v", size, filter, fit, err)
 				}
 				if n := after.TotalAlloc - before.TotalAlloc; n > 1<<24 {

@@ -41,7 +41,7 @@ func seeds(t testing.TB, pattern string) map[string][]byte {
 	files := map[string][]byte{}
 	for _, path := range paths {
 		file := readFile(t, path)
-		if _, err := preprocess.Decode(file, 0); err == nil {
+		if _, err := decode(file, 0); err == nil {
 			files[filepath.Base(path)] = file
 		}
 	}
@@ -83,7 +83,7 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 	t.Helper()
 	const limit = 1 << 20
 	c, configErr := preprocess.DecodeConfig(file)
-	m, err := preprocess.Decode(file, limit)
+	m, err := decode(file, limit)
 	var (
 		malformed   *preprocess.FormatError
 		unsupported *preprocess.UnsupportedError
@@ -129,7 +129,7 @@ func TestMutantsEqualKeras(t *testing.T) {
 		for range *mutantsFlag {
 			name := names[r.IntN(len(names))]
 			file := mutate(r, files[name])
-			got, err := preprocess.Decode(file, 1<<20)
+			got, err := decode(file, 1<<20)
 			if large := (*preprocess.TooLargeError)(nil); errors.As(err, &large) {
 				continue
 			}

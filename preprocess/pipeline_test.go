@@ -31,29 +31,19 @@ func TestAppendEqualsKeras(t *testing.T) {
 		file := readFile(t, path)
 		for _, mode := range modes {
 			for _, fit := range fits {
-				p := &preprocess.Pipeline{Width: 96, Height: 64, Filter: preprocess.Bicubic,
-					Fit: fit, Mode: mode}
-				want, err := keras.tensor(t, p, file)
+				p := pipeline(t, 96, 64, preprocess.Bicubic, fit, mode)
+				want, err := keras.tensor(t, p, mode, file)
 				if err != nil {
 					t.Fatal(err)
 				}
 				before := []float32{1, 2, 3}
-				got, err := p.Append(slices.Clone(before), file)
+				got, err := toTensor(p, slices.Clone(before), file)
 				if err != nil {
 					t.Errorf("%s, %v, %v: %v", path, mode, fit, err)
 					continue
 				}
 				if d := sameBits(got, append(before, want...)); d != "" {
 					t.Errorf("%s, %v, %v: %s", path, mode, fit, d)
-				}
-				pixels, err := p.AppendPixels([]uint8{1, 2, 3}, file)
-				if err != nil {
-					t.Errorf("%s, %v, %v: %v", path, mode, fit, err)
-					continue
-				}
-				if d := sameBits(p.Normalize(nil, &preprocess.RGB{Pix: pixels[3:]}),
-					want); d != "" {
-					t.Errorf("%s, %v, %v: pixels: %s", path, mode, fit, d)
 				}
 			}
 		}
@@ -63,17 +53,21 @@ func TestAppendEqualsKeras(t *testing.T) {
 // TestNormalizeEqualsKeras holds every value of every channel in every mode.
 func TestNormalizeEqualsKeras(t *testing.T) {
 	keras := startKeras(t)
-	ramp := &preprocess.RGB{Width: 256, Height: 1}
+	ramp := &preprocess.Image{Width: 256, Height: 1, Channels: 3}
 	for i := range 256 {
 		ramp.Pix = append(ramp.Pix, uint8(i), uint8(i+85), uint8(i+170))
 	}
 	for _, mode := range modes {
-		p := &preprocess.Pipeline{Width: 256, Height: 1, Mode: mode}
-		want, err := keras.tensor(t, p, ppm(ramp))
+		p := pipeline(t, 256, 1, preprocess.Nearest, preprocess.Stretch, mode)
+		want, err := keras.tensor(t, p, mode, ppm(ramp))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := sameBits(p.Normalize(nil, ramp), want); d != "" {
+		got, err := p.AppendFloat32(nil, ramp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := sameBits(got, want); d != "" {
 			t.Errorf("%v: %s", mode, d)
 		}
 	}
@@ -81,15 +75,14 @@ func TestNormalizeEqualsKeras(t *testing.T) {
 
 // TestAppendIsConcurrent has many goroutines share a pipeline and the buffers behind it.
 func TestAppendIsConcurrent(t *testing.T) {
-	p := &preprocess.Pipeline{Width: 60, Height: 40, Filter: preprocess.Lanczos,
-		Fit: preprocess.KeepAspectRatio}
+	p := pipeline(t, 60, 40, preprocess.Lanczos, preprocess.Crop, "caffe")
 	paths := []string{"photos/cat.jpg", "photos/astronaut.png", "images/go/video-001.gif",
 		"images/ximage/tux.lossless.webp"}
 	var files [][]byte
 	var want [][]float32
 	for _, path := range paths {
 		file := readFile(t, "../testdata/"+path)
-		x, err := p.Append(nil, file)
+		x, err := toTensor(p, nil, file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +94,7 @@ func TestAppendIsConcurrent(t *testing.T) {
 			var x []float32
 			for i := range 3 * len(files) {
 				var err error
-				if x, err = p.Append(x[:0], files[i%len(files)]); err != nil {
+				if x, err = toTensor(p, x[:0], files[i%len(files)]); err != nil {
 					t.Error(err)
 				} else if d := sameBits(x, want[i%len(files)]); d != "" {
 					t.Errorf("%s: %s", paths[i%len(files)], d)
@@ -113,42 +106,51 @@ func TestAppendIsConcurrent(t *testing.T) {
 }
 
 func TestAppendKeepsTensorOnError(t *testing.T) {
-	p := &preprocess.Pipeline{Width: 8, Height: 8}
-	got, err := p.Append([]float32{1, 2}, []byte("GIF89a"))
-	if err == nil || !slices.Equal(got, []float32{1, 2}) {
-		t.Errorf("got %v, %v, want an error and the tensor as it was", got, err)
+	p := pipeline(t, 8, 8, preprocess.Nearest, preprocess.Stretch, "none")
+	for name, m := range map[string]*preprocess.Image{
+		"none": nil, "another size": {Width: 1, Height: 1, Channels: 3, Pix: make([]uint8, 3)},
+		"grey": {Width: 8, Height: 8, Channels: 1, Pix: make([]uint8, 64)},
+	} {
+		got, err := p.AppendFloat32([]float32{1, 2}, m)
+		if err == nil || !slices.Equal(got, []float32{1, 2}) {
+			t.Errorf("%s: got %v, %v, want an error and the tensor as it was", name, got, err)
+		}
 	}
 }
 
 func TestValidate(t *testing.T) {
-	good := preprocess.Pipeline{Width: 224, Height: 224}
-	if err := good.Validate(); err != nil {
-		t.Error(err)
-	}
 	for _, test := range []struct {
 		spoil func(p *preprocess.Pipeline)
 		want  string
 	}{
 		{func(p *preprocess.Pipeline) { p.Width = 0 }, "got width 0"},
 		{func(p *preprocess.Pipeline) { p.Height = 1 << 15 }, "height 32768"},
-		{func(p *preprocess.Pipeline) { p.Filter = 6 }, "Filter(6)"},
-		{func(p *preprocess.Pipeline) { p.Fit = -1 }, "Fit(-1)"},
-		{func(p *preprocess.Pipeline) { p.Mode = 4 }, "Mode(4)"},
+		{func(p *preprocess.Pipeline) { p.Resize.Method = 16 }, "Method(16)"},
+		{func(p *preprocess.Pipeline) { p.Resize.Method = preprocess.Area }, "got area"},
+		{func(p *preprocess.Pipeline) { p.Resize.Fit = -1 }, "Fit(-1)"},
+		{func(p *preprocess.Pipeline) { p.Resize.Fit = preprocess.ShortSide }, "short side"},
+		{func(p *preprocess.Pipeline) { p.Resize.Antialias = true }, "antialias"},
+		{func(p *preprocess.Pipeline) { p.Normalize.Steps[0].Values = []float64{1, 2} }, "got 2"},
+		{func(p *preprocess.Pipeline) { p.Normalize.Steps[0].Op = 4 }, "Op(4)"},
+		{func(p *preprocess.Pipeline) { p.DType = 0 }, "dtype(0)"},
 		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "got -1"},
 	} {
-		p := good
-		test.spoil(&p)
+		p := pipeline(t, 224, 224, preprocess.Nearest, preprocess.Stretch, "tf")
+		if err := p.Validate(); err != nil {
+			t.Error(err)
+		}
+		test.spoil(p)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
-		if _, err := p.Append(nil, nil); err == nil {
-			t.Errorf("Append takes a pipeline with %q", test.want)
+		if _, err := p.Image(nil); err == nil {
+			t.Errorf("Image takes a pipeline with %q", test.want)
 		}
 	}
 }
 
 func TestResizeRefusesBadImages(t *testing.T) {
-	for _, m := range []*preprocess.RGB{
+	for _, m := range []*preprocess.Image{
 		nil, {}, {Width: 2, Height: 2, Pix: make([]uint8, 11)}, {Width: -1, Height: -1,
 			Pix: make([]uint8, 3)},
 		{Width: 1 << 62, Height: 4}, {Width: 2, Height: 2, Pix: make([]uint8, 15)},
@@ -158,7 +160,7 @@ func TestResizeRefusesBadImages(t *testing.T) {
 		}
 	}
 	for _, size := range [][2]int{{0, 1}, {1, -1}, {1 << 20, 1}} {
-		m := &preprocess.RGB{Width: 1, Height: 1, Pix: make([]uint8, 3)}
+		m := &preprocess.Image{Width: 1, Height: 1, Channels: 3, Pix: make([]uint8, 3)}
 		if _, err := resize(m, size[0], size[1], preprocess.Box); err == nil {
 			t.Errorf("Resize takes the size %v", size)
 		}
@@ -166,29 +168,36 @@ func TestResizeRefusesBadImages(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, f := range filters {
-		if got, err := preprocess.ParseFilter(f.String()); got != f || err != nil {
-			t.Errorf("ParseFilter(%q) = %v, %v", f, got, err)
-		}
+	named(t, preprocess.ParseLibrary, preprocess.Pillow, preprocess.TensorFlow, preprocess.OpenCV)
+	named(t, preprocess.ParseColor, preprocess.RGB, preprocess.BGR, preprocess.Grayscale,
+		preprocess.GrayscaleOfRGB, preprocess.RGBA)
+	for l := preprocess.Pillow; l <= preprocess.OpenCV; l++ {
+		named(t, preprocess.ParseMethod, preprocess.Methods(l)...)
+		named(t, preprocess.ParseFit, preprocess.Fits(l)...)
 	}
-	for _, f := range fits {
-		if got, err := preprocess.ParseFit(f.String()); got != f || err != nil {
-			t.Errorf("ParseFit(%q) = %v, %v", f, got, err)
-		}
-	}
-	for _, m := range modes {
-		if got, err := preprocess.ParseMode(m.String()); got != m || err != nil {
-			t.Errorf("ParseMode(%q) = %v, %v", m, got, err)
-		}
-	}
-	_, err := preprocess.ParseFilter("Bilinear")
-	want := `preprocess: expected the filter to be one of nearest, box, bilinear, hamming, ` +
-		`bicubic, lanczos, got "Bilinear"`
+	named(t, preprocess.ParseOp, preprocess.Multiply, preprocess.Divide, preprocess.Add,
+		preprocess.Subtract)
+	named(t, preprocess.ParseLayout, preprocess.NHWC, preprocess.NCHW, preprocess.NHW)
+	_, err := preprocess.ParseLayout("nhwc")
+	want := `preprocess: expected the layout to be one of NHWC, NCHW, NHW, got "nhwc"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if got := preprocess.Filter(9).String(); got != "Filter(9)" {
-		t.Errorf("Filter(9) is called %s", got)
+	if got := preprocess.Method(99).String(); got != "Method(99)" {
+		t.Errorf("got %s, want Method(99)", got)
+	}
+}
+
+// named holds that values and their names belong together.
+func named[T interface {
+	comparable
+	String() string
+}](t *testing.T, parse func(string) (T, error), values ...T) {
+	t.Helper()
+	for _, v := range values {
+		if got, err := parse(v.String()); got != v || err != nil {
+			t.Errorf("%q: got %v, %v, want %v", v.String(), got, err, v)
+		}
 	}
 }
 
@@ -236,7 +245,7 @@ func TestErrorKinds(t *testing.T) {
 		if test.kind == any(&large) {
 			limit = 850
 		}
-		_, err := preprocess.Decode(test.file, limit)
+		_, err := decode(test.file, limit)
 		if err == nil || !errors.As(err, test.kind) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %T: %v, want a %T with %q", test.name, err, err, test.kind, test.want)
 		}

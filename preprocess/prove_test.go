@@ -81,7 +81,7 @@ func TestProveMutants(t *testing.T) {
 func TestProveVast(t *testing.T) {
 	for name, file := range vast(65535, 65535) {
 		begin := time.Now()
-		_, err := preprocess.Decode(file, 0)
+		_, err := decode(file, 0)
 		took := time.Since(begin)
 		if err == nil || took > 50*time.Millisecond {
 			t.Errorf("%s: %v, %v", name, took, err)

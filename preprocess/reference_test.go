@@ -100,27 +100,31 @@ func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, h
 }
 
 // decode is load_img.
-func (k *keras) decode(t testing.TB, file []byte) (*preprocess.RGB, error) {
+func (k *keras) decode(t testing.TB, file []byte) (*preprocess.Image, error) {
 	t.Helper()
 	w, h, pix, err := k.ask(t, map[string]any{}, file)
-	return &preprocess.RGB{Width: w, Height: h, Pix: pix}, err
+	return &preprocess.Image{Width: w, Height: h, Channels: 3, Pix: pix}, err
 }
 
 // resize is load_img with p's size, filter and fit.
-func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*preprocess.RGB, error) {
+func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*preprocess.Image, error) {
 	t.Helper()
 	w, h, pix, err := k.ask(t, map[string]any{
-		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(),
+		"width": p.Width, "height": p.Height, "filter": p.Resize.Method.String(),
+		"fit": p.Resize.Fit.String(),
 	}, file)
-	return &preprocess.RGB{Width: w, Height: h, Pix: pix}, err
+	return &preprocess.Image{Width: w, Height: h, Channels: 3, Pix: pix}, err
 }
 
 // tensor is load_img, img_to_array and preprocess_input.
-func (k *keras) tensor(t testing.TB, p *preprocess.Pipeline, file []byte) ([]float32, error) {
+func (k *keras) tensor(
+	t testing.TB, p *preprocess.Pipeline, mode string, file []byte,
+) ([]float32, error) {
 	t.Helper()
 	_, _, raw, err := k.ask(t, map[string]any{
-		"width": p.Width, "height": p.Height, "filter": p.Filter.String(), "fit": p.Fit.String(),
-		"mode": p.Mode.String(),
+		"width": p.Width, "height": p.Height, "filter": p.Resize.Method.String(),
+		"fit":  p.Resize.Fit.String(),
+		"mode": mode,
 	}, file)
 	x := make([]float32, len(raw)/4)
 	for i := range x {
@@ -130,12 +134,12 @@ func (k *keras) tensor(t testing.TB, p *preprocess.Pipeline, file []byte) ([]flo
 }
 
 // ppm is an image as a file that Pillow reads.
-func ppm(m *preprocess.RGB) []byte {
+func ppm(m *preprocess.Image) []byte {
 	return append(fmt.Appendf(nil, "P6 %d %d 255\n", m.Width, m.Height), m.Pix...)
 }
 
 // differ says how got differs from want, "" if it does not.
-func differ(got, want *preprocess.RGB) string {
+func differ(got, want *preprocess.Image) string {
 	if got.Width != want.Width || got.Height != want.Height {
 		return fmt.Sprintf("expected %d x %d, got %d x %d", want.Width, want.Height, got.Width,
 			got.Height)

@@ -3,30 +3,25 @@ package preprocess
 import "sync"
 
 // passBuffers holds images between the two passes of a resampling.
-var passBuffers = sync.Pool{New: func() any { return new(RGB) }}
+var passBuffers = sync.Pool{New: func() any { return new(Image) }}
 
 // resample scales src to dst with one of the filters that weigh: ImagingResample in Pillow's
 // Resample.c. It makes two passes, each rounded to 8 bits; the vertical one comes first where the
 // height shrinks by more than twice what the width does, as in Pillow since version 13.
-func resample(dst, src *RGB, x, y axis, f Filter) {
+func resample(dst, src *Image, x, y axis, f Method) {
 	switch {
 	case x.identity() && y.identity():
-		crop(dst, src, x.lo+x.first, y.lo+y.first, x.wanted(), y.wanted())
+		crop(dst, src, int(x.lo)+x.first, int(y.lo)+y.first, x.wanted(), y.wanted())
 		return
 	case x.identity():
-		resampleVertical(dst, src, y, f, 0, x.lo+x.first, x.wanted())
+		resampleVertical(dst, src, y, f, 0, int(x.lo)+x.first, x.wanted())
 		return
 	case y.identity():
-		resampleHorizontal(dst, src, x, f, y.lo+y.first, y.wanted())
+		resampleHorizontal(dst, src, x, f, int(y.lo)+y.first, y.wanted())
 		return
 	}
-	between := passBuffers.Get().(*RGB)
-	defer func() {
-		if cap(between.Pix) > maxKept {
-			between.Pix = nil
-		}
-		passBuffers.Put(between)
-	}()
+	between := passBuffers.Get().(*Image)
+	defer keep(&passBuffers, between)
 	if lost := src.Height - y.out; lost > 0 && lost > 2*(src.Width-x.out) {
 		resampleVertical(between, src, y, f, 0, 0, src.Width)
 		resampleHorizontal(dst, between, x, f, 0, between.Height)
@@ -39,10 +34,12 @@ func resample(dst, src *RGB, x, y axis, f Filter) {
 }
 
 // crop copies a part of src.
-func crop(dst, src *RGB, left, top, width, height int) {
-	dst.grow(width, height)
+func crop(dst, src *Image, left, top, width, height int) {
+	channels := src.Channels
+	dst.grow(width, height, channels)
 	for y := range height {
-		copy(dst.Pix[3*width*y:][:3*width], src.Pix[3*(src.Width*(top+y)+left):])
+		copy(dst.Pix[channels*width*y:][:channels*width],
+			src.Pix[channels*(src.Width*(top+y)+left):])
 	}
 }
 
@@ -59,18 +56,24 @@ func clip8(sum int32) uint8 {
 }
 
 // resampleHorizontal scales count rows of src, from the row top on, to the width wanted.
-func resampleHorizontal(dst, src *RGB, x axis, f Filter, top, count int) {
-	dst.grow(x.wanted(), count)
-	stride := 3 * src.Width
+func resampleHorizontal(dst, src *Image, x axis, f Method, top, count int) {
+	channels := src.Channels
+	dst.grow(x.wanted(), count, channels)
+	stride := channels * src.Width
 	x.eachWindows(f, func(first int, windows []window) {
 		for y := range count {
 			row := src.Pix[stride*(top+y):]
-			out := dst.Pix[3*(dst.Width*y+first-x.first):][:3*len(windows)]
+			out := dst.Pix[channels*(dst.Width*y+first-x.first):][:channels*len(windows)]
 			// The vector code reads a little beyond a window; the last row, where that would be
 			// beyond the image, goes without.
-			if hasVectors && len(row) >= stride+vectorSlack {
+			switch {
+			case channels == 1:
+				horizontal1(out, row, windows)
+			case channels == 4:
+				horizontal4(out, row, windows)
+			case hasVectors && len(row) >= stride+vectorSlack:
 				horizontalVectors(out, row, windows)
-			} else {
+			default:
 				horizontal(out, row, windows)
 			}
 		}
@@ -95,16 +98,49 @@ func horizontal(out, row []uint8, windows []window) {
 	}
 }
 
+// horizontal1 is horizontal of one channel.
+func horizontal1(out, row []uint8, windows []window) {
+	for i := range windows {
+		w := &windows[i]
+		sum := int32(half)
+		pix := row[w.start:][:len(w.weights)]
+		for j, k := range w.weights {
+			sum += int32(pix[j]) * k
+		}
+		out[i] = clip8(sum)
+	}
+}
+
+// horizontal4 is horizontal of four channels.
+func horizontal4(out, row []uint8, windows []window) {
+	for i := range windows {
+		w := &windows[i]
+		r, g, b, a := int32(half), int32(half), int32(half), int32(half)
+		pix := row[4*w.start:]
+		for _, k := range w.weights {
+			p := pix[:4]
+			r += int32(p[0]) * k
+			g += int32(p[1]) * k
+			b += int32(p[2]) * k
+			a += int32(p[3]) * k
+			pix = pix[4:]
+		}
+		out[0], out[1], out[2], out[3] = clip8(r), clip8(g), clip8(b), clip8(a)
+		out = out[4:]
+	}
+}
+
 // resampleVertical scales width columns of src, from the column left on, to the height wanted. The
 // first row of src is number top of the axis.
-func resampleVertical(dst, src *RGB, y axis, f Filter, top, left, width int) {
-	dst.grow(width, y.wanted())
-	stride := 3 * src.Width
+func resampleVertical(dst, src *Image, y axis, f Method, top, left, width int) {
+	channels := src.Channels
+	dst.grow(width, y.wanted(), channels)
+	stride := channels * src.Width
 	y.eachWindows(f, func(first int, windows []window) {
 		for i := range windows {
 			w := &windows[i]
-			out := dst.Pix[3*width*(first-y.first+i):][:3*width]
-			rows := src.Pix[stride*(w.start-top)+3*left:]
+			out := dst.Pix[channels*width*(first-y.first+i):][:channels*width]
+			rows := src.Pix[stride*(w.start-top)+channels*left:]
 			if hasVectors && len(out) >= vectorSize && len(w.weights) > 0 {
 				verticalVectors(out, rows, stride, w.weights)
 			} else {

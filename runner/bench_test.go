@@ -49,7 +49,7 @@ func BenchmarkRun(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			in := map[string]tensor.Tensor{m.directory.Manifest.Input.Name: images}
+			in := map[string]tensor.Tensor{m.directory.Manifest.Image().Name: images}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := m.Run(b.Context(), in); err != nil {

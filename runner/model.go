@@ -117,8 +117,10 @@ func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, e
 		signatures: map[string]*signature{}}
 	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {
-		if m.pipeline, err = directory.Manifest.Input.Pipeline(); err != nil {
-			return nil, fmt.Errorf("%s: %w", contract.ManifestPath, err)
+		if in := directory.Manifest.Image(); in != nil {
+			if m.pipeline, err = in.Pipeline(); err != nil {
+				return nil, fmt.Errorf("%s: %w", contract.ManifestPath, err)
+			}
 		}
 	}
 	if m.labels, err = directory.Labels(); err != nil {
@@ -181,7 +183,8 @@ func (m *Model) Signature(key string) (savedmodel.Signature, error) {
 	return m.directory.Signature(m.tags, key)
 }
 
-// Pipeline returns how the model's images are prepared; nil where the directory has no manifest.
+// Pipeline returns how the model's images are prepared; nil where the directory has no
+// manifest, or one without exactly one image.
 func (m *Model) Pipeline() *preprocess.Pipeline { return m.pipeline }
 
 // Devices returns where the model runs, as WithDevice names it: "cpu" alone, or GPUs as "gpu:0". It

@@ -222,9 +222,13 @@ func (m *Model) checkContract(r *report) {
 			r.errorf(GraphPath, "", "%v"+ofManifest, err)
 			continue
 		}
-		m.checkInput(r, s)
-		want, got := slices.Sorted(slices.Values(m.Manifest.Outputs[key])),
-			slices.Sorted(maps.Keys(s.Outputs))
+		m.checkInputs(r, s)
+		var want []string
+		for _, out := range m.Manifest.Outputs[key] {
+			want = append(want, out.Name)
+		}
+		slices.Sort(want)
+		got := slices.Sorted(maps.Keys(s.Outputs))
 		if !slices.Equal(want, got) {
 			r.errorf(GraphPath, "signature "+key, "expected the manifest's outputs %s, got %s"+
 				ofManifest, quoteAll(want), quoteAll(got))
@@ -243,35 +247,50 @@ func (m *Model) checkContract(r *report) {
 	}
 }
 
-func (m *Model) checkInput(r *report, s Signature) {
-	want := m.Manifest.Input
-	got, found := s.Inputs[want.Name]
-	if !found || len(s.Inputs) != 1 {
-		inputs := slices.Sorted(maps.Keys(s.Inputs))
-		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's input %q alone, got %s"+
-			ofManifest, want.Name, quoteAll(inputs))
+// checkInputs compares a signature's inputs with the manifest's.
+func (m *Model) checkInputs(r *report, s Signature) {
+	var want []string
+	for _, in := range m.Manifest.Inputs {
+		want = append(want, in.Name)
+	}
+	slices.Sort(want)
+	if got := slices.Sorted(maps.Keys(s.Inputs)); !slices.Equal(want, got) {
+		r.errorf(GraphPath, "signature "+s.Key, "expected the manifest's inputs %s, got %s"+
+			ofManifest, quoteAll(want), quoteAll(got))
 		return
 	}
-	where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
-	if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
-		r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype,
-			got.DType)
-	}
-	if got.Shape == nil || !slices.Equal(got.Shape, want.Shape()) {
-		r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest,
-			want.Shape(), got.Shape)
+	for _, want := range m.Manifest.Inputs {
+		got := s.Inputs[want.Name]
+		where := fmt.Sprintf("signature %s: input %q", s.Key, want.Name)
+		if dtype, _ := tensor.ParseDType(want.DType); got.DType != dtype {
+			r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype,
+				got.DType)
+		}
+		if got.Shape == nil || !slices.Equal(got.Shape, want.Shape) {
+			r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest,
+				want.Shape, got.Shape)
+		}
 	}
 }
 
-// Labels reads the class list that the manifest names. It is nil where there is no manifest, or one
-// that names none.
+// Labels reads the class list that the manifest names of the output that answers an image, or else
+// of the first output that has one. It is nil where there is no manifest, or one that names none.
 func (m *Model) Labels() (labels.Labels, error) {
-	if m.Manifest == nil || m.Manifest.Labels == "" {
+	if m.Manifest == nil {
 		return nil, nil
 	}
-	classes, err := m.readLabels(m.Manifest.Labels)
+	name := ""
+	for _, out := range m.Manifest.Outputs[contract.DefaultSignature] {
+		if name == "" || out.Name == m.Manifest.Answer {
+			name = out.Labels
+		}
+	}
+	if name == "" {
+		return nil, nil
+	}
+	classes, err := m.readLabels(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Manifest.Labels, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return classes, nil
 }
@@ -285,31 +304,47 @@ func (m *Model) readLabels(name string) (labels.Labels, error) {
 	return labels.Read(io.LimitReader(f, contract.MaxManifestBytes))
 }
 
-// checkLabels compares the number of labels with the width of the default signature's outputs that
-// are rows of classes.
+// checkLabels compares the number of an output's labels with the width of its rows of classes.
 func (m *Model) checkLabels(r *report) {
-	if m.Manifest == nil || m.Manifest.Labels == "" {
+	if m.Manifest == nil {
 		return
 	}
-	name := m.Manifest.Labels
-	if m.file(name) == nil {
-		r.errorf(name, "", "expected the labels of the manifest, got none"+ofManifest)
-		return
-	}
-	classes, err := m.readLabels(name)
-	if err != nil {
-		r.errorf(name, "", "%v", err)
-		return
-	}
-	s, err := m.Signature([]string{contract.ServeTag}, contract.DefaultSignature)
-	if err != nil {
-		return // checkSignatures and checkContract say so
-	}
-	for _, output := range slices.Sorted(maps.Keys(s.Outputs)) {
-		shape := s.Outputs[output].Shape
-		if len(shape) == 2 && shape[1] != -1 && shape[1] != int64(len(classes)) {
-			r.errorf(name, "", "expected the %d classes of the output %q, got %d", shape[1], output,
-				len(classes))
+	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
+		s, err := m.Signature([]string{contract.ServeTag}, key)
+		if err != nil {
+			continue // checkSignatures and checkContract say so
 		}
+		for _, out := range m.Manifest.Outputs[key] {
+			if !r.work.step() || r.full(Error) {
+				return
+			}
+			if out.Labels != "" {
+				m.checkLabelsOf(r, out, s.Outputs[out.Name].Shape)
+			}
+		}
+	}
+}
+
+// checkLabelsOf compares one output's labels with its shape.
+func (m *Model) checkLabelsOf(r *report, out contract.Output, shape tensor.Shape) {
+	if m.file(out.Labels) == nil {
+		r.errorf(out.Labels, "", "expected the labels of the manifest, got none"+ofManifest)
+		return
+	}
+	classes, err := m.readLabels(out.Labels)
+	if err != nil {
+		r.errorf(out.Labels, "", "%v", err)
+		return
+	}
+	want := int64(-1)
+	switch {
+	case out.Kind == contract.Binary:
+		want = 2
+	case len(shape) > 0:
+		want = shape[len(shape)-1]
+	}
+	if want != -1 && want != int64(len(classes)) {
+		r.errorf(out.Labels, "", "expected the %d classes of the output %q, got %d", want, out.Name,
+			len(classes))
 	}
 }

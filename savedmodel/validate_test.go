@@ -17,6 +17,7 @@ import (
 	"testing/fstest"
 
 	"kerasrun/contract"
+	"kerasrun/tensor"
 )
 
 // load reads a directory of testdata into memory, so that a test can break it.
@@ -41,15 +42,14 @@ func load(t testing.TB, name string) fstest.MapFS {
 // manifestOf returns a manifest of the model "convolutions" and these files.
 func manifestOf(files fstest.MapFS) *contract.Manifest {
 	m := &contract.Manifest{
-		Format: 1, Architecture: "convolutions", Graph: "reference", Precision: "float32",
+		Format: 2, Architecture: "convolutions", Graph: "reference", Precision: "float32",
 		Parameters: 282, FLOPs: 4128,
-		TrainedWith: "caffe",
-		Weights:     contract.Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
-		Input: contract.Input{Name: "images", DType: "float32", Height: 8, Width: 8, Channels: 2,
-			Layout: "NHWC", ColorOrder: "BGR",
-			Mode: "caffe", Resample: "nearest", Fit: "stretch"},
-		Outputs:  map[string][]string{"serving_default": {"y"}},
-		Labels:   "assets.extra/labels.json",
+		Weights: contract.Weights{Source: "synthetic:0", SHA256: strings.Repeat("0", 64)},
+		Inputs: []contract.Input{{Name: "images", Kind: contract.KindTensor, DType: "float32",
+			Shape: tensor.Shape{-1, 8, 8, 2}}},
+		Outputs: map[string][]contract.Output{"serving_default": {{Name: "y",
+			Kind: contract.Probabilities, Labels: "assets.extra/labels.json"}}},
+		Answer:   "y",
 		Versions: map[string]string{"tensorflow": "2.21.0"},
 		Files:    map[string]contract.File{},
 	}
@@ -181,12 +181,12 @@ func TestValidate(t *testing.T) {
 		}), []string{IndexPath +
 			`: variable "steps/.ATTRIBUTES/VARIABLE_VALUE": expected int32 as steps, got int64`}},
 
-		{"another format", manifest(func(m *contract.Manifest) { m.Format = 2 }),
-			[]string{contract.ManifestPath + ": format: expected 1, got 2"}},
+		{"another format", manifest(func(m *contract.Manifest) { m.Format = 3 }),
+			[]string{contract.ManifestPath + ": format: expected 1 to 2, got 3"}},
 		{"a changed manifest", func(t testing.TB) fstest.MapFS {
 			f := exported(t, nil)
 			f[contract.ManifestPath].Data = bytes.Replace(f[contract.ManifestPath].Data,
-				[]byte(`"mode":"caffe"`), []byte(`"mode":"torch"`), 1)
+				[]byte(`"synthetic:0"`), []byte(`"synthetic:1"`), 1)
 			return f
 		}, []string{contract.ManifestPath + ": sha256: expected "}},
 		{"a manifest without its sum", func(t testing.TB) fstest.MapFS {
@@ -198,14 +198,15 @@ func TestValidate(t *testing.T) {
 			": sha256: expected 64 lower-case hexadecimal digits, " +
 			"got \"\"; export the model again"}},
 		{"faults of the manifest", manifest(func(m *contract.Manifest) {
-			m.Input.Mode, m.Input.Height, m.Labels = "Caffe", 0, "/etc/passwd"
+			m.Inputs[0].Kind, m.Inputs[0].DType = "picture", "float31"
+			m.Outputs["serving_default"][0].Labels = "/etc/passwd"
 		}),
 			[]string{
-				contract.ManifestPath + ": input.height: expected 1 to 65536, got 0",
+				contract.ManifestPath + `: inputs: 0 ("images"): dtype: tensor: no data type`,
+				contract.ManifestPath + `: inputs: 0 ("images"): kind: expected one of ["image" ` +
+					`"encoded" "tensor"], got "picture"`,
 				contract.ManifestPath +
-					`: input.mode: expected one of ["caffe" "tf" "torch" "none"], got "Caffe"`,
-				contract.ManifestPath +
-					`: labels: expected a path in the directory, got "/etc/passwd"`,
+					`: outputs: serving_default: 0 ("y"): labels: expected a path in the directory, got "/etc/passwd"`,
 			}},
 		{"an unknown field", files("convolutions", func(f fstest.MapFS) {
 			f[contract.ManifestPath] = &fstest.MapFile{
@@ -238,11 +239,11 @@ func TestValidate(t *testing.T) {
 				"(assets.extra/kerasrun.json)",
 		}},
 
-		{"another input", manifest(func(m *contract.Manifest) { m.Input.Name = "x" }),
-			[]string{`saved_model.pb: signature serving_default: expected the manifest's input ` +
-				`"x" alone, got ["images"]`}},
+		{"another input", manifest(func(m *contract.Manifest) { m.Inputs[0].Name = "x" }),
+			[]string{`saved_model.pb: signature serving_default: expected the manifest's inputs ` +
+				`["x"], got ["images"]`}},
 		{"another type and shape", manifest(func(m *contract.Manifest) {
-			m.Input.DType, m.Input.Height, m.Input.Layout = "uint8", 9, "NCHW"
+			m.Inputs[0].DType, m.Inputs[0].Shape = "uint8", tensor.Shape{-1, 2, 9, 8}
 		}),
 			[]string{
 				`saved_model.pb: signature serving_default: input "images": expected the ` +
@@ -251,12 +252,13 @@ func TestValidate(t *testing.T) {
 					`manifest's shape (-1, 2, 9, 8), got (-1, 8, 8, 2)`,
 			}},
 		{"another output", manifest(func(m *contract.Manifest) {
-			m.Outputs["serving_default"] = []string{"probs"}
+			m.Outputs["serving_default"][0].Name, m.Answer = "probs", ""
 		}),
 			[]string{`saved_model.pb: signature serving_default: expected the manifest's outputs ` +
 				`["probs"], got ["y"]`}},
 		{"another signature", manifest(func(m *contract.Manifest) {
-			m.Outputs = map[string][]string{"features": {"y"}}
+			m.Outputs = map[string][]contract.Output{"features": m.Outputs["serving_default"]}
+			m.Answer = ""
 		}), []string{
 			`saved_model.pb: tags ["serve"]: expected a signature "features", got ` +
 				`["serving_default"]`,
@@ -272,7 +274,7 @@ func TestValidate(t *testing.T) {
 			return f
 		}, []string{`assets.extra/labels.json: expected the 5 classes of the output "y", got 1`}},
 		{"two faults of different kinds", func(t testing.TB) fstest.MapFS {
-			f := exported(t, func(m *contract.Manifest) { m.Input.Height = 9 })
+			f := exported(t, func(m *contract.Manifest) { m.Inputs[0].Shape[1] = 9 })
 			f["saved_model.cpb"] = &fstest.MapFile{}
 			return f
 		}, []string{

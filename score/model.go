@@ -22,16 +22,15 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	if manifest == nil {
 		return Model{}, fmt.Errorf("%s: %w", dir, classify.ErrNoImages)
 	}
-	p, err := manifest.Input.Pipeline()
-	if err == nil && p == nil {
-		err = classify.ErrNoImages
+	in := manifest.Image()
+	if in == nil {
+		return Model{}, fmt.Errorf("%s: %w", dir, classify.ErrNoImages)
 	}
+	p, err := in.Pipeline()
 	if err != nil {
 		return Model{}, fmt.Errorf("%s: %w", dir, err)
 	}
-	words := fmt.Sprintf("%dx%d %v %v %v, %s", p.Height, p.Width, p.Filter, p.Fit, p.Mode,
-		precision)
-	return Model{m, manifest.ID(), words}, nil
+	return Model{m, manifest.ID(), fmt.Sprintf("%v; precision %s", p, precision)}, nil
 }
 
 // classifier returns the classifier of the output that the columns come from, and the columns with

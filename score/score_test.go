@@ -73,10 +73,10 @@ func fakeModel(delay time.Duration) Model {
 }
 
 func (fake) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Input: contract.Input{
+	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
 		Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
 		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-	}}}
+	}.Input()}}}
 }
 
 func (fake) Signature(key string) (savedmodel.Signature, error) {

@@ -155,7 +155,7 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 			if err == io.EOF {
 				return
 			}
-			item := fileItem(path)
+			item := File(path)
 			switch {
 			case err != nil:
 				item = failedItem(path, fmt.Errorf("list of inputs: %w", err))
@@ -240,10 +240,11 @@ func open(path string, o InputOptions) (Source, error) {
 		}
 		return pathColumn(path, o.Column)
 	}
-	return func(yield func(Item) bool) { yield(fileItem(path)) }, nil
+	return func(yield func(Item) bool) { yield(File(path)) }, nil
 }
 
-func fileItem(path string) Item {
+// File is the image in a file.
+func File(path string) Item {
 	var size int64 = -1
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		size = info.Size()

@@ -61,8 +61,7 @@ func newVersion(
 	v := &version{name: name, number: number, model: m, labels: m.Labels(),
 		signatures: map[string]*signature{}}
 	if manifest := m.SavedModel().Manifest; manifest != nil {
-		images, err := classify.NewPreprocessor(manifest.Input, decoders,
-			parameters.NumBatchThreads)
+		images, err := classify.NewPreprocessor(manifest, decoders, parameters.NumBatchThreads)
 		switch {
 		case err == nil:
 			v.images, v.imageInput = images, images.Input()

@@ -19,7 +19,7 @@ import (
 type benchmark struct {
 	model   *runner.Model
 	input   string
-	shape   tensor.Shape // of one image: height, width, 3
+	shape   tensor.Shape // of one image
 	paths   []string
 	tensors [][]float32 // of the images, preprocessed
 	devices int
@@ -31,9 +31,12 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 	if p == nil {
 		return nil, errors.New("expected a model whose manifest says how images are preprocessed")
 	}
+	if p.DType != tensor.Float32 || p.Width == 0 {
+		return nil, fmt.Errorf("expected a model of float32 images of one size, got %v", p)
+	}
 	b := &benchmark{
-		model: m, input: m.SavedModel().Manifest.Input.Name,
-		shape:   tensor.Shape{int64(p.Height), int64(p.Width), 3},
+		model: m, input: m.SavedModel().Manifest.Image().Name,
+		shape:   p.Shape(),
 		devices: len(m.Devices()), span: span,
 	}
 	for path, err := range walkImages([]string{images}, nil) {
@@ -44,7 +47,11 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		if err != nil {
 			return nil, err
 		}
-		values, err := p.Append(nil, image)
+		decoded, err := p.Image(image)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		values, err := p.AppendFloat32(nil, decoded)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

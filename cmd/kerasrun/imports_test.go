@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"tensor":                {},
 	"tensor/npy":            {"tensor"},
 	"labels":                {},
-	"preprocess":            {"preprocess/internal/*"},
+	"preprocess":            {"preprocess/internal/*", "tensor"},
 	"preprocess/internal/*": {"preprocess/internal/*"},
 	"contract":              {"preprocess", "tensor"},
 	"savedmodel":            {"contract", "labels", "tensor"},
@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"batch":                 {"tensor"},
 	"golden":                {"contract", "labels", "preprocess", "tensor", "tensor/npy"},
 	"internal/*":            {},
+	"evaluate":              {"classify", "labels", "preprocess", "score"},
 	"score":                 {"classify", "contract", "internal/*", "labels", "savedmodel", "tensor"},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",

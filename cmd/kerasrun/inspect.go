@@ -198,23 +198,29 @@ func (d description) write(w io.Writer) error {
 }
 
 func writeContract(b *strings.Builder, m *contract.Manifest) {
-	in := m.Input
 	fmt.Fprintf(b, "\nContract\n")
 	rows(b, func(row func(cells ...string)) {
 		row("model", fmt.Sprintf("%s, %s graph, %s", m.Architecture, m.Graph, m.Precision))
 		row("parameters", digits(m.Parameters))
 		row("FLOPs", digits(m.FLOPs)+" an image")
 		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
-		row("input", fmt.Sprintf("%s: %s %v, %s, %s",
-			in.Name, in.DType, in.Shape(), in.Layout, in.ColorOrder))
-		row("preprocessing", fmt.Sprintf("%s, %s, %s", in.Resample, in.Fit, in.Mode))
-		row("trained with", m.TrainedWith)
+		for _, in := range m.Inputs {
+			row("input", fmt.Sprintf("%s: %s, %s %v", in.Name, in.Kind, in.DType, in.Shape))
+			if p, err := in.Pipeline(); err == nil && p != nil { // the manifest was checked
+				row("preprocessing", p.String())
+			}
+		}
 		if m.Conversion != "" {
 			row("conversion", m.Conversion)
 		}
 		row("reference", fmt.Sprintf("probabilities differ by at most %.2g", m.ReferenceDifference))
-		if m.Labels != "" {
-			row("labels", m.Labels)
+		for _, key := range slices.Sorted(maps.Keys(m.Outputs)) {
+			for _, out := range m.Outputs[key] {
+				row("output", fmt.Sprintf("%s %s: %s", key, out.Name, out.Kind), out.Labels)
+			}
+		}
+		if m.Answer != "" {
+			row("answer", m.Answer)
 		}
 		if m.Goldens != "" {
 			row("goldens", m.Goldens)

@@ -1,8 +1,8 @@
 // Kerasrun classifies images with models exported from Keras by kerasrun-export, inspects and
 // serves them, and verifies that predictions match Keras. `kerasrun --help` lists the commands.
 //
-// Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 or 143 stopped by an interrupt or
-// SIGTERM.
+// Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or 143
+// stopped by an interrupt or SIGTERM.
 package main
 
 import (
@@ -21,8 +21,9 @@ import (
 //go:generate go test . -run TestDocs -update
 
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed       = 1
+	exitUsage        = 2
+	exitFailedImages = 3
 )
 
 func main() {
@@ -43,6 +44,8 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errFailedImages):
+		return exitFailedImages
 	case errors.As(err, &failed):
 		if !errors.Is(err, errReported) {
 			reportError(stderr, err)
@@ -66,6 +69,9 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 
 // errReported ends a command that has already printed what failed to standard error.
 var errReported = errors.New("already reported")
+
+// errFailedImages ends a command that has done its work but for images that it has named.
+var errFailedImages = errors.New("done, with failed images")
 
 // reportError prints err, of which several may be joined, one a line, after the program's name.
 func reportError(stderr io.Writer, err error) {

@@ -92,11 +92,12 @@ func (m *modelDir) pipeline(ctx context.Context) (*preprocess.Pipeline, error) {
 		return nil, fmt.Errorf("%s: expected a manifest that says how images are preprocessed, "+
 			"found none; --image-size, --mode and --resample say it too", m.dir)
 	}
-	p, err := model.Manifest.Input.Pipeline()
-	if err == nil && p == nil {
-		err = fmt.Errorf("expected an input of float32 images, height x width x 3, got %+v",
-			model.Manifest.Input)
+	in := model.Manifest.Image()
+	if in == nil {
+		return nil, fmt.Errorf("%s: %s: expected one input of images, got %+v", m.dir,
+			contract.ManifestPath, model.Manifest.Inputs)
 	}
+	p, err := in.Pipeline()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", m.dir, contract.ManifestPath, err)
 	}

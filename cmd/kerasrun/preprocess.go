@@ -131,21 +131,22 @@ func preprocessAll(
 }
 
 func stageArray(p *preprocess.Pipeline, stage string, image []byte) (tensor.Tensor, error) {
-	if stage == "tensor" {
-		values, err := p.Append(nil, image)
-		if err != nil {
-			return tensor.Tensor{}, err
-		}
-		return tensor.New(tensor.Shape{int64(p.Height), int64(p.Width), 3}, values)
+	read := p.Image
+	if stage == "decode" {
+		read = p.DecodeImage
 	}
-	rgb, err := preprocess.Decode(image, p.MaxPixels)
-	if err == nil && stage == "resize" {
-		rgb, err = p.Resize(rgb)
-	}
+	m, err := read(image)
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	return tensor.New(tensor.Shape{int64(rgb.Height), int64(rgb.Width), 3}, rgb.Pix)
+	if stage == "tensor" {
+		return p.Tensor(m)
+	}
+	shape := tensor.Shape{int64(m.Height), int64(m.Width), int64(m.Channels)}
+	if len(m.Values) > 0 {
+		return tensor.New(shape, m.Values)
+	}
+	return tensor.New(shape, m.Pix)
 }
 
 // saveImages writes an npy or npz file and prints what is in it.

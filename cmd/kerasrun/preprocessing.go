@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kerasrun/preprocess"
+	"kerasrun/tensor"
 )
 
 // preprocessingFlags say how images are preprocessed: as the model's manifest says, changed by the
@@ -49,10 +50,8 @@ func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline,
 			given[name] = true
 		}
 	}
-	p := &preprocess.Pipeline{
-		Width: 224, Height: 224,
-		Filter: preprocess.Nearest, Fit: preprocess.Stretch, Mode: preprocess.Caffe,
-	}
+	p := &preprocess.Pipeline{Width: 224, Height: 224, DType: tensor.Float32}
+	p.Decode.Color, p.Normalize, _ = preprocess.KerasMode("caffe") // there is one
 	if cmd.Flags().Changed("model") || len(given) == 0 {
 		var err error
 		if p, err = f.model.pipeline(cmd.Context()); err != nil {
@@ -66,24 +65,29 @@ func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline,
 		}
 	}
 	if given["mode"] {
-		if p.Mode, err = preprocess.ParseMode(f.mode.value); err != nil {
+		p.Decode.Color, p.Normalize, err = preprocess.KerasMode(f.mode.value)
+		if err != nil {
 			return nil, err
 		}
 	}
 	if given["resample"] {
-		if p.Filter, err = preprocess.ParseFilter(f.resample.value); err != nil {
+		p.Resize.By = preprocess.Pillow
+		if p.Resize.Method, err = preprocess.ParseMethod(f.resample.value); err != nil {
 			return nil, err
 		}
 	}
 	if given["keep-aspect-ratio"] || given["center-crop"] {
 		switch {
 		case f.keepAspect:
-			p.Fit = preprocess.KeepAspectRatio
+			p.Resize.Fit = preprocess.Crop
 		case f.centerCrop:
-			p.Fit = preprocess.CenterCrop
+			p.Resize.Fit = preprocess.ShortSide
 		default:
-			p.Fit = preprocess.Stretch
+			p.Resize.Fit = preprocess.Stretch
 		}
+	}
+	if given["center-crop"] || given["image-size"] && p.Resize.Fit == preprocess.ShortSide {
+		p.Resize.ShortSide = max(p.Width, p.Height) * 8 / 7 // the target is 224/256 of it
 	}
 	if err := p.Validate(); err != nil {
 		return nil, usagef("%v", err)

@@ -18,8 +18,8 @@ func newRootCommand() *cobra.Command {
 		Long: `Classify images with a model that kerasrun-export exported from Keras, inspect and serve
 it, and verify that its predictions match Keras.
 
-Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 or 143 stopped by an interrupt or
-SIGTERM.`,
+Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or 143
+stopped by an interrupt or SIGTERM.`,
 		Version:       version.String(),
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true,
@@ -38,7 +38,7 @@ SIGTERM.`,
 		newClassifyCommand(), newScoreCommand(), newMergeCommand(), newDiffCommand(), newServeCommand())
 	addGroup(root, "tensors", "Run tensors", newPreprocessCommand(), newPredictCommand())
 	addGroup(root, "models", "Check a model",
-		newInspectCommand(), newScanCommand(), newVerifyCommand())
+		newInspectCommand(), newScanCommand(), newVerifyCommand(), newEvaluateCommand())
 	addGroup(root, "machine", "Measure", newBenchCommand(), newDevicesCommand())
 	root.AddGroup(&cobra.Group{ID: "other", Title: "Other commands"})
 	root.SetHelpCommandGroupID("other")

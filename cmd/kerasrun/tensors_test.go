@@ -120,7 +120,7 @@ func TestPreprocessDecode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := preprocess.Decode(image, 0)
+		want, err := preprocess.Decode{}.Image(image, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

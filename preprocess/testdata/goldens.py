@@ -25,7 +25,7 @@ RESIZED = ["testdata/photos/cat.jpg", "testdata/images/generated/rgb24-header40.
 TENSORS = ["testdata/photos/astronaut.png", "testdata/photos/flower.webp"]
 SIZES = [(224, 224), (31, 50)]
 FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-FITS = ["stretch", "keep_aspect_ratio", "center_crop"]
+FITS = ["stretch", "crop", "short_side"]
 MODES = ["caffe", "tf", "torch", "none"]
 
 

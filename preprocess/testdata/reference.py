@@ -45,11 +45,11 @@ def load(data, request):
     if "width" not in request:
         return keras.utils.load_img(file)
     width, height, name = request["width"], request["height"], request["filter"]
-    if request["fit"] == "center_crop":
+    if request["fit"] == "short_side":
         return center_crop(
             keras.utils.load_img(file), width, height, PIL_INTERPOLATION_METHODS[name]
         )
-    keep = request["fit"] == "keep_aspect_ratio"
+    keep = request["fit"] == "crop"
     return keras.utils.load_img(
         file, target_size=(height, width), interpolation=name, keep_aspect_ratio=keep
     )

@@ -1,4 +1,4 @@
-// Package webtest holds serve's page against a browser.
+// Package webtest holds the pages of serve and evaluate against a browser.
 package webtest
 
 import (
@@ -40,11 +40,15 @@ func (fakeModel) SavedModel() *savedmodel.Model {
 				},
 			}},
 		}},
-		Manifest: &contract.Manifest{Input: contract.Input{
+		Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
 			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
 			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-		}},
+		}.Input()}},
 	}
+}
+
+func (m fakeModel) Signature(string) (savedmodel.Signature, error) {
+	return m.SavedModel().MetaGraphs[0].Signatures[0], nil
 }
 
 func (fakeModel) Tags() []string { return []string{"serve"} }

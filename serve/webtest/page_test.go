@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +20,17 @@ import (
 	"kerasrun/serve"
 )
 
-// browser opens the page of a server of the fake model in Chromium. What the page writes on the
-// console is an error of the test.
+// browser opens the page of a server of the fake model in Chromium. What the server refuses,
+// Chromium mentions on the console too.
 func browser(t *testing.T, change func(*serve.Config)) context.Context {
 	t.Helper()
-	address := startServer(t, change)
+	return open(t, "http://"+startServer(t, change)+"/", "Failed to load resource")
+}
+
+// open opens an address in Chromium. What the page writes on the console is an error of the test,
+// but for messages with one of these texts.
+func open(t *testing.T, address string, passed ...string) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(chromedp.NoSandbox,
@@ -35,8 +42,8 @@ func browser(t *testing.T, change func(*serve.Config)) context.Context {
 			if err != nil {
 				return // the browser was closed
 			}
-			// what the server refuses, Chromium mentions too
-			if !strings.Contains(m.String(), "Failed to load resource") {
+			in := func(text string) bool { return strings.Contains(m.String(), text) }
+			if !slices.ContainsFunc(passed, in) {
 				t.Errorf("console: %v", m)
 			}
 		}
@@ -45,7 +52,7 @@ func browser(t *testing.T, change func(*serve.Config)) context.Context {
 		cancel()
 		console.Wait()
 	})
-	do(t, ctx, chromedp.Navigate("http://"+address+"/"))
+	do(t, ctx, chromedp.Navigate(address))
 	return ctx
 }
 

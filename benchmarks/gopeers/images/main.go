@@ -12,6 +12,7 @@ import (
 	"gopeers/turns"
 
 	"kerasrun/preprocess"
+	"kerasrun/tensor"
 )
 
 func main() {
@@ -29,7 +30,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	filter, err := preprocess.ParseFilter(args[1])
+	method, err := preprocess.ParseMethod(args[1])
 	if err != nil {
 		return err
 	}
@@ -42,9 +43,19 @@ func run(args []string) error {
 		return err
 	}
 	return turns.Serve(1, func() (turns.Predict, error) {
-		p := &preprocess.Pipeline{Width: width, Height: height, Filter: filter,
-			Mode: preprocess.Caffe}
-		x := make([]float32, 0, 3*width*height)
-		return func() ([]float32, error) { return p.Append(x, file) }, nil
+		p := &preprocess.Pipeline{
+			Decode: preprocess.Decode{Color: preprocess.BGR},
+			Resize: preprocess.Resize{Method: method},
+			Normalize: preprocess.Normalize{Steps: []preprocess.Step{
+				{Op: preprocess.Subtract, Values: []float64{103.939, 116.779, 123.68}}}},
+			Width: width, Height: height, DType: tensor.Float32,
+		}
+		image, x := new(preprocess.Image), make([]float32, 0, 3*width*height)
+		return func() ([]float32, error) {
+			if err := p.ReadImage(image, file); err != nil {
+				return nil, err
+			}
+			return p.AppendFloat32(x, image)
+		}, nil
 	})
 }

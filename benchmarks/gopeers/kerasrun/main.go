@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"gopeers/turns"
@@ -47,8 +48,10 @@ func open(dir, precision string, images []float32, batch int) (turns.Predict, er
 	if err != nil {
 		return nil, err
 	}
-	in := model.SavedModel().Manifest.Input
-	x, err := tensor.New(tensor.Shape{int64(batch), int64(in.Height), int64(in.Width), 3}, images)
+	in := model.SavedModel().Manifest.Image()
+	shape := slices.Clone(in.Shape)
+	shape[0] = int64(batch)
+	x, err := tensor.New(shape, images)
 	if err != nil {
 		return nil, err
 	}

@@ -163,3 +163,28 @@ func ycckRow(dst, ys, cbs, crs, ks []byte) {
 			k), lessInk(255-byte(p>>16), k)
 	}
 }
+
+// lumaRow converts a row of RGB samples to grey: rgb_gray_convert of jdcolext.c.
+func lumaRow(dst, rs, gs, bs []byte) {
+	gs, bs, dst = gs[:len(rs)], bs[:len(rs)], dst[:len(rs)]
+	for i, r := range rs {
+		dst[i] = uint8((19595*uint32(r) + 38470*uint32(gs[i]) + 7471*uint32(bs[i]) + 1<<15) >> 16)
+	}
+}
+
+// inkRow converts YCCK to CMYK: ycck_cmyk_convert of jdcolor.c.
+func inkRow(dst, ys, cbs, crs, ks []byte) {
+	cbs, crs, ks = cbs[:len(ys)], crs[:len(ys)], ks[:len(ys)]
+	for i, y := range ys {
+		p := ^yccPixel(y, cbs[i], crs[i])
+		*(*[4]byte)(dst[4*i:]) = [4]byte{byte(p), byte(p >> 8), byte(p >> 16), ks[i]}
+	}
+}
+
+// interleave joins four planes as they are.
+func interleave(dst, as, bs, cs, ds []byte) {
+	bs, cs, ds = bs[:len(as)], cs[:len(as)], ds[:len(as)]
+	for i, a := range as {
+		*(*[4]byte)(dst[4*i:]) = [4]byte{a, bs[i], cs[i], ds[i]}
+	}
+}

@@ -48,11 +48,28 @@ func DecodeConfig(data []byte) (Config, error) { return readPillowHeader(data) }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
+// Output is what the pixels are decoded to.
+type Output int
+
+const (
+	RGB  Output = iota
+	Luma        // one channel: of YCbCr the luma plane itself, as libjpeg's JCS_GRAYSCALE
+	CMYK        // four channels as the file has them, of files with four components only
+)
+
+var channelsOf = [...]int{RGB: 3, Luma: 1, CMYK: 4}
+
 // Decode decodes a JPEG to pix, uint8 RGB, height x width x 3, row-major. The pixels are written to
 // dst if it has the capacity. Memory grows with the declared size: call DecodeConfig first. Errors
 // are a FormatError, for what Pillow refuses too, or an UnsupportedError. Decode is safe for
 // concurrent use.
 func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) {
+	return DecodeTo(data, dst, RGB)
+}
+
+// DecodeTo is Decode to another output than RGB, of as many channels as that has. Luma of a file
+// with four components, and CMYK of one with fewer, is an UnsupportedError.
+func DecodeTo(data []byte, dst []byte, output Output) (pix []byte, width, height int, err error) {
 	cfg, err := readPillowHeader(data)
 	if err != nil {
 		return nil, 0, 0, err
@@ -69,7 +86,12 @@ func Decode(data []byte, dst []byte) (pix []byte, width, height int, err error) 
 			fmt.Sprintf("two frame headers: %d x %d with %d components, then %d x %d with %d",
 				d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
 	}
-	size := 3 * d.width * d.height
+	if output == Luma && len(d.comps) == 4 || output == CMYK && len(d.comps) != 4 {
+		return nil, 0, 0, UnsupportedError(fmt.Sprintf("this output of %d components",
+			len(d.comps)))
+	}
+	d.output = output
+	size := channelsOf[output] * d.width * d.height
 	if cap(dst) < size {
 		dst = make([]byte, size)
 	}
@@ -90,7 +112,8 @@ type decoder struct {
 	source
 	bitReader
 
-	pix []byte // the output
+	output Output
+	pix    []byte // the output
 
 	// From the markers.
 	width, height   int

@@ -20,6 +20,7 @@ type plane struct {
 	kept   int
 	first  int    // the number of the first row in buf
 	row    []byte // an upsampled row
+	unused bool   // the output does not depend on it
 }
 
 func (d *decoder) startOutput() {
@@ -30,6 +31,7 @@ func (d *decoder) startOutput() {
 	for i := range d.comps {
 		c, p := &d.comps[i], &o.planes[i]
 		p.upsampling = d.upsampling(c)
+		p.unused = d.output == Luma && i > 0 && o.space != rgb
 		if p.upsampling == triangleV || p.upsampling == triangleHV {
 			o.context = true
 		}
@@ -58,6 +60,9 @@ func grow(buf []byte, n int) []byte {
 // put writes the samples of a block to the current MCU row. x and y count the component's blocks; y
 // is 0 to v-1.
 func (p *plane) put(b *block, x, y int) {
+	if p.unused {
+		return
+	}
 	inverseDCT(b, p.buf[(p.kept+8*y)*p.stride+8*x:], p.stride)
 }
 
@@ -83,9 +88,28 @@ func (d *decoder) writeRows(m int) {
 func (d *decoder) writeRow(y int) {
 	var s [4][]byte
 	for i := range d.comps {
-		s[i] = d.out.planes[i].upsample(&d.comps[i], y, d.width)
+		if p := &d.out.planes[i]; !p.unused {
+			s[i] = p.upsample(&d.comps[i], y, d.width)
+		}
 	}
-	dst := d.pix[3*d.width*y : 3*d.width*(y+1)]
+	size := channelsOf[d.output] * d.width
+	dst := d.pix[size*y : size*(y+1)]
+	switch d.output {
+	case Luma:
+		if d.out.space == rgb {
+			lumaRow(dst, s[0], s[1], s[2])
+		} else {
+			copy(dst, s[0])
+		}
+		return
+	case CMYK:
+		if d.out.space == ycck {
+			inkRow(dst, s[0], s[1], s[2], s[3])
+		} else {
+			interleave(dst, s[0], s[1], s[2], s[3])
+		}
+		return
+	}
 	switch d.out.space {
 	case gray:
 		grayRow(dst, s[0])

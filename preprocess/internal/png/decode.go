@@ -11,15 +11,39 @@ type decoder struct {
 	inflater
 	c         *chunks
 	cur, prev []byte // rows with their filter byte
-	line      []byte // a row of an interlaced image, RGB
+	line      []byte // a row of an interlaced image
 	palette   [256][3]byte
+	output    Output
+	grey      greyTables
+	rgb       []byte // a row that is turned grey
+}
+
+// Output is what the pixels are decoded to.
+type Output int
+
+const (
+	RGB       Output = iota // as Pillow converts to RGB
+	HighBytes               // RGB, and samples of 16 bits lose their low byte, those of grey too
+	Grey                    // one channel, as libpng turns RGB grey
+)
+
+// channels is the number of bytes of a pixel.
+func (o Output) channels() int {
+	if o == Grey {
+		return 1
+	}
+	return 3
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // Decode decodes a PNG to uint8 RGB, height x width x 3, row-major, in the memory of dst if that is
 // enough. Memory grows with the declared size: call DecodeConfig first.
-func Decode(dst, data []byte) (pix []byte, err error) {
+func Decode(dst, data []byte) (pix []byte, err error) { return DecodeTo(dst, data, RGB) }
+
+// DecodeTo is Decode to another output. But for RGB, the image data has to hold the whole image, as
+// libpng demands; Pillow fills up what is missing.
+func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
 	d.c = newChunks(data)
@@ -35,8 +59,15 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 		d.palette[i] = [3]byte(d.c.palette[3*i:])
 	}
 	c := d.c
+	d.output = output
+	if output == Grey {
+		if err := d.grey.reset(c); err != nil {
+			return nil, err
+		}
+	}
 	width, height := int(c.width), int(c.height)
-	pix = slices.Grow(dst[:0], 3*width*height)[:3*width*height]
+	size := output.channels() * width * height
+	pix = slices.Grow(dst[:0], size)[:size]
 	if !c.hasFrame {
 		c.frame.x1, c.frame.y1 = width, height
 	}
@@ -55,6 +86,9 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 	case nil:
 		err = d.close()
 	case io.EOF:
+		if output != RGB {
+			return nil, errTruncated
+		}
 		if !c.hasFrame {
 			d.fill(pix[done:])
 		}
@@ -75,7 +109,7 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 func (d *decoder) release() {
 	d.c, d.in = nil, imageData{}
 	if cap(d.cur) > 1<<20 {
-		d.cur, d.prev, d.line = nil, nil, nil
+		d.cur, d.prev, d.line, d.rgb = nil, nil, nil, nil
 	}
 	decoders.Put(d)
 }
@@ -84,7 +118,7 @@ func (d *decoder) release() {
 // is its first colour.
 func (d *decoder) fill(pix []byte) {
 	clear(pix)
-	if !d.c.layout.indexed() || d.palette[0] == [3]byte{} {
+	if d.output != RGB || !d.c.layout.indexed() || d.palette[0] == [3]byte{} {
 		return
 	}
 	for len(pix) >= 3 {
@@ -97,13 +131,14 @@ func (d *decoder) fill(pix []byte) {
 // when the stream ends.
 func (d *decoder) decodeRows(pix []byte) (done int, err error) {
 	f := d.c.frame
-	stride := 3 * int(d.c.width)
+	size := d.output.channels()
+	stride := size * int(d.c.width)
 	d.rows(f.x1 - f.x0)
 	for y := f.y0; y < f.y1; y++ {
 		if err := d.nextRow(); err != nil {
 			return y * stride, err
 		}
-		d.unpack(pix[y*stride+3*f.x0:y*stride+3*f.x1], d.cur[1:])
+		d.unpack(pix[y*stride+size*f.x0:y*stride+size*f.x1], d.cur[1:])
 	}
 	return len(pix), nil
 }
@@ -119,21 +154,22 @@ var passes = [7]struct{ x, y, dx, dy int }{
 func (d *decoder) decodePasses(pix []byte) error {
 	f := d.c.frame
 	w, h := f.x1-f.x0, f.y1-f.y0
+	size := d.output.channels()
 	for _, p := range passes {
 		n := (w - p.x + p.dx - 1) / p.dx
 		if n <= 0 || p.y >= h {
 			continue
 		}
 		d.rows(n)
-		d.line = slices.Grow(d.line[:0], 3*n)[:3*n]
+		d.line = slices.Grow(d.line[:0], size*n)[:size*n]
 		for y := p.y; y < h; y += p.dy {
 			if err := d.nextRow(); err != nil {
 				return err
 			}
 			d.unpack(d.line, d.cur[1:])
-			out := pix[3*y*int(d.c.width):]
+			out := pix[size*y*int(d.c.width):]
 			for i, x := 0, p.x; i < n; i, x = i+1, x+p.dx {
-				copy(out[3*x:3*x+3], d.line[3*i:3*i+3])
+				copy(out[size*x:size*(x+1)], d.line[size*i:size*(i+1)])
 			}
 		}
 	}
@@ -157,8 +193,23 @@ func (d *decoder) nextRow() error {
 	return unfilter(d.cur[0], d.cur[1:], d.prev[1:], (bitsPerPixel[d.c.layout]+7)/8)
 }
 
-// unpack turns a row into RGB.
+// unpack turns a row into the output.
 func (d *decoder) unpack(out, row []byte) {
+	if d.output != Grey {
+		d.unpackRGB(out, row)
+		return
+	}
+	if d.c.layout == rgb16 || d.c.layout == rgba16 {
+		grey16Row(out, row, bitsPerPixel[d.c.layout]/8)
+		return
+	}
+	d.rgb = slices.Grow(d.rgb[:0], 3*len(out))[:3*len(out)]
+	d.unpackRGB(d.rgb, row)
+	d.grey.row(out, d.rgb)
+}
+
+// unpackRGB turns a row into RGB.
+func (d *decoder) unpackRGB(out, row []byte) {
 	switch d.c.layout {
 	case grey1:
 		unpackGrey(out, row, 1, 255)
@@ -168,7 +219,12 @@ func (d *decoder) unpack(out, row []byte) {
 		unpackGrey(out, row, 4, 17)
 	case grey8:
 		unpackGrey(out, row, 8, 1)
-	case grey16: // Pillow keeps all 16 bits and clips them when it converts
+	case grey16:
+		if d.output != RGB {
+			unpackColor(out, row, 0, 0, 0, 2)
+			return
+		}
+		// Pillow keeps all 16 bits and clips them when it converts.
 		for len(out) >= 3 && len(row) >= 2 {
 			v := row[1]
 			if row[0] != 0 {

@@ -73,6 +73,7 @@ type chunks struct {
 	width, height uint32
 	interlaced    bool
 	palette       []byte // of PLTE
+	gamma         uint32 // of gAMA or sRGB, times 100000; 0 without
 
 	// APNG
 	frames   uint32 // of acTL, 0 without
@@ -182,6 +183,12 @@ func (c *chunks) read(id string, body []byte) error {
 		if c.layout.indexed() {
 			c.palette = body
 		}
+	case "gAMA":
+		if gamma := binary.BigEndian.Uint32(body); c.gamma == 0 && gamma < 1<<31 {
+			c.gamma = gamma
+		}
+	case "sRGB":
+		c.gamma = 45455
 	case "tRNS":
 		if (c.layout.grey() && len(body) < 2) ||
 			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {

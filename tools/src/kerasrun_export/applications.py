@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+from kerasrun_export import efficientnet_lite0
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, first_line
 from kerasrun_export.resnet import DESIGNS
@@ -18,7 +19,7 @@ def find(name: str) -> tuple[ModuleType, Callable]:
         if key[0].isupper() and callable(value)
     ]
     if name not in known:
-        every = ", ".join([*DESIGNS, *sorted(known)])
+        every = ", ".join([*DESIGNS, efficientnet_lite0.NAME, *sorted(known)])
         raise ModelError(
             f"unknown architecture {name!r}: expected a .keras or .h5 file, or one of {every}"
         )

@@ -28,10 +28,14 @@ METHODS = {
 }
 # stretch: the whole image. crop: the largest centred part of the target's shape (Keras's
 # smart_resize and crop_to_aspect_ratio, load_img's keep_aspect_ratio). imageops_fit: Pillow's
-# ImageOps.fit. pad: Keras's pad_to_aspect_ratio. short_side: the short side to `short_side`, then
-# the centre. none: as decoded.
-FITS = ("stretch", "crop", "imageops_fit", "pad", "short_side", "none")
-OPERATIONS = ("multiply", "divide", "add", "subtract")
+# ImageOps.fit. pad: resized, then padded: tf.image.resize_with_pad, which
+# image_dataset_from_directory calls, ImageOps.pad. pad_first: padded, then resized: Keras's
+# Resizing with pad_to_aspect_ratio, and so KerasHub. short_side: the short side to `short_side`,
+# then the centre. none: as decoded.
+FITS = ("stretch", "crop", "imageops_fit", "pad", "pad_first", "short_side", "none")
+# round, without values: to whole numbers, halves to the even one, and to 0 to 255. Keras's Resizing
+# layer does it, and so KerasHub's ImageConverter, where they are given uint8.
+OPERATIONS = ("multiply", "divide", "add", "subtract", "round")
 LAYOUTS = ("NHWC", "NCHW", "NHW")  # NHW: grey, without an axis for channels
 OUTPUT_KINDS = (
     "probabilities",  # of classes that exclude each other: they add up to 1
@@ -56,7 +60,7 @@ class Decode:
 
 @dataclass(frozen=True)
 class Resize:
-    """fill: of each channel, what `pad` pads with. short_side: of fit "short_side", in pixels."""
+    """fill: of each channel, what is padded with. short_side: of fit "short_side", in pixels."""
 
     by: str = "pillow"
     method: str = "nearest"
@@ -68,7 +72,8 @@ class Resize:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation with a number for all channels, or one for each in the tensor's order."""
+    """One operation with a number for all channels, or one for each in the tensor's order; "round"
+    has none."""
 
     op: str
     values: tuple[float, ...]

@@ -29,6 +29,14 @@ class GoldenError(ExportError):
     """The golden pack cannot be made."""
 
 
+class ImageError(ExportError):
+    """The image cannot be read, or not made a tensor as the contract says."""
+
+
+class FindError(ExportError):
+    """No contract makes the tensors that a function feeds its model, or more than one does."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

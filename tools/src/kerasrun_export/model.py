@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasrun_export import applications, model_file, resnet
+from kerasrun_export import applications, efficientnet_lite0, model_file, resnet
 from kerasrun_export import weights as published
 from kerasrun_export.backend import keras
 from kerasrun_export.blocks import Layers
@@ -30,9 +30,9 @@ def build(
 ) -> keras.Model:
     """Builds a model.
 
-    architecture: a name of DESIGNS in lower case ("resnext50"), a `keras.applications` name as
-        Keras spells it ("MobileNetV2"), or the path of a .keras or .h5 model file, which comes with
-        its own shape, top and weights.
+    architecture: a name of DESIGNS in lower case ("resnext50"), "efficientnet-lite0", a
+        `keras.applications` name as Keras spells it ("MobileNetV2"), or the path of a .keras or .h5
+        model file, which comes with its own shape, top and weights.
     include_top: ends in `avg_pool` and the softmax layer `probs`, (batch, classes); otherwise in
         the last feature map, or, with pooling "avg" or "max", in (batch, channels).
     weights: None (Keras's own random initialisation) or what `weights.load` takes.
@@ -71,6 +71,11 @@ def build(
         shape = resnet.check_shape(input_shape, (224, 224), data_format)
         make = Layers(data_format, group_sum)
         model = resnet.build(architecture, include_top, shape, input_tensor, pooling, classes, make)
+    elif architecture == efficientnet_lite0.NAME:
+        shape = resnet.check_shape(input_shape, efficientnet_lite0.SIZE, data_format)
+        model = efficientnet_lite0.build(
+            include_top, shape, input_tensor, pooling, classes, data_format
+        )
     else:
         model = applications.build(
             architecture, include_top, input_shape, input_tensor, pooling, classes, data_format

@@ -57,7 +57,7 @@ def check_shape(shape: tuple | None, size: tuple[int, int], data_format: str) ->
     return tuple(shape)
 
 
-def _input(shape: tuple, tensor):
+def make_input(shape: tuple, tensor):
     """The tensor to build on and the inputs of the model that ends up there."""
     if tensor is None:
         tensor = keras.Input(shape, name="images")
@@ -78,7 +78,7 @@ def build(
 ) -> keras.Model:
     """The architecture of that name in DESIGNS; the options are those of `model.build`."""
     design = DESIGNS[name]
-    x, inputs = _input(shape, tensor)
+    x, inputs = make_input(shape, tensor)
     x = make.pad(x, 3, "conv1_pad")
     x = make.conv(x, 64, 7, "conv1_conv", stride=2, bias=design.use_bias)
     if not design.preact:
@@ -95,10 +95,16 @@ def build(
             )
     if design.preact:
         x = make.norm_relu(x, "post")
+    x = top(x, include_top, pooling, classes, make.data_format)
+    return keras.Model(inputs, x, name=name)
+
+
+def top(x, include_top: bool, pooling: str | None, classes: int, data_format: str):
+    """What comes after the last feature map: pooling, the classifier."""
     if include_top or pooling == "avg":
-        x = keras.layers.GlobalAveragePooling2D(data_format=make.data_format, name="avg_pool")(x)
+        x = keras.layers.GlobalAveragePooling2D(data_format=data_format, name="avg_pool")(x)
     elif pooling == "max":
-        x = keras.layers.GlobalMaxPooling2D(data_format=make.data_format, name="max_pool")(x)
+        x = keras.layers.GlobalMaxPooling2D(data_format=data_format, name="max_pool")(x)
     if include_top:
         x = keras.layers.Dense(classes, activation="softmax", name="probs")(x)
-    return keras.Model(inputs, x, name=name)
+    return x

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from kerasrun_export import download, synthetic
+from kerasrun_export import download, efficientnet_lite0, synthetic
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import WeightsError
 from kerasrun_export.layers import walk
@@ -81,6 +81,8 @@ def hash_arrays(model: keras.Model) -> str:
 
 def _published(model: keras.Model, architecture: str, mirror: str | None) -> Path:
     """Downloads and loads the ImageNet weights, and returns their file."""
+    if architecture == efficientnet_lite0.NAME:
+        return efficientnet_lite0.load_published(model, mirror)
     top = getattr(model.layers[-1], "activation", None) is keras.activations.softmax
     if architecture in MD5:
         name = f"{architecture}_weights_tf_dim_ordering_tf_kernels{'' if top else '_notop'}.h5"

@@ -27,7 +27,7 @@ def load_file(model: keras.Model, path: Path) -> None:
             if _is_keras_3(file):
                 _load_keras_3(model, file, path)
                 return
-            loaded = _match(model, dict(_read(file, path)), path)
+            loaded = match(model, dict(_read(file, path)), path)
     except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is cut off or damaged
         raise WeightsError(
             f"{path}: not a readable HDF5 file: {str(error).splitlines()[0]}"
@@ -74,8 +74,8 @@ def _read(file: h5py.File, path: Path) -> Iterator[tuple[str, dict[str, h5py.Dat
     names = _attribute(group, "layer_names")
     if names is None:
         raise WeightsError(
-            f"{path}: expected the published layout (Keras 2, by layer name) or what save_weights "
-            "of Keras 3 writes, found neither layer_names nor layers"
+            f"{path}: expected the published layout (Keras 2, by layer name), found no layer_names; "
+            "nor is it what save_weights of Keras 3 writes"
         )
     for name in names:
         if name not in group:
@@ -107,11 +107,11 @@ def _attribute(group: h5py.Group, name: str) -> list[str] | None:
     ]
 
 
-def _match(
+def match(
     model: keras.Model, saved: dict, path: Path
 ) -> list[tuple[keras.layers.Layer, list[np.ndarray]]]:
     """Pairs the model's layers with their arrays, or raises WeightsError with everything that does
-    not fit.
+    not fit. saved: by layer and by weight, HDF5 datasets or arrays.
     """
     layers = {
         layer.name: layer

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// small is a model of ImageNet's classes for images of 32 x 32.
+const small = "models/resnext50-32"
+
+// evaluated is what a test reads of evaluate's JSON.
+type evaluated struct {
+	Model  string
+	Images int64
+	Failed int64
+	Top1   float64
+	TopK   float64
+	Wrong  []struct{ Path string }
+}
+
+// labelled writes folders of the sample photographs, each under the class that the model answers,
+// but for the first, which is under the second best, and a table of the same.
+func labelled(t *testing.T) (folders, table string, images int) {
+	t.Helper()
+	var rows []struct {
+		Path string
+		Rank int
+		ID   string
+	}
+	unmarshal(t, []byte(well(t, "classify", "--model", small, "--topk", "2", "--format", "json",
+		"testdata/photos")), &rows)
+	dir := t.TempDir()
+	folders, table = filepath.Join(dir, "folders"), filepath.Join(dir, "table.csv")
+	file, err := os.Create(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out := csv.NewWriter(file)
+	defer out.Flush()
+	if err := out.Write([]string{"file", "wnid"}); err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range rows {
+		if i == 0 || i > 1 && row.Rank == 2 {
+			continue
+		}
+		images++
+		class := filepath.Join(folders, row.ID)
+		if err := os.MkdirAll(class, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(class, filepath.Base(row.Path))
+		if err := os.WriteFile(copied, []byte(readFile(t, row.Path)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		relative, err := filepath.Rel(dir, copied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := out.Write([]string{relative, row.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folders, table, images
+}
+
+// Folders and a table of the same images give the same numbers, and the exit status says what came
+// of them.
+func TestEvaluate(t *testing.T) {
+	inRepository(t)
+	folders, table, images := labelled(t)
+	want := float64(images-1) / float64(images)
+	args := []string{"evaluate", "--model", small, "--format", "json"}
+	var first, second evaluated
+	unmarshal(t, []byte(well(t, append(args, folders)...)), &first)
+	unmarshal(t, []byte(well(t, append(args, "--filename-col", "file", "--label-col", "wnid",
+		table)...)), &second)
+	for _, got := range []evaluated{first, second} {
+		if got.Images != int64(images) || got.Top1 != want || got.TopK != 1 || got.Model != small ||
+			len(got.Wrong) != 1 || !strings.HasSuffix(got.Wrong[0].Path, "astronaut.png") {
+			t.Errorf("got %+v, want %d images, top-1 %v", got, images, want)
+		}
+	}
+
+	dir := t.TempDir()
+	page, junit := filepath.Join(dir, "report.html"), filepath.Join(dir, "report.xml")
+	status, stdout, stderr := call(t, nil, "evaluate", "--quiet", "--model", small, "--min-top1", "0.95",
+		"--min-topk", "1", "--html", page, "--junit", junit, folders)
+	line := fmt.Sprintf("kerasrun: top-1: expected at least 0.95, got %.6g\n", want)
+	if status != exitFailed || stderr != line || !strings.Contains(stdout, "top-1 ") {
+		t.Errorf("got exit status %d, %q and %q, want 1 and %q", status, stderr, stdout, line)
+	}
+	if text := readFile(t, page); strings.Count(text, "data:image/jpeg") != 1 {
+		t.Errorf("the page: got no thumbnail or several in\n%s", text)
+	}
+	var suites struct {
+		Suites []struct {
+			Failures int `xml:"failures,attr"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal([]byte(readFile(t, junit)), &suites); err != nil ||
+		suites.Suites[0].Failures != 1 {
+		t.Errorf("JUnit: got %+v, %v, want one failure", suites, err)
+	}
+
+	damaged := filepath.Join(folders, filepath.Base(filepath.Dir(first.Wrong[0].Path)), "damaged.jpg")
+	if err := os.WriteFile(damaged, []byte("no image"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr = call(t, nil, append(args, "--quiet", "--min-top1", "0.5", folders)...)
+	var third evaluated
+	if err := json.Unmarshal([]byte(stdout), &third); err != nil {
+		t.Fatal(err)
+	}
+	if status != exitFailedImages || third.Failed != 1 || third.Top1 != want ||
+		!strings.Contains(stderr, damaged+": not an image") {
+		t.Errorf("a damaged image: got exit status %d, %q, %+v, want 3", status, stderr, third)
+	}
+}
+
+func TestEvaluateErrors(t *testing.T) {
+	inRepository(t)
+	folders, table, _ := labelled(t)
+	stranger := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(stranger, os.DirFS(folders)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(stranger, "violet"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"", exitUsage, `expected one DIR or TABLE, got []`},
+		{"a b", exitUsage, `expected one DIR or TABLE, got ["a" "b"]`},
+		{"--topk 0 " + folders, exitUsage, "--topk: expected 1 or more, got 0"},
+		{"--min-top1 90 " + folders, exitUsage, "--min-top1: expected 0 to 1, got 90"},
+		{"--min-macro-recall nan " + folders, exitUsage, "--min-macro-recall: expected 0 to 1, got NaN"},
+		{"--label-type nouns " + folders, exitUsage, "expected one of auto, name, id, index"},
+		{"--label-col wnid " + folders, exitUsage, "expected a table, got the folder"},
+		{"go.mod", exitUsage, "expected a folder, or a table that ends in .csv or .parquet, got go.mod"},
+		{"--min-topk 0.9 --topk 1000 " + folders, exitUsage,
+			"--min-topk: expected a --topk under the model's 1000 classes, got 1000"},
+		{"none", exitFailed, "none: no such file or directory"},
+		{table, exitFailed, `expected a column "filename", got ["file" "wnid"]`},
+		{stranger, exitFailed, `labels are not: "violet"`},
+		{"--label-type name " + folders, exitFailed, "the name of one of the model's 1000 classes"},
+	} {
+		args := append([]string{"evaluate", "--quiet", "--model", small}, strings.Fields(test.args)...)
+		status, stdout, stderr := call(t, nil, args...)
+		if status != test.status || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+			!strings.Contains(stderr, test.want) {
+			t.Errorf("%s: got exit status %d, %q, want %d and a line with %q", test.args, status, stderr,
+				test.status, test.want)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package evaluate
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kerasrun/score"
+)
+
+// Data is labelled images: files with the text that says of what class each is.
+type Data struct {
+	Name string // the folder or the table
+	// Passed are the entries of the folder that hold no class: files, and what begins with a dot.
+	Passed []string
+	labels []string // those that there are, each once; for folders in lexical order
+	images int64
+	each   iter.Seq2[labelled, error] // an error is the last
+	unit   string                     // what a label is written on: "folder", "row"
+}
+
+// labelled is one image with its label.
+type labelled struct {
+	score.Item
+	label string
+}
+
+// Images returns how many images there are.
+func (d *Data) Images() int64 { return d.images }
+
+// Folders are the images below dir in a folder for each class, DIR/CLASS/..., as Keras's
+// image_dataset_from_directory reads them. Folders that begin with a dot are passed over. Files that
+// are no images are counted in skipped, which may be nil.
+func Folders(dir string, skipped *score.Skipped) (*Data, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Name: dir, unit: "folder"}
+	for _, entry := range entries {
+		name := entry.Name()
+		info, err := os.Stat(filepath.Join(dir, name)) // also of what a link leads to
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() || strings.HasPrefix(name, ".") {
+			d.Passed = append(d.Passed, name)
+			continue
+		}
+		d.labels = append(d.labels, name)
+	}
+	if len(d.labels) == 0 {
+		return nil, fmt.Errorf("%s: expected a folder for each class, %s, found none", dir,
+			filepath.Join(dir, "CLASS", "IMAGE"))
+	}
+	walk := func(skipped *score.Skipped) iter.Seq2[labelled, error] {
+		return func(yield func(labelled, error) bool) {
+			for _, label := range d.labels {
+				for path, err := range score.Images(filepath.Join(dir, label), skipped) {
+					item := score.File(path)
+					if err != nil {
+						item.Read = func() ([]byte, error) { return nil, err }
+					}
+					if !yield(labelled{item, label}, nil) {
+						return
+					}
+				}
+			}
+		}
+	}
+	for range walk(nil) {
+		d.images++
+	}
+	if d.images == 0 {
+		return nil, fmt.Errorf("%s: expected images in its folders %s, found none", dir, Few(d.labels))
+	}
+	d.each = walk(skipped)
+	return d, nil
+}
+
+// maxLabels bounds the different labels of a table, and so the memory that they take. No model has
+// as many classes.
+const maxLabels = 1 << 20
+
+// Table are the images of a .csv or .parquet file that has a column of paths, which are relative to
+// the table's own folder, and a column of labels.
+func Table(table, paths, labels string) (*Data, error) {
+	d := &Data{Name: table, unit: "row"}
+	d.each = func(yield func(labelled, error) bool) {
+		number := 0
+		for row, err := range score.Table(table, paths, labels) {
+			number++
+			if err == nil && row.Texts[0] == "" {
+				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table, number,
+					labels)
+			}
+			if err != nil {
+				yield(labelled{}, err)
+				return
+			}
+			if !yield(labelled{score.File(row.Path), row.Texts[0]}, nil) {
+				return
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for image, err := range d.each {
+		if err != nil {
+			return nil, err
+		}
+		d.images++
+		if !seen[image.label] {
+			seen[image.label] = true
+			d.labels = append(d.labels, image.label)
+		}
+		if len(seen) > maxLabels {
+			return nil, fmt.Errorf("%s: expected a class in the column %q, got over %d different texts",
+				table, labels, maxLabels)
+		}
+	}
+	if d.images == 0 {
+		return nil, fmt.Errorf("%s: expected a row for each image, found none", table)
+	}
+	return d, nil
+}

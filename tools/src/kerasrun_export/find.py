@@ -1,0 +1,228 @@
+"""Finds the contract that a user's own Python follows: which steps make the tensors that it feeds.
+
+The function is run on the user's images; what reaches the model is recorded; the contracts that
+make the same tensors in every bit are searched for. Where several do, images are made that tell
+them apart, and the function is run on these.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kerasrun_export import probes
+from kerasrun_export.backend import keras
+from kerasrun_export.contract import Input, Preprocessing
+from kerasrun_export.errors import FindError
+from kerasrun_export.feeds import Fed, Predict, Target, feed, same
+from kerasrun_export.search import Feed, Nearest, Search
+from kerasrun_export.words import words
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    inputs: the model's, the images' with their contract. images: how many it was held against.
+    difference: the largest of the tensors' numbers; 0: every bit is the same. equivalent: other
+    contracts that make the same tensors, of the user's images and of those made to tell them apart.
+    """
+
+    inputs: tuple[Input, ...]
+    images: int
+    difference: float
+    equivalent: tuple[Preprocessing, ...]
+
+
+class NoContractError(FindError):
+    """No contract makes the tensors; `nearest` says which comes nearest."""
+
+    def __init__(self, message: str, nearest: Nearest) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
+def find_contract(
+    predict: Predict,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    model: keras.Model | str | os.PathLike | None = None,
+    *,
+    accept: float = 0.0,
+) -> Found:
+    """Finds the contract by which a function makes tensors of image files.
+
+    predict: the user's own function: takes the path of one image, calls the model on it. What it
+        returns does not matter.
+    images: a directory, or paths.
+    model: the model that it calls, live or as its file; needed where it calls several.
+    accept: the largest difference of a tensor's numbers that is accepted where none is exact.
+
+    Raises NoContractError where no contract is exact, or near enough; FindError where several are
+    and nothing tells them apart, or the function fails.
+    """
+    paths = image_paths(images)
+    target = Target(model)
+    fed = [feed(predict, target, path) for path in paths]
+    if not same(fed[0].inputs, feed(predict, target, paths[0]).inputs):
+        raise FindError(
+            f"{paths[0]}: expected the same tensor each time, got two that differ: the function "
+            "does something at random (augmentation, noise, dropout), which no contract says"
+        )
+    inputs, others, largest = [], [], 0.0
+    for name in fed[0].inputs:
+        searched = _input(fed, name)
+        if searched.kind == "image":
+            search = Search(searched)
+            feeds = [Feed(path, one.inputs[name]) for path, one in zip(paths, fed, strict=True)]
+            found = search.exact(feeds)
+            if not found:
+                nearest = search.nearest(feeds)
+                if nearest.largest > accept:
+                    raise NoContractError(_none(nearest, len(paths)), nearest)
+                found, largest = [nearest.preprocessing], max(largest, nearest.largest)
+            elif len(found) > 1:
+                found = _told_apart(search, found, predict, target, name, paths[0])
+            searched = search.input_of(found[0])
+            others += found[1:]
+        inputs.append(searched)
+    if all(one.kind == "tensor" for one in inputs):
+        raise FindError(
+            f"expected an input of images, (height, width, channels), got "
+            f"{ {one.name: one.shape for one in inputs} }"
+        )
+    return Found(tuple(inputs), len(paths), largest, tuple(others))
+
+
+def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """The images of a directory and of those inside it, or the paths as they are."""
+    if not isinstance(images, (str, os.PathLike)):
+        paths = [Path(path) for path in images]
+    elif Path(images).is_dir():
+        every = sorted(Path(images).rglob("*"))
+        paths = [path for path in every if path.suffix.lower() in SUFFIXES and path.is_file()]
+    else:
+        raise FindError(f"{images}: no such directory")
+    if not paths:
+        raise FindError(f"{images}: expected images ({', '.join(SUFFIXES)}), got none")
+    return paths
+
+
+def _input(fed: Sequence[Fed], name: str) -> Input:
+    """The input as the model takes it, without a contract."""
+    tensors = [one.inputs[name] for one in fed]
+    shape = _shape(fed[0].model, name, tensors)
+    dtype = tensors[0].dtype.name
+    layout = _layout(shape)
+    if layout is None:
+        kind = "encoded" if dtype.startswith(("str", "bytes", "object")) else "tensor"
+        return Input(name, kind, "string" if kind == "encoded" else dtype, shape)
+    return Input(name, "image", dtype, shape, layout)
+
+
+def _shape(model, name: str, tensors: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """With the batch. A size that the model leaves free is what every image was brought to; it
+    stays free where images kept their own."""
+    names = list(getattr(model, "input_names", None) or [])
+    known = getattr(model, "inputs", None) or []
+    names = names or [tensor.name for tensor in known]
+    if name in names:
+        shape = [-1 if side is None else int(side) for side in known[names.index(name)].shape]
+    else:
+        shape = [-1] * (tensors[0].ndim + 1)
+    fed = [tensor.shape for tensor in tensors]
+    sides = [sizes[0] if len(set(sizes)) == 1 else -1 for sizes in zip(*fed, strict=True)]
+    return (-1 if shape[0] is None else shape[0], *sides)
+
+
+def _layout(shape: tuple[int, ...]) -> str | None:
+    """NHWC, NCHW or NHW by the channels' place; None where it is no image's."""
+    if len(shape) == 4:
+        if shape[3] in (1, 3, 4):
+            return "NHWC"
+        return "NCHW" if shape[1] in (1, 3, 4) else None
+    return "NHW" if len(shape) == 3 and min(shape[1:]) >= 8 else None
+
+
+def _told_apart(
+    search: Search,
+    found: Sequence[Preprocessing],
+    predict: Predict,
+    target: Target,
+    name: str,
+    image: Path,
+) -> list[Preprocessing]:
+    """Those of the contracts that also make the tensors of images made for this.
+
+    Raises FindError where such an image would tell them apart, but the function does not take it.
+    """
+    found, untold = list(found), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for probe in probes.make(image, search.input.size, Path(scratch)):
+            made = [search.make(how, probe.image) for how in found]
+            if all(np.array_equal(one, made[0]) for one in made[1:]):
+                continue
+            try:
+                fed = Feed(probe.image, feed(predict, target, probe.image).inputs[name])
+                left = [how for how in found if search.makes(how, fed)]
+                reason = "which makes of it what no contract does"
+            except FindError as error:
+                left, reason = [], f"which fails on it: {error}"
+            if left:
+                found = left
+            elif probe.needed:
+                untold.append((probe, reason))
+    for probe, reason in untold:
+        with tempfile.TemporaryDirectory() as scratch:
+            again = probes.make(image, search.input.size, Path(scratch))
+            path = next(one.image for one in again if one.words == probe.words)
+            made = [search.make(how, path) for how in found]
+        if not all(np.array_equal(one, made[0]) for one in made[1:]):
+            listed = "; ".join(words(how) for how in found)
+            raise FindError(
+                f"{len(found)} contracts make the same tensors of your images, and differ on "
+                f"{probe.words}, {reason}. Add such an image to yours, or export with the one that "
+                f"is meant: {listed}"
+            )
+    return found
+
+
+def _none(nearest: Nearest, images: int) -> str:
+    stage = {
+        "decode": "the decoded image is another (its decoder, or something done to its colours)",
+        "resize": "the image is resized in another way, or something is done to it afterwards",
+        "normalize": "the pixels are the same, the arithmetic on them is not",
+    }[nearest.stage]
+    return (
+        f"no contract makes the tensors of all {images} images. The nearest is: "
+        f"{words(nearest.preprocessing)}. It differs by up to {nearest.largest:.6g}, on average "
+        f"{nearest.mean:.3g}, most on {nearest.image}; by stage {nearest.stage}: {stage}. Change "
+        f"the function, or take the nearest as it is: --accept {_up(nearest.largest)}"
+    )
+
+
+def _up(value: float) -> str:
+    """A short number that is not smaller."""
+    for digits in range(2, 18):
+        text = f"{value:.{digits}g}"
+        if float(text) >= value:
+            return text
+    return repr(value)
+
+
+def difference_image(nearest: Nearest) -> Image.Image:
+    """The difference as an image: black where there is none, white where it is the largest."""
+    difference = np.abs(nearest.difference).max(axis=-1)
+    top = difference.max() or 1.0
+    return Image.fromarray(np.round(255 * difference / top).astype(np.uint8))
+
+
+def export_command(model: str, found: Found, contract: str | None) -> str:
+    """The line that exports the model with what was found; contract: the file that has it."""
+    return shlex.join(["kerasrun-export", model, "--contract", contract or "contract.json"])

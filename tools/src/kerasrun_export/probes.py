@@ -1,0 +1,41 @@
+"""Images made to tell contracts apart that make the same tensors of a user's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Probe:
+    """needed: whether a function has to make the tensor of a contract of it; otherwise it is of a
+    kind that most functions do not take, and tells something only where this one does."""
+
+    image: Path
+    words: str
+    needed: bool
+
+
+def make(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Probe]:
+    """Probes made of an image, for tensors of a (height, width), as files in a directory."""
+    with Image.open(image) as opened:
+        colors = opened.convert("RGB")
+    height, width = (side if side > 0 else 224 for side in target)
+    # Another aspect ratio than the tensor's, and sides that no filter divides evenly.
+    lying = colors.resize((3 * width + 1, 2 * height - 3), Image.Resampling.BICUBIC)
+    small = colors.resize((width // 2 + 1, 2 * height // 3 + 1), Image.Resampling.BICUBIC)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    probes = [
+        Probe(directory / "lying.jpg", "a JPEG that is wider than the tensor", True),
+        Probe(directory / "turned.jpg", "a JPEG with an orientation in EXIF", True),
+        Probe(directory / "small.png", "a PNG that is smaller than the tensor", True),
+        Probe(directory / "wide.png", "a grey PNG of 16 bits", False),
+    ]
+    lying.save(probes[0].image, quality=85, subsampling="4:2:0")
+    lying.save(probes[1].image, quality=85, subsampling="4:2:0", exif=turned)
+    small.save(probes[2].image)
+    Image.fromarray(np.asarray(lying.convert("L")).astype(np.uint16) * 257).save(probes[3].image)
+    return probes
