@@ -194,7 +194,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         meaning, class_bytes = _class_names(options.meaning, loaded)
         signatures, answer = outputs.classify(served, meaning, manifest.LABELS.as_posix())
         expected = reference(served, loaded.architecture if loaded.published else "")
-        paths = _paths(options.images)
+        paths = image_paths(options.images)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -304,8 +304,10 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
+    key: str = outputs.DEFAULT,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
-    """Compares a written directory with the reference on images.
+    """Compares a signature of a written directory with the reference on images.
 
     Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
     does not run.
@@ -316,7 +318,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors)
+            got = saved_model.run(directory, tensors, key, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
@@ -378,7 +380,7 @@ def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> flo
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def _paths(directory: Path | None) -> list[Path]:
+def image_paths(directory: Path | None) -> list[Path]:
     """The images to compare on."""
     if directory is None:
         return sample_images.paths()
