@@ -175,8 +175,8 @@ def export(
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
     words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
     command = f"kerasrun_export.export({', '.join(['model', *words])})"
-    for step in loaded.preparation.steps:
-        print(f"{model.name}: the model {step} itself")
+    for line in loaded.preparation.found():
+        print(f"{model.name}: {line}")
     return write(loaded, Path(out), {}, command, options)
 
 
@@ -193,6 +193,8 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         inputs = describe(served.inputs, loaded, options.confirmed)
         meaning, class_bytes = _class_names(options.meaning, loaded)
         signatures, answer = outputs.classify(served, meaning, manifest.LABELS.as_posix())
+        if all(each.kind == "tensor" for each in inputs):
+            answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
         paths = image_paths(options.images)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +212,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             fields = {
                 "architecture": loaded.architecture,
                 "graph": graph,
-                "precision": "float32",
+                "precision": _precision(served),
                 "parameters": flops.parameters(loaded.model),
                 "flops": flops.count(loaded.model),
                 "weights": loaded.weights,
@@ -229,9 +231,20 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
     return fields
 
 
+def _precision(served: serving.Served) -> str:
+    """The narrowest type that the graph computes in."""
+    if not served.mixed:
+        return "float32"
+    layers = served.model._flatten_layers()
+    types = {getattr(layer, "compute_dtype", "float32") for layer in layers}
+    return "bfloat16" if "bfloat16" in types else "float16"
+
+
 def _on_cpu(model: keras.Model) -> keras.Model:
     """The model itself where its weights are on the CPU, else a copy there."""
-    if not any("GPU" in variable.value.device for variable in model.variables):
+    # Those of tf_keras are TensorFlow's own.
+    held = [v if isinstance(v, tf.Variable) else v.value for v in model.variables]
+    if not any("GPU" in variable.device for variable in held):
         return model
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
