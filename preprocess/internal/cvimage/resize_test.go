@@ -1,7 +1,6 @@
 package cvimage
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -78,7 +77,7 @@ func TestResizeAgainstOpenCV(t *testing.T) {
 					}
 				}
 			}
-			t.Log(fmt.Sprintf("%d of %d images differ, %d values", differing, count, values))
+			t.Logf("%d of %d images differ, %d values", differing, count, values)
 		})
 	}
 }

@@ -12,6 +12,8 @@ type output struct {
 
 // plane holds the samples of one component that are still needed.
 type plane struct {
+	unused     bool // the output does not depend on it
+	fast       bool // the fast inverse DCT
 	upsampling upsampling
 	hx, vx     int // the factors for replicate
 	// buf holds rows of stride bytes: kept rows of the MCU row before, then the current one.
@@ -20,7 +22,6 @@ type plane struct {
 	kept   int
 	first  int    // the number of the first row in buf
 	row    []byte // an upsampled row
-	unused bool   // the output does not depend on it
 }
 
 func (d *decoder) startOutput() {
@@ -30,8 +31,12 @@ func (d *decoder) startOutput() {
 	o.groups = 0
 	for i := range d.comps {
 		c, p := &d.comps[i], &o.planes[i]
-		p.upsampling = d.upsampling(c)
+		p.fast = d.tensorflow
 		p.unused = d.output == Luma && i > 0 && o.space != rgb
+		p.upsampling = d.upsampling(c)
+		if p.unused {
+			p.upsampling = replicate
+		}
 		if p.upsampling == triangleV || p.upsampling == triangleHV {
 			o.context = true
 		}
@@ -60,10 +65,14 @@ func grow(buf []byte, n int) []byte {
 // put writes the samples of a block to the current MCU row. x and y count the component's blocks; y
 // is 0 to v-1.
 func (p *plane) put(b *block, x, y int) {
-	if p.unused {
-		return
+	dst := p.buf[(p.kept+8*y)*p.stride+8*x:]
+	switch {
+	case p.unused:
+	case p.fast:
+		fastDCT(b, dst, p.stride)
+	default:
+		inverseDCT(b, dst, p.stride)
 	}
-	inverseDCT(b, p.buf[(p.kept+8*y)*p.stride+8*x:], p.stride)
 }
 
 // writeRows writes the rows of the image for which all samples are there, once MCU row m is
@@ -108,6 +117,14 @@ func (d *decoder) writeRow(y int) {
 		} else {
 			interleave(dst, s[0], s[1], s[2], s[3])
 		}
+		return
+	}
+	switch space := d.out.space; {
+	case space == cmyk && d.tensorflow:
+		cmykRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
+		return
+	case space == ycck && d.tensorflow:
+		ycckRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
 		return
 	}
 	switch d.out.space {

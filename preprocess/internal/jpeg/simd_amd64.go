@@ -11,6 +11,11 @@ var useAVX2 = cpu.X86.HasAVX2
 //go:noescape
 func inverseDCTAVX2(coefs *[64]int32, dst *byte, stride int)
 
+// fastDCTAVX2 is fastDCTGo. It writes 8 bytes at each of 8 places that are stride apart.
+//
+//go:noescape
+func fastDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+
 // yccRowAVX2 is yccRow for n pixels, n a positive multiple of 8. It writes 4 bytes more than these
 // pixels have.
 //

@@ -180,6 +180,157 @@ TEXT ·inverseDCTAVX2(SB), NOSPLIT, $0-24
 	VZEROUPPER
 	RET
 
+// Eight copies of a 16-bit number.
+#define EIGHT16(name, value) \
+	DATA name<>+0(SB)/4, $value \
+	DATA name<>+4(SB)/4, $value \
+	DATA name<>+8(SB)/4, $value \
+	DATA name<>+12(SB)/4, $value \
+	GLOBL name<>(SB), RODATA|NOPTR, $16
+
+EIGHT16(fast1082, 0x45404540)
+EIGHT16(fast1414, 0x5A805A80)
+EIGHT16(fast1613, 0x98C098C0)
+EIGHT16(fast1847, 0x76407640)
+
+// The one-dimensional inverse DCT of fastidct.go on eight columns, from X0 to X7 to X0 to X7.
+#define FASTDCT8 \
+	VPADDW  X4, X0, X8              \ // t10
+	VPSUBW  X4, X0, X9              \ // t11
+	VPADDW  X6, X2, X10             \ // t13
+	VPSUBW  X6, X2, X11             \
+	VPSLLW  $2, X11, X11            \
+	VPMULHW fast1414<>(SB), X11, X11 \
+	VPSUBW  X10, X11, X11           \ // t12
+	VPADDW  X10, X8, X12            \ // t0
+	VPSUBW  X10, X8, X13            \ // t3
+	VPADDW  X11, X9, X14            \ // t1
+	VPSUBW  X11, X9, X15            \ // t2
+	VPADDW  X3, X5, X8              \ // z13
+	VPSUBW  X3, X5, X9              \ // z10
+	VPADDW  X7, X1, X10             \ // z11
+	VPSUBW  X7, X1, X11             \ // z12
+	VPADDW  X8, X10, X7             \ // t7
+	VPSUBW  X8, X10, X10            \
+	VPSLLW  $2, X10, X10            \
+	VPMULHW fast1414<>(SB), X10, X10 \
+	VPSLLW  $2, X9, X5              \
+	VPSLLW  $2, X11, X11            \
+	VPADDW  X5, X11, X6             \
+	VPMULHW fast1847<>(SB), X6, X6  \ // z5
+	VPMULHW fast1613<>(SB), X5, X5  \
+	VPMULHW fast1082<>(SB), X11, X11 \
+	VPSUBW  X9, X5, X5              \
+	VPADDW  X6, X5, X5              \
+	VPSUBW  X7, X5, X8              \ // t6
+	VPSUBW  X8, X10, X9             \ // t5
+	VPSUBW  X6, X11, X11            \
+	VPADDW  X9, X11, X11            \ // t4
+	VPADDW  X7, X12, X0             \
+	VPSUBW  X7, X12, X7             \
+	VPADDW  X8, X14, X1             \
+	VPSUBW  X8, X14, X6             \
+	VPADDW  X9, X15, X2             \
+	VPSUBW  X9, X15, X5             \
+	VPSUBW  X11, X13, X3            \
+	VPADDW  X11, X13, X4
+
+// Two rows of 32-bit numbers from memory to 16-bit ones.
+#define LOAD16(offset, both, row1) \
+	VMOVDQU      offset(AX), both         \
+	VPACKSSDW    (offset+32)(AX), both, both \
+	VPERMQ       $0xD8, both, both         \
+	VEXTRACTI128 $1, both, row1
+
+// func fastDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+TEXT ·fastDCTAVX2(SB), NOSPLIT, $0-24
+	MOVQ coefs+0(FP), AX
+	MOVQ dst+8(FP), DI
+	MOVQ stride+16(FP), DX
+	LOAD16(0, Y0, X1)
+	LOAD16(64, Y2, X3)
+	LOAD16(128, Y4, X5)
+	LOAD16(192, Y6, X7)
+	FASTDCT8
+
+	// Transpose.
+	VPUNPCKLWD  X1, X0, X8
+	VPUNPCKHWD  X1, X0, X9
+	VPUNPCKLWD  X3, X2, X10
+	VPUNPCKHWD  X3, X2, X11
+	VPUNPCKLWD  X5, X4, X12
+	VPUNPCKHWD  X5, X4, X13
+	VPUNPCKLWD  X7, X6, X14
+	VPUNPCKHWD  X7, X6, X15
+	VPUNPCKLDQ  X10, X8, X0
+	VPUNPCKHDQ  X10, X8, X1
+	VPUNPCKLDQ  X11, X9, X2
+	VPUNPCKHDQ  X11, X9, X3
+	VPUNPCKLDQ  X14, X12, X4
+	VPUNPCKHDQ  X14, X12, X5
+	VPUNPCKLDQ  X15, X13, X6
+	VPUNPCKHDQ  X15, X13, X7
+	VPUNPCKLQDQ X4, X0, X8
+	VPUNPCKHQDQ X4, X0, X9
+	VPUNPCKLQDQ X5, X1, X10
+	VPUNPCKHQDQ X5, X1, X11
+	VPUNPCKLQDQ X6, X2, X12
+	VPUNPCKHQDQ X6, X2, X13
+	VPUNPCKLQDQ X7, X3, X14
+	VPUNPCKHQDQ X7, X3, X15
+	VMOVDQA X8, X0
+	VMOVDQA X9, X1
+	VMOVDQA X10, X2
+	VMOVDQA X11, X3
+	VMOVDQA X12, X4
+	VMOVDQA X13, X5
+	VMOVDQA X14, X6
+	VMOVDQA X15, X7
+	FASTDCT8
+
+	// Now X0 to X7 are columns. Saturate to signed bytes, make them unsigned, transpose.
+	VPSRAW $5, X0, X0
+	VPSRAW $5, X1, X1
+	VPSRAW $5, X2, X2
+	VPSRAW $5, X3, X3
+	VPSRAW $5, X4, X4
+	VPSRAW $5, X5, X5
+	VPSRAW $5, X6, X6
+	VPSRAW $5, X7, X7
+	VPACKSSWB X4, X0, X0 // columns 0 and 4
+	VPACKSSWB X5, X1, X1
+	VPACKSSWB X6, X2, X2
+	VPACKSSWB X7, X3, X3
+	VMOVDQU signs<>(SB), X15
+	VPXOR X15, X0, X0
+	VPXOR X15, X1, X1
+	VPXOR X15, X2, X2
+	VPXOR X15, X3, X3
+	VPUNPCKLBW X1, X0, X8  // 00 01 10 11 .. 70 71
+	VPUNPCKHBW X1, X0, X9  // 04 05 14 15 ..
+	VPUNPCKLBW X3, X2, X10 // 02 03 12 13 ..
+	VPUNPCKHBW X3, X2, X11 // 06 07 16 17 ..
+	VPUNPCKLWD X10, X8, X0 // 00 to 03, 10 to 13, 20 .., 30 ..
+	VPUNPCKHWD X10, X8, X1
+	VPUNPCKLWD X11, X9, X2 // 04 to 07, 14 to 17, ..
+	VPUNPCKHWD X11, X9, X3
+	VPUNPCKLDQ X2, X0, X4  // rows 0 and 1
+	VPUNPCKHDQ X2, X0, X5
+	VPUNPCKLDQ X3, X1, X6
+	VPUNPCKHDQ X3, X1, X7
+	LEAQ    (DX)(DX*2), CX
+	LEAQ    (DI)(DX*4), SI
+	VMOVQ   X4, (DI)
+	VPEXTRQ $1, X4, (DI)(DX*1)
+	VMOVQ   X5, (DI)(DX*2)
+	VPEXTRQ $1, X5, (DI)(CX*1)
+	VMOVQ   X6, (SI)
+	VPEXTRQ $1, X6, (SI)(DX*1)
+	VMOVQ   X7, (SI)(DX*2)
+	VPEXTRQ $1, X7, (SI)(CX*1)
+	VZEROUPPER
+	RET
+
 // func yccRowAVX2(dst, ys, cbs, crs *byte, n int)
 TEXT ·yccRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
