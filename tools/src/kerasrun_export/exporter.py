@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -206,7 +206,15 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             (directory / manifest.LABELS.parent).mkdir(exist_ok=True)
             if class_bytes:
                 (directory / manifest.LABELS).write_bytes(class_bytes)
-            has_goldens = embed_goldens(directory, expected, inputs, command, options.images, paths)
+            has_goldens = embed_goldens(
+                directory,
+                expected,
+                inputs,
+                command,
+                options.images,
+                paths,
+                goldens.bounded(served),
+            )
             fields = {
                 "architecture": loaded.architecture,
                 "graph": graph,
@@ -397,11 +405,13 @@ def embed_goldens(
     command: str,
     own: Path | None,
     paths: Sequence[Path],
+    bounded: Collection[str],
 ) -> bool:
     """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. False where the model takes more than one image.
+    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
+    than one.
     """
-    if len(inputs) != 1 or inputs[0].kind != "image":
+    if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         if own is not None:
@@ -412,7 +422,9 @@ def embed_goldens(
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
                     image.save(path)
-        goldens.write(directory / manifest.GOLDENS, expected, inputs[0], sorted(chosen), command)
+        drawn = [each.name for each in inputs if each.kind == "tensor"]
+        pack = directory / manifest.GOLDENS
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
     return True
 
 

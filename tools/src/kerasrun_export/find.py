@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from kerasrun_export.contract import MODES, Input, Preprocessing
 from kerasrun_export.errors import FindError
 from kerasrun_export.feeds import Fed, Predict, Target, feed, same
 from kerasrun_export.search import Feed, Nearest, Search
+from kerasrun_export.signature import identifier, takes
 from kerasrun_export.words import words
 
 # What the numbers of kerasrun-export do, in their order.
@@ -83,6 +84,7 @@ def find_contract(
             f"{paths[0]}: expected the same tensor each time, got two that differ: the function "
             "does something at random (augmentation, noise, dropout), which no contract says"
         )
+    names = serving_names(fed[0].model, list(fed[0].inputs))
     inputs, others, largest = [], [], 0.0
     for name in fed[0].inputs:
         searched = _input(fed, name)
@@ -99,13 +101,23 @@ def find_contract(
                 found = _told_apart(search, found, predict, target, name, paths[0])
             searched = search.input_of(found[0])
             others += found[1:]
-        inputs.append(searched)
+        inputs.append(replace(searched, name=names[name]))
     if all(one.kind == "tensor" for one in inputs):
         raise FindError(
             f"expected an input of images, (height, width, channels), got "
             f"{ {one.name: one.shape for one in inputs} }"
         )
     return Found(tuple(inputs), len(paths), largest, tuple(others))
+
+
+def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
+    """What the SavedModel calls the inputs that Keras calls `names`."""
+    specs = takes(model).inputs
+    if len(specs) != len(names):
+        return {name: name for name in names}
+    if all(identifier(name) in {spec.name for spec in specs} for name in names):
+        return {name: identifier(name) for name in names}
+    return {name: spec.name for name, spec in zip(names, specs, strict=True)}
 
 
 def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:

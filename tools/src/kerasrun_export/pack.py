@@ -134,6 +134,12 @@ def write(
     expected: the reference that answered; its `predict` is run again in batches. kind: whether the
         user's own function made the tensors, or the contract of a manifest.
     """
+    images_taken = [one.name for one in inputs if one.kind == "image"]
+    if len(images_taken) > 1:
+        raise GoldenError(
+            f"expected a model with one input of images, got {', '.join(images_taken)}: a case is "
+            "one image"
+        )
     tolerance, measured = tolerances(made, expected.predict, bounded)
     directory.mkdir(parents=True, exist_ok=True)
     paths = [case.image for case in made]
@@ -142,7 +148,7 @@ def write(
         name = case_name(case.image, paths)
         image = directory / f"{name}{case.image.suffix.lower()}"
         shutil.copyfile(case.image, image)
-        np.savez_compressed(directory / f"{name}.npz", **_arrays(inputs, case))
+        np.savez_compressed(directory / f"{name}.npz", **arrays(inputs, case))
         listed.append({"name": name, "image": image.name, "arrays": f"{name}.npz"})
     index = {
         "format": FORMAT,
@@ -164,16 +170,17 @@ def write(
     return index
 
 
-def _arrays(inputs: Sequence[Input], case: Case) -> dict[str, np.ndarray]:
-    arrays = dict(case.outputs)
+def arrays(inputs: Sequence[Input], case: Case) -> dict[str, np.ndarray]:
+    """What the npz of a case holds, by name."""
+    held = dict(case.outputs)
     for one in inputs:
         if one.kind == "image":
             staged = images.stages(one, case.image)
-            arrays |= {"decoded": staged.decoded, "resized": staged.resized}
-            arrays["tensor"] = case.tensors[one.name]
+            held |= {"decoded": staged.decoded, "resized": staged.resized}
+            held["tensor"] = case.tensors[one.name]
         elif one.kind == "tensor":
-            arrays[INPUT + one.name] = case.tensors[one.name]
-    return arrays
+            held[INPUT + one.name] = case.tensors[one.name]
+    return held
 
 
 def case_name(path: Path, paths: Sequence[Path]) -> str:
