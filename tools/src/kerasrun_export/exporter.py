@@ -82,6 +82,7 @@ def export(
     offset: float | str | Sequence[float] | None = None,
     mean: float | str | Sequence[float] | None = None,
     std: float | str | Sequence[float] | None = None,
+    contract: object = None,
     class_names: Sequence[str] | None = None,
     activation: Literal["softmax", "sigmoid"] | None = None,
     threshold: float | Sequence[float] | None = None,
@@ -117,6 +118,8 @@ def export(
         its deviations) or "none" (0 to 255 as they are).
     scale or divide, offset, mean, std: x * scale or x / divide, then + offset, - mean, / std; each
         a number, a quotient as "1/255", or one number for each channel in the tensor's order.
+    contract: all of the above, in place of it: what `find_contract` returns, or the file that
+        kerasrun-contract find --out writes.
     confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
 
     What comes out:
@@ -164,6 +167,7 @@ def export(
         offset=offset,
         mean=mean,
         std=std,
+        contract=contract,
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)

@@ -42,12 +42,14 @@ class Found:
     inputs: the model's, the images' with their contract. images: how many it was held against.
     difference: the largest of the tensors' numbers; 0: every bit is the same. equivalent: other
     contracts that make the same tensors, of the user's images and of those made to tell them apart.
+    image_size: (height, width) that every image was brought to where the model's own is free.
     """
 
     inputs: tuple[Input, ...]
     images: int
     difference: float
     equivalent: tuple[Preprocessing, ...]
+    image_size: tuple[int, int] | None
 
 
 class NoContractError(FindError):
@@ -107,7 +109,14 @@ def find_contract(
             f"expected an input of images, (height, width, channels), got "
             f"{ {one.name: one.shape for one in inputs} }"
         )
-    return Found(tuple(inputs), len(paths), largest, tuple(others))
+    size = _image_size(fed[0].model, inputs)
+    return Found(tuple(inputs), len(paths), largest, tuple(others), size)
+
+
+def _image_size(model: object, inputs: Sequence[Input]) -> tuple[int, int] | None:
+    free = {spec.name for spec in takes(model).inputs if -1 in spec.shape[1:]}
+    sizes = {one.size for one in inputs if one.kind == "image" and one.name in free}
+    return sizes.pop() if len(sizes) == 1 and -1 not in min(sizes) else None
 
 
 def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
@@ -243,17 +252,22 @@ def difference_image(nearest: Nearest) -> Image.Image:
     return Image.fromarray(np.round(255 * difference / top).astype(np.uint8))
 
 
-def export_command(model: str, found: Found) -> str:
-    """The line that exports the model with what was found."""
-    flags = [word for one in found.inputs if one.kind == "image" for word in _flags(one)]
+def export_command(model: str, found: Found, contract: str) -> str:
+    """The line that exports the model with what was found; contract: the file that says it."""
+    flags = []
+    for one in found.inputs:
+        if one.kind == "image":
+            flags += _flags(one) or ["--contract", contract]
+    if found.image_size:
+        flags += ["--image-size", "x".join(map(str, found.image_size))]
     return shlex.join(["kerasrun-export", model, *flags, "--out", "exported"])
 
 
-def _flags(one: Input) -> list[str]:
-    """The flags that say an input's contract; where none do, the file that --out writes."""
+def _flags(one: Input) -> list[str] | None:
+    """The flags that say an input's contract; None where none do."""
     numbers = _numbers(one)
     if numbers is None:
-        return ["--contract", "contract.json"]
+        return None
     decode, resize = one.decode, one.resize
     flags = ["--decoder", decode.by, "--color", decode.color]
     if resize.fit != "none":

@@ -78,8 +78,9 @@ def golden(
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
         loaded, inputs = _load(model, choices)
         if inputs is None and function is not None and choices == Choices():
-            inputs = list(find.find_contract(function, paths, loaded.model).inputs)
-            loaded = replace(loaded, image_size=_image_size(inputs))
+            contract = find.find_contract(function, paths, loaded.model)
+            inputs = list(contract.inputs)
+            loaded = replace(loaded, image_size=contract.image_size)
         served = serving.trace(
             loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
         )
@@ -125,12 +126,6 @@ def _load(
         source = loaded.weights["source"]
         raise GoldenError(f"{model}: its weights are not those that {source} gives now")
     return loaded, [input_from_json(one) for one in stored["inputs"]]
-
-
-def _image_size(inputs: Sequence[Input]) -> tuple[int, int] | None:
-    """What every image was brought to; None where images keep their size."""
-    sizes = {one.size for one in inputs if one.kind == "image" and -1 not in one.size}
-    return sizes.pop() if len(sizes) == 1 else None
 
 
 def bounded(served: serving.Served) -> set[str]:
