@@ -58,6 +58,8 @@ def from_model(model: keras.Model, choices: Choices, size: tuple[int, int] | Non
 def native_choices(architecture: str, spec: str) -> Choices:
     """How images become tensors for a known architecture, unless the user says otherwise."""
     if architecture == efficientnet_lite0.NAME:
+        # As the weights were trained, but stretched: their authors' evaluation takes the middle
+        # 7/8, and what lies outside of it would not be seen.
         return Choices("pillow", mean=(127.0,), std=(128.0,))
     return Choices("load_img", mode=native_mode(architecture, spec))
 

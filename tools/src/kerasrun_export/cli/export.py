@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "model",
         metavar="MODEL",
-        help="a .keras or .h5 file, resnext50, resnext101, or a keras.applications name "
-        "(MobileNetV2)",
+        help="a .keras or .h5 file, resnext50, resnext101, efficientnet-lite0, or a "
+        "keras.applications name (MobileNetV2)",
     )
     add(
         "--out",
