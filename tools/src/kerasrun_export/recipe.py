@@ -77,7 +77,8 @@ def _image_size(
     size: tuple[int, int] | None, found: Preparation, choices: Choices, what: str
 ) -> tuple[int, int] | None:
     """The user's, or what the KerasHub preprocessor that is used makes. Raises ChoiceError."""
-    if found.converter_size is None or choices.pipeline not in (None, choosing.KERAS_HUB):
+    other = choices.contract is not None or choices.pipeline not in (None, choosing.KERAS_HUB)
+    if found.converter_size is None or other:
         return size
     own = tuple(found.converter_size)
     if size is not None and tuple(size) != own:
