@@ -18,8 +18,7 @@ func BenchmarkTensor(b *testing.B) {
 	for m, name := range methods {
 		for _, antialias := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/antialias=%v", name, antialias), func(b *testing.B) {
-				var pix []uint8
-				var x []float32
+				pix, x := make([]uint8, 3*640*427), make([]float32, 3*to.Height*to.Width)
 				for range b.N {
 					_, size, err := DecodeConfig(file, 3)
 					if err == nil {
