@@ -107,7 +107,7 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 // release gives the decoder back without what belongs to the caller, and without rows of unusual
 // length.
 func (d *decoder) release() {
-	d.c, d.in = nil, imageData{}
+	d.c, d.in, d.output = nil, imageData{}, RGB
 	if cap(d.cur) > 1<<20 {
 		d.cur, d.prev, d.line, d.rgb = nil, nil, nil, nil
 	}

@@ -295,3 +295,10 @@ func DecodeConfig(data []byte) (codec.Config, error) {
 	}
 	return codec.Config{Width: int(c.width), Height: int(c.height)}, nil
 }
+
+// IsGray16 reports whether a PNG is grey of 16 bits without alpha: Pillow's mode I;16.
+func IsGray16(data []byte) (bool, error) {
+	c := newChunks(data)
+	_, _, err := c.readHeaders()
+	return c.layout == grey16, err
+}
