@@ -245,6 +245,12 @@ func drawPipeline(r *rand.Rand, decode preprocess.Decode) *preprocess.Pipeline {
 	p.Resize.By = by
 	p.Resize.Method = preprocess.Methods(by)[r.IntN(len(preprocess.Methods(by)))]
 	p.Resize.Fit = preprocess.Fits(by)[r.IntN(len(preprocess.Fits(by)))]
+	keras := []preprocess.Method{preprocess.Nearest, preprocess.Bilinear, preprocess.Bicubic,
+		preprocess.Lanczos3, preprocess.Lanczos5}
+	if by == preprocess.TensorFlow &&
+		(p.Resize.Fit == preprocess.Crop || p.Resize.Fit == preprocess.PadFirst) {
+		p.Resize.Method = keras[r.IntN(len(keras))]
+	}
 	p.Resize.Antialias = by == preprocess.TensorFlow && r.IntN(2) == 0
 	switch p.Resize.Fit {
 	case preprocess.ShortSide:

@@ -98,6 +98,10 @@ func (p *Pipeline) validateResize(free bool, fault func(format string, args ...a
 	if !slices.Contains(Fits(r.By), r.Fit) {
 		fault("resize: expected a fit of %v, one of %v, got %v", r.By, Fits(r.By), r.Fit)
 	}
+	if keras := []Method{Nearest, Bilinear, Bicubic, Lanczos3, Lanczos5}; r.By == TensorFlow &&
+		(r.Fit == Crop || r.Fit == PadFirst) && !slices.Contains(keras, r.Method) {
+		fault("resize: expected one of %v, which Keras has, for %v, got %v", keras, r.Fit, r.Method)
+	}
 	switch {
 	case r.Fit == ShortSide && (r.ShortSide < max(p.Width, p.Height) || r.ShortSide > maxSide):
 		fault("resize: expected a short side from the larger side of the tensor, %d, to %d, got %d",
