@@ -5,13 +5,40 @@ import (
 	"sync"
 )
 
+// halvePairs puts the channels of two pixels side by side, for each pair in sixteen bytes.
+var halvePairs = func() (pairs [5][32]uint8) {
+	for _, channels := range []int{1, 3, 4} {
+		step := lineStep(channels)
+		for i := range pairs[channels] {
+			at := i % 16
+			pair, channel, next := at/(2*step), at/2%step, at%2
+			pairs[channels][i] = 0x80
+			if channel < channels {
+				pairs[channels][i] = uint8(channels*(2*pair+next) + channel)
+			}
+		}
+	}
+	return pairs
+}()
+
 // halve averages 2 x 2 pixels: resizeAreaFast_ with its vector operation.
 func (s size) halve(dst, src []uint8) {
 	c := s.channels
 	stride, outStride := c*s.width, c*s.outWidth
+	// Two times step bytes of a row become outStep bytes; with three channels four more are read and
+	// written.
+	step, outStep, slack := 16, 16, 0
+	if c == 3 {
+		step, outStep, slack = 12, 12, 4
+	}
 	for y := range s.outHeight {
 		out := dst[outStride*y:][:outStride]
 		upper, lower := src[2*stride*y:][:stride], src[(2*y+1)*stride:][:stride]
+		if blocks := max(0, len(out)-slack) / outStep; hasVectors && blocks > 0 {
+			halveAVX2(&out[0], &upper[0], &lower[0], &halvePairs[c], step, outStep, blocks)
+			out = out[blocks*outStep:]
+			upper, lower = upper[2*blocks*step:], lower[2*blocks*step:]
+		}
 		for len(out) >= c {
 			u, l := upper[:2*c], lower[:2*c]
 			for i := range out[:c] {
@@ -107,48 +134,108 @@ func (s scale) shares(list []share) []share {
 	return list
 }
 
+// areaRun is the pixels of a row that make one of the result: where the first begins, and how many
+// they are.
+type areaRun struct{ at, pixels int32 }
+
 type areaBuffers struct {
 	x, y      []share
+	runs      []areaRun
+	weights   []float32 // of the pixels of all runs
 	line, sum []float32
 }
 
 var areaPool = sync.Pool{New: func() any { return new(areaBuffers) }}
 
+// columns turns the shares of a row into runs.
+func (b *areaBuffers) columns(s scale, channels int) {
+	b.x = s.shares(b.x)
+	b.runs, b.weights = b.runs[:0], b.weights[:0]
+	for i, part := range b.x {
+		if i == 0 || part.to != b.x[i-1].to {
+			b.runs = append(b.runs, areaRun{at: part.from * int32(channels)})
+		}
+		b.runs[len(b.runs)-1].pixels++
+		b.weights = append(b.weights, part.weight)
+	}
+}
+
 // area is resizeArea_: float32 sums, first along rows, then down.
 func (s size) area(dst, src []uint8, x, y scale) {
 	b := areaPool.Get().(*areaBuffers)
 	defer areaPool.Put(b)
-	b.x, b.y = x.shares(b.x), y.shares(b.y)
+	b.columns(x, s.channels)
+	b.y = y.shares(b.y)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
-	if cap(b.line) < outStride {
-		b.line, b.sum = make([]float32, outStride), make([]float32, outStride)
+	used, n := lineStep(s.channels)*s.outWidth, lineSize(s.outWidth, s.channels)
+	b.line, b.sum = grow(b.line, n), grow(b.sum, n)
+	// Four bytes are read of each pixel; the last ones of a row are left to plain code.
+	vectors, parts := 0, 0
+	for hasVectors && vectors < len(b.runs) {
+		r := b.runs[vectors]
+		if int(r.at)+s.channels*int(r.pixels-1)+4 > stride {
+			break
+		}
+		vectors++
+		parts += int(r.pixels)
 	}
-	line, sum := b.line[:outStride], b.sum[:outStride]
-	clear(sum)
+	clear(b.sum)
 	for i, part := range b.y {
-		areaRow(line, src[stride*int(part.from):][:stride], s.channels, b.x)
+		row := src[stride*int(part.from):][:stride]
+		if vectors > 0 {
+			areaRowAVX2(&b.line[0], &row[0], &b.runs[0], &b.weights[0], s.channels,
+				4*lineStep(s.channels), vectors)
+		}
+		areaRow(b.line[lineStep(s.channels)*vectors:], row, s.channels, b.runs[vectors:],
+			b.weights[parts:])
 		if i > 0 && part.to != b.y[i-1].to {
-			clear(sum)
+			clear(b.sum)
 		}
-		for j, v := range line {
-			sum[j] += float32(v * part.weight)
-		}
+		addWeighted(b.sum[:used], b.line, part.weight)
 		if i+1 == len(b.y) || b.y[i+1].to != part.to {
-			out := dst[outStride*int(part.to):][:outStride]
-			for j, v := range sum {
-				out[j] = roundByte(v)
-			}
+			roundLine(dst[outStride*int(part.to):][:outStride], b.sum, s.channels)
 		}
 	}
 }
 
 // areaRow sums the shares of a row's pixels.
-func areaRow(out []float32, row []uint8, channels int, shares []share) {
-	clear(out)
-	for _, s := range shares {
-		from, to := row[int(s.from)*channels:][:channels], out[int(s.to)*channels:][:channels]
-		for c, v := range from {
-			to[c] += float32(float32(v) * s.weight)
+func areaRow(out []float32, row []uint8, channels int, runs []areaRun, weights []float32) {
+	for _, r := range runs {
+		var sum [4]float32
+		from := row[r.at:]
+		for _, w := range weights[:r.pixels] {
+			for c, v := range from[:channels] {
+				sum[c] += float32(float32(v) * w)
+			}
+			from = from[channels:]
+		}
+		weights = weights[r.pixels:]
+		out = out[copy(out, sum[:lineStep(channels)]):]
+	}
+}
+
+// addWeighted adds a line times a weight to a sum.
+func addWeighted(sum, line []float32, weight float32) {
+	n := 0
+	if hasVectors && len(sum) >= 8 {
+		n = len(sum) &^ 7
+		areaAddAVX2(&sum[0], &line[0], weight, n/8)
+	}
+	for i := n; i < len(sum); i++ {
+		sum[i] += float32(line[i] * weight)
+	}
+}
+
+// roundLine rounds a line to bytes.
+func roundLine(out []uint8, line []float32, channels int) {
+	blocks, pixels := lineBlocks(out, channels)
+	if blocks > 0 {
+		roundAVX2(&out[0], &line[0], blocks, channels == 3)
+	}
+	step := lineStep(channels)
+	for i := pixels; i < len(out)/channels; i++ {
+		for c := range channels {
+			out[channels*i+c] = roundByte(line[step*i+c])
 		}
 	}
 }

@@ -5,13 +5,6 @@ import (
 	"sync"
 )
 
-// linearTable is where the pixels of one side come from: weights[2*i] of the pixel at and
-// weights[2*i+1] of the next.
-type linearTable struct {
-	at      []int32
-	weights []int16
-}
-
 // linearAt returns the pixel before pixel i of the result and the weight of the next one. With area
 // it is the variant that INTER_AREA takes where a side grows.
 func (s scale) linearAt(i int, area bool) (before int, beyond float32) {
@@ -26,15 +19,21 @@ func (s scale) linearAt(i int, area bool) (before int, beyond float32) {
 	return before, beyond - float32(math.Floor(float64(beyond)))
 }
 
-func (t *linearTable) add(before int, beyond float32) {
-	t.at = append(t.at, int32(before))
-	t.weights = append(t.weights, fixed(1-beyond), fixed(beyond))
+// linearBuffers is the memory of one linear resize.
+type linearBuffers struct {
+	at      []int32 // where the pixel before each one of the result begins in its row
+	weights []int16 // of that pixel and of the next, once for each value of a line
+	lines   [2][]int16
 }
 
-// columns fills the table for the horizontal pass. Pixels beyond the edges do not exist.
-func (t *linearTable) columns(s scale, area bool) {
-	t.at, t.weights = t.at[:0], t.weights[:0]
-	for i := range s.out {
+var linearPool = sync.Pool{New: func() any { return new(linearBuffers) }}
+
+// columns prepares the horizontal pass. Pixels beyond the edges do not exist.
+func (b *linearBuffers) columns(s scale, channels int, area bool) {
+	step := lineStep(channels)
+	b.at, b.weights = grow(b.at, s.out), grow(b.weights, 2*step*s.out)
+	w := b.weights
+	for i := range b.at {
 		before, beyond := s.linearAt(i, area)
 		if before < 0 {
 			before, beyond = 0, 0
@@ -42,77 +41,102 @@ func (t *linearTable) columns(s scale, area bool) {
 		if before >= s.in-1 {
 			before, beyond = s.in-1, 0
 		}
-		t.add(before, beyond)
+		b.at[i] = int32(before * channels)
+		left, right := fixed(1-beyond), fixed(beyond)
+		for range step {
+			w[0], w[1] = left, right
+			w = w[2:]
+		}
 	}
 }
-
-// rows fills the table for the vertical pass, where the edges repeat.
-func (t *linearTable) rows(s scale, area bool) {
-	t.at, t.weights = t.at[:0], t.weights[:0]
-	for i := range s.out {
-		t.add(s.linearAt(i, area))
-	}
-}
-
-// linearBuffers is the memory of one linear resize.
-type linearBuffers struct {
-	x, y  linearTable
-	lines [2][]int16
-}
-
-var linearPool = sync.Pool{New: func() any { return new(linearBuffers) }}
 
 // linear is resizeGeneric_ with HResizeLinear and VResizeLinear. The horizontal pass has 11 bits of
-// fraction, of which 4 are dropped before the vertical one.
+// fraction, of which 4 are dropped before the vertical one, where the edges repeat.
 func (s size) linear(dst, src []uint8, x, y scale, area bool) {
 	b := linearPool.Get().(*linearBuffers)
 	defer linearPool.Put(b)
-	b.x.columns(x, area)
-	b.y.rows(y, area)
+	b.columns(x, s.channels, area)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	made := [2]int{-1, -1} // the source row that each line was made of
 	for i := range b.lines {
-		if cap(b.lines[i]) < outStride {
-			b.lines[i] = make([]int16, outStride)
+		b.lines[i] = grow(b.lines[i], lineSize(s.outWidth, s.channels))
+	}
+	// Eight bytes are read of each pixel, or four of one channel.
+	vectors := 0
+	if hasVectors {
+		if s.channels == 1 {
+			vectors = before(b.at, 4, stride) &^ 7
+		} else {
+			vectors = before(b.at, 8, stride) &^ 3
 		}
-		b.lines[i] = b.lines[i][:outStride]
 	}
 	line := func(row int) []int16 {
 		row = min(max(row, 0), s.height-1)
 		l := b.lines[row&1]
 		if made[row&1] != row {
 			made[row&1] = row
-			linearRow(l, src[stride*row:][:stride], s.channels, &b.x)
+			b.row(l, src[stride*row:][:stride], s.channels, vectors)
 		}
 		return l
 	}
-	for i, before := range b.y.at {
-		upper, lower := line(int(before)), line(int(before)+1)
-		linearBlend(dst[outStride*i:][:outStride], upper, lower, b.y.weights[2*i],
-			b.y.weights[2*i+1])
+	for i := range s.outHeight {
+		before, beyond := y.linearAt(i, area)
+		upper, lower := line(before), line(before+1)
+		linearBlend(dst[outStride*i:][:outStride], upper, lower,
+			&[2]int16{fixed(1 - beyond), fixed(beyond)}, s.channels)
 	}
 }
 
-// linearRow is the horizontal pass over a row.
-func linearRow(out []int16, row []uint8, channels int, t *linearTable) {
-	last := int32(len(row)/channels - 1)
-	w := t.weights
-	for _, at := range t.at {
-		a, b := int32(w[0]), int32(w[1])
-		w = w[2:]
-		left := row[int(at)*channels:]
-		right := row[int(min(at+1, last))*channels:]
-		for c := range channels {
-			out[c] = int16((int32(left[c])*a + int32(right[c])*b) >> 4)
+// linearWords puts the channels of two pixels side by side, as words: of the first eight bytes and
+// of the second.
+var linearWords = func() (words [5][64]uint8) {
+	for _, channels := range []int{3, 4} {
+		for i := range words[channels] {
+			channel, next, half := i%16/4, i%4/2, i/32
+			words[channels][i] = 0x80
+			if i%2 == 0 && channel < channels {
+				words[channels][i] = uint8(8*half + channels*next + channel)
+			}
 		}
-		out = out[channels:]
+	}
+	return words
+}()
+
+// row is the horizontal pass over a row, with vectors for the first pixels.
+func (b *linearBuffers) row(out []int16, row []uint8, channels, vectors int) {
+	if vectors > 0 {
+		if channels == 1 {
+			linearRow1AVX2(&out[0], &row[0], &b.at[0], &b.weights[0], vectors)
+		} else {
+			linearRowAVX2(&out[0], &row[0], &b.at[0], &b.weights[0], &linearWords[channels],
+				vectors)
+		}
+	}
+	step := lineStep(channels)
+	last := int32(len(row) - channels)
+	w, out := b.weights[2*step*vectors:], out[step*vectors:]
+	for _, at := range b.at[vectors:] {
+		left, right := row[at:][:channels], row[min(at+int32(channels), last):][:channels]
+		for c, l := range left {
+			out[c] = int16((int32(l)*int32(w[0]) + int32(right[c])*int32(w[1])) >> 4)
+		}
+		w, out = w[2*step:], out[step:]
 	}
 }
 
 // linearBlend is the vertical pass for a row.
-func linearBlend(out []uint8, upper, lower []int16, a, b int16) {
-	upper, lower = upper[:len(out)], lower[:len(out)]
-	for i := range out {
-		out[i] = uint8((int32(a)*int32(upper[i])>>16 + int32(b)*int32(lower[i])>>16 + 2) >> 2)
+func linearBlend(out []uint8, upper, lower []int16, w *[2]int16, channels int) {
+	blocks, pixels := lineBlocks(out, channels)
+	if blocks > 0 {
+		linearBlendAVX2(&out[0], &upper[0], &lower[0], &w[0], blocks, channels == 3)
+	}
+	step := lineStep(channels)
+	a, b := int32(w[0]), int32(w[1])
+	upper, lower = upper[step*pixels:], lower[step*pixels:]
+	for out = out[channels*pixels:]; len(out) >= channels; out = out[channels:] {
+		for c := range channels {
+			out[c] = uint8((a*int32(upper[c])>>16 + b*int32(lower[c])>>16 + 2) >> 2)
+		}
+		upper, lower = upper[step:], lower[step:]
 	}
 }

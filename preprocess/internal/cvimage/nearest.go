@@ -1,14 +1,27 @@
 package cvimage
 
-import "math"
+import (
+	"math"
+	"sync"
+)
+
+var nearestPool = sync.Pool{New: func() any { return new([]int32) }}
 
 // nearest is resizeNN.
 func (s size) nearest(dst, src []uint8, x, y scale) {
-	columns := make([]int, s.outWidth)
-	for i := range columns {
-		columns[i] = s.channels * x.nearest(i)
+	list := nearestPool.Get().(*[]int32)
+	defer nearestPool.Put(list)
+	at := grow(*list, s.outWidth)
+	*list = at
+	for i := range at {
+		at[i] = int32(s.channels * x.nearest(i))
 	}
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
+	// Four bytes are read of each pixel, and four written for three.
+	vectors := 0
+	if hasVectors {
+		vectors = before(at[:max(0, len(at)-2)], 4, stride) &^ 7
+	}
 	last := -1
 	for i := range s.outHeight {
 		out := dst[outStride*i:][:outStride]
@@ -19,22 +32,37 @@ func (s size) nearest(dst, src []uint8, x, y scale) {
 		}
 		last = from
 		row := src[stride*from:][:stride]
-		switch s.channels {
-		case 1:
-			for j, at := range columns {
-				out[j] = row[at]
+		if vectors > 0 {
+			switch s.channels {
+			case 1:
+				nearest1AVX2(&out[0], &row[0], &at[0], vectors)
+			case 3:
+				nearest3AVX2(&out[0], &row[0], &at[0], vectors)
+			case 4:
+				nearest4AVX2(&out[0], &row[0], &at[0], vectors)
 			}
-		case 3:
-			for _, at := range columns {
-				p := row[at : at+3]
-				out[0], out[1], out[2] = p[0], p[1], p[2]
-				out = out[3:]
-			}
-		case 4:
-			for _, at := range columns {
-				*(*[4]uint8)(out) = [4]uint8(row[at:])
-				out = out[4:]
-			}
+			out = out[vectors*s.channels:]
+		}
+		nearestRow(out, row, at[vectors:], s.channels)
+	}
+}
+
+// nearestRow copies the pixels of a row that begin at the offsets.
+func nearestRow(out, row []uint8, at []int32, channels int) {
+	switch channels {
+	case 1:
+		for i, a := range at {
+			out[i] = row[a]
+		}
+	case 3:
+		for _, a := range at {
+			*(*[3]uint8)(out) = [3]uint8(row[a:])
+			out = out[3:]
+		}
+	case 4:
+		for _, a := range at {
+			*(*[4]uint8)(out) = [4]uint8(row[a:])
+			out = out[4:]
 		}
 	}
 }

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions whose message is one line for the user."""
+"""What can go wrong, as exceptions whose message is one paragraph for the user."""
 
 
 class ExportError(ValueError):
@@ -7,6 +7,10 @@ class ExportError(ValueError):
 
 class ModelError(ExportError):
     """What was asked for cannot be built or loaded, or is not a model of images."""
+
+
+class ChoiceError(ExportError):
+    """The options contradict each other or the model, or leave something open."""
 
 
 class WeightsError(ExportError):

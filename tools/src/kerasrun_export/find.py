@@ -17,12 +17,20 @@ from PIL import Image
 
 from kerasrun_export import probes
 from kerasrun_export.backend import keras
-from kerasrun_export.contract import Input, Preprocessing
+from kerasrun_export.contract import MODES, Input, Preprocessing
 from kerasrun_export.errors import FindError
 from kerasrun_export.feeds import Fed, Predict, Target, feed, same
 from kerasrun_export.search import Feed, Nearest, Search
 from kerasrun_export.words import words
 
+# What the numbers of kerasrun-export do, in their order.
+FLAGS = {
+    "scale": "multiply",
+    "divide": "divide",
+    "offset": "add",
+    "mean": "subtract",
+    "std": "divide",
+}
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -223,6 +231,44 @@ def difference_image(nearest: Nearest) -> Image.Image:
     return Image.fromarray(np.round(255 * difference / top).astype(np.uint8))
 
 
-def export_command(model: str, found: Found, contract: str | None) -> str:
-    """The line that exports the model with what was found; contract: the file that has it."""
-    return shlex.join(["kerasrun-export", model, "--contract", contract or "contract.json"])
+def export_command(model: str, found: Found) -> str:
+    """The line that exports the model with what was found."""
+    flags = [word for one in found.inputs if one.kind == "image" for word in _flags(one)]
+    return shlex.join(["kerasrun-export", model, *flags, "--out", "exported"])
+
+
+def _flags(one: Input) -> list[str]:
+    """The flags that say an input's contract; where none do, the file that --out writes."""
+    numbers = _numbers(one)
+    if numbers is None:
+        return ["--contract", "contract.json"]
+    decode, resize = one.decode, one.resize
+    flags = ["--decoder", decode.by, "--color", decode.color]
+    if resize.fit != "none":
+        flags += ["--resample", f"{resize.by}:{resize.method}"]
+    flags += ["--fit", resize.fit.replace("_", "-")]
+    if resize.antialias:
+        flags.append("--antialias")
+    if resize.short_side:
+        flags += ["--short-side", str(resize.short_side)]
+    if resize.fill:
+        flags += ["--fill", repr(resize.fill)]
+    return [*flags, "--exif" if decode.exif else "--no-exif", *numbers]
+
+
+def _numbers(one: Input) -> list[str] | None:
+    """The flags of the arithmetic; None where it is in float64, or in an order that has none."""
+    if one.normalize.dtype != "float32":
+        return None
+    for mode, steps in MODES.items():
+        if one.normalize.steps == steps and (mode != "caffe" or one.decode.color == "bgr"):
+            return ["--mode", mode]
+    flags, order = [], list(FLAGS)
+    for step in one.normalize.steps:
+        while order and FLAGS[order[0]] != step.op:
+            order.pop(0)
+        if not order:
+            return None
+        text = ",".join(f"{x:.17g}" if x != round(x, 9) else f"{x:.9g}" for x in step.values)
+        flags.append(f"--{order.pop(0)}={text}")
+    return flags

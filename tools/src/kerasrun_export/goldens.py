@@ -7,14 +7,24 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from kerasrun_export import choices as choosing
 from kerasrun_export import manifest, recipe, serving
 from kerasrun_export.backend import keras, tf
+from kerasrun_export.choices import Choices
+from kerasrun_export.contract import (
+    MODES,
+    Decode,
+    Input,
+    Normalize,
+    Resize,
+    input_from_json,
+)
 from kerasrun_export.errors import GoldenError
-from kerasrun_export.preprocessing import MODE_NEEDED, preprocess
+from kerasrun_export.images import stages
+from kerasrun_export.inputs import describe
 from kerasrun_export.reference import Reference, reference
 
 FORMAT = 1
@@ -30,8 +40,7 @@ def golden(
     model: keras.Model | str | os.PathLike,
     images: str | os.PathLike,
     out: str | os.PathLike,
-    *,
-    trained_with: Literal["caffe", "tf", "torch", "none"] | None = None,
+    **said: object,
 ) -> dict:
     """Makes a golden pack: what Python Keras makes of a directory's images at every stage.
 
@@ -39,17 +48,18 @@ def golden(
         the path of a .keras or .h5 file; or a live Keras model, as `export` takes it.
     images: a directory; every .jpg, .jpeg, .png, .gif, .bmp and .webp file in it is a case.
     out: the pack to write, a directory that is empty or not there.
-    trained_with: as of `export`; needed for a file or a live model, and only there.
+    said: how images become tensors, by the names that `export` has (pipeline, mode, ...); for a
+        file or a live model, and only there.
 
-    The pack has goldens.json, the image files, and for each an .npz with `decoded`, (height, width,
-    3) uint8 RGB of the file's own size; `resized`, the same of the model's size; `tensor`, (height,
-    width, 3) float32 caffe style; and each output without its batch dimension, float32.
+    The pack has goldens.json, the image files, and for each an .npz with `decoded` and `resized`,
+    (height, width, channels), `tensor`, as the model takes it, and each output, all without their
+    batch dimension.
 
     Returns what goldens.json holds. Raises GoldenError (an ExportError) or another ExportError,
-    each with a message of one line, and OSError where files cannot be read or written; then no pack
-    is left behind.
+    each with a message of one paragraph, and OSError where files cannot be read or written; then no
+    pack is left behind.
     """
-    images, out = Path(images), Path(out)
+    images, out, choices = Path(images), Path(out), choosing.said(**said)
     if not images.is_dir():
         raise GoldenError(f"{images}: no such directory")
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -58,81 +68,77 @@ def golden(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise GoldenError(f"{out}: is there and not an empty directory")
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
-        loaded, contract = _load(model, trained_with)
-        served = serving.trace(loaded.model, headless=loaded.headless, caffe=loaded.mode)
+        loaded, model_input = _load(model, choices)
+        served = serving.trace(
+            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+        )
+        if model_input is None:
+            (model_input,) = describe(served.inputs, loaded, confirmed=False)
         expected = reference(served, loaded.architecture if loaded.published else "")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             pack = Path(scratch) / "pack"
-            index = write(pack, expected, contract, paths, _command(model, images, trained_with))
+            command = _command(model, images, choices)
+            index = write(pack, expected, model_input, paths, command)
             os.rename(pack, out)
     return index
 
 
-def _load(model: keras.Model | str | os.PathLike, mode: str | None) -> tuple[recipe.Loaded, dict]:
-    """The model and the manifest's description of its input."""
+def _load(
+    model: keras.Model | str | os.PathLike, choices: Choices
+) -> tuple[recipe.Loaded, Input | None]:
+    """The model and, of a directory, the manifest's description of its input."""
     if isinstance(model, keras.Model):
-        if mode is None:
-            raise GoldenError(f"{model.name}: {MODE_NEEDED}")
-        loaded = recipe.from_model(model, mode, None)
-        return loaded, manifest.input_contract(*loaded.size)
+        return recipe.from_model(model, choices, None), None
     if not Path(model).is_dir():
-        loaded = recipe.Recipe(architecture=str(model), trained_with=mode).load()
-        return loaded, manifest.input_contract(*loaded.size)
-    if mode is not None:
-        raise GoldenError(f"{model}: an exported directory says itself what it was trained with")
+        return recipe.Recipe(architecture=str(model), choices=choices).load(), None
+    if choices != Choices():
+        raise GoldenError(f"{model}: an exported directory says itself how images are made")
     stored = manifest.read(Path(model))
     loaded = recipe.from_manifest(stored).load()
     if loaded.weights["sha256"] != stored["weights"]["sha256"]:
         source = loaded.weights["source"]
         raise GoldenError(f"{model}: its weights are not those that {source} gives now")
-    return loaded, stored["input"]
+    return loaded, input_from_json(stored["inputs"][0])
 
 
-def _command(model: keras.Model | str | os.PathLike, images: Path, mode: str | None) -> str:
+def _command(model: keras.Model | str | os.PathLike, images: Path, choices: Choices) -> str:
     """What makes the pack again, without where it goes."""
     if isinstance(model, keras.Model):
-        return f"kerasrun_export.golden(model, {str(images)!r}, trained_with={mode!r})"
-    words = ["kerasrun-golden", str(model), "--images", str(images)]
-    return shlex.join([*words, "--trained-with", mode] if mode else words)
+        words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
+        return f"kerasrun_export.golden({', '.join(['model', repr(str(images)), *words])})"
+    flags = choosing.flags(choices.to_manifest())
+    return shlex.join(["kerasrun-golden", str(model), "--images", str(images), *flags])
 
 
 def write(
-    directory: Path, expected: Reference, contract: dict, paths: Sequence[Path], command: str
+    directory: Path, expected: Reference, model_input: Input, paths: Sequence[Path], command: str
 ) -> dict:
     """Writes a pack: goldens.json, the image files, and an npz of arrays for each.
 
-    contract: the input as the manifest has it. The arrays are those of `golden`. Returns what
-        goldens.json holds.
+    The arrays are those of `golden`. Returns what goldens.json holds.
     """
-    size = (contract["height"], contract["width"])
     cases, outputs = [], []
     directory.mkdir(parents=True, exist_ok=True)
     for path in paths:
         name = case_name(path, paths)
         image = directory / f"{name}{path.suffix.lower()}"
         shutil.copyfile(path, image)
-        try:
-            arrays = {"decoded": np.asarray(keras.utils.load_img(image))}
-            arrays["resized"] = np.asarray(
-                keras.utils.load_img(image, target_size=size, interpolation=contract["resample"])
-            )
-        except Exception as error:  # Pillow raises whatever its decoders raise
-            raise GoldenError(f"{path}: Keras cannot read it: {error}") from error
-        arrays["tensor"] = preprocess(arrays["resized"], contract["mode"])
-        predicted = expected.predict({"images": arrays["tensor"][np.newaxis]})
+        made = stages(model_input, image)
+        arrays = {"decoded": made.decoded, "resized": made.resized, "tensor": made.tensor}
+        predicted = expected.predict({model_input.name: made.tensor[np.newaxis]})
         results = {key: value[0] for key, value in predicted.items()}
         outputs = sorted(results)
         np.savez_compressed(directory / f"{name}.npz", **arrays, **results)
         cases.append({"name": name, "image": image.name, "arrays": f"{name}.npz"})
     relative = {"logits": RELATIVE, "features": RELATIVE}
     index = {
-        "format": FORMAT,
+        "format": FORMAT if first_input(model_input) else FORMAT + 1,
         "reference": expected.description,
         "command": command,
         "versions": expected.versions,
         "signature": "serving_default",
-        "input": contract,
+        "input": first_input(model_input) or model_input.to_json(),
         "outputs": outputs,
         "top": TOP,
         "tolerance": TOLERANCES | {key: relative.get(key, ABSOLUTE) for key in outputs},
@@ -141,6 +147,38 @@ def write(
     text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
     (directory / "goldens.json").write_text(text, encoding="utf-8")
     return index
+
+
+def first_input(model_input: Input) -> dict | None:
+    """The input as packs of format 1 say it; None where they cannot."""
+    modes = {value: key for key, value in MODES.items()}
+    mode = modes.get(model_input.normalize.steps)
+    height, width = model_input.size
+    color = "bgr" if mode == "caffe" else "rgb"
+    plain = Input(
+        model_input.name,
+        "image",
+        "float32",
+        (-1, height, width, 3),
+        "NHWC",
+        Decode(color=color),
+        Resize(method=model_input.resize.method),
+        Normalize(steps=model_input.normalize.steps),
+    )
+    if mode is None or -1 in (height, width) or model_input != plain:
+        return None
+    return {
+        "name": model_input.name,
+        "dtype": "float32",
+        "height": height,
+        "width": width,
+        "channels": 3,
+        "layout": "NHWC",
+        "color_order": color.upper(),
+        "mode": mode,
+        "resample": model_input.resize.method,
+        "fit": "stretch",
+    }
 
 
 def case_name(path: Path, paths: Sequence[Path]) -> str:

@@ -7,12 +7,14 @@ channels as int32, all 0 for None or an exception, and the pixels.
     decode: 1, flags, as imdecode takes them, 0 0 0 0 0
     grey:   2, width, height, channels, code of cvtColor, 0 0
     read:   3, flags, as imread takes them, 0 0 0 0 0
+    time:   4 + one of the others; the answer's pixels are the fastest run's nanoseconds, an int64
 """
 
 import os
 import struct
 import sys
 import tempfile
+import time
 
 import cv2
 import numpy as np
@@ -33,6 +35,23 @@ def answer(head, data):
         return cv2.imread(file.name, head[1])
 
 
+def fastest(head, data):
+    """The nanoseconds of the fastest of the runs of 20 ms."""
+    runs, end = [], time.perf_counter_ns() + 20_000_000
+    array = np.frombuffer(data, np.uint8)
+    image = array.reshape(head[2], head[1], head[3]) if head[0] in (0, 2) else None
+    while not runs or time.perf_counter_ns() < end:
+        before = time.perf_counter_ns()
+        if head[0] == 0:
+            cv2.resize(image, (head[4], head[5]), interpolation=head[6])
+        elif head[0] == 1:
+            cv2.imdecode(array, head[1])
+        else:
+            cv2.cvtColor(image, head[4])
+        runs.append(time.perf_counter_ns() - before)
+    return np.frombuffer(struct.pack("<q", min(runs)), np.uint8).reshape(1, 1, 8)
+
+
 def main():
     if os.environ.get("CVIMAGE_IPP") == "0":
         cv2.ipp.setUseIPP(False)
@@ -43,7 +62,10 @@ def main():
         head = struct.unpack("<8i", head)
         data = source.read(head[7])
         try:
-            image = answer(head, data)
+            if head[0] >= 4:
+                image = fastest((head[0] - 4, *head[1:]), data)
+            else:
+                image = answer(head, data)
         except cv2.error:
             image = None
         if image is None:
