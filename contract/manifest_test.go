@@ -164,7 +164,18 @@ func TestParseRefuses(t *testing.T) {
 		{"color", set("RGB", "inputs", 0, "decode", "color"), `got "RGB"`},
 		{"method", set("area", "inputs", 0, "resize", "method"), "got area"},
 		{"fit", set("fill", "inputs", 0, "resize", "fit"), `got "fill"`},
-		{"not resized", set("none", "inputs", 0, "resize", "fit"), "expected a free size"},
+		{"a free size resized", set([]int{-1, -1, -1, 3}, "inputs", 0, "shape"),
+			"expected the fit none where the size is free, got stretch"},
+		{"no short side", set("short_side", "inputs", 0, "resize", "fit"),
+			"expected a short side from the larger side of the tensor, 224, to 32767, got 0"},
+		{"antialias of Pillow", set(true, "inputs", 0, "resize", "antialias"),
+			"expected antialias of tensorflow alone, got it of pillow"},
+		{"EXIF by TensorFlow", set(map[string]any{"by": "tensorflow", "color": "rgb", "exif": true},
+			"inputs", 0, "decode"), "TensorFlow does not read the orientation"},
+		{"a layout without channels", func(m map[string]any) {
+			set("NHW", "inputs", 0, "layout")(m)
+			set([]int{-1, 224, 224}, "inputs", 0, "shape")(m)
+		}, "expected the 3 channels of color rgb, got (-1, 224, 224)"},
 		{"fill", set(0.1, "inputs", 0, "resize", "fill"), "expected a float32, got 0.1"},
 		{"arithmetic", set("float16", "inputs", 0, "normalize", "dtype"), `got "float16"`},
 		{"step", set([]any{map[string]any{"op": "power", "values": []int{2}}}, "inputs", 0,

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"kerasrun/internal/pythontest"
@@ -184,9 +183,6 @@ func compare(
 		return true
 	}
 	if refusal != nil {
-		if strings.Contains(refusal.Error(), "too long") {
-			return true
-		}
 		if _, err := p.Image(file); err == nil {
 			t.Errorf("%s: got an image, want a refusal (%v)", name, refusal)
 		}
@@ -260,7 +256,9 @@ func drawPipeline(r *rand.Rand, decode preprocess.Decode) *preprocess.Pipeline {
 			p.Resize.Fill = float32([]int{0, 255, 128}[r.IntN(3)])
 		}
 	case preprocess.NoFit:
-		p.Width, p.Height = 0, 0
+		if r.IntN(4) > 0 {
+			p.Width, p.Height = 0, 0
+		}
 	}
 	channels := decode.Color.Channels()
 	p.DType = []tensor.DType{tensor.Float32, tensor.Float32, tensor.Float16,

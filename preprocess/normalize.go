@@ -259,11 +259,8 @@ func (p *Pipeline) checkImage(m *Image, d tensor.DType) error {
 	case m.Channels != p.Decode.Color.Channels():
 		return fmt.Errorf("preprocess: expected an image of %d channels, got %d",
 			p.Decode.Color.Channels(), m.Channels)
-	case p.Width != 0 && (m.Width != p.Width || m.Height != p.Height):
-		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
-			p.Height, m.Width, m.Height)
 	}
-	return nil
+	return p.checkSize(m)
 }
 
 // places returns where the tensor has the channels of an image: channel c of pixel i is element

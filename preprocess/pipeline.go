@@ -267,7 +267,10 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	if p.Resize.Fit == NoFit {
-		return p.Decode.read(m, data, p.MaxPixels)
+		if err := p.Decode.read(m, data, p.MaxPixels); err != nil {
+			return err
+		}
+		return p.checkSize(m)
 	}
 	src := decoded.Get().(*Image)
 	defer keep(&decoded, src)
@@ -275,6 +278,15 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	return p.resize(m, src)
+}
+
+// checkSize returns an error unless an image that is not resized has the size of the tensor.
+func (p *Pipeline) checkSize(m *Image) error {
+	if p.Width != 0 && (m.Width != p.Width || m.Height != p.Height) {
+		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
+			p.Height, m.Width, m.Height)
+	}
+	return nil
 }
 
 // DecodeImage decodes an image and leaves its size as it is.
