@@ -43,7 +43,13 @@ func (n Normalize) clone() Normalize {
 func apply[F float32 | float64](s Step, values []F, channels int) {
 	if s.Op == Round {
 		for i, x := range values {
-			values[i] = F(min(max(math.RoundToEven(float64(x)), 0), 255))
+			x = F(math.RoundToEven(float64(x)))
+			if x < 0 { // a zero keeps its sign, as in NumPy
+				x = 0
+			} else if x > 255 {
+				x = 255
+			}
+			values[i] = x
 		}
 		return
 	}

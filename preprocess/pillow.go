@@ -1,9 +1,14 @@
 package preprocess
 
 import (
+	"slices"
+
+	"kerasrun/preprocess/internal/bmp"
 	"kerasrun/preprocess/internal/codec"
 	"kerasrun/preprocess/internal/exif"
+	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/webp"
 )
 
 // pillow is Image.open, exif_transpose where EXIF says so, and convert.
@@ -67,5 +72,35 @@ func luma(pix []uint8) []uint8 {
 
 // decodeRGBA is Image.open and convert("RGBA").
 func (f format) decodeRGBA(dst, data []byte) ([]byte, error) {
-	return nil, codec.UnsupportedError("rgba is not decoded yet")
+	switch f.name {
+	case "PNG":
+		return png.DecodeTo(dst, data, png.RGBA)
+	case "GIF":
+		return gif.DecodeRGBA(dst, data)
+	case "BMP":
+		if bmp.HasAlpha(data) {
+			return nil, codec.UnsupportedError("a bit mask for alpha, decoded to rgba")
+		}
+	case "WebP":
+		if _, err := webp.DecodeTensorFlowConfig(data, 4); err == nil {
+			return webp.DecodeTensorFlow(dst, data, 4) // libwebp's pixels, as Pillow has them
+		}
+		if _, err := webp.DecodeTensorFlowConfig(data, 3); err != nil {
+			return nil, codec.UnsupportedError("an animation, decoded to rgba")
+		}
+	}
+	rgb := inners.Get().(*Image)
+	defer keep(&inners, rgb)
+	var err error
+	if rgb.Pix, err = f.decode(rgb.Pix, data); err != nil {
+		return nil, err
+	}
+	n := len(rgb.Pix) / 3
+	dst = slices.Grow(dst[:0], 4*n)[:4*n]
+	for i := range n {
+		p := dst[4*i : 4*i+4]
+		copy(p, rgb.Pix[3*i:3*i+3])
+		p[3] = 255
+	}
+	return dst, nil
 }

@@ -73,6 +73,7 @@ type chunks struct {
 	width, height uint32
 	interlaced    bool
 	palette       []byte // of PLTE
+	transparency  []byte // of tRNS
 	gamma         uint32 // of gAMA or sRGB, times 100000; 0 without
 
 	// APNG
@@ -193,6 +194,9 @@ func (c *chunks) read(id string, body []byte) error {
 		if (c.layout.grey() && len(body) < 2) ||
 			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {
 			return fmt.Errorf("chunk tRNS has only %d bytes", len(body))
+		}
+		if c.layout != 0 {
+			c.transparency = body
 		}
 	case "iCCP":
 		i := 0
