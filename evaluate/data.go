@@ -31,8 +31,8 @@ type labelled struct {
 func (d *Data) Images() int64 { return d.images }
 
 // Folders are the images below dir in a folder for each class, DIR/CLASS/..., as Keras's
-// image_dataset_from_directory reads them. Folders that begin with a dot are passed over. Files that
-// are no images are counted in skipped, which may be nil.
+// image_dataset_from_directory reads them. Folders that begin with a dot are passed over. Files
+// that are no images are counted in skipped, which may be nil.
 func Folders(dir string, skipped *score.Skipped) (*Data, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -74,7 +74,8 @@ func Folders(dir string, skipped *score.Skipped) (*Data, error) {
 		d.images++
 	}
 	if d.images == 0 {
-		return nil, fmt.Errorf("%s: expected images in its folders %s, found none", dir, Few(d.labels))
+		return nil, fmt.Errorf("%s: expected images in its folders %s, found none", dir,
+			Few(d.labels))
 	}
 	d.each = walk(skipped)
 	return d, nil
@@ -93,8 +94,8 @@ func Table(table, paths, labels string) (*Data, error) {
 		for row, err := range score.Table(table, paths, labels) {
 			number++
 			if err == nil && row.Texts[0] == "" {
-				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table, number,
-					labels)
+				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,
+					number, labels)
 			}
 			if err != nil {
 				yield(labelled{}, err)
@@ -116,8 +117,8 @@ func Table(table, paths, labels string) (*Data, error) {
 			d.labels = append(d.labels, image.label)
 		}
 		if len(seen) > maxLabels {
-			return nil, fmt.Errorf("%s: expected a class in the column %q, got over %d different texts",
-				table, labels, maxLabels)
+			return nil, fmt.Errorf("%s: expected a class in the column %q, got over %d "+
+				"different texts", table, labels, maxLabels)
 		}
 	}
 	if d.images == 0 {

@@ -68,7 +68,7 @@ func (r *Report) WriteJUnit(w io.Writer, checks []Check) error {
 		Suites  []testsuite `xml:"testsuite"`
 	}
 	suite := testsuite{Name: r.Model + " on " + r.Data}
-	add := func(name, output string, failed string) {
+	add := func(name, output, failed string) {
 		c := testcase{Class: "kerasrun.evaluate", Name: name, Output: output}
 		if failed != "" {
 			suite.Failures++
@@ -79,16 +79,18 @@ func (r *Report) WriteJUnit(w io.Writer, checks []Check) error {
 	}
 	unanswered := ""
 	if r.Failed > 0 {
-		unanswered = fmt.Sprintf("expected an answer to every image, got none to %d of %d; the first: %s",
-			r.Failed, r.Failed+r.Images, r.firstFailure())
+		unanswered = fmt.Sprintf("expected an answer to every image, got none to %d of %d; the "+
+			"first: %s", r.Failed, r.Failed+r.Images, r.firstFailure())
 	}
-	add("every image answered", fmt.Sprintf("%d answered, %d failed", r.Images, r.Failed), unanswered)
+	add("every image answered", fmt.Sprintf("%d answered, %d failed", r.Images, r.Failed),
+		unanswered)
 	for _, c := range checks {
 		missed := ""
 		if !c.OK() {
 			missed = fmt.Sprintf("%v over %d images", c, r.Images)
 		}
-		add(fmt.Sprintf("%s is at least %g", c.Name, c.Min), fmt.Sprintf("%s: %.6g", c.Name, c.Got), missed)
+		add(fmt.Sprintf("%s is at least %g", c.Name, c.Min),
+			fmt.Sprintf("%s: %.6g", c.Name, c.Got), missed)
 	}
 	all.Suites = append(all.Suites, suite)
 	if _, err := io.WriteString(w, xml.Header); err != nil {

@@ -21,14 +21,14 @@ type Metrics struct {
 	Weighted    Scores      `json:"weighted"`
 	Calibration Calibration `json:"calibration"`
 	Classes     []Class     `json:"classes"` // every class of the model, in the order of its output
-	// Confusion has the places of the confusion matrix that are not 0, in the order of truth, answer.
+	// Confusion has the places of the confusion matrix that are not 0, ordered by truth, answer.
 	Confusion []Confusion `json:"confusion"`
 }
 
 // Scores are precision_recall_fscore_support.
 type Scores struct {
-	Precision float64 `json:"precision"` // of the images answered with the class, how many have it
-	Recall    float64 `json:"recall"`    // of the images of the class, how many were answered with it
+	Precision float64 `json:"precision"` // of the answers with the class, how many are right
+	Recall    float64 `json:"recall"`    // of the images of the class, how many got this answer
 	F1        float64 `json:"f1"`        // the harmonic mean of the two
 }
 
@@ -175,6 +175,8 @@ func (m Metrics) Confused(n int) []Confusion {
 	wrong := slices.DeleteFunc(slices.Clone(m.Confusion), func(c Confusion) bool {
 		return c.Truth == c.Answer
 	})
-	slices.SortStableFunc(wrong, func(a, b Confusion) int { return cmp.Compare(b.Images, a.Images) })
+	slices.SortStableFunc(wrong, func(a, b Confusion) int {
+		return cmp.Compare(b.Images, a.Images)
+	})
 	return wrong[:min(n, len(wrong))]
 }

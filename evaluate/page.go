@@ -27,7 +27,8 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(), Checks: checks}
 	p.Cards = []pageCard{
 		{"Top-1", r.Top1}, {fmt.Sprintf("Top-%d", r.K), r.TopK},
-		{"Macro precision", r.Macro.Precision}, {"Macro recall", r.Macro.Recall}, {"Macro F1", r.Macro.F1},
+		{"Macro precision", r.Macro.Precision}, {"Macro recall", r.Macro.Recall},
+		{"Macro F1", r.Macro.F1},
 		{"Calibration error", r.Calibration.ExpectedError}, {"Log loss", r.Calibration.LogLoss},
 		{"Brier score", r.Calibration.Brier},
 	}
@@ -113,7 +114,9 @@ func (r *Report) matrix() (*pageMatrixData, string) {
 	if all := len(classes); all > pageMatrix {
 		// images of the class, or answered with it, that are wrong
 		mistakes := func(c Class) int64 { return c.Support + c.Answered - 2*c.Correct }
-		slices.SortStableFunc(classes, func(a, b Class) int { return cmp.Compare(mistakes(b), mistakes(a)) })
+		slices.SortStableFunc(classes, func(a, b Class) int {
+			return cmp.Compare(mistakes(b), mistakes(a))
+		})
 		classes = classes[:pageMatrix]
 		slices.SortFunc(classes, func(a, b Class) int { return cmp.Compare(a.Index, b.Index) })
 		note = fmt.Sprintf(", of the %d classes with the most mistakes of %d", pageMatrix, all)

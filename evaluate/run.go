@@ -61,7 +61,7 @@ const maxFailures = 50
 // classes' names are l, nil where they have none; labels are resolved before any image is read.
 //
 // An image that cannot be read, decoded or answered is counted apart. It is an error where no image
-// was answered, and where the model's output is not a probability for each class, which add up to 1.
+// was answered, and where an output is no probabilities that add up to 1.
 func Run(
 	ctx context.Context, c *classify.Classifier, l labels.Labels, d *Data, o Options,
 ) (*Report, error) {
@@ -70,13 +70,13 @@ func Run(
 		classes = len(l)
 	}
 	if classes < 1 {
-		return nil, fmt.Errorf("expected a model that says how many classes it has, in its signature or " +
-			"by their names, got neither")
+		return nil, fmt.Errorf("expected a model that says how many classes it has, in its " +
+			"signature or by their names, got neither")
 	}
 	if classes == 1 || l != nil && len(l) != classes {
-		return nil, fmt.Errorf("expected an output with a probability for each of the model's classes, got "+
-			"%d values an image for %d class names; an output of one value cannot be evaluated yet",
-			classes, len(l))
+		return nil, fmt.Errorf("expected an output with a probability for each of the model's "+
+			"classes, got %d values an image for %d class names; an output of one value cannot be "+
+			"evaluated yet", classes, len(l))
 	}
 	t, err := d.resolve(classes, l, cmp.Or(o.LabelType, LabelAuto))
 	if err != nil {
@@ -100,8 +100,8 @@ func Run(
 		}
 	}
 	if r.counts.images == 0 {
-		return nil, fmt.Errorf("%s: expected an answer to some image, got none: %d failed, the first by: %s",
-			d.Name, r.report.Failed, r.report.firstFailure())
+		return nil, fmt.Errorf("%s: expected an answer to some image, got none: %d failed, the "+
+			"first by: %s", d.Name, r.report.Failed, r.report.firstFailure())
 	}
 	r.report.Metrics = r.counts.Metrics(l)
 	r.report.Wrong = r.wrong.sorted()
@@ -116,8 +116,8 @@ func images(
 		for image, err := range d.each {
 			class, ok := t.classes[image.label]
 			if err == nil && !ok {
-				err = fmt.Errorf("%s: changed while it was read: got the label %q, which was not there",
-					d.Name, image.label)
+				err = fmt.Errorf("%s: changed while it was read: got the label %q, which was not "+
+					"there", d.Name, image.label)
 			}
 			if err != nil {
 				stop(err)
@@ -153,10 +153,16 @@ func (r *run) add(b *classify.Batch) error {
 }
 
 // addImage counts one image. The error is of the whole run; failure is the image's alone.
-func (r *run) addImage(image classify.Image, row []float32, failure error) error {
+func (r *run) addImage(image classify.Image, given classify.Row, failure error) error {
+	var row []float32
 	var top []labels.Prediction
 	if failure == nil {
-		top, failure = r.classifier.Top(row, 1)
+		row, failure = r.classifier.Probabilities(given)
+	}
+	if failure == nil {
+		var answer classify.Answer
+		answer, failure = r.classifier.AnswerRow(given, 1)
+		top = answer.Predictions
 	}
 	if failure != nil {
 		r.fail(image.Name, failure)
@@ -209,14 +215,14 @@ func checkProbabilities(row []float32) error {
 	sum := 0.0
 	for class, p := range row {
 		if p < 0 || p > 1+sumTolerance {
-			return fmt.Errorf("expected probabilities, got %v for class %d; only models that answer with "+
-				"a probability for each class can be evaluated yet", p, class)
+			return fmt.Errorf("expected probabilities, got %v for class %d; only models that "+
+				"answer with a probability for each class can be evaluated yet", p, class)
 		}
 		sum += float64(p)
 	}
 	if math.Abs(sum-1) > sumTolerance {
-		return fmt.Errorf("expected probabilities that add up to 1, got %.4g; models that give an image "+
-			"several labels cannot be evaluated yet", sum)
+		return fmt.Errorf("expected probabilities that add up to 1, got %.4g; models that give "+
+			"an image several labels cannot be evaluated yet", sum)
 	}
 	return nil
 }

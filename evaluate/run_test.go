@@ -33,10 +33,15 @@ type fakeModel struct {
 }
 
 func (fakeModel) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-		Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
-		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-	}.Input()}}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{contract.Input1{
+			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}.Input()},
+		Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+			{Name: "probs", Kind: contract.Probabilities}}},
+		Answer: "probs",
+	}}
 }
 
 func (fakeModel) Signature(key string) (savedmodel.Signature, error) {
@@ -52,7 +57,9 @@ func (fakeModel) Signature(key string) (savedmodel.Signature, error) {
 }
 
 func (fakeModel) Labels() labels.Labels {
-	return labels.Labels{{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"}, {ID: "n2", Name: "blue"}}
+	return labels.Labels{
+		{ID: "n0", Name: "red"}, {ID: "n1", Name: "green"}, {ID: "n2", Name: "blue"},
+	}
 }
 
 func (m fakeModel) RunSignature(
@@ -146,8 +153,8 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if report.Images != 5 || report.Failed != 2 || lastAnswered != 5 || lastFailed != 2 {
-		t.Errorf("got %d answered, %d failed, progress %d, %d, want 5, 2", report.Images, report.Failed,
-			lastAnswered, lastFailed)
+		t.Errorf("got %d answered, %d failed, progress %d, %d, want 5, 2", report.Images,
+			report.Failed, lastAnswered, lastFailed)
 	}
 	for name, want := range map[string]string{"black.png": "NaN", "damaged.png": "not an image"} {
 		if !strings.Contains(failed[name], want) {
@@ -157,7 +164,8 @@ func TestRun(t *testing.T) {
 	if len(report.Failures) != 2 || !strings.Contains(report.Failures[0].Path, "green/black.png") {
 		t.Errorf("failures: got %v", report.Failures)
 	}
-	if report.Top1 != 0.6 || report.TopK != 1 || report.K != 2 || report.LabelType != evaluate.LabelName {
+	if report.Top1 != 0.6 || report.TopK != 1 || report.K != 2 ||
+		report.LabelType != evaluate.LabelName {
 		t.Errorf("got top-1 %v, top-%d %v, labels %s", report.Top1, report.K, report.TopK,
 			report.LabelType)
 	}
@@ -194,7 +202,8 @@ func asJSON(t *testing.T, v any) string {
 func TestRunKeepsTheMostConfident(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 20 {
-		colored(t, filepath.Join(dir, "blue", fmt.Sprintf("%02d.png", i)), 100, uint8(10*(i/2%5)), 0)
+		path := filepath.Join(dir, "blue", fmt.Sprintf("%02d.png", i))
+		colored(t, path, 100, uint8(10*(i/2%5)), 0)
 	}
 	d, err := evaluate.Folders(dir, nil)
 	if err != nil {
@@ -209,7 +218,8 @@ func TestRunKeepsTheMostConfident(t *testing.T) {
 	for _, w := range report.Wrong {
 		got = append(got, filepath.Base(w.Path))
 	}
-	if want := []string{"00.png", "01.png", "10.png", "11.png", "02.png"}; !slices.Equal(got, want) {
+	want := []string{"00.png", "01.png", "10.png", "11.png", "02.png"}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -234,8 +244,9 @@ func TestRunErrors(t *testing.T) {
 		{"logits", dir, fakeModel{}.Labels(), func(row []float32) { row[1] = -3 },
 			"1.png: expected probabilities, got -3 for class 1"},
 		{"several labels", dir, fakeModel{}.Labels(), func(row []float32) { row[1] = 0.5 },
-			"expected probabilities that add up to 1, got 1.5; models that give an image several labels"},
-		{"other names", dir, fakeModel{}.Labels()[:2], nil, "got 3 values an image for 2 class names"},
+			"expected probabilities that add up to 1, got 1.5; models that give an image several"},
+		{"other names", dir, fakeModel{}.Labels()[:2], nil,
+			"got 3 values an image for 2 class names"},
 	} {
 		d, err := evaluate.Folders(test.dir, nil)
 		if err != nil {
@@ -319,7 +330,8 @@ wrong, the most confident first
 func TestWriteJUnit(t *testing.T) {
 	report := newReport(t)
 	least := []float64{0.6, 1, 0.75}
-	checks := evaluate.Thresholds{Top1: &least[0], TopK: &least[1], MacroRecall: &least[2]}.Checks(report)
+	thresholds := evaluate.Thresholds{Top1: &least[0], TopK: &least[1], MacroRecall: &least[2]}
+	checks := thresholds.Checks(report)
 	var out bytes.Buffer
 	if err := report.WriteJUnit(&out, checks); err != nil {
 		t.Fatal(err)
@@ -364,7 +376,8 @@ func TestWritePage(t *testing.T) {
 		if many {
 			for i := 3; i < 1100; i++ {
 				report.Classes = append(report.Classes, evaluate.Class{
-					ClassName: evaluate.ClassName{Index: i, Name: fmt.Sprintf("class-%d", i)}, Support: 1,
+					ClassName: evaluate.ClassName{Index: i, Name: fmt.Sprintf("class-%d", i)},
+					Support:   1,
 				})
 				report.Confusion = append(report.Confusion,
 					evaluate.Confusion{Truth: i, Answer: i - 1, Images: 1})

@@ -52,8 +52,8 @@ func (r *Report) WriteText(w io.Writer) error {
 // counted says how many images there were, and what their labels are.
 func (r *Report) counted() string {
 	types := map[LabelType]string{LabelName: "names", LabelID: "ids", LabelIndex: "indices"}
-	return fmt.Sprintf("%d images answered, %d failed; labels are %s of classes", r.Images, r.Failed,
-		types[r.LabelType])
+	return fmt.Sprintf("%d images answered, %d failed; labels are %s of classes", r.Images,
+		r.Failed, types[r.LabelType])
 }
 
 // absent says which classes of the model no image has.
@@ -71,7 +71,8 @@ func (r *Report) absent() string {
 	if more := len(names) - textAbsent; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("no image of %d of the model's %d classes: %s", len(names), len(r.Classes), list)
+	return fmt.Sprintf("no image of %d of the model's %d classes: %s", len(names), len(r.Classes),
+		list)
 }
 
 // right is how many images have a share.
@@ -135,8 +136,8 @@ func (r *Report) writeConfused(b *strings.Builder) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  truth\tanswer\timages\n")
 	for _, c := range shown {
-		fmt.Fprintf(t, "  %v\t%v\t%d\n", r.Classes[c.Truth].ClassName, r.Classes[c.Answer].ClassName,
-			c.Images)
+		fmt.Fprintf(t, "  %v\t%v\t%d\n", r.Classes[c.Truth].ClassName,
+			r.Classes[c.Answer].ClassName, c.Images)
 	}
 	t.Flush()
 }

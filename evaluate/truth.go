@@ -49,20 +49,30 @@ func (d *Data) resolve(classes int, l labels.Labels, as LabelType) (truth, error
 	first := possible[0]
 	for _, other := range possible[1:] {
 		for _, label := range d.labels {
-			if a, b := first.classes[label], other.classes[label]; a != b {
-				return truth{}, fmt.Errorf("%s: every label is the %s and the %s of a class, but not of "+
-					"the same one: %q is the %s of class %d and the %s of class %d; --label-type says "+
-					"which is meant", d.Name, first.as, other.as, label, first.as, a, other.as, b)
+			if first.classes[label] != other.classes[label] {
+				return truth{}, d.contradiction(label, first.truth, other.truth)
 			}
 		}
 	}
 	if as == LabelAuto && first.as == LabelIndex && d.unit == "folder" && classes > 10 {
-		return truth{}, fmt.Errorf("%s: the folders are numbers, %s, and the model's classes have no such "+
-			"names; image_dataset_from_directory counts folders in the order of their names, in which "+
-			`"10" stands before "2", so that these may be no indices of the model's output; `+
-			"--label-type index says that they are", d.Name, Few(d.labels))
+		return truth{}, d.numbered()
 	}
 	return first.truth, nil
+}
+
+// contradiction says of a label that it means one class as one type, and another as another.
+func (d *Data) contradiction(label string, a, b truth) error {
+	return fmt.Errorf("%s: every label is the %s and the %s of a class, but not of the same one: %q is "+
+		"the %s of class %d and the %s of class %d; --label-type says which is meant", d.Name, a.as,
+		b.as, label, a.as, a.classes[label], b.as, b.classes[label])
+}
+
+// numbered says that folders may be numbered otherwise than the model's output.
+func (d *Data) numbered() error {
+	return fmt.Errorf("%s: the folders are numbers, %s, and the model's classes have no such names; "+
+		"image_dataset_from_directory counts folders in the order of their names, in which "+
+		`"10" stands before "2", so that these may be no indices of the model's output; `+
+		"--label-type index says that they are", d.Name, Few(d.labels))
 }
 
 // candidate is one type of label, with what it makes of a data set's labels.
@@ -94,8 +104,8 @@ func newCandidate(as LabelType, classes int, l labels.Labels, given []string) ca
 		if same := shared[label]; same != nil {
 			slices.Sort(same)
 			ok = false
-			c.ambiguous = fmt.Sprintf("; %q is the %s of classes %v, so it says not which", label, as,
-				slices.Compact(same))
+			c.ambiguous = fmt.Sprintf("; %q is the %s of classes %v, so it says not which", label,
+				as, slices.Compact(same))
 		}
 		if !ok {
 			c.unknown = append(c.unknown, label)
@@ -135,15 +145,16 @@ func (d *Data) unknownLabels(all []candidate, classes int, l labels.Labels) erro
 				names[i] = class.ID
 			}
 		}
-		expected = fmt.Sprintf("the %s of one of the model's %d classes, %s", of, len(l), Few(names))
+		expected = fmt.Sprintf("the %s of one of the model's %d classes, %s", of, len(l),
+			Few(names))
 	}
 	what := "each label to be "
 	if d.unit == "folder" {
 		what = "each folder to be named by "
 	}
-	return fmt.Errorf("%s: expected %s%s; %d of %d labels are not: %s%s; rename them, or leave out what "+
-		"is of no class", d.Name, what, expected, len(best.unknown), len(d.labels), Few(best.unknown),
-		best.ambiguous)
+	return fmt.Errorf("%s: expected %s%s; %d of %d labels are not: %s%s; rename them, or leave "+
+		"out what is of no class", d.Name, what, expected, len(best.unknown), len(d.labels),
+		Few(best.unknown), best.ambiguous)
 }
 
 // Few lists texts for a message, not more than fit one.

@@ -16,7 +16,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	// kerasrun-golden my.keras --trained-with tf --images photos --out DIR
+	// kerasrun-golden my.keras --pipeline load_img --mode tf --images photos --out DIR
 	if err := makePack(dir, nil); err != nil {
 		log.Fatal(err)
 	}

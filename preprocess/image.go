@@ -10,8 +10,8 @@ import (
 // number Channels*(y*Width+x)+c. Colours are red, green, blue and alpha, also where [BGR] is their
 // order in the tensor.
 //
-// Values holds an image that was resized by a library whose resize gives floats; otherwise Pix
-// holds it, and Values is empty.
+// Values holds an image that TensorFlow resized by another method than nearest; otherwise Pix holds
+// it, and Values is empty.
 type Image struct {
 	Width, Height int
 	Channels      int // 1, 3 or 4
@@ -41,6 +41,16 @@ func (m *Image) validate() error {
 // grow makes m an image of undefined pixels, in the memory it has where that is enough.
 func (m *Image) grow(width, height, channels int) {
 	m.Width, m.Height, m.Channels = width, height, channels
+	m.growPix(width * height * channels)
+	m.Values = m.Values[:0]
+}
+
+// growPix makes room for n bytes.
+func (m *Image) growPix(n int) { m.Pix = slices.Grow(m.Pix[:0], n)[:n] }
+
+// growValues is grow for an image of floats.
+func (m *Image) growValues(width, height, channels int) {
+	m.Width, m.Height, m.Channels = width, height, channels
 	n := width * height * channels
-	m.Pix, m.Values = slices.Grow(m.Pix[:0], n)[:n], m.Values[:0]
+	m.Pix, m.Values = m.Pix[:0], slices.Grow(m.Values[:0], n)[:n]
 }

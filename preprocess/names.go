@@ -98,8 +98,11 @@ const (
 	// ImageOpsFit is Pillow's ImageOps.fit.
 	ImageOpsFit
 	// Pad resizes the whole image, its shape kept, to what fits into the target, and fills the
-	// rest: Keras's pad_to_aspect_ratio, Pillow's ImageOps.pad.
+	// rest: tf.image.resize_with_pad, Pillow's ImageOps.pad.
 	Pad
+	// PadFirst fills the image up to the target's shape, and resizes that: pad_to_aspect_ratio of
+	// Keras's Resizing.
+	PadFirst
 	// ShortSide resizes the whole image, its shape kept, so that its short side has a given length,
 	// and then cuts the target out of the middle: torchvision's Resize(short) and CenterCrop.
 	ShortSide
@@ -107,9 +110,10 @@ const (
 	NoFit
 )
 
-var fitNames = []string{"stretch", "crop", "imageops_fit", "pad", "short_side", "none"}
+var fitNames = []string{"stretch", "crop", "imageops_fit", "pad", "pad_first", "short_side",
+	"none"}
 
-// String returns "stretch", "crop", "imageops_fit", "pad", "short_side" or "none".
+// String returns "stretch", "crop", "imageops_fit", "pad", "pad_first", "short_side" or "none".
 func (f Fit) String() string { return nameOf("Fit", fitNames, int(f)) }
 
 // ParseFit is the inverse of Fit.String.
@@ -124,11 +128,12 @@ const (
 	Divide
 	Add
 	Subtract
+	Round // to whole numbers, halves to the even one, and to 0 to 255; without values
 )
 
-var opNames = []string{"multiply", "divide", "add", "subtract"}
+var opNames = []string{"multiply", "divide", "add", "subtract", "round"}
 
-// String returns "multiply", "divide", "add" or "subtract".
+// String returns "multiply", "divide", "add", "subtract" or "round".
 func (o Op) String() string { return nameOf("Op", opNames, int(o)) }
 
 // ParseOp is the inverse of Op.String.

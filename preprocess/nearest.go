@@ -4,17 +4,22 @@ package preprocess
 // ImagingScaleAffine in Pillow's Geometry.c, which adds up the position step by step, rounding
 // errors included.
 func resampleNearest(dst, src *Image, x, y axis) {
-	dst.grow(x.wanted(), y.wanted(), 3)
+	channels := src.Channels
+	dst.grow(x.wanted(), y.wanted(), channels)
 	columns := make([]int, dst.Width) // where in a row each pixel is, negative where none is
-	x.eachNearest(func(i, from int) { columns[i] = 3 * from })
-	stride := 3 * src.Width
+	x.eachNearest(func(i, from int) { columns[i] = channels * from })
+	stride := channels * src.Width
 	y.eachNearest(func(i, from int) {
-		out := dst.Pix[3*dst.Width*i:][:3*dst.Width]
+		out := dst.Pix[channels*dst.Width*i:][:channels*dst.Width]
 		if from < 0 {
 			clear(out)
 			return
 		}
 		row := src.Pix[stride*from:][:stride]
+		if channels != 3 {
+			nearestRow(out, row, columns, channels)
+			return
+		}
 		for _, at := range columns {
 			if len(out) < 3 {
 				break
@@ -33,7 +38,7 @@ func resampleNearest(dst, src *Image, x, y axis) {
 // is none.
 func (a axis) eachNearest(do func(i, from int)) {
 	step := a.scale()
-	pos := float64(float32(a.lo)) + float64(step*0.5)
+	pos := float64(a.lo) + float64(step*0.5)
 	for i := range a.last {
 		if i >= a.first {
 			from := int(pos)
@@ -43,5 +48,17 @@ func (a axis) eachNearest(do func(i, from int)) {
 			do(i-a.first, from)
 		}
 		pos += step
+	}
+}
+
+// nearestRow copies the pixels at columns.
+func nearestRow(out, row []uint8, columns []int, channels int) {
+	for _, at := range columns {
+		if at >= 0 && at+channels <= len(row) {
+			copy(out[:channels], row[at:])
+		} else {
+			clear(out[:channels])
+		}
+		out = out[channels:]
 	}
 }

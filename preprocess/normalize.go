@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -16,7 +17,8 @@ type Normalize struct {
 	Steps   []Step
 }
 
-// Step is one operation with one value for all channels, or one for each in the tensor's order.
+// Step is one operation with one value for all channels, or one for each in the tensor's order;
+// Round has none.
 type Step struct {
 	Op     Op
 	Values []float64
@@ -28,97 +30,153 @@ func (n Normalize) equal(other Normalize) bool {
 		func(a, b Step) bool { return a.Op == b.Op && slices.Equal(a.Values, b.Values) })
 }
 
-// float32 computes the steps in float32; channel is that of the tensor. The conversions keep a
-// compiler from fusing two operations into one that rounds once.
-func (n Normalize) float32(x float32, channel int) float32 {
-	for i := range n.Steps {
-		s := &n.Steps[i]
-		v := float32(s.Values[min(channel, len(s.Values)-1)])
-		switch s.Op {
-		case Multiply:
-			x = float32(x * v)
-		case Divide:
-			x = float32(x / v)
-		case Add:
-			x = float32(x + v)
-		case Subtract:
-			x = float32(x - v)
-		}
-	}
-	return x
-}
-
-// float64 computes the steps in float64.
-func (n Normalize) float64(x float64, channel int) float64 {
-	for i := range n.Steps {
-		s := &n.Steps[i]
-		v := s.Values[min(channel, len(s.Values)-1)]
-		switch s.Op {
-		case Multiply:
-			x = float64(x * v)
-		case Divide:
-			x = float64(x / v)
-		case Add:
-			x = float64(x + v)
-		case Subtract:
-			x = float64(x - v)
-		}
-	}
-	return x
-}
-
-// A table holds what each of the 256 bytes becomes, for each channel of the tensor.
-type table struct {
-	normalize Normalize
-	channels  int
-	float32s  [][256]float32
-}
-
-// Models are few, and so are their tables.
-const maxTables = 64
-
-var tables atomic.Pointer[[]*table]
-
-// tableOf returns the table of a normalization, which it computes the first time.
-func tableOf(n Normalize, channels int) *table {
-	old := tables.Load()
-	if old != nil {
-		for _, t := range *old {
-			if t.channels == channels && t.normalize.equal(n) {
-				return t
-			}
-		}
-	}
-	steps := make([]Step, len(n.Steps)) // of its own: the caller may change his
+// clone returns a copy that shares no memory.
+func (n Normalize) clone() Normalize {
+	steps := make([]Step, len(n.Steps))
 	for i, s := range n.Steps {
 		steps[i] = Step{s.Op, slices.Clone(s.Values)}
 	}
-	t := &table{Normalize{n.Float64, steps}, channels, make([][256]float32, channels)}
-	for c := range t.float32s {
-		for x := range t.float32s[c] {
-			if n.Float64 {
-				t.float32s[c][x] = float32(n.float64(float64(x), c))
-			} else {
-				t.float32s[c][x] = n.float32(float32(x), c)
+	return Normalize{n.Float64, steps}
+}
+
+// apply does the step to values whose channels take turns, beginning with the tensor's first.
+func apply[F float32 | float64](s Step, values []F, channels int) {
+	if s.Op == Round {
+		for i, x := range values {
+			x = F(math.RoundToEven(float64(x)))
+			if x < 0 { // a zero keeps its sign, as in NumPy
+				x = 0
+			} else if x > 255 {
+				x = 255
+			}
+			values[i] = x
+		}
+		return
+	}
+	for c := range channels {
+		v := F(s.Values[min(c, len(s.Values)-1)])
+		switch s.Op {
+		case Multiply:
+			for i := c; i < len(values); i += channels {
+				values[i] *= v
+			}
+		case Divide:
+			for i := c; i < len(values); i += channels {
+				values[i] /= v
+			}
+		case Add:
+			for i := c; i < len(values); i += channels {
+				values[i] += v
+			}
+		case Subtract:
+			for i := c; i < len(values); i += channels {
+				values[i] -= v
 			}
 		}
 	}
-	next := []*table{t}
+}
+
+// element is the Go type of a tensor's elements: float32, float16's bits, or uint8.
+type element interface{ float32 | uint16 | uint8 }
+
+// cast returns a number as an element: to float16 rounded, halves to even, to uint8 truncated.
+func cast[T element, F float32 | float64](x F) T {
+	var t T
+	switch any(t).(type) {
+	case uint16:
+		return T(float16(float64(x)))
+	default:
+		return T(x)
+	}
+}
+
+// float16 returns the bits of the float16 nearest to x, halves to even.
+func float16(x float64) uint16 {
+	bits := math.Float64bits(x)
+	sign := uint16(bits >> 48 & 0x8000)
+	abs := math.Abs(x)
+	switch {
+	case x != x:
+		return sign | 0x7e00
+	case abs >= 65520: // from here on the nearest is beyond the largest, 65504
+		return sign | 0x7c00
+	case abs < 0x1p-14: // subnormal: multiples of 2^-24
+		return sign | uint16(math.RoundToEven(abs*0x1p24))
+	}
+	// A fraction of 10 bits is kept; a carry out of it raises the exponent.
+	fraction := bits & (1<<52 - 1)
+	rounded := (fraction + 1<<41 - 1 + fraction>>42&1) >> 42
+	exponent := bits>>52&0x7ff - 1023 + 15
+	return sign | uint16(exponent<<10+rounded)
+}
+
+// A table holds what each of the 256 bytes becomes, for each channel of the tensor.
+type table[T element] struct {
+	normalize Normalize
+	values    [][256]T
+}
+
+// maxTables limits those that are kept: models are few, and so are their tables.
+const maxTables = 64
+
+var (
+	float32Tables atomic.Pointer[[]*table[float32]]
+	float16Tables atomic.Pointer[[]*table[uint16]]
+)
+
+// tableOf returns the table of a normalization, which is computed the first time.
+func tableOf[T element](
+	kept *atomic.Pointer[[]*table[T]], n Normalize, channels int,
+) [][256]T {
+	old := kept.Load()
+	if old != nil {
+		for _, t := range *old {
+			if len(t.values) == channels && t.normalize.equal(n) {
+				return t.values
+			}
+		}
+	}
+	t := &table[T]{n.clone(), make([][256]T, channels)}
+	if n.Float64 {
+		tabulate[T, float64](t)
+	} else {
+		tabulate[T, float32](t)
+	}
+	next := []*table[T]{t}
 	if old != nil && len(*old) < maxTables {
 		next = append(next, *old...)
 	}
-	tables.Store(&next) // where two compute at once, the loser's is computed again
-	return t
+	kept.Store(&next) // where two compute at once, one is computed again
+	return t.values
+}
+
+// tabulate fills a table by arithmetic in F.
+func tabulate[T element, F float32 | float64](t *table[T]) {
+	channels := len(t.values)
+	var x [4]F
+	for i := range 256 {
+		for c := range channels {
+			x[c] = F(i)
+		}
+		for _, s := range t.normalize.Steps {
+			apply(s, x[:channels], channels)
+		}
+		for c := range channels {
+			t.values[c][i] = cast[T](x[c])
+		}
+	}
 }
 
 // Shape returns the shape of one image's tensor, without the batch; -1 where a size is free.
 func (p *Pipeline) Shape() tensor.Shape {
-	height, width := int64(p.Height), int64(p.Width)
 	if p.Height == 0 {
-		height, width = -1, -1
+		return p.shape(-1, -1)
 	}
-	return p.shape(height, width)
+	return p.shape(int64(p.Height), int64(p.Width))
 }
+
+// ShapeOf returns the shape of a resized image's tensor, without the batch.
+func (p *Pipeline) ShapeOf(m *Image) tensor.Shape { return p.shape(int64(m.Height), int64(m.Width)) }
 
 func (p *Pipeline) shape(height, width int64) tensor.Shape {
 	channels := int64(p.Decode.Color.Channels())
@@ -134,14 +192,19 @@ func (p *Pipeline) shape(height, width int64) tensor.Shape {
 // Tensor makes the tensor of an image that [Pipeline.Image] or [Pipeline.ResizeImage] returned:
 // normalized, cast and laid out, without a batch dimension.
 func (p *Pipeline) Tensor(m *Image) (t tensor.Tensor, err error) {
-	t = tensor.Tensor{DType: p.DType, Shape: p.shape(int64(m.Height), int64(m.Width))}
 	switch p.DType {
-	case tensor.Float32:
-		t.Data, err = p.AppendFloat32(nil, m)
+	case tensor.Float16:
+		t.Data, err = p.AppendFloat16(nil, m)
+	case tensor.Uint8:
+		t.Data, err = p.AppendUint8(nil, m)
 	default:
-		err = fmt.Errorf("preprocess: expected a tensor of float32, got %v", p.DType)
+		t.Data, err = p.AppendFloat32(nil, m)
 	}
-	return t, err
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	t.DType, t.Shape = p.DType, p.ShapeOf(m)
+	return t, nil
 }
 
 // AppendFloat32 appends the tensor of an image to dst, row-major, as [Pipeline.Tensor] makes it.
@@ -151,11 +214,45 @@ func (p *Pipeline) AppendFloat32(dst []float32, m *Image) ([]float32, error) {
 	if err := p.checkImage(m, tensor.Float32); err != nil {
 		return dst, err
 	}
-	n, size := len(dst), len(m.Pix)
-	dst = slices.Grow(dst, size)[:n+size]
-	p.normalizeBytes(dst[n:], m.Pix)
-	return dst, nil
+	if len(m.Values) > 0 {
+		return appendValues(p, dst, m), nil
+	}
+	t := tableOf(&float32Tables, p.Normalize, m.Channels)
+	return appendBytes(p, dst, m, t), nil
 }
+
+// AppendFloat16 is AppendFloat32 for tensors of float16, whose bits it appends.
+func (p *Pipeline) AppendFloat16(dst []uint16, m *Image) ([]uint16, error) {
+	if err := p.checkImage(m, tensor.Float16); err != nil {
+		return dst, err
+	}
+	if len(m.Values) > 0 {
+		return appendValues(p, dst, m), nil
+	}
+	t := tableOf(&float16Tables, p.Normalize, m.Channels)
+	return appendBytes(p, dst, m, t), nil
+}
+
+// AppendUint8 is AppendFloat32 for tensors of uint8. Floats are truncated.
+func (p *Pipeline) AppendUint8(dst []uint8, m *Image) ([]uint8, error) {
+	if err := p.checkImage(m, tensor.Uint8); err != nil {
+		return dst, err
+	}
+	if len(m.Values) > 0 {
+		return appendValues(p, dst, m), nil
+	}
+	return appendBytes(p, dst, m, sameBytes[:m.Channels]), nil
+}
+
+// sameBytes is the table of uint8 tensors, which have no steps but Round.
+var sameBytes = func() (t [4][256]uint8) {
+	for c := range t {
+		for i := range t[c] {
+			t[c][i] = uint8(i)
+		}
+	}
+	return t
+}()
 
 // checkImage returns an error unless the pipeline makes tensors of such a type of such an image.
 func (p *Pipeline) checkImage(m *Image, d tensor.DType) error {
@@ -171,26 +268,119 @@ func (p *Pipeline) checkImage(m *Image, d tensor.DType) error {
 	case m.Channels != p.Decode.Color.Channels():
 		return fmt.Errorf("preprocess: expected an image of %d channels, got %d",
 			p.Decode.Color.Channels(), m.Channels)
-	case p.Width != 0 && (m.Width != p.Width || m.Height != p.Height):
-		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
-			p.Height, m.Width, m.Height)
 	}
-	return nil
+	return p.checkSize(m)
 }
 
-// normalizeBytes writes the tensor of three channels of bytes.
-func (p *Pipeline) normalizeBytes(out []float32, pix []uint8) {
-	t := tableOf(p.Normalize, 3).float32s
-	first, second, third := &t[0], &t[1], &t[2]
+// places returns where the tensor has the channels of an image: channel c of pixel i is element
+// first[c] + i*step.
+func (p *Pipeline) places(m *Image) (first [4]int, step int) {
+	step = m.Channels
+	between := 1 // two channels of one pixel
+	if p.Layout == NCHW {
+		step, between = 1, m.Width*m.Height
+	}
+	for c := range m.Channels {
+		first[c] = c * between
+	}
 	if p.Decode.Color == BGR {
+		first[0], first[2] = first[2], first[0]
+	}
+	return first, step
+}
+
+// order is the tensor's channel that each of an image's channels is.
+func (p *Pipeline) order() [4]int {
+	if p.Decode.Color == BGR {
+		return [4]int{2, 1, 0, 3}
+	}
+	return [4]int{0, 1, 2, 3}
+}
+
+// appendBytes appends the tensor of an image of bytes, by the table of the tensor's channels.
+func appendBytes[T element](p *Pipeline, dst []T, m *Image, t [][256]T) []T {
+	n, pix := len(dst), m.Pix
+	dst = slices.Grow(dst, len(pix))[:n+len(pix)]
+	out := dst[n:]
+	if m.Channels == 3 && p.Layout == NHWC { // most models
+		a, b, c := &t[0], &t[1], &t[2]
+		if p.Decode.Color == BGR {
+			for len(pix) >= 3 && len(out) >= 3 {
+				out[0], out[1], out[2] = a[pix[2]], b[pix[1]], c[pix[0]]
+				pix, out = pix[3:], out[3:]
+			}
+			return dst
+		}
 		for len(pix) >= 3 && len(out) >= 3 {
-			out[0], out[1], out[2] = first[pix[2]], second[pix[1]], third[pix[0]]
+			out[0], out[1], out[2] = a[pix[0]], b[pix[1]], c[pix[2]]
 			pix, out = pix[3:], out[3:]
 		}
-		return
+		return dst
 	}
-	for len(pix) >= 3 && len(out) >= 3 {
-		out[0], out[1], out[2] = first[pix[0]], second[pix[1]], third[pix[2]]
-		pix, out = pix[3:], out[3:]
+	first, step := p.places(m)
+	order := p.order()
+	for c := range m.Channels {
+		to := &t[order[c]]
+		at := first[c]
+		for i := c; i < len(pix); i += m.Channels {
+			out[at] = to[pix[i]]
+			at += step
+		}
+	}
+	return dst
+}
+
+// appendValues appends the tensor of an image of floats.
+func appendValues[T element](p *Pipeline, dst []T, m *Image) []T {
+	n := len(dst)
+	dst = slices.Grow(dst, len(m.Values))[:n+len(m.Values)]
+	if p.Normalize.Float64 {
+		normalizeValues[T, float64](p, dst[n:], m)
+	} else {
+		normalizeValues[T, float32](p, dst[n:], m)
+	}
+	return dst
+}
+
+// normalizeValues computes a few pixels at a time, which stay in the cache from step to step.
+func normalizeValues[T element, F float32 | float64](p *Pipeline, out []T, m *Image) {
+	var memory [768]F // whole pixels of 1, 3 and 4 channels
+	first, step := p.places(m)
+	order := p.order()
+	channels := m.Channels
+	values := m.Values
+	for pixel := 0; len(values) > 0; {
+		chunk := memory[:min(len(memory), len(values))]
+		count := len(chunk) / channels
+		if p.Decode.Color == BGR {
+			for i := range count {
+				for c := range channels {
+					chunk[channels*i+order[c]] = F(values[channels*i+c])
+				}
+			}
+		} else {
+			for i := range chunk {
+				chunk[i] = F(values[i])
+			}
+		}
+		for _, s := range p.Normalize.Steps {
+			apply(s, chunk, channels)
+		}
+		if p.Layout == NCHW {
+			for c := range channels {
+				at := first[c] + step*pixel
+				for i := order[c]; i < len(chunk); i += channels {
+					out[at] = cast[T](chunk[i])
+					at += step
+				}
+			}
+		} else {
+			to := out[channels*pixel:][:len(chunk)]
+			for i, x := range chunk {
+				to[i] = cast[T](x)
+			}
+		}
+		values = values[len(chunk):]
+		pixel += count
 	}
 }

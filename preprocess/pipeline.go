@@ -3,6 +3,7 @@ package preprocess
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ type Resize struct {
 	Method    Method
 	Fit       Fit
 	Antialias bool    // tf.image.resize's
-	Fill      float32 // of each channel, what Pad fills with
+	Fill      float32 // of each channel, what Pad and PadFirst fill with: 0 to 255, whole
 	ShortSide int     // of the fit ShortSide, in pixels
 }
 
@@ -54,46 +55,13 @@ func (p *Pipeline) Validate() error {
 	if err := p.Decode.validate(); err != nil {
 		faults = append(faults, err)
 	}
-	r := p.Resize
 	free := p.Width == 0 && p.Height == 0
-	switch {
-	case r.By != Pillow:
-		fault("resize: expected pillow, got %v", r.By)
-	case !slices.Contains(Methods(r.By), r.Method):
-		fault("resize: expected a method of %v, one of %v, got %v", r.By, Methods(r.By), r.Method)
-	case !slices.Contains(Fits(r.By), r.Fit):
-		fault("resize: expected a fit of %v, one of %v, got %v", r.By, Fits(r.By), r.Fit)
-	case r.Fit == ShortSide && (r.ShortSide < max(p.Width, p.Height) || r.ShortSide > maxSide):
-		fault("resize: expected a short side from the larger side of the tensor, %d, to %d, got %d",
-			max(p.Width, p.Height), maxSide, r.ShortSide)
-	case r.Fit == NoFit && !free:
-		fault("resize: expected a free size where images are not resized, got %d x %d", p.Width,
-			p.Height)
-	case r.Fit != NoFit && free:
-		fault("resize: expected the fit none where the size is free, got %v", r.Fit)
-	}
-	if r.Antialias {
-		fault("resize: expected antialias of tensorflow alone, got it of %v", r.By)
-	}
 	if !free && (p.Width < 1 || p.Width > maxSide || p.Height < 1 || p.Height > maxSide) {
 		fault("expected a tensor of 1 to %d by 1 to %d pixels, got width %d and height %d",
 			maxSide, maxSide, p.Width, p.Height)
 	}
-	for _, s := range p.Normalize.Steps {
-		if s.Op < Multiply || s.Op > Subtract {
-			fault("normalize: there is no %v", s.Op)
-		}
-		if n := len(s.Values); n != 1 && n != p.Decode.Color.Channels() {
-			fault("normalize: %v: expected one value, or one for each of %d channels, got %d", s.Op,
-				p.Decode.Color.Channels(), n)
-		}
-	}
-	if p.DType != tensor.Float32 {
-		fault("expected a tensor of float32, got %v", p.DType)
-	}
-	if p.Layout != NHWC {
-		fault("expected the layout NHWC, got %v", p.Layout)
-	}
+	p.validateResize(free, fault)
+	p.validateTensor(fault)
 	if p.MaxPixels < 0 {
 		fault("expected MaxPixels of 0 or more, got %d", p.MaxPixels)
 	}
@@ -101,11 +69,103 @@ func (p *Pipeline) Validate() error {
 }
 
 func (d Decode) validate() error {
-	if d.By != Pillow || d.Color != RGB && d.Color != BGR || d.EXIF {
-		return fmt.Errorf("preprocess: decode: expected pillow, rgb or bgr, without exif, got %v, "+
-			"%v, exif %v", d.By, d.Color, d.EXIF)
+	var want string
+	switch {
+	case d.By < Pillow || d.By > OpenCV:
+		want = "one of pillow, tensorflow, opencv"
+	case d.Color < RGB || d.Color > RGBA:
+		want = "one of rgb, bgr, grayscale, grayscale_of_rgb, rgba"
+	case d.EXIF && d.By == TensorFlow:
+		want = "exif false: TensorFlow does not read the orientation in EXIF"
+	case d.By == OpenCV && d.Color == RGBA:
+		want = "rgb, bgr, grayscale or grayscale_of_rgb of opencv"
+	default:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("preprocess: decode: expected %s, got by %v, color %v, exif %v", want, d.By,
+		d.Color, d.EXIF)
+}
+
+func (p *Pipeline) validateResize(free bool, fault func(format string, args ...any)) {
+	r := p.Resize
+	if r.By < Pillow || r.By > OpenCV {
+		fault("resize: expected one of pillow, tensorflow, opencv, got %v", r.By)
+		return
+	}
+	if !slices.Contains(Methods(r.By), r.Method) {
+		fault("resize: expected a method of %v, one of %v, got %v", r.By, Methods(r.By), r.Method)
+	}
+	if !slices.Contains(Fits(r.By), r.Fit) {
+		fault("resize: expected a fit of %v, one of %v, got %v", r.By, Fits(r.By), r.Fit)
+	}
+	if keras := []Method{Nearest, Bilinear, Bicubic, Lanczos3, Lanczos5}; r.By == TensorFlow &&
+		(r.Fit == Crop || r.Fit == PadFirst) && !slices.Contains(keras, r.Method) {
+		fault("resize: expected one of %v, which Keras has, for %v, got %v", keras, r.Fit, r.Method)
+	}
+	switch {
+	case r.Fit == ShortSide && (r.ShortSide < max(p.Width, p.Height) || r.ShortSide > maxSide):
+		fault("resize: expected a short side from the larger side of the tensor, %d, to %d, got %d",
+			max(p.Width, p.Height), maxSide, r.ShortSide)
+	case r.Fit != ShortSide && r.ShortSide != 0:
+		fault("resize: expected a short side of the fit short_side alone, got %d of %v",
+			r.ShortSide, r.Fit)
+	case r.Fit != NoFit && free:
+		fault("resize: expected the fit none where the size is free, got %v", r.Fit)
+	}
+	if r.Antialias && r.By != TensorFlow {
+		fault("resize: expected antialias of tensorflow alone, got it of %v", r.By)
+	}
+	pads := r.Fit == PadFirst || r.Fit == Pad && r.By == Pillow
+	switch {
+	case !pads && r.Fill != 0:
+		fault("resize: expected a fill of 0 but for pillow's pad and pad_first, got %v", r.Fill)
+	case !(r.Fill >= 0 && r.Fill <= 255) || r.Fill != float32(int(r.Fill)):
+		fault("resize: expected a fill of a whole number from 0 to 255, got %v", r.Fill)
+	}
+}
+
+func (p *Pipeline) validateTensor(fault func(format string, args ...any)) {
+	channels := p.Decode.Color.Channels()
+	rounds := false
+	for _, s := range p.Normalize.Steps {
+		n := len(s.Values)
+		switch {
+		case s.Op < Multiply || s.Op > Round:
+			fault("normalize: there is no %v", s.Op)
+		case s.Op == Round && n != 0:
+			fault("normalize: expected no values of round, got %d", n)
+		case s.Op != Round && n != 1 && n != channels:
+			fault("normalize: expected one value of %v, or one for each of %d channels, got %d",
+				s.Op, channels, n)
+		}
+		for _, v := range s.Values {
+			if math.IsNaN(v) || math.IsInf(v, 0) || s.Op == Divide && v == 0 {
+				fault("normalize: expected numbers to %v by, got %v", s.Op, v)
+			}
+		}
+		rounds = rounds || s.Op == Round
+		if p.DType == tensor.Uint8 && s.Op != Round {
+			fault("normalize: expected no step but round for a tensor of uint8, got %v", s.Op)
+		}
+	}
+	switch p.DType {
+	case tensor.Float32, tensor.Float16:
+	case tensor.Uint8:
+		overshoots := []Method{Bicubic, Lanczos3, Lanczos5, MitchellCubic}
+		if r := p.Resize; r.By == TensorFlow && r.Fit != NoFit && !rounds &&
+			slices.Contains(overshoots, r.Method) {
+			fault("expected a step round for a tensor of uint8 resized by tensorflow's %v: its "+
+				"values go beyond 0 to 255, which TensorFlow and NumPy cast differently", r.Method)
+		}
+	default:
+		fault("expected a tensor of float32, float16 or uint8, got %v", p.DType)
+	}
+	switch {
+	case p.Layout < NHWC || p.Layout > NHW:
+		fault("expected the layout NHWC, NCHW or NHW, got %v", p.Layout)
+	case p.Layout == NHW && channels != 1:
+		fault("expected the layout NHWC or NCHW of %d channels, got NHW", channels)
+	}
 }
 
 // Methods returns the methods that a library has.
@@ -123,7 +183,23 @@ func Methods(by Library) []Method {
 }
 
 // Fits returns the fits that a library has.
-func Fits(by Library) []Fit { return []Fit{Stretch, Crop, ShortSide, NoFit} }
+func Fits(by Library) []Fit {
+	switch by {
+	case Pillow:
+		return []Fit{Stretch, Crop, ImageOpsFit, Pad, ShortSide, NoFit}
+	case TensorFlow:
+		return []Fit{Stretch, Crop, Pad, PadFirst, ShortSide, NoFit}
+	case OpenCV:
+		return []Fit{Stretch, ShortSide, NoFit}
+	}
+	return nil
+}
+
+// ResizesToFloats says whether resized images may be [Image.Values]. tf.image.resize returns an image
+// of the right size as it is, and floats of others, but by the method nearest.
+func (p *Pipeline) ResizesToFloats() bool {
+	return p.Resize.By == TensorFlow && p.Resize.Method != Nearest && p.Resize.Fit != NoFit
+}
 
 // String says in words what a tensor is and how it is made, as "224x224 float32 NHWC: pillow bgr,
 // pillow nearest stretch, subtract 103.939 116.779 123.68".
@@ -145,7 +221,7 @@ func (p *Pipeline) String() string {
 		if r.Fit == ShortSide {
 			fmt.Fprintf(&b, " %d", r.ShortSide)
 		}
-		if r.Fit == Pad {
+		if r.Fit == Pad || r.Fit == PadFirst {
 			fmt.Fprintf(&b, " with %v", r.Fill)
 		}
 		if r.Antialias {
@@ -174,6 +250,9 @@ func keep(pool *sync.Pool, m *Image) {
 	if cap(m.Pix) > maxKept {
 		m.Pix = nil
 	}
+	if 4*cap(m.Values) > maxKept {
+		m.Values = nil
+	}
 	pool.Put(m)
 }
 
@@ -194,7 +273,10 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	if p.Resize.Fit == NoFit {
-		return p.Decode.read(m, data, p.MaxPixels)
+		if err := p.Decode.read(m, data, p.MaxPixels); err != nil {
+			return err
+		}
+		return p.checkSize(m)
 	}
 	src := decoded.Get().(*Image)
 	defer keep(&decoded, src)
@@ -202,6 +284,15 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	return p.resize(m, src)
+}
+
+// checkSize returns an error unless an image that is not resized has the size of the tensor.
+func (p *Pipeline) checkSize(m *Image) error {
+	if p.Width != 0 && (m.Width != p.Width || m.Height != p.Height) {
+		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
+			p.Height, m.Width, m.Height)
+	}
+	return nil
 }
 
 // DecodeImage decodes an image and leaves its size as it is.

@@ -11,13 +11,13 @@ var passBuffers = sync.Pool{New: func() any { return new(Image) }}
 func resample(dst, src *Image, x, y axis, f Method) {
 	switch {
 	case x.identity() && y.identity():
-		crop(dst, src, x.lo+x.first, y.lo+y.first, x.wanted(), y.wanted())
+		crop(dst, src, int(x.lo)+x.first, int(y.lo)+y.first, x.wanted(), y.wanted())
 		return
 	case x.identity():
-		resampleVertical(dst, src, y, f, 0, x.lo+x.first, x.wanted())
+		resampleVertical(dst, src, y, f, 0, int(x.lo)+x.first, x.wanted())
 		return
 	case y.identity():
-		resampleHorizontal(dst, src, x, f, y.lo+y.first, y.wanted())
+		resampleHorizontal(dst, src, x, f, int(y.lo)+y.first, y.wanted())
 		return
 	}
 	between := passBuffers.Get().(*Image)
@@ -35,9 +35,11 @@ func resample(dst, src *Image, x, y axis, f Method) {
 
 // crop copies a part of src.
 func crop(dst, src *Image, left, top, width, height int) {
-	dst.grow(width, height, 3)
+	channels := src.Channels
+	dst.grow(width, height, channels)
 	for y := range height {
-		copy(dst.Pix[3*width*y:][:3*width], src.Pix[3*(src.Width*(top+y)+left):])
+		copy(dst.Pix[channels*width*y:][:channels*width],
+			src.Pix[channels*(src.Width*(top+y)+left):])
 	}
 }
 
@@ -55,17 +57,23 @@ func clip8(sum int32) uint8 {
 
 // resampleHorizontal scales count rows of src, from the row top on, to the width wanted.
 func resampleHorizontal(dst, src *Image, x axis, f Method, top, count int) {
-	dst.grow(x.wanted(), count, 3)
-	stride := 3 * src.Width
+	channels := src.Channels
+	dst.grow(x.wanted(), count, channels)
+	stride := channels * src.Width
 	x.eachWindows(f, func(first int, windows []window) {
 		for y := range count {
 			row := src.Pix[stride*(top+y):]
-			out := dst.Pix[3*(dst.Width*y+first-x.first):][:3*len(windows)]
+			out := dst.Pix[channels*(dst.Width*y+first-x.first):][:channels*len(windows)]
 			// The vector code reads a little beyond a window; the last row, where that would be
 			// beyond the image, goes without.
-			if hasVectors && len(row) >= stride+vectorSlack {
+			switch {
+			case channels == 1:
+				horizontal1(out, row, windows)
+			case channels == 4:
+				horizontal4(out, row, windows)
+			case hasVectors && len(row) >= stride+vectorSlack:
 				horizontalVectors(out, row, windows)
-			} else {
+			default:
 				horizontal(out, row, windows)
 			}
 		}
@@ -90,16 +98,49 @@ func horizontal(out, row []uint8, windows []window) {
 	}
 }
 
+// horizontal1 is horizontal of one channel.
+func horizontal1(out, row []uint8, windows []window) {
+	for i := range windows {
+		w := &windows[i]
+		sum := int32(half)
+		pix := row[w.start:][:len(w.weights)]
+		for j, k := range w.weights {
+			sum += int32(pix[j]) * k
+		}
+		out[i] = clip8(sum)
+	}
+}
+
+// horizontal4 is horizontal of four channels.
+func horizontal4(out, row []uint8, windows []window) {
+	for i := range windows {
+		w := &windows[i]
+		r, g, b, a := int32(half), int32(half), int32(half), int32(half)
+		pix := row[4*w.start:]
+		for _, k := range w.weights {
+			p := pix[:4]
+			r += int32(p[0]) * k
+			g += int32(p[1]) * k
+			b += int32(p[2]) * k
+			a += int32(p[3]) * k
+			pix = pix[4:]
+		}
+		out[0], out[1], out[2], out[3] = clip8(r), clip8(g), clip8(b), clip8(a)
+		out = out[4:]
+	}
+}
+
 // resampleVertical scales width columns of src, from the column left on, to the height wanted. The
 // first row of src is number top of the axis.
 func resampleVertical(dst, src *Image, y axis, f Method, top, left, width int) {
-	dst.grow(width, y.wanted(), 3)
-	stride := 3 * src.Width
+	channels := src.Channels
+	dst.grow(width, y.wanted(), channels)
+	stride := channels * src.Width
 	y.eachWindows(f, func(first int, windows []window) {
 		for i := range windows {
 			w := &windows[i]
-			out := dst.Pix[3*width*(first-y.first+i):][:3*width]
-			rows := src.Pix[stride*(w.start-top)+3*left:]
+			out := dst.Pix[channels*width*(first-y.first+i):][:channels*width]
+			rows := src.Pix[stride*(w.start-top)+channels*left:]
 			if hasVectors && len(out) >= vectorSize && len(w.weights) > 0 {
 				verticalVectors(out, rows, stride, w.weights)
 			} else {

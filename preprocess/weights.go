@@ -6,15 +6,25 @@ import (
 	"sync"
 )
 
-// An axis is the scaling of one dimension: the source pixels lo to hi, of size in all, become out
-// pixels, of which those from first to last are wanted.
+// An axis is the scaling of one dimension: the source from lo to hi, of size pixels in all, becomes
+// out pixels, of which those from first to last are wanted.
 type axis struct {
-	size, lo, hi, out int
-	first, last       int
+	size        int
+	lo, hi      float32
+	out         int
+	first, last int
 }
 
+// wholeAxis scales all of a dimension.
+func wholeAxis(size, out int) axis { return axis{size, 0, float32(size), out, 0, out} }
+
+// whole reports whether the axis is all of the source, as it is.
+func (a axis) whole() bool { return a.lo == 0 && a.hi == float32(a.size) && a.out == a.size }
+
 // identity reports whether each wanted pixel is a copy of one source pixel.
-func (a axis) identity() bool { return a.hi-a.lo == a.out }
+func (a axis) identity() bool {
+	return a.hi-a.lo == float32(a.out) && a.lo == float32(int(a.lo))
+}
 
 // wanted is the number of wanted pixels.
 func (a axis) wanted() int { return a.last - a.first }
@@ -86,12 +96,12 @@ type window struct {
 }
 
 // scale is the number of source pixels to a pixel of the result.
-func (a axis) scale() float64 { return float64(float32(a.hi)-float32(a.lo)) / float64(a.out) }
+func (a axis) scale() float64 { return float64(a.hi-a.lo) / float64(a.out) }
 
 // bounds returns the position of pixel i's centre in the source and the source pixels, start to
 // end, that f reaches from it.
 func (a axis) bounds(f Method, i int) (center float64, start, end int) {
-	center = float64(float32(a.lo)) + float64((float64(i)+0.5)*a.scale())
+	center = float64(a.lo) + float64((float64(i)+0.5)*a.scale())
 	support := kernels[f].support * max(a.scale(), 1)
 	return center, max(0, int(center-support+0.5)), min(a.size, int(center+support+0.5))
 }

@@ -146,7 +146,7 @@ func openRoot(dir string) (*os.Root, error) {
 	case err == nil && !info.IsDir():
 		if slices.Contains([]string{".keras", ".h5"}, filepath.Ext(dir)) {
 			return nil, fmt.Errorf("expected a SavedModel, got a Keras file; "+
-				"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it",
+				"`kerasrun-export %s --out DIR` makes one of it, and asks how its images were made",
 				dir)
 		}
 		return nil, errors.New("expected a SavedModel's directory, got a file")

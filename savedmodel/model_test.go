@@ -180,7 +180,7 @@ func TestOpenWithoutModel(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"my.keras": "expected a SavedModel, got a Keras file; " +
-			"`kerasrun-export %s --out DIR --trained-with caffe|tf|torch|none` makes one of it",
+			"`kerasrun-export %s --out DIR` makes one of it, and asks how its images were made",
 		"my.txt": "expected a SavedModel's directory, got a file",
 	} {
 		file := filepath.Join(t.TempDir(), name)

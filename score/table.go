@@ -195,7 +195,7 @@ func isText(leaf parquet.LeafColumn) bool {
 	return leaf.Node.Type().Kind() == parquet.ByteArray
 }
 
-// isInteger is false for what is an integer in the file and means something else: DECIMAL(4,1), DATE.
+// isInteger is false for what is an integer in the file and means something else, as DECIMAL(4,1).
 func isInteger(leaf parquet.LeafColumn) bool {
 	t := leaf.Node.Type()
 	return (t.Kind() == parquet.Int32 || t.Kind() == parquet.Int64) &&

@@ -14,7 +14,7 @@ import (
 func TestErrors(t *testing.T) {
 	const missing = ": expected a SavedModel, found no directory"
 	const export = ": expected a SavedModel, got a Keras file; `kerasrun-export "
-	const trained = " --out DIR --trained-with caffe|tf|torch|none` makes one of it"
+	const trained = " --out DIR` makes one of it, and asks how its images were made"
 	repository, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)

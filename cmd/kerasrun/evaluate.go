@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/evaluate"
 	"kerasrun/internal/atomicfile"
+	"kerasrun/savedmodel"
 	"kerasrun/score"
 )
 
@@ -121,14 +123,17 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
 	}
+	if err := checkEvaluated(model.SavedModel()); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
 	classifier, err := model.Classifier()
 	if err != nil {
 		return err
 	}
 	n := max(classifier.Classes(), len(model.Labels()))
 	if f.min.TopK != nil && f.top >= n {
-		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which every "+
-			"answer reaches", n, f.top)
+		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which "+
+			"every answer reaches", n, f.top)
 	}
 	shown := newProgress(stderr, f.quiet)
 	report, err := evaluate.Run(cmd.Context(), classifier, model.Labels(), data, evaluate.Options{
@@ -151,11 +156,25 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	if !f.quiet {
 		noteSkipped(stderr, skipped)
 		if len(data.Passed) > 0 {
-			fmt.Fprintf(stderr, "kerasrun: %s: passed over %d entries that are no class's folder: %s\n", path,
-				len(data.Passed), evaluate.Few(data.Passed))
+			fmt.Fprintf(stderr, "kerasrun: %s: passed over %d entries that are no class's folder: %s\n",
+				path, len(data.Passed), evaluate.Few(data.Passed))
 		}
 	}
 	return f.write(cmd, report)
+}
+
+// checkEvaluated refuses a model whose answer is of a kind that cannot be evaluated yet.
+func checkEvaluated(model *savedmodel.Model) error {
+	m := model.Manifest
+	if m == nil {
+		return nil // the classifier says what it needs
+	}
+	out := m.Output(contract.DefaultSignature, m.Answer)
+	if out == nil || out.Kind == contract.Probabilities {
+		return nil
+	}
+	return fmt.Errorf("output %q: expected probabilities of classes, got %s, which cannot be "+
+		"evaluated yet; `kerasrun score` writes the answers", out.Name, out.Kind)
 }
 
 // data reads what images there are and their labels.
@@ -172,7 +191,8 @@ func (f *evaluateFlags) data(path string, skipped *score.Skipped) (*evaluate.Dat
 	case info.IsDir():
 		return evaluate.Folders(path, skipped)
 	case !table:
-		return nil, usagef("expected a folder, or a table that ends in .csv or .parquet, got %s", path)
+		return nil, usagef("expected a folder, or a table that ends in .csv or .parquet, got %s",
+			path)
 	}
 	return evaluate.Table(path, f.filenames, f.labels)
 }

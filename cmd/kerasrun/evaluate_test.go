@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kerasrun/contract"
+	"kerasrun/savedmodel"
 )
 
 // small is a model of ImageNet's classes for images of 32 x 32.
@@ -91,8 +94,8 @@ func TestEvaluate(t *testing.T) {
 
 	dir := t.TempDir()
 	page, junit := filepath.Join(dir, "report.html"), filepath.Join(dir, "report.xml")
-	status, stdout, stderr := call(t, nil, "evaluate", "--quiet", "--model", small, "--min-top1", "0.95",
-		"--min-topk", "1", "--html", page, "--junit", junit, folders)
+	status, stdout, stderr := call(t, nil, "evaluate", "--quiet", "--model", small, "--min-top1",
+		"0.95", "--min-topk", "1", "--html", page, "--junit", junit, folders)
 	line := fmt.Sprintf("kerasrun: top-1: expected at least 0.95, got %.6g\n", want)
 	if status != exitFailed || stderr != line || !strings.Contains(stdout, "top-1 ") {
 		t.Errorf("got exit status %d, %q and %q, want 1 and %q", status, stderr, stdout, line)
@@ -110,7 +113,7 @@ func TestEvaluate(t *testing.T) {
 		t.Errorf("JUnit: got %+v, %v, want one failure", suites, err)
 	}
 
-	damaged := filepath.Join(folders, filepath.Base(filepath.Dir(first.Wrong[0].Path)), "damaged.jpg")
+	damaged := filepath.Join(filepath.Dir(first.Wrong[0].Path), "damaged.jpg")
 	if err := os.WriteFile(damaged, []byte("no image"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -144,10 +147,12 @@ func TestEvaluateErrors(t *testing.T) {
 		{"a b", exitUsage, `expected one DIR or TABLE, got ["a" "b"]`},
 		{"--topk 0 " + folders, exitUsage, "--topk: expected 1 or more, got 0"},
 		{"--min-top1 90 " + folders, exitUsage, "--min-top1: expected 0 to 1, got 90"},
-		{"--min-macro-recall nan " + folders, exitUsage, "--min-macro-recall: expected 0 to 1, got NaN"},
+		{"--min-macro-recall nan " + folders, exitUsage,
+			"--min-macro-recall: expected 0 to 1, got NaN"},
 		{"--label-type nouns " + folders, exitUsage, "expected one of auto, name, id, index"},
 		{"--label-col wnid " + folders, exitUsage, "expected a table, got the folder"},
-		{"go.mod", exitUsage, "expected a folder, or a table that ends in .csv or .parquet, got go.mod"},
+		{"go.mod", exitUsage,
+			"expected a folder, or a table that ends in .csv or .parquet, got go.mod"},
 		{"--min-topk 0.9 --topk 1000 " + folders, exitUsage,
 			"--min-topk: expected a --topk under the model's 1000 classes, got 1000"},
 		{"none", exitFailed, "none: no such file or directory"},
@@ -155,12 +160,33 @@ func TestEvaluateErrors(t *testing.T) {
 		{stranger, exitFailed, `labels are not: "violet"`},
 		{"--label-type name " + folders, exitFailed, "the name of one of the model's 1000 classes"},
 	} {
-		args := append([]string{"evaluate", "--quiet", "--model", small}, strings.Fields(test.args)...)
+		args := []string{"evaluate", "--quiet", "--model", small}
+		args = append(args, strings.Fields(test.args)...)
 		status, stdout, stderr := call(t, nil, args...)
 		if status != test.status || stdout != "" || strings.Count(stderr, "\n") != 1 ||
 			!strings.Contains(stderr, test.want) {
-			t.Errorf("%s: got exit status %d, %q, want %d and a line with %q", test.args, status, stderr,
-				test.status, test.want)
+			t.Errorf("%s: got exit status %d, %q, want %d and a line with %q", test.args, status,
+				stderr, test.status, test.want)
+		}
+	}
+}
+
+func TestCheckEvaluated(t *testing.T) {
+	for _, test := range []struct{ kind, want string }{
+		{contract.Probabilities, ""},
+		{contract.Multilabel, `output "out": expected probabilities of classes, got multilabel`},
+		{contract.Binary, "got binary, which cannot be evaluated yet"},
+		{contract.Embedding, "got embedding"},
+	} {
+		err := checkEvaluated(&savedmodel.Model{Manifest: &contract.Manifest{
+			Outputs: map[string][]contract.Output{
+				contract.DefaultSignature: {{Name: "out", Kind: test.kind}},
+			},
+			Answer: "out",
+		}})
+		if (err != nil) != (test.want != "") ||
+			err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %s", test.kind, err, test.want)
 		}
 	}
 }

@@ -157,7 +157,8 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     trained, exported = OUT / "resnext50.keras", OUT / "model"
     model.save(trained)
-    export(model, exported, trained_with="caffe", class_names=[str(digit) for digit in range(10)])
+    names = [str(digit) for digit in range(10)]
+    export(model, exported, pipeline="load_img", mode="caffe", class_names=names)
 
     paths = write_images(test_images, OUT / "test")
     ours = go_answers(exported, paths, OUT / "scores.parquet")

@@ -84,18 +84,19 @@ func TestEvaluationPage(t *testing.T) {
 		report.Model+" on "+dir {
 		t.Errorf("title: got %q", title)
 	}
-	if got := get(t, ctx, chromedp.Evaluate[int](
-		`[...document.images].filter((i) => i.naturalWidth > 0).length`)); got != len(report.Wrong) {
+	got := get(t, ctx, chromedp.Evaluate[int](
+		`[...document.images].filter((i) => i.naturalWidth > 0).length`))
+	if got != len(report.Wrong) {
 		t.Errorf("thumbnails: got %d, want %d", got, len(report.Wrong))
 	}
-	if got := get(t, ctx, chromedp.Evaluate[int](
-		`performance.getEntriesByType("resource").filter((r) => !r.name.startsWith("data:")).length`,
-	)); got != 0 {
+	got = get(t, ctx, chromedp.Evaluate[int](`performance.getEntriesByType("resource").
+		filter((r) => !r.name.startsWith("data:")).length`))
+	if got != 0 {
 		t.Errorf("requests: got %d, want none", got)
 	}
 	text := get(t, ctx, chromedp.Evaluate[string](`document.body.innerText`))
-	for _, want := range []string{hostile, "<img src=x>.png", "missed: top-1", "reached: macro recall",
-		fmt.Sprintf("%.4f", report.Top1)} {
+	for _, want := range []string{hostile, "<img src=x>.png", "missed: top-1",
+		"reached: macro recall", fmt.Sprintf("%.4f", report.Top1)} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in\n%s", want, text)
 		}

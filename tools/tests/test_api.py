@@ -54,29 +54,37 @@ def test_a_live_model(tmp_path, kind, graph):
     fields = export(
         model,
         tmp_path / "mine",
-        trained_with="tf",
+        pipeline="load_img",
+        mode="tf",
         class_names=["cat", "dog", "neither"],
         image_size=(40, 48) if kind == "free size" else None,
         graph=graph,
     )
     pixels = sample_images.pixels(40, 48)
     want = model.predict(preprocess(pixels, "tf"), verbose=0)
-    got = saved_model.run(tmp_path / "mine", preprocess(pixels, "caffe"))["probs"]
+    got = saved_model.run(tmp_path / "mine", preprocess(pixels, "tf"))["probs"]
     assert np.abs(got - want).max() <= 1e-5
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     stored = manifest.read(tmp_path / "mine")
     assert stored["architecture"] == fields["architecture"] == model.name
-    assert stored["trained_with"] == "tf"
     assert stored["graph"] == graph
-    assert json.loads((tmp_path / "mine" / stored["labels"]).read_text())["1"] == ["dog", "dog"]
+    (taken,) = stored["inputs"]
+    assert taken["decode"] == {"by": "pillow", "color": "rgb", "exif": False}
+    assert [step["op"] for step in taken["normalize"]["steps"]] == ["divide", "subtract"]
+    assert json.loads((tmp_path / "mine" / manifest.LABELS).read_text())["1"] == ["dog", "dog"]
 
 
 def test_the_same_model_from_its_file_has_the_same_weights(tmp_path):
     model = trained()
     model.save(tmp_path / "own.keras")
-    export(model, tmp_path / "a", trained_with="none")
-    export(keras.models.load_model(tmp_path / "own.keras"), tmp_path / "b", trained_with="none")
+    export(model, tmp_path / "a", pipeline="load_img", mode="none")
+    export(
+        keras.models.load_model(tmp_path / "own.keras"),
+        tmp_path / "b",
+        pipeline="load_img",
+        mode="none",
+    )
     first, second = (manifest.read(tmp_path / name) for name in "ab")
     assert first["weights"] == second["weights"]
     assert first["files"]["saved_model.pb"] == second["files"]["saved_model.pb"]
@@ -97,11 +105,8 @@ def subclassed() -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (
-            trained,
-            {"trained_with": "rgb"},
-            "trained_with: expected one of caffe, tf, torch, none, got 'rgb'",
-        ),
+        (trained, {"mode": "rgb"}, "--mode: expected one of caffe, tf, torch, none, got 'rgb'"),
+        (trained, {"scale": 2, "mode": "tf"}, "--mode tf and --scale: expected one of them"),
         (trained, {"graph": "fast"}, "graph: expected one of optimized, reference, got 'fast'"),
         (trained, {"class_names": ["a"]}, "class names: expected 3, one for each class, got 1"),
         (trained, {"class_names": "abc"}, "class names: expected a list of strings, got 'abc'"),
@@ -111,14 +116,14 @@ def subclassed() -> keras.Model:
             "class names: expected a list of strings, got [1, 2, 3]",
         ),
         (trained, {"image_size": (9, 9)}, "takes 40x48, not 9x9"),
-        (lambda: trained("free size"), {}, "takes images of any size"),
-        (unsized, {}, "expected a functional or Sequential model"),
-        (subclassed, {}, "own: expected a functional or Sequential model"),
+        (lambda: trained("free size"), {}, "--image-size HxW"),
+        (unsized, {}, "expected a model that knows the shape of its input"),
+        (subclassed, {}, "own: expected a model that knows the shape of its input"),
     ],
 )
 def test_what_cannot_be_exported(tmp_path, model, options, message):
     with pytest.raises(ExportError) as caught:
-        export(model(), tmp_path / "out", **{"trained_with": "none"} | options)
+        export(model(), tmp_path / "out", **{"pipeline": "load_img", "mode": "none"} | options)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -126,10 +131,11 @@ def test_what_cannot_be_exported(tmp_path, model, options, message):
 
 def test_golden_packs(tmp_path):
     model = trained()
-    index = golden(model, sample_images.DIRECTORY, tmp_path / "live", trained_with="tf")
+    said = {"pipeline": "load_img", "mode": "tf"}
+    index = golden(model, sample_images.DIRECTORY, tmp_path / "live", **said)
     assert len(index["cases"]) == len(sample_images.paths())
     model.save(tmp_path / "own.keras")
-    golden(tmp_path / "own.keras", sample_images.DIRECTORY, tmp_path / "file", trained_with="tf")
+    golden(tmp_path / "own.keras", sample_images.DIRECTORY, tmp_path / "file", **said)
     for case in index["cases"]:
         live, file = (np.load(tmp_path / name / case["arrays"]) for name in ("live", "file"))
         assert set(live) == set(file) == {"decoded", "resized", "tensor", "logits", "probs"}
@@ -138,11 +144,11 @@ def test_golden_packs(tmp_path):
         want = model.predict(preprocess(live["resized"][None], "tf"), verbose=0)[0]
         assert np.abs(live["probs"] - want).max() <= 1e-5
 
-    export(model, tmp_path / "exported", trained_with="tf")
+    export(model, tmp_path / "exported", pipeline="load_img", mode="tf")
     for source, options, message in (
-        (model, {}, "a model file does not say how images are to be preprocessed"),
+        (model, {}, "expected to be told what the model does not say"),
         (tmp_path / "exported", {}, "exported from a live model"),
-        (tmp_path / "exported", {"trained_with": "tf"}, "an exported directory says itself"),
+        (tmp_path / "exported", said, "an exported directory says itself"),
     ):
         with pytest.raises(ExportError, match=message):
             golden(source, sample_images.DIRECTORY, tmp_path / "none", **options)

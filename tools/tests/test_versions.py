@@ -27,7 +27,7 @@ model = keras.Sequential([
 model.compile("adam", "sparse_categorical_crossentropy")
 images = np.random.default_rng(0).uniform(-1, 1, (16, 32, 32, 3))
 model.fit(images, np.arange(16) % 3, epochs=1, verbose=0)
-export(model, "live", trained_with="tf", class_names=["a", "b", "c"])
+export(model, "live", pipeline="load_img", mode="tf", class_names=["a", "b", "c"])
 model.save("own.keras")
 """
 
@@ -59,7 +59,7 @@ def test_a_fresh_environment(tmp_path, resolution, tensorflow, keras):
     run(uv, "pip", "check", "-q", "--python", programs / "python")
 
     run(programs / "python", "-c", TRAIN)
-    trained = ("own.keras", "--trained-with", "tf")
+    trained = ("own.keras", "--pipeline", "load_img", "--mode", "tf")
     run(programs / "kerasrun-export", *trained, "--out", "file")
     run(programs / "kerasrun-export", "resnext50", "--image-size", "32x32", "--out", "named")
     run(

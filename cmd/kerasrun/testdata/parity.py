@@ -24,7 +24,7 @@ SIDE = 64
 # name, architecture, options of the published model, options of the exporter
 CASES = [
     ("reference", "resnext50", {}, ["--graph", "reference"]),
-    ("torch", "resnext50", {}, ["--trained-with", "torch"]),
+    ("torch", "resnext50", {}, ["--mode", "torch"]),
     ("classes", "resnext50", {"classes": 7}, ["--classes", "7"]),
     (
         "avg",

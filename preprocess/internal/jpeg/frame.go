@@ -140,8 +140,15 @@ func (d *decoder) startScan() error {
 			return FormatError(fmt.Sprintf("quantization table %d is missing", c.quantIndex))
 		}
 		for k := range c.quant {
-			c.quant[k] = int32(d.quant[c.quantIndex].values[min(k, 63)])
+			q := d.quant[c.quantIndex].values[min(k, 63)]
+			c.quant[k] = int32(q)
 			c.natural[zigzag[k]] = c.quant[k]
+			if d.tensorflow {
+				c.natural[zigzag[k]] = fastDivisor(q, zigzag[k])
+			}
+			if !d.multiScan { // else it is for smoothing
+				c.quant[k] = c.natural[zigzag[k]]
+			}
 		}
 		c.latched = true
 	}

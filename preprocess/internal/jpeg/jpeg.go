@@ -91,20 +91,22 @@ func DecodeTo(data []byte, dst []byte, output Output) (pix []byte, width, height
 			len(d.comps)))
 	}
 	d.output = output
-	size := channelsOf[output] * d.width * d.height
-	if cap(dst) < size {
-		dst = make([]byte, size)
-	}
-	d.pix = dst[:size]
+	pix, err = d.decode(dst)
+	return pix, d.width, d.height, err
+}
+
+// decode decodes the image that follows the headers.
+func (d *decoder) decode(dst []byte) (pix []byte, err error) {
+	d.pix = grow(dst, channelsOf[d.output]*d.width*d.height)
 	if d.multiScan {
 		err = d.decodeScans()
 	} else {
 		err = d.decodeSingleScan()
 	}
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
-	return d.pix, d.width, d.height, nil
+	return d.pix, nil
 }
 
 // A decoder holds the state of one decoding. Its buffers are kept between images.
@@ -112,8 +114,9 @@ type decoder struct {
 	source
 	bitReader
 
-	output Output
-	pix    []byte // the output
+	output     Output
+	pix        []byte // the output
+	tensorflow bool   // as TensorFlow decodes
 
 	// From the markers.
 	width, height   int
@@ -160,6 +163,7 @@ func (d *decoder) release() {
 }
 
 func (d *decoder) reset(data []byte) {
+	d.output, d.tensorflow = RGB, false
 	d.source = source{data: data}
 	d.bitReader = bitReader{}
 	d.more()

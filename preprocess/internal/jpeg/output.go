@@ -12,6 +12,8 @@ type output struct {
 
 // plane holds the samples of one component that are still needed.
 type plane struct {
+	unused     bool // the output does not depend on it
+	fast       bool // the fast inverse DCT
 	upsampling upsampling
 	hx, vx     int // the factors for replicate
 	// buf holds rows of stride bytes: kept rows of the MCU row before, then the current one.
@@ -20,7 +22,7 @@ type plane struct {
 	kept   int
 	first  int    // the number of the first row in buf
 	row    []byte // an upsampled row
-	unused bool   // the output does not depend on it
+	sums   []int16
 }
 
 func (d *decoder) startOutput() {
@@ -30,8 +32,12 @@ func (d *decoder) startOutput() {
 	o.groups = 0
 	for i := range d.comps {
 		c, p := &d.comps[i], &o.planes[i]
-		p.upsampling = d.upsampling(c)
+		p.fast = d.tensorflow
 		p.unused = d.output == Luma && i > 0 && o.space != rgb
+		p.upsampling = d.upsampling(c)
+		if p.unused {
+			p.upsampling = replicate
+		}
 		if p.upsampling == triangleV || p.upsampling == triangleHV {
 			o.context = true
 		}
@@ -60,10 +66,14 @@ func grow(buf []byte, n int) []byte {
 // put writes the samples of a block to the current MCU row. x and y count the component's blocks; y
 // is 0 to v-1.
 func (p *plane) put(b *block, x, y int) {
-	if p.unused {
-		return
+	dst := p.buf[(p.kept+8*y)*p.stride+8*x:]
+	switch {
+	case p.unused:
+	case p.fast:
+		fastDCT(b, dst, p.stride)
+	default:
+		inverseDCT(b, dst, p.stride)
 	}
-	inverseDCT(b, p.buf[(p.kept+8*y)*p.stride+8*x:], p.stride)
 }
 
 // writeRows writes the rows of the image for which all samples are there, once MCU row m is
@@ -110,6 +120,14 @@ func (d *decoder) writeRow(y int) {
 		}
 		return
 	}
+	switch space := d.out.space; {
+	case space == cmyk && d.tensorflow:
+		cmykRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
+		return
+	case space == ycck && d.tensorflow:
+		ycckRowTensorFlow(dst, s[0], s[1], s[2], s[3], d.adobe)
+		return
+	}
 	switch d.out.space {
 	case gray:
 		grayRow(dst, s[0])
@@ -131,11 +149,20 @@ func (p *plane) upsample(c *component, y, width int) []byte {
 	far := min(max(near-1+2*(y&1), 0), c.height-1)
 	switch p.upsampling {
 	case triangleH:
-		widen(p.row, p.samples(c, y))
+		if useAVX2 {
+			src := p.samples(c, y)
+			p.triangle(src, src, 4, 8)
+		} else {
+			widen(p.row, p.samples(c, y))
+		}
 	case triangleV:
 		blend(p.row, p.samples(c, near), p.samples(c, far), uint64(1+y&1))
 	case triangleHV:
-		widenBlend(p.row, p.samples(c, near), p.samples(c, far))
+		if useAVX2 {
+			p.triangle(p.samples(c, near), p.samples(c, far), 8, 7)
+		} else {
+			widenBlend(p.row, p.samples(c, near), p.samples(c, far))
+		}
 	default:
 		src := p.samples(c, y/p.vx)
 		if p.hx == 1 {

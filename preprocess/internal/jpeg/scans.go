@@ -77,9 +77,10 @@ func (d *decoder) decodeBlocksOfMCU() error {
 	return nil
 }
 
-// readTrailer reads on to the end of the image, as far as libjpeg does before Pillow stops it.
+// readTrailer reads on to the end of the image, as far as libjpeg does before Pillow stops it;
+// TensorFlow does not.
 func (d *decoder) readTrailer() error {
-	d.finishing = true
+	d.finishing = !d.tensorflow
 	switch m, err := d.readMarkers(); {
 	case err == errSuspended:
 		return nil

@@ -35,21 +35,6 @@ DATA transpose4<>+16(SB)/8, $0x0D0905010C080400
 DATA transpose4<>+24(SB)/8, $0x0F0B07030E0A0602
 GLOBL transpose4<>(SB), RODATA|NOPTR, $32
 
-EIGHT(center, 128)
-EIGHT(half, 0x8000)
-EIGHT(crToR, 91881)
-EIGHT(cbToB, 116130)
-EIGHT(cbToG, -22554)
-EIGHT(crToG, -46802)
-EIGHT(top, 255)
-
-// Takes the lower three bytes of four 32-bit numbers.
-DATA lower3<>+0(SB)/8, $0x0908060504020100
-DATA lower3<>+8(SB)/8, $0x808080800E0D0C0A
-DATA lower3<>+16(SB)/8, $0x0908060504020100
-DATA lower3<>+24(SB)/8, $0x808080800E0D0C0A
-GLOBL lower3<>(SB), RODATA|NOPTR, $32
-
 // The one-dimensional inverse DCT of idct.go on eight columns, from Y0 to Y7 to Y8 to Y15.
 #define DCT8(half, down) \
 	VPADDD  Y6, Y2, Y8                  \
@@ -180,58 +165,320 @@ TEXT ·inverseDCTAVX2(SB), NOSPLIT, $0-24
 	VZEROUPPER
 	RET
 
+// Eight copies of a 16-bit number.
+#define EIGHT16(name, value) \
+	DATA name<>+0(SB)/4, $value \
+	DATA name<>+4(SB)/4, $value \
+	DATA name<>+8(SB)/4, $value \
+	DATA name<>+12(SB)/4, $value \
+	GLOBL name<>(SB), RODATA|NOPTR, $16
+
+EIGHT16(fast1082, 0x45404540)
+EIGHT16(fast1414, 0x5A805A80)
+EIGHT16(fast1613, 0x98C098C0)
+EIGHT16(fast1847, 0x76407640)
+
+// The one-dimensional inverse DCT of fastidct.go on eight columns, from X0 to X7 to X0 to X7.
+#define FASTDCT8 \
+	VPADDW  X4, X0, X8              \ // t10
+	VPSUBW  X4, X0, X9              \ // t11
+	VPADDW  X6, X2, X10             \ // t13
+	VPSUBW  X6, X2, X11             \
+	VPSLLW  $2, X11, X11            \
+	VPMULHW fast1414<>(SB), X11, X11 \
+	VPSUBW  X10, X11, X11           \ // t12
+	VPADDW  X10, X8, X12            \ // t0
+	VPSUBW  X10, X8, X13            \ // t3
+	VPADDW  X11, X9, X14            \ // t1
+	VPSUBW  X11, X9, X15            \ // t2
+	VPADDW  X3, X5, X8              \ // z13
+	VPSUBW  X3, X5, X9              \ // z10
+	VPADDW  X7, X1, X10             \ // z11
+	VPSUBW  X7, X1, X11             \ // z12
+	VPADDW  X8, X10, X7             \ // t7
+	VPSUBW  X8, X10, X10            \
+	VPSLLW  $2, X10, X10            \
+	VPMULHW fast1414<>(SB), X10, X10 \
+	VPSLLW  $2, X9, X5              \
+	VPSLLW  $2, X11, X11            \
+	VPADDW  X5, X11, X6             \
+	VPMULHW fast1847<>(SB), X6, X6  \ // z5
+	VPMULHW fast1613<>(SB), X5, X5  \
+	VPMULHW fast1082<>(SB), X11, X11 \
+	VPSUBW  X9, X5, X5              \
+	VPADDW  X6, X5, X5              \
+	VPSUBW  X7, X5, X8              \ // t6
+	VPSUBW  X8, X10, X9             \ // t5
+	VPSUBW  X6, X11, X11            \
+	VPADDW  X9, X11, X11            \ // t4
+	VPADDW  X7, X12, X0             \
+	VPSUBW  X7, X12, X7             \
+	VPADDW  X8, X14, X1             \
+	VPSUBW  X8, X14, X6             \
+	VPADDW  X9, X15, X2             \
+	VPSUBW  X9, X15, X5             \
+	VPSUBW  X11, X13, X3            \
+	VPADDW  X11, X13, X4
+
+// Two rows of 32-bit numbers from memory to 16-bit ones.
+#define LOAD16(offset, both, row1) \
+	VMOVDQU      offset(AX), both         \
+	VPACKSSDW    (offset+32)(AX), both, both \
+	VPERMQ       $0xD8, both, both         \
+	VEXTRACTI128 $1, both, row1
+
+// func fastDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+TEXT ·fastDCTAVX2(SB), NOSPLIT, $0-24
+	MOVQ coefs+0(FP), AX
+	MOVQ dst+8(FP), DI
+	MOVQ stride+16(FP), DX
+	LOAD16(0, Y0, X1)
+	LOAD16(64, Y2, X3)
+	LOAD16(128, Y4, X5)
+	LOAD16(192, Y6, X7)
+	FASTDCT8
+
+	// Transpose.
+	VPUNPCKLWD  X1, X0, X8
+	VPUNPCKHWD  X1, X0, X9
+	VPUNPCKLWD  X3, X2, X10
+	VPUNPCKHWD  X3, X2, X11
+	VPUNPCKLWD  X5, X4, X12
+	VPUNPCKHWD  X5, X4, X13
+	VPUNPCKLWD  X7, X6, X14
+	VPUNPCKHWD  X7, X6, X15
+	VPUNPCKLDQ  X10, X8, X0
+	VPUNPCKHDQ  X10, X8, X1
+	VPUNPCKLDQ  X11, X9, X2
+	VPUNPCKHDQ  X11, X9, X3
+	VPUNPCKLDQ  X14, X12, X4
+	VPUNPCKHDQ  X14, X12, X5
+	VPUNPCKLDQ  X15, X13, X6
+	VPUNPCKHDQ  X15, X13, X7
+	VPUNPCKLQDQ X4, X0, X8
+	VPUNPCKHQDQ X4, X0, X9
+	VPUNPCKLQDQ X5, X1, X10
+	VPUNPCKHQDQ X5, X1, X11
+	VPUNPCKLQDQ X6, X2, X12
+	VPUNPCKHQDQ X6, X2, X13
+	VPUNPCKLQDQ X7, X3, X14
+	VPUNPCKHQDQ X7, X3, X15
+	VMOVDQA X8, X0
+	VMOVDQA X9, X1
+	VMOVDQA X10, X2
+	VMOVDQA X11, X3
+	VMOVDQA X12, X4
+	VMOVDQA X13, X5
+	VMOVDQA X14, X6
+	VMOVDQA X15, X7
+	FASTDCT8
+
+	// Now X0 to X7 are columns. Saturate to signed bytes, make them unsigned, transpose.
+	VPSRAW $5, X0, X0
+	VPSRAW $5, X1, X1
+	VPSRAW $5, X2, X2
+	VPSRAW $5, X3, X3
+	VPSRAW $5, X4, X4
+	VPSRAW $5, X5, X5
+	VPSRAW $5, X6, X6
+	VPSRAW $5, X7, X7
+	VPACKSSWB X4, X0, X0 // columns 0 and 4
+	VPACKSSWB X5, X1, X1
+	VPACKSSWB X6, X2, X2
+	VPACKSSWB X7, X3, X3
+	VMOVDQU signs<>(SB), X15
+	VPXOR X15, X0, X0
+	VPXOR X15, X1, X1
+	VPXOR X15, X2, X2
+	VPXOR X15, X3, X3
+	VPUNPCKLBW X1, X0, X8  // 00 01 10 11 .. 70 71
+	VPUNPCKHBW X1, X0, X9  // 04 05 14 15 ..
+	VPUNPCKLBW X3, X2, X10 // 02 03 12 13 ..
+	VPUNPCKHBW X3, X2, X11 // 06 07 16 17 ..
+	VPUNPCKLWD X10, X8, X0 // 00 to 03, 10 to 13, 20 .., 30 ..
+	VPUNPCKHWD X10, X8, X1
+	VPUNPCKLWD X11, X9, X2 // 04 to 07, 14 to 17, ..
+	VPUNPCKHWD X11, X9, X3
+	VPUNPCKLDQ X2, X0, X4  // rows 0 and 1
+	VPUNPCKHDQ X2, X0, X5
+	VPUNPCKLDQ X3, X1, X6
+	VPUNPCKHDQ X3, X1, X7
+	LEAQ    (DX)(DX*2), CX
+	LEAQ    (DI)(DX*4), SI
+	VMOVQ   X4, (DI)
+	VPEXTRQ $1, X4, (DI)(DX*1)
+	VMOVQ   X5, (DI)(DX*2)
+	VPEXTRQ $1, X5, (DI)(CX*1)
+	VMOVQ   X6, (SI)
+	VPEXTRQ $1, X6, (SI)(DX*1)
+	VMOVQ   X7, (SI)(DX*2)
+	VPEXTRQ $1, X7, (SI)(CX*1)
+	VZEROUPPER
+	RET
+
+EIGHT(center, 0x00800080)
+EIGHT(crToR, 0x66E966E9) // 1.402 - 1
+EIGHT(cbToB, 0xC5A2C5A2) // 1.772 - 2
+EIGHT(toG, 0x492EA7E6)   // -0.34414 and, for Cr, 1 - 0.71414
+EIGHT(half, 0x8000)
+
+// Where the reds, greens and blues of 16 pixels go in each third of their 48 bytes.
+DATA red0<>+0(SB)/8, $0x8002808001808000
+DATA red0<>+8(SB)/8, $0x0580800480800380
+GLOBL red0<>(SB), RODATA|NOPTR, $16
+DATA red1<>+0(SB)/8, $0x8080078080068080
+DATA red1<>+8(SB)/8, $0x800A808009808008
+GLOBL red1<>(SB), RODATA|NOPTR, $16
+DATA red2<>+0(SB)/8, $0x0D80800C80800B80
+DATA red2<>+8(SB)/8, $0x80800F80800E8080
+GLOBL red2<>(SB), RODATA|NOPTR, $16
+DATA green0<>+0(SB)/8, $0x0280800180800080
+DATA green0<>+8(SB)/8, $0x8080048080038080
+GLOBL green0<>(SB), RODATA|NOPTR, $16
+DATA green1<>+0(SB)/8, $0x8007808006808005
+DATA green1<>+8(SB)/8, $0x0A80800980800880
+GLOBL green1<>(SB), RODATA|NOPTR, $16
+DATA green2<>+0(SB)/8, $0x80800C80800B8080
+DATA green2<>+8(SB)/8, $0x800F80800E80800D
+GLOBL green2<>(SB), RODATA|NOPTR, $16
+DATA blue0<>+0(SB)/8, $0x8080018080008080
+DATA blue0<>+8(SB)/8, $0x8004808003808002
+GLOBL blue0<>(SB), RODATA|NOPTR, $16
+DATA blue1<>+0(SB)/8, $0x0780800680800580
+DATA blue1<>+8(SB)/8, $0x8080098080088080
+GLOBL blue1<>(SB), RODATA|NOPTR, $16
+DATA blue2<>+0(SB)/8, $0x800C80800B80800A
+DATA blue2<>+8(SB)/8, $0x0F80800E80800D80
+GLOBL blue2<>(SB), RODATA|NOPTR, $16
+
 // func yccRowAVX2(dst, ys, cbs, crs *byte, n int)
+//
+// 16 bits do for a product with less than a half, doubled, of which the high half is rounded.
 TEXT ·yccRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ ys+8(FP), AX
 	MOVQ cbs+16(FP), BX
 	MOVQ crs+24(FP), CX
 	MOVQ n+32(FP), DX
-	VPXOR   Y15, Y15, Y15
-	VMOVDQU top<>(SB), Y14
-	VMOVDQU half<>(SB), Y13
-	VMOVDQU lower3<>(SB), Y12
 	VMOVDQU center<>(SB), Y11
+	VMOVDQU crToR<>(SB), Y12
+	VMOVDQU cbToB<>(SB), Y13
+	VMOVDQU toG<>(SB), Y14
+	VMOVDQU half<>(SB), Y10
+	VPCMPEQW Y15, Y15, Y15 // -1
 
 loop:
-	VPMOVZXBD (AX), Y0
-	VPMOVZXBD (BX), Y1
-	VPMOVZXBD (CX), Y2
-	VPSUBD    Y11, Y1, Y1
-	VPSUBD    Y11, Y2, Y2
-	VPMULLD   crToR<>(SB), Y2, Y3
-	VPMULLD   cbToB<>(SB), Y1, Y4
-	VPMULLD   cbToG<>(SB), Y1, Y5
-	VPMULLD   crToG<>(SB), Y2, Y6
-	VPADDD    Y6, Y5, Y5
-	VPADDD    Y13, Y3, Y3
-	VPADDD    Y13, Y4, Y4
-	VPADDD    Y13, Y5, Y5
-	VPSRAD    $16, Y3, Y3
-	VPSRAD    $16, Y4, Y4
-	VPSRAD    $16, Y5, Y5
-	VPADDD    Y0, Y3, Y3
-	VPADDD    Y0, Y4, Y4
-	VPADDD    Y0, Y5, Y5
-	VPMAXSD   Y15, Y3, Y3
-	VPMAXSD   Y15, Y4, Y4
-	VPMAXSD   Y15, Y5, Y5
-	VPMINSD   Y14, Y3, Y3
-	VPMINSD   Y14, Y4, Y4
-	VPMINSD   Y14, Y5, Y5
-	VPSLLD    $16, Y4, Y4
-	VPSLLD    $8, Y5, Y5
-	VPOR      Y4, Y3, Y3
-	VPOR      Y5, Y3, Y3
-	VPSHUFB   Y12, Y3, Y3
-	VMOVDQU   X3, (DI)
-	VEXTRACTI128 $1, Y3, X4
-	VMOVDQU   X4, 12(DI)
-	ADDQ      $8, AX
-	ADDQ      $8, BX
-	ADDQ      $8, CX
-	ADDQ      $24, DI
-	SUBQ      $8, DX
-	JG        loop
+	VPMOVZXBW (AX), Y0
+	VPMOVZXBW (BX), Y1
+	VPMOVZXBW (CX), Y2
+	VPSUBW    Y11, Y1, Y1
+	VPSUBW    Y11, Y2, Y2
+
+	VPADDW  Y2, Y2, Y3
+	VPMULHW Y12, Y3, Y3
+	VPSUBW  Y15, Y3, Y3
+	VPSRAW  $1, Y3, Y3
+	VPADDW  Y2, Y3, Y3
+	VPADDW  Y0, Y3, Y3 // R
+
+	VPADDW  Y1, Y1, Y4
+	VPMULHW Y13, Y4, Y5
+	VPSUBW  Y15, Y5, Y5
+	VPSRAW  $1, Y5, Y5
+	VPADDW  Y5, Y4, Y4
+	VPADDW  Y0, Y4, Y4 // B
+
+	VPUNPCKLWD Y2, Y1, Y5
+	VPUNPCKHWD Y2, Y1, Y6
+	VPMADDWD   Y14, Y5, Y5
+	VPMADDWD   Y14, Y6, Y6
+	VPADDD     Y10, Y5, Y5
+	VPADDD     Y10, Y6, Y6
+	VPSRAD     $16, Y5, Y5
+	VPSRAD     $16, Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPSUBW     Y2, Y5, Y5
+	VPADDW     Y0, Y5, Y5 // G
+
+	VEXTRACTI128 $1, Y3, X6
+	VEXTRACTI128 $1, Y4, X7
+	VEXTRACTI128 $1, Y5, X8
+	VPACKUSWB    X6, X3, X3
+	VPACKUSWB    X7, X4, X4
+	VPACKUSWB    X8, X5, X5
+	VPSHUFB red0<>(SB), X3, X0
+	VPSHUFB green0<>(SB), X5, X1
+	VPSHUFB blue0<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, (DI)
+	VPSHUFB red1<>(SB), X3, X0
+	VPSHUFB green1<>(SB), X5, X1
+	VPSHUFB blue1<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, 16(DI)
+	VPSHUFB red2<>(SB), X3, X0
+	VPSHUFB green2<>(SB), X5, X1
+	VPSHUFB blue2<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, 32(DI)
+	ADDQ    $16, AX
+	ADDQ    $16, BX
+	ADDQ    $16, CX
+	ADDQ    $48, DI
+	SUBQ    $16, DX
+	JG      loop
+	VZEROUPPER
+	RET
+
+// func weighAVX2(sums *int16, near, far *byte, n int)
+TEXT ·weighAVX2(SB), NOSPLIT, $0-32
+	MOVQ sums+0(FP), DI
+	MOVQ near+8(FP), AX
+	MOVQ far+16(FP), BX
+	MOVQ n+24(FP), DX
+
+loop:
+	VPMOVZXBW (AX), Y0
+	VPMOVZXBW (BX), Y1
+	VPADDW  Y0, Y0, Y2
+	VPADDW  Y0, Y1, Y1
+	VPADDW  Y2, Y1, Y1
+	VMOVDQU Y1, (DI)
+	ADDQ $16, AX
+	ADDQ $16, BX
+	ADDQ $32, DI
+	SUBQ $16, DX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func doubleAVX2(dst *byte, sums *int16, n int, even, odd int16)
+TEXT ·doubleAVX2(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ sums+8(FP), AX
+	MOVQ n+16(FP), DX
+	VPBROADCASTW even+24(FP), Y8
+	VPBROADCASTW odd+26(FP), Y9
+
+loop:
+	VMOVDQU (AX), Y0
+	VPADDW  Y0, Y0, Y1
+	VPADDW  Y0, Y1, Y1
+	VPADDW  -2(AX), Y1, Y2
+	VPADDW  2(AX), Y1, Y3
+	VPADDW  Y8, Y2, Y2
+	VPADDW  Y9, Y3, Y3
+	VPSRLW  $4, Y2, Y2
+	VPSRLW  $4, Y3, Y3
+	VPSLLW  $8, Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVDQU Y2, (DI)
+	ADDQ $32, AX
+	ADDQ $32, DI
+	SUBQ $16, DX
+	JG   loop
 	VZEROUPPER
 	RET

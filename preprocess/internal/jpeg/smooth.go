@@ -112,24 +112,7 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 		dcOnly = dcOnly && bits[k] == -1
 	}
 
-	// Rows above and below; at the edges of the image the nearest there is. libjpeg's count of the
-	// rows comes out short where the last MCU row has fewer.
-	at, count := m*rows+y, d.mcuRows*rows
-	line := [5]int{2: m*c.v + y}
-	line[1], line[3] = line[2], line[2]
-	if at > 0 {
-		line[1]--
-	}
-	if at < count-1 {
-		line[3]++
-	}
-	line[0], line[4] = line[1], line[3]
-	if at > 1 {
-		line[0] = line[2] - 2
-	}
-	if at < count-2 {
-		line[4] = line[2] + 2
-	}
+	line := d.smoothLines(c, m, y, rows)
 	last := c.blocksWide - 1
 	p, b := &d.out.planes[c.index], &d.blocks[0]
 	for x := range c.blocksWide {
@@ -137,7 +120,11 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 		for i, l := range line {
 			row := c.coefs[l*c.stride:]
 			for j := range 5 {
-				dcs[5*i+j] = int64(row[min(max(x-2+j, 0), last)][0])
+				at := min(max(x-2+j, 0), last)
+				if d.tensorflow && last == 1 && x+j > 3 {
+					at = 0
+				}
+				dcs[5*i+j] = int64(row[at][0])
 			}
 		}
 		coefs := c.coefs[line[2]*c.stride+x]
@@ -158,6 +145,35 @@ func (d *decoder) smoothRow(c *component, m, y, rows int) {
 		b.dequantize(&coefs, &c.natural)
 		p.put(b, x, y)
 	}
+}
+
+// smoothLines returns the block rows around block row y of MCU row m; at the edges of the image the
+// nearest there is. libjpeg's count of the rows comes out short where the last MCU row has fewer.
+//
+// TensorFlow has libjpeg-turbo 2.1, which counts MCU rows in place of block rows for the outermost
+// two, and in images of two blocks' width takes the first for what lies right of the second.
+func (d *decoder) smoothLines(c *component, m, y, rows int) [5]int {
+	line := [5]int{2: m*c.v + y}
+	at, count := m*rows+y, d.mcuRows*rows
+	above, below := at > 1, at < count-2
+	if d.tensorflow {
+		above, below = y > 1 || m > 1, y < rows-2 || m+1 < d.mcuRows-1
+	}
+	line[1], line[3] = line[2], line[2]
+	if at > 0 {
+		line[1]--
+	}
+	if at < count-1 {
+		line[3]++
+	}
+	line[0], line[4] = line[1], line[3]
+	if above {
+		line[0] = line[2] - 2
+	}
+	if below {
+		line[4] = line[2] + 2
+	}
+	return line
 }
 
 // estimate computes coefficient k. It is not let to be so large that the bits known would have

@@ -56,11 +56,11 @@ func resizeArea[T pixels](dst []float32, src []T, from, to Size, channels int, s
 		}
 		start = r.start
 		for end = start + kept; end < start+len(r.weights); end++ {
-			row := src[min(end, from.Height-1)*stride:][:stride]
+			row := src[min(end, from.Height-1)*stride:]
 			out := lines[(end-start)*width:]
-			gatherArea(out, row, channels, s.columns.all[:inside])
+			gatherColumns(out, row, channels, s.columns.all[:inside])
 			for x := inside; x < to.Width; x++ {
-				clampedSpan(out[x*channels:(x+1)*channels], row, s.columns.all[x])
+				clampedSpan(out[x*channels:(x+1)*channels], row[:stride], s.columns.all[x])
 			}
 		}
 		gatherRows(dst[y*width:(y+1)*width], lines, width, r.weights, scale)

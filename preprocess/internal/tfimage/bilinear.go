@@ -38,7 +38,7 @@ func bilinear[T pixels](dst []float32, src []T, from, to Size, channels int, s *
 		}
 		known[i] = y
 		s.lines[i] = grow(s.lines[i], width+slack)
-		lerpColumns(s.lines[i], src[y*stride:], from.Width, channels, s.lerps)
+		lerpColumns(s.lines[i], src[y*stride:], channels, s.lerps)
 		return s.lines[i]
 	}
 	for y := range to.Height {
@@ -49,7 +49,7 @@ func bilinear[T pixels](dst []float32, src []T, from, to Size, channels int, s *
 	}
 }
 
-// lerpColumnsGo does a row of the source of width pixels.
+// lerpColumnsGo is [lerpColumns] in Go, as those below are.
 func lerpColumnsGo[T pixels](out []float32, row []T, channels int, lerps []lerp) {
 	switch channels {
 	case 1:

@@ -69,6 +69,9 @@ func Resize[T pixels](dst []float32, src []T, from, to Size, channels int, metho
 	return dst, nil
 }
 
+// slack is how many values more than a row has its memory has, for the assembly.
+const slack = 1
+
 // scratch is the memory of one resize.
 type scratch struct {
 	rows, columns spans

@@ -75,6 +75,19 @@ func resizeCase[T pixels](t *testing.T, rng *rand.Rand, m Method, antialias bool
 	return len(got)
 }
 
+// The Go versions of what is in assembly equal TensorFlow, too.
+func TestWithoutAVX2EqualsTensorFlow(t *testing.T) {
+	defer func(use bool) { useAVX2 = use }(useAVX2)
+	useAVX2 = false
+	rng := rand.New(rand.NewPCG(9, 1))
+	for m := range methods {
+		for range *casesFlag / 4 {
+			resizeCase[uint8](t, rng, m, rng.IntN(2) == 0)
+			resizeCase[float32](t, rng, m, rng.IntN(2) == 0)
+		}
+	}
+}
+
 func TestResizeEqualsTensorFlow(t *testing.T) {
 	for m, name := range methods {
 		for _, antialias := range []bool{false, true} {

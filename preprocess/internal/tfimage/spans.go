@@ -131,13 +131,12 @@ func separable[T pixels](dst []float32, src []T, from Size, channels int, s *scr
 	s.lines[0] = grow(s.lines[0], stride+slack)
 	line := s.lines[0]
 	for y, r := range s.rows.all {
-		gatherRows(line[:stride], src[min(r.start*stride, len(src)):], stride, r.weights, 1)
+		gatherRows(line[:stride], src[r.start*stride:], stride, r.weights, 1)
 		gatherColumns(dst[y*width:(y+1)*width], line, channels, s.columns.all)
 	}
 }
 
-// gatherRowsGo adds up rows that are stride samples apart, each times its weight, and multiplies
-// the sums with scale.
+// gatherRowsGo is [gatherRows] in Go.
 func gatherRowsGo[T pixels](out []float32, rows []T, stride int, weights []float32, scale float32) {
 	clear(out)
 	for i, w := range weights {
@@ -153,7 +152,7 @@ func gatherRowsGo[T pixels](out []float32, rows []T, stride int, weights []float
 	}
 }
 
-// gatherColumnsGo adds up the pixels of each span, each times its weight.
+// gatherColumnsGo is [gatherColumns] in Go.
 func gatherColumnsGo[T pixels](out []float32, row []T, channels int, all []span) {
 	switch channels {
 	case 1:

@@ -1,21 +1,19 @@
+//go:build !amd64
+
 package tfimage
 
-const slack = 8
+var useAVX2 = false
 
-func lerpColumns[T pixels](out []float32, row []T, width, channels int, lerps []lerp) {
-	lerpColumnsGo(out, row, channels, lerps)
-}
+func gatherRowsUint8AVX2(*float32, *uint8, *float32, int, int, int, float32) { panic("no AVX2") }
 
-func lerpRows(out, top, bottom []float32, weight float32) { lerpRowsGo(out, top, bottom, weight) }
+func gatherRowsFloat32AVX2(_, _, _ *float32, _, _, _ int, _ float32) { panic("no AVX2") }
 
-func gatherRows[T pixels](out []float32, rows []T, stride int, weights []float32, scale float32) {
-	gatherRowsGo(out, rows, stride, weights, scale)
-}
+func gatherColumnsUint8AVX2(*float32, *uint8, *span, int, int) { panic("no AVX2") }
 
-func gatherColumns(out, row []float32, channels int, all []span) {
-	gatherColumnsGo(out, row, channels, all)
-}
+func gatherColumnsFloat32AVX2(_, _ *float32, _ *span, _, _ int) { panic("no AVX2") }
 
-func gatherArea[T pixels](out []float32, row []T, channels int, all []span) {
-	gatherColumnsGo(out, row, channels, all)
-}
+func lerpColumnsUint8AVX2(*float32, *uint8, *lerp, int, int) { panic("no AVX2") }
+
+func lerpColumnsFloat32AVX2(_, _ *float32, _ *lerp, _, _ int) { panic("no AVX2") }
+
+func lerpRowsAVX2(_, _, _ *float32, _ float32, _ int) { panic("no AVX2") }

@@ -14,6 +14,7 @@ var (
 // The flags of a VP8X chunk.
 const (
 	flagAnimation = 0x02
+	flagAlpha     = 0x10
 	validFlags    = 0x3e // animation, XMP, EXIF, alpha, colour profile
 )
 

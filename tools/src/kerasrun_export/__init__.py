@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kerasrun_export.errors import ExportError
     from kerasrun_export.exporter import export
+    from kerasrun_export.find import find_contract
     from kerasrun_export.goldens import golden
 
 __version__ = "0.1.0"
-__all__ = ["ExportError", "__version__", "export", "golden"]
+__all__ = ["ExportError", "__version__", "export", "find_contract", "golden"]
 
 # Loaded when asked for, so that the commands can set up the process before TensorFlow is imported.
-_MODULES = {"ExportError": "errors", "export": "exporter", "golden": "goldens"}
+_MODULES = {
+    "ExportError": "errors",
+    "export": "exporter",
+    "find_contract": "find",
+    "golden": "goldens",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,12 @@
 """Exports a Keras model as a SavedModel directory with its manifest, checked against Keras."""
 
+import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +14,13 @@ import numpy as np
 from PIL import Image
 
 from kerasrun_export import (
+    answers,
     flops,
     goldens,
+    images,
     manifest,
     node_names,
+    outputs,
     recipe,
     rewrite,
     sample_images,
@@ -22,9 +28,12 @@ from kerasrun_export import (
     serving,
 )
 from kerasrun_export.backend import keras, tf
+from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
+from kerasrun_export.contract import Input
 from kerasrun_export.errors import ExportError
-from kerasrun_export.preprocessing import MODES, preprocess
+from kerasrun_export.inputs import describe
+from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
 
 GRAPHS = ("optimized", "reference")
@@ -32,97 +41,201 @@ GRAPHS = ("optimized", "reference")
 TOLERANCE, LOGITS_TOLERANCE = 1e-5, 1e-4
 EMBEDDED = ("astronaut.png", "cat.jpg", "coffee.jpg", "flower.webp")
 EMBEDDED_SIDE = 160  # pixels: four images of it and their arrays stay under 1.5 MB at 224 x 224
+BATCH = 32  # images that are in memory at a time
+
+
+class ExportWarning(UserWarning):
+    """Something in a model's answers that a right export seldom has."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is written, apart from what it computes.
+
+    confirmed: that a preparation which contradicts the model is meant. images: the user's own, a
+    directory; None: the samples. min_top1: the share of images that have to keep their top class.
+    """
+
+    meaning: Meaning = field(default_factory=Meaning)
+    graph: str = "optimized"
+    confirmed: bool = False
+    images: Path | None = None
+    min_top1: float | None = None
 
 
 def export(
     model: keras.Model,
     out: str | os.PathLike,
     *,
-    trained_with: Literal["caffe", "tf", "torch", "none"],
+    pipeline: str | None = None,
+    decoder: Literal["pillow", "tensorflow", "opencv"] | None = None,
+    color: Literal["rgb", "bgr", "grayscale", "grayscale_of_rgb", "rgba"] | None = None,
+    resample: str | None = None,
+    antialias: bool | None = None,
+    fit: Literal["stretch", "crop", "imageops_fit", "pad", "short-side", "none"] | None = None,
+    short_side: int | None = None,
+    fill: float | None = None,
+    exif: bool | None = None,
+    mode: Literal["caffe", "tf", "torch", "none"] | None = None,
+    scale: float | str | Sequence[float] | None = None,
+    divide: float | str | Sequence[float] | None = None,
+    offset: float | str | Sequence[float] | None = None,
+    mean: float | str | Sequence[float] | None = None,
+    std: float | str | Sequence[float] | None = None,
+    contract: object = None,
     class_names: Sequence[str] | None = None,
+    activation: Literal["softmax", "sigmoid"] | None = None,
+    threshold: float | Sequence[float] | None = None,
+    kinds: Mapping[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
+    images: str | os.PathLike | None = None,
+    min_top1: float | None = None,
     graph: Literal["optimized", "reference"] = "optimized",
+    confirm_preprocessing: bool = False,
 ) -> dict:
     """Exports a live Keras model, after training: writes a SavedModel directory with its manifest.
 
-    model: functional or Sequential, with one input (batch, height, width, 3) float32, or (batch, 3,
-        height, width). It is not changed. Augmentation and dropout do nothing in the export.
+    model: a Keras model; the SavedModel takes the tensors that it takes. It is not changed.
+        Augmentation and dropout do nothing in the export.
     out: the directory to write. An earlier export there is replaced; anything else there is an
         error.
-    trained_with: how images were preprocessed before they reached the model: "caffe" (BGR, 0 to
-        255, ImageNet's means subtracted), "tf" (RGB, -1 to 1), "torch" (RGB, 0 to 1, ImageNet's
-        means subtracted, divided by its deviations) or "none" (RGB, 0 to 255: a model that begins
-        with `Rescaling` takes these).
-    class_names: a name for each class, in the order of the model's outputs.
+
+    How images were loaded in training, which no model says:
+
+    pipeline: "load_img", "ImageDataGenerator", "image_dataset_from_directory", "decode_image",
+        "cv2", "pillow", "teachable_machine" or "keras_hub". Each sets the next four.
+    decoder: the library whose pixels images are.
+    color: the channels in the tensor's order. "grayscale" is the decoder's own.
+    resample: a method of the decoder's library, or "LIBRARY:METHOD" of another.
+    fit: "crop" cuts to the tensor's shape before it resizes, as Keras's crop_to_aspect_ratio does.
+    antialias: of TensorFlow's methods. short_side: in pixels, of fit "short-side". fill: of fit
+    "pad". exif: whether the orientation in EXIF is applied.
+
+    What was done to their values, where the model does not do it itself:
+
+    mode: of keras.applications' preprocess_input: "caffe" (BGR, 0 to 255, ImageNet's means
+        subtracted), "tf" (x / 127.5 - 1), "torch" (x / 255, ImageNet's means subtracted, divided by
+        its deviations) or "none" (0 to 255 as they are).
+    scale or divide, offset, mean, std: x * scale or x / divide, then + offset, - mean, / std; each
+        a number, a quotient as "1/255", or one number for each channel in the tensor's order.
+    contract: all of the above, in place of it: what `find_contract` returns, or the file that
+        kerasrun-contract find --out writes.
+    confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
+
+    What comes out:
+
+    class_names: a name for each class, in the order of the outputs; two for a single sigmoid.
+    activation: of a last layer that has none and gives logits (from_logits=True).
+    threshold: of a sigmoid's answers, one or one for each class.
+    kinds: by name of an output, "probabilities", "logits", "binary", "multilabel", "regression",
+        "embedding", "map" or "tensor", where the graph does not tell.
+
     image_size: (height, width) in pixels, where the model's own is free.
+    images: a directory of your own images to compare on, in place of the samples that come with
+        this package; the four smallest become the directory's goldens.
+    min_top1: the share of these images that have to keep their top class.
     graph: "optimized", rewritten to run faster with the same results, or "reference", as Keras has
         it.
 
-    The SavedModel takes `images`, (batch, height, width, 3) float32, NHWC, caffe style whatever
-    trained_with says: its graph begins with the conversion. It gives `probs` and `logits`, (batch,
-    classes) float32, where the model ends in a softmax or sigmoid, and else the model's own
-    outputs. Before the directory is put in place the sample photographs are run through it:
-    probabilities have to be within 1e-5 of Keras's, other outputs within 1e-5 (logits: 1e-4) of the
-    image's largest.
+    It prints what the model does to images itself. A model that ends in a softmax or sigmoid gives
+    `probs` and `logits`, (batch, classes) float32, any other its own outputs. Before the directory
+    is put in place the images are run through it: probabilities have to be within 1e-5 of Keras's,
+    other outputs within 1e-5 (logits: 1e-4) of the image's largest. Where the optimized graph is
+    not, the reference graph is written, with an ExportWarning. So are answers that a right export
+    seldom has.
 
-    Returns the manifest's fields. Raises ExportError, whose message is one line, where the model
-    cannot be exported or gives other results than Keras, and OSError where files cannot be written;
-    then nothing is left behind and what was there stays.
+    Returns the manifest's fields. Raises ExportError, whose message is one paragraph, where
+    anything is left open or contradicts the model, and where the model cannot be exported or gives
+    other results than Keras; OSError where files cannot be written. Then nothing is left behind and
+    what was there stays.
     """
-    if trained_with not in MODES:
-        raise ExportError(f"trained_with: expected one of {', '.join(MODES)}, got {trained_with!r}")
     if graph not in GRAPHS:
         raise ExportError(f"graph: expected one of {', '.join(GRAPHS)}, got {graph!r}")
+    choices = said(
+        pipeline=pipeline,
+        decoder=decoder,
+        color=color,
+        resample=resample,
+        antialias=antialias,
+        fit=fit,
+        short_side=short_side,
+        fill=fill,
+        exif=exif,
+        mode=mode,
+        scale=scale,
+        divide=divide,
+        offset=offset,
+        mean=mean,
+        std=std,
+        contract=contract,
+    )
     rows = None if class_names is None else from_names(class_names)
+    thresholds = None if threshold is None else numbers(threshold)
+    meaning = Meaning(kinds or {}, activation, thresholds, rows)
+    options = Options(
+        meaning, graph, confirm_preprocessing, None if images is None else Path(images), min_top1
+    )
     with tf.device("/CPU:0"):
-        loaded = recipe.from_model(_on_cpu(model), trained_with, image_size)
-    command = f"kerasrun_export.export(model, trained_with={trained_with!r})"
-    return write(loaded, Path(out), {}, command, graph, rows)
+        loaded = recipe.from_model(_on_cpu(model), choices, image_size)
+    words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
+    command = f"kerasrun_export.export({', '.join(['model', *words])})"
+    for line in loaded.preparation.found():
+        print(f"{model.name}: {line}")
+    return write(loaded, Path(out), {}, command, options)
 
 
-def write(
-    loaded: recipe.Loaded,
-    out: Path,
-    made_by: dict,
-    command: str,
-    graph: str,
-    rows: Sequence[Sequence[str]] | None,
-) -> dict:
+def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options: Options) -> dict:
     """Writes the directory, checked against the reference, and returns its manifest's fields.
 
     made_by: the recipe, as the manifest keeps it. command: what makes the goldens again.
-    rows: (id, name) of each class; None: ImageNet's where the classes are those, else none.
     """
     check_replaceable(out)
-    class_bytes = _class_names(rows, loaded)
-    height, width = loaded.size
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
-        served = serving.trace(loaded.model, headless=loaded.headless, caffe=loaded.mode)
+        served = serving.trace(
+            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+        )
+        inputs = describe(served.inputs, loaded, options.confirmed)
+        meaning, class_bytes = _class_names(options.meaning, loaded)
+        signatures, answer = outputs.classify(served, meaning, manifest.LABELS.as_posix())
+        if all(each.kind == "tensor" for each in inputs):
+            answer = ""  # there is no image that it could answer
+        expected = reference(served, loaded.architecture if loaded.published else "")
+        paths = image_paths(options.images)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
-            write_graph(served, directory, graph)
-            expected = reference(served, loaded.architecture if loaded.published else "")
-            difference = compare(expected, directory, (height, width))
-            contract = manifest.input_contract(height, width)
+            graph, difference = _write_checked(
+                served, directory, options, expected, inputs, paths, signatures, answer
+            )
+            for text in answers.untrained(loaded.model):
+                warnings.warn(text, ExportWarning, stacklevel=2)
             (directory / manifest.LABELS.parent).mkdir(exist_ok=True)
             if class_bytes:
                 (directory / manifest.LABELS).write_bytes(class_bytes)
-            embed_goldens(directory, expected, contract, command)
+            has_goldens = embed_goldens(
+                directory,
+                expected,
+                inputs,
+                command,
+                options.images,
+                paths,
+                goldens.bounded(served),
+            )
             fields = {
                 "architecture": loaded.architecture,
                 "graph": graph,
-                "precision": "float32",
+                "precision": _precision(served),
                 "parameters": flops.parameters(loaded.model),
                 "flops": flops.count(loaded.model),
                 "weights": loaded.weights,
-                "trained_with": loaded.mode,
-                "conversion": serving.CONVERSIONS[loaded.mode],
+                "conversion": serving.CONVERSIONS[loaded.caffe] if loaded.caffe else "",
                 "reference_difference": difference,
-                "input": contract,
-                "outputs": served.signatures,
-                "labels": manifest.LABELS.as_posix() if class_bytes else "",
-                "goldens": manifest.GOLDENS.as_posix(),
+                "inputs": [each.to_json() for each in inputs],
+                "outputs": {
+                    key: [output.to_json() for output in found] for key, found in signatures.items()
+                },
+                "answer": answer,
+                "goldens": manifest.GOLDENS.as_posix() if has_goldens else "",
                 "recipe": made_by,
             }
             manifest.write(directory, fields)
@@ -130,9 +243,20 @@ def write(
     return fields
 
 
+def _precision(served: serving.Served) -> str:
+    """The narrowest type that the graph computes in."""
+    if not served.mixed:
+        return "float32"
+    layers = served.model._flatten_layers()
+    types = {getattr(layer, "compute_dtype", "float32") for layer in layers}
+    return "bfloat16" if "bfloat16" in types else "float16"
+
+
 def _on_cpu(model: keras.Model) -> keras.Model:
     """The model itself where its weights are on the CPU, else a copy there."""
-    if not any("GPU" in variable.value.device for variable in model.variables):
+    # Those of tf_keras are TensorFlow's own.
+    held = [v if isinstance(v, tf.Variable) else v.value for v in model.variables]
+    if not any("GPU" in variable.device for variable in held):
         return model
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -150,32 +274,127 @@ def write_graph(served: serving.Served, directory: Path, kind: str) -> None:
     saved_model.write_rewritten(graph, served, directory)
 
 
-def compare(expected: Reference, directory: Path, size: tuple[int, int]) -> float:
-    """Compares a written directory with the reference on the sample photographs.
-
-    Returns the largest difference: of probabilities where there are any, else relative to the
-    image's largest. Raises ExportError above the tolerance.
-    """
-    images = preprocess(sample_images.pixels(*size), "caffe")
-    want = expected.predict({"images": images})
+def _write_checked(
+    served: serving.Served,
+    directory: Path,
+    options: Options,
+    expected: Reference,
+    inputs: Sequence[Input],
+    paths: Sequence[Path],
+    signatures: dict,
+    answer: str,
+) -> tuple[str, float]:
+    """Writes the graph, compared with Keras; which one it is and the largest difference."""
+    kind = options.graph
+    write_graph(served, directory, kind)
+    found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
     try:
-        got = saved_model.run(directory, images)
-    except tf.errors.OpError as error:
-        lines = error.message.replace("Graph execution error:", "").strip().splitlines()
-        reason = " ".join(line.strip() for line in lines[:3])
-        raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
-    differences = {
-        key: largest_difference(got[key], value, relative=key != "probs")
-        for key, value in want.items()
-    }
-    for key, difference in differences.items():
+        compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
+    except DifferenceError as error:
+        if kind == "reference":
+            raise
+        shutil.rmtree(directory)
+        kind = "reference"
+        write_graph(served, directory, kind)
+        compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
+        warnings.warn(
+            f"the optimized graph is out of tolerance ({error}): the reference graph is written, "
+            "which is Keras's own and slower",
+            ExportWarning,
+            stacklevel=3,
+        )
+    for text in answers.warnings(found, compared.answers):
+        warnings.warn(text, ExportWarning, stacklevel=3)
+    return kind, compared.difference
+
+
+class DifferenceError(ExportError):
+    """A graph gives other results than Keras."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """difference: the largest, of a probability where there are any, else relative to the image's
+    largest. answers: Keras's, of the output that answers; None where there is none.
+    """
+
+    difference: float
+    answers: np.ndarray | None
+
+
+def compare(
+    expected: Reference,
+    directory: Path,
+    inputs: Sequence[Input],
+    paths: Sequence[Path],
+    answer: str,
+    min_top1: float | None,
+    key: str = outputs.DEFAULT,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
+) -> Compared:
+    """Compares a signature of a written directory with the reference on images.
+
+    Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
+    does not run.
+    """
+    largest: dict[str, float] = {}
+    answered, same, total = [], 0, 0
+    for tensors in batches(inputs, paths):
+        want = expected.predict(tensors)
+        answers.check_numbers(want)
+        try:
+            got = saved_model.run(directory, tensors, key, tags)
+        except tf.errors.OpError as error:
+            lines = error.message.replace("Graph execution error:", "").strip().splitlines()
+            reason = " ".join(line.strip() for line in lines[:3])
+            raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
+        for key, value in want.items():
+            difference = largest_difference(got[key], value, relative=key != "probs")
+            largest[key] = max(largest.get(key, 0.0), difference, key=_nan_is_largest)
+        if answer in want:
+            answered.append(want[answer])
+            if want[answer].ndim == 2:
+                same += int((got[answer].argmax(1) == want[answer].argmax(1)).sum())
+                total += len(want[answer])
+    for key, difference in largest.items():
         allowed = LOGITS_TOLERANCE if key == "logits" else TOLERANCE
         if not difference <= allowed:  # NaN too
-            raise ExportError(
+            raise DifferenceError(
                 f"{key}: differ by {difference:.2g} from {expected.description}, more than "
                 f"{allowed:.0e}"
             )
-    return differences.get("probs", max(differences.values()))
+    if min_top1 is not None and total and same / total < min_top1:
+        raise DifferenceError(
+            f"{answer}: {same} of {total} images keep their top class, expected {min_top1:.4g} "
+            "of them"
+        )
+    known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
+    return Compared(largest.get("probs", max(largest.values())), known)
+
+
+def _nan_is_largest(value: float) -> float:
+    return np.inf if np.isnan(value) else value
+
+
+def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
+    """The tensors of each input by name, of images and of numbers drawn for other inputs."""
+    random = np.random.default_rng(0)
+    free = any(-1 in each.size for each in inputs if each.kind == "image")
+    step = 1 if free else BATCH
+    for part in (paths[i : i + step] for i in range(0, len(paths), step)):
+        tensors = {}
+        for each in inputs:
+            if each.kind == "image":
+                made = [images.stages(each, path).tensor for path in part]
+                tensors[each.name] = np.stack(made)
+            elif each.kind == "encoded":
+                encoded = [path.read_bytes() for path in part]
+                tensors[each.name] = np.array(encoded, object)
+            else:
+                shape = (len(part), *(1 if side < 0 else side for side in each.shape[1:]))
+                drawn = random.random(shape, np.float32)
+                tensors[each.name] = drawn.astype(tf.as_dtype(each.dtype).as_numpy_dtype)
+        yield tensors
 
 
 def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> float:
@@ -186,28 +405,58 @@ def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> flo
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def embed_goldens(directory: Path, expected: Reference, contract: dict, command: str) -> None:
-    """Puts a small golden pack, of four small sample photographs, into the directory."""
+def image_paths(directory: Path | None) -> list[Path]:
+    """The images to compare on."""
+    if directory is None:
+        return sample_images.paths()
+    if not directory.is_dir():
+        raise ExportError(f"{directory}: expected a directory of images, got none")
+    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
+    if not paths:
+        raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
+    return paths
+
+
+def embed_goldens(
+    directory: Path,
+    expected: Reference,
+    inputs: Sequence[Input],
+    command: str,
+    own: Path | None,
+    paths: Sequence[Path],
+    bounded: Collection[str],
+) -> bool:
+    """Puts a small golden pack into the directory: of small sample photographs, or of the user's
+    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
+    than one.
+    """
+    if sum(each.kind != "tensor" for each in inputs) != 1:
+        return False
     with tempfile.TemporaryDirectory() as scratch:
-        paths = []
-        for name in EMBEDDED:
-            with Image.open(sample_images.DIRECTORY / name) as image:
-                image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
-                image.save(Path(scratch) / name)
-            paths.append(Path(scratch) / name)
-        goldens.write(directory / manifest.GOLDENS, expected, contract, paths, command)
+        if own is not None:
+            chosen = sorted(paths, key=lambda path: path.stat().st_size)[: len(EMBEDDED)]
+        else:
+            chosen = [Path(scratch) / name for name in EMBEDDED]
+            for path in chosen:
+                with Image.open(sample_images.DIRECTORY / path.name) as image:
+                    image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
+                    image.save(path)
+        drawn = [each.name for each in inputs if each.kind == "tensor"]
+        pack = directory / manifest.GOLDENS
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
+    return True
 
 
-def _class_names(rows: Sequence[Sequence[str]] | None, loaded: recipe.Loaded) -> bytes | None:
+def _class_names(meaning: Meaning, loaded: recipe.Loaded) -> tuple[Meaning, bytes | None]:
     """What labels.json holds: ImageNet's class names, or the user's in the same form."""
-    if rows is None:
-        return IMAGENET.read_bytes() if loaded.imagenet_classes else None
-    if loaded.headless:
-        raise ExportError("class names: a model without its top has no classes")
-    classes = loaded.model.output_shape[-1]
-    if len(rows) != classes:
-        raise ExportError(f"class names: expected {classes}, one for each class, got {len(rows)}")
-    return encode(rows)
+    if meaning.names is not None:
+        if loaded.headless:
+            raise ExportError("class names: a model without its top has no classes")
+        return meaning, encode(meaning.names)
+    if not loaded.imagenet_classes:
+        return meaning, None
+    rows = [("", "")] * recipe.IMAGENET_CLASSES
+    return dataclasses.replace(meaning, names=rows), IMAGENET.read_bytes()
 
 
 def check_replaceable(out: Path) -> None:

@@ -4,13 +4,14 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export.backend import keras
+from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import FindError, ModelError, first_line
 from kerasrun_export.recording import Call, recording
 
@@ -154,11 +155,10 @@ def load_model(path: str | Path):
 def feed(predict: Predict, target: Target, image: Path) -> Fed:
     """Runs the function on an image. Raises FindError where it fails, or feeds the model no tensor,
     or more than one."""
-    before = "tf_keras" in sys.modules
     with recording() as calls:
         answer = _run(predict, image)
-    if not calls and not before and "tf_keras" in sys.modules:  # the function imported it
-        with recording() as calls:
+    if not calls:  # a tf.function from before, or the function has only now imported tf_keras
+        with recording() as calls, _eagerly():
             answer = _run(predict, image)
     chosen = target.choose(calls)
     if not chosen:
@@ -182,6 +182,16 @@ def feed(predict: Predict, target: Target, image: Path) -> Fed:
             )
     inputs = {name: array[0] for name, array in first.inputs.items()}
     return Fed(first.model, inputs, answer, first.outputs)
+
+
+@contextmanager
+def _eagerly() -> Iterator[None]:
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _run(predict: Predict, image: Path) -> object:

@@ -34,7 +34,8 @@ class Call:
 @contextmanager
 def recording() -> Iterator[list[Call]]:
     """Records each call of a Keras model, of nested models too, in the order they begin."""
-    calls: list[Call] = []
+    global _calls
+    calls = _calls = []
     patched: list[tuple[type, str, object]] = []
     modules = [keras] + [sys.modules[name] for name in ("tf_keras",) if name in sys.modules]
 
@@ -45,7 +46,7 @@ def recording() -> Iterator[list[Call]]:
     for module in modules:
         for cls in _family(module.Model):
             if cls is module.Model or "__call__" in cls.__dict__:
-                patch(cls, "__call__", _recorded(cls.__call__, calls))
+                patch(cls, "__call__", _recorded(cls.__call__))
             for name in EAGER:
                 if name in cls.__dict__ or (cls is module.Model and hasattr(cls, name)):
                     patch(cls, name, _eager(getattr(cls, name)))
@@ -87,10 +88,12 @@ def _eager(original: Callable) -> Callable:
 
 
 _active = threading.local()
+# Of the recording that runs. A graph outlives the one that it was traced in, and writes here too.
+_calls: list[Call] = []
 
 
-def _recorded(original: Callable, calls: list[Call]) -> Callable:
-    @functools.wraps(original)
+def _recorded(original: Callable) -> Callable:
+    # Not by functools.wraps: AutoGraph would look through it and call the original.
     def call(self, *args, **kwargs):
         running = vars(_active).setdefault("models", set())
         given = args[0] if args else kwargs.get("inputs")
@@ -101,15 +104,15 @@ def _recorded(original: Callable, calls: list[Call]) -> Callable:
         running.add(id(self))
         try:
             if any(tf.is_tensor(x) and tf.is_symbolic_tensor(x) for x in flat):
-                noted = _noted(self, given, flat, calls, len(running) - 1)
+                noted = _noted(self, given, flat, len(running) - 1)
                 args, kwargs = (
                     ((noted, *args[1:]), kwargs) if args else (args, kwargs | {"inputs": noted})
                 )
                 return original(self, *args, **kwargs)
-            at = len(calls)
-            calls.append(Call(self, named(self, given), len(running) - 1))
+            at = len(_calls)
+            _calls.append(Call(self, named(self, given), len(running) - 1))
             outputs = original(self, *args, **kwargs)
-            calls[at] = replace(calls[at], outputs=outputs)
+            _calls[at] = replace(_calls[at], outputs=outputs)
             return outputs
         finally:
             running.discard(id(self))
@@ -117,11 +120,11 @@ def _recorded(original: Callable, calls: list[Call]) -> Callable:
     return call
 
 
-def _noted(model: object, given: object, flat: list, calls: list[Call], depth: int) -> object:
+def _noted(model: object, given: object, flat: list, depth: int) -> object:
     """The same tensors of a graph, which are recorded when the graph runs."""
 
     def note(*arrays: np.ndarray) -> list[np.ndarray]:
-        calls.append(Call(model, named(model, tf.nest.pack_sequence_as(given, arrays)), depth))
+        _calls.append(Call(model, named(model, tf.nest.pack_sequence_as(given, arrays)), depth))
         return list(arrays)
 
     flat = [tf.convert_to_tensor(x) for x in flat]

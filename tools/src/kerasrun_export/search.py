@@ -26,6 +26,7 @@ from kerasrun_export.errors import ImageError
 
 ROUND = Step("round", ())
 CLOSE = 0.02  # of a pixel's 255 steps: what rounding alone may make of a line
+FEW = 512  # pixels looked at before all are
 # Methods of Keras's own crop and padding; the other fits have all of the library's.
 KERAS_METHODS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 # Lengths of the short side for 224, by what libraries and papers say.
@@ -65,7 +66,7 @@ class Search:
         self.channels = {"NHWC": model_input.shape[-1], "NCHW": model_input.shape[1]}.get(
             model_input.layout, 1
         )
-        self._decoded: dict[tuple, np.ndarray | None] = {}
+        self._decoded: dict[tuple, tuple[np.ndarray, int] | None] = {}
         self._resized: dict[tuple, np.ndarray | None] = {}
 
     def input_of(self, how: Preprocessing) -> Input:
@@ -92,26 +93,29 @@ class Search:
 
     def _exact_on(self, feed: Feed) -> Iterator[Preprocessing]:
         values = self._flat(feed.tensor)
-        for decode, resize, rounded, pixels in self._pixels(feed):
-            for color, ordered in self._orders(decode, values):
-                slope, offset = normalization.line(pixels, ordered)
-                if _distance(pixels, ordered, slope, offset) > _allowed(ordered, slope):
+        few = slice(None, None, max(1, len(values) // FEW))
+        for decodes, resize, rounded, pixels in self._pixels(feed):
+            for color, ordered in self._orders(decodes[0], values):
+                if not _on_a_line(pixels[few], ordered[few]) or not _on_a_line(pixels, ordered):
                     continue
+                slope, offset = normalization.line(pixels, ordered)
                 for how in normalization.exact(pixels, ordered, slope, offset):
                     how = self._ordered(how, color)
                     if rounded:
                         how = replace(how, steps=(ROUND, *how.steps))
-                    yield Preprocessing(replace(decode, color=color), resize, how)
+                    for decode in decodes:
+                        color_of = color if decode.color == "rgb" else decode.color
+                        yield Preprocessing(replace(decode, color=color_of), resize, how)
 
     def nearest(self, feeds: Sequence[Feed]) -> Nearest:
         """The contract whose tensors are the nearest on the first image, measured on all."""
         first = min(feeds, key=_cost)
         values = self._flat(first.tensor)
         best, how = np.inf, None
-        for decode, resize, rounded, pixels in self._pixels(first):
+        for decodes, resize, rounded, pixels in self._pixels(first):
             if rounded:
                 continue
-            for color, ordered in self._orders(decode, values):
+            for color, ordered in self._orders(decodes[0], values):
                 slope, offset = normalization.line(pixels, ordered)
                 if not np.isfinite(slope).all() or (slope <= 0).any():
                     continue
@@ -120,7 +124,7 @@ class Search:
                 if distance < best:
                     normalize = self._ordered(normalization.nearest(slope, offset), color)
                     best = distance
-                    how = Preprocessing(replace(decode, color=color), resize, normalize)
+                    how = Preprocessing(replace(decodes[0], color=color), resize, normalize)
         if how is None:
             raise ImageError(
                 f"{first.image}: expected a tensor that rises with the image's pixels, got one "
@@ -183,24 +187,28 @@ class Search:
             return how
         return replace(how, steps=tuple(Step(s.op, s.values[::-1]) for s in how.steps))
 
-    def _pixels(self, feed: Feed) -> Iterator[tuple[Decode, Resize, bool, np.ndarray]]:
+    def _pixels(self, feed: Feed) -> Iterator[tuple[list[Decode], Resize, bool, np.ndarray]]:
         """Every resized image that is possible, (height * width, channels), and its making.
 
-        The third says whether the floats of a resize were rounded.
+        The first are all decoders that give the same pixels. The third says whether the floats of a
+        resize were rounded.
         """
         height, width = self._flat_size(feed.tensor)
+        groups: dict[tuple, list[Decode]] = {}
         for decode in self._decodes():
             decoded = self._decode(decode, feed.image)
-            if decoded is None:
-                continue
-            for resize in self._resizes(decoded.shape[:2], (height, width)):
-                resized = self._resize(decode, resize, feed.image, (height, width))
+            if decoded is not None:
+                pixels, digest = decoded
+                groups.setdefault((pixels.shape, digest), []).append(decode)
+        for (shape, _), decodes in groups.items():
+            for resize in self._resizes(shape[:2], (height, width)):
+                resized = self._resize(decodes[0], resize, feed.image, (height, width))
                 if resized is None or resized.shape[:2] != (height, width):
                     continue
                 flat = resized.reshape(-1, self.channels)
-                yield decode, resize, False, flat
+                yield decodes, resize, False, flat
                 if flat.dtype == np.float32:
-                    yield decode, resize, True, np.clip(np.rint(flat), 0, 255)
+                    yield decodes, resize, True, np.clip(np.rint(flat), 0, 255)
 
     def _flat_size(self, tensor: np.ndarray) -> tuple[int, int]:
         return tensor.shape[1:3] if self.input.layout == "NCHW" else tensor.shape[:2]
@@ -240,12 +248,14 @@ class Search:
             for method in ("linear", "area", "cubic"):
                 yield Resize("opencv", method, "short_side", short_side=side)
 
-    def _decode(self, how: Decode, image: Path) -> np.ndarray | None:
+    def _decode(self, how: Decode, image: Path) -> tuple[np.ndarray, int] | None:
+        """The pixels and their hash; None where the library cannot read the image."""
         how = replace(how, color="rgb" if how.color == "bgr" else how.color)
         key = (how, image)
         if key not in self._decoded:
             try:
-                self._decoded[key] = images.decode(how, image.read_bytes())
+                pixels = images.decode(how, image.read_bytes())
+                self._decoded[key] = pixels, hash(pixels.tobytes())
             except ImageError:
                 self._decoded[key] = None
         return self._decoded[key]
@@ -257,10 +267,11 @@ class Search:
         decoded = self._decode(decode, image)
         if decoded is None:
             return None
-        key = (decoded.shape, hash(decoded.tobytes()), how, size)
+        pixels, digest = decoded
+        key = (pixels.shape, digest, how, size)
         if key not in self._resized:
             try:
-                self._resized[key] = images.resize(how, decoded, size)
+                self._resized[key] = images.resize(how, pixels, size)
             except ImageError:
                 self._resized[key] = None
         return self._resized[key]
@@ -271,13 +282,13 @@ def _cost(feed: Feed) -> tuple[bool, int]:
     return bool(np.ptp(feed.tensor) == 0), feed.image.stat().st_size
 
 
-def _distance(
-    pixels: np.ndarray, values: np.ndarray, slope: np.ndarray, offset: np.ndarray
-) -> float:
-    """How far, in steps of a pixel, values are from the line; 0 where there is none to speak of."""
+def _on_a_line(pixels: np.ndarray, values: np.ndarray) -> bool:
+    """Whether values are on a line of pixels, but for rounding; true where none can be drawn."""
+    slope, offset = normalization.line(pixels, values)
     if not np.isfinite(slope).all() or (slope == 0).any():
-        return 0.0
-    return float(np.max(np.abs((values - offset) / slope - pixels)))
+        return True
+    distance = np.max(np.abs((values - offset) / slope - pixels))
+    return bool(distance <= _allowed(values, slope))
 
 
 def _allowed(values: np.ndarray, slope: np.ndarray) -> float:

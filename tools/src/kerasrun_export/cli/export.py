@@ -2,20 +2,24 @@
 
 kerasrun-export resnext50 --out models/resnext50
 kerasrun-export MobileNetV2 --weights imagenet --out models/mobilenet
-kerasrun-export my.keras --trained-with tf --class-names my.txt --out models/mine
+kerasrun-export my.keras --pipeline load_img --mode tf --class-names my.txt --out models/mine
+kerasrun-export --saved-model saved/ --pipeline load_img --mode tf --out models/mine
 """
 
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kerasrun_export import __version__, class_names, exporter, manifest, recipe, sample_images
-from kerasrun_export.errors import ExportError, UnreachableError
-from kerasrun_export.model import is_file
-from kerasrun_export.preprocessing import MODE_NEEDED, MODES
+from kerasrun_export import __version__, adopt, class_names, exporter, manifest, recipe
+from kerasrun_export.choices import numbers
+from kerasrun_export.cli import flags
+from kerasrun_export.contract import OUTPUT_KINDS
+from kerasrun_export.errors import ChoiceError, ExportError, UnreachableError
+from kerasrun_export.outputs import ACTIVATIONS, Meaning
 
 PROGRAM = "kerasrun-export"
 
@@ -25,9 +29,10 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "model",
+        nargs="?",
         metavar="MODEL",
-        help="a .keras or .h5 file, resnext50, resnext101, or a keras.applications name "
-        "(MobileNetV2)",
+        help="a .keras or .h5 file, resnext50, resnext101, efficientnet-lite0, or a "
+        "keras.applications name (MobileNetV2)",
     )
     add(
         "--out",
@@ -35,6 +40,22 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="the directory to write; an earlier export there is replaced",
+    )
+    add(
+        "--saved-model",
+        type=Path,
+        metavar="DIR",
+        help="in place of MODEL: a SavedModel that something else wrote, which is copied as it is",
+    )
+    add(
+        "--signature",
+        metavar="S",
+        help="of --saved-model (default: serving_default, or the only one)",
+    )
+    add(
+        "--tag-set",
+        metavar="TAGS",
+        help="of --saved-model, with commas: of its graphs (default: serve, or the only one's)",
     )
     add(
         "--weights",
@@ -48,16 +69,19 @@ def parser() -> argparse.ArgumentParser:
         help="to go on with where the published ones cannot be reached",
     )
     add("--mirror", metavar="URL", help="another base address for the published weights")
-    add(
-        "--trained-with",
-        choices=MODES,
-        help="the preprocessing that the weights expect (default: torch for ResNeXt's imagenet, "
-        "the "
-        "package's own for keras.applications, caffe otherwise); a file needs it",
-    )
     add("--classes", type=positive, metavar="N", help="classes of the top (default 1000)")
     add("--no-top", action="store_true", help="leave out the classifier: the output is features")
     add("--pooling", choices=("avg", "max"), help="pooling of the features, with --no-top")
+    add(
+        "--custom-objects",
+        metavar="MODULE",
+        help="that has or registers the classes of a file that Keras does not know",
+    )
+    add(
+        "--unsafe-lambda",
+        action="store_true",
+        help="to run the code that is in a file's Lambda layers: where you trust its source",
+    )
     add("--image-size", type=size, metavar="HxW", help="height and width of the input")
     add("--class-names", type=Path, metavar="FILE", help="one a line, or Keras's JSON form")
     add(
@@ -66,6 +90,40 @@ def parser() -> argparse.ArgumentParser:
         default="optimized",
         help="the rewritten graph, or as Keras has it",
     )
+    add(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="your own, to compare on in place of the samples; the four smallest become goldens",
+    )
+    add(
+        "--min-top1", type=share, metavar="P", help="of these, how many keep their top class: 0.999"
+    )
+    flags.add(parser)
+    add(
+        "--confirm-preprocessing",
+        action="store_true",
+        help="that flags which contradict the model's own preparation are meant",
+    )
+    answer = parser.add_argument_group("what the model gives")
+    answer.add_argument(
+        "--activation",
+        choices=ACTIVATIONS,
+        help="of a last layer that has none and gives logits (from_logits=True)",
+    )
+    answer.add_argument(
+        "--threshold", metavar="T", help="of a sigmoid's answers, one or one a class with commas"
+    )
+    answer.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        type=named_kind,
+        metavar="NAME=KIND",
+        help=f"of an output, where the graph does not tell: {', '.join(OUTPUT_KINDS)}",
+    )
+    # What --mode was called before.
+    add("--trained-with", help=argparse.SUPPRESS)
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
@@ -83,59 +141,158 @@ def size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def summary(fields: dict, out: Path) -> str:
-    """What was written, as a table."""
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text!r}")
+    return value
+
+
+def named_kind(text: str) -> tuple[str, str]:
+    name, equals, kind = text.partition("=")
+    if not equals or kind not in OUTPUT_KINDS:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=KIND, a kind of {', '.join(OUTPUT_KINDS)}, got {text!r}"
+        )
+    return name, kind
+
+
+def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
+    """What was written, as a table. found: what the model does to images itself."""
     files = json.loads((out / manifest.PATH).read_text(encoding="utf-8"))["files"]
     total, parameters = sum(file["bytes"] for file in files.values()), fields["parameters"]
-    outputs = "; ".join(f"{key}: {', '.join(value)}" for key, value in fields["outputs"].items())
-    trained_with, conversion = fields["trained_with"], fields["conversion"]
-    count = len(sample_images.paths())
+    conversion = fields["conversion"]
+    ratio = f", {total / (4 * parameters):.3f} x the parameters" if parameters else ""
     rows = {
-        "directory": f"{out}, {total / 1e6:.1f} MB, {total / (4 * parameters):.3f} x the "
-        "parameters",
+        "directory": f"{out}, {total / 1e6:.1f} MB{ratio}",
         "architecture": fields["architecture"],
         "weights": fields["weights"]["source"],
         "parameters": f"{parameters:,}",
-        "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)",
+        "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)"
+        if fields["flops"]
+        else "",
         "graph": fields["graph"],
-        "input": "images, {height} x {width}, {mode} style".format(**fields["input"]),
-        "trained with": f"{trained_with}: {conversion}" if conversion else trained_with,
-        "outputs": outputs,
-        "difference": f"{fields['reference_difference']:.1e} from Python Keras over {count} "
-        "photographs",
+        "inputs": "; ".join(described(each) for each in fields["inputs"]),
+        "found": "; ".join(found),
+        "conversion": conversion,
+        "outputs": "; ".join(
+            f"{key}: {', '.join(kind_of(output) for output in value)}"
+            for key, value in fields["outputs"].items()
+        ),
+        "difference": f"{fields['reference_difference']:.1e} at most from Python",
     }
-    return "\n".join(f"{key:<13} {value}" for key, value in rows.items())
+    return "\n".join(f"{key:<13} {value}" for key, value in rows.items() if value)
+
+
+def described(each: dict) -> str:
+    """An input of the manifest in words."""
+    words = f"{each['name']} {each['dtype']} {tuple(each['shape'])}"
+    if each["kind"] != "image":
+        return f"{words}, {each['kind']}"
+    decode, resize = each["decode"], each["resize"]
+    steps = ", ".join(
+        " ".join([step["op"], *(f"{value:.6g}" for value in step["values"])])
+        for step in each["normalize"]["steps"]
+    )
+    fitted = "not resized"
+    if resize["fit"] != "none":
+        fitted = f"{resize['by']}'s {resize['method']}, {resize['fit'].replace('_', '-')}"
+    return f"{words}, {decode['color']} by {decode['by']}, {fitted}, {steps or '0 to 255'}"
+
+
+def kind_of(output: dict) -> str:
+    return f"{output['name']} ({output['kind']})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; the exit status: 0 written, 1 failed, 2 (by argparse) wrong usage."""
+    """Runs the command line; the exit status: 0 written, 1 failed, 2 wrong usage, or something that
+    the model does not say was left open.
+    """
     command_line = parser()
     options = command_line.parse_args(arguments)
     if options.pooling and not options.no_top:
         command_line.error("--pooling goes with --no-top")
-    if is_file(options.model) and not options.trained_with:
-        command_line.error(f"{options.model}: {MODE_NEEDED}")
-    try:
-        fields = export(options)
-    except (ExportError, OSError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    print(summary(fields, options.out))
+    _check_adopting(command_line, options)
+    if options.trained_with is not None:
+        command_line.error(
+            f"--trained-with is called --mode now: expected --mode {options.trained_with}, and for "
+            "a file --pipeline, which says how its images were loaded"
+        )
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        warnings.simplefilter("always", exporter.ExportWarning)
+        try:
+            fields, found = export(options)
+        except ChoiceError as error:
+            print(f"{PROGRAM}: {error}", file=sys.stderr)
+            return 2
+        except (ExportError, OSError) as error:
+            print(f"{PROGRAM}: {error}", file=sys.stderr)
+            return 1
+    print(summary(fields, options.out, found))
     return 0
 
 
-def export(options: argparse.Namespace) -> dict:
+# What says something of a Keras model.
+OF_KERAS = ("weights", "classes", "no_top", "pooling", "custom_objects", "unsafe_lambda")
+
+
+def _check_adopting(command_line: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends with a usage error where MODEL and --saved-model are mixed up."""
+    if (options.model is None) == (options.saved_model is None):
+        command_line.error("expected MODEL or --saved-model DIR")
+    given = [name for name in OF_KERAS if getattr(options, name)] if options.saved_model else []
+    if options.saved_model is None:
+        given = [name for name in ("signature", "tag_set") if getattr(options, name)]
+    if given:
+        whose = "a MODEL of Keras" if options.saved_model else "--saved-model"
+        command_line.error(f"--{given[0].replace('_', '-')} goes with {whose}")
+
+
+def show_warning(message: Warning, category: type[Warning], *_, **__) -> None:
+    """Ours for the user; those of other packages are not for them."""
+    if issubclass(category, exporter.ExportWarning):
+        print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
+
+
+def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
     """Exports with the weights that were asked for, or those to fall back on."""
     exporter.check_replaceable(options.out)
     rows = class_names.read(options.class_names) if options.class_names else None
+    thresholds = numbers(options.threshold) if options.threshold else None
+    meaning = Meaning(dict(options.kind), options.activation, thresholds, rows)
+    written = exporter.Options(
+        meaning,
+        options.graph,
+        options.confirm_preprocessing,
+        options.images,
+        options.min_top1,
+    )
+    if options.saved_model:
+        tags = options.tag_set.split(",") if options.tag_set else None
+        fields = adopt.adopt(
+            options.saved_model,
+            options.out,
+            flags.read(options),
+            written,
+            signature=options.signature,
+            tags=tags,
+            size=options.image_size,
+        )
+        return fields, ()
     chosen = recipe.Recipe(
         architecture=options.model,
         weights=options.weights,
-        trained_with=options.trained_with,
         classes=options.classes,
         no_top=options.no_top,
         pooling=options.pooling,
         image_size=options.image_size,
+        custom_objects=options.custom_objects,
+        unsafe_lambda=options.unsafe_lambda,
+        choices=flags.read(options),
     )
     try:
         loaded = chosen.load(options.mirror)
@@ -147,7 +304,8 @@ def export(options: argparse.Namespace) -> dict:
         print(f"{PROGRAM}: {error}; {going_on}", file=sys.stderr)
         loaded = chosen.load()
     made_by, command = chosen.to_manifest(), chosen.command()
-    return exporter.write(loaded, options.out, made_by, command, options.graph, rows)
+    fields = exporter.write(loaded, options.out, made_by, command, written)
+    return fields, loaded.preparation.found()
 
 
 if __name__ == "__main__":

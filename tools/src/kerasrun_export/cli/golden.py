@@ -1,7 +1,8 @@
 """kerasrun-golden: makes a golden pack, images and what Python Keras makes of them at every stage.
 
 kerasrun-golden models/resnext50 --images photos/ --out goldens/
-kerasrun-golden my.keras --trained-with tf --images photos/ --out goldens/
+kerasrun-golden my.keras --pipeline load_img --mode tf --images photos/ --out goldens/
+kerasrun-golden models/mine --predict mymodule:predict --images photos/ --out goldens/
 """
 
 import argparse
@@ -10,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasrun_export import __version__, goldens
-from kerasrun_export.errors import ExportError
-from kerasrun_export.model import is_file
-from kerasrun_export.preprocessing import MODE_NEEDED, MODES
+from kerasrun_export.cli import flags
+from kerasrun_export.errors import ChoiceError, ExportError
 
 PROGRAM = "kerasrun-golden"
 
@@ -35,7 +35,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="PACK",
         help="the pack to write; a directory that is empty or not there",
     )
-    add("--trained-with", choices=MODES, help="the preprocessing that a file's weights expect")
+    add(
+        "--predict",
+        metavar="MODULE:FUNCTION",
+        help="your own function, which takes the path of an image and calls the model: its tensors "
+        "and answers are the reference",
+    )
+    flags.add(parser)
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
@@ -44,16 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; the exit status: 0 made, 1 failed, 2 (by argparse) wrong usage."""
     command_line = parser()
     options = command_line.parse_args(arguments)
-    if is_file(options.model) and not options.trained_with:
-        command_line.error(f"{options.model}: {MODE_NEEDED}")
-    if options.trained_with and not is_file(options.model):
-        command_line.error(
-            "--trained-with goes with a model file: an exported directory says it itself"
-        )
+    said = flags.read(options).to_manifest()
     try:
         index = goldens.golden(
-            options.model, options.images, options.out, trained_with=options.trained_with
+            options.model, options.images, options.out, predict=options.predict, **said
         )
+    except ChoiceError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
     except (ExportError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,70 @@
+"""The flags that say how images become tensors, for each command that asks."""
+
+import argparse
+
+from kerasrun_export import choices
+from kerasrun_export.choices import Choices
+from kerasrun_export.contract import COLORS, LIBRARIES, METHODS, MODES
+from kerasrun_export.errors import ChoiceError
+
+
+def add(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags of Choices, in two groups."""
+    loading = command_line.add_argument_group("how images are loaded")
+    loading.add_argument(
+        "--pipeline",
+        choices=choices.PIPELINE_NAMES,
+        help="by what; sets the next four, each of which can be given",
+    )
+    loading.add_argument(
+        "--contract",
+        metavar="FILE",
+        help="all of this and of the values, as kerasrun-contract find --out wrote it",
+    )
+    loading.add_argument("--decoder", choices=LIBRARIES, help="the library whose pixels they are")
+    loading.add_argument("--color", choices=COLORS, help="the channels in the tensor's order")
+    loading.add_argument(
+        "--resample",
+        metavar="METHOD",
+        help="of the decoder's library, or LIBRARY:METHOD; "
+        + "; ".join(f"{library}: {', '.join(names)}" for library, names in METHODS.items()),
+    )
+    loading.add_argument("--fit", choices=choices.FIT_NAMES, help="what a resize does to the shape")
+    loading.add_argument(
+        "--antialias",
+        action=argparse.BooleanOptionalAction,
+        help="of TensorFlow's methods",
+    )
+    loading.add_argument(
+        "--exif",
+        action=argparse.BooleanOptionalAction,
+        help="whether the orientation in EXIF is applied",
+    )
+    loading.add_argument("--short-side", type=int, metavar="N", help="pixels, of --fit short-side")
+    loading.add_argument("--fill", type=float, metavar="X", help="what --fit pad pads with")
+    values = command_line.add_argument_group(
+        "what is done to their values before the model",
+        "a mode, or numbers: 0.5 or 1/255, one or one a channel with commas; where numbers are "
+        "negative --offset=-1",
+    )
+    values.add_argument("--mode", choices=tuple(MODES), help="preprocess_input's")
+    for flag, words in (
+        ("--scale", "first: x * S"),
+        ("--divide", "or first: x / S"),
+        ("--offset", "then: x + O"),
+        ("--mean", "then: x - M"),
+        ("--std", "then: x / S"),
+    ):
+        values.add_argument(flag, type=_numbers, metavar=flag[2].upper(), help=words)
+
+
+def read(options: argparse.Namespace) -> Choices:
+    """What the flags say."""
+    return choices.said(**{name: getattr(options, name) for name in choices.NAMES})
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return choices.numbers(text)
+    except ChoiceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
