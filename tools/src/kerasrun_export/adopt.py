@@ -23,7 +23,7 @@ from kerasrun_export.preparation import Preparation
 from kerasrun_export.recipe import Loaded
 from kerasrun_export.reference import Reference
 from kerasrun_export.serving import MOVED, SAME, Output, Served, activation
-from kerasrun_export.signature import TensorSpec
+from kerasrun_export.signature import TensorSpec, in_batches
 
 GRAPH = "saved_model.pb"
 INITIALIZATION = "__saved_model_init_op"  # a signature of TensorFlow 2's that nobody calls
@@ -220,22 +220,15 @@ def reference(found: Adopted) -> Reference:
             f"{found.directory}: TensorFlow cannot load it: {paragraph(error)}"
         ) from error
     signature = found.meta.signature_def[found.signature]
-    fixed = {
-        info.tensor_shape.dim[0].size for info in signature.inputs.values() if info.tensor_shape.dim
-    } - {-1}
-    step = fixed.pop() if fixed else 0
+    shapes = [[dim.size for dim in i.tensor_shape.dim] for i in signature.inputs.values()]
+
+    def once(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert loaded is not None  # its variables live as long as it
+        given = {key: tf.constant(x, signature.inputs[key].dtype) for key, x in batch.items()}
+        return {key: value.numpy() for key, value in function(**given).items()}
 
     def predict(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        assert loaded is not None  # its variables live as long as it
-        rows = len(next(iter(tensors.values())))
-        parts = []
-        for start in range(0, rows, step or rows):
-            given = {
-                key: tf.constant(value[start : start + (step or rows)], signature.inputs[key].dtype)
-                for key, value in tensors.items()
-            }
-            parts.append({key: value.numpy() for key, value in function(**given).items()})
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        return in_batches(once, tensors, shapes)
 
     description = f"tensorflow {tf.version.VERSION} {found.name} {found.signature}"
     return Reference(description, manifest.versions(), predict)

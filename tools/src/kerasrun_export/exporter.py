@@ -31,7 +31,7 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.contract import Input
-from kerasrun_export.errors import ExportError
+from kerasrun_export.errors import ExportError, GraphError
 from kerasrun_export.inputs import describe
 from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
@@ -261,7 +261,12 @@ def _write_checked(
 ) -> tuple[str, float]:
     """Writes the graph, compared with Keras; which one it is and the largest difference."""
     kind = options.graph
-    write_graph(served, directory, kind)
+    try:
+        write_graph(served, directory, kind)
+    except GraphError as error:
+        kind = "reference"
+        write_graph(served, directory, kind)
+        warnings.warn(f"{error}: the reference graph is written", ExportWarning, stacklevel=3)
     found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
     try:
         compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
