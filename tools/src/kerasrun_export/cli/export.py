@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a .keras or .h5 file, resnext50, resnext101, or a keras.applications name "
-        "(MobileNetV2)",
+        help="a .keras or .h5 file, resnext50, resnext101, efficientnet-lite0, or a "
+        "keras.applications name (MobileNetV2)",
     )
     add(
         "--out",
@@ -176,7 +176,7 @@ def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
         else "",
         "graph": fields["graph"],
         "inputs": "; ".join(described(each) for each in fields["inputs"]),
-        "found": "; ".join(f"the model {step} itself" for step in found),
+        "found": "; ".join(found),
         "conversion": conversion,
         "outputs": "; ".join(
             f"{key}: {', '.join(kind_of(output) for output in value)}"
@@ -305,7 +305,7 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         loaded = chosen.load()
     made_by, command = chosen.to_manifest(), chosen.command()
     fields = exporter.write(loaded, options.out, made_by, command, written)
-    return fields, loaded.preparation.steps
+    return fields, loaded.preparation.found()
 
 
 if __name__ == "__main__":
