@@ -334,7 +334,7 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
-    key: str = outputs.DEFAULT,
+    signature: str = outputs.DEFAULT,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
     """Compares a signature of a written directory with the reference on images.
@@ -348,7 +348,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors, key, tags)
+            got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
