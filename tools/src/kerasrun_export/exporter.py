@@ -31,7 +31,7 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.contract import Input
-from kerasrun_export.errors import ExportError, ImageError
+from kerasrun_export.errors import ExportError, GraphError, ImageError
 from kerasrun_export.inputs import describe
 from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
@@ -286,7 +286,12 @@ def _write_checked(
 ) -> tuple[str, float]:
     """Writes the graph, compared with Keras; which one it is and the largest difference."""
     kind = options.graph
-    write_graph(served, directory, kind)
+    try:
+        write_graph(served, directory, kind)
+    except GraphError as error:
+        kind = "reference"
+        write_graph(served, directory, kind)
+        warnings.warn(f"{error}: the reference graph is written", ExportWarning, stacklevel=3)
     found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
     try:
         compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
@@ -329,7 +334,7 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
-    key: str = outputs.DEFAULT,
+    signature: str = outputs.DEFAULT,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
     """Compares a signature of a written directory with the reference on images.
@@ -343,7 +348,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors, key, tags)
+            got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
