@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -82,6 +82,7 @@ def export(
     offset: float | str | Sequence[float] | None = None,
     mean: float | str | Sequence[float] | None = None,
     std: float | str | Sequence[float] | None = None,
+    contract: object = None,
     class_names: Sequence[str] | None = None,
     activation: Literal["softmax", "sigmoid"] | None = None,
     threshold: float | Sequence[float] | None = None,
@@ -117,6 +118,8 @@ def export(
         its deviations) or "none" (0 to 255 as they are).
     scale or divide, offset, mean, std: x * scale or x / divide, then + offset, - mean, / std; each
         a number, a quotient as "1/255", or one number for each channel in the tensor's order.
+    contract: all of the above, in place of it: what `find_contract` returns, or the file that
+        kerasrun-contract find --out writes.
     confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
 
     What comes out:
@@ -164,6 +167,7 @@ def export(
         offset=offset,
         mean=mean,
         std=std,
+        contract=contract,
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)
@@ -196,7 +200,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         if all(each.kind == "tensor" for each in inputs):
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
-        paths = _paths(options.images)
+        paths = image_paths(options.images)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -208,7 +212,15 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             (directory / manifest.LABELS.parent).mkdir(exist_ok=True)
             if class_bytes:
                 (directory / manifest.LABELS).write_bytes(class_bytes)
-            has_goldens = embed_goldens(directory, expected, inputs, command, options.images, paths)
+            has_goldens = embed_goldens(
+                directory,
+                expected,
+                inputs,
+                command,
+                options.images,
+                paths,
+                goldens.bounded(served),
+            )
             fields = {
                 "architecture": loaded.architecture,
                 "graph": graph,
@@ -317,8 +329,10 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
+    key: str = outputs.DEFAULT,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
-    """Compares a written directory with the reference on images.
+    """Compares a signature of a written directory with the reference on images.
 
     Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
     does not run.
@@ -329,7 +343,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors)
+            got = saved_model.run(directory, tensors, key, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
@@ -391,7 +405,7 @@ def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> flo
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def _paths(directory: Path | None) -> list[Path]:
+def image_paths(directory: Path | None) -> list[Path]:
     """The images to compare on."""
     if directory is None:
         return sample_images.paths()
@@ -410,11 +424,13 @@ def embed_goldens(
     command: str,
     own: Path | None,
     paths: Sequence[Path],
+    bounded: Collection[str],
 ) -> bool:
     """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. False where the model takes more than one image.
+    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
+    than one.
     """
-    if len(inputs) != 1 or inputs[0].kind != "image":
+    if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         if own is not None:
@@ -425,7 +441,9 @@ def embed_goldens(
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
                     image.save(path)
-        goldens.write(directory / manifest.GOLDENS, expected, inputs[0], sorted(chosen), command)
+        drawn = [each.name for each in inputs if each.kind == "tensor"]
+        pack = directory / manifest.GOLDENS
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
     return True
 
 

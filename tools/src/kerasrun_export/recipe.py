@@ -58,6 +58,8 @@ def from_model(model: keras.Model, choices: Choices, size: tuple[int, int] | Non
 def native_choices(architecture: str, spec: str) -> Choices:
     """How images become tensors for a known architecture, unless the user says otherwise."""
     if architecture == efficientnet_lite0.NAME:
+        # As the weights were trained, but stretched: their authors' evaluation takes the middle
+        # 7/8, and what lies outside of it would not be seen.
         return Choices("pillow", mean=(127.0,), std=(128.0,))
     return Choices("load_img", mode=native_mode(architecture, spec))
 
@@ -75,7 +77,8 @@ def _image_size(
     size: tuple[int, int] | None, found: Preparation, choices: Choices, what: str
 ) -> tuple[int, int] | None:
     """The user's, or what the KerasHub preprocessor that is used makes. Raises ChoiceError."""
-    if found.converter_size is None or choices.pipeline not in (None, choosing.KERAS_HUB):
+    other = choices.contract is not None or choices.pipeline not in (None, choosing.KERAS_HUB)
+    if found.converter_size is None or other:
         return size
     own = tuple(found.converter_size)
     if size is not None and tuple(size) != own:

@@ -74,8 +74,8 @@ def _read(file: h5py.File, path: Path) -> Iterator[tuple[str, dict[str, h5py.Dat
     names = _attribute(group, "layer_names")
     if names is None:
         raise WeightsError(
-            f"{path}: expected the published layout (Keras 2, by layer name), found no layer_names; "
-            "nor is it what save_weights of Keras 3 writes"
+            f"{path}: expected the published layout (Keras 2, by layer name), found no "
+            "layer_names; nor is it what save_weights of Keras 3 writes"
         )
     for name in names:
         if name not in group:
