@@ -4,6 +4,7 @@ Each gives the answers of the notebook, Keras's own `predict` on the same files,
 """
 
 import importlib.util
+import json
 import warnings
 from pathlib import Path
 
@@ -359,7 +360,7 @@ def test_every_tensor_is_taken_as_the_model_takes_it(tmp_path):
         taken = [f"{each['dtype']} {each.get('layout')}" for each in fields["inputs"]]
         assert taken == want
         assert fields["answer"] == ("" if not options else "probs")
-        assert bool(fields["goldens"]) == (bool(options) and len(want) == 1)
+        assert bool(fields["goldens"]) == bool(options)
     for options, message in (
         ({"pipeline": "load_img"}, "takes no image of 1, 3 or 4 channels"),
         ({"mode": "tf"}, "takes no image of 1, 3 or 4 channels"),
@@ -385,3 +386,25 @@ def test_a_model_of_keras_2(tmp_path):
     want = trained.predict(batch / np.float32(127.5) - np.float32(1), verbose=0)
     np.testing.assert_allclose(answers(tmp_path / "fer"), want, atol=1e-5)
     assert manifest.read(tmp_path / "fer")["recipe"]["offset"] == [-1.0]
+
+
+def test_answers_of_a_notebook_are_held_against_the_choices(tmp_path, capsys):
+    trained = model()
+    want = by_load_img(trained, lambda x: x / np.float32(255))
+    rows = {path.name: row for path, row in zip(PATHS, want.tolist(), strict=True)}
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
+    said = {"expect": tmp_path / "answers.json", "images": sample_images.DIRECTORY}
+    export(trained, tmp_path / "out", pipeline="load_img", divide=255, **said)
+    assert "9 answers as expected" in capsys.readouterr().out
+    with pytest.raises(ExportError, match="The contract is not how those answers were made"):
+        export(trained, tmp_path / "other", pipeline="load_img", mode="tf", **said)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ExportError, match="expected --images too"):
+        export(trained, tmp_path / "a", pipeline="load_img", mode="tf", expect=said["expect"])
+
+
+def test_a_regression_near_zero():
+    want = np.array([[1.0], [1e-9], [-0.5]], np.float32)
+    assert exporter.largest_difference(want + 1e-7, want, relative=True) < 1e-6
+    want = np.array([[1.0, 2.0], [1e-9, 1e-8]], np.float32)
+    assert exporter.largest_difference(want + 1e-7, want, relative=True) > 1
