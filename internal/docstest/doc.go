@@ -14,8 +14,8 @@
 //	json             parsed
 //	text, csv        shown only
 //
-// The blocks of a page are run in order, in a directory with cat.jpg, photos/, models/resnext50 and
-// testdata/.
+// The blocks of a page are run in order, in a directory with cat.jpg, photos/, testdata/ and
+// models/, which has resnext50 and efficientnet-lite0.
 //
 // sh and python may be followed by norun=REASON, where a test cannot run them. Then bash or Python
 // parses the block. The tests check that each command of kerasrun, make and the exporter exists and

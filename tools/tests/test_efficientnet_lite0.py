@@ -13,12 +13,15 @@ from PIL import Image
 from kerasrun_export import (
     download,
     efficientnet_lite0,
+    manifest,
     model,
     pytorch_file,
     sample_images,
+    saved_model,
     weights,
 )
 from kerasrun_export.backend import keras
+from kerasrun_export.cli import export
 from kerasrun_export.errors import UnreachableError, WeightsError
 from test_weights import serve
 
@@ -212,3 +215,35 @@ def test_another_installed_file(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(efficientnet_lite0, "_installed", lambda: tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"x.pth: expected the file of SHA-256 5793"):
         load(trained)
+
+
+def test_export(tmp_path):
+    """Without a flag images are made as for the trained weights."""
+    out = tmp_path / "out"
+    assert export.main([NAME, "--weights", "imagenet", "--out", str(out)]) == 0
+    written = manifest.read(out)
+    assert written["weights"]["source"] == "imagenet"
+    assert written["reference_difference"] < 1e-5
+    (images,) = written["inputs"]
+    assert images["shape"] == [-1, 224, 224, 3]
+    assert images["decode"] == {"by": "pillow", "color": "rgb", "exif": False}
+    assert (images["resize"]["method"], images["resize"]["fit"]) == ("bicubic", "stretch")
+    assert images["normalize"]["steps"] == [
+        {"op": "subtract", "values": [127]},
+        {"op": "divide", "values": [128]},
+    ]
+    outputs = {each["name"]: each["kind"] for each in written["outputs"]["serving_default"]}
+    assert outputs == {"probs": "probabilities", "logits": "logits"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "shape"),
+    [(["--classes", "7"], (9, 7)), (["--no-top", "--pooling", "max"], (9, 1280))],
+)
+def test_export_with_synthetic_weights(flags, shape, tmp_path):
+    out = tmp_path / "out"
+    arguments = [NAME, "--weights", "synthetic", "--image-size", "64x64", *flags]
+    assert export.main([*arguments, "--out", str(out)]) == 0
+    written = manifest.read(out)
+    images = np.random.default_rng(0).normal(size=(9, 64, 64, 3)).astype(np.float32)
+    assert saved_model.run(out, images)[written["answer"] or "features"].shape == shape

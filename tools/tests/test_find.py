@@ -13,10 +13,18 @@ import tf_keras
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image, ImageOps
 
-from kerasrun_export import find, find_contract, sample_images
+from kerasrun_export import find, find_contract, images, manifest, sample_images, saved_model
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.cli import contract as cli
-from kerasrun_export.contract import MODES, Decode, Normalize, Resize, steps
+from kerasrun_export.cli import export, golden
+from kerasrun_export.contract import (
+    MODES,
+    Decode,
+    Normalize,
+    Resize,
+    input_from_json,
+    steps,
+)
 from kerasrun_export.errors import FindError
 
 SIZE = (56, 72)
@@ -404,6 +412,44 @@ def test_the_command(photos, tmp_path, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("kerasrun-contract: ")
         assert message in line
+
+
+def test_an_export_by_what_was_found(photos, tmp_path, monkeypatch, capsys):
+    """No flags say float64: the file does. The exported model answers as the function."""
+    monkeypatch.chdir(tmp_path)
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    free = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    free.save("free.keras")
+
+    def predict(path: str):
+        image = Image.open(path).convert("RGB").resize(WIDTH_HEIGHT)
+        return free.predict(((np.array(image) / 255.0 - MEAN) / STD)[np.newaxis], verbose=0)
+
+    found = find_contract(predict, photos, free)
+    assert found.image_size == SIZE
+    assert find.export_command("free.keras", found, "c.json") == (
+        "kerasrun-export free.keras --contract c.json --image-size 56x72 --out exported"
+    )
+    Path("c.json").write_text(json.dumps([one.to_json() for one in found.inputs]))
+    line = ["free.keras", "--contract", "c.json", "--image-size", "56x72", "--out"]
+    assert export.main([*line, "exported"]) == 0
+    stored = manifest.read(Path("exported"))
+    assert [one | {"shape": [-1, *SIZE, 3]} for one in stored["inputs"]] == json.loads(
+        Path("c.json").read_text()
+    )
+    for path in photos:
+        tensor = images.stages(input_from_json(stored["inputs"][0]), path).tensor
+        got = saved_model.run(Path("exported"), {"images": tensor[np.newaxis]})["probs"]
+        np.testing.assert_allclose(got, predict(str(path)), atol=1e-5)
+    pack = ["exported", "--images", str(photos[0].parent), "--out", "pack"]
+    assert golden.main(pack) == 0  # made again by its recipe
+    capsys.readouterr()
+    assert export.main([*line, "other", "--mode", "tf"]) == 2
+    assert "--contract and --mode: expected one of them" in capsys.readouterr().err
+    Path("c.json").write_text("[]")
+    assert export.main([*line, "other"]) == 2
+    assert "expected what kerasrun-contract find --out writes" in capsys.readouterr().err
 
 
 def test_what_the_images_do_not_tell(photos, tmp_path):

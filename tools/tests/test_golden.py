@@ -161,6 +161,62 @@ def test_packs_of_an_exported_resnext(tmp_path, images):
     ].keys()
 
 
+USER = """
+import keras, numpy as np
+
+model = keras.models.load_model("own.keras")
+
+
+def predict(path):
+    image = keras.utils.load_img(path, target_size=(32, 40), interpolation="bilinear")
+    return model.predict(np.array(image)[None] / 255.0, verbose=0)
+
+
+def name(path):
+    return ["a", "b", "c", "d"][predict(path).argmax()]
+
+
+def other(path):
+    image = keras.utils.load_img(path, target_size=(32, 40))
+    return model.predict(np.array(image)[None] / 255.0, verbose=0)
+"""
+
+
+def test_packs_of_a_users_own_function(tmp_path, own, images, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("golden_user.py").write_text(USER)
+    flags = ["--images", str(images), "--predict"]
+    assert golden.main(["own.keras", *flags, "golden_user:predict", "--out", "found"]) == 0
+    said = ["--pipeline", "load_img", "--resample", "bilinear", "--divide", "255"]
+    assert export.main(["own.keras", *said, "--out", "exported"]) == 0
+    assert golden.main(["exported", *flags, "golden_user:name", "--out", "named"]) == 0
+    model = keras.models.load_model(own)
+    for pack, function in (("found", "predict"), ("named", "name")):
+        index = json.loads(Path(pack, "goldens.json").read_text())
+        assert (index["format"], index["reference_kind"]) == (2, "function")
+        assert index["reference"].startswith(f"golden_user:{function} on keras ")
+        (made,) = index["inputs"]
+        assert made["name"] == "images"
+        assert made["resize"]["method"] == "bilinear"
+        assert made["normalize"]["steps"] == [{"op": "divide", "values": [255.0]}]
+        assert index["outputs"] == ["logits", "probs"]
+        assert index["tolerance"]["probs"] == 1e-5
+        for case in index["cases"]:
+            arrays = np.load(Path(pack, case["arrays"]))
+            image = keras.utils.load_img(
+                Path(pack, case["image"]), target_size=(32, 40), interpolation="bilinear"
+            )
+            batch = np.array(image)[np.newaxis] / 255.0
+            np.testing.assert_array_equal(arrays["tensor"], batch[0].astype(np.float32))
+            want = model.predict(batch, verbose=0)[0]
+            np.testing.assert_allclose(arrays["probs"], want, atol=0 if pack == "found" else 1e-6)
+    capsys.readouterr()
+    assert golden.main(["exported", *flags, "golden_user:other", "--out", "wrong"]) == 1
+    error = capsys.readouterr().err
+    assert "The contract is not how your function makes it" in error
+    assert not Path("wrong").exists()
+
+
 def test_what_cannot_be_made(tmp_path, own, images, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()

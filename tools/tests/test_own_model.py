@@ -153,7 +153,7 @@ def test_a_keras_hub_model(tmp_path):
     ):
         with pytest.raises(ExportError, match=message):
             export(trained, tmp_path / "hub", **options)
-    with pytest.warns(exporter.ExportWarning, match="batch normalisations"):
+    with pytest.warns(exporter.ExportWarning, match="batch normalisation"):
         export(trained, tmp_path / "hub", pipeline="keras_hub")
     want = np.concatenate(
         [
@@ -257,7 +257,7 @@ def sure(trained: keras.Model) -> keras.Model:
     [
         (lambda: constant(model()), "the same class, 2, for each of 9 images"),
         (lambda: sure(model()), "every answer is over 0.9999 sure"),
-        (lambda: model(norm=True), "have mean 0 and variance 1, as before any training"),
+        (lambda: model(norm=True), "has mean 0 and variance 1, as before any training"),
     ],
 )
 def test_suspicious_answers(tmp_path, trained, message):

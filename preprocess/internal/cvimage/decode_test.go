@@ -1,10 +1,15 @@
 package cvimage
 
 import (
+	"encoding/binary"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 const images = "../../../testdata/images"
@@ -69,4 +74,49 @@ func TestDecodeAgainstOpenCV(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("equal: %v; refused by both: %v; refused here only: %v", decoded, refused, more)
+}
+
+// TestDrawnFilesAgainstOpenCV decodes files that testdata/draw.py draws.
+func TestDrawnFilesAgainstOpenCV(t *testing.T) {
+	count := 1500
+	if testing.Short() {
+		count = 200
+	}
+	cmd := exec.Command(pythontest.Python(t), "testdata/draw.py", "1", fmt.Sprint(count))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := startOpenCV(t)
+	next := func() []byte {
+		n := binary.LittleEndian.Uint32(out)
+		record := out[4 : 4+n]
+		out = out[4+n:]
+		return record
+	}
+	equal, refused, more := map[string]int{}, map[string]int{}, map[string]int{}
+	for range count {
+		name, data := string(next()), next()
+		format, _, _ := strings.Cut(name, " ")
+		for _, m := range modes {
+			want, width, height, channels := o.ask(t, data, askRead, m.flags)
+			got, w, h, err := Decode(nil, data, m.options)
+			switch {
+			case err != nil && width == 0:
+				refused[format]++
+			case err != nil:
+				more[format]++
+				t.Logf("%s, %s: refused what OpenCV reads: %v", name, m.name, err)
+			case w != width || h != height:
+				t.Errorf("%s, %s: got %d x %d, want %d x %d", name, m.name, w, h, width, height)
+			default:
+				equal[format]++
+				if d := differ(bgr(got, channels), want); d != "" {
+					t.Errorf("%s, %s: %s", name, m.name, d)
+				}
+			}
+		}
+	}
+	t.Logf("equal: %v; refused by both: %v; refused here only: %v", equal, refused, more)
 }

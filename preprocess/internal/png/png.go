@@ -73,7 +73,9 @@ type chunks struct {
 	width, height uint32
 	interlaced    bool
 	palette       []byte // of PLTE
-	gamma         uint32 // of gAMA or sRGB, times 100000; 0 without
+	// gamma is that of gAMA or sRGB before the palette, times 100000, as libpng takes it; 0 without.
+	gamma                  uint32
+	hasGamma, afterPalette bool
 
 	// APNG
 	frames   uint32 // of acTL, 0 without
@@ -180,15 +182,23 @@ func (c *chunks) read(id string, body []byte) error {
 			return fmt.Errorf("unknown filter method %d", body[11])
 		}
 	case "PLTE":
+		c.afterPalette = true
 		if c.layout.indexed() {
 			c.palette = body
 		}
 	case "gAMA":
-		if gamma := binary.BigEndian.Uint32(body); c.gamma == 0 && gamma < 1<<31 {
+		gamma := binary.BigEndian.Uint32(body)
+		if c.hasGamma || c.afterPalette || len(body) != 4 || gamma >= 1<<31 {
+			break
+		}
+		c.hasGamma = true
+		if c.gamma == 0 {
 			c.gamma = gamma
 		}
 	case "sRGB":
-		c.gamma = 45455
+		if !c.afterPalette && len(body) == 1 && body[0] < 4 {
+			c.gamma = 45455
+		}
 	case "tRNS":
 		if (c.layout.grey() && len(body) < 2) ||
 			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {

@@ -1,7 +1,10 @@
 """What users say of how images become tensors, and the contract that it makes."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 from kerasrun_export.contract import (
     CHANNELS,
@@ -15,6 +18,7 @@ from kerasrun_export.contract import (
     Normalize,
     Preprocessing,
     Resize,
+    preprocessing_from_json,
     steps,
 )
 from kerasrun_export.errors import ChoiceError
@@ -49,7 +53,8 @@ class Choices:
 
     resample: a method of the decoder's library, or LIBRARY:METHOD. fit: with "-" or "_". fill: what
     fit "pad" pads with. short_side: of fit "short-side", in pixels. Numbers are one for all
-    channels or one for each, in the order of the tensor's channels.
+    channels or one for each, in the order of the tensor's channels. contract: all of it, as
+    `read_contract` gives it, in place of the others.
     """
 
     pipeline: str | None = None
@@ -67,16 +72,23 @@ class Choices:
     offset: tuple[float, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    contract: dict | None = None
+
+    @property
+    def said_fit(self) -> str | None:
+        """The fit, by whichever option it is said."""
+        return self.fit if self.contract is None else self.contract["resize"]["fit"]
 
     @property
     def says_values(self) -> bool:
         """Whether they say what is done to an image's values."""
-        return self.mode is not None or any(getattr(self, key) is not None for key in NUMBERS)
+        values = ("mode", *NUMBERS, "contract")
+        return any(getattr(self, key) is not None for key in values)
 
     @property
     def says_loading(self) -> bool:
         """Whether they say anything of decoding or resizing."""
-        loading = ("pipeline", "decoder", "resample", "antialias", "fit")
+        loading = ("pipeline", "decoder", "resample", "antialias", "fit", "contract")
         return any(getattr(self, key) is not None for key in loading)
 
     def to_manifest(self) -> dict[str, object]:
@@ -94,6 +106,9 @@ def flags(options: dict[str, object]) -> list[str]:
         flag = f"--{key.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
+            continue
+        if isinstance(value, dict):  # a contract, whose file's name is not kept
+            words += [flag, "contract.json"]
             continue
         text = str(value)
         if isinstance(value, list | tuple):
@@ -138,7 +153,31 @@ def said(**options: object) -> Choices:
         key: numbers(value) if key in NUMBERS and value is not None else value
         for key, value in options.items()
     }
+    if read.get("contract") is not None:
+        read["contract"] = read_contract(read["contract"])
     return Choices(**read)
+
+
+def read_contract(source: object) -> dict:
+    """The decode, resize and normalize of a model's one image input, in JSON.
+
+    source: the path of a file as kerasrun-contract find --out writes it, what is in one, or what
+        find_contract returns. Raises ChoiceError.
+    """
+    name = source if isinstance(source, (str, os.PathLike)) else ""
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            source = json.loads(Path(source).read_text("utf-8"))
+        elif hasattr(source, "inputs"):
+            source = [each.to_json() for each in source.inputs]
+        listed = source if isinstance(source, list) else [source]
+        (only,) = [each for each in listed if "decode" in each]
+        return asdict(preprocessing_from_json(only))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ChoiceError(
+            f"--contract {name}: expected what kerasrun-contract find --out writes, with one input "
+            f"of images, got {type(error).__name__}: {error}"
+        ) from error
 
 
 def check(choices: Choices) -> None:
@@ -155,6 +194,12 @@ def check(choices: Choices) -> None:
             raise ChoiceError(f"--{key}: expected one of {', '.join(known)}, got {value!r}")
     if fit is not None and fit not in FIT_NAMES:
         raise ChoiceError(f"--fit: expected one of {', '.join(FIT_NAMES)}, got {choices.fit!r}")
+    others = sorted(choices.to_manifest().keys() - {"contract"})
+    if choices.contract is not None and others:
+        raise ChoiceError(
+            f"--contract and --{others[0].replace('_', '-')}: expected one of them, for a contract "
+            "says everything"
+        )
     given = [key for key in NUMBERS if getattr(choices, key) is not None]
     if choices.mode is not None and given:
         raise ChoiceError(
@@ -195,6 +240,14 @@ def preprocessing(choices: Choices, channels: int) -> tuple[Preprocessing | None
     say one is `says_values`, or the pipeline's. Raises ChoiceError where they contradict.
     """
     check(choices)
+    if choices.contract is not None:
+        made = preprocessing_from_json(choices.contract)
+        if CHANNELS[made.decode.color] != channels:
+            raise ChoiceError(
+                f"--contract: expected a contract of {channels} channels, which the model takes, "
+                f"got {made.decode.color}"
+            )
+        return made, []
     base = PIPELINES.get(choices.pipeline or "")
     if choices.pipeline == KERAS_HUB:
         raise ChoiceError(
@@ -383,13 +436,19 @@ def decide(
     """
     check(choices)
     prepares = "; ".join(found.steps)
-    if found.converter is not None and not (confirmed and choices.pipeline != KERAS_HUB):
+    if (
+        found.converter is not None
+        and choices.contract is None
+        and not (confirmed and choices.pipeline != KERAS_HUB)
+    ):
         return _keras_hub(choices, found, channels, what)
     made, questions = preprocessing(choices, channels)
     preset = PIPELINES.get(choices.pipeline or "", Preprocessing()).normalize.steps
     changes = bool(choices.mode not in (None, "none")) or (
         choices.mode is None and (choices.says_values or bool(preset))
     )
+    if choices.contract is not None:
+        changes = bool(made.normalize.steps)
     if found.values and changes and not confirmed:
         raise ChoiceError(
             f"{what}: the model prepares its images itself: it {prepares}. Expected no "
@@ -407,7 +466,8 @@ def decide(
                 f"the model has layers that prepare images ({prepares}), but it cannot be seen "
                 f"whether they come first, as in a subclassed model: {question}"
             )
-        questions.append(Question(question, "--scale 1/255"))
+        rescales = not found.readable and bool(found.steps)
+        questions.append(Question(question, "--mode none" if rescales else "--scale 1/255"))
     questions += more
     if questions or made is None:
         raise ChoiceError(_open(questions, what, choices))
@@ -415,7 +475,7 @@ def decide(
 
 
 def _said_values(choices: Choices) -> str:
-    said = [key for key in ("mode", *NUMBERS) if getattr(choices, key) is not None]
+    said = [key for key in ("mode", *NUMBERS, "contract") if getattr(choices, key) is not None]
     return ", ".join(f"--{key}" for key in said) or f"--pipeline {choices.pipeline}"
 
 

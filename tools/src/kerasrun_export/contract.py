@@ -139,14 +139,19 @@ class Output:
 
 def input_from_json(data: dict) -> Input:
     """The inverse of Input.to_json."""
-    parts = dict(data, shape=tuple(data["shape"]))
+    return Input(**dict(data, shape=tuple(data["shape"]), **_parts(data)))
+
+
+def _parts(data: dict) -> dict[str, object]:
+    """The parts of an image's contract that there are."""
+    parts = {}
     for key, part in (("decode", Decode), ("resize", Resize)):
-        if key in parts:
-            parts[key] = part(**parts[key])
-    if "normalize" in parts:
-        steps = tuple(Step(s["op"], tuple(s["values"])) for s in parts["normalize"]["steps"])
-        parts["normalize"] = Normalize(parts["normalize"]["dtype"], steps)
-    return Input(**parts)
+        if key in data:
+            parts[key] = part(**data[key])
+    if "normalize" in data:
+        steps = tuple(Step(s["op"], tuple(s["values"])) for s in data["normalize"]["steps"])
+        parts["normalize"] = Normalize(data["normalize"]["dtype"], steps)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,11 @@ class Preprocessing:
     decode: Decode = field(default_factory=Decode)
     resize: Resize = field(default_factory=Resize)
     normalize: Normalize = field(default_factory=Normalize)
+
+
+def preprocessing_from_json(data: dict) -> Preprocessing:
+    """Of the decode, resize and normalize of an input in JSON."""
+    return Preprocessing(**_parts({key: data[key] for key in ("decode", "resize", "normalize")}))
 
 
 def steps(*operations: tuple[str, float | Sequence[float]]) -> tuple[Step, ...]:

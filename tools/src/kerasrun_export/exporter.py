@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -82,6 +82,7 @@ def export(
     offset: float | str | Sequence[float] | None = None,
     mean: float | str | Sequence[float] | None = None,
     std: float | str | Sequence[float] | None = None,
+    contract: object = None,
     class_names: Sequence[str] | None = None,
     activation: Literal["softmax", "sigmoid"] | None = None,
     threshold: float | Sequence[float] | None = None,
@@ -117,6 +118,8 @@ def export(
         its deviations) or "none" (0 to 255 as they are).
     scale or divide, offset, mean, std: x * scale or x / divide, then + offset, - mean, / std; each
         a number, a quotient as "1/255", or one number for each channel in the tensor's order.
+    contract: all of the above, in place of it: what `find_contract` returns, or the file that
+        kerasrun-contract find --out writes.
     confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
 
     What comes out:
@@ -164,6 +167,7 @@ def export(
         offset=offset,
         mean=mean,
         std=std,
+        contract=contract,
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)
@@ -175,8 +179,8 @@ def export(
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
     words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
     command = f"kerasrun_export.export({', '.join(['model', *words])})"
-    for step in loaded.preparation.steps:
-        print(f"{model.name}: the model {step} itself")
+    for line in loaded.preparation.found():
+        print(f"{model.name}: {line}")
     return write(loaded, Path(out), {}, command, options)
 
 
@@ -193,8 +197,10 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         inputs = describe(served.inputs, loaded, options.confirmed)
         meaning, class_bytes = _class_names(options.meaning, loaded)
         signatures, answer = outputs.classify(served, meaning, manifest.LABELS.as_posix())
+        if all(each.kind == "tensor" for each in inputs):
+            answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
-        paths = _paths(options.images)
+        paths = image_paths(options.images)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -206,11 +212,19 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             (directory / manifest.LABELS.parent).mkdir(exist_ok=True)
             if class_bytes:
                 (directory / manifest.LABELS).write_bytes(class_bytes)
-            has_goldens = embed_goldens(directory, expected, inputs, command, options.images, paths)
+            has_goldens = embed_goldens(
+                directory,
+                expected,
+                inputs,
+                command,
+                options.images,
+                paths,
+                goldens.bounded(served),
+            )
             fields = {
                 "architecture": loaded.architecture,
                 "graph": graph,
-                "precision": "float32",
+                "precision": _precision(served),
                 "parameters": flops.parameters(loaded.model),
                 "flops": flops.count(loaded.model),
                 "weights": loaded.weights,
@@ -229,9 +243,20 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
     return fields
 
 
+def _precision(served: serving.Served) -> str:
+    """The narrowest type that the graph computes in."""
+    if not served.mixed:
+        return "float32"
+    layers = served.model._flatten_layers()
+    types = {getattr(layer, "compute_dtype", "float32") for layer in layers}
+    return "bfloat16" if "bfloat16" in types else "float16"
+
+
 def _on_cpu(model: keras.Model) -> keras.Model:
     """The model itself where its weights are on the CPU, else a copy there."""
-    if not any("GPU" in variable.value.device for variable in model.variables):
+    # Those of tf_keras are TensorFlow's own.
+    held = [v if isinstance(v, tf.Variable) else v.value for v in model.variables]
+    if not any("GPU" in variable.device for variable in held):
         return model
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -304,8 +329,10 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
+    key: str = outputs.DEFAULT,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
-    """Compares a written directory with the reference on images.
+    """Compares a signature of a written directory with the reference on images.
 
     Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
     does not run.
@@ -316,7 +343,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors)
+            got = saved_model.run(directory, tensors, key, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
@@ -378,7 +405,7 @@ def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> flo
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def _paths(directory: Path | None) -> list[Path]:
+def image_paths(directory: Path | None) -> list[Path]:
     """The images to compare on."""
     if directory is None:
         return sample_images.paths()
@@ -397,11 +424,13 @@ def embed_goldens(
     command: str,
     own: Path | None,
     paths: Sequence[Path],
+    bounded: Collection[str],
 ) -> bool:
     """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. False where the model takes more than one image.
+    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
+    than one.
     """
-    if len(inputs) != 1 or inputs[0].kind != "image":
+    if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         if own is not None:
@@ -412,7 +441,9 @@ def embed_goldens(
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
                     image.save(path)
-        goldens.write(directory / manifest.GOLDENS, expected, inputs[0], sorted(chosen), command)
+        drawn = [each.name for each in inputs if each.kind == "tensor"]
+        pack = directory / manifest.GOLDENS
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
     return True
 
 

@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from kerasrun_export.contract import MODES, Input, Preprocessing
 from kerasrun_export.errors import FindError
 from kerasrun_export.feeds import Fed, Predict, Target, feed, same
 from kerasrun_export.search import Feed, Nearest, Search
+from kerasrun_export.signature import identifier, takes
 from kerasrun_export.words import words
 
 # What the numbers of kerasrun-export do, in their order.
@@ -41,12 +42,14 @@ class Found:
     inputs: the model's, the images' with their contract. images: how many it was held against.
     difference: the largest of the tensors' numbers; 0: every bit is the same. equivalent: other
     contracts that make the same tensors, of the user's images and of those made to tell them apart.
+    image_size: (height, width) that every image was brought to where the model's own is free.
     """
 
     inputs: tuple[Input, ...]
     images: int
     difference: float
     equivalent: tuple[Preprocessing, ...]
+    image_size: tuple[int, int] | None
 
 
 class NoContractError(FindError):
@@ -83,6 +86,7 @@ def find_contract(
             f"{paths[0]}: expected the same tensor each time, got two that differ: the function "
             "does something at random (augmentation, noise, dropout), which no contract says"
         )
+    names = serving_names(fed[0].model, list(fed[0].inputs))
     inputs, others, largest = [], [], 0.0
     for name in fed[0].inputs:
         searched = _input(fed, name)
@@ -99,13 +103,30 @@ def find_contract(
                 found = _told_apart(search, found, predict, target, name, paths[0])
             searched = search.input_of(found[0])
             others += found[1:]
-        inputs.append(searched)
+        inputs.append(replace(searched, name=names[name]))
     if all(one.kind == "tensor" for one in inputs):
         raise FindError(
             f"expected an input of images, (height, width, channels), got "
             f"{ {one.name: one.shape for one in inputs} }"
         )
-    return Found(tuple(inputs), len(paths), largest, tuple(others))
+    size = _image_size(fed[0].model, inputs)
+    return Found(tuple(inputs), len(paths), largest, tuple(others), size)
+
+
+def _image_size(model: object, inputs: Sequence[Input]) -> tuple[int, int] | None:
+    free = {spec.name for spec in takes(model).inputs if -1 in spec.shape[1:]}
+    sizes = {one.size for one in inputs if one.kind == "image" and one.name in free}
+    return sizes.pop() if len(sizes) == 1 and -1 not in min(sizes) else None
+
+
+def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
+    """What the SavedModel calls the inputs that Keras calls `names`."""
+    specs = takes(model).inputs
+    if len(specs) != len(names):
+        return {name: name for name in names}
+    if all(identifier(name) in {spec.name for spec in specs} for name in names):
+        return {name: identifier(name) for name in names}
+    return {name: spec.name for name, spec in zip(names, specs, strict=True)}
 
 
 def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
@@ -231,17 +252,22 @@ def difference_image(nearest: Nearest) -> Image.Image:
     return Image.fromarray(np.round(255 * difference / top).astype(np.uint8))
 
 
-def export_command(model: str, found: Found) -> str:
-    """The line that exports the model with what was found."""
-    flags = [word for one in found.inputs if one.kind == "image" for word in _flags(one)]
+def export_command(model: str, found: Found, contract: str) -> str:
+    """The line that exports the model with what was found; contract: the file that says it."""
+    flags = []
+    for one in found.inputs:
+        if one.kind == "image":
+            flags += _flags(one) or ["--contract", contract]
+    if found.image_size:
+        flags += ["--image-size", "x".join(map(str, found.image_size))]
     return shlex.join(["kerasrun-export", model, *flags, "--out", "exported"])
 
 
-def _flags(one: Input) -> list[str]:
-    """The flags that say an input's contract; where none do, the file that --out writes."""
+def _flags(one: Input) -> list[str] | None:
+    """The flags that say an input's contract; None where none do."""
     numbers = _numbers(one)
     if numbers is None:
-        return ["--contract", "contract.json"]
+        return None
     decode, resize = one.decode, one.resize
     flags = ["--decoder", decode.by, "--color", decode.color]
     if resize.fit != "none":

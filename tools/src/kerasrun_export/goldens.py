@@ -5,13 +5,15 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kerasrun_export import choices as choosing
-from kerasrun_export import manifest, recipe, serving
+from kerasrun_export import find, manifest, recipe, serving
+from kerasrun_export import pack as packs
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.contract import (
@@ -23,11 +25,13 @@ from kerasrun_export.contract import (
     input_from_json,
 )
 from kerasrun_export.errors import GoldenError
+from kerasrun_export.feeds import Predict, Target, feed, load_function
 from kerasrun_export.images import stages
 from kerasrun_export.inputs import describe
+from kerasrun_export.pack import Case, case_name
 from kerasrun_export.reference import Reference, reference
 
-FORMAT = 1
+FIRST_FORMAT = 1
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 TOP = 5
 # Before the model everything is exact. Logits and features: relative to the case's largest; others:
@@ -40,6 +44,8 @@ def golden(
     model: keras.Model | str | os.PathLike,
     images: str | os.PathLike,
     out: str | os.PathLike,
+    *,
+    predict: Predict | str | None = None,
     **said: object,
 ) -> dict:
     """Makes a golden pack: what Python Keras makes of a directory's images at every stage.
@@ -48,12 +54,13 @@ def golden(
         the path of a .keras or .h5 file; or a live Keras model, as `export` takes it.
     images: a directory; every .jpg, .jpeg, .png, .gif, .bmp and .webp file in it is a case.
     out: the pack to write, a directory that is empty or not there.
+    predict: your own function, or MODULE:FUNCTION of it: takes the path of an image, calls the
+        model. Its tensors and its answers are then the reference; the contract has to make the same
+        tensors. Where nothing says the contract it is found as `find_contract` does.
     said: how images become tensors, by the names that `export` has (pipeline, mode, ...); for a
         file or a live model, and only there.
 
-    The pack has goldens.json, the image files, and for each an .npz with `decoded` and `resized`,
-    (height, width, channels), `tensor`, as the model takes it, and each output, all without their
-    batch dimension.
+    docs/parity.md describes what is in a pack.
 
     Returns what goldens.json holds. Raises GoldenError (an ExportError) or another ExportError,
     each with a message of one paragraph, and OSError where files cannot be read or written; then no
@@ -67,27 +74,46 @@ def golden(
         raise GoldenError(f"{images}: no images ({', '.join(SUFFIXES)})")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise GoldenError(f"{out}: is there and not an empty directory")
+    function = load_function(predict) if isinstance(predict, str) else predict
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
-        loaded, model_input = _load(model, choices)
+        loaded, inputs = _load(model, choices)
+        if inputs is None and function is not None and choices == Choices():
+            contract = find.find_contract(function, paths, loaded.model)
+            inputs = list(contract.inputs)
+            loaded = replace(loaded, image_size=contract.image_size)
         served = serving.trace(
             loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
         )
-        if model_input is None:
-            (model_input,) = describe(served.inputs, loaded, confirmed=False)
+        if inputs is None:
+            inputs = describe(served.inputs, loaded, confirmed=False)
         expected = reference(served, loaded.architecture if loaded.published else "")
+        command = _command(model, images, choices, predict)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             pack = Path(scratch) / "pack"
-            command = _command(model, images, choices)
-            index = write(pack, expected, model_input, paths, command)
+            if function is None:
+                index = write(pack, expected, inputs, paths, command, bounded(served))
+            else:
+                made = [_case(function, loaded.model, inputs, path, expected) for path in paths]
+                words = predict if isinstance(predict, str) else getattr(predict, "__name__", "")
+                expected = replace(expected, description=f"{words} on {expected.description}")
+                index = packs.write(
+                    pack,
+                    inputs,
+                    made,
+                    expected,
+                    kind="function",
+                    bounded=bounded(served),
+                    command=command,
+                )
             os.rename(pack, out)
     return index
 
 
 def _load(
     model: keras.Model | str | os.PathLike, choices: Choices
-) -> tuple[recipe.Loaded, Input | None]:
-    """The model and, of a directory, the manifest's description of its input."""
+) -> tuple[recipe.Loaded, list[Input] | None]:
+    """The model and, of a directory, the manifest's description of its inputs."""
     if isinstance(model, keras.Model):
         return recipe.from_model(model, choices, None), None
     if not Path(model).is_dir():
@@ -99,50 +125,120 @@ def _load(
     if loaded.weights["sha256"] != stored["weights"]["sha256"]:
         source = loaded.weights["source"]
         raise GoldenError(f"{model}: its weights are not those that {source} gives now")
-    return loaded, input_from_json(stored["inputs"][0])
+    return loaded, [input_from_json(one) for one in stored["inputs"]]
 
 
-def _command(model: keras.Model | str | os.PathLike, images: Path, choices: Choices) -> str:
+def bounded(served: serving.Served) -> set[str]:
+    """The outputs that a softmax or sigmoid gives."""
+    return {one.name for one in served.outputs if one.activation in ("softmax", "sigmoid")}
+
+
+def _case(
+    predict: Predict, model: object, inputs: Sequence[Input], path: Path, expected: Reference
+) -> Case:
+    """What the function makes of an image. Raises GoldenError where the contract makes another
+    tensor of it."""
+    fed = feed(predict, Target(model), path)
+    names = find.serving_names(fed.model, list(fed.inputs))
+    tensors = {names[key]: value for key, value in fed.inputs.items()}
+    for one in inputs:
+        if one.kind != "image":
+            continue
+        got, want = stages(one, path).tensor, tensors[one.name]
+        if not np.array_equal(got, want):
+            same = got.shape == want.shape
+            by = f"differs by up to {np.abs(got - want).max():.3g}" if same else f"is {got.shape}"
+            raise GoldenError(
+                f"{path}: expected the tensor that your function feeds {one.name}, {want.shape}; "
+                f"that of the contract {by}. The contract is not how your function makes it: find "
+                "the right one with kerasrun-contract find --predict, and export again"
+            )
+    answers = expected.predict({key: value[np.newaxis] for key, value in tensors.items()})
+    outputs = {key: value[0] for key, value in answers.items()}
+    return Case(path, tensors, outputs | _answers(fed.answer, outputs))
+
+
+def _answers(answer: object, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the function returned, as the outputs that it is; none where it returned anything else,
+    such as names of classes."""
+    if isinstance(answer, dict):
+        pairs = [(key, value) for key, value in answer.items() if key in outputs]
+    else:
+        pairs = [(key, answer) for key in outputs]
+    found = {}
+    for key, value in pairs:
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            continue
+        want = outputs[key]
+        if array.shape == (1, *want.shape):
+            array = array[0]
+        if array.dtype.kind != "f" or array.shape != want.shape:
+            continue
+        if np.allclose(array, want, rtol=1e-3, atol=1e-3 * np.max(np.abs(want), initial=0)):
+            found[key] = array.astype(want.dtype)
+    return found
+
+
+def _command(
+    model: keras.Model | str | os.PathLike,
+    images: Path,
+    choices: Choices,
+    predict: Predict | str | None,
+) -> str:
     """What makes the pack again, without where it goes."""
     if isinstance(model, keras.Model):
         words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
+        words += [f"predict={getattr(predict, '__name__', predict)}"] if predict else []
         return f"kerasrun_export.golden({', '.join(['model', repr(str(images)), *words])})"
     flags = choosing.flags(choices.to_manifest())
+    if predict is not None:
+        flags += ["--predict", predict if isinstance(predict, str) else "MODULE:FUNCTION"]
     return shlex.join(["kerasrun-golden", str(model), "--images", str(images), *flags])
 
 
 def write(
-    directory: Path, expected: Reference, model_input: Input, paths: Sequence[Path], command: str
+    directory: Path,
+    expected: Reference,
+    inputs: Sequence[Input],
+    paths: Sequence[Path],
+    command: str,
+    bounded: Collection[str],
+    drawn: Collection[str] = (),
 ) -> dict:
-    """Writes a pack: goldens.json, the image files, and an npz of arrays for each.
+    """Writes a pack whose tensors are made as the inputs say; returns what goldens.json holds.
 
-    The arrays are those of `golden`. Returns what goldens.json holds.
+    bounded: the outputs of a softmax or sigmoid. drawn: plain inputs that get drawn numbers. It has
+    format 1 where that can say it, else format 2.
     """
-    cases, outputs = [], []
+    made = packs.cases(inputs, paths, expected.predict, drawn)
+    first = first_input(inputs[0]) if len(inputs) == 1 and inputs[0].kind == "image" else None
+    if first is None:
+        return packs.write(
+            directory, inputs, made, expected, kind="manifest", bounded=bounded, command=command
+        )
     directory.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        name = case_name(path, paths)
-        image = directory / f"{name}{path.suffix.lower()}"
-        shutil.copyfile(path, image)
-        made = stages(model_input, image)
-        arrays = {"decoded": made.decoded, "resized": made.resized, "tensor": made.tensor}
-        predicted = expected.predict({model_input.name: made.tensor[np.newaxis]})
-        results = {key: value[0] for key, value in predicted.items()}
-        outputs = sorted(results)
-        np.savez_compressed(directory / f"{name}.npz", **arrays, **results)
-        cases.append({"name": name, "image": image.name, "arrays": f"{name}.npz"})
+    listed = []
+    for case in made:
+        name = case_name(case.image, paths)
+        image = directory / f"{name}{case.image.suffix.lower()}"
+        shutil.copyfile(case.image, image)
+        np.savez_compressed(directory / f"{name}.npz", **packs.arrays(inputs, case))
+        listed.append({"name": name, "image": image.name, "arrays": f"{name}.npz"})
     relative = {"logits": RELATIVE, "features": RELATIVE}
+    outputs = sorted(made[0].outputs)
     index = {
-        "format": FORMAT if first_input(model_input) else FORMAT + 1,
+        "format": FIRST_FORMAT,
         "reference": expected.description,
         "command": command,
         "versions": expected.versions,
         "signature": "serving_default",
-        "input": first_input(model_input) or model_input.to_json(),
+        "input": first,
         "outputs": outputs,
         "top": TOP,
         "tolerance": TOLERANCES | {key: relative.get(key, ABSOLUTE) for key in outputs},
-        "cases": cases,
+        "cases": listed,
     }
     text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
     (directory / "goldens.json").write_text(text, encoding="utf-8")
@@ -179,9 +275,3 @@ def first_input(model_input: Input) -> dict | None:
         "resample": model_input.resize.method,
         "fit": "stretch",
     }
-
-
-def case_name(path: Path, paths: Sequence[Path]) -> str:
-    """The image's name without its suffix, or with it where another image has the same."""
-    twins = [other for other in paths if other.stem.lower() == path.stem.lower()]
-    return path.stem if len(twins) == 1 else path.name.replace(".", "_")

@@ -50,7 +50,8 @@ def _image(spec: TensorSpec, layout: str, loaded: Loaded, confirmed: bool) -> In
     found, choices = loaded.preparation, loaded.choices
     more = []
     hub = found.converter is not None and choices.pipeline in (None, "keras_hub")
-    if -1 in (height, width) and not hub and choices.fit != "none":
+    hub = hub and choices.contract is None
+    if -1 in (height, width) and not hub and choices.said_fit != "none":
         text = (
             "the size, which the model leaves free: --image-size HxW, or --fit none for images of "
             "any size as they are"

@@ -58,6 +58,8 @@ def from_model(model: keras.Model, choices: Choices, size: tuple[int, int] | Non
 def native_choices(architecture: str, spec: str) -> Choices:
     """How images become tensors for a known architecture, unless the user says otherwise."""
     if architecture == efficientnet_lite0.NAME:
+        # As the weights were trained, but stretched: their authors' evaluation takes the middle
+        # 7/8, and what lies outside of it would not be seen.
         return Choices("pillow", mean=(127.0,), std=(128.0,))
     return Choices("load_img", mode=native_mode(architecture, spec))
 
@@ -75,7 +77,8 @@ def _image_size(
     size: tuple[int, int] | None, found: Preparation, choices: Choices, what: str
 ) -> tuple[int, int] | None:
     """The user's, or what the KerasHub preprocessor that is used makes. Raises ChoiceError."""
-    if found.converter_size is None or choices.pipeline not in (None, choosing.KERAS_HUB):
+    other = choices.contract is not None or choices.pipeline not in (None, choosing.KERAS_HUB)
+    if found.converter_size is None or other:
         return size
     own = tuple(found.converter_size)
     if size is not None and tuple(size) != own:
@@ -98,6 +101,8 @@ class Recipe:
     no_top: bool = False
     pooling: str | None = None
     image_size: tuple[int, int] | None = None
+    custom_objects: str | None = None
+    unsafe_lambda: bool = False
     choices: Choices = field(default_factory=Choices)
 
     def load(self, mirror: str | None = None) -> Loaded:
@@ -152,7 +157,11 @@ class Recipe:
         ):
             if value:
                 raise ModelError(f"{option}: {self.architecture} comes with its own")
-        model = build(self.architecture)
+        model = build(
+            self.architecture,
+            custom_objects=self.custom_objects,
+            unsafe_lambda=self.unsafe_lambda,
+        )
         origin: weights.WeightsInfo = {
             "source": self.architecture,
             "sha256": sha256(Path(self.architecture)),

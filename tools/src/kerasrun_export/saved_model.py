@@ -150,7 +150,8 @@ def run(
             tensors = {name: tensors for name in signature.inputs}
         fetches = {name: info.name for name, info in signature.outputs.items()}
         rows = len(next(iter(tensors.values())))
-        fixed = {info.tensor_shape.dim[0].size for info in signature.inputs.values()} - {-1}
+        shapes = [info.tensor_shape.dim for info in signature.inputs.values()]
+        fixed = {shape[0].size for shape in shapes if shape} - {-1}
         step = fixed.pop() if fixed else 0
         starts = range(0, rows, step) if step else (0, 1)
         results = []

@@ -11,6 +11,8 @@ from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
 from kerasrun_export.signature import IMAGES, TensorSpec, outputs, takes
 
+SAME = ("Identity", "Cast")  # operations that give the numbers they take
+MOVED = ("Reshape", "Squeeze")  # and these in another shape
 # Of B, G, R, as in keras.applications.imagenet_utils
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
 # Of R, G, B
@@ -56,7 +58,8 @@ class Output:
     """An output of a signature.
 
     shape: with the batch dimension; -1 where a size is free, empty where the rank is. activation:
-    the last operation, "softmax", "sigmoid" or "none".
+    the last operation, "softmax", "sigmoid" or "none". operation: TensorFlow's name of the last one
+    that computes something, before casts and reshapes.
     """
 
     signature: str
@@ -64,6 +67,7 @@ class Output:
     dtype: str
     shape: tuple[int, ...]
     activation: str
+    operation: str
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ def trace(
             key,
             value.dtype.name,
             _shape(value.shape),
-            _activation(value),
+            activation(_through(value, SAME).op.type),
+            _through(value, (*SAME, *MOVED)).op.type,
         )
         for key, value in function.structured_outputs.items()
     )
@@ -226,29 +231,29 @@ def _check_stateless(function: tf.types.experimental.ConcreteFunction, what: str
         )
 
 
-def _activation(value: tf.Tensor) -> str:
-    last = _through_identities(value).op.type
-    return last.lower() if last in ("Softmax", "Sigmoid") else "none"
+def activation(operation: str) -> str:
+    """What a model's last operation makes its output."""
+    return operation.lower() if operation in ("Softmax", "Sigmoid") else "none"
 
 
 def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
     """{probs, logits} of a softmax or sigmoid, and features where a dense layer is before it."""
-    probs = _through_identities(result)
+    probs = _through(result, SAME)
     if probs.op.type not in ("Softmax", "Sigmoid") or result.shape.rank != 2:
         return None
     logits = probs.op.inputs[0]
     outputs = {"probs": result, "logits": logits}
-    dense = _through_identities(logits).op
+    dense = _through(logits, SAME).op
     if dense.type in ("BiasAdd", "AddV2"):
-        dense = _through_identities(dense.inputs[0]).op
+        dense = _through(dense.inputs[0], SAME).op
     if dense.type == "MatMul":
         outputs["features"] = dense.inputs[0]
     return outputs
 
 
-def _through_identities(tensor: tf.Tensor) -> tf.Tensor:
-    """What a tensor is, but for its type."""
-    while tensor.op.type in ("Identity", "Cast"):
+def _through(tensor: tf.Tensor, operations: tuple[str, ...]) -> tf.Tensor:
+    """The tensor before these operations."""
+    while tensor.op.type in operations:
         tensor = tensor.op.inputs[0]
     return tensor
 

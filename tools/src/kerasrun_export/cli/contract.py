@@ -93,7 +93,7 @@ def _find(options: argparse.Namespace) -> int:
         print(f"the same tensors, in every bit, of {images}")
     for how in found.equivalent:
         print(f"the same on these images and on those made to tell them apart: {words(how)}")
-    print(find.export_command(options.model, found))
+    print(find.export_command(options.model, found, str(options.out or "contract.json")))
     if options.out:
         text = json.dumps([one.to_json() for one in found.inputs], indent=2) + "\n"
         options.out.write_text(text, encoding="utf-8")

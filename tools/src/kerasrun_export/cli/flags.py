@@ -16,6 +16,11 @@ def add(command_line: argparse.ArgumentParser) -> None:
         choices=choices.PIPELINE_NAMES,
         help="by what; sets the next four, each of which can be given",
     )
+    loading.add_argument(
+        "--contract",
+        metavar="FILE",
+        help="all of this and of the values, as kerasrun-contract find --out wrote it",
+    )
     loading.add_argument("--decoder", choices=LIBRARIES, help="the library whose pixels they are")
     loading.add_argument("--color", choices=COLORS, help="the channels in the tensor's order")
     loading.add_argument(
@@ -55,7 +60,7 @@ def add(command_line: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace) -> Choices:
     """What the flags say."""
-    return Choices(**{name: getattr(options, name) for name in choices.NAMES})
+    return choices.said(**{name: getattr(options, name) for name in choices.NAMES})
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 kerasrun-golden models/resnext50 --images photos/ --out goldens/
 kerasrun-golden my.keras --pipeline load_img --mode tf --images photos/ --out goldens/
+kerasrun-golden models/mine --predict mymodule:predict --images photos/ --out goldens/
 """
 
 import argparse
@@ -34,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="PACK",
         help="the pack to write; a directory that is empty or not there",
     )
+    add(
+        "--predict",
+        metavar="MODULE:FUNCTION",
+        help="your own function, which takes the path of an image and calls the model: its tensors "
+        "and answers are the reference",
+    )
     flags.add(parser)
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -45,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command_line.parse_args(arguments)
     said = flags.read(options).to_manifest()
     try:
-        index = goldens.golden(options.model, options.images, options.out, **said)
+        index = goldens.golden(
+            options.model, options.images, options.out, predict=options.predict, **said
+        )
     except ChoiceError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
