@@ -2,8 +2,10 @@ package classify
 
 import (
 	"context"
+	"slices"
 	"sync"
 
+	"kerasrun/preprocess"
 	"kerasrun/tensor"
 )
 
@@ -13,8 +15,8 @@ type Batch struct {
 	// Errors has one for each image: why it takes no part in the run, nil where it does. The images
 	// are decoded by then; a caller may leave out others too.
 	Errors []error
-	// Rows has the output's row of each image, classes float32 values; nil where it has none.
-	Rows [][]float32
+	// Rows has the row of each image; nil where it has none.
+	Rows []Row
 
 	classifier *Classifier
 	slots      []*slot // of each image; more where an earlier batch had more
@@ -25,12 +27,13 @@ type Batch struct {
 
 // slot is what becomes of one image before its batch is run.
 type slot struct {
-	pixels []uint8 // uint8 RGB, height x width x 3
-	err    error
+	image preprocess.Image
+	file  []byte // in the place of the image, where the graph decodes it
+	err   error
 }
 
 // Run runs the images that have no error, together, and fills Rows. Where there are none, it does
-// nothing.
+// nothing. Images of a model of any size run together where they have the same size.
 func (b *Batch) Run(ctx context.Context) error {
 	which := make([]int, 0, len(b.Images))
 	for i, err := range b.Errors {
@@ -38,15 +41,14 @@ func (b *Batch) Run(ctx context.Context) error {
 			which = append(which, i)
 		}
 	}
-	if len(which) == 0 {
-		return nil
-	}
-	rows, err := b.run(ctx, which)
-	if err != nil {
-		return err
-	}
-	for row, i := range which {
-		b.Rows[i] = rows[row]
+	for _, together := range b.runs(which) {
+		rows, err := b.run(ctx, together)
+		if err != nil {
+			return err
+		}
+		for row, i := range together {
+			b.Rows[i] = rows[row]
+		}
 	}
 	return nil
 }
@@ -56,6 +58,40 @@ func (b *Batch) Run(ctx context.Context) error {
 func (b *Batch) RunAlone(ctx context.Context, i int) error {
 	_, err := b.run(ctx, []int{i})
 	return err
+}
+
+// runs cuts images into those that can run together: of one size, and no more than the model takes.
+func (b *Batch) runs(which []int) [][]int {
+	p := b.classifier.preprocessor
+	groups := [][]int{which}
+	if p.FreeSize() {
+		groups = b.bySize(which)
+	}
+	most := p.batch
+	if most == 0 {
+		most = len(b.Images)
+	}
+	var runs [][]int
+	for _, group := range groups {
+		runs = slices.AppendSeq(runs, slices.Chunk(group, most))
+	}
+	return runs
+}
+
+// bySize groups images by their size, in the order of each group's first.
+func (b *Batch) bySize(which []int) [][]int {
+	var groups [][]int
+	for _, i := range which {
+		at := slices.IndexFunc(groups, func(group []int) bool {
+			first := b.slots[group[0]].image
+			return first.Width == b.slots[i].image.Width && first.Height == b.slots[i].image.Height
+		})
+		if at < 0 {
+			at, groups = len(groups), append(groups, nil)
+		}
+		groups[at] = append(groups[at], i)
+	}
+	return groups
 }
 
 // Good returns the number of images that have no error.
@@ -68,21 +104,36 @@ func (b *Batch) Good() (n int) {
 	return n
 }
 
-func (b *Batch) run(ctx context.Context, which []int) ([][]float32, error) {
+// run runs images together, and returns the row of each.
+func (b *Batch) run(ctx context.Context, which []int) ([]Row, error) {
 	c := b.classifier
-	pixels := make([][]uint8, len(which))
-	for row, i := range which {
-		pixels[row] = b.slots[i].pixels
+	in, rows := which, len(which)
+	if c.preprocessor.batch > 0 { // the rest of a fixed batch repeats the last image
+		rows = c.preprocessor.batch
+		in = slices.Concat(which, slices.Repeat(which[len(which)-1:], rows-len(which)))
 	}
-	out, err := c.preprocessor.run(ctx, c.runner, c.key, pixels, map[string]tensor.Tensor{})
+	var out map[string]tensor.Tensor
+	var err error
+	if c.preprocessor.Decodes() {
+		images := make([]*preprocess.Image, rows)
+		for row, i := range in {
+			images[row] = &b.slots[i].image
+		}
+		out, err = c.preprocessor.run(ctx, c.runner, c.key, images, map[string]tensor.Tensor{})
+	} else {
+		files := make([][]byte, rows)
+		for row, i := range in {
+			files[row] = b.slots[i].file
+		}
+		out, err = c.runner.RunSignature(ctx, c.key, map[string]tensor.Tensor{
+			c.preprocessor.input: {DType: tensor.String, Shape: tensor.Shape{int64(rows)},
+				Data: files},
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
-	rows, err := classRows(out[c.output], int64(len(which)), c.classes)
-	if err != nil {
-		return nil, &OutputError{c.output, err}
-	}
-	return rows, nil
+	return c.rows(out, rows, len(which))
 }
 
 // add takes an image in, and returns its place.
@@ -96,7 +147,7 @@ func (b *Batch) add(image Image) int {
 
 // start makes the batch ready for its run, once its images are decoded.
 func (b *Batch) start() {
-	b.Rows = make([][]float32, len(b.Images))
+	b.Rows = make([]Row, len(b.Images))
 	for _, slot := range b.slots[:len(b.Images)] {
 		b.Errors = append(b.Errors, slot.err)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +30,9 @@ type Model interface {
 // Options say how a Classifier runs its model. Zero values are useful.
 type Options struct {
 	Signature string // "" is "serving_default"
-	Output    string // float32, [images, classes]; "" is "probs"
+	// Outputs are those that are kept of each image; the first of them answers it. None is the
+	// manifest's answer.
+	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
 	Concurrency int // full batches that run at a time, of all calls together; 0 is 1
@@ -48,13 +52,14 @@ func (o Options) validate() error {
 	return nil
 }
 
-// Classifier classifies images with one output of a model. It is safe for concurrent use, by any
-// number of calls; it keeps memory from one to the next, and needs not be closed.
+// Classifier answers images with one or more outputs of a model. It is safe for concurrent use, by
+// any number of calls; it keeps memory from one to the next, and needs not be closed.
 type Classifier struct {
 	preprocessor *Preprocessor
 	runner       Runner
-	key, output  string
-	classes      int64 // -1: not known before a run
+	key          string
+	outputs      []contract.Output
+	shapes       []tensor.Shape // of the outputs, with the batch; nil: not known before a run
 	labels       labels.Labels
 	options      Options
 	running      *semaphore.Weighted // images that are run, by all calls
@@ -77,7 +82,6 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, err
 	}
 	o.Signature = cmp.Or(o.Signature, contract.DefaultSignature)
-	o.Output = cmp.Or(o.Output, contract.OutputProbabilities)
 	o.BatchSize, o.Concurrency = cmp.Or(o.BatchSize, 32), cmp.Or(o.Concurrency, 1)
 	if o.Decoders == nil {
 		o.Decoders, _ = NewDecoders(Limits{}) // no zero is wrong
@@ -94,21 +98,69 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
-	if err := p.check(s, o.Output); err != nil {
+	if len(o.Outputs) == 0 {
+		if manifest.Answer == "" {
+			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
+				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
+		}
+		o.Outputs = []string{manifest.Answer}
+	}
+	if err := p.check(s, o.Outputs); err != nil {
 		return nil, err
 	}
 	c := &Classifier{
-		preprocessor: p, runner: m, key: s.Key, output: o.Output, classes: -1, labels: m.Labels(),
-		options: o, running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
+		preprocessor: p, runner: m, key: s.Key, labels: m.Labels(), options: o,
+		running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
 	}
-	if shape := s.Outputs[o.Output].Shape; shape != nil {
-		c.classes = shape[1]
+	for _, name := range o.Outputs {
+		output := contract.Output{Name: name, Kind: contract.Tensor}
+		if stated := manifest.Output(s.Key, name); stated != nil {
+			output = *stated
+		}
+		c.outputs = append(c.outputs, output)
+		c.shapes = append(c.shapes, s.Outputs[name].Shape)
 	}
-	c.slots.New = func() any { return &slot{pixels: make([]uint8, 0, p.PixelBytes())} }
+	c.slots.New = func() any { return new(slot) }
 	return c, nil
 }
 
-// decode reads an image's file and decodes it.
+// Outputs returns the outputs that are kept of each image, as the manifest states them. The first
+// of them answers it.
+func (c *Classifier) Outputs() []contract.Output { return slices.Clone(c.outputs) }
+
+// Labels returns the classes of the first output; nil where they have no names.
+func (c *Classifier) Labels() labels.Labels { return c.labels }
+
+// Shape returns the shape of a row of output number o, without the batch; nil where the model does
+// not say, and -1 for a size that is free.
+func (c *Classifier) Shape(o int) tensor.Shape {
+	if len(c.shapes[o]) == 0 {
+		return nil
+	}
+	return c.shapes[o][1:]
+}
+
+// Classes returns the number of classes that the first output tells apart; -1 where the model does
+// not say. A binary output has two, in one value.
+func (c *Classifier) Classes() int {
+	shape := c.Shape(0)
+	switch {
+	case c.isBinary(shape):
+		return 2
+	case len(shape) > 0:
+		return int(shape[len(shape)-1])
+	}
+	return -1
+}
+
+// isBinary says whether the first output has one sigmoid for two classes.
+func (c *Classifier) isBinary(shape tensor.Shape) bool {
+	o := c.outputs[0]
+	return o.Kind == contract.Binary || o.Kind == contract.Logits && o.Activation == "sigmoid" &&
+		len(shape) == 1 && shape[0] == 1
+}
+
+// decode reads an image's file and decodes it, where the graph does not do that itself.
 func (c *Classifier) decode(
 	ctx context.Context, s *slot, read func() ([]byte, error),
 ) error {
@@ -116,21 +168,86 @@ func (c *Classifier) decode(
 	if err != nil {
 		return err
 	}
-	s.pixels, err = c.preprocessor.read(ctx, s.pixels, data)
-	return err
+	p := c.preprocessor
+	if !p.Decodes() {
+		s.file = append(s.file[:0], data...)
+		return p.decoders.checkBytes(data)
+	}
+	return p.decoders.read(ctx, p.pipeline, &s.image, data)
 }
 
-// Classes returns the number of values in a row of the output; -1 where the model does not say.
-func (c *Classifier) Classes() int { return int(c.classes) }
+// TryDecode decodes an image for what that does to the process; an error comes up again when the
+// image is answered.
+func (c *Classifier) TryDecode(image []byte) {
+	if c.preprocessor.Decodes() {
+		_, _ = c.preprocessor.pipeline.Image(image)
+	}
+}
 
-// Classify returns the top classes of each image (the bytes of a JPEG, PNG, GIF, BMP or WebP file),
-// best first, as Keras's decode_predictions does. An image that cannot be answered has no row
-// (nil), and an [*ImageError] joined into the error. Any other error ends Classify: no rows then.
+// Row is what a model's run gives for one image: its row of each of [Options.Outputs], without the
+// batch dimension.
+type Row []tensor.Tensor
+
+// rows cuts the outputs of a run of so many rows into those of the first n images.
+func (c *Classifier) rows(out map[string]tensor.Tensor, rows, n int) ([]Row, error) {
+	cut := make([]Row, n)
+	for o, output := range c.outputs {
+		t := out[output.Name]
+		want := tensor.Shape{int64(rows)}
+		if len(c.shapes[o]) > 0 {
+			want = append(want, c.shapes[o][1:]...)
+		} else if len(t.Shape) > 0 {
+			want = append(want, slices.Repeat(tensor.Shape{-1}, len(t.Shape)-1)...)
+		}
+		if err := cmp.Or(want.Accepts(t.Shape), t.Validate()); err != nil {
+			return nil, &OutputError{output.Name, fmt.Errorf("expected a row for each image: %w", err)}
+		}
+		for i := range cut {
+			row, err := t.Rows(int64(i), int64(i+1))
+			if err != nil {
+				return nil, &OutputError{output.Name, err}
+			}
+			row.Shape = row.Shape[1:]
+			cut[i] = append(cut[i], row)
+		}
+	}
+	return cut, nil
+}
+
+// Classify returns the classes of each image (the bytes of a JPEG, PNG, GIF, BMP or WebP file) as
+// [Answer.Predictions] has them. An image that cannot be answered has no row (nil), and an
+// [*ImageError] joined into the error. Any other error ends Classify: no rows then. It is an error
+// where the model's answer is no classes; see [Classifier.Answer].
 //
 // The images are run in batches, and while one is run the next is decoded.
 func (c *Classifier) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {
+	if kind := c.outputs[0].Kind; !hasPredictions(kind) {
+		return nil, fmt.Errorf("classify: output %q: expected probabilities of classes, got %s: "+
+			"Answer returns it", c.outputs[0].Name, kind)
+	}
+	answers, err := c.Answer(ctx, top, images...)
+	if answers == nil {
+		return nil, err
+	}
+	rows := make([][]labels.Prediction, len(answers))
+	for i, a := range answers {
+		rows[i] = a.Predictions
+	}
+	return rows, err
+}
+
+// hasPredictions says whether answers of a kind are classes with their probabilities.
+func hasPredictions(kind string) bool {
+	return slices.Contains([]string{contract.Probabilities, contract.Logits, contract.Binary,
+		contract.Multilabel}, kind)
+}
+
+// Answer returns what the first output says of each image, whatever its kind. Images and errors are
+// those of [Classifier.Classify]; the answer of an image that cannot be answered is zero. top bounds
+// the classes of probabilities.
+func (c *Classifier) Answer(ctx context.Context, top int, images ...[]byte) ([]Answer, error) {
 	if err := checkTop(top); err != nil {
 		return nil, err
 	}
@@ -141,18 +258,18 @@ func (c *Classifier) Classify(
 			}
 		}
 	}
-	rows := make([][]labels.Prediction, 0, len(images))
+	answers := make([]Answer, 0, len(images))
 	var faults []error
 	for result, err := range c.Stream(ctx, top, sequence) {
 		if err != nil {
 			return nil, err
 		}
 		if result.Err != nil {
-			faults = append(faults, &ImageError{len(rows), result.Err})
+			faults = append(faults, &ImageError{len(answers), result.Err})
 		}
-		rows = append(rows, result.Predictions)
+		answers = append(answers, result.Answer)
 	}
-	return rows, errors.Join(faults...)
+	return answers, errors.Join(faults...)
 }
 
 func checkTop(top int) error {
@@ -162,52 +279,14 @@ func checkTop(top int) error {
 	return nil
 }
 
-// Top returns the k most probable classes of a row of the output (all of them where k is larger),
-// best first. A NaN is an error.
-func (c *Classifier) Top(row []float32, k int) ([]labels.Prediction, error) {
-	return labels.Top(row, k, c.labels)
+// AnswerRow says what an image's row means: its first output. The error is that image's alone: a
+// [*NaNError], or an [*OutputError] for a row of another shape or type than its kind has.
+func (c *Classifier) AnswerRow(row Row, top int) (Answer, error) {
+	return AnswerOf(c.outputs[0], c.labels, row[0], top)
 }
 
-// Predictions returns the k most probable classes of each row of an output, float32 [rows,
-// classes], best first. Classes have names where l has as many as there are. The error is an
-// [*OutputError] for an output of another shape or type, and another one for a NaN.
-func Predictions(output tensor.Tensor, k int, l labels.Labels) ([][]labels.Prediction, error) {
-	if len(output.Shape) == 0 {
-		return nil, &OutputError{Err: errRows(output.Shape)}
-	}
-	values, err := classRows(output, output.Shape[0], -1)
-	if err != nil {
-		return nil, &OutputError{Err: err}
-	}
-	if int64(len(l)) != output.Shape[1] {
-		l = nil
-	}
-	rows := make([][]labels.Prediction, len(values))
-	for i, row := range values {
-		if rows[i], err = labels.Top(row, k, l); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
-}
-
-// classRows cuts an output into its rows, which share its memory. It has so many rows of so many
-// classes; -1 is any number of them.
-func classRows(output tensor.Tensor, rows, classes int64) ([][]float32, error) {
-	values, err := output.Float32s()
-	if err != nil {
-		return nil, err
-	}
-	if len(output.Shape) != 2 || output.Shape[1] < 1 {
-		return nil, errRows(output.Shape)
-	}
-	if got := output.Shape; got[0] != rows || classes >= 0 && got[1] != classes {
-		return nil, fmt.Errorf("expected %v, got %v", tensor.Shape{rows, classes}, got)
-	}
-	width := int(output.Shape[1])
-	cut := make([][]float32, rows)
-	for i := range cut {
-		cut[i] = values[i*width : (i+1)*width : (i+1)*width]
-	}
-	return cut, nil
+// Probabilities returns the probability of each class that a row's first output says: after the
+// activation of logits, and of both classes of a binary output. Errors are those of AnswerRow.
+func (c *Classifier) Probabilities(row Row) ([]float32, error) {
+	return ProbabilitiesOf(c.outputs[0], row[0])
 }

@@ -14,7 +14,6 @@ import (
 	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/preprocess"
-	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -128,7 +127,7 @@ func TestOutputErrors(t *testing.T) {
 		want   string
 		change func(tensor.Tensor) tensor.Tensor
 	}{
-		{"float32 elements, got", func(tensor.Tensor) tensor.Tensor { return tensor.Tensor{} }},
+		{"a shape of unknown rank", func(tensor.Tensor) tensor.Tensor { return tensor.Tensor{} }},
 		{"expected (1, 3), got (2, 3)", func(tensor.Tensor) tensor.Tensor {
 			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2, 3},
 				Data: make([]float32, 6)}
@@ -137,12 +136,12 @@ func TestOutputErrors(t *testing.T) {
 			return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 4},
 				Data: make([]float32, 4)}
 		}},
-		{"expected one row of classes an image, got shape (3,)",
+		{"expected (1, 3), got (3,)",
 			func(out tensor.Tensor) tensor.Tensor {
 				out.Shape = tensor.Shape{3}
 				return out
 			}},
-		{"expected one row of classes an image, got shape (1, 0)",
+		{"expected (1, 3), got (1, 0)",
 			func(out tensor.Tensor) tensor.Tensor {
 				return tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 0},
 					Data: []float32{}}
@@ -163,21 +162,14 @@ func TestOutputErrors(t *testing.T) {
 }
 
 func TestNewErrors(t *testing.T) {
-	outputs := func(d tensor.DType, shape ...int64) map[string]savedmodel.TensorInfo {
-		return map[string]savedmodel.TensorInfo{"probs": {DType: d, Shape: shape}}
-	}
 	for _, test := range []struct {
 		want    string
 		options classify.Options
 		change  func(*fakeModel)
 	}{
 		{`there is no signature "other"`, classify.Options{Signature: "other"}, nil},
-		{`expected an output "logits" of float32, got ["probs"]`,
-			classify.Options{Output: "logits"}, nil},
-		{`expected an output "probs" of float32`, classify.Options{},
-			func(m *fakeModel) { m.outputs = outputs(tensor.Int64, -1, 3) }},
-		{"expected one row of classes an image, got shape (-1,)", classify.Options{},
-			func(m *fakeModel) { m.outputs = outputs(tensor.Float32, -1) }},
+		{`expected an output "logits", got ["probs"]`,
+			classify.Options{Outputs: []string{"logits"}}, nil},
 		{`expected the input "pixels" alone, got ["images"]`, classify.Options{},
 			func(m *fakeModel) { m.input.Name = "pixels" }},
 		{classify.ErrNoImages.Error(), classify.Options{},
@@ -203,35 +195,5 @@ func TestNewErrors(t *testing.T) {
 		!strings.Contains(err.Error(), "decoders: expected 0 or more, got -1") ||
 		!strings.Contains(err.Error(), "pixels in flight: expected 0 or more, got -2") {
 		t.Errorf("limits: got %v", err)
-	}
-}
-
-func TestPredictions(t *testing.T) {
-	names := labels.Labels{{ID: "n0", Name: "a"}, {ID: "n1", Name: "b"}}
-	out, err := tensor.New(tensor.Shape{2, 2}, []float32{1, 2, 4, 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := classify.Predictions(out, 1, names)
-	want := [][]labels.Prediction{
-		{{Index: 1, ID: "n1", Name: "b", Probability: 2}},
-		{{Index: 0, ID: "n0", Name: "a", Probability: 4}},
-	}
-	if diff := cmp.Diff(want, rows); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-	if rows, err := classify.Predictions(out, 1, names[:1]); err != nil || rows[0][0].Name != "" {
-		t.Errorf("labels of another model: got %v, %v, want no names", rows, err)
-	}
-	var output *classify.OutputError
-	for _, shape := range []tensor.Shape{nil, {4}, {4, 0}, {2, 2, 1}} {
-		n := 1
-		for _, size := range shape {
-			n *= int(size)
-		}
-		wrong := tensor.Tensor{DType: tensor.Float32, Shape: shape, Data: make([]float32, n)}
-		if _, err := classify.Predictions(wrong, 1, nil); !errors.As(err, &output) {
-			t.Errorf("%v: got %v", shape, err)
-		}
 	}
 }

@@ -61,33 +61,39 @@ func NewDecoders(l Limits) (*Decoders, error) {
 	return d, nil
 }
 
-// read decodes and resizes one image as p says, into the memory of dst where that is enough.
+// read decodes and resizes one image as p says, into the memory of m.
 func (d *Decoders) read(
-	ctx context.Context, p *preprocess.Pipeline, dst []uint8, image []byte,
-) ([]uint8, error) {
-	if size, limit := int64(len(image)), d.limits.ImageBytes; limit > 0 && size > limit {
-		return dst, &TooLongError{size, limit}
+	ctx context.Context, p *preprocess.Pipeline, m *preprocess.Image, image []byte,
+) error {
+	if err := d.checkBytes(image); err != nil {
+		return err
 	}
 	pixels := int64(0)
 	if d.pixels != nil {
 		config, err := preprocess.DecodeConfig(image)
 		if err != nil {
-			return dst, err
+			return err
 		}
 		// What is over the limit of one image is refused below, before it takes any memory.
 		pixels = min(int64(config.Width)*int64(config.Height), d.limits.PixelsInFlight)
 	}
 	if err := d.number.Acquire(ctx, 1); err != nil {
-		return dst, err
+		return err
 	}
 	defer d.number.Release(1)
 	if d.pixels != nil {
 		if err := d.pixels.Acquire(ctx, pixels); err != nil {
-			return dst, err
+			return err
 		}
 		defer d.pixels.Release(pixels)
 	}
-	m := preprocess.Image{Pix: dst}
-	err := p.ReadImage(&m, image)
-	return m.Pix, err
+	return p.ReadImage(m, image)
+}
+
+// checkBytes returns an error for the file of an image that is too long.
+func (d *Decoders) checkBytes(image []byte) error {
+	if size, limit := int64(len(image)), d.limits.ImageBytes; limit > 0 && size > limit {
+		return &TooLongError{size, limit}
+	}
+	return nil
 }

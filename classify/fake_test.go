@@ -49,7 +49,12 @@ func newFake() *fakeModel {
 }
 
 func (m *fakeModel) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{m.input}}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{m.input},
+		Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+			{Name: "probs", Kind: contract.Probabilities}}},
+		Answer: "probs",
+	}}
 }
 
 func (m *fakeModel) Signature(key string) (savedmodel.Signature, error) {

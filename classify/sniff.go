@@ -39,7 +39,3 @@ func BeginsAsImage(head []byte) bool {
 	var malformed *preprocess.FormatError
 	return !errors.As(err, &malformed) || malformed.Format != ""
 }
-
-// TryDecode decodes an image for what that does to the process; an error comes up again when the
-// image is classified.
-func TryDecode(image []byte) { _, _ = preprocess.Decode{}.Image(image, 0) }

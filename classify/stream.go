@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"kerasrun/labels"
 )
 
 // Image is one image of a stream.
@@ -32,12 +30,12 @@ func File(path string) Image {
 
 // Result answers one image of a stream.
 type Result struct {
-	Image       Image // without its Read and Done
-	Predictions []labels.Prediction
-	Err         error // why there are no predictions: the image cannot be read or decoded
+	Image Image // without its Read and Done
+	Answer
+	Err error // why there is no answer: the image cannot be read or decoded, or a value is NaN
 }
 
-// Stream classifies images as they come, and yields a Result for each, in their order, as soon as
+// Stream answers images as they come, and yields a Result for each, in their order, as soon as
 // its batch was run. It holds no more than Options.Concurrency + 2 batches. An error is the last
 // that is yielded: the context's cause, or the model's.
 //
@@ -60,7 +58,7 @@ func (c *Classifier) Stream(
 			for i, image := range b.Images {
 				r := Result{Image: image, Err: b.Errors[i]}
 				if r.Err == nil {
-					r.Predictions, r.Err = c.Top(b.Rows[i], top)
+					r.Answer, r.Err = c.AnswerRow(b.Rows[i], top)
 				}
 				if !yield(r, nil) {
 					return

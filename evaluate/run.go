@@ -153,10 +153,16 @@ func (r *run) add(b *classify.Batch) error {
 }
 
 // addImage counts one image. The error is of the whole run; failure is the image's alone.
-func (r *run) addImage(image classify.Image, row []float32, failure error) error {
+func (r *run) addImage(image classify.Image, given classify.Row, failure error) error {
+	var row []float32
 	var top []labels.Prediction
 	if failure == nil {
-		top, failure = r.classifier.Top(row, 1)
+		row, failure = r.classifier.Probabilities(given)
+	}
+	if failure == nil {
+		var answer classify.Answer
+		answer, failure = r.classifier.AnswerRow(given, 1)
+		top = answer.Predictions
 	}
 	if failure != nil {
 		r.fail(image.Name, failure)

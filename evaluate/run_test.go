@@ -33,10 +33,15 @@ type fakeModel struct {
 }
 
 func (fakeModel) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-		Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
-		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-	}.Input()}}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{contract.Input1{
+			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}.Input()},
+		Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+			{Name: "probs", Kind: contract.Probabilities}}},
+		Answer: "probs",
+	}}
 }
 
 func (fakeModel) Signature(key string) (savedmodel.Signature, error) {

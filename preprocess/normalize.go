@@ -43,7 +43,13 @@ func (n Normalize) clone() Normalize {
 func apply[F float32 | float64](s Step, values []F, channels int) {
 	if s.Op == Round {
 		for i, x := range values {
-			values[i] = F(min(max(math.RoundToEven(float64(x)), 0), 255))
+			x = F(math.RoundToEven(float64(x)))
+			if x < 0 { // a zero keeps its sign, as in NumPy
+				x = 0
+			} else if x > 255 {
+				x = 255
+			}
+			values[i] = x
 		}
 		return
 	}
@@ -169,6 +175,9 @@ func (p *Pipeline) Shape() tensor.Shape {
 	return p.shape(int64(p.Height), int64(p.Width))
 }
 
+// ShapeOf returns the shape of a resized image's tensor, without the batch.
+func (p *Pipeline) ShapeOf(m *Image) tensor.Shape { return p.shape(int64(m.Height), int64(m.Width)) }
+
 func (p *Pipeline) shape(height, width int64) tensor.Shape {
 	channels := int64(p.Decode.Color.Channels())
 	switch p.Layout {
@@ -194,7 +203,7 @@ func (p *Pipeline) Tensor(m *Image) (t tensor.Tensor, err error) {
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	t.DType, t.Shape = p.DType, p.shape(int64(m.Height), int64(m.Width))
+	t.DType, t.Shape = p.DType, p.ShapeOf(m)
 	return t, nil
 }
 
@@ -259,11 +268,8 @@ func (p *Pipeline) checkImage(m *Image, d tensor.DType) error {
 	case m.Channels != p.Decode.Color.Channels():
 		return fmt.Errorf("preprocess: expected an image of %d channels, got %d",
 			p.Decode.Color.Channels(), m.Channels)
-	case p.Width != 0 && (m.Width != p.Width || m.Height != p.Height):
-		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
-			p.Height, m.Width, m.Height)
 	}
-	return nil
+	return p.checkSize(m)
 }
 
 // places returns where the tensor has the channels of an image: channel c of pixel i is element

@@ -97,7 +97,7 @@ func newPlan(f facts) (p plan, err error) {
 }
 
 // chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for
-// GPUs beside the one for all.
+// GPUs beside the one for all. The only graph of an adopted SavedModel is it whatever its tags are.
 func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	forGPU := func(g savedmodel.MetaGraph) bool {
 		return slices.Equal(g.Tags, []string{contract.GPUTag, contract.ServeTag})
@@ -105,7 +105,7 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	if gpu && slices.ContainsFunc(m.MetaGraphs, forGPU) {
 		return []string{contract.ServeTag, contract.GPUTag}
 	}
-	return []string{contract.ServeTag}
+	return m.ServeTags()
 }
 
 // stateful returns an operation of the graph that keeps something from one run to the next, ""

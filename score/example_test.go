@@ -22,10 +22,15 @@ import (
 type redOrGreen struct{}
 
 func (redOrGreen) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-		Name: "images", DType: "float32", Height: 1, Width: 1, Channels: 3, Layout: "NHWC",
-		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-	}.Input()}}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{contract.Input1{
+			Name: "images", DType: "float32", Height: 1, Width: 1, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}.Input()},
+		Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+			{Name: "probs", Kind: contract.Probabilities}}},
+		Answer: "probs",
+	}}
 }
 
 func (redOrGreen) Signature(key string) (savedmodel.Signature, error) {

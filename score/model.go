@@ -40,31 +40,30 @@ func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, 
 	if err != nil {
 		return nil, c, err
 	}
-	o.Signature, o.Output = contract.DefaultSignature, contract.OutputProbabilities
 	switch {
 	case c.Vector == Features:
-		o.Output = contract.OutputFeatures
+		o.Outputs = []string{contract.OutputFeatures}
 		if manifest := m.SavedModel().Manifest; manifest != nil {
 			if _, ok := manifest.Outputs[contract.OutputFeatures]; ok {
 				o.Signature = contract.OutputFeatures
 			}
 		}
 	case c.Logits:
-		o.Output = contract.OutputLogits
+		o.Outputs = []string{contract.OutputLogits}
 	}
 	classifier, err := classify.New(m.Model, o)
 	if err != nil {
 		return nil, c, err
 	}
-	classes := classifier.Classes()
-	if classes < 1 {
-		return nil, c, fmt.Errorf("output %q: expected a known number of values, got none",
-			o.Output)
+	shape := classifier.Shape(0)
+	if len(shape) != 1 || shape[0] < 1 {
+		return nil, c, fmt.Errorf("output %q: expected a known number of values an image, got shape %v",
+			classifier.Outputs()[0].Name, shape)
 	}
 	if c.hasVector() {
-		c.Length = classes
+		c.Length = int(shape[0])
 	}
-	c.Top = min(c.Top, classes)
+	c.Top = min(c.Top, classifier.Classes())
 	return classifier, c, nil
 }
 

@@ -141,7 +141,7 @@ func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
 	image := item.image(index)
 	data, err := image.Read()
 	if err == nil {
-		classify.TryDecode(data)
+		p.classifier.TryDecode(data)
 	}
 	image.Read = func() ([]byte, error) { return data, err }
 	none := int64(-1)
@@ -259,19 +259,21 @@ func (c Columns) records(classifier *classify.Classifier, b *classify.Batch) []R
 
 // fill puts into a record what the columns keep of a row. The error is the image's, or of a NaN.
 func (c Columns) fill(
-	r *Record, classifier *classify.Classifier, row []float32, failure error,
+	r *Record, classifier *classify.Classifier, row classify.Row, failure error,
 ) (err error) {
 	if failure != nil {
 		return failure
 	}
 	var top []labels.Prediction
 	if c.hasTop() {
-		if top, err = classifier.Top(row, c.Top); err != nil {
+		if top, err = c.top(classifier, row); err != nil {
 			return err
 		}
 	}
 	if c.hasVector() {
-		r.Vector = row
+		if r.Vector, err = row[0].ConvertFloat32(); err != nil {
+			return err
+		}
 	}
 	for _, p := range top {
 		r.Classes = append(r.Classes, int64(p.Index))
@@ -281,4 +283,17 @@ func (c Columns) fill(
 		}
 	}
 	return nil
+}
+
+// top returns the best classes of a row, with their probabilities or, with Logits, their logits.
+func (c Columns) top(classifier *classify.Classifier, row classify.Row) ([]labels.Prediction, error) {
+	if c.Logits {
+		values, err := row[0].ConvertFloat32()
+		if err != nil {
+			return nil, err
+		}
+		return labels.Top(values, c.Top, classifier.Labels())
+	}
+	answer, err := classifier.AnswerRow(row, c.Top)
+	return answer.Predictions, err
 }

@@ -73,10 +73,17 @@ func fakeModel(delay time.Duration) Model {
 }
 
 func (fake) SavedModel() *savedmodel.Model {
-	return &savedmodel.Model{Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-		Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
-		ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-	}.Input()}}}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{contract.Input1{
+			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+		}.Input()},
+		Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+			{Name: "probs", Kind: contract.Probabilities},
+			{Name: "logits", Kind: contract.Logits, Activation: "softmax"},
+			{Name: "features", Kind: contract.Embedding}}},
+		Answer: "probs",
+	}}
 }
 
 func (fake) Signature(key string) (savedmodel.Signature, error) {

@@ -31,11 +31,16 @@ func (*instant) SavedModel() *savedmodel.Model {
 				Outputs: map[string]savedmodel.TensorInfo{"probs": info("probs", tensor.Float32, -1,
 					resnextClasses)},
 			}}}},
-		Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-			Name: "images", DType: "float32", Height: resnextSide, Width: resnextSide, Channels: 3,
-			Layout:     "NHWC",
-			ColorOrder: "BGR", Mode: "caffe", Resample: "nearest", Fit: "stretch",
-		}.Input()}},
+		Manifest: &contract.Manifest{
+			Inputs: []contract.Input{contract.Input1{
+				Name: "images", DType: "float32", Height: resnextSide, Width: resnextSide, Channels: 3,
+				Layout:     "NHWC",
+				ColorOrder: "BGR", Mode: "caffe", Resample: "nearest", Fit: "stretch",
+			}.Input()},
+			Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+				{Name: "probs", Kind: contract.Probabilities}}},
+			Answer: "probs",
+		},
 	}
 }
 

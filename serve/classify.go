@@ -18,11 +18,12 @@ import (
 	"kerasrun/tensor"
 )
 
-// predictions classifies images and returns the top classes of each, best first.
-func (s *Server) predictions(
+// answers says what a signature's output means for each image. top bounds the classes of
+// probabilities.
+func (s *Server) answers(
 	ctx context.Context, v *version, sig *signature, images tensor.Tensor, top int,
-) ([][]labels.Prediction, timing, error) {
-	output, err := sig.classes()
+) ([]classify.Answer, timing, error) {
+	output, err := v.answer(sig)
 	if err != nil {
 		return nil, timing{}, err
 	}
@@ -30,8 +31,23 @@ func (s *Server) predictions(
 	if err != nil {
 		return nil, took, err
 	}
-	rows, err := classify.Predictions(out[output], top, v.labels)
-	return rows, took, err
+	t := out[output.Name]
+	if len(t.Shape) == 0 {
+		return nil, took, fmt.Errorf("output %q: expected a row for each image, got shape %v",
+			output.Name, t.Shape)
+	}
+	answers := make([]classify.Answer, t.Shape[0])
+	for i := range answers {
+		row, err := t.Rows(int64(i), int64(i+1))
+		if err != nil {
+			return nil, took, err
+		}
+		row.Shape = row.Shape[1:]
+		if answers[i], err = classify.AnswerOf(output, v.labels, row, top); err != nil {
+			return nil, took, fmt.Errorf("image %d: %w", i, err)
+		}
+	}
+	return answers, took, nil
 }
 
 // classification answers POST /classify. Times are in milliseconds.
@@ -77,13 +93,13 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return timing{}, err
 		}
-		rows, took, err := s.predictions(r.Context(), v, sig, images, top)
+		answers, took, err := s.answers(r.Context(), v, sig, images, top)
 		if err != nil {
 			return took, err
 		}
 		took.header(w.Header())
 		return took, writeJSON(w, classification{
-			Model: v.name, Version: strconv.FormatInt(v.number, 10), Predictions: rows[0],
+			Model: v.name, Version: strconv.FormatInt(v.number, 10), Predictions: answers[0].Predictions,
 			Times: times{milliseconds(took.Preprocess), milliseconds(took.Queue),
 				milliseconds(took.Inference)},
 		})

@@ -74,10 +74,15 @@ var fakeSignatures = []savedmodel.Signature{
 func (m *fakeModel) SavedModel() *savedmodel.Model {
 	return &savedmodel.Model{
 		MetaGraphs: []savedmodel.MetaGraph{{Tags: []string{"serve"}, Signatures: fakeSignatures}},
-		Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
-			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-		}.Input()}},
+		Manifest: &contract.Manifest{
+			Inputs: []contract.Input{contract.Input1{
+				Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+				ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+			}.Input()},
+			Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+				{Name: "probs", Kind: contract.Probabilities}}},
+			Answer: "probs",
+		},
 	}
 }
 

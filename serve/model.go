@@ -151,16 +151,18 @@ func (v *version) signature(key string) (*signature, error) {
 	return s, nil
 }
 
-// classes returns the name of a signature's output that holds one probability a class: probs, or
-// the only output there is.
-func (sig *signature) classes() (string, error) {
-	if _, ok := sig.Outputs[contract.OutputProbabilities]; ok {
-		return contract.OutputProbabilities, nil
+// answer returns the output of a signature that answers an image: the one that the manifest names,
+// or else the only one there is.
+func (v *version) answer(sig *signature) (contract.Output, error) {
+	manifest := v.model.SavedModel().Manifest
+	name := manifest.Answer
+	if _, ok := sig.Outputs[name]; !ok && len(sig.outputs) == 1 {
+		name = sig.outputs[0]
 	}
-	if len(sig.outputs) == 1 {
-		return sig.outputs[0], nil
+	if output := manifest.Output(sig.Key, name); output != nil {
+		return *output, nil
 	}
-	return "", errorf(codes.FailedPrecondition,
-		"signature %q is no classifier: it has no output %q, but %v", sig.Key,
-		contract.OutputProbabilities, sig.outputs)
+	return contract.Output{}, errorf(codes.FailedPrecondition,
+		"signature %q: expected an output that the manifest says answers an image, got %v", sig.Key,
+		sig.outputs)
 }

@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"kerasrun/classify"
 	"kerasrun/labels"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -98,22 +97,31 @@ func (s *Server) inferOIP(
 // classification is the extension of that name: "value:index:label" of the top classes, as BYTES of
 // a row a batch row.
 func (v *version) classification(t tensor.Tensor, top int) (tensor.Tensor, error) {
-	if t.DType != tensor.Float32 || len(t.Shape) != 2 {
+	if t.DType != tensor.Float32 || len(t.Shape) != 2 || t.Shape[0] < 1 || t.Shape[1] < 1 {
 		return t, errorf(codes.InvalidArgument,
 			"classification wants FP32 with one row of classes, not %s %v", datatypes[t.DType],
 			t.Shape)
 	}
-	rows, err := classify.Predictions(t, top, v.labels)
+	values, err := t.Float32s()
 	if err != nil {
 		return t, err
 	}
+	rows, classes := t.Shape[0], int(t.Shape[1])
+	names := v.labels
+	if len(names) != classes {
+		names = nil
+	}
 	var text [][]byte
-	for _, row := range rows {
-		for _, p := range row {
+	for row := range slices.Chunk(values, classes) {
+		best, err := labels.Top(row, top, names)
+		if err != nil {
+			return t, err
+		}
+		for _, p := range best {
 			text = append(text, classificationText(p))
 		}
 	}
-	return tensor.New(tensor.Shape{int64(len(rows)), int64(len(rows[0]))}, text)
+	return tensor.New(tensor.Shape{rows, int64(len(text)) / rows}, text)
 }
 
 func classificationText(p labels.Prediction) []byte {

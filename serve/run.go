@@ -48,6 +48,9 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	var place *batch.Reservation // nil: none is needed, or not yet
 	pixels := ""                 // the input that was made of images
 	if image, ok := in[v.imageInput]; ok && sig.takesImages(v, image) {
+		if groups, err := v.separate(image); err != nil || groups != nil {
+			return s.runGroups(ctx, v, sig, groups, err)
+		}
 		var err error
 		// The place is reserved first: decoding what is then refused would waste the cores.
 		if place, err = sig.reserve(image); err != nil {
@@ -128,12 +131,12 @@ func (sig *signature) checkAdmission() error {
 
 // takesImages says whether bytes came for an input that is made from images.
 func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
-	return v.images != nil && t.DType == tensor.String &&
-		sig.Inputs[v.imageInput].DType == tensor.Float32
+	return v.images != nil && v.images.Decodes() && t.DType == tensor.String &&
+		sig.Inputs[v.imageInput].DType != tensor.String
 }
 
-// check compares the inputs with the signature. The input called pixels, if any, holds uint8 pixels
-// where the signature says float32.
+// check compares the inputs with the signature. The input called pixels, if any, holds what was
+// decoded here and not what the signature takes.
 func (sig *signature) check(in map[string]tensor.Tensor, pixels string) error {
 	for name := range in {
 		if _, ok := sig.Inputs[name]; !ok {
@@ -149,12 +152,14 @@ func (sig *signature) check(in map[string]tensor.Tensor, pixels string) error {
 				sig.Key, sig.inputs)
 		}
 		info := sig.Inputs[name]
-		if t.DType != info.DType && name != pixels {
-			return errorf(codes.InvalidArgument, "input %q: expected %v, got %v", name, info.DType,
-				t.DType)
-		}
-		if err := info.Shape.Accepts(t.Shape); err != nil {
-			return errorf(codes.InvalidArgument, "input %q: %w", name, err)
+		if name != pixels {
+			if t.DType != info.DType {
+				return errorf(codes.InvalidArgument, "input %q: expected %v, got %v", name,
+					info.DType, t.DType)
+			}
+			if err := info.Shape.Accepts(t.Shape); err != nil {
+				return errorf(codes.InvalidArgument, "input %q: %w", name, err)
+			}
 		}
 		if err := t.Validate(); err != nil {
 			return errorf(codes.InvalidArgument, "input %q: %w", name, err)

@@ -27,16 +27,16 @@ func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *vers
 	if err != nil {
 		return timing{}, invalid(err)
 	}
-	rows, took, err := s.predictions(r.Context(), v, sig, images, math.MaxInt)
+	answers, took, err := s.answers(r.Context(), v, sig, images, math.MaxInt)
 	if err != nil {
 		return took, err
 	}
 	text := []byte(`{"results": [`)
-	for i, row := range rows {
+	for i, answer := range answers {
 		if i > 0 {
 			text = append(text, ", "...)
 		}
-		text = appendClasses(text, row)
+		text = appendClasses(text, answer.Predictions)
 	}
 	took.header(w.Header())
 	write(w, http.StatusOK, "application/json", append(text, "]}\n"...))

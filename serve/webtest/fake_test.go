@@ -40,10 +40,15 @@ func (fakeModel) SavedModel() *savedmodel.Model {
 				},
 			}},
 		}},
-		Manifest: &contract.Manifest{Inputs: []contract.Input{contract.Input1{
-			Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
-			ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
-		}.Input()}},
+		Manifest: &contract.Manifest{
+			Inputs: []contract.Input{contract.Input1{
+				Name: "images", DType: "float32", Height: 2, Width: 2, Channels: 3, Layout: "NHWC",
+				ColorOrder: "RGB", Mode: "none", Resample: "nearest", Fit: "stretch",
+			}.Input()},
+			Outputs: map[string][]contract.Output{contract.DefaultSignature: {
+				{Name: "probs", Kind: contract.Probabilities}}},
+			Answer: "probs",
+		},
 	}
 }
 

@@ -181,6 +181,7 @@ SUBCLASSED = Preparation(("multiplies by 1/255 (layer rescaling)",), readable=Fa
         ({"decoder": "pillow", "mode": "none"}, NOTHING, 3, "--color, --fit, --resample too"),
         ({"pipeline": "load_img"}, SCALED_BEFORE, 3, "numbers of images that were scaled before"),
         ({"pipeline": "load_img"}, SUBCLASSED, 3, "as in a subclassed model"),
+        ({"pipeline": "load_img"}, SUBCLASSED, 3, "--pipeline load_img --mode none --out DIR"),
         ({"pipeline": "load_img", "mode": "none"}, NOTHING, 1, "--color grayscale|grayscale_of"),
         ({"pipeline": "load_img", "mode": "none"}, NOTHING, 4, "--color rgba"),
         ({"pipeline": "cv2", "mode": "caffe"}, NOTHING, 3, "--color bgr|rgb"),

@@ -412,7 +412,7 @@ def test_the_fallback_is_said_in_one_line(tmp_path, monkeypatch, capsys):
         ),
         (
             ["OWN", *TF, "--class-names", "BROKEN"],
-            "BROKEN: expected Keras's form",
+            "BROKEN: expected the numbers 0 to 1, got 2 after 0",
         ),
         (["resnext50", "--weights", "none.h5"], "unknown weights 'none.h5'"),
         (

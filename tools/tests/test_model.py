@@ -98,7 +98,7 @@ def test_group_sum_as_a_frozen_convolution(body):
 
 
 def test_channels_first_by_keras_config(body, tmp_path):
-    """The same weights, and a file of it takes channels last when it comes back."""
+    """The same weights, and a file of it comes back as it was."""
     keras.config.set_image_data_format("channels_first")
     try:
         first = model.build("resnext50", input_shape=(3, SIDE, SIDE), include_top=False)
@@ -116,10 +116,9 @@ def test_channels_first_by_keras_config(body, tmp_path):
 
     first.save(tmp_path / "first.keras")
     back = model.build(str(tmp_path / "first.keras"))
-    assert back.input_shape == (None, SIDE, SIDE, 3)
-    np.testing.assert_allclose(
-        np.asarray(back(images)).mean(axis=(2, 3)), want, rtol=0, atol=tolerance
-    )
+    assert back.input_shape == (None, 3, SIDE, SIDE)
+    got = np.asarray(back(images.transpose(0, 3, 1, 2))).mean(axis=(2, 3))
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
 
 
 def test_input_tensor_and_free_size():
@@ -224,7 +223,7 @@ def test_native_mode(architecture, mode):
 
 def test_a_file_has_no_native_mode():
     with pytest.raises(
-        model.ModelError, match=r"anyone's\.keras: .* expected --trained-with caffe .* or none"
+        model.ModelError, match=r"anyone's\.keras: a model file does not say how its images"
     ):
         model.native_mode("anyone's.keras")
 
@@ -270,25 +269,12 @@ def test_file(tmp_path, suffix):
     assert not model.has_imagenet_classes(path, back)
 
 
-def test_file_errors(tmp_path):
+def test_a_broken_file(tmp_path):
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"PK\x03\x04 nothing of the kind")
-    grey = tmp_path / "grey.keras"
-    keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Flatten()]).save(grey)
-    flat = tmp_path / "flat.keras"
-    keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)]).save(flat)
-    for path, message in [
-        (broken, "Keras cannot load it as a model"),
-        (grey, "expected 3 channels, got an input of (None, 32, 32, 1)"),
-        (
-            flat,
-            "expected a functional or Sequential model with one input of images, (batch, "
-            "height, width, 3), got (None, 7)",
-        ),
-    ]:
-        with pytest.raises(model.ModelError, match=r"\A[^\n]*\Z") as caught:
-            model.build(str(path))
-        assert str(caught.value).startswith(f"{path}: {message}")
+    with pytest.raises(model.ModelError, match=r"\A[^\n]*\Z") as caught:
+        model.build(str(broken))
+    assert str(caught.value).startswith(f"{broken}: expected a model that Keras saved")
 
 
 def test_published_preprocessing_is_keras_applications_own():

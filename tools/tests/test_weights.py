@@ -185,16 +185,40 @@ def test_a_file_that_is_not_hdf5_or_cut_off(saved, tmp_path):
     text.write_text("not weights")
     cut = tmp_path / "cut.h5"
     cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    keras3 = tmp_path / "keras3.weights.h5"
-    small(keras).save_weights(keras3)
+    empty = tmp_path / "empty.h5"
+    h5py.File(empty, "w").close()
     for bad, message in (
         (text, "not a readable HDF5 file"),
         (cut, "not a readable HDF5 file"),
-        (keras3, "expected the pub"),
+        (empty, "expected the pub"),
     ):
         with pytest.raises(WeightsError) as caught:
             weights.load_file(small(keras), bad)
         assert str(caught.value).startswith(f"{bad}: {message}")
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "own.h5"])
+def test_what_keras_3_saved(tmp_path, name):
+    """keras #18728: every weight comes from the file, or nothing does."""
+    options = {"weights": None, "input_shape": (64, 64, 3)}
+    written = keras.applications.MobileNetV3Small(classes=5, **options)
+    written.save_weights(tmp_path / "own.weights.h5")
+    (tmp_path / "own.weights.h5").rename(tmp_path / name)
+    ours = keras.applications.MobileNetV3Small(classes=5, **options)
+    info = weights.load(ours, str(tmp_path / name), architecture="MobileNetV3Small", mode="none")
+    assert info["source"] == name
+    for got, want in zip(ours.get_weights(), written.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+    for other in (
+        keras.applications.MobileNetV3Small(classes=7, **options),
+        keras.applications.MobileNetV3Large(classes=5, **options),
+        keras.applications.MobileNetV3Small(include_top=False, **options),  # Keras says nothing
+    ):
+        before = other.get_weights()
+        with pytest.raises(WeightsError, match=r"\A[^\n]*expected the weights of the same[^\n]*\Z"):
+            weights.load_file(other, tmp_path / name)
+        for got, want in zip(other.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("fault", [None, "value", "shape"])

@@ -103,7 +103,9 @@ func addRuns(sums []int32, row []uint8, channels, across int) {
 }
 
 // roundByte is saturate_cast<uchar>.
-func roundByte(v float32) uint8 { return uint8(min(max(math.RoundToEven(float64(v)), 0), 255)) }
+func roundByte(v float32) uint8 {
+	return uint8(min(max(int32(math.RoundToEven(float64(v))), 0), 255))
+}
 
 // A share is a pixel of the source, the pixel of the result that it lies in, and how much of that it
 // makes: DecimateAlpha.
@@ -139,6 +141,7 @@ func (s scale) shares(list []share) []share {
 type areaRun struct{ at, pixels int32 }
 
 type areaBuffers struct {
+	made      columnsKey
 	x, y      []share
 	runs      []areaRun
 	weights   []float32 // of the pixels of all runs
@@ -164,7 +167,10 @@ func (b *areaBuffers) columns(s scale, channels int) {
 func (s size) area(dst, src []uint8, x, y scale) {
 	b := areaPool.Get().(*areaBuffers)
 	defer areaPool.Put(b)
-	b.columns(x, s.channels)
+	if key := (columnsKey{x, s.channels, true}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels)
+	}
 	b.y = y.shares(b.y)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	used, n := lineStep(s.channels)*s.outWidth, lineSize(s.outWidth, s.channels)
@@ -228,12 +234,14 @@ func addWeighted(sum, line []float32, weight float32) {
 
 // roundLine rounds a line to bytes.
 func roundLine(out []uint8, line []float32, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		roundAVX2(&out[0], &line[0], blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			roundAVX2(to, &line[value], blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			out[channels*i+c] = roundByte(line[step*i+c])
 		}

@@ -48,17 +48,51 @@ func fma(a, b, c float32) float32 {
 }
 
 type cubicBuffers struct {
+	made    columnsKey
 	at      []int32 // where the first of the four pixels begins in its row, maybe before it
 	weights [][4]float32
-	spread  []float32 // the weights as vectors take them
 	lines   [4][]float32
-	columns // of the pixels of the result
+	// Pixels of the result from left to right have all their pixels inside the row; of them, those
+	// up to body are added in another order.
+	left, right, body int
+	runs              []cubicRun // with vectors
+	head, tail        []uint8    // the ends of a row, with the pixels at its edges repeated
+	tailAt            int        // the pixel that tail begins with
+	chained           []float32  // pixels of one channel in four values
 }
 
-// columns says how the pixels of a row are made: those from left to right have all their pixels
-// inside it; of them, those up to body are added in another order, and those from first to last are
-// made by vectors.
-type columns struct{ left, right, body, first, last int }
+// cubicRun is pixels that vectors make.
+type cubicRun struct {
+	first, count int
+	order        cubicOrder
+	from         cubicSource
+	at           []int32   // in that
+	weights      []float32 // as vectors take them
+}
+
+// cubicOrder is the order in which the products of four pixels are added.
+type cubicOrder int
+
+const (
+	oneByOne   cubicOrder = iota // ((0 + 1) + 2) + 3, fused
+	pairs                        // of one channel (0 + 1) + (2 + 3), of four (0 + 2) + (1 + 3), fused
+	crossPairs                   // of four channels, (3 + 0) + (2 + 1), fused
+)
+
+// cubicSource is what a run reads: the row, or an end of it.
+type cubicSource int
+
+const (
+	wholeRow cubicSource = iota
+	head
+	tail
+)
+
+const (
+	edgePixels = 2  // that a tap reaches over an edge at most
+	endPixels  = 6  // of the row that an end holds at most
+	readBytes  = 16 // that vectors read of a tap of three or four channels
+)
 
 var cubicPool = sync.Pool{New: func() any { return new(cubicBuffers) }}
 
@@ -76,39 +110,74 @@ func (b *cubicBuffers) prepare(s scale, channels int) {
 		}
 	}
 	left = min(left, right)
-	b.columns = columns{left: left, right: right, body: left + (right-left)&^3}
+	b.left, b.right, b.body = left, right, left+(right-left)&^3
 	if !hasVectors {
 		return
 	}
-	b.first = left
+	size := channels*(endPixels+2*edgePixels) + readBytes
+	b.head, b.tail = grow(b.head, size), grow(b.tail, size)
+	b.tailAt = max(0, s.in-endPixels)
+	b.runs = b.runs[:0]
+	b.addRun(0, left, channels, oneByOne, head)
 	switch channels {
 	case 1:
-		b.last = left + (b.body-left)&^7
-		b.spread = grow(b.spread, 4*(b.last-b.first))
-		for i := range b.last - b.first {
-			for k, w := range b.weights[b.first+i] {
-				b.spread[i/8*32+8*k+i%8] = w
-			}
-		}
-		return
+		b.addRun(left, b.body, channels, pairs, wholeRow)
 	case 3:
-		b.last = min(before(b.at, 16, channels*s.in), right)
-		b.last = left + max(0, b.last-left)&^1
+		right = max(left, min(right, before(b.at, readBytes, channels*s.in)))
+		b.addRun(left, right, channels, oneByOne, wholeRow)
 	case 4:
-		b.last = b.body
+		b.addRun(left, b.body, channels, pairs, wholeRow)
+		b.addRun(b.body, right, channels, crossPairs, wholeRow)
 	}
-	b.spread = grow(b.spread, 16*(b.last-b.first))
-	for i := range b.last - b.first {
-		for k, w := range b.weights[b.first+i] {
-			at := b.spread[i/2*32+8*k+i%2*4:][:4]
-			at[0], at[1], at[2], at[3] = w, w, w, w
+	b.addRun(right, s.out, channels, oneByOne, tail)
+}
+
+// addRun adds the pixels from one to another. Vectors make several at a time; those too many have
+// weights of 0.
+func (b *cubicBuffers) addRun(from, to, channels int, order cubicOrder, source cubicSource) {
+	if from == to {
+		return
+	}
+	if cap(b.runs) == len(b.runs) {
+		b.runs = append(b.runs, cubicRun{})
+	} else {
+		b.runs = b.runs[:len(b.runs)+1] // with its memory
+	}
+	r := &b.runs[len(b.runs)-1]
+	r.first, r.count, r.order, r.from = from, to-from, order, source
+	pixels, spread := cubicPixels(), 4
+	if channels == 1 && order == pairs {
+		pixels, spread = 8, 1
+	}
+	n := (r.count + pixels - 1) / pixels * pixels
+	r.at, r.weights = grow(r.at, n), grow(r.weights, 4*spread*n)
+	clear(r.at[r.count:])
+	clear(r.weights[4*spread*(n-pixels):])
+	begin := 0
+	switch source {
+	case head:
+		begin = -edgePixels
+	case tail:
+		begin = b.tailAt
+	}
+	for i := range r.count {
+		r.at[i] = b.at[from+i] - int32(begin*channels)
+		w := b.weights[from+i]
+		if order == crossPairs {
+			w = [4]float32{w[3], w[2], w[0], w[1]}
+		}
+		for k, v := range w {
+			at := ((i/pixels*4+k)*pixels + i%pixels) * spread
+			for j := range spread {
+				r.weights[at+j] = v
+			}
 		}
 	}
 }
 
 // cubicDwords takes the channels of each of four pixels as dwords.
 var cubicDwords = func() (dwords [5][128]uint8) {
-	for _, channels := range []int{3, 4} {
+	for _, channels := range []int{1, 3, 4} {
 		for i := range dwords[channels] {
 			channel, pixel := i%16/4, i/32
 			dwords[channels][i] = 0x80
@@ -116,6 +185,14 @@ var cubicDwords = func() (dwords [5][128]uint8) {
 				dwords[channels][i] = uint8(channels*pixel + channel)
 			}
 		}
+	}
+	return dwords
+}()
+
+// crossDwords are cubicDwords of four channels in the order of crossPairs.
+var crossDwords = func() (dwords [128]uint8) {
+	for i, k := range []int{3, 2, 0, 1} {
+		copy(dwords[32*i:], cubicDwords[4][32*k:32*k+32])
 	}
 	return dwords
 }()
@@ -128,7 +205,10 @@ func (s size) cubic(dst, src []uint8, x, y scale) {
 	}
 	b := cubicPool.Get().(*cubicBuffers)
 	defer cubicPool.Put(b)
-	b.prepare(x, s.channels)
+	if key := (columnsKey{x, s.channels, false}); b.made != key {
+		b.made = key
+		b.prepare(x, s.channels)
+	}
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	var made [4]int
 	for i := range b.lines {
@@ -143,30 +223,64 @@ func (s size) cubic(dst, src []uint8, x, y scale) {
 			lines[k] = b.lines[row&3]
 			if made[row&3] != row {
 				made[row&3] = row
-				b.row(lines[k], src[stride*row:][:stride], s.channels)
+				b.line(lines[k], src[stride*row:][:stride], s.channels)
 			}
 		}
 		cubicBlend(dst[outStride*i:][:outStride], &lines, &weights, s.channels)
 	}
 }
 
-// row is the horizontal pass over a row.
-func (b *cubicBuffers) row(out []float32, row []uint8, channels int) {
-	if b.last <= b.first {
+// line is the horizontal pass over a row.
+func (b *cubicBuffers) line(out []float32, row []uint8, channels int) {
+	if !hasVectors {
 		b.plain(out, row, channels, 0, len(b.at))
 		return
 	}
-	b.plain(out, row, channels, 0, b.first)
-	n, at, to := b.last-b.first, &b.at[b.first], &out[lineStep(channels)*b.first]
-	switch channels {
-	case 1:
-		cubicRow1AVX2(to, &row[0], at, &b.spread[0], n)
-	case 3:
-		cubicRow3AVX2(to, &row[0], at, &b.spread[0], &cubicDwords[3], n)
-	case 4:
-		cubicRow4AVX2(to, &row[0], at, &b.spread[0], &cubicDwords[4], n)
+	b.ends(row, channels)
+	// A run may write beyond its last pixel what the next one writes anew.
+	for i := range b.runs {
+		r := &b.runs[i]
+		to, from := &out[lineStep(channels)*r.first], &row[0]
+		switch r.from {
+		case head:
+			from = &b.head[0]
+		case tail:
+			from = &b.tail[0]
+		}
+		at, weights, n := &r.at[0], &r.weights[0], len(r.at)
+		switch {
+		case r.order == oneByOne && channels == 1:
+			b.chained = grow(b.chained, 4*n)
+			cubicRow3(&b.chained[0], from, at, weights, &cubicDwords[1], n)
+			for j := range r.count {
+				out[r.first+j] = b.chained[4*j]
+			}
+		case r.order == oneByOne:
+			cubicRow3(to, from, at, weights, &cubicDwords[channels], n)
+		case r.order == crossPairs:
+			cubicRow4(to, from, at, weights, &crossDwords, n)
+		case channels == 1:
+			cubicRow1AVX2(to, from, at, weights, n)
+		default:
+			cubicRow4(to, from, at, weights, &cubicDwords[4], n)
+		}
 	}
-	b.plain(out, row, channels, b.last, len(b.at))
+	if channels == 1 {
+		b.plain(out, row, channels, b.body, b.right)
+	}
+}
+
+// ends copies the ends of a row and repeats the pixels at its edges.
+func (b *cubicBuffers) ends(row []uint8, channels int) {
+	n := edgePixels * channels
+	copy(b.head[n:], row[:min(len(row), endPixels*channels)])
+	for i := range n {
+		b.head[i] = row[i%channels]
+	}
+	n = copy(b.tail, row[b.tailAt*channels:])
+	for i := range edgePixels * channels {
+		b.tail[n+i] = row[len(row)-channels+i%channels]
+	}
 }
 
 // plain makes the pixels from one to another of a row. Where they reach over an edge, and with three
@@ -202,13 +316,17 @@ func (b *cubicBuffers) plain(out []float32, row []uint8, channels, from, to int)
 
 // cubicBlend is the vertical pass for a row.
 func cubicBlend(out []uint8, lines *[4][]float32, w *[4]float32, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		starts := [4]*float32{&lines[0][0], &lines[1][0], &lines[2][0], &lines[3][0]}
-		cubicBlendAVX2(&out[0], &starts, w, blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			starts := [4]*float32{
+				&lines[0][value], &lines[1][value], &lines[2][value], &lines[3][value],
+			}
+			cubicBlock(to, &starts, w, blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			at := step*i + c
 			out[channels*i+c] = roundByte(fma(lines[0][at], w[0], lines[1][at]*w[1]) +

@@ -32,6 +32,7 @@ func lanczosWeights(x float32) (weights [8]int16) {
 }
 
 type lanczosBuffers struct {
+	made    columnsKey
 	at      []int32 // where the first of the eight pixels begins in its row, maybe before it
 	weights []int16 // in pairs, each pair once for each value of a line
 	lines   [8][]int32
@@ -76,7 +77,10 @@ var lanczosWords = func() (words [5][32]uint8) {
 func (s size) lanczos4(dst, src []uint8, x, y scale) {
 	b := lanczosPool.Get().(*lanczosBuffers)
 	defer lanczosPool.Put(b)
-	b.columns(x, s.channels)
+	if key := (columnsKey{x, s.channels, false}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels)
+	}
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	// first to last are the pixels that vectors make.
 	first, last := 0, 0
@@ -149,17 +153,22 @@ func (b *lanczosBuffers) plain(out []int32, row []uint8, channels, from, to int)
 
 // lanczosBlend is the vertical pass for a row.
 func lanczosBlend(out []uint8, lines *[8][]int32, weights *[8]int16, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
 	var w [8]int32
-	var starts [8]*int32
 	for k, v := range weights {
-		w[k], starts[k] = int32(v), &lines[k][0]
+		w[k] = int32(v)
 	}
-	if blocks > 0 {
-		lanczosBlendAVX2(&out[0], &starts, &w, blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			var starts [8]*int32
+			for k := range starts {
+				starts[k] = &lines[k][value]
+			}
+			lanczosBlendAVX2(to, &starts, &w, blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
-	for i := pixels; i < len(out)/channels; i++ {
+	for i := range len(out) / channels {
 		for c := range channels {
 			sum := int32(1 << 21)
 			for k, v := range w {

@@ -21,9 +21,36 @@ func (s scale) linearAt(i int, area bool) (before int, beyond float32) {
 
 // linearBuffers is the memory of one linear resize.
 type linearBuffers struct {
+	made    columnsKey
 	at      []int32 // where the pixel before each one of the result begins in its row
 	weights []int16 // of that pixel and of the next, once for each value of a line
 	lines   [2][]int16
+	// Vectors make the first of the pixels of the row itself, the rest of a copy of its end.
+	vectors int
+	endAt   []int32 // in the copy
+	end     []uint8
+}
+
+// endSlack is how many bytes vectors read beyond the end of a row.
+const endSlack = 8
+
+// split prepares for vectors, which make so many pixels at a time.
+func (b *linearBuffers) split(channels, stride, pixels int) {
+	b.vectors = before(b.at, endSlack, stride) / pixels * pixels
+	b.endAt = b.endAt[:0]
+	if b.vectors == len(b.at) {
+		return
+	}
+	base := b.at[b.vectors]
+	b.end = grow(b.end, stride-int(base)+endSlack)
+	for _, at := range b.at[b.vectors:] {
+		b.endAt = append(b.endAt, at-base)
+	}
+	for len(b.endAt)%pixels != 0 {
+		b.endAt = append(b.endAt, 0)
+	}
+	values := 2 * lineStep(channels)
+	b.weights = append(b.weights, make([]int16, values*(b.vectors+len(b.endAt)-len(b.at)))...)
 }
 
 var linearPool = sync.Pool{New: func() any { return new(linearBuffers) }}
@@ -55,19 +82,20 @@ func (b *linearBuffers) columns(s scale, channels int, area bool) {
 func (s size) linear(dst, src []uint8, x, y scale, area bool) {
 	b := linearPool.Get().(*linearBuffers)
 	defer linearPool.Put(b)
-	b.columns(x, s.channels, area)
 	stride, outStride := s.channels*s.width, s.channels*s.outWidth
 	made := [2]int{-1, -1} // the source row that each line was made of
 	for i := range b.lines {
 		b.lines[i] = grow(b.lines[i], lineSize(s.outWidth, s.channels))
 	}
-	// Eight bytes are read of each pixel, or four of one channel.
-	vectors := 0
-	if hasVectors {
-		if s.channels == 1 {
-			vectors = before(b.at, 4, stride) &^ 7
-		} else {
-			vectors = before(b.at, 8, stride) &^ 3
+	if key := (columnsKey{x, s.channels, area}); b.made != key {
+		b.made = key
+		b.columns(x, s.channels, area)
+		if hasVectors {
+			pixels := 4
+			if s.channels == 1 {
+				pixels = 8
+			}
+			b.split(s.channels, stride, pixels)
 		}
 	}
 	line := func(row int) []int16 {
@@ -75,7 +103,7 @@ func (s size) linear(dst, src []uint8, x, y scale, area bool) {
 		l := b.lines[row&1]
 		if made[row&1] != row {
 			made[row&1] = row
-			b.row(l, src[stride*row:][:stride], s.channels, vectors)
+			b.row(l, src[stride*row:][:stride], s.channels)
 		}
 		return l
 	}
@@ -102,20 +130,20 @@ var linearWords = func() (words [5][64]uint8) {
 	return words
 }()
 
-// row is the horizontal pass over a row, with vectors for the first pixels.
-func (b *linearBuffers) row(out []int16, row []uint8, channels, vectors int) {
-	if vectors > 0 {
-		if channels == 1 {
-			linearRow1AVX2(&out[0], &row[0], &b.at[0], &b.weights[0], vectors)
-		} else {
-			linearRowAVX2(&out[0], &row[0], &b.at[0], &b.weights[0], &linearWords[channels],
-				vectors)
-		}
-	}
+// row is the horizontal pass over a row.
+func (b *linearBuffers) row(out []int16, row []uint8, channels int) {
 	step := lineStep(channels)
+	if hasVectors {
+		b.run(out, row, b.at[:b.vectors], b.weights, channels)
+		if n := len(b.endAt); n > 0 {
+			copy(b.end, row[b.at[b.vectors]:])
+			b.run(out[step*b.vectors:], b.end, b.endAt, b.weights[2*step*b.vectors:], channels)
+		}
+		return
+	}
 	last := int32(len(row) - channels)
-	w, out := b.weights[2*step*vectors:], out[step*vectors:]
-	for _, at := range b.at[vectors:] {
+	w := b.weights
+	for _, at := range b.at {
 		left, right := row[at:][:channels], row[min(at+int32(channels), last):][:channels]
 		for c, l := range left {
 			out[c] = int16((int32(l)*int32(w[0]) + int32(right[c])*int32(w[1])) >> 4)
@@ -124,16 +152,28 @@ func (b *linearBuffers) row(out []int16, row []uint8, channels, vectors int) {
 	}
 }
 
+// run makes pixels with vectors.
+func (b *linearBuffers) run(out []int16, row []uint8, at []int32, weights []int16, channels int) {
+	switch {
+	case len(at) == 0:
+	case channels == 1:
+		linearRow1AVX2(&out[0], &row[0], &at[0], &weights[0], len(at))
+	default:
+		linearRowAVX2(&out[0], &row[0], &at[0], &weights[0], &linearWords[channels], len(at))
+	}
+}
+
 // linearBlend is the vertical pass for a row.
 func linearBlend(out []uint8, upper, lower []int16, w *[2]int16, channels int) {
-	blocks, pixels := lineBlocks(out, channels)
-	if blocks > 0 {
-		linearBlendAVX2(&out[0], &upper[0], &lower[0], &w[0], blocks, channels == 3)
+	if hasVectors {
+		eachBlock(out, channels, func(to *uint8, value, blocks int) {
+			linearBlendAVX2(to, &upper[value], &lower[value], &w[0], blocks, channels == 3)
+		})
+		return
 	}
 	step := lineStep(channels)
 	a, b := int32(w[0]), int32(w[1])
-	upper, lower = upper[step*pixels:], lower[step*pixels:]
-	for out = out[channels*pixels:]; len(out) >= channels; out = out[channels:] {
+	for ; len(out) >= channels; out = out[channels:] {
 		for c := range channels {
 			out[c] = uint8((a*int32(upper[c])>>16 + b*int32(lower[c])>>16 + 2) >> 2)
 		}

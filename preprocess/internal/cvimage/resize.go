@@ -94,5 +94,5 @@ func (s scale) position(i int) (before int, beyond float32) {
 
 // fixed turns a weight into a number with 11 bits after the point, as saturate_cast<short> does.
 func fixed(weight float32) int16 {
-	return int16(min(max(math.RoundToEven(float64(weight*2048)), -32768), 32767))
+	return int16(min(max(int32(math.RoundToEven(float64(weight*2048))), -32768), 32767))
 }

@@ -60,3 +60,53 @@ func roundAVX2(out *uint8, line *float32, blocks int, squeezed bool)
 
 //go:noescape
 func halveAVX2(out, upper, lower *uint8, pairs *[32]uint8, step, outStep, blocks int)
+
+// hasWide reports whether the processor has AVX-512 as far as it is used.
+var hasWide = hasVectors && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ &&
+	cpu.X86.HasAVX512VL
+
+// cubicPixels is how many pixels of three or four channels cubicRow3 and cubicRow4 make at a time.
+func cubicPixels() int {
+	if hasWide {
+		return 4
+	}
+	return 2
+}
+
+func cubicRow3(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+	count int) {
+	if hasWide {
+		cubicRow3AVX512(out, row, at, weights, dwords, count)
+	} else {
+		cubicRow3AVX2(out, row, at, weights, dwords, count)
+	}
+}
+
+func cubicRow4(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+	count int) {
+	if hasWide {
+		cubicRow4AVX512(out, row, at, weights, dwords, count)
+	} else {
+		cubicRow4AVX2(out, row, at, weights, dwords, count)
+	}
+}
+
+func cubicBlock(out *uint8, lines *[4]*float32, weights *[4]float32, blocks int, squeezed bool) {
+	if hasWide {
+		cubicBlendAVX512(out, lines, weights, blocks, squeezed)
+	} else {
+		cubicBlendAVX2(out, lines, weights, blocks, squeezed)
+	}
+}
+
+//go:noescape
+func cubicRow3AVX512(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+	count int)
+
+//go:noescape
+func cubicRow4AVX512(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+	count int)
+
+//go:noescape
+func cubicBlendAVX512(out *uint8, lines *[4]*float32, weights *[4]float32, blocks int,
+	squeezed bool)

@@ -32,6 +32,26 @@ DATA firstTwo<>+16(SB)/8, $0x8005800480018000
 DATA firstTwo<>+24(SB)/8, $0x800D800C80098008
 GLOBL firstTwo<>(SB), RODATA|NOPTR, $32
 
+// EIGHT loads four bytes from each of the eight offsets at BX.
+#define EIGHT \
+	MOVL (BX), AX \
+	MOVL 4(BX), R9 \
+	MOVL 8(BX), R10 \
+	MOVL 12(BX), R11 \
+	VMOVD (SI)(AX*1), X0 \
+	VPINSRD $1, (SI)(R9*1), X0, X0 \
+	VPINSRD $2, (SI)(R10*1), X0, X0 \
+	VPINSRD $3, (SI)(R11*1), X0, X0 \
+	MOVL 16(BX), AX \
+	MOVL 20(BX), R9 \
+	MOVL 24(BX), R10 \
+	MOVL 28(BX), R11 \
+	VMOVD (SI)(AX*1), X2 \
+	VPINSRD $1, (SI)(R9*1), X2, X2 \
+	VPINSRD $2, (SI)(R10*1), X2, X2 \
+	VPINSRD $3, (SI)(R11*1), X2, X2 \
+	VINSERTI128 $1, X2, Y0, Y0
+
 // func nearest3AVX2(out, row *uint8, at *int32, count int)
 //
 // It writes a byte beyond the last pixel.
@@ -68,15 +88,22 @@ TEXT ·nearest4AVX2(SB), NOSPLIT, $0-32
 	MOVQ count+24(FP), CX
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
-	VMOVDQU Y0, (DI)
-	ADDQ $32, DI
-	ADDQ $32, BX
-	SUBQ $8, CX
+	MOVL (BX), AX
+	MOVL 4(BX), R8
+	MOVL 8(BX), R9
+	MOVL 12(BX), R10
+	MOVL (SI)(AX*1), AX
+	MOVL (SI)(R8*1), R8
+	MOVL (SI)(R9*1), R9
+	MOVL (SI)(R10*1), R10
+	MOVL AX, (DI)
+	MOVL R8, 4(DI)
+	MOVL R9, 8(DI)
+	MOVL R10, 12(DI)
+	ADDQ $16, DI
+	ADDQ $16, BX
+	SUBQ $4, CX
 	JNE  pixels
-	VZEROUPPER
 	RET
 
 // func nearest1AVX2(out, row *uint8, at *int32, count int)
@@ -158,9 +185,7 @@ TEXT ·linearRow1AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU firstTwo<>(SB), Y4
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
+	EIGHT
 	VPSHUFB Y4, Y0, Y0
 	VPMADDWD (DX), Y0, Y0
 	VPSRAD $4, Y0, Y0
@@ -453,9 +478,7 @@ TEXT ·cubicRow1AVX2(SB), NOSPLIT, $0-40
 	VPBROADCASTD lowByte<>(SB), Y4
 
 pixels:
-	VMOVDQU (BX), Y2
-	VPCMPEQD Y3, Y3, Y3
-	VPGATHERDD Y3, (SI)(Y2*1), Y0
+	EIGHT
 	VPAND Y4, Y0, Y1
 	VPSRLD $8, Y0, Y5
 	VPSRLD $16, Y0, Y6
@@ -681,6 +704,143 @@ store:
 	LEAQ (SI)(R9*2), SI
 	LEAQ (BX)(R9*2), BX
 	ADDQ R10, DI
+	DECQ CX
+	JNE  block
+	VZEROUPPER
+	RET
+
+#define FOUR \
+	MOVL (BX), AX \
+	MOVL 4(BX), R9 \
+	MOVL 8(BX), R10 \
+	MOVL 12(BX), R11 \
+	VMOVDQU (SI)(AX*1), X0 \
+	VMOVDQU (SI)(R10*1), X1 \
+	VINSERTI128 $1, (SI)(R9*1), Y0, Y0 \
+	VINSERTI128 $1, (SI)(R11*1), Y1, Y1 \
+	VINSERTI64X4 $1, Y1, Z0, Z0 \
+	VPSHUFB Z4, Z0, Z1 \
+	VPSHUFB Z5, Z0, Z2 \
+	VPSHUFB Z6, Z0, Z3 \
+	VPSHUFB Z7, Z0, Z0 \
+	VCVTDQ2PS Z1, Z1 \
+	VCVTDQ2PS Z2, Z2 \
+	VCVTDQ2PS Z3, Z3 \
+	VCVTDQ2PS Z0, Z0
+
+#define DWORDS \
+	VBROADCASTI32X4 (R8), Z4 \
+	VBROADCASTI32X4 32(R8), Z5 \
+	VBROADCASTI32X4 64(R8), Z6 \
+	VBROADCASTI32X4 96(R8), Z7
+
+// func cubicRow3AVX512(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8, count int)
+//
+// As cubicRow3AVX2, four pixels at a time.
+TEXT ·cubicRow3AVX512(SB), NOSPLIT, $0-48
+	MOVQ out+0(FP), DI
+	MOVQ row+8(FP), SI
+	MOVQ at+16(FP), BX
+	MOVQ weights+24(FP), DX
+	MOVQ dwords+32(FP), R8
+	MOVQ count+40(FP), CX
+	DWORDS
+
+pixels:
+	FOUR
+	VMULPS (DX), Z1, Z1
+	VFMADD231PS 64(DX), Z2, Z1
+	VFMADD231PS 128(DX), Z3, Z1
+	VFMADD231PS 192(DX), Z0, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ $64, DI
+	ADDQ $256, DX
+	ADDQ $16, BX
+	SUBQ $4, CX
+	JNE  pixels
+	VZEROUPPER
+	RET
+
+// func cubicRow4AVX512(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8, count int)
+//
+// As cubicRow4AVX2, four pixels at a time.
+TEXT ·cubicRow4AVX512(SB), NOSPLIT, $0-48
+	MOVQ out+0(FP), DI
+	MOVQ row+8(FP), SI
+	MOVQ at+16(FP), BX
+	MOVQ weights+24(FP), DX
+	MOVQ dwords+32(FP), R8
+	MOVQ count+40(FP), CX
+	DWORDS
+
+pixels:
+	FOUR
+	VMULPS (DX), Z1, Z1
+	VMULPS 64(DX), Z2, Z2
+	VFMADD231PS 128(DX), Z3, Z1
+	VFMADD231PS 192(DX), Z0, Z2
+	VADDPS Z2, Z1, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ $64, DI
+	ADDQ $256, DX
+	ADDQ $16, BX
+	SUBQ $4, CX
+	JNE  pixels
+	VZEROUPPER
+	RET
+
+#define CUBIC16(offset, to, other) \
+	VMULPS offset(R10)(BX*1), Z13, to \
+	VMULPS offset(R12)(BX*1), Z15, other \
+	VFMADD231PS offset(R9)(BX*1), Z12, to \
+	VFMADD231PS offset(R11)(BX*1), Z14, other \
+	VADDPS other, to, to \
+	VCVTPS2DQ to, to \
+	VPMAXSD Z10, to, to
+
+// func cubicBlendAVX512(out *uint8, lines *[4]*float32, weights *[4]float32, blocks int, squeezed bool)
+//
+// As linearBlendAVX2.
+TEXT ·cubicBlendAVX512(SB), NOSPLIT, $0-33
+	MOVQ out+0(FP), DI
+	MOVQ lines+8(FP), SI
+	MOVQ weights+16(FP), DX
+	MOVQ blocks+24(FP), CX
+	MOVBLZX squeezed+32(FP), R8
+	MOVQ (SI), R9
+	MOVQ 8(SI), R10
+	MOVQ 16(SI), R11
+	MOVQ 24(SI), R12
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS 4(DX), Z13
+	VBROADCASTSS 8(DX), Z14
+	VBROADCASTSS 12(DX), Z15
+	VPXORQ Z10, Z10, Z10
+	VMOVDQU squeeze<>(SB), Y11
+	XORQ BX, BX
+
+block:
+	CUBIC16(0, Z0, Z2)
+	CUBIC16(64, Z1, Z3)
+	VPMOVUSDB Z0, X0
+	VPMOVUSDB Z1, X1
+	ADDQ $128, BX
+	TESTL R8, R8
+	JNE  narrow
+	VMOVDQU X0, (DI)
+	VMOVDQU X1, 16(DI)
+	ADDQ $32, DI
+	DECQ CX
+	JNE  block
+	VZEROUPPER
+	RET
+
+narrow:
+	VPSHUFB X11, X0, X0
+	VPSHUFB X11, X1, X1
+	VMOVDQU X0, (DI)
+	VMOVDQU X1, 12(DI)
+	ADDQ $24, DI
 	DECQ CX
 	JNE  block
 	VZEROUPPER

@@ -39,17 +39,17 @@ func cubicRow1AVX2(out *float32, row *uint8, at *int32, weights *float32, count 
 	panic("cvimage: no vectors")
 }
 
-func cubicRow3AVX2(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+func cubicRow3(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
 	count int) {
 	panic("cvimage: no vectors")
 }
 
-func cubicRow4AVX2(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
+func cubicRow4(out *float32, row *uint8, at *int32, weights *float32, dwords *[128]uint8,
 	count int) {
 	panic("cvimage: no vectors")
 }
 
-func cubicBlendAVX2(out *uint8, lines *[4]*float32, weights *[4]float32, blocks int, squeezed bool) {
+func cubicBlock(out *uint8, lines *[4]*float32, weights *[4]float32, blocks int, squeezed bool) {
 	panic("cvimage: no vectors")
 }
 
@@ -65,3 +65,5 @@ func roundAVX2(out *uint8, line *float32, blocks int, squeezed bool) { panic("cv
 func halveAVX2(out, upper, lower *uint8, pairs *[32]uint8, step, outStep, blocks int) {
 	panic("cvimage: no vectors")
 }
+
+func cubicPixels() int { panic("cvimage: no vectors") }

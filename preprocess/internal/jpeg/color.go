@@ -93,9 +93,8 @@ func yccRow(dst, ys, cbs, crs []byte) {
 	n := len(ys)
 	dst, cbs, crs = dst[:3*n], cbs[:n], crs[:n]
 	i := 0
-	if useAVX2 && n >= 10 {
-		// Two pixels have to remain for what is written too much.
-		i = (n - 2) &^ 7
+	if useAVX2 && n >= 16 {
+		i = n &^ 15
 		yccRowAVX2(&dst[0], &ys[0], &cbs[0], &crs[0], i)
 	}
 	// A pair is written as eight bytes, of which the next pixels overwrite two.

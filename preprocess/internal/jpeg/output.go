@@ -22,6 +22,7 @@ type plane struct {
 	kept   int
 	first  int    // the number of the first row in buf
 	row    []byte // an upsampled row
+	sums   []int16
 }
 
 func (d *decoder) startOutput() {
@@ -148,11 +149,20 @@ func (p *plane) upsample(c *component, y, width int) []byte {
 	far := min(max(near-1+2*(y&1), 0), c.height-1)
 	switch p.upsampling {
 	case triangleH:
-		widen(p.row, p.samples(c, y))
+		if useAVX2 {
+			src := p.samples(c, y)
+			p.triangle(src, src, 4, 8)
+		} else {
+			widen(p.row, p.samples(c, y))
+		}
 	case triangleV:
 		blend(p.row, p.samples(c, near), p.samples(c, far), uint64(1+y&1))
 	case triangleHV:
-		widenBlend(p.row, p.samples(c, near), p.samples(c, far))
+		if useAVX2 {
+			p.triangle(p.samples(c, near), p.samples(c, far), 8, 7)
+		} else {
+			widenBlend(p.row, p.samples(c, near), p.samples(c, far))
+		}
 	default:
 		src := p.samples(c, y/p.vx)
 		if p.hx == 1 {

@@ -35,21 +35,6 @@ DATA transpose4<>+16(SB)/8, $0x0D0905010C080400
 DATA transpose4<>+24(SB)/8, $0x0F0B07030E0A0602
 GLOBL transpose4<>(SB), RODATA|NOPTR, $32
 
-EIGHT(center, 128)
-EIGHT(half, 0x8000)
-EIGHT(crToR, 91881)
-EIGHT(cbToB, 116130)
-EIGHT(cbToG, -22554)
-EIGHT(crToG, -46802)
-EIGHT(top, 255)
-
-// Takes the lower three bytes of four 32-bit numbers.
-DATA lower3<>+0(SB)/8, $0x0908060504020100
-DATA lower3<>+8(SB)/8, $0x808080800E0D0C0A
-DATA lower3<>+16(SB)/8, $0x0908060504020100
-DATA lower3<>+24(SB)/8, $0x808080800E0D0C0A
-GLOBL lower3<>(SB), RODATA|NOPTR, $32
-
 // The one-dimensional inverse DCT of idct.go on eight columns, from Y0 to Y7 to Y8 to Y15.
 #define DCT8(half, down) \
 	VPADDD  Y6, Y2, Y8                  \
@@ -331,58 +316,169 @@ TEXT ·fastDCTAVX2(SB), NOSPLIT, $0-24
 	VZEROUPPER
 	RET
 
+EIGHT(center, 0x00800080)
+EIGHT(crToR, 0x66E966E9) // 1.402 - 1
+EIGHT(cbToB, 0xC5A2C5A2) // 1.772 - 2
+EIGHT(toG, 0x492EA7E6)   // -0.34414 and, for Cr, 1 - 0.71414
+EIGHT(half, 0x8000)
+
+// Where the reds, greens and blues of 16 pixels go in each third of their 48 bytes.
+DATA red0<>+0(SB)/8, $0x8002808001808000
+DATA red0<>+8(SB)/8, $0x0580800480800380
+GLOBL red0<>(SB), RODATA|NOPTR, $16
+DATA red1<>+0(SB)/8, $0x8080078080068080
+DATA red1<>+8(SB)/8, $0x800A808009808008
+GLOBL red1<>(SB), RODATA|NOPTR, $16
+DATA red2<>+0(SB)/8, $0x0D80800C80800B80
+DATA red2<>+8(SB)/8, $0x80800F80800E8080
+GLOBL red2<>(SB), RODATA|NOPTR, $16
+DATA green0<>+0(SB)/8, $0x0280800180800080
+DATA green0<>+8(SB)/8, $0x8080048080038080
+GLOBL green0<>(SB), RODATA|NOPTR, $16
+DATA green1<>+0(SB)/8, $0x8007808006808005
+DATA green1<>+8(SB)/8, $0x0A80800980800880
+GLOBL green1<>(SB), RODATA|NOPTR, $16
+DATA green2<>+0(SB)/8, $0x80800C80800B8080
+DATA green2<>+8(SB)/8, $0x800F80800E80800D
+GLOBL green2<>(SB), RODATA|NOPTR, $16
+DATA blue0<>+0(SB)/8, $0x8080018080008080
+DATA blue0<>+8(SB)/8, $0x8004808003808002
+GLOBL blue0<>(SB), RODATA|NOPTR, $16
+DATA blue1<>+0(SB)/8, $0x0780800680800580
+DATA blue1<>+8(SB)/8, $0x8080098080088080
+GLOBL blue1<>(SB), RODATA|NOPTR, $16
+DATA blue2<>+0(SB)/8, $0x800C80800B80800A
+DATA blue2<>+8(SB)/8, $0x0F80800E80800D80
+GLOBL blue2<>(SB), RODATA|NOPTR, $16
+
 // func yccRowAVX2(dst, ys, cbs, crs *byte, n int)
+//
+// 16 bits do for a product with less than a half, doubled, of which the high half is rounded.
 TEXT ·yccRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ ys+8(FP), AX
 	MOVQ cbs+16(FP), BX
 	MOVQ crs+24(FP), CX
 	MOVQ n+32(FP), DX
-	VPXOR   Y15, Y15, Y15
-	VMOVDQU top<>(SB), Y14
-	VMOVDQU half<>(SB), Y13
-	VMOVDQU lower3<>(SB), Y12
 	VMOVDQU center<>(SB), Y11
+	VMOVDQU crToR<>(SB), Y12
+	VMOVDQU cbToB<>(SB), Y13
+	VMOVDQU toG<>(SB), Y14
+	VMOVDQU half<>(SB), Y10
+	VPCMPEQW Y15, Y15, Y15 // -1
 
 loop:
-	VPMOVZXBD (AX), Y0
-	VPMOVZXBD (BX), Y1
-	VPMOVZXBD (CX), Y2
-	VPSUBD    Y11, Y1, Y1
-	VPSUBD    Y11, Y2, Y2
-	VPMULLD   crToR<>(SB), Y2, Y3
-	VPMULLD   cbToB<>(SB), Y1, Y4
-	VPMULLD   cbToG<>(SB), Y1, Y5
-	VPMULLD   crToG<>(SB), Y2, Y6
-	VPADDD    Y6, Y5, Y5
-	VPADDD    Y13, Y3, Y3
-	VPADDD    Y13, Y4, Y4
-	VPADDD    Y13, Y5, Y5
-	VPSRAD    $16, Y3, Y3
-	VPSRAD    $16, Y4, Y4
-	VPSRAD    $16, Y5, Y5
-	VPADDD    Y0, Y3, Y3
-	VPADDD    Y0, Y4, Y4
-	VPADDD    Y0, Y5, Y5
-	VPMAXSD   Y15, Y3, Y3
-	VPMAXSD   Y15, Y4, Y4
-	VPMAXSD   Y15, Y5, Y5
-	VPMINSD   Y14, Y3, Y3
-	VPMINSD   Y14, Y4, Y4
-	VPMINSD   Y14, Y5, Y5
-	VPSLLD    $16, Y4, Y4
-	VPSLLD    $8, Y5, Y5
-	VPOR      Y4, Y3, Y3
-	VPOR      Y5, Y3, Y3
-	VPSHUFB   Y12, Y3, Y3
-	VMOVDQU   X3, (DI)
-	VEXTRACTI128 $1, Y3, X4
-	VMOVDQU   X4, 12(DI)
-	ADDQ      $8, AX
-	ADDQ      $8, BX
-	ADDQ      $8, CX
-	ADDQ      $24, DI
-	SUBQ      $8, DX
-	JG        loop
+	VPMOVZXBW (AX), Y0
+	VPMOVZXBW (BX), Y1
+	VPMOVZXBW (CX), Y2
+	VPSUBW    Y11, Y1, Y1
+	VPSUBW    Y11, Y2, Y2
+
+	VPADDW  Y2, Y2, Y3
+	VPMULHW Y12, Y3, Y3
+	VPSUBW  Y15, Y3, Y3
+	VPSRAW  $1, Y3, Y3
+	VPADDW  Y2, Y3, Y3
+	VPADDW  Y0, Y3, Y3 // R
+
+	VPADDW  Y1, Y1, Y4
+	VPMULHW Y13, Y4, Y5
+	VPSUBW  Y15, Y5, Y5
+	VPSRAW  $1, Y5, Y5
+	VPADDW  Y5, Y4, Y4
+	VPADDW  Y0, Y4, Y4 // B
+
+	VPUNPCKLWD Y2, Y1, Y5
+	VPUNPCKHWD Y2, Y1, Y6
+	VPMADDWD   Y14, Y5, Y5
+	VPMADDWD   Y14, Y6, Y6
+	VPADDD     Y10, Y5, Y5
+	VPADDD     Y10, Y6, Y6
+	VPSRAD     $16, Y5, Y5
+	VPSRAD     $16, Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPSUBW     Y2, Y5, Y5
+	VPADDW     Y0, Y5, Y5 // G
+
+	VEXTRACTI128 $1, Y3, X6
+	VEXTRACTI128 $1, Y4, X7
+	VEXTRACTI128 $1, Y5, X8
+	VPACKUSWB    X6, X3, X3
+	VPACKUSWB    X7, X4, X4
+	VPACKUSWB    X8, X5, X5
+	VPSHUFB red0<>(SB), X3, X0
+	VPSHUFB green0<>(SB), X5, X1
+	VPSHUFB blue0<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, (DI)
+	VPSHUFB red1<>(SB), X3, X0
+	VPSHUFB green1<>(SB), X5, X1
+	VPSHUFB blue1<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, 16(DI)
+	VPSHUFB red2<>(SB), X3, X0
+	VPSHUFB green2<>(SB), X5, X1
+	VPSHUFB blue2<>(SB), X4, X2
+	VPOR    X1, X0, X0
+	VPOR    X2, X0, X0
+	VMOVDQU X0, 32(DI)
+	ADDQ    $16, AX
+	ADDQ    $16, BX
+	ADDQ    $16, CX
+	ADDQ    $48, DI
+	SUBQ    $16, DX
+	JG      loop
+	VZEROUPPER
+	RET
+
+// func weighAVX2(sums *int16, near, far *byte, n int)
+TEXT ·weighAVX2(SB), NOSPLIT, $0-32
+	MOVQ sums+0(FP), DI
+	MOVQ near+8(FP), AX
+	MOVQ far+16(FP), BX
+	MOVQ n+24(FP), DX
+
+loop:
+	VPMOVZXBW (AX), Y0
+	VPMOVZXBW (BX), Y1
+	VPADDW  Y0, Y0, Y2
+	VPADDW  Y0, Y1, Y1
+	VPADDW  Y2, Y1, Y1
+	VMOVDQU Y1, (DI)
+	ADDQ $16, AX
+	ADDQ $16, BX
+	ADDQ $32, DI
+	SUBQ $16, DX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func doubleAVX2(dst *byte, sums *int16, n int, even, odd int16)
+TEXT ·doubleAVX2(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ sums+8(FP), AX
+	MOVQ n+16(FP), DX
+	VPBROADCASTW even+24(FP), Y8
+	VPBROADCASTW odd+26(FP), Y9
+
+loop:
+	VMOVDQU (AX), Y0
+	VPADDW  Y0, Y0, Y1
+	VPADDW  Y0, Y1, Y1
+	VPADDW  -2(AX), Y1, Y2
+	VPADDW  2(AX), Y1, Y3
+	VPADDW  Y8, Y2, Y2
+	VPADDW  Y9, Y3, Y3
+	VPSRLW  $4, Y2, Y2
+	VPSRLW  $4, Y3, Y3
+	VPSLLW  $8, Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVDQU Y2, (DI)
+	ADDQ $32, AX
+	ADDQ $32, DI
+	SUBQ $16, DX
+	JG   loop
 	VZEROUPPER
 	RET

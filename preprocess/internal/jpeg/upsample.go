@@ -108,6 +108,35 @@ func widenBlend(dst, near, far []byte) {
 	dst[2*n-1] = uint8((4*sum(n-1) + 7) >> 4)
 }
 
+// triangle is widenBlend with AVX2, and with near and far the same widen, whose numbers are then
+// four times as large.
+func (p *plane) triangle(near, far []byte, even, odd int16) {
+	n := len(near)
+	far = far[:n]
+	if cap(p.sums) < n+2 {
+		p.sums = make([]int16, n+2)
+	}
+	// The outermost are repeated beyond the edges.
+	all := p.sums[:n+2]
+	sums := all[1 : n+1]
+	whole := n &^ 15
+	if whole > 0 {
+		weighAVX2(&sums[0], &near[0], &far[0], whole)
+	}
+	for i := whole; i < n; i++ {
+		sums[i] = 3*int16(near[i]) + int16(far[i])
+	}
+	all[0], all[n+1] = sums[0], sums[n-1]
+	dst := p.row[:2*n]
+	if whole > 0 {
+		doubleAVX2(&dst[0], &sums[0], whole, even, odd)
+	}
+	for i := whole; i < n; i++ {
+		dst[2*i] = uint8((3*all[i+1] + all[i] + even) >> 4)
+		dst[2*i+1] = uint8((3*all[i+1] + all[i+2] + odd) >> 4)
+	}
+}
+
 // sum4 is three times a sample plus the one in the other row, for four samples.
 func sum4(near, far []byte) uint64 {
 	return 3*spread(binary.LittleEndian.Uint32(near)) + spread(binary.LittleEndian.Uint32(far))

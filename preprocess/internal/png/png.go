@@ -73,7 +73,10 @@ type chunks struct {
 	width, height uint32
 	interlaced    bool
 	palette       []byte // of PLTE
-	gamma         uint32 // of gAMA or sRGB, times 100000; 0 without
+	transparency  []byte // of tRNS
+	// gamma is that of gAMA or sRGB before the palette, times 100000, as libpng takes it; 0 without.
+	gamma                  uint32
+	hasGamma, afterPalette bool
 
 	// APNG
 	frames   uint32 // of acTL, 0 without
@@ -180,19 +183,30 @@ func (c *chunks) read(id string, body []byte) error {
 			return fmt.Errorf("unknown filter method %d", body[11])
 		}
 	case "PLTE":
+		c.afterPalette = true
 		if c.layout.indexed() {
 			c.palette = body
 		}
 	case "gAMA":
-		if gamma := binary.BigEndian.Uint32(body); c.gamma == 0 && gamma < 1<<31 {
+		gamma := binary.BigEndian.Uint32(body)
+		if c.hasGamma || c.afterPalette || len(body) != 4 || gamma >= 1<<31 {
+			break
+		}
+		c.hasGamma = true
+		if c.gamma == 0 {
 			c.gamma = gamma
 		}
 	case "sRGB":
-		c.gamma = 45455
+		if !c.afterPalette && len(body) == 1 && body[0] < 4 {
+			c.gamma = 45455
+		}
 	case "tRNS":
 		if (c.layout.grey() && len(body) < 2) ||
 			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {
 			return fmt.Errorf("chunk tRNS has only %d bytes", len(body))
+		}
+		if c.layout != 0 {
+			c.transparency = body
 		}
 	case "iCCP":
 		i := 0
@@ -294,4 +308,11 @@ func DecodeConfig(data []byte) (codec.Config, error) {
 		return codec.Config{}, err
 	}
 	return codec.Config{Width: int(c.width), Height: int(c.height)}, nil
+}
+
+// IsGray16 reports whether a PNG is grey of 16 bits without alpha: Pillow's mode I;16.
+func IsGray16(data []byte) (bool, error) {
+	c := newChunks(data)
+	_, _, err := c.readHeaders()
+	return c.layout == grey16, err
 }

@@ -233,20 +233,7 @@ func DecodeTensorFlow(dst, data []byte, channels int) (pix []byte, err error) {
 	if err := c.decode(pix); err != nil {
 		return nil, err
 	}
-	// The stream may go on; where it ends its checksum must be right.
-	var b [4]byte
-	if n, err := d.flate.Read(b[:1]); n > 0 {
-		return pix, nil
-	} else if err != io.EOF {
-		return nil, errTruncated
-	}
-	if _, err := io.ReadFull(in, b[:]); err != nil {
-		return nil, errTruncated
-	}
-	if binary.BigEndian.Uint32(b[:]) != d.adler.Sum32() {
-		return nil, errors.New("the checksum of the image data is wrong")
-	}
-	return pix, nil
+	return pix, d.finishLibpng(in)
 }
 
 // segments reads the image data byte by byte.
@@ -298,6 +285,22 @@ func (z *inflater) inflateLibpng(data [][]byte) (*segments, error) {
 	}
 	z.adler.Reset()
 	return in, z.flate.(flate.Resetter).Reset(in, nil)
+}
+
+// finishLibpng reads what follows the last row: more of the stream, which libpng passes over, and
+// its checksum. (libpng also takes some streams that are damaged here.)
+func (z *inflater) finishLibpng(in *segments) error {
+	if _, err := io.Copy(z.adler, io.LimitReader(z.flate, 1<<20)); err != nil {
+		return fmt.Errorf("the image data is damaged after the last row: %w", err)
+	}
+	var sum [4]byte
+	if _, err := io.ReadFull(in, sum[:]); err != nil {
+		return errTruncated
+	}
+	if binary.BigEndian.Uint32(sum[:]) != z.adler.Sum32() {
+		return errors.New("the checksum of the image data is wrong")
+	}
+	return nil
 }
 
 // A converter turns rows into pixels of so many channels.
@@ -448,7 +451,7 @@ func (c *converter) alphas(out, row []byte) {
 	bits := bitsPerPixel[c.layout]
 	n := len(out) / 4
 	size := bits / 8
-	opaque := func(i int) bool { return true }
+	var opaque func(i int) bool
 	switch t := c.transparency; {
 	case c.layout == greyAlpha8 || c.layout == rgba8:
 		for i := range n {

@@ -2,12 +2,16 @@ package tfimage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // imageFiles returns the test images of the repository.
@@ -54,6 +58,30 @@ func sameDecoded(t *testing.T, name string, file []byte, channels int) int {
 		}
 	}
 	return len(got)
+}
+
+// JPEGs that Pillow's encoder writes, of all its subsamplings, qualities and kinds.
+func TestMadeUpEqualTensorFlow(t *testing.T) {
+	cmd := exec.Command(pythontest.Python(t), "../jpeg/testdata/reference.py", "make", "8")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() []byte {
+		n := binary.LittleEndian.Uint32(out)
+		b := out[4 : 4+n]
+		out = out[4+n:]
+		return b
+	}
+	files, n := 0, 0
+	for ; len(out) > 0; files++ {
+		name, file := string(next()), next()
+		for _, channels := range []int{1, 3} {
+			n += sameDecoded(t, name, file, channels)
+		}
+	}
+	t.Logf("%d files, %d bytes compared", files, n)
 }
 
 func TestDecodeEqualsTensorFlow(t *testing.T) {

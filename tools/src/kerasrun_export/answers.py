@@ -75,6 +75,6 @@ def untrained(model: keras.Model) -> list[str]:
     if not norms or not all(plain):
         return []
     return [
-        f"all {len(norms)} batch normalisations have mean 0 and variance 1, as before any "
+        f"every batch normalisation (of {len(norms)}) has mean 0 and variance 1, as before any "
         "training: is this the trained model?"
     ]

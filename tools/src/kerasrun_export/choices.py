@@ -466,7 +466,8 @@ def decide(
                 f"the model has layers that prepare images ({prepares}), but it cannot be seen "
                 f"whether they come first, as in a subclassed model: {question}"
             )
-        questions.append(Question(question, "--scale 1/255"))
+        rescales = not found.readable and bool(found.steps)
+        questions.append(Question(question, "--mode none" if rescales else "--scale 1/255"))
     questions += more
     if questions or made is None:
         raise ChoiceError(_open(questions, what, choices))

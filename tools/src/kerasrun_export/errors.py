@@ -44,3 +44,13 @@ class FindError(ExportError):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+LONGEST = 600  # characters of a message that are given; Keras puts whole configurations into some
+
+
+def paragraph(error: BaseException) -> str:
+    """An exception's message in one paragraph, or its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.partition(" Full object config:")[0]
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,15 +1,15 @@
 """Builds what is exported: a published architecture, or the model in a file."""
 
-from pathlib import Path
-
 import numpy as np
 
-from kerasrun_export import applications, efficientnet_lite0, resnet
+from kerasrun_export import applications, efficientnet_lite0, model_file, resnet
 from kerasrun_export import weights as published
 from kerasrun_export.backend import keras
 from kerasrun_export.blocks import Layers
-from kerasrun_export.errors import ModelError, first_line
-from kerasrun_export.preprocessing import MODE_NEEDED, MODES, preprocess
+from kerasrun_export.contract import MODES
+from kerasrun_export.errors import ModelError
+from kerasrun_export.model_file import is_file
+from kerasrun_export.preprocessing import preprocess
 from kerasrun_export.resnet import DESIGNS
 
 IMAGENET_CLASSES = 1000
@@ -26,6 +26,8 @@ def build(
     classes: int = IMAGENET_CLASSES,
     group_sum: str = "reduce",
     data_format: str | None = None,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
 ) -> keras.Model:
     """Builds a model.
 
@@ -40,9 +42,9 @@ def build(
     input_tensor: a Keras tensor to build on in place of a new input.
     group_sum: ResNeXt's sum inside each group as "reduce" (reshape and sum) or "gconv" (a frozen
         1x1 convolution of zeros and ones).
-    data_format: "channels_last" or "channels_first"; None takes Keras's config. Weights fit both. A
-        SavedModel always takes channels last, so the exporter builds with "channels_last"; a file
-        saved channels first gets a transposition before its input.
+    data_format: "channels_last" or "channels_first"; None takes Keras's config. Weights fit both.
+    custom_objects, unsafe_lambda: of a file, as `model_file.load` takes them; its model comes as it
+        is, of tf_keras where Keras 3 cannot read it.
 
     Raises ModelError, and WeightsError where weights are given.
     """
@@ -63,7 +65,9 @@ def build(
             "out the top"
         )
     if is_file(architecture):
-        model = load_file(architecture)
+        model = model_file.load(
+            architecture, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda
+        )
     elif architecture in DESIGNS:
         shape = resnet.check_shape(input_shape, (224, 224), data_format)
         make = Layers(data_format, group_sum)
@@ -92,7 +96,9 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
     it does not say.
     """
     if is_file(architecture):
-        raise ModelError(f"{architecture}: {MODE_NEEDED}")
+        raise ModelError(
+            f"{architecture}: a model file does not say how its images were made: expected a name"
+        )
     if architecture in DESIGNS:
         return DESIGNS[architecture].mode if weights == "imagenet" else "caffe"
     module, _ = applications.find(architecture)
@@ -107,60 +113,3 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
 def has_imagenet_classes(architecture: str, model: keras.Model) -> bool:
     """Whether the outputs are ImageNet's classes: a known architecture's top of 1000."""
     return not is_file(architecture) and model.output_shape == (None, IMAGENET_CLASSES)
-
-
-def is_file(architecture: str) -> bool:
-    return Path(architecture).suffix in (".keras", ".h5", ".hdf5")
-
-
-def load_file(path: str) -> keras.Model:
-    """The model in a .keras or .h5 file, as `as_functional` gives it. Raises ModelError."""
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such file")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise
-        raise ModelError(f"{path}: Keras cannot load it as a model: {first_line(error)}") from error
-    return as_functional(model, path)
-
-
-def as_functional(model: keras.Model, what: str) -> keras.Model:
-    """A functional or Sequential model as a functional one of (batch, height, width, 3).
-
-    A model that takes channels first gets a transposition before its input. what: named in errors.
-    Raises ModelError where the model does not have one input of images with 3 channels.
-    """
-    if isinstance(model, keras.Sequential) and model.built:  # it has no names for its outputs
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or not getattr(model, "output_names", None):
-        raise ModelError(
-            f"{what}: expected a functional or Sequential model with one input of images, "
-            f"(batch, height, width, 3), got {shape}"
-        )
-    if shape[3] == 3:
-        return model
-    if shape[1] != 3:
-        raise ModelError(f"{what}: expected 3 channels, got an input of {shape}")
-    images = keras.Input((shape[2], shape[3], 3), name="images")
-    first = keras.layers.Permute((3, 1, 2), name="channels_first")(images)
-    return keras.Model(images, model(first), name=model.name)
-
-
-def with_size(model: keras.Model, size: tuple[int, int] | None, what: str) -> keras.Model:
-    """The model with its (height, width) fixed: images are resized to what the SavedModel takes.
-
-    size: needed where the model's own is free; otherwise None or the model's own. what: named in
-        errors.
-    """
-    own = model.input_shape[1:3]
-    if None not in own:
-        if size and tuple(size) != tuple(own):
-            raise ModelError(
-                f"--image-size: {what} takes {own[0]}x{own[1]}, not {size[0]}x{size[1]}"
-            )
-        return model
-    if size is None:
-        raise ModelError(f"{what}: takes images of any size; name one with --image-size HxW")
-    images = keras.Input((*size, 3), name="images")
-    return keras.Model(images, model(images), name=model.name)

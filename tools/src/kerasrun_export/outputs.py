@@ -109,8 +109,7 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
         return Output(name, "probabilities")
     if activation == "sigmoid":
         return _with_defaults(Output(name, "binary" if single else "multilabel"))
-    last = _last_operation(served, name)
-    if last in ("Mean", "Max"):  # pooling is the last of it: no classifier
+    if output.operation in ("Mean", "Max"):  # pooling is the last of it: no classifier
         return Output(name, "embedding", normalized=False)
     if _is_normalized(served, name):
         return Output(name, "embedding", normalized=True)
@@ -125,13 +124,6 @@ def _with_defaults(output: Output) -> Output:
     if output.kind == "embedding":
         return replace(output, normalized=False)
     return output
-
-
-def _last_operation(served: Served, name: str) -> str:
-    tensor = served.function.structured_outputs[name]
-    while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze"):
-        tensor = tensor.op.inputs[0]
-    return tensor.op.type
 
 
 def _is_normalized(served: Served, name: str) -> bool:

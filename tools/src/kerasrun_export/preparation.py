@@ -69,6 +69,12 @@ class Preparation:
     converter: Preprocessing | None = None
     converter_size: tuple[int, int] | None = None
 
+    def found(self) -> list[str]:
+        """The steps as sentences for the user."""
+        if self.readable:
+            return [f"the model {step} itself" for step in self.steps]
+        return [f"the model has a layer that {step}" for step in self.steps]
+
 
 def read(model: keras.Model) -> Preparation:
     """What the model does to the images of its first input."""

@@ -101,6 +101,8 @@ class Recipe:
     no_top: bool = False
     pooling: str | None = None
     image_size: tuple[int, int] | None = None
+    custom_objects: str | None = None
+    unsafe_lambda: bool = False
     choices: Choices = field(default_factory=Choices)
 
     def load(self, mirror: str | None = None) -> Loaded:
@@ -155,7 +157,11 @@ class Recipe:
         ):
             if value:
                 raise ModelError(f"{option}: {self.architecture} comes with its own")
-        model = build(self.architecture)
+        model = build(
+            self.architecture,
+            custom_objects=self.custom_objects,
+            unsafe_lambda=self.unsafe_lambda,
+        )
         origin: weights.WeightsInfo = {
             "source": self.architecture,
             "sha256": sha256(Path(self.architecture)),

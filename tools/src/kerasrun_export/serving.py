@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.errors import ModelError
+from kerasrun_export.errors import ModelError, paragraph
 from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
-from kerasrun_export.signature import IMAGES, TensorSpec, outputs, takes
+from kerasrun_export.signature import IMAGES, TensorSpec, in_batches, outputs, takes
 
+SAME = ("Identity", "Cast")  # operations that give the numbers they take
+MOVED = ("Reshape", "Squeeze")  # and these in another shape
 # Of B, G, R, as in keras.applications.imagenet_utils
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
 # Of R, G, B
@@ -56,7 +58,8 @@ class Output:
     """An output of a signature.
 
     shape: with the batch dimension; -1 where a size is free, empty where the rank is. activation:
-    the last operation, "softmax", "sigmoid" or "none".
+    the last operation, "softmax", "sigmoid" or "none". operation: TensorFlow's name of the last one
+    that computes something, before casts and reshapes.
     """
 
     signature: str
@@ -64,6 +67,7 @@ class Output:
     dtype: str
     shape: tuple[int, ...]
     activation: str
+    operation: str
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,14 @@ class Served:
         return {key: sorted(o.name for o in self.outputs if o.signature == key) for key in keys}
 
     def __call__(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs the literal graph on a batch of each input."""
-        given = {
-            spec.name: tf.constant(tensors[spec.name], spec.dtype, name=spec.name)
-            for spec in self.inputs
-        }
-        return {key: value.numpy() for key, value in self.function(**given).items()}
+        """Runs the literal graph on rows of each input."""
+        types = {spec.name: spec.dtype for spec in self.inputs}
+
+        def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            given = {name: tf.constant(values, types[name]) for name, values in batch.items()}
+            return {key: value.numpy() for key, value in self.function(**given).items()}
+
+        return in_batches(run, tensors, [spec.shape for spec in self.inputs])
 
 
 def trace(
@@ -147,7 +153,13 @@ def trace(
     free = tuple(TensorSpec(i.name, i.dtype, (-1, *i.shape[1:])) for i in inputs)
     if any(size != -1 for size in declared):
         inputs = free if _answers_any_batch(serve, free, max(declared) + 1) else inputs
-    function = _concrete(serve, inputs)
+    try:
+        function = _concrete(serve, inputs)
+    except Exception as error:  # layers raise whatever they like
+        takes_words = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
+        raise ModelError(
+            f"{model.name}: expected a model that answers {takes_words}: {paragraph(error)}"
+        ) from error
     _check_stateless(function, model.name)
     served = tuple(
         Output(
@@ -155,7 +167,8 @@ def trace(
             key,
             value.dtype.name,
             _shape(value.shape),
-            _activation(value),
+            activation(_through(value, SAME).op.type),
+            _through(value, (*SAME, *MOVED)).op.type,
         )
         for key, value in function.structured_outputs.items()
     )
@@ -226,29 +239,29 @@ def _check_stateless(function: tf.types.experimental.ConcreteFunction, what: str
         )
 
 
-def _activation(value: tf.Tensor) -> str:
-    last = _through_identities(value).op.type
-    return last.lower() if last in ("Softmax", "Sigmoid") else "none"
+def activation(operation: str) -> str:
+    """What a model's last operation makes its output."""
+    return operation.lower() if operation in ("Softmax", "Sigmoid") else "none"
 
 
 def _classifier(result: tf.Tensor) -> dict[str, tf.Tensor] | None:
     """{probs, logits} of a softmax or sigmoid, and features where a dense layer is before it."""
-    probs = _through_identities(result)
+    probs = _through(result, SAME)
     if probs.op.type not in ("Softmax", "Sigmoid") or result.shape.rank != 2:
         return None
     logits = probs.op.inputs[0]
     outputs = {"probs": result, "logits": logits}
-    dense = _through_identities(logits).op
+    dense = _through(logits, SAME).op
     if dense.type in ("BiasAdd", "AddV2"):
-        dense = _through_identities(dense.inputs[0]).op
+        dense = _through(dense.inputs[0], SAME).op
     if dense.type == "MatMul":
         outputs["features"] = dense.inputs[0]
     return outputs
 
 
-def _through_identities(tensor: tf.Tensor) -> tf.Tensor:
-    """What a tensor is, but for its type."""
-    while tensor.op.type in ("Identity", "Cast"):
+def _through(tensor: tf.Tensor, operations: tuple[str, ...]) -> tf.Tensor:
+    """The tensor before these operations."""
+    while tensor.op.type in operations:
         tensor = tensor.op.inputs[0]
     return tensor
 

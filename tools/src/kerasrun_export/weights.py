@@ -43,8 +43,9 @@ def load(
     """Gives the model its weights.
 
     spec: "none", those that it has; "imagenet", the published ones; "synthetic" or "synthetic:N", a
-        deterministic draw (see kerasrun_export.synthetic); or the path of a file of the published
-        layout, which is loaded by layer name and must fit exactly.
+        deterministic draw (see kerasrun_export.synthetic); or the path of a file: of the published
+        layout, which is loaded by layer name and must fit exactly, or a .weights.h5 that Keras 3's
+        save_weights wrote of the same architecture.
     mode: the preprocessing with which synthetic weights are calibrated.
     mirror: another base address for the published files.
 

@@ -1,5 +1,6 @@
-"""Loads weights files of the published layout: Keras 2's HDF5, by layer name."""
+"""Loads weights files: of the published layout, which is Keras 2's, and of Keras 3."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import h5py
 import numpy as np
 
 from kerasrun_export.backend import keras
-from kerasrun_export.errors import WeightsError
+from kerasrun_export.errors import WeightsError, paragraph
 from kerasrun_export.group_sum import GCONV_SUFFIX, GROUPS, group_sum_kernel
 from kerasrun_export.layers import walk
 
@@ -15,13 +16,17 @@ FAULTS_SHOWN = 8
 
 
 def load_file(model: keras.Model, path: Path) -> None:
-    """Loads a file of the published layout, which Keras 2 saved, by layer name.
+    """Loads a file of the published layout, which Keras 2 saved, by layer name, or a .weights.h5
+    that save_weights of Keras 3 wrote of the same architecture.
 
     Every layer of the model must be in the file and the other way round, each with its weights in
     their shapes: otherwise WeightsError names what is wrong and the model is left as it was.
     """
     try:
         with h5py.File(path, "r") as file:
+            if _is_keras_3(file):
+                _load_keras_3(model, file, path)
+                return
             loaded = match(model, dict(_read(file, path)), path)
     except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is cut off or damaged
         raise WeightsError(
@@ -31,6 +36,38 @@ def load_file(model: keras.Model, path: Path) -> None:
         assign(layer, arrays)
 
 
+def _is_keras_3(file: h5py.File) -> bool:
+    """Whether save_weights of Keras 3 wrote it: groups of layers, their weights by number."""
+    return "layers" in file and not any(key.startswith("layer_names") for key in file.attrs)
+
+
+def _load_keras_3(model: keras.Model, file: h5py.File, path: Path) -> None:
+    """Lets Keras load it, then looks whether every weight was: of what it does not find it only
+    warns, and of what is too much it says nothing.
+    """
+    saved = []
+    file.visititems(
+        lambda name, item: saved.append(name) if isinstance(item, h5py.Dataset) else None
+    )
+    saved = [name for name in saved if not name.startswith(("optimizer/", "seed_generator"))]
+    before = model.get_weights()
+    model.set_weights([np.full_like(w, np.nan) if w.dtype.kind == "f" else w for w in before])
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            link = Path(scratch, "model.weights.h5")  # the name by which Keras tells the layout
+            link.symlink_to(path.resolve())
+            model.load_weights(link)
+        missing = [w.path for w in model.weights if np.isnan(np.asarray(w, np.float64)).all()]
+        if missing or len(saved) != len(before):
+            shown = f"; nothing for {missing[0]}" if missing else ""
+            raise ValueError(f"got {len(saved)} weights for {len(before)}{shown}")
+    except Exception as error:  # Keras raises whatever its parts raise
+        model.set_weights(before)
+        raise WeightsError(
+            f"{path}: expected the weights of the same {model.name}: {paragraph(error)}"
+        ) from error
+
+
 def _read(file: h5py.File, path: Path) -> Iterator[tuple[str, dict[str, h5py.Dataset]]]:
     """The layers that have weights, in the file's order: name, and weights by name."""
     group = file.get("model_weights", file)
@@ -38,8 +75,7 @@ def _read(file: h5py.File, path: Path) -> Iterator[tuple[str, dict[str, h5py.Dat
     if names is None:
         raise WeightsError(
             f"{path}: expected the published layout (Keras 2, by layer name), found no "
-            "layer_names; what Keras 3 saves "
-            "is taken as a whole model, a .keras file given as the architecture"
+            "layer_names; nor is it what save_weights of Keras 3 writes"
         )
     for name in names:
         if name not in group:

@@ -62,10 +62,8 @@ def main():
         head = struct.unpack("<8i", head)
         data = source.read(head[7])
         try:
-            if head[0] >= 4:
-                image = fastest((head[0] - 4, *head[1:]), data)
-            else:
-                image = answer(head, data)
+            timed = head[0] >= 4
+            image = fastest((head[0] - 4, *head[1:]), data) if timed else answer(head, data)
         except cv2.error:
             image = None
         if image is None:

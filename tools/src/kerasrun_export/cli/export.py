@@ -3,6 +3,7 @@
 kerasrun-export resnext50 --out models/resnext50
 kerasrun-export MobileNetV2 --weights imagenet --out models/mobilenet
 kerasrun-export my.keras --pipeline load_img --mode tf --class-names my.txt --out models/mine
+kerasrun-export --saved-model saved/ --pipeline load_img --mode tf --out models/mine
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kerasrun_export import __version__, class_names, exporter, manifest, recipe
+from kerasrun_export import __version__, adopt, class_names, exporter, manifest, recipe
 from kerasrun_export.choices import numbers
 from kerasrun_export.cli import flags
 from kerasrun_export.contract import OUTPUT_KINDS
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "model",
+        nargs="?",
         metavar="MODEL",
         help="a .keras or .h5 file, resnext50, resnext101, efficientnet-lite0, or a "
         "keras.applications name (MobileNetV2)",
@@ -38,6 +40,17 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="the directory to write; an earlier export there is replaced",
+    )
+    add(
+        "--saved-model",
+        type=Path,
+        metavar="DIR",
+        help="in place of MODEL: a SavedModel that something else wrote, which is copied as it is",
+    )
+    add(
+        "--signature",
+        metavar="S",
+        help="of --saved-model (default: serving_default, or the only one)",
     )
     add(
         "--weights",
@@ -54,6 +67,16 @@ def parser() -> argparse.ArgumentParser:
     add("--classes", type=positive, metavar="N", help="classes of the top (default 1000)")
     add("--no-top", action="store_true", help="leave out the classifier: the output is features")
     add("--pooling", choices=("avg", "max"), help="pooling of the features, with --no-top")
+    add(
+        "--custom-objects",
+        metavar="MODULE",
+        help="that has or registers the classes of a file that Keras does not know",
+    )
+    add(
+        "--unsafe-lambda",
+        action="store_true",
+        help="to run the code that is in a file's Lambda layers: where you trust its source",
+    )
     add("--image-size", type=size, metavar="HxW", help="height and width of the input")
     add("--class-names", type=Path, metavar="FILE", help="one a line, or Keras's JSON form")
     add(
@@ -67,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="your own, to compare on in place of the samples; the four smallest become goldens",
+    )
+    add(
+        "--expect",
+        type=Path,
+        metavar="FILE",
+        help="JSON or CSV of some of these images' paths and the answers that Keras has to give",
     )
     add(
         "--min-top1", type=share, metavar="P", help="of these, how many keep their top class: 0.999"
@@ -143,16 +172,18 @@ def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
         "architecture": fields["architecture"],
         "weights": fields["weights"]["source"],
         "parameters": f"{parameters:,}",
-        "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)",
+        "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)"
+        if fields["flops"]
+        else "",
         "graph": fields["graph"],
         "inputs": "; ".join(described(each) for each in fields["inputs"]),
-        "found": "; ".join(f"the model {step} itself" for step in found),
+        "found": "; ".join(found),
         "conversion": conversion,
         "outputs": "; ".join(
             f"{key}: {', '.join(kind_of(output) for output in value)}"
             for key, value in fields["outputs"].items()
         ),
-        "difference": f"{fields['reference_difference']:.1e} at most from Python Keras",
+        "difference": f"{fields['reference_difference']:.1e} at most from Python",
     }
     return "\n".join(f"{key:<13} {value}" for key, value in rows.items() if value)
 
@@ -185,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command_line.parse_args(arguments)
     if options.pooling and not options.no_top:
         command_line.error("--pooling goes with --no-top")
+    _check_adopting(command_line, options)
     if options.trained_with is not None:
         command_line.error(
             f"--trained-with is called --mode now: expected --mode {options.trained_with}, and for "
@@ -205,6 +237,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+# What says something of a Keras model.
+OF_KERAS = ("weights", "classes", "no_top", "pooling", "custom_objects", "unsafe_lambda")
+
+
+def _check_adopting(command_line: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends with a usage error where MODEL and --saved-model are mixed up."""
+    if (options.model is None) == (options.saved_model is None):
+        command_line.error("expected MODEL or --saved-model DIR")
+    given = [name for name in OF_KERAS if getattr(options, name)] if options.saved_model else []
+    if options.saved_model is None:
+        given = ["signature"] if options.signature else []
+    if given:
+        whose = "a MODEL of Keras" if options.saved_model else "--saved-model"
+        command_line.error(f"--{given[0].replace('_', '-')} goes with {whose}")
+
+
 def show_warning(message: Warning, category: type[Warning], *_, **__) -> None:
     """Ours for the user; those of other packages are not for them."""
     if issubclass(category, exporter.ExportWarning):
@@ -223,7 +271,18 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         options.confirm_preprocessing,
         options.images,
         options.min_top1,
+        options.expect,
     )
+    if options.saved_model:
+        fields = adopt.adopt(
+            options.saved_model,
+            options.out,
+            flags.read(options),
+            written,
+            signature=options.signature,
+            size=options.image_size,
+        )
+        return fields, ()
     chosen = recipe.Recipe(
         architecture=options.model,
         weights=options.weights,
@@ -231,6 +290,8 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         no_top=options.no_top,
         pooling=options.pooling,
         image_size=options.image_size,
+        custom_objects=options.custom_objects,
+        unsafe_lambda=options.unsafe_lambda,
         choices=flags.read(options),
     )
     try:
@@ -244,7 +305,7 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         loaded = chosen.load()
     made_by, command = chosen.to_manifest(), chosen.command()
     fields = exporter.write(loaded, options.out, made_by, command, written)
-    return fields, loaded.preparation.steps
+    return fields, loaded.preparation.found()
 
 
 if __name__ == "__main__":
