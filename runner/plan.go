@@ -97,7 +97,7 @@ func newPlan(f facts) (p plan, err error) {
 }
 
 // chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for
-// GPUs beside the one for all.
+// GPUs beside the one for all. The only graph of an adopted SavedModel is it whatever its tags are.
 func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	forGPU := func(g savedmodel.MetaGraph) bool {
 		return slices.Equal(g.Tags, []string{contract.GPUTag, contract.ServeTag})

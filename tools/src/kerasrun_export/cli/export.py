@@ -92,6 +92,12 @@ def parser() -> argparse.ArgumentParser:
         help="your own, to compare on in place of the samples; the four smallest become goldens",
     )
     add(
+        "--expect",
+        type=Path,
+        metavar="FILE",
+        help="JSON or CSV of some of these images' paths and the answers that Keras has to give",
+    )
+    add(
         "--min-top1", type=share, metavar="P", help="of these, how many keep their top class: 0.999"
     )
     flags.add(parser)
@@ -265,6 +271,7 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         options.confirm_preprocessing,
         options.images,
         options.min_top1,
+        options.expect,
     )
     if options.saved_model:
         fields = adopt.adopt(
