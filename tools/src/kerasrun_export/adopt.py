@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from kerasrun_export import exporter, manifest, outputs
+from kerasrun_export import exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -289,9 +289,15 @@ def adopt(
             _new(copy / manifest.LABELS).write_bytes(encode(meaning.names))
         _new(copy / manifest.GOLDENS)
         command = f"kerasrun-export --saved-model {directory} --signature {found.signature}"
-        # Packs are of the default signature.
-        has_goldens = found.signature == outputs.DEFAULT and exporter.embed_goldens(
-            copy, expected, described, command, options.images, paths
+        has_goldens = exporter.embed_goldens(
+            copy,
+            expected,
+            described,
+            command,
+            options.images,
+            paths,
+            goldens.bounded(served),
+            found.signature,
         )
         fields = {
             "architecture": found.name,

@@ -329,7 +329,7 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
-    key: str = outputs.DEFAULT,
+    signature: str = outputs.DEFAULT,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
     """Compares a signature of a written directory with the reference on images.
@@ -343,7 +343,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors, key, tags)
+            got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
@@ -425,10 +425,11 @@ def embed_goldens(
     own: Path | None,
     paths: Sequence[Path],
     bounded: Collection[str],
+    signature: str = outputs.DEFAULT,
 ) -> bool:
-    """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
-    than one.
+    """Puts a small golden pack of a signature into the directory: of small sample photographs, or
+    of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
+    image, or more than one.
     """
     if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
@@ -443,7 +444,7 @@ def embed_goldens(
                     image.save(path)
         drawn = [each.name for each in inputs if each.kind == "tensor"]
         pack = directory / manifest.GOLDENS
-        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn, signature)
     return True
 
 
