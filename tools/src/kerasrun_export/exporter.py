@@ -27,11 +27,12 @@ from kerasrun_export import (
     saved_model,
     serving,
 )
+from kerasrun_export import expected as expected_answers
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.contract import Input
-from kerasrun_export.errors import ExportError
+from kerasrun_export.errors import ChoiceError, ExportError, GraphError, ImageError
 from kerasrun_export.inputs import describe
 from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
@@ -54,6 +55,7 @@ class Options:
 
     confirmed: that a preparation which contradicts the model is meant. images: the user's own, a
     directory; None: the samples. min_top1: the share of images that have to keep their top class.
+    expect: the file of answers to some of these images, as `expected.check` takes it.
     """
 
     meaning: Meaning = field(default_factory=Meaning)
@@ -61,6 +63,7 @@ class Options:
     confirmed: bool = False
     images: Path | None = None
     min_top1: float | None = None
+    expect: Path | None = None
 
 
 def export(
@@ -89,6 +92,7 @@ def export(
     kinds: Mapping[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
     images: str | os.PathLike | None = None,
+    expect: str | os.PathLike | None = None,
     min_top1: float | None = None,
     graph: Literal["optimized", "reference"] = "optimized",
     confirm_preprocessing: bool = False,
@@ -133,6 +137,8 @@ def export(
     image_size: (height, width) in pixels, where the model's own is free.
     images: a directory of your own images to compare on, in place of the samples that come with
         this package; the four smallest become the directory's goldens.
+    expect: a JSON or CSV file of some of these images' paths in the directory and your notebook's
+        answers to them, which Keras has to give on tensors made as you say.
     min_top1: the share of these images that have to keep their top class.
     graph: "optimized", rewritten to run faster with the same results, or "reference", as Keras has
         it.
@@ -173,7 +179,12 @@ def export(
     thresholds = None if threshold is None else numbers(threshold)
     meaning = Meaning(kinds or {}, activation, thresholds, rows)
     options = Options(
-        meaning, graph, confirm_preprocessing, None if images is None else Path(images), min_top1
+        meaning,
+        graph,
+        confirm_preprocessing,
+        None if images is None else Path(images),
+        min_top1,
+        None if expect is None else Path(expect),
     )
     with tf.device("/CPU:0"):
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
@@ -200,7 +211,9 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         if all(each.kind == "tensor" for each in inputs):
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
-        paths = image_paths(options.images)
+        paths = image_paths(options.images, inputs)
+        if options.expect is not None:
+            _check_expected(expected, inputs, answer, options)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -241,6 +254,22 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             manifest.write(directory, fields)
             replace(directory, out)
     return fields
+
+
+def _check_expected(
+    reference: Reference, inputs: Sequence[Input], answer: str, options: Options
+) -> None:
+    """Raises ExportError where Keras, on tensors made as the inputs say, answers otherwise than the
+    user expects: then the inputs are not how these answers were made.
+    """
+    if options.images is None:
+        raise ChoiceError("--expect: expected --images too, the directory that its paths are in")
+
+    class Keras:
+        def predict(self, batch: np.ndarray, verbose: int = 0) -> np.ndarray:
+            return reference.predict({inputs[0].name: batch})[answer]
+
+    print(expected_answers.check(Keras(), inputs, options.expect, options.images))
 
 
 def _precision(served: serving.Served) -> str:
@@ -286,7 +315,12 @@ def _write_checked(
 ) -> tuple[str, float]:
     """Writes the graph, compared with Keras; which one it is and the largest difference."""
     kind = options.graph
-    write_graph(served, directory, kind)
+    try:
+        write_graph(served, directory, kind)
+    except GraphError as error:
+        kind = "reference"
+        write_graph(served, directory, kind)
+        warnings.warn(f"{error}: the reference graph is written", ExportWarning, stacklevel=3)
     found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
     try:
         compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
@@ -348,19 +382,19 @@ def compare(
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
             raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
-        for key, value in want.items():
-            difference = largest_difference(got[key], value, relative=key != "probs")
-            largest[key] = max(largest.get(key, 0.0), difference, key=_nan_is_largest)
+        for name, value in want.items():
+            difference = largest_difference(got[name], value, relative=name != "probs")
+            largest[name] = max(largest.get(name, 0.0), difference, key=_nan_is_largest)
         if answer in want:
             answered.append(want[answer])
             if want[answer].ndim == 2:
-                same += int((got[answer].argmax(1) == want[answer].argmax(1)).sum())
+                same += int((_class(got[answer]) == _class(want[answer])).sum())
                 total += len(want[answer])
-    for key, difference in largest.items():
-        allowed = LOGITS_TOLERANCE if key == "logits" else TOLERANCE
+    for name, difference in largest.items():
+        allowed = LOGITS_TOLERANCE if name == "logits" else TOLERANCE
         if not difference <= allowed:  # NaN too
             raise DifferenceError(
-                f"{key}: differ by {difference:.2g} from {expected.description}, more than "
+                f"{name}: differ by {difference:.2g} from {expected.description}, more than "
                 f"{allowed:.0e}"
             )
     if min_top1 is not None and total and same / total < min_top1:
@@ -370,6 +404,11 @@ def compare(
         )
     known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
     return Compared(largest.get("probs", max(largest.values())), known)
+
+
+def _class(values: np.ndarray) -> np.ndarray:
+    """The class of each row; of a single sigmoid which side of a half it is on."""
+    return values.argmax(1) if values.shape[1] > 1 else values[:, 0] > 0.5
 
 
 def _nan_is_largest(value: float) -> float:
@@ -398,23 +437,38 @@ def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str
 
 
 def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> float:
-    """The largest |got - want| of a batch; relative: divided by each row's largest |want|."""
+    """The largest |got - want| of a batch; relative: divided by each row's largest |want|.
+
+    Where a row is one number, which may happen to be near 0, by the batch's largest.
+    """
     got, want = (values.reshape(len(values), -1).astype(np.float64) for values in (got, want))
-    largest = np.abs(want).max(axis=1) if relative else 1.0
+    largest = np.abs(want).max(axis=1 if want.shape[1] > 1 else None) if relative else 1.0
     smallest = np.finfo(np.float32).tiny
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def image_paths(directory: Path | None) -> list[Path]:
-    """The images to compare on."""
+def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
+    """The images to compare on: the user's, or of the samples those that the model's decoder reads.
+    TensorFlow's, for instance, reads no WebP in grey.
+    """
     if directory is None:
-        return sample_images.paths()
+        return [path for path in sample_images.paths() if _is_readable(path, inputs)]
     if not directory.is_dir():
         raise ExportError(f"{directory}: expected a directory of images, got none")
     paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
     if not paths:
         raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
     return paths
+
+
+def _is_readable(path: Path, inputs: Sequence[Input]) -> bool:
+    try:
+        for each in inputs:
+            if each.kind == "image":
+                images.stages(each, path)
+    except ImageError:
+        return False
+    return True
 
 
 def embed_goldens(
@@ -437,7 +491,8 @@ def embed_goldens(
         if own is not None:
             chosen = sorted(paths, key=lambda path: path.stat().st_size)[: len(EMBEDDED)]
         else:
-            chosen = [Path(scratch) / name for name in EMBEDDED]
+            read = {path.name for path in paths}
+            chosen = [Path(scratch) / name for name in EMBEDDED if name in read]
             for path in chosen:
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
