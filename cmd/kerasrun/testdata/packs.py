@@ -62,7 +62,8 @@ def whole_numbers() -> keras.Model:
 def any_size() -> keras.Model:
     image = keras.Input((None, None, 3), name="image")
     x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
-    return keras.Model(image, layers.GlobalAveragePooling2D()(x), name="any_size")
+    x = layers.GlobalAveragePooling2D(name="means")(x)
+    return keras.Model(image, x, name="any_size")
 
 
 def two_inputs() -> keras.Model:
@@ -74,8 +75,15 @@ def two_inputs() -> keras.Model:
 
 def segmentation() -> keras.Model:
     image = keras.Input((16, 24, 3), name="image")
-    x = layers.Conv2D(5, 3, padding="same", activation="softmax")(image)
+    x = layers.Conv2D(5, 3, padding="same", activation="softmax", name="classes")(image)
     return keras.Model(image, x, name="segmentation")
+
+
+def half() -> keras.Model:
+    """float16, with an alpha channel; its one number is a logit."""
+    image = keras.Input((12, 16, 4), dtype="float16", name="image")
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(image))
+    return keras.Model(image, layers.Dense(1, name="logit")(x), name="half")
 
 
 class Reader(tf.Module):
@@ -117,6 +125,8 @@ def main(out: Path) -> None:
     export(any_size(), out / "any_size", **how, **said)
     model = two_inputs()
     export(model, out / "two_inputs", pipeline="load_img", mode="tf", **said)
+    how = {"pipeline": "pillow", "color": "rgba", "divide": 255, "activation": "sigmoid"}
+    export(half(), out / "half", **how, **said)
     export(segmentation(), out / "segmentation", pipeline="load_img", mode="tf", **said)
 
     def predict(path):
