@@ -361,11 +361,11 @@ func (m *Model) checkLabelsOf(r *report, out contract.Output, shape tensor.Shape
 		return
 	}
 	want := int64(-1)
-	switch {
-	case out.Kind == contract.Binary:
-		want = 2
-	case len(shape) > 0:
+	if len(shape) > 0 {
 		want = shape[len(shape)-1]
+	}
+	if out.Kind == contract.Binary || out.Activation == "sigmoid" && want == 1 {
+		want = 2 // one value decides between them
 	}
 	if want != -1 && want != int64(len(classes)) {
 		r.errorf(out.Labels, "", "expected the %d classes of the output %q, got %d", want, out.Name,

@@ -274,8 +274,7 @@ def adopt(
             _new(copy / manifest.LABELS).write_bytes(encode(meaning.names))
         _new(copy / manifest.GOLDENS)
         command = f"kerasrun-export --saved-model {directory} --signature {found.signature}"
-        # Packs are of the default signature.
-        has_goldens = found.signature == outputs.DEFAULT and exporter.embed_goldens(
+        has_goldens = exporter.embed_goldens(
             copy,
             expected,
             described,
@@ -283,6 +282,7 @@ def adopt(
             options.images,
             paths,
             goldens.bounded(served),
+            found.signature,
         )
         fields = {
             "architecture": found.name,
