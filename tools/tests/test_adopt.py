@@ -209,6 +209,37 @@ def test_random_answers(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_samples_that_a_graph_does_not_decode(tmp_path, capsys):
+    """decode_jpeg gives an animated GIF one dimension more, which the resize after it refuses."""
+
+    def saved(method: str, directory: Path) -> Path:
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            def one(data: tf.Tensor) -> tf.Tensor:
+                pixels = tf.io.decode_jpeg(data, 3)
+                if method == "none":
+                    pixels = tf.ensure_shape(pixels, (1, 1, 3))
+                return tf.reduce_mean(tf.image.resize(pixels, (8, 8)), (0, 1))
+
+            return {"y": tf.nn.softmax(tf.map_fn(one, image_bytes, tf.TensorSpec(3, tf.float32)))}
+
+        module = tf.Module()
+        module.serve = serve
+        tf.saved_model.save(module, str(directory), signatures=serve)
+        return directory
+
+    line = ["--saved-model", str(saved("some", tmp_path / "some")), "--out", str(tmp_path / "out")]
+    assert export.main(line) == 0
+    line = [
+        "--saved-model",
+        str(saved("none", tmp_path / "none")),
+        "--out",
+        str(tmp_path / "other"),
+    ]
+    assert export.main(line) == 1
+    assert "answers the bytes of an image file, got none" in capsys.readouterr().err
+
+
 def test_what_cannot_be_adopted(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()

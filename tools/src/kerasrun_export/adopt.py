@@ -261,6 +261,8 @@ def adopt(
     served = Served(None, tuple(specs), tuple(results(found)), frozenset(), None, False, False)
     signatures, answer = outputs.classify(served, meaning, labels)
     paths = exporter.image_paths(options.images, described)
+    if options.images is None and any(each.kind == "encoded" for each in described):
+        paths = _answered(expected, described, paths, directory)
     _check_repeatable(expected, described, paths, directory)
     compared = exporter.compare(
         expected, directory, described, paths, answer, options.min_top1, found.signature, found.tags
@@ -316,6 +318,28 @@ def _check_repeatable(
                 "second time: the graph draws random numbers, as layers do in training. Export the "
                 "model again with training=False"
             )
+
+
+def _answered(
+    expected: Reference, described: Sequence, paths: Sequence[Path], directory: Path
+) -> list[Path]:
+    """The samples that the graph itself decodes: one for JPEG alone reads no GIF, for instance.
+
+    Raises ModelError where it reads none.
+    """
+    found, reason = [], ""
+    for path in paths:
+        try:
+            expected.predict(next(exporter.batches(described, [path])))
+            found.append(path)
+        except tf.errors.OpError as error:
+            reason = paragraph(error)
+    if not found:
+        raise ModelError(
+            f"{directory}: expected a graph that answers the bytes of an image file, got none for "
+            f"any sample: {reason}"
+        )
+    return found
 
 
 def copy_files(source: Path, target: Path) -> None:

@@ -14,6 +14,11 @@ FORMS = (
     'one name a line, a JSON list, {"cat": 0, "dog": 1} (class_indices), {"0": "cat", "1": "dog"} '
     'or Keras\'s {"0": ["id", "name"], ...}'
 )
+# Lines with their class's number: "0 Cat" of Teachable Machine's labels.txt, "0: cat", "cat,0".
+NUMBERED = (
+    r"(?P<number>\d+)(?: +|\s*[\t,;:]\s*)(?P<name>\S.*)",
+    r"(?P<name>.*\S)\s*[\t,;]\s*(?P<number>\d+)",
+)
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -96,8 +101,8 @@ def read(path: Path) -> list[tuple[str, str]]:
     """(id, name) rows from a file in one of FORMS, in UTF-8, with or without a byte order mark, or
     in UTF-16 with one; lines may be numbered, as Teachable Machine's labels.txt is ("0 Cat").
 
-    Raises ExportError where it is anything else, as `from_names` does, or has an empty line between
-    names.
+    Raises ExportError where it is anything else, as `from_names` does, has an empty line between
+    names, or lines that are not in the order of their numbers.
     """
     data = path.read_bytes()
     encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
@@ -140,7 +145,16 @@ def _lines(text: str, path: Path) -> list[str]:
             f"{path}: expected a name in each line, got an empty line {lines.index('') + 1}: it "
             "would move every class after it"
         )
-    numbered = [re.fullmatch(r"(\d+) +(\S.*)", line) for line in lines]
-    if all(numbered) and [int(match[1]) for match in numbered] == list(range(len(lines))):
-        return [match[2] for match in numbered]  # Teachable Machine's
+    for pattern in NUMBERED:
+        found = [re.fullmatch(pattern, line) for line in lines]
+        numbers = [int(match["number"]) for match in found if match]
+        if sorted(numbers) != list(range(len(lines))):
+            continue
+        if numbers != sorted(numbers):
+            raise ExportError(
+                f"{path}: expected the lines in the order of their numbers, 0 to "
+                f"{len(lines) - 1}, got {lines[0]!r} as the first: sort them, or leave the numbers "
+                "away where the order of the lines is meant"
+            )
+        return [match["name"] for match in found]
     return lines
