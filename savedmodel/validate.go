@@ -297,6 +297,15 @@ func (m *Model) ServeTags() []string {
 	return []string{contract.ServeTag}
 }
 
+// DefaultSignature returns the key of the signature that is called by default: the manifest's, or else
+// "serving_default".
+func (m *Model) DefaultSignature() string {
+	if m.Manifest != nil && m.Manifest.Signature != "" {
+		return m.Manifest.Signature
+	}
+	return contract.DefaultSignature
+}
+
 // Labels reads the class list that the manifest names of the output that answers an image, or else
 // of the first output that has one. It is nil where there is no manifest, or one that names none.
 func (m *Model) Labels() (labels.Labels, error) {
@@ -304,7 +313,7 @@ func (m *Model) Labels() (labels.Labels, error) {
 		return nil, nil
 	}
 	name := ""
-	for _, out := range m.Manifest.Outputs[contract.DefaultSignature] {
+	for _, out := range m.Manifest.Outputs[m.Manifest.Signature] {
 		if name == "" || out.Name == m.Manifest.Answer {
 			name = out.Labels
 		}
