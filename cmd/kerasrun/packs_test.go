@@ -127,7 +127,7 @@ func TestVerifyAnyModel(t *testing.T) {
 	}
 	t.Run("tolerances of the user's", func(t *testing.T) {
 		var report golden.Report
-		unmarshal(t, []byte(well(t, "verify", "--format", "json", "--tolerance", "probs=1,logits=9",
+		unmarshal(t, []byte(well(t, "verify", "--format", "json", "--tolerance", "probs=1,logits=99",
 			"--goldens", goldens("grey-other"), at("grey"))), &report)
 		i := slices.IndexFunc(report.Stages, func(s golden.Stage) bool { return s.Name == "probs" })
 		if s := report.Stages[i]; s.Tolerance != 1 || !(s.Max > 1e-4) || math.IsNaN(s.Max) {
