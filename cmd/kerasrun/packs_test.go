@@ -37,7 +37,9 @@ func TestVerifyAnyModel(t *testing.T) {
 		"half":           {images, map[string]string{"logit": "decisions"}},
 		"two_inputs":     {images, map[string]string{"logits": "classes", "probs": "classes"}},
 		"segmentation":   {images, map[string]string{"classes": "pixels"}},
-		"adopted":        {nil, map[string]string{"classes": "classes"}},
+		"three_at_a_time": {images,
+			map[string]string{"logits": "classes", "probs": "classes"}},
+		"adopted": {nil, map[string]string{"classes": "classes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var report golden.Report
