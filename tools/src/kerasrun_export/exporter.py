@@ -348,19 +348,19 @@ def compare(
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
             raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
-        for key, value in want.items():
-            difference = largest_difference(got[key], value, relative=key != "probs")
-            largest[key] = max(largest.get(key, 0.0), difference, key=_nan_is_largest)
+        for name, value in want.items():
+            difference = largest_difference(got[name], value, relative=name != "probs")
+            largest[name] = max(largest.get(name, 0.0), difference, key=_nan_is_largest)
         if answer in want:
             answered.append(want[answer])
             if want[answer].ndim == 2:
                 same += int((got[answer].argmax(1) == want[answer].argmax(1)).sum())
                 total += len(want[answer])
-    for key, difference in largest.items():
-        allowed = LOGITS_TOLERANCE if key == "logits" else TOLERANCE
+    for name, difference in largest.items():
+        allowed = LOGITS_TOLERANCE if name == "logits" else TOLERANCE
         if not difference <= allowed:  # NaN too
             raise DifferenceError(
-                f"{key}: differ by {difference:.2g} from {expected.description}, more than "
+                f"{name}: differ by {difference:.2g} from {expected.description}, more than "
                 f"{allowed:.0e}"
             )
     if min_top1 is not None and total and same / total < min_top1:
