@@ -24,7 +24,7 @@ type Model interface {
 	SavedModel() *savedmodel.Model // its directory, whose manifest says what the input is
 	// Signature returns the signature called key of the graph that is run.
 	Signature(key string) (savedmodel.Signature, error)
-	Labels() labels.Labels // a class for each value of the output; nil: they have no names
+	Labels() labels.Labels // of the manifest's answer; nil: its classes have no names
 }
 
 // Options say how a Classifier runs its model. Zero values are useful.
@@ -111,6 +111,12 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	c := &Classifier{
 		preprocessor: p, runner: m, key: s.Key, labels: m.Labels(), options: o,
 		running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
+	}
+	if first := manifest.Output(s.Key, o.Outputs[0]); s.Key != contract.DefaultSignature ||
+		o.Outputs[0] != manifest.Answer {
+		if c.labels, err = m.SavedModel().LabelsOf(first); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range o.Outputs {
 		output := contract.Output{Name: name, Kind: contract.Tensor}

@@ -74,11 +74,12 @@ type Weights struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Image returns the one input that is made of an image; nil where there is none, or more than one.
+// Image returns the one input that takes an image: made of it, or the bytes of its file. It is nil
+// where there is none, or more than one.
 func (m *Manifest) Image() *Input {
 	var image *Input
 	for i := range m.Inputs {
-		if m.Inputs[i].Kind != KindImage {
+		if kind := m.Inputs[i].Kind; kind != KindImage && kind != KindEncoded {
 			continue
 		}
 		if image != nil {

@@ -101,6 +101,10 @@ func (m *modelDir) pipeline(ctx context.Context) (*preprocess.Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", m.dir, contract.ManifestPath, err)
 	}
+	if p == nil {
+		return nil, fmt.Errorf("%s: expected a model that is given decoded images, got one whose "+
+			"graph decodes them itself", m.dir)
+	}
 	return p, nil
 }
 
