@@ -105,7 +105,8 @@ test-beam: bin/kerasrun $(EXPORTED) ## the Beam pipeline, embedded and on a job 
 prove-score: bin/kerasrun $(EXPORTED) $(SMALL) ## score: kills, memory, throughput
 	@$(PYTHON) -m scripts.prove_score --model $(MODEL)
 
-digits: bin/kerasrun ## train ResNeXt50 on digits, export it, score in Go, compare with Keras
+digits: bin/kerasrun ## train on digits, export, score in Go, compare with Keras
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits.loaders
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits
 
 test-web: setup ## the page in headless Chromium, which is installed where that may be

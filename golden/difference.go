@@ -18,6 +18,8 @@ type differences struct {
 	sum   float64
 	max   float64 // NaN once there was one
 	worst Worst
+	// largest is the largest finite |value| of the reference.
+	largest float64
 	// by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide,
 	// relatively
 	buckets []int64
@@ -55,9 +57,69 @@ func (w *Worst) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// addTensors counts the differences of one case between two tensors of numbers, each divided by
+// unit. It is an error where they have other types or shapes.
+func addTensors(d *differences, name string, got, want tensor.Tensor, unit float64) error {
+	if got.DType != want.DType || !slices.Equal(got.Shape, want.Shape) {
+		return fmt.Errorf("expected %v %v, got %v %v", want.DType, want.Shape, got.DType, got.Shape)
+	}
+	switch data := want.Data.(type) {
+	case []uint8:
+		add(d, name, want.Shape, got.Data.([]uint8), data, unit)
+	case []float32:
+		add(d, name, want.Shape, got.Data.([]float32), data, unit)
+	default:
+		g, err := numbers(got)
+		if err != nil {
+			return err
+		}
+		w, err := numbers(want)
+		if err != nil {
+			return err
+		}
+		add(d, name, want.Shape, g, w, unit)
+	}
+	return nil
+}
+
+// numbers returns a tensor's elements, row-major. Those of 64-bit integers beyond 53 bits are
+// rounded.
+func numbers(t tensor.Tensor) ([]float64, error) {
+	switch data := t.Data.(type) {
+	case []float64:
+		return data, nil
+	case []int32:
+		return widened(data), nil
+	case []int64:
+		return widened(data), nil
+	case []uint32:
+		return widened(data), nil
+	case []uint64:
+		return widened(data), nil
+	case []bool:
+		values := make([]float64, len(data))
+		for i, is := range data {
+			if is {
+				values[i] = 1
+			}
+		}
+		return values, nil
+	}
+	values, err := t.ConvertFloat32() // which is exact for what is left
+	return widened(values), err
+}
+
+func widened[T float32 | int32 | int64 | uint32 | uint64](data []T) []float64 {
+	values := make([]float64, len(data))
+	for i, x := range data {
+		values[i] = float64(x)
+	}
+	return values
+}
+
 // add counts the differences of one case between got and want, of equal length and row-major in the
 // given shape, each divided by unit.
-func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got, want []T,
+func add[T uint8 | float32 | float64](d *differences, name string, shape tensor.Shape, got, want []T,
 	unit float64) {
 	if d.buckets == nil {
 		d.buckets = make([]int64, 1<<15)
@@ -69,6 +131,9 @@ func add[T uint8 | float32](d *differences, name string, shape tensor.Shape, got
 		}
 		d.count++
 		d.sum += diff
+		if size := math.Abs(float64(want[i])); size > d.largest && !math.IsInf(size, 1) {
+			d.largest = size
+		}
 		d.buckets[math.Float32bits(float32(diff))>>16]++
 		// The first NaN stays the worst; it is not below anything, and nothing is above it.
 		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {

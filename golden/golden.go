@@ -3,18 +3,20 @@
 // service's own tests can call [Test].
 //
 // A pack is a directory with goldens.json, the image files, and one npz file per image with the
-// arrays decoded, resized and tensor, and one for each output of the model. Each stage gets the
-// reference's own result of the stage before. So the stage that fails is the one at fault:
+// arrays decoded, resized and tensor of an input of images, inputs/NAME of a plain one, and one for
+// each output of the model. Each stage gets the reference's own result of the stage before. So the
+// stage that fails is the one at fault:
 //
-//	decode    image file -> uint8 RGB, height x width x 3
-//	resize    decoded -> uint8 RGB of the model's input size
-//	tensor    resized -> float32, normalised
-//	pipeline  image file -> float32, normalised, in one go; it has the tolerance of tensor
-//	NAME      tensor -> the model's output of that name
+//	decode    image file -> uint8, height x width x channels
+//	resize    decoded -> the same of the model's input size; float32 where TensorFlow resizes so
+//	tensor    resized -> the tensor, of the model's dtype and layout
+//	pipeline  image file -> tensor, in one go; it has the tolerance of tensor
+//	NAME      tensors -> the model's output of that name
 //
 // Outputs are computed three times: each case alone; batched, as many cases as go into one batch;
 // and padded, batched in reverse order with rows of zeros between the cases. Each of them is
-// compared with the reference, and then with the others.
+// compared with the reference, and then with the others. Cases whose tensors have other sizes run
+// apart, and a model of a fixed batch is always given as many rows.
 //
 // The package runs over [Model], an interface, and does not import TensorFlow. A [Pack] is not
 // changed by verifying it: several models can be compared with it at a time. The caller closes the
@@ -24,7 +26,7 @@ package golden
 import (
 	"context"
 
-	"kerasrun/preprocess"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -34,8 +36,8 @@ type Model interface {
 	// inputs, by input name.
 	RunSignature(ctx context.Context, key string,
 		in map[string]tensor.Tensor) (map[string]tensor.Tensor, error)
-	// Pipeline is how the model's images are prepared, nil when that is not known.
-	Pipeline() *preprocess.Pipeline
+	// SavedModel has the manifest, which says what the model takes and gives.
+	SavedModel() *savedmodel.Model
 }
 
 // T is the part of *testing.T and *testing.B that [Test] needs.

@@ -15,8 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
-	"kerasrun/preprocess"
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -29,10 +30,18 @@ type model struct {
 	err    error
 }
 
-func (m model) Pipeline() *preprocess.Pipeline {
-	color, normalize, _ := preprocess.KerasMode("caffe")
-	return &preprocess.Pipeline{Decode: preprocess.Decode{Color: color}, Normalize: normalize,
-		DType: tensor.Float32, Width: width, Height: height}
+// SavedModel has the contract of makePack's packs.
+func (m model) SavedModel() *savedmodel.Model {
+	input := contract.Input1{Name: "images", DType: "float32", Height: height, Width: width,
+		Channels: 3, Layout: "NHWC", ColorOrder: "BGR", Mode: "caffe", Resample: "nearest",
+		Fit: "stretch"}
+	return &savedmodel.Model{Manifest: &contract.Manifest{
+		Inputs: []contract.Input{input.Input()},
+		Outputs: map[string][]contract.Output{"serving_default": {
+			{Name: "logits", Kind: contract.Logits, Activation: "softmax"},
+			{Name: "probs", Kind: contract.Probabilities},
+		}},
+	}}
 }
 
 func (m model) RunSignature(_ context.Context, key string, in map[string]tensor.Tensor) (
@@ -113,7 +122,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%s %s: got %d cases, want 3", s.Name, s.Run, s.Cases)
 		}
 		if a := s.Agreement; a != nil &&
-			*a != (golden.Agreement{K: 3, Cases: 3, Top1: 3, TopK: 3}) {
+			*a != (golden.Agreement{Of: "classes", K: 3, Cases: 3, Top1: 3, TopK: 3}) {
 			t.Errorf("%s %s: got %+v, want full agreement", s.Name, s.Run, *a)
 		}
 	}
@@ -194,7 +203,7 @@ func TestVerifyFinds(t *testing.T) {
 					Shape: tensor.Shape{int64(batch)}, Data: make([]float32, batch)}
 			}},
 			want: []string{"probs alone", "probs batched", "probs padded", "probs across"},
-			says: "probs padded: case2: expected an output of shape (7, 4), got (7,)",
+			says: "probs padded: case2: expected an output of float32 (7, 4), got float32 (7,)",
 		},
 		"type of an output": {
 			model: model{change: func(batch int, out map[string]tensor.Tensor) {

@@ -1,6 +1,7 @@
 package golden
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,13 +13,16 @@ import (
 	"slices"
 
 	"kerasrun/contract"
-	"kerasrun/preprocess"
-	"kerasrun/tensor"
-	"kerasrun/tensor/npy"
 )
 
-// Format is the version of goldens.json that this package reads.
-const Format = 1
+// Format is the version of goldens.json that this package reads. Format 1 is read too.
+const Format = 2
+
+// The kinds of references. A pack made as a manifest says would not show that the manifest is wrong.
+const (
+	FunctionReference = "function" // the user's own function made the tensors
+	ManifestReference = "manifest" // they were made as the manifest says
+)
 
 const (
 	maxIndexBytes = 16 << 20
@@ -27,19 +31,26 @@ const (
 
 // Pack is goldens.json: what the reference was, and where its results are.
 type Pack struct {
-	Dir       string            `json:"-"`
-	Format    int               `json:"format"`
-	Reference string            `json:"reference"` // the model that answered, in words
-	Command   string            `json:"command"`   // what writes this pack
-	Versions  map[string]string `json:"versions"`  // of the packages it was written with
-	Signature string            `json:"signature"`
-	// Input is what the reference took, and how its images were prepared.
-	Input   contract.Input `json:"-"`
-	Outputs []string       `json:"outputs"`
-	Top     int            `json:"top"` // the k of the top-k agreement
-	// Tolerance is by stage. That of logits and features is relative to a case's largest |value|.
+	Dir       string `json:"-"`
+	Format    int    `json:"format"`    // of the file: 1 or 2
+	Reference string `json:"reference"` // what answered, in words
+	// ReferenceKind is FunctionReference or ManifestReference, which those of format 1 are.
+	ReferenceKind string            `json:"reference_kind"`
+	Command       string            `json:"command"`  // what writes this pack
+	Versions      map[string]string `json:"versions"` // of the packages it was written with
+	Signature     string            `json:"signature"`
+	// Inputs are what the reference took, and how its images were prepared.
+	Inputs  []contract.Input `json:"-"`
+	Outputs []string         `json:"outputs"`
+	Top     int              `json:"top"` // the k of the top-k agreement
+	// Tolerance is by stage, the largest |difference|. In format 1 that of outputs other than
+	// probabilities is relative to a case's largest |value|.
 	Tolerance map[string]float64 `json:"tolerance"`
 	Cases     []Case             `json:"cases"`
+
+	// MinTop1 is the share of cases, 0 to 1, whose class has to be the reference's, in each output
+	// of classes, beside the tolerances.
+	MinTop1 float64 `json:"-"`
 }
 
 // Case is one image and the npz file of what the reference made of it; both are file names in the
@@ -63,9 +74,8 @@ func (e *VersionError) Error() string {
 	if command == "" {
 		command = "kerasrun-golden"
 	}
-	return fmt.Sprintf("%s: format %d, but this kerasrun reads format %d; regenerate the pack "+
-		"with this kerasrun's own %s",
-		e.File, e.Format, Format, command)
+	return fmt.Sprintf("%s: format %d, but this kerasrun reads formats 1 to %d; regenerate the pack "+
+		"with this kerasrun's own %s", e.File, e.Format, Format, command)
 }
 
 // Open reads dir's goldens.json and checks it; the error lists everything that is wrong with it.
@@ -79,13 +89,24 @@ func Open(dir string) (*Pack, error) {
 	p := &Pack{Dir: dir}
 	index := struct {
 		*Pack
-		Input contract.Input1 `json:"input"`
+		Input  contract.Input1 `json:"input"`  // of format 1
+		Inputs json.RawMessage `json:"inputs"` // of format 2
 	}{Pack: p}
 	if err := json.Unmarshal(raw, &index); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	p.Input = index.Input.Input()
-	if p.Format != Format {
+	switch p.Format {
+	case 1:
+		p.Inputs = []contract.Input{index.Input.Input()}
+		p.ReferenceKind = ManifestReference
+	case Format:
+		// A field that is not known could be one that changes the tensor.
+		d := json.NewDecoder(bytes.NewReader(index.Inputs))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&p.Inputs); err != nil && len(index.Inputs) > 0 {
+			return nil, fmt.Errorf("%s: inputs: %w", path, err)
+		}
+	default:
 		return nil, &VersionError{File: path, Format: p.Format, Command: p.Command}
 	}
 	if err := p.validate(); err != nil {
@@ -115,6 +136,42 @@ func (p *Pack) tolerating(change func(float64) float64) *Pack {
 	return &other
 }
 
+// Tolerating returns the pack with other tolerances of the outputs that are named. It is an error
+// where the pack has no such output.
+func (p *Pack) Tolerating(tolerances map[string]float64) (*Pack, error) {
+	for name := range tolerances {
+		if !slices.Contains(p.Outputs, name) {
+			return nil, fmt.Errorf("tolerance of %q: expected one of the outputs %q of the pack %s",
+				name, p.Outputs, p.Dir)
+		}
+	}
+	other := *p
+	other.Tolerance = maps.Clone(p.Tolerance)
+	maps.Copy(other.Tolerance, tolerances)
+	return &other, nil
+}
+
+// image returns the input that is made of images, nil where there is none.
+func (p *Pack) image() *contract.Input {
+	i := slices.IndexFunc(p.Inputs, func(in contract.Input) bool {
+		return in.Kind == contract.KindImage
+	})
+	if i < 0 {
+		return nil
+	}
+	return &p.Inputs[i]
+}
+
+// batch returns the number of rows that the model takes, 0 where it takes any.
+func (p *Pack) batch() int {
+	for _, in := range p.Inputs {
+		if in.Shape[0] > 0 {
+			return int(in.Shape[0])
+		}
+	}
+	return 0
+}
+
 func (p *Pack) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -123,12 +180,11 @@ func (p *Pack) validate() error {
 	if p.Signature == "" {
 		fault("expected a signature, got none")
 	}
-	if in := p.Input; in.Name == "" || in.Kind != contract.KindImage || in.Layout != "NHWC" ||
-		in.Channels() != 3 {
-		fault("expected an input with a name, of height x width x 3 (NHWC), got %+v", in)
-	} else if _, err := in.Pipeline(); err != nil {
-		faults = append(faults, err)
+	if p.ReferenceKind != FunctionReference && p.ReferenceKind != ManifestReference {
+		fault("expected a reference_kind of %q or %q, got %q", FunctionReference,
+			ManifestReference, p.ReferenceKind)
 	}
+	faults = append(faults, p.validateInputs()...)
 	if len(p.Outputs) == 0 {
 		fault("expected outputs, got none")
 	}
@@ -138,7 +194,13 @@ func (p *Pack) validate() error {
 	if p.Top < 1 {
 		fault("expected a top of 1 or more, got %d", p.Top)
 	}
-	for _, stage := range slices.Concat([]string{"decode", "resize", "tensor"}, p.Outputs) {
+	stages := []string{"decode", "resize", "tensor"}
+	for _, name := range p.Outputs {
+		if slices.Contains(append(stages, "decoded", "resized"), name) {
+			fault("expected outputs of other names than the stages and their arrays, got %q", name)
+		}
+	}
+	for _, stage := range slices.Concat(stages, p.Outputs) {
 		if tolerance, ok := p.Tolerance[stage]; !ok {
 			fault("expected a tolerance for %s, got none", stage)
 		} else if !(tolerance >= 0) || math.IsInf(tolerance, 0) {
@@ -160,71 +222,51 @@ func (p *Pack) validate() error {
 	return errors.Join(faults...)
 }
 
-// checkPreprocessing returns an error unless the pack's images were prepared as pipeline does.
-func (p *Pack) checkPreprocessing(pipeline *preprocess.Pipeline) error {
-	own, err := p.Input.Pipeline()
-	if err != nil {
-		return fmt.Errorf("%s: %w", p.Dir, err)
+// validateInputs checks what is read before the inputs are compared with a manifest's, which are
+// right.
+func (p *Pack) validateInputs() (faults []error) {
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(format, args...))
 	}
-	if got, want := own.String(), pipeline.String(); got != want {
-		return fmt.Errorf("%s: expected images prepared as the model does, %s, got %s", p.Dir, want,
-			got)
-	}
-	return nil
-}
-
-// references are the arrays of one case.
-type references struct {
-	name    string
-	image   []byte
-	decoded tensor.Tensor   // uint8 (height, width, 3) of the image
-	resized tensor.Tensor   // uint8 (height, width, 3) of the model's input
-	tensor  tensor.Tensor   // float32, of the same shape
-	outputs []tensor.Tensor // float32, in the order of Pack.Outputs, without the batch dimension
-}
-
-func (p *Pack) read(c Case) (*references, error) {
-	image, err := readFile(filepath.Join(p.Dir, c.Image), maxImageBytes)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(p.Dir, c.Arrays)
-	arrays, err := npy.ReadZip(path)
-	if err != nil {
-		return nil, err
-	}
-	var faults []error
-	array := func(key string, dtype tensor.DType, shape tensor.Shape) tensor.Tensor {
-		t, ok := arrays[key]
-		if !ok {
-			faults = append(faults, fmt.Errorf("%s: expected an array %q, got none", path, key))
-			return t
+	if p.Format == 1 {
+		in := p.Inputs[0]
+		if in.Name == "" || in.Kind != contract.KindImage || in.Layout != "NHWC" ||
+			in.Channels() != 3 {
+			fault("expected an input with a name, of height x width x 3 (NHWC), got %+v", in)
+		} else if _, err := in.Pipeline(); err != nil {
+			faults = append(faults, err)
 		}
-		if t.DType != dtype {
-			faults = append(faults, fmt.Errorf("%s: %s: expected %v, got %v", path, key, dtype,
-				t.DType))
+		return faults
+	}
+	if len(p.Inputs) == 0 {
+		fault("expected inputs, got none")
+	}
+	images, batches := 0, map[int64]bool{}
+	for _, in := range p.Inputs {
+		if in.Name == "" || len(in.Shape) == 0 {
+			fault("expected inputs with a name and a batch dimension, got %q of %v", in.Name,
+				in.Shape)
+			continue
 		}
-		if err := shape.Accepts(t.Shape); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %s: shape: %w", path, key, err))
+		batches[in.Shape[0]] = true
+		switch in.Kind {
+		case contract.KindImage:
+			images++
+			if _, err := in.Pipeline(); err != nil {
+				faults = append(faults, err)
+			}
+		case contract.KindEncoded, contract.KindTensor:
+		default:
+			fault("input %q: expected a kind image, encoded or tensor, got %q", in.Name, in.Kind)
 		}
-		return t
 	}
-	height, width := p.Input.Size()
-	h, w := int64(height), int64(width)
-	r := &references{
-		name:    c.Name,
-		image:   image,
-		decoded: array("decoded", tensor.Uint8, tensor.Shape{-1, -1, 3}),
-		resized: array("resized", tensor.Uint8, tensor.Shape{h, w, 3}),
-		tensor:  array("tensor", tensor.Float32, tensor.Shape{h, w, 3}),
+	if images > 1 {
+		fault("expected at most one input of images, for a case is one image, got %d", images)
 	}
-	for _, name := range p.Outputs {
-		r.outputs = append(r.outputs, array(name, tensor.Float32, nil))
+	if len(batches) > 1 {
+		fault("expected inputs of one batch size, got %v", slices.Sorted(maps.Keys(batches)))
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return faults
 }
 
 // readFile reads a whole file of at most limit bytes.

@@ -114,8 +114,8 @@ func TestOpenErrors(t *testing.T) {
 		want   []string
 	}{
 		"format": {
-			func(index map[string]any) { index["format"] = 2 },
-			[]string{"format 2", "reads format 1", "regenerate", "kerasrun-golden --out pack"},
+			func(index map[string]any) { index["format"] = 3 },
+			[]string{"format 3", "reads formats 1 to 2", "regenerate", "kerasrun-golden --out pack"},
 		},
 		"signature": {func(index map[string]any) { index["signature"] = "" },
 			[]string{"expected a signature"}},
@@ -188,8 +188,8 @@ func TestVerifyErrors(t *testing.T) {
 			change: func(index map[string]any, _ []map[string]tensor.Tensor) {
 				index["input"].(map[string]any)["resample"] = "bilinear"
 			},
-			want: []string{"2x3 float32 NHWC: pillow bgr, pillow nearest stretch, subtract",
-				"2x3 float32 NHWC: pillow bgr, pillow bilinear stretch, subtract"},
+			want: []string{`images.resize.method: expected "nearest", got "bilinear"`,
+				"kerasrun-golden --out pack"},
 		},
 		"missing arrays": {
 			change: func(_ map[string]any, arrays []map[string]tensor.Tensor) {

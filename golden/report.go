@@ -16,18 +16,22 @@ import (
 type Report struct {
 	Pack string `json:"pack"`
 	// Precision is that of the model's arithmetic, where the caller sets it.
-	Precision string            `json:"precision,omitempty"`
-	Reference string            `json:"reference"`
-	Command   string            `json:"command"`
-	Versions  map[string]string `json:"versions"`
-	Cases     int               `json:"cases"`
-	Stages    []Stage           `json:"stages"`
-	OK        bool              `json:"ok"`
+	Precision string `json:"precision,omitempty"`
+	Reference string `json:"reference"`
+	// ReferenceKind is the pack's: FunctionReference or ManifestReference.
+	ReferenceKind string            `json:"reference_kind"`
+	Command       string            `json:"command"`
+	Versions      map[string]string `json:"versions"`
+	Cases         int               `json:"cases"`
+	Stages        []Stage           `json:"stages"`
+	OK            bool              `json:"ok"`
+	// Diagnosis says in a sentence what a failure looks like; "" where all is well.
+	Diagnosis string `json:"diagnosis,omitempty"`
 }
 
 // Stage is the comparison of one stage over all cases. Differences are absolute ones between
 // elements. Where Relative, they are divided by the largest absolute value of the reference in that
-// case.
+// case, or by 1 where that is less, but of logits and embeddings.
 type Stage struct {
 	Name string `json:"stage"`
 	// Run is how an output was computed: "alone", "batched" or "padded"; "across" compares these
@@ -80,13 +84,12 @@ func (s *Stage) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Agreement counts the cases whose best class, and whose K best classes in their order, are the
-// reference's.
-type Agreement struct {
-	K     int `json:"k"`
-	Cases int `json:"cases"`
-	Top1  int `json:"top_1"`
-	TopK  int `json:"top_k"`
+// counted names what is counted.
+func (a *Agreement) counted() string {
+	if a.Of == "pixels" {
+		return "pixels"
+	}
+	return "cases"
 }
 
 // label names the stage and the way it was run.
@@ -124,6 +127,15 @@ func (s Stage) tolerance() string {
 // name tells the report from others.
 func (r *Report) name() string { return strings.TrimSpace(r.Pack + " " + r.Precision) }
 
+// origin says whose tensors the reference's are.
+func (r *Report) origin() string {
+	if r.ReferenceKind == FunctionReference {
+		return "the reference is your own function " + r.Reference
+	}
+	return "the reference's tensors were made from the manifest: it shares the manifest's " +
+		"assumption about how images were prepared"
+}
+
 // String is the report as a table, with the reasons for what failed under it.
 func (r *Report) String() string {
 	var b strings.Builder
@@ -134,7 +146,7 @@ func (r *Report) String() string {
 // WriteText writes the report as a table, with the reasons for what failed under it.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d cases of %s\n\n", r.name(), r.Cases, r.Reference)
+	fmt.Fprintf(&b, "%s: %d cases of %s\n%s\n\n", r.name(), r.Cases, r.Reference, r.origin())
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	k := 0
 	for _, s := range r.Stages {
@@ -143,15 +155,20 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	}
 	topK := ""
-	if k > 0 {
+	switch {
+	case k > 1:
 		topK = fmt.Sprintf("\ttop-1\ttop-%d", k)
+	case k == 1:
+		topK = "\ttop-1\t"
 	}
 	fmt.Fprintf(table, "stage\tcases\tmax\tmean\t99 %%\ttolerance%s\tok\n", topK)
 	for _, s := range r.Stages {
 		agreement, ok := "", "ok"
 		if s.Agreement != nil {
-			agreement = fmt.Sprintf("\t%d/%d\t%d/%d", s.Agreement.Top1, s.Agreement.Cases,
-				s.Agreement.TopK, s.Agreement.Cases)
+			agreement = fmt.Sprintf("\t%d/%d\t", s.Agreement.Top1, s.Agreement.Cases)
+			if s.Agreement.K > 1 {
+				agreement += fmt.Sprintf("%d/%d", s.Agreement.TopK, s.Agreement.Cases)
+			}
 		} else if k > 0 {
 			agreement = "\t\t"
 		}
@@ -174,11 +191,12 @@ func (r *Report) WriteText(w io.Writer) error {
 				fmt.Fprintf(&b, "%s: %s\n", s.label(), fault)
 			}
 		}
+		fmt.Fprintf(&b, "\n%s\n", r.Diagnosis)
 		var versions []string
 		for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 			versions = append(versions, name+" "+r.Versions[name])
 		}
-		fmt.Fprintf(&b, "\nThe pack was written by `%s` with %s; if that is not the model's own, "+
+		fmt.Fprintf(&b, "The pack was written by `%s` with %s; if that is not the model's own, "+
 			"write it again.\n",
 			r.Command, strings.Join(versions, ", "))
 	}

@@ -41,16 +41,25 @@ var formats = []format{
 	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
 }
 
-// DecodeConfig returns the format and size of an image without decoding it. Errors are a
-// *FormatError or an *UnsupportedError.
+// DecodeConfig returns the format and size of an image without decoding it, as Pillow reads them.
+// Errors are a *FormatError or an *UnsupportedError.
 func DecodeConfig(image []byte) (Config, error) {
-	f, c, err := decodeConfig(image)
+	f, err := formatOf(image)
+	if err != nil {
+		return Config{}, err
+	}
+	c, err := f.size(func() (codec.Config, error) { return f.config(image) })
 	return Config{f.name, c.Width, c.Height}, err
 }
 
 // Image decodes an image; the zero Decode is Pillow's Image.open(...).convert("RGB"). The format is
 // told from the bytes. maxPixels limits the width x height that the image may declare; 0 means
 // DefaultMaxPixels. Errors are a *FormatError, an *UnsupportedError or a *TooLargeError.
+//
+// Pillow's Grayscale is load_img's, convert("L"), but for images of 16-bit grey, which load_img
+// leaves as they are and which are refused here. Its EXIF is ImageOps.exif_transpose's.
+// TensorFlow's colours are decode_image's channels, OpenCV's Grayscale is IMREAD_GRAYSCALE.
+// GrayscaleOfRGB is convert("RGB").convert("L"), rgb_to_grayscale and COLOR_RGB2GRAY.
 func (d Decode) Image(data []byte, maxPixels int) (*Image, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
@@ -63,8 +72,13 @@ func (d Decode) Image(data []byte, maxPixels int) (*Image, error) {
 }
 
 // read decodes into the memory of m where that is enough.
-func (d Decode) read(m *Image, image []byte, maxPixels int) error {
-	f, c, err := decodeConfig(image)
+func (d Decode) read(m *Image, data []byte, maxPixels int) error {
+	f, err := formatOf(data)
+	if err != nil {
+		return err
+	}
+	decode := d.decoder(f)
+	c, err := f.size(func() (codec.Config, error) { return decode.config(data) })
 	if err != nil {
 		return err
 	}
@@ -74,38 +88,54 @@ func (d Decode) read(m *Image, image []byte, maxPixels int) error {
 	if c.Width > maxPixels/c.Height {
 		return &TooLargeError{f.name, c.Width, c.Height, maxPixels}
 	}
-	var pix []byte
-	err = f.guard(func() (err error) {
-		pix, err = f.decode(m.Pix, image)
-		return err
-	})
-	if err == nil && len(pix) != 3*c.Width*c.Height {
-		err = &FormatError{f.name, fmt.Errorf("expected %d x %d pixels, decoded %d bytes", c.Width,
-			c.Height, len(pix))}
-	}
+	m.Width, m.Height, m.Channels, m.Values = c.Width, c.Height, d.Color.Channels(), m.Values[:0]
+	err = f.guard(func() error { return decode.decode(m, data) })
 	if err != nil {
 		return err
 	}
-	*m = Image{c.Width, c.Height, 3, pix, m.Values[:0]}
+	if err := m.validate(); err != nil {
+		return &FormatError{f.name, err}
+	}
 	return nil
 }
 
-func decodeConfig(image []byte) (format, codec.Config, error) {
-	for _, f := range formats {
-		if !f.match(image) {
-			continue
-		}
-		var c codec.Config
-		err := f.guard(func() (err error) {
-			c, err = f.config(image)
-			return err
-		})
-		if err == nil && (c.Width < 1 || c.Height < 1) {
-			err = &FormatError{f.name, fmt.Errorf("the size is %d x %d", c.Width, c.Height)}
-		}
-		return f, c, err
+// A decoder decodes one format as one library does. decode is given an image of the size of config,
+// and of the colour's channels.
+type decoder struct {
+	config func(data []byte) (codec.Config, error)
+	decode func(m *Image, data []byte) error
+}
+
+func (d Decode) decoder(f format) decoder {
+	switch d.By {
+	case TensorFlow:
+		return d.tensorFlow()
+	case OpenCV:
+		return d.openCV()
 	}
-	return format{}, codec.Config{}, foreign(image)
+	return d.pillow(f)
+}
+
+// formatOf tells the format of an image.
+func formatOf(image []byte) (format, error) {
+	for _, f := range formats {
+		if f.match(image) {
+			return f, nil
+		}
+	}
+	return format{}, foreign(image)
+}
+
+// size reads an image's size.
+func (f format) size(config func() (codec.Config, error)) (c codec.Config, err error) {
+	err = f.guard(func() error {
+		c, err = config()
+		return err
+	})
+	if err == nil && (c.Width < 1 || c.Height < 1) {
+		err = &FormatError{f.name, fmt.Errorf("the size is %d x %d", c.Width, c.Height)}
+	}
+	return c, err
 }
 
 // guard runs a step of a decoder and turns its errors, and the panics of a decoder that trips over

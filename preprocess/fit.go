@@ -88,6 +88,9 @@ var inners = sync.Pool{New: func() any { return new(Image) }}
 func (p *Pipeline) resize(dst, src *Image) error {
 	switch {
 	case p.Resize.Fit == NoFit:
+		if err := p.checkSize(src); err != nil {
+			return err
+		}
 		dst.grow(src.Width, src.Height, src.Channels)
 		copy(dst.Pix, src.Pix)
 		return nil

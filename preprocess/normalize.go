@@ -43,7 +43,13 @@ func (n Normalize) clone() Normalize {
 func apply[F float32 | float64](s Step, values []F, channels int) {
 	if s.Op == Round {
 		for i, x := range values {
-			values[i] = F(min(max(math.RoundToEven(float64(x)), 0), 255))
+			x = F(math.RoundToEven(float64(x)))
+			if x < 0 { // a zero keeps its sign, as in NumPy
+				x = 0
+			} else if x > 255 {
+				x = 255
+			}
+			values[i] = x
 		}
 		return
 	}
@@ -262,11 +268,8 @@ func (p *Pipeline) checkImage(m *Image, d tensor.DType) error {
 	case m.Channels != p.Decode.Color.Channels():
 		return fmt.Errorf("preprocess: expected an image of %d channels, got %d",
 			p.Decode.Color.Channels(), m.Channels)
-	case p.Width != 0 && (m.Width != p.Width || m.Height != p.Height):
-		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
-			p.Height, m.Width, m.Height)
 	}
-	return nil
+	return p.checkSize(m)
 }
 
 // places returns where the tensor has the channels of an image: channel c of pixel i is element

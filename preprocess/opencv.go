@@ -8,6 +8,21 @@ var cvMethods = map[Method]cvimage.Interpolation{
 	Lanczos4: cvimage.Lanczos4,
 }
 
+// openCV is cv2.imread, and COLOR_RGB2GRAY.
+func (d Decode) openCV() decoder {
+	options := cvimage.Options{Grey: d.Color == Grayscale, EXIF: d.EXIF}
+	return decoder{
+		cvimage.DecodeConfig,
+		func(m *Image, data []byte) (err error) {
+			m.Pix, m.Width, m.Height, err = cvimage.Decode(m.Pix, data, options)
+			if err == nil && d.Color == GrayscaleOfRGB {
+				m.Pix = cvimage.GreyOfRGB(m.Pix, m.Pix)
+			}
+			return err
+		},
+	}
+}
+
 // resizeOpenCV is cv2.resize, and for ShortSide the middle of its result.
 func (p *Pipeline) resizeOpenCV(dst, src *Image) error {
 	method, c := cvMethods[p.Resize.Method], src.Channels

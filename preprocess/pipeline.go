@@ -98,6 +98,10 @@ func (p *Pipeline) validateResize(free bool, fault func(format string, args ...a
 	if !slices.Contains(Fits(r.By), r.Fit) {
 		fault("resize: expected a fit of %v, one of %v, got %v", r.By, Fits(r.By), r.Fit)
 	}
+	if keras := []Method{Nearest, Bilinear, Bicubic, Lanczos3, Lanczos5}; r.By == TensorFlow &&
+		(r.Fit == Crop || r.Fit == PadFirst) && !slices.Contains(keras, r.Method) {
+		fault("resize: expected one of %v, which Keras has, for %v, got %v", keras, r.Fit, r.Method)
+	}
 	switch {
 	case r.Fit == ShortSide && (r.ShortSide < max(p.Width, p.Height) || r.ShortSide > maxSide):
 		fault("resize: expected a short side from the larger side of the tensor, %d, to %d, got %d",
@@ -269,7 +273,10 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	if p.Resize.Fit == NoFit {
-		return p.Decode.read(m, data, p.MaxPixels)
+		if err := p.Decode.read(m, data, p.MaxPixels); err != nil {
+			return err
+		}
+		return p.checkSize(m)
 	}
 	src := decoded.Get().(*Image)
 	defer keep(&decoded, src)
@@ -277,6 +284,15 @@ func (p *Pipeline) ReadImage(m *Image, data []byte) error {
 		return err
 	}
 	return p.resize(m, src)
+}
+
+// checkSize returns an error unless an image that is not resized has the size of the tensor.
+func (p *Pipeline) checkSize(m *Image) error {
+	if p.Width != 0 && (m.Width != p.Width || m.Height != p.Height) {
+		return fmt.Errorf("preprocess: expected an image of %d x %d, got %d x %d", p.Width,
+			p.Height, m.Width, m.Height)
+	}
+	return nil
 }
 
 // DecodeImage decodes an image and leaves its size as it is.

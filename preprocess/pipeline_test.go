@@ -131,7 +131,7 @@ func TestValidate(t *testing.T) {
 		{func(p *preprocess.Pipeline) { p.Resize.Fit = preprocess.ShortSide }, "short side"},
 		{func(p *preprocess.Pipeline) { p.Resize.Antialias = true }, "antialias"},
 		{func(p *preprocess.Pipeline) { p.Normalize.Steps[0].Values = []float64{1, 2} }, "got 2"},
-		{func(p *preprocess.Pipeline) { p.Normalize.Steps[0].Op = 4 }, "Op(4)"},
+		{func(p *preprocess.Pipeline) { p.Normalize.Steps[0].Op = 5 }, "Op(5)"},
 		{func(p *preprocess.Pipeline) { p.DType = 0 }, "dtype(0)"},
 		{func(p *preprocess.Pipeline) { p.MaxPixels = -1 }, "got -1"},
 	} {

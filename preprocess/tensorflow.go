@@ -3,6 +3,7 @@ package preprocess
 import (
 	"fmt"
 
+	"kerasrun/preprocess/internal/codec"
 	"kerasrun/preprocess/internal/tfimage"
 )
 
@@ -11,6 +12,27 @@ var tfMethods = map[Method]tfimage.Method{
 	Bilinear: tfimage.Bilinear, Nearest: tfimage.Nearest, Bicubic: tfimage.Bicubic,
 	Area: tfimage.Area, Lanczos3: tfimage.Lanczos3, Lanczos5: tfimage.Lanczos5,
 	Gaussian: tfimage.Gaussian, MitchellCubic: tfimage.MitchellCubic,
+}
+
+// tensorFlow is tf.io.decode_image, and rgb_to_grayscale.
+func (d Decode) tensorFlow() decoder {
+	channels := d.Color.Channels()
+	if d.Color == GrayscaleOfRGB {
+		channels = 3
+	}
+	return decoder{
+		func(data []byte) (codec.Config, error) {
+			_, size, err := tfimage.DecodeConfig(data, channels)
+			return codec.Config{Width: size.Width, Height: size.Height}, err
+		},
+		func(m *Image, data []byte) (err error) {
+			m.Pix, err = tfimage.Decode(m.Pix, data, channels)
+			if err == nil && d.Color == GrayscaleOfRGB {
+				m.Pix = tfimage.GrayUint8(m.Pix, m.Pix)
+			}
+			return err
+		},
+	}
 }
 
 // maxInner limits the pixels of an image that is resized before it is cropped, or padded before it

@@ -97,13 +97,17 @@ func newPlan(f facts) (p plan, err error) {
 }
 
 // chooseTags returns the tags of the graph for the device: TensorFlow's convention is a graph for
-// GPUs beside the one for all.
+// GPUs beside the one for all. The only graph of an adopted SavedModel is it whatever its tags are.
 func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	forGPU := func(g savedmodel.MetaGraph) bool {
 		return slices.Equal(g.Tags, []string{contract.GPUTag, contract.ServeTag})
 	}
 	if gpu && slices.ContainsFunc(m.MetaGraphs, forGPU) {
 		return []string{contract.ServeTag, contract.GPUTag}
+	}
+	adopted := m.Manifest != nil && m.Manifest.Graph == "adopted"
+	if adopted && len(m.MetaGraphs) == 1 {
+		return m.MetaGraphs[0].Tags
 	}
 	return []string{contract.ServeTag}
 }

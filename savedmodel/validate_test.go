@@ -198,13 +198,13 @@ func TestValidate(t *testing.T) {
 			": sha256: expected 64 lower-case hexadecimal digits, " +
 			"got \"\"; export the model again"}},
 		{"faults of the manifest", manifest(func(m *contract.Manifest) {
-			m.Inputs[0].Kind, m.Inputs[0].DType = "picture", "float31"
+			m.Inputs[0].Kind, m.Inputs[0].DType = "photo", "float31"
 			m.Outputs["serving_default"][0].Labels = "/etc/passwd"
 		}),
 			[]string{
 				contract.ManifestPath + `: inputs: 0 ("images"): dtype: tensor: no data type`,
 				contract.ManifestPath + `: inputs: 0 ("images"): kind: expected one of ["image" ` +
-					`"encoded" "tensor"], got "picture"`,
+					`"encoded" "tensor"], got "photo"`,
 				contract.ManifestPath +
 					`: outputs: serving_default: 0 ("y"): labels: expected a path in the directory, got "/etc/passwd"`,
 			}},

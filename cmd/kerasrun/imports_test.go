@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"savedmodel":            {"contract", "labels", "tensor"},
 	"classify":              {"contract", "labels", "preprocess", "savedmodel", "tensor"},
 	"batch":                 {"tensor"},
-	"golden":                {"contract", "labels", "preprocess", "tensor", "tensor/npy"},
+	"golden":                {"contract", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
 	"internal/*":            {},
 	"evaluate":              {"classify", "labels", "preprocess", "score"},
 	"score":                 {"classify", "contract", "internal/*", "labels", "savedmodel", "tensor"},

@@ -163,9 +163,10 @@ func (m *modelFlags) options() []runner.Option {
 // gpuSetup is what to do where TensorFlow is built for the CPU only.
 const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
 
-// open loads the model. It warns where a TensorFlow that is made for GPUs goes without one.
-func (m *modelFlags) open(ctx context.Context) (*runner.Model, error) {
-	options := m.options()
+// open loads the model, as the flags and more options choose. It warns where a TensorFlow that is
+// made for GPUs goes without one.
+func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.Model, error) {
+	options := append(m.options(), more...)
 	if m.unverified {
 		program, err := os.Executable()
 		if err != nil {

@@ -6,21 +6,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"kerasrun/contract"
 	"kerasrun/golden"
 	"kerasrun/runner"
 )
 
 func newVerifyCommand() *cobra.Command {
 	var model modelFlags
-	var goldens string
+	var goldens goldenFlags
 	cmd := &cobra.Command{
 		Use:   "verify [MODEL]",
 		Short: "Verify that predictions match Keras",
@@ -28,7 +32,14 @@ func newVerifyCommand() *cobra.Command {
 Python made of it: the decoded image, the resized one, the tensor, and the model's outputs. Outputs
 are compared for every case alone, in a batch, and in a batch with other rows between.
 
-The pack is the model's own, or, with --goldens, any that kerasrun-golden wrote.
+The pack is the model's own, or, with --goldens, any that kerasrun-golden wrote. Where the pack was
+written under another contract than the model's, each field that differs is named and nothing is
+compared. The report says whether the reference is your own function or was made from the manifest,
+and, of a failure, whether it looks like rounding or like another model.
+
+The tolerances are the pack's: measured by what the reference itself moves by when it runs one by
+one and in batches. --tolerance gives an output another one, of its |difference|. --min-top1 also
+demands the reference's class for a share of the cases, of a map's pixels.
 
 With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those
 of tf32 are held to 200 times the tolerances. Those of bf16 and fp16 are measured: only NaN fails,
@@ -38,18 +49,20 @@ object for each of the two, junit a test suite.
 Exit status: 1 when any stage differs by more than its tolerance.`,
 		Example: `  kerasrun verify
   kerasrun verify --goldens pack models/mine
+  kerasrun verify --tolerance probs=1e-4 --min-top1 0.999 models/mine
   kerasrun verify --precision bf16
   kerasrun verify --format junit > verify.xml`,
 		Args:              optionalModel,
 		ValidArgsFunction: completeModel,
 	}
-	cmd.Flags().StringVar(&goldens, "goldens", "",
-		"`directory` of the golden pack (default the model's own)")
-	must(cmd.MarkFlagDirname("goldens"))
+	goldens.register(cmd)
 	format := addFormat(cmd, "text", "json", "junit")
 	model.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := model.argument(cmd, args); err != nil {
+			return err
+		}
+		if err := goldens.parse(); err != nil {
 			return err
 		}
 		var reports []*golden.Report
@@ -60,7 +73,7 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 			}
 			reports = append(reports, report)
 		}
-		report, err := verify(cmd.Context(), &model, goldens)
+		report, err := verify(cmd.Context(), &model, &goldens)
 		if err != nil {
 			return err
 		}
@@ -143,24 +156,90 @@ func unchanged(a, b *golden.Report) bool {
 	})
 }
 
-// verify verifies the model, in the precision that its flags choose, against the pack in goldens,
-// or the model's own.
-func verify(ctx context.Context, model *modelFlags, goldens string) (*golden.Report, error) {
-	m, err := model.open(ctx)
+// goldenFlags choose the pack and how it is judged.
+type goldenFlags struct {
+	dir        string
+	tolerance  []string
+	minTop1    float64
+	tolerances map[string]float64 // by output, of tolerance
+}
+
+func (g *goldenFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&g.dir, "goldens", "",
+		"`directory` of the golden pack (default the model's own)")
+	must(cmd.MarkFlagDirname("goldens"))
+	flags.StringSliceVar(&g.tolerance, "tolerance", nil,
+		"`NAME=NUMBER`, the largest |difference| of the output of that name (default the pack's)")
+	flags.Float64Var(&g.minTop1, "min-top1", 0,
+		"share of cases, 0 to 1, that have to have the reference's class")
+}
+
+func (g *goldenFlags) parse() error {
+	if !(g.minTop1 >= 0 && g.minTop1 <= 1) {
+		return usagef("--min-top1: expected 0 to 1, got %v", g.minTop1)
+	}
+	g.tolerances = map[string]float64{}
+	for _, word := range g.tolerance {
+		at := strings.LastIndexByte(word, '=')
+		number, err := strconv.ParseFloat(word[at+1:], 64)
+		if at < 1 || err != nil || !(number >= 0) || math.IsInf(number, 1) {
+			return usagef("--tolerance: expected NAME=NUMBER, as probs=1e-4, got %q", word)
+		}
+		g.tolerances[word[:at]] = number
+	}
+	return nil
+}
+
+// open opens the pack, or the model's own, judged as the flags say.
+func (g *goldenFlags) open(model *modelFlags, manifest *contract.Manifest) (*golden.Pack, error) {
+	dir := g.dir
+	if dir == "" && manifest.Goldens == "" {
+		return nil, fmt.Errorf("%s: expected a model with goldens of its own, got none; --goldens "+
+			"names a pack", model.dir)
+	}
+	if dir == "" {
+		dir = filepath.Join(model.dir, filepath.FromSlash(manifest.Goldens))
+	}
+	pack, err := golden.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := pack.CheckContract(manifest); err != nil {
+		return nil, err
+	}
+	if pack, err = judged(pack, model.precision.value).Tolerating(g.tolerances); err != nil {
+		return nil, usagef("--tolerance: %v", err)
+	}
+	pack.MinTop1 = g.minTop1
+	return pack, nil
+}
+
+// verify verifies the model, in the precision that its flags choose, against a pack. A pack that
+// does not suit it is refused before it is loaded.
+func verify(ctx context.Context, model *modelFlags, goldens *goldenFlags) (*golden.Report, error) {
+	saved, err := model.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var pack *golden.Pack
+	var options []runner.Option
+	if saved.Manifest != nil {
+		if pack, err = goldens.open(model, saved.Manifest); err != nil {
+			return nil, err
+		}
+		options = append(options, runner.WithSignature(pack.Signature))
+	}
+	m, err := model.open(ctx, options...) // says what is wrong with a manifest
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	if goldens == "" {
-		if goldens, err = model.goldens(m.SavedModel()); err != nil {
-			return nil, err
-		}
+	if pack == nil {
+		return nil, fmt.Errorf("%s: expected a model with a manifest, which says how images are "+
+			"prepared, got none", model.dir)
 	}
-	pack, err := golden.Open(goldens)
-	if err != nil {
-		return nil, err
-	}
-	report, err := golden.Verify(ctx, m, judged(pack, model.precision.value))
+	report, err := golden.Verify(ctx, m, pack)
 	if err != nil {
 		return nil, err
 	}

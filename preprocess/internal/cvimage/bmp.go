@@ -190,10 +190,12 @@ func decodeBMP(dst, data []byte, grey bool) (pix []byte, width, height int, err 
 			if in == nil {
 				return nil, 0, 0, errTruncated
 			}
+			if h.height > 0 {
+				y = height - 1 - y
+			}
 			row(pix[3*width*y:][:3*width], in)
 		}
-	}
-	if h.height > 0 {
+	} else if h.height > 0 {
 		flip(pix, 3*width)
 	}
 	if grey {

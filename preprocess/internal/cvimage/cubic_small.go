@@ -8,10 +8,10 @@ func fixedCubic(x float32) (weights [4]int16) {
 	const a = float32(-0.75)
 	var exact [4]float32
 	y := x + 1
-	exact[0] = float32(float32(float32(float32(a*y)-5*a)*y+8*a)*y) - 4*a
-	exact[1] = float32(float32(float32((a+2)*x)-(a+3))*x)*x + 1
+	exact[0] = float32(float32(float32(float32(float32(a*y)-5*a)*y)+8*a)*y) - 4*a
+	exact[1] = float32(float32(float32(float32((a+2)*x)-(a+3))*x)*x) + 1
 	z := 1 - x
-	exact[2] = float32(float32(float32((a+2)*z)-(a+3))*z)*z + 1
+	exact[2] = float32(float32(float32(float32((a+2)*z)-(a+3))*z)*z) + 1
 	exact[3] = 1 - exact[0] - exact[1] - exact[2]
 	for i, w := range exact {
 		weights[i] = fixed(w)
@@ -42,7 +42,8 @@ func fixedTaps(taps []fixedTap, s scale) []fixedTap {
 }
 
 // cubicSmall is resizeGeneric_ with HResizeCubic and VResizeCubic, which OpenCV takes where a side of
-// the source has fewer than four pixels. The edges repeat.
+// the source has fewer than four pixels. The edges repeat. The last values of a row, which may be
+// some of the channels of a pixel, are rounded in another way.
 func (s size) cubicSmall(dst, src []uint8, x, y scale) {
 	b := fixedPool.Get().(*fixedBuffers)
 	defer fixedPool.Put(b)

@@ -1,5 +1,8 @@
 package cvimage
 
+// exactCubic says whether the wheel's IPP uses AVX-512 here, which is what cubic computes.
+var exactCubic = hasWide
+
 // vectorKinds are the ways in which vectors can be used, and how many images each resizes. use
 // returns what ends the use.
 var vectorKinds = []struct {

@@ -195,7 +195,40 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	palette := h.colors()
+	return h.decode(dst, h.colors())
+}
+
+// DecodeRGBA is Decode to RGBA, as Pillow converts to it.
+func DecodeRGBA(dst, data []byte) (pix []byte, err error) {
+	h, err := readHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	rgb, err := h.decode(nil, h.colors())
+	if err != nil {
+		return nil, err
+	}
+	var opaque [256][3]byte // by index, alpha in place of red
+	for i := range opaque {
+		if i != h.transparent {
+			opaque[i][0] = 255
+		}
+	}
+	alpha, err := h.decode(nil, opaque)
+	if err != nil {
+		return nil, err
+	}
+	pixels := len(rgb) / 3
+	pix = slices.Grow(dst[:0], 4*pixels)[:4*pixels]
+	for i := range pixels {
+		copy(pix[4*i:], rgb[3*i:3*i+3])
+		pix[4*i+3] = alpha[3*i]
+	}
+	return pix, nil
+}
+
+// decode decodes the frame with a palette.
+func (h *header) decode(dst []byte, palette [256][3]byte) (pix []byte, err error) {
 	size := 3 * h.width * h.height
 	pix = slices.Grow(dst[:0], size)[:size]
 	if h.x1-h.x0 < h.width || h.y1-h.y0 < h.height {

@@ -1,9 +1,12 @@
 package png
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"sync"
+
+	"kerasrun/preprocess/internal/codec"
 )
 
 // A decoder holds what is kept between images.
@@ -15,7 +18,8 @@ type decoder struct {
 	palette   [256][3]byte
 	output    Output
 	grey      greyTables
-	rgb       []byte // a row that is turned grey
+	alphas    [256]byte // of the palette
+	rgb       []byte    // a row before it is turned grey or gets its alpha
 }
 
 // Output is what the pixels are decoded to.
@@ -25,12 +29,19 @@ const (
 	RGB       Output = iota // as Pillow converts to RGB
 	HighBytes               // RGB, and samples of 16 bits lose their low byte, those of grey too
 	Grey                    // one channel, as libpng turns RGB grey
+	RGBA                    // as Pillow converts to RGBA
 )
+
+// pillow reports whether the output is Pillow's, else it is libpng's.
+func (o Output) pillow() bool { return o == RGB || o == RGBA }
 
 // channels is the number of bytes of a pixel.
 func (o Output) channels() int {
-	if o == Grey {
+	switch o {
+	case Grey:
 		return 1
+	case RGBA:
+		return 4
 	}
 	return 3
 }
@@ -41,8 +52,9 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 // enough. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte) (pix []byte, err error) { return DecodeTo(dst, data, RGB) }
 
-// DecodeTo is Decode to another output. But for RGB, the image data has to hold the whole image, as
-// libpng demands; Pillow fills up what is missing.
+// DecodeTo is Decode to another output. But for Pillow's, the image data has to hold the whole
+// image, as libpng demands; Pillow fills up what is missing. RGBA of an APNG's frame, and of grey of
+// 16 bits with a transparent value, is not decoded.
 func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -62,6 +74,11 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 	d.output = output
 	if output == Grey {
 		if err := d.grey.reset(c); err != nil {
+			return nil, err
+		}
+	}
+	if output == RGBA {
+		if err := d.prepareAlpha(); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +103,7 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 	case nil:
 		err = d.close()
 	case io.EOF:
-		if output != RGB {
+		if !output.pillow() {
 			return nil, errTruncated
 		}
 		if !c.hasFrame {
@@ -98,8 +115,12 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 		return nil, err
 	}
 	d.in.end()
+	transparency := c.transparency
 	if err := c.readTrailer(); err != nil {
 		return nil, err
+	}
+	if output == RGBA && !bytes.Equal(transparency, c.transparency) {
+		return nil, codec.UnsupportedError("transparency that follows the image")
 	}
 	return pix, nil
 }
@@ -107,7 +128,7 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 // release gives the decoder back without what belongs to the caller, and without rows of unusual
 // length.
 func (d *decoder) release() {
-	d.c, d.in = nil, imageData{}
+	d.c, d.in, d.output = nil, imageData{}, RGB
 	if cap(d.cur) > 1<<20 {
 		d.cur, d.prev, d.line, d.rgb = nil, nil, nil, nil
 	}
@@ -118,6 +139,10 @@ func (d *decoder) release() {
 // is its first colour.
 func (d *decoder) fill(pix []byte) {
 	clear(pix)
+	if d.output == RGBA {
+		d.fillAlpha(pix)
+		return
+	}
 	if d.output != RGB || !d.c.layout.indexed() || d.palette[0] == [3]byte{} {
 		return
 	}
@@ -195,7 +220,12 @@ func (d *decoder) nextRow() error {
 
 // unpack turns a row into the output.
 func (d *decoder) unpack(out, row []byte) {
-	if d.output != Grey {
+	switch d.output {
+	case RGBA:
+		d.unpackRGBA(out, row)
+		return
+	case Grey:
+	default:
 		d.unpackRGB(out, row)
 		return
 	}
@@ -220,7 +250,7 @@ func (d *decoder) unpackRGB(out, row []byte) {
 	case grey8:
 		unpackGrey(out, row, 8, 1)
 	case grey16:
-		if d.output != RGB {
+		if !d.output.pillow() {
 			unpackColor(out, row, 0, 0, 0, 2)
 			return
 		}

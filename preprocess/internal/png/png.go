@@ -73,6 +73,7 @@ type chunks struct {
 	width, height uint32
 	interlaced    bool
 	palette       []byte // of PLTE
+	transparency  []byte // of tRNS
 	// gamma is that of gAMA or sRGB before the palette, times 100000, as libpng takes it; 0 without.
 	gamma                  uint32
 	hasGamma, afterPalette bool
@@ -204,6 +205,9 @@ func (c *chunks) read(id string, body []byte) error {
 			((c.layout == rgb8 || c.layout == rgb16) && len(body) < 6) {
 			return fmt.Errorf("chunk tRNS has only %d bytes", len(body))
 		}
+		if c.layout != 0 {
+			c.transparency = body
+		}
 	case "iCCP":
 		i := 0
 		for i < len(body) && body[i] != 0 {
@@ -304,4 +308,11 @@ func DecodeConfig(data []byte) (codec.Config, error) {
 		return codec.Config{}, err
 	}
 	return codec.Config{Width: int(c.width), Height: int(c.height)}, nil
+}
+
+// IsGray16 reports whether a PNG is grey of 16 bits without alpha: Pillow's mode I;16.
+func IsGray16(data []byte) (bool, error) {
+	c := newChunks(data)
+	_, _, err := c.readHeaders()
+	return c.layout == grey16, err
 }

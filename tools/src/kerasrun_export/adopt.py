@@ -275,7 +275,7 @@ def adopt(
     expected = reference(found)
     served = Served(None, tuple(specs), tuple(results(found)), frozenset(), None, False, False)
     signatures, answer = outputs.classify(served, meaning, labels)
-    paths = exporter.image_paths(options.images)
+    paths = exporter.image_paths(options.images, described)
     _check_repeatable(expected, described, paths, directory)
     compared = exporter.compare(
         expected, directory, described, paths, answer, options.min_top1, found.signature, found.tags

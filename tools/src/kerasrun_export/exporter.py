@@ -31,7 +31,7 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.contract import Input
-from kerasrun_export.errors import ExportError
+from kerasrun_export.errors import ExportError, ImageError
 from kerasrun_export.inputs import describe
 from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
@@ -200,7 +200,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         if all(each.kind == "tensor" for each in inputs):
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
-        paths = image_paths(options.images)
+        paths = image_paths(options.images, inputs)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -405,16 +405,28 @@ def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> flo
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
 
-def image_paths(directory: Path | None) -> list[Path]:
-    """The images to compare on."""
+def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
+    """The images to compare on: the user's, or of the samples those that the model's decoder reads.
+    TensorFlow's, for instance, reads no WebP in grey.
+    """
     if directory is None:
-        return sample_images.paths()
+        return [path for path in sample_images.paths() if _is_readable(path, inputs)]
     if not directory.is_dir():
         raise ExportError(f"{directory}: expected a directory of images, got none")
     paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
     if not paths:
         raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
     return paths
+
+
+def _is_readable(path: Path, inputs: Sequence[Input]) -> bool:
+    try:
+        for each in inputs:
+            if each.kind == "image":
+                images.stages(each, path)
+    except ImageError:
+        return False
+    return True
 
 
 def embed_goldens(
@@ -436,7 +448,8 @@ def embed_goldens(
         if own is not None:
             chosen = sorted(paths, key=lambda path: path.stat().st_size)[: len(EMBEDDED)]
         else:
-            chosen = [Path(scratch) / name for name in EMBEDDED]
+            read = {path.name for path in paths}
+            chosen = [Path(scratch) / name for name in EMBEDDED if name in read]
             for path in chosen:
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))

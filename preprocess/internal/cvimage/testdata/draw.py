@@ -24,7 +24,7 @@ def sample(draw, channels):
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
-def image(draw, mode):
+def drawn(draw, mode):
     channels = {"1": 1, "L": 1, "P": 3, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
     array = sample(draw, channels)
     if mode == "1":
@@ -41,23 +41,23 @@ def orientation(draw):
     return exif.tobytes()
 
 
-def saved(picture, form, **options):
+def saved(image, form, **options):
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
 def jpeg(draw):
-    picture = image(draw, draw.choice(["L", "RGB", "RGB", "RGB", "CMYK"]))
+    image = drawn(draw, draw.choice(["L", "RGB", "RGB", "RGB", "CMYK"]))
     options = {"quality": int(draw.integers(5, 101)), "progressive": bool(draw.integers(2))}
-    if picture.mode == "RGB":
+    if image.mode == "RGB":
         if draw.integers(8) == 0:
             options["keep_rgb"] = True
         else:
             options["subsampling"] = int(draw.integers(0, 3))
     if draw.integers(3) == 0:
         options["exif"] = orientation(draw)
-    return saved(picture, "JPEG", **options)
+    return saved(image, "JPEG", **options)
 
 
 def chunk(name, body):
@@ -70,13 +70,13 @@ def png(draw):
         array = draw.integers(0, 65536, (9, 7, int(draw.choice([1, 3, 4]))), dtype=np.uint16)
         data = cv2.imencode(".png", array)[1].tobytes()
     else:
-        picture = image(draw, draw.choice(["1", "L", "LA", "P", "RGB", "RGBA"]))
+        image = drawn(draw, draw.choice(["1", "L", "LA", "P", "RGB", "RGBA"]))
         options = {}
-        if picture.mode in ("P", "L", "RGB") and draw.integers(3) == 0:
-            options["transparency"] = (1, 2, 3) if picture.mode == "RGB" else 3
+        if image.mode in ("P", "L", "RGB") and draw.integers(3) == 0:
+            options["transparency"] = (1, 2, 3) if image.mode == "RGB" else 3
         if draw.integers(3) == 0:
             options["exif"] = orientation(draw)
-        data = saved(picture, "PNG", **options)
+        data = saved(image, "PNG", **options)
     for _ in range(draw.choice([0, 0, 1, 2])):
         gamma = int(draw.choice([45455, 100000, 96000, 30000, 220000, 1, 2**31, 0]))
         extra = draw.choice([chunk(b"gAMA", struct.pack(">I", gamma)), chunk(b"sRGB", b"\0")])
@@ -85,14 +85,14 @@ def png(draw):
 
 
 def gif(draw):
-    picture = image(draw, draw.choice(["P", "L", "1"]))
+    image = drawn(draw, draw.choice(["P", "L", "1"]))
     options = {"interlace": bool(draw.integers(2))}
     if draw.integers(2):
         options["transparency"] = int(draw.integers(0, 4))
         options["disposal"] = int(draw.integers(0, 4))
     if draw.integers(3) == 0:
-        options["save_all"], options["append_images"] = True, [picture.rotate(90)]
-    data = bytearray(saved(picture, "GIF", **options))
+        options["save_all"], options["append_images"] = True, [image.rotate(90)]
+    data = bytearray(saved(image, "GIF", **options))
     if draw.integers(3) == 0:
         data[11] = draw.integers(0, 256)  # the background
     if draw.integers(4) == 0:
@@ -102,7 +102,7 @@ def gif(draw):
 
 def bmp(draw):
     if draw.integers(2):
-        return saved(image(draw, draw.choice(["1", "L", "P", "RGB", "RGBA"])), "BMP")
+        return saved(drawn(draw, draw.choice(["1", "L", "P", "RGB", "RGBA"])), "BMP")
     width, height = (int(v) for v in draw.integers(1, 40, 2))
     bits = int(draw.choice([16, 24, 32]))
     masks = {16: [(0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)]}
@@ -122,13 +122,13 @@ def bmp(draw):
 
 
 def webp(draw):
-    picture = image(draw, draw.choice(["RGB", "RGBA"]))
+    image = drawn(draw, draw.choice(["RGB", "RGBA"]))
     options = {"lossless": bool(draw.integers(2)), "quality": int(draw.integers(1, 101))}
     if draw.integers(3) == 0:
         options["exif"] = orientation(draw)[6:]
     if draw.integers(4) == 0:
-        options["save_all"], options["append_images"] = True, [picture.rotate(180)]
-    return saved(picture, "WebP", **options)
+        options["save_all"], options["append_images"] = True, [image.rotate(180)]
+    return saved(image, "WebP", **options)
 
 
 def main():
