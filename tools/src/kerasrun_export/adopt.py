@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from kerasrun_export import exporter, manifest, outputs
+from kerasrun_export import exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -291,7 +291,7 @@ def adopt(
         command = f"kerasrun-export --saved-model {directory} --signature {found.signature}"
         # Packs are of the default signature.
         has_goldens = found.signature == outputs.DEFAULT and exporter.embed_goldens(
-            copy, expected, described, command, options.images, paths
+            copy, expected, described, command, options.images, paths, goldens.bounded(served)
         )
         fields = {
             "architecture": found.name,
