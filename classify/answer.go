@@ -133,7 +133,7 @@ func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
 // ProbabilitiesOf returns the probability of each class that an image's row of an output says: after the
 // activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
 func ProbabilitiesOf(o contract.Output, row tensor.Tensor) ([]float32, error) {
-	if !hasPredictions(o.Kind) {
+	if !o.HasClasses() {
 		return nil, &OutputError{o.Name, fmt.Errorf("expected probabilities of classes, got %s", o.Kind)}
 	}
 	values, err := activated(o, row)

@@ -229,9 +229,9 @@ func (c *Classifier) rows(out map[string]tensor.Tensor, rows, n int) ([]Row, err
 func (c *Classifier) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {
-	if kind := c.outputs[0].Kind; !hasPredictions(kind) {
+	if o := c.outputs[0]; !o.HasClasses() {
 		return nil, fmt.Errorf("classify: output %q: expected probabilities of classes, got %s: "+
-			"Answer returns it", c.outputs[0].Name, kind)
+			"Answer returns it", o.Name, o.Kind)
 	}
 	answers, err := c.Answer(ctx, top, images...)
 	if answers == nil {
@@ -242,12 +242,6 @@ func (c *Classifier) Classify(
 		rows[i] = a.Predictions
 	}
 	return rows, err
-}
-
-// hasPredictions says whether answers of a kind are classes with their probabilities.
-func hasPredictions(kind string) bool {
-	return slices.Contains([]string{contract.Probabilities, contract.Logits, contract.Binary,
-		contract.Multilabel}, kind)
 }
 
 // Answer returns what the first output says of each image, whatever its kind. Images and errors are

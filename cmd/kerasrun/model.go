@@ -212,12 +212,7 @@ func newProbeCommand() *cobra.Command {
 
 // noteSynthetic says where the classes' names mean nothing.
 func noteSynthetic(stderr io.Writer, model *savedmodel.Model) {
-	if model.Manifest == nil {
-		return
-	}
-	// Manifests of version 0.1.0 and before say "seeded".
-	source, _, _ := strings.Cut(model.Manifest.Weights.Source, ":")
-	if source == "synthetic" || source == "seeded" {
+	if model.Manifest != nil && model.Manifest.Weights.Synthetic() {
 		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: "+
 			"its classes mean nothing")
 	}

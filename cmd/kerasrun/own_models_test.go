@@ -66,6 +66,7 @@ func ownModels(t *testing.T) (dir string, images []string, models map[string]own
 func TestClassifyOwnModels(t *testing.T) {
 	dir, images, models := ownModels(t)
 	for name, want := range models {
+		images := images
 		if want.Images != nil {
 			images = want.Images
 		}
