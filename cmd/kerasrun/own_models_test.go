@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,8 +16,13 @@ import (
 	"sync"
 	"testing"
 
+	"kerasrun/batch"
 	"kerasrun/contract"
 	"kerasrun/runner"
+	"kerasrun/savedmodel"
+	"kerasrun/serve"
+	"kerasrun/tensor"
+	"kerasrun/tensor/npy"
 )
 
 // ownModel is what Keras says of one of testdata/own_models.py's models.
@@ -251,6 +260,120 @@ func TestClassifyMaps(t *testing.T) {
 				t.Fatalf("%s: pixel %d: got %s, want class %d, %s", path, n, rgb, class, palette[class])
 			}
 			n++
+		}
+	}
+}
+
+// TestServeOwnModels serves a model that decodes for itself by TensorFlow Serving's b64 pattern, and
+// one that takes an image and a tensor.
+func TestServeOwnModels(t *testing.T) {
+	dir, images, models := ownModels(t)
+	post := func(name, path, body string, allow ...string) string {
+		t.Helper()
+		base := t.TempDir()
+		if err := os.Symlink(filepath.Join(dir, name), filepath.Join(base, "1")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := serve.New(serve.Config{
+			Models: []serve.ModelConfig{{Name: "own", Path: base}},
+			Load: func(ctx context.Context, dir string) (serve.Model, error) {
+				return runner.Open(ctx, dir, runner.WithScan(savedmodel.AllowOps(allow...)))
+			},
+			Batching: batch.Default(), Limits: serve.DefaultLimits(), Version: "test",
+		})
+		if err == nil {
+			err = s.Start(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
+		if w.Code != 200 {
+			t.Fatalf("%s: got %d %s", path, w.Code, w.Body)
+		}
+		return w.Body.String()
+	}
+	b64 := func(path string) string {
+		data := base64.StdEncoding.EncodeToString([]byte(readFile(t, path)))
+		return `{"b64": "` + data + `"}`
+	}
+	compare := func(answer string, want [][]float32) {
+		t.Helper()
+		var got struct{ Predictions []json.RawMessage }
+		unmarshal(t, []byte(answer), &got)
+		for i, row := range want {
+			var values struct{ Probs []float32 } // of several outputs
+			if text := got.Predictions[i]; text[0] == '{' {
+				unmarshal(t, text, &values)
+			} else {
+				unmarshal(t, text, &values.Probs)
+			}
+			for j, p := range row {
+				if d := math.Abs(float64(values.Probs[j] - p)); !(d <= 1e-5) {
+					t.Errorf("row %d: got %v, want %v", i, values.Probs, row)
+				}
+			}
+		}
+	}
+
+	decoding := models["decoding"]
+	var instances []string
+	for _, path := range decoding.Images {
+		instances = append(instances, b64(path))
+	}
+	body := `{"instances": [` + strings.Join(instances, ", ") + `]}`
+	compare(post("decoding", "/v1/models/own:predict", body, "DecodeJpeg"), decoding.Rows)
+	row := decoding.Rows[0]
+	best := []string{"ape", "bee", "cow"}[slices.Index(row, slices.Max(row))]
+	answer := post("decoding", "/classify", readFile(t, decoding.Images[0]), "DecodeJpeg")
+	if want := `"predictions":[{"index":`; !strings.Contains(answer, want) ||
+		strings.Index(answer, best) > strings.Index(answer, `"probability"`) {
+		t.Errorf("got %s, want %s first", answer, best)
+	}
+
+	both := models["two_inputs"]
+	instances = nil
+	for i, path := range images {
+		instances = append(instances, fmt.Sprintf(`{"photo": %s, "age": [%v, %v]}`, b64(path),
+			both.Ages[i][0], both.Ages[i][1]))
+	}
+	body = `{"instances": [` + strings.Join(instances, ", ") + `]}`
+	compare(post("two_inputs", "/v1/models/own:predict", body), both.Rows)
+}
+
+// TestPredictStrings runs a model of strings on NumPy's, and reads back strings that it gives.
+func TestPredictStrings(t *testing.T) {
+	dir, _, models := ownModels(t)
+	want := models["decoding"]
+	var files [][]byte
+	for _, path := range want.Images {
+		files = append(files, []byte(readFile(t, path)))
+	}
+	in, err := tensor.New(tensor.Shape{int64(len(files))}, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratch := t.TempDir()
+	file, err := os.Create(filepath.Join(scratch, "in.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(npy.Write(file, in), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(scratch, "out.npz")
+	well(t, "predict", "--model", filepath.Join(dir, "decoding"), "--allow-op", "DecodeJpeg",
+		"--inputs", "image_bytes="+file.Name(), "-o", out)
+	arrays, err := npy.ReadZip(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := arrays["scores"].Data.([]float32)
+	for i, p := range slices.Concat(want.Rows...) {
+		if !(math.Abs(float64(got[i]-p)) <= 1e-5) {
+			t.Errorf("got %v, want %v", got, want.Rows)
 		}
 	}
 }
