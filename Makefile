@@ -159,6 +159,7 @@ bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and 
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
+	@$(PYTHON) -m benchmarks.preprocess_tf
 
 bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)

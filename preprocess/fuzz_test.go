@@ -1,8 +1,10 @@
 package preprocess_test
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"kerasrun/preprocess"
@@ -20,6 +22,42 @@ func FuzzPNG(f *testing.F)  { fuzzDecode(f, patterns["PNG"]) }
 func FuzzGIF(f *testing.F)  { fuzzDecode(f, patterns["GIF"]) }
 func FuzzBMP(f *testing.F)  { fuzzDecode(f, patterns["BMP"]) }
 func FuzzWebP(f *testing.F) { fuzzDecode(f, patterns["WebP"]) }
+
+// FuzzLibraries decodes hostile files as each library does, to each colour.
+func FuzzLibraries(f *testing.F) {
+	for _, pattern := range patterns {
+		for _, file := range seeds(f, pattern) {
+			for by := range 3 {
+				f.Add(file, by, by, true)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, file []byte, by, color int, turn bool) {
+		d := preprocess.Decode{By: preprocess.Library(uint(by) % 3),
+			Color: preprocess.Color(uint(color) % 5), EXIF: turn && uint(by)%3 != 1}
+		const limit = 1 << 20
+		m, err := d.Image(file, limit)
+		var (
+			malformed   *preprocess.FormatError
+			unsupported *preprocess.UnsupportedError
+			large       *preprocess.TooLargeError
+		)
+		switch {
+		case err == nil:
+			if m.Width*m.Height > limit || len(m.Pix) != m.Width*m.Height*m.Channels ||
+				m.Channels != d.Color.Channels() {
+				t.Errorf("%v: got %d x %d x %d with %d bytes", d, m.Width, m.Height, m.Channels,
+					len(m.Pix))
+			}
+		case d.By == preprocess.OpenCV && d.Color == preprocess.RGBA: // not to be had
+		case strings.Contains(err.Error(), "the decoder failed"):
+			t.Errorf("%v: %v", d, err)
+		case !errors.As(err, &malformed) && !errors.As(err, &unsupported) &&
+			!errors.As(err, &large):
+			t.Errorf("%v: got an error of type %T: %v", d, err, err)
+		}
+	})
+}
 
 // FuzzResize compares Resize with slowResize over any sizes and filters.
 func FuzzResize(f *testing.F) {

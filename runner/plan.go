@@ -105,11 +105,7 @@ func chooseTags(m *savedmodel.Model, gpu bool) []string {
 	if gpu && slices.ContainsFunc(m.MetaGraphs, forGPU) {
 		return []string{contract.ServeTag, contract.GPUTag}
 	}
-	adopted := m.Manifest != nil && m.Manifest.Graph == "adopted"
-	if adopted && len(m.MetaGraphs) == 1 {
-		return m.MetaGraphs[0].Tags
-	}
-	return []string{contract.ServeTag}
+	return m.ServeTags()
 }
 
 // stateful returns an operation of the graph that keeps something from one run to the next, ""

@@ -200,13 +200,13 @@ func (m *Model) sha256(w *work, name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// checkContract compares the graph tagged "serve" with the manifest: its signatures, their input
-// and their outputs.
+// checkContract compares the graph with the manifest: its signatures, their inputs and their
+// outputs. A graph that was adopted as it is may have signatures besides.
 func (m *Model) checkContract(r *report) {
 	if m.Manifest == nil {
 		return
 	}
-	g, err := m.findGraph([]string{contract.ServeTag})
+	g, err := m.findGraph(m.ServeTags())
 	if err != nil {
 		r.errorf(GraphPath, "", "%v", err)
 		return
@@ -235,7 +235,8 @@ func (m *Model) checkContract(r *report) {
 		}
 	}
 	for _, s := range g.Signatures {
-		if _, listed := m.Manifest.Outputs[s.Key]; !listed && s.Key != initSignature {
+		_, listed := m.Manifest.Outputs[s.Key]
+		if !listed && s.Key != initSignature && !m.adopted() {
 			r.errorf(GraphPath, "signature "+s.Key, besides)
 		}
 	}
@@ -266,11 +267,34 @@ func (m *Model) checkInputs(r *report, s Signature) {
 			r.errorf(GraphPath, where, "expected the manifest's %v, got %v"+ofManifest, dtype,
 				got.DType)
 		}
-		if got.Shape == nil || !slices.Equal(got.Shape, want.Shape) {
+		if !m.fits(got.Shape, want.Shape) {
 			r.errorf(GraphPath, where, "expected the manifest's shape %v, got %v"+ofManifest,
 				want.Shape, got.Shape)
 		}
 	}
+}
+
+// adopted reports whether the graph is not the exporter's own, but one that was there before.
+func (m *Model) adopted() bool { return m.Manifest != nil && m.Manifest.Graph == "adopted" }
+
+// fits reports whether an input of the graph has the manifest's shape. What an adopted graph leaves
+// free the manifest may fix.
+func (m *Model) fits(got, want tensor.Shape) bool {
+	if !m.adopted() {
+		return got != nil && slices.Equal(got, want)
+	}
+	return got == nil || slices.EqualFunc(got, want, func(g, w int64) bool {
+		return g == w || g < 0
+	})
+}
+
+// ServeTags returns the tags of the graph that is run where none are chosen: "serve", or those of
+// the only graph of an adopted SavedModel.
+func (m *Model) ServeTags() []string {
+	if m.adopted() && len(m.MetaGraphs) == 1 {
+		return m.MetaGraphs[0].Tags
+	}
+	return []string{contract.ServeTag}
 }
 
 // Labels reads the class list that the manifest names of the output that answers an image; where
@@ -317,7 +341,7 @@ func (m *Model) checkLabels(r *report) {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Manifest.Outputs)) {
-		s, err := m.Signature([]string{contract.ServeTag}, key)
+		s, err := m.Signature(m.ServeTags(), key)
 		if err != nil {
 			continue // checkSignatures and checkContract say so
 		}
@@ -344,12 +368,11 @@ func (m *Model) checkLabelsOf(r *report, out contract.Output, shape tensor.Shape
 		return
 	}
 	want := int64(-1)
-	switch {
-	case out.Kind == contract.Binary, out.Activation == "sigmoid" && len(shape) > 0 &&
-		shape[len(shape)-1] == 1:
-		want = 2
-	case len(shape) > 0:
+	if len(shape) > 0 {
 		want = shape[len(shape)-1]
+	}
+	if out.Kind == contract.Binary || out.Activation == "sigmoid" && want == 1 {
+		want = 2 // one value decides between them
 	}
 	if want != -1 && want != int64(len(classes)) {
 		r.errorf(out.Labels, "", "expected the %d classes of the output %q, got %d", want, out.Name,

@@ -302,6 +302,53 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestAdopted gives the model "dense", which has two signatures, a manifest that names one of them,
+// fixes a size that its graph leaves free, and finds the graph under whatever tags it has.
+func TestAdopted(t *testing.T) {
+	for _, test := range []struct {
+		name, graph, tags string
+		shape             tensor.Shape
+		want              string // in the findings; "": none
+	}{
+		{"as it is", "adopted", "serve", tensor.Shape{-1, 4}, ""},
+		{"a fixed batch", "adopted", "serve", tensor.Shape{1, 4}, ""},
+		{"other tags", "adopted", "other", tensor.Shape{-1, 4}, ""},
+		{"another size", "adopted", "serve", tensor.Shape{-1, 5},
+			`signature serving_default: input "x": expected the manifest's shape (-1, 5), got (-1, 4)`},
+		{"of the exporter", "reference", "serve", tensor.Shape{-1, 4},
+			"signature logits: expected only signatures of the manifest"},
+		{"of the exporter, other tags", "reference", "other", tensor.Shape{-1, 4},
+			`expected a graph with the tags ["serve"], got ["other"]`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			files := load(t, "dense")
+			files[GraphPath].Data = bytes.Replace(files[GraphPath].Data, []byte("\"\x05serve"),
+				[]byte("\"\x05"+test.tags), 1)
+			manifest := manifestOf(files)
+			manifest.Graph = test.graph
+			manifest.Inputs[0].Name, manifest.Inputs[0].Shape = "x", test.shape
+			manifest.Outputs = map[string][]contract.Output{"serving_default": {
+				{Name: "probs", Kind: contract.Probabilities}, {Name: "steps", Kind: "tensor"}}}
+			manifest.Answer = "probs"
+			files[contract.ManifestPath] = &fstest.MapFile{Data: written(t, manifest)}
+			m, err := Read(t.Context(), files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if err := m.Validate(t.Context()); err != nil {
+				got = err.Error()
+			}
+			if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if test.want == "" && !slices.Equal(m.ServeTags(), []string{test.tags}) {
+				t.Errorf("tags: got %q, want %q", m.ServeTags(), test.tags)
+			}
+		})
+	}
+}
+
 // TestLinks makes links into the directory, out of it and to nothing, and a link in place of each
 // file.
 func TestLinks(t *testing.T) {

@@ -59,7 +59,7 @@ func imageError(images int, err error) error {
 
 // separate cuts images into those that are run apart: each alone where the model takes any size, and
 // a batch where that has a fixed number of rows. It is nil where they are run as they are.
-func (v *version) separate(encoded tensor.Tensor) ([]imagePart, error) {
+func (v *version) separate(encoded tensor.Tensor) ([]imageGroup, error) {
 	images, ok := encoded.Data.([][]byte)
 	size := v.images.Batch()
 	if v.images.FreeSize() && size == 0 {
@@ -68,32 +68,32 @@ func (v *version) separate(encoded tensor.Tensor) ([]imagePart, error) {
 	if !ok || size == 0 || len(images) == size {
 		return nil, nil
 	}
-	var parts []imagePart
+	var groups []imageGroup
 	for images := range slices.Chunk(images, size) {
-		part := imagePart{rows: int64(len(images))}
+		group := imageGroup{rows: int64(len(images))}
 		if size > 1 { // the rest of a fixed batch repeats the last image
 			last := images[len(images)-1:]
 			images = slices.Concat(images, slices.Repeat(last, size-len(images)))
 		}
 		var err error
-		part.images, err = tensor.New(tensor.Shape{int64(len(images))}, images)
+		group.images, err = tensor.New(tensor.Shape{int64(len(images))}, images)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part)
+		groups = append(groups, group)
 	}
-	return parts, nil
+	return groups, nil
 }
 
-// imagePart is images that are run together, of whose outputs the first rows count.
-type imagePart struct {
+// imageGroup is images that are run together, of whose outputs the first rows count.
+type imageGroup struct {
 	images tensor.Tensor
 	rows   int64
 }
 
-// runParts runs one part after the other, and joins their outputs.
-func (s *Server) runParts(
-	ctx context.Context, v *version, sig *signature, parts []imagePart, err error,
+// runGroups runs one group after the other, and joins their outputs.
+func (s *Server) runGroups(
+	ctx context.Context, v *version, sig *signature, groups []imageGroup, err error,
 ) (map[string]tensor.Tensor, timing, error) {
 	var whole timing
 	if err != nil {
@@ -101,12 +101,12 @@ func (s *Server) runParts(
 	}
 	if len(sig.inputs) != 1 {
 		return nil, whole, errorf(codes.InvalidArgument, "expected one image a request beside the "+
-			"other inputs %v, got %d parts", sig.inputs, len(parts))
+			"other inputs %v, got %d groups", sig.inputs, len(groups))
 	}
 	outputs := map[string][]tensor.Tensor{}
-	for _, part := range parts {
+	for _, group := range groups {
 		out, took, err := s.runSpanned(ctx, v, sig,
-			map[string]tensor.Tensor{v.imageInput: part.images})
+			map[string]tensor.Tensor{v.imageInput: group.images})
 		whole.Preprocess += took.Preprocess
 		whole.Queue += took.Queue
 		whole.Inference += took.Inference
@@ -115,7 +115,7 @@ func (s *Server) runParts(
 			return nil, whole, err
 		}
 		for name, t := range out {
-			rows, err := t.Rows(0, part.rows)
+			rows, err := t.Rows(0, group.rows)
 			if err != nil {
 				return nil, whole, fmt.Errorf("output %q: %w", name, err)
 			}

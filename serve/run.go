@@ -48,8 +48,8 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	var place *batch.Reservation // nil: none is needed, or not yet
 	pixels := ""                 // the input that was made of images
 	if image, ok := in[v.imageInput]; ok && sig.takesImages(v, image) {
-		if parts, err := v.separate(image); err != nil || parts != nil {
-			return s.runParts(ctx, v, sig, parts, err)
+		if groups, err := v.separate(image); err != nil || groups != nil {
+			return s.runGroups(ctx, v, sig, groups, err)
 		}
 		var err error
 		// The place is reserved first: decoding what is then refused would waste the cores.

@@ -108,7 +108,7 @@ func checkCommand(t *testing.T, words []string) {
 			return
 		}
 		checkFlags(t, name+" "+subcommand, known, words)
-	case "kerasrun-export", "kerasrun-golden":
+	case "kerasrun-export", "kerasrun-golden", "kerasrun-contract":
 		checkFlags(t, name, exporterFlags(t), words)
 	case "make":
 		targets := makeTarget.FindAllStringSubmatch(string(readFile(t, "Makefile")), -1)

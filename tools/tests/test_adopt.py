@@ -1,7 +1,6 @@
 """SavedModels that something else wrote: adopted byte for byte, with answers of Python's."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,15 +168,8 @@ def test_another_signature_and_tags(tmp_path, capsys):
     stored = manifest.read(tmp_path / "out")
     assert list(stored["outputs"]) == ["classify_images"]
     assert stored["answer"] == ""
-    for more, message in (
-        (
-            ("--signature", "other"),
-            "expected a signature 'other', got classify_images; --signature",
-        ),
-        (("--tag-set", "train"), "expected a graph tagged train, got gpu,serve|serve,gpu"),
-    ):
-        assert adopted(tmp_path / "saved", tmp_path / "none", *more) == 1
-        assert re.search(message, capsys.readouterr().err)
+    assert adopted(tmp_path / "saved", tmp_path / "none", "--signature", "other") == 1
+    assert "expected a signature 'other', got classify_images; --sig" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
     more = ("--class-names", str(tmp_path / "names.txt"))
     assert adopted(tmp_path / "saved", tmp_path / "none", *more) == 1

@@ -223,7 +223,7 @@ def test_native_mode(architecture, mode):
 
 def test_a_file_has_no_native_mode():
     with pytest.raises(
-        model.ModelError, match=r"anyone's\.keras: .* expected --trained-with caffe .* or none"
+        model.ModelError, match=r"anyone's\.keras: a model file does not say how its images"
     ):
         model.native_mode("anyone's.keras")
 

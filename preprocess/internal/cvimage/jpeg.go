@@ -42,7 +42,7 @@ func jpegError(err error) error {
 	if errors.As(err, &unsupported) {
 		return codec.UnsupportedError(unsupported)
 	}
-	return err
+	return forgiven(err)
 }
 
 // ofCMYK is icvCvt_CMYK2BGR_8u_C4C3R and icvCvt_CMYK2Gray_8u_C4C1R, in place. The inks are inverted.

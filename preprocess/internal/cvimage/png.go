@@ -22,7 +22,7 @@ func configPNG(data []byte) (codec.Config, error) {
 		err = fmt.Errorf("expected at most %d pixels each way, got %d x %d", maxPNGSide, c.Width,
 			c.Height)
 	}
-	return c, err
+	return c, forgiven(err)
 }
 
 // decodePNG is PngDecoder: alpha is dropped, 16 bits lose the low byte, grey is libpng's.
@@ -36,7 +36,7 @@ func decodePNG(dst, data []byte, grey bool) (pix []byte, width, height int, err 
 		output = png.Grey
 	}
 	pix, err = png.DecodeTo(dst, data, output)
-	return pix, c.Width, c.Height, err
+	return pix, c.Width, c.Height, forgiven(err)
 }
 
 // checkPNG refuses what libpng refuses but Pillow forgives, and animations: every chunk has to be
@@ -60,7 +60,11 @@ func checkPNG(data []byte) error {
 		}
 		name, body := string(data[pos+4:pos+8]), data[pos+8:pos+8+n]
 		if crc32.ChecksumIEEE(data[pos+4:pos+8+n]) != binary.BigEndian.Uint32(data[pos+8+n:]) {
-			return fmt.Errorf("the checksum of chunk %q is wrong", name)
+			err := fmt.Errorf("the checksum of chunk %q is wrong", name)
+			if name[0]&0x20 != 0 { // libpng passes over a chunk that may be left out
+				return forgiven(err)
+			}
+			return err
 		}
 		pos += 12 + n
 		if (name == "IHDR") != (stage == atHeader) {

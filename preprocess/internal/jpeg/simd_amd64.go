@@ -2,7 +2,7 @@ package jpeg
 
 import "golang.org/x/sys/cpu"
 
-// useAVX2 selects the assembly versions of the two functions that take most of the time outside of
+// useAVX2 selects the assembly versions of the functions that take most of the time outside of
 // entropy decoding. Tests switch it off to hold the Go versions against Pillow, too.
 var useAVX2 = cpu.X86.HasAVX2
 

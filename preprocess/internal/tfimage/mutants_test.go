@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var mutantsFlag = flag.Int("mutants", 300, "how many damaged files of each format to compare")
+var mutantsFlag = flag.Int("mutants", 200, "how many damaged files of each format to compare")
 
 // mutate damages a file in a place or two.
 func mutate(rng *rand.Rand, name string, file []byte) (string, []byte) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var casesFlag = flag.Int("cases", 200, "how many images to resize by each method")
+var casesFlag = flag.Int("cases", 100, "how many images to resize by each method")
 
 // methods are the names that tf.image.resize has for them.
 var methods = map[Method]string{

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kerasrun_export.preparation import Preparation
 from kerasrun_export.recipe import Loaded
 from kerasrun_export.reference import Reference
 from kerasrun_export.serving import MOVED, SAME, Output, Served, activation
-from kerasrun_export.signature import TensorSpec
+from kerasrun_export.signature import TensorSpec, in_batches
 
 GRAPH = "saved_model.pb"
 INITIALIZATION = "__saved_model_init_op"  # a signature of TensorFlow 2's that nobody calls
@@ -45,11 +45,11 @@ class Adopted:
         return self.directory.resolve().name
 
 
-def find(directory: Path, signature: str | None, tags: Sequence[str] | None) -> Adopted:
-    """The signature of that name in the graph with those tags.
+def find(directory: Path, signature: str | None) -> Adopted:
+    """The signature of that name: None: serving_default, or the only one.
 
-    signature: None: serving_default, or the only one. tags: None: "serve", or those of the only
-    graph. Raises ModelError, whose message lists what there is, and where the graph trains.
+    The graph is the only one, or the one tagged "serve". Raises ModelError, whose message lists
+    what there is, and where the graph trains.
     """
     path = directory / GRAPH
     try:
@@ -61,7 +61,7 @@ def find(directory: Path, signature: str | None, tags: Sequence[str] | None) -> 
     if (directory / manifest.PATH).exists():
         raise ModelError(f"{directory}: has a manifest already ({manifest.PATH})")
     graphs = {tuple(meta.meta_info_def.tags): meta for meta in saved.meta_graphs}
-    chosen = _tags(graphs, tags, directory)
+    chosen = _tags(graphs, directory)
     meta = graphs[chosen]
     keys = sorted(key for key in meta.signature_def if key != INITIALIZATION)
     key = signature or (keys[0] if len(keys) == 1 else outputs.DEFAULT)
@@ -74,20 +74,13 @@ def find(directory: Path, signature: str | None, tags: Sequence[str] | None) -> 
     return Adopted(directory, key, chosen, meta)
 
 
-def _tags(
-    graphs: Mapping[tuple[str, ...], object], wanted: Sequence[str] | None, directory: Path
-) -> tuple[str, ...]:
-    serve = {tf.saved_model.SERVING}
-    if wanted is None and len(graphs) == 1:
-        return next(iter(graphs))
+def _tags(graphs: Collection[tuple[str, ...]], directory: Path) -> tuple[str, ...]:
+    """Those of the only graph, or "serve", as Go chooses."""
     for tags in graphs:
-        if set(tags) == (serve if wanted is None else set(wanted)):
+        if len(graphs) == 1 or tags == (tf.saved_model.SERVING,):
             return tags
     have = "; ".join(",".join(tags) or "none" for tags in graphs)
-    asked = "serve" if wanted is None else ",".join(wanted)
-    raise ModelError(
-        f"{directory}: expected a graph tagged {asked}, got {have}; --tag-set names it"
-    )
+    raise ModelError(f"{directory}: expected one graph, or one tagged serve, got {have}")
 
 
 def _reachable(meta: meta_graph_pb2.MetaGraphDef, key: str) -> Iterator[node_def_pb2.NodeDef]:
@@ -220,22 +213,15 @@ def reference(found: Adopted) -> Reference:
             f"{found.directory}: TensorFlow cannot load it: {paragraph(error)}"
         ) from error
     signature = found.meta.signature_def[found.signature]
-    fixed = {
-        info.tensor_shape.dim[0].size for info in signature.inputs.values() if info.tensor_shape.dim
-    } - {-1}
-    step = fixed.pop() if fixed else 0
+    shapes = [[dim.size for dim in i.tensor_shape.dim] for i in signature.inputs.values()]
+
+    def once(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert loaded is not None  # its variables live as long as it
+        given = {key: tf.constant(x, signature.inputs[key].dtype) for key, x in batch.items()}
+        return {key: value.numpy() for key, value in function(**given).items()}
 
     def predict(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        assert loaded is not None  # its variables live as long as it
-        rows = len(next(iter(tensors.values())))
-        parts = []
-        for start in range(0, rows, step or rows):
-            given = {
-                key: tf.constant(value[start : start + (step or rows)], signature.inputs[key].dtype)
-                for key, value in tensors.items()
-            }
-            parts.append({key: value.numpy() for key, value in function(**given).items()})
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        return in_batches(once, tensors, shapes)
 
     description = f"tensorflow {tf.version.VERSION} {found.name} {found.signature}"
     return Reference(description, manifest.versions(), predict)
@@ -248,19 +234,18 @@ def adopt(
     options: exporter.Options,
     *,
     signature: str | None = None,
-    tags: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
 ) -> dict:
     """Copies a SavedModel, byte for byte, and writes the manifest, class names and goldens beside.
 
-    signature, tags: as `find` takes them; size: as `inputs` does. choices: how images are made; the
+    signature: as `find` takes it; size: as `inputs` does. choices: how images are made; the
     graph is not looked at for what it does to them itself.
 
     Returns the manifest's fields. Raises ExportError, and OSError where files cannot be written;
     then nothing is left behind.
     """
     exporter.check_replaceable(out)
-    found = find(directory, signature, tags)
+    found = find(directory, signature)
     meaning, labels = options.meaning, manifest.LABELS.as_posix()
     if found.signature != outputs.DEFAULT and (meaning.names or meaning.thresholds):
         raise ModelError(
@@ -289,9 +274,15 @@ def adopt(
             _new(copy / manifest.LABELS).write_bytes(encode(meaning.names))
         _new(copy / manifest.GOLDENS)
         command = f"kerasrun-export --saved-model {directory} --signature {found.signature}"
-        # Packs are of the default signature.
-        has_goldens = found.signature == outputs.DEFAULT and exporter.embed_goldens(
-            copy, expected, described, command, options.images, paths, goldens.bounded(served)
+        has_goldens = exporter.embed_goldens(
+            copy,
+            expected,
+            described,
+            command,
+            options.images,
+            paths,
+            goldens.bounded(served),
+            found.signature,
         )
         fields = {
             "architecture": found.name,

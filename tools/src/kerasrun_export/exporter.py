@@ -27,11 +27,12 @@ from kerasrun_export import (
     saved_model,
     serving,
 )
+from kerasrun_export import expected as expected_answers
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import numbers, said
 from kerasrun_export.class_names import IMAGENET, encode, from_names
 from kerasrun_export.contract import Input
-from kerasrun_export.errors import ExportError, ImageError
+from kerasrun_export.errors import ChoiceError, ExportError, GraphError, ImageError
 from kerasrun_export.inputs import describe
 from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
@@ -54,6 +55,7 @@ class Options:
 
     confirmed: that a preparation which contradicts the model is meant. images: the user's own, a
     directory; None: the samples. min_top1: the share of images that have to keep their top class.
+    expect: the file of answers to some of these images, as `expected.check` takes it.
     """
 
     meaning: Meaning = field(default_factory=Meaning)
@@ -61,6 +63,7 @@ class Options:
     confirmed: bool = False
     images: Path | None = None
     min_top1: float | None = None
+    expect: Path | None = None
 
 
 def export(
@@ -89,6 +92,7 @@ def export(
     kinds: Mapping[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
     images: str | os.PathLike | None = None,
+    expect: str | os.PathLike | None = None,
     min_top1: float | None = None,
     graph: Literal["optimized", "reference"] = "optimized",
     confirm_preprocessing: bool = False,
@@ -133,6 +137,8 @@ def export(
     image_size: (height, width) in pixels, where the model's own is free.
     images: a directory of your own images to compare on, in place of the samples that come with
         this package; the four smallest become the directory's goldens.
+    expect: a JSON or CSV file of some of these images' paths in the directory and your notebook's
+        answers to them, which Keras has to give on tensors made as you say.
     min_top1: the share of these images that have to keep their top class.
     graph: "optimized", rewritten to run faster with the same results, or "reference", as Keras has
         it.
@@ -173,7 +179,12 @@ def export(
     thresholds = None if threshold is None else numbers(threshold)
     meaning = Meaning(kinds or {}, activation, thresholds, rows)
     options = Options(
-        meaning, graph, confirm_preprocessing, None if images is None else Path(images), min_top1
+        meaning,
+        graph,
+        confirm_preprocessing,
+        None if images is None else Path(images),
+        min_top1,
+        None if expect is None else Path(expect),
     )
     with tf.device("/CPU:0"):
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
@@ -201,6 +212,8 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
         paths = image_paths(options.images, inputs)
+        if options.expect is not None:
+            _check_expected(expected, inputs, answer, options)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
             directory = Path(scratch) / out.name
@@ -241,6 +254,22 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             manifest.write(directory, fields)
             replace(directory, out)
     return fields
+
+
+def _check_expected(
+    reference: Reference, inputs: Sequence[Input], answer: str, options: Options
+) -> None:
+    """Raises ExportError where Keras, on tensors made as the inputs say, answers otherwise than the
+    user expects: then the inputs are not how these answers were made.
+    """
+    if options.images is None:
+        raise ChoiceError("--expect: expected --images too, the directory that its paths are in")
+
+    class Keras:
+        def predict(self, batch: np.ndarray, verbose: int = 0) -> np.ndarray:
+            return reference.predict({inputs[0].name: batch})[answer]
+
+    print(expected_answers.check(Keras(), inputs, options.expect, options.images))
 
 
 def _precision(served: serving.Served) -> str:
@@ -286,7 +315,12 @@ def _write_checked(
 ) -> tuple[str, float]:
     """Writes the graph, compared with Keras; which one it is and the largest difference."""
     kind = options.graph
-    write_graph(served, directory, kind)
+    try:
+        write_graph(served, directory, kind)
+    except GraphError as error:
+        kind = "reference"
+        write_graph(served, directory, kind)
+        warnings.warn(f"{error}: the reference graph is written", ExportWarning, stacklevel=3)
     found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
     try:
         compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
@@ -329,7 +363,7 @@ def compare(
     paths: Sequence[Path],
     answer: str,
     min_top1: float | None,
-    key: str = outputs.DEFAULT,
+    signature: str = outputs.DEFAULT,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
     """Compares a signature of a written directory with the reference on images.
@@ -343,7 +377,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         try:
-            got = saved_model.run(directory, tensors, key, tags)
+            got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
@@ -354,7 +388,7 @@ def compare(
         if answer in want:
             answered.append(want[answer])
             if want[answer].ndim == 2:
-                same += int((got[answer].argmax(1) == want[answer].argmax(1)).sum())
+                same += int((_class(got[answer]) == _class(want[answer])).sum())
                 total += len(want[answer])
     for name, difference in largest.items():
         allowed = LOGITS_TOLERANCE if name == "logits" else TOLERANCE
@@ -370,6 +404,11 @@ def compare(
         )
     known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
     return Compared(largest.get("probs", max(largest.values())), known)
+
+
+def _class(values: np.ndarray) -> np.ndarray:
+    """The class of each row; of a single sigmoid which side of a half it is on."""
+    return values.argmax(1) if values.shape[1] > 1 else values[:, 0] > 0.5
 
 
 def _nan_is_largest(value: float) -> float:
@@ -398,9 +437,12 @@ def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str
 
 
 def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> float:
-    """The largest |got - want| of a batch; relative: divided by each row's largest |want|."""
+    """The largest |got - want| of a batch; relative: divided by each row's largest |want|.
+
+    Where a row is one number, which may happen to be near 0, by the batch's largest.
+    """
     got, want = (values.reshape(len(values), -1).astype(np.float64) for values in (got, want))
-    largest = np.abs(want).max(axis=1) if relative else 1.0
+    largest = np.abs(want).max(axis=1 if want.shape[1] > 1 else None) if relative else 1.0
     smallest = np.finfo(np.float32).tiny
     return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
 
@@ -437,10 +479,11 @@ def embed_goldens(
     own: Path | None,
     paths: Sequence[Path],
     bounded: Collection[str],
+    signature: str = outputs.DEFAULT,
 ) -> bool:
-    """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
-    than one.
+    """Puts a small golden pack of a signature into the directory: of small sample photographs, or
+    of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
+    image, or more than one.
     """
     if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
@@ -456,7 +499,7 @@ def embed_goldens(
                     image.save(path)
         drawn = [each.name for each in inputs if each.kind == "tensor"]
         pack = directory / manifest.GOLDENS
-        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn, signature)
     return True
 
 

@@ -85,8 +85,8 @@ def inline_calls(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
             for node in graph_def.node:
                 if any(value.HasField("func") or value.list.func for value in node.attr.values()):
                     raise GraphError(
-                        f"operation {node.name} ({node.op}) cannot be frozen; --graph reference "
-                        "takes it"
+                        f"operation {node.name} ({node.op}) is a loop or branch, which the "
+                        "optimized graph cannot have"
                     )
             graph_def.ClearField("library")
             return graph_def

@@ -6,9 +6,10 @@ from kerasrun_export import applications, efficientnet_lite0, model_file, resnet
 from kerasrun_export import weights as published
 from kerasrun_export.backend import keras
 from kerasrun_export.blocks import Layers
+from kerasrun_export.contract import MODES
 from kerasrun_export.errors import ModelError
 from kerasrun_export.model_file import is_file
-from kerasrun_export.preprocessing import MODE_NEEDED, MODES, preprocess
+from kerasrun_export.preprocessing import preprocess
 from kerasrun_export.resnet import DESIGNS
 
 IMAGENET_CLASSES = 1000
@@ -95,7 +96,9 @@ def native_mode(architecture: str, weights: str | None = None) -> str:
     it does not say.
     """
     if is_file(architecture):
-        raise ModelError(f"{architecture}: {MODE_NEEDED}")
+        raise ModelError(
+            f"{architecture}: a model file does not say how its images were made: expected a name"
+        )
     if architecture in DESIGNS:
         return DESIGNS[architecture].mode if weights == "imagenet" else "caffe"
     module, _ = applications.find(architecture)

@@ -9,6 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2, saver_pb2
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.graph import Graph, split
 from kerasrun_export.serving import Served
+from kerasrun_export.signature import in_batches
 
 
 def write_rewritten(graph: Graph, served: Served, directory: Path) -> None:
@@ -141,7 +142,7 @@ def run(
 
     The first row is run alone and the others together, so that a model whose answers depend on
     what else is in the batch differs from its reference: whoever serves it joins and parts batches.
-    Where the signature's batch is fixed, the rows are run in batches of that size.
+    Where the signature's batch is fixed, they are run in batches of that size.
     """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, list(tags), str(directory))
@@ -149,17 +150,14 @@ def run(
         if not isinstance(tensors, Mapping):
             tensors = {name: tensors for name in signature.inputs}
         fetches = {name: info.name for name, info in signature.outputs.items()}
-        rows = len(next(iter(tensors.values())))
-        shapes = [info.tensor_shape.dim for info in signature.inputs.values()]
-        fixed = {shape[0].size for shape in shapes if shape} - {-1}
-        step = fixed.pop() if fixed else 0
-        starts = range(0, rows, step) if step else (0, 1)
-        results = []
-        for start in starts:
-            end = start + (step or (1 if start == 0 else rows))
-            feed = {
-                signature.inputs[name].name: batch[start:end] for name, batch in tensors.items()
-            }
-            if start < rows:
-                results.append(session.run(fetches, feed))
+        shapes = [[d.size for d in i.tensor_shape.dim] for i in signature.inputs.values()]
+
+        def once(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return session.run(fetches, {signature.inputs[n].name: x for n, x in batch.items()})
+
+        parts = [slice(0, 1), slice(1, None)]
+        results = [
+            in_batches(once, {name: x[part] for name, x in tensors.items()}, shapes)
+            for part in parts[: len(next(iter(tensors.values())))]
+        ]
         return {name: np.concatenate([result[name] for result in results]) for name in fetches}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.errors import ModelError
+from kerasrun_export.errors import ModelError, paragraph
 from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
-from kerasrun_export.signature import IMAGES, TensorSpec, outputs, takes
+from kerasrun_export.signature import IMAGES, TensorSpec, in_batches, outputs, takes
 
 SAME = ("Identity", "Cast")  # operations that give the numbers they take
 MOVED = ("Reshape", "Squeeze")  # and these in another shape
@@ -95,12 +95,14 @@ class Served:
         return {key: sorted(o.name for o in self.outputs if o.signature == key) for key in keys}
 
     def __call__(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs the literal graph on a batch of each input."""
-        given = {
-            spec.name: tf.constant(tensors[spec.name], spec.dtype, name=spec.name)
-            for spec in self.inputs
-        }
-        return {key: value.numpy() for key, value in self.function(**given).items()}
+        """Runs the literal graph on rows of each input."""
+        types = {spec.name: spec.dtype for spec in self.inputs}
+
+        def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            given = {name: tf.constant(values, types[name]) for name, values in batch.items()}
+            return {key: value.numpy() for key, value in self.function(**given).items()}
+
+        return in_batches(run, tensors, [spec.shape for spec in self.inputs])
 
 
 def trace(
@@ -151,7 +153,13 @@ def trace(
     free = tuple(TensorSpec(i.name, i.dtype, (-1, *i.shape[1:])) for i in inputs)
     if any(size != -1 for size in declared):
         inputs = free if _answers_any_batch(serve, free, max(declared) + 1) else inputs
-    function = _concrete(serve, inputs)
+    try:
+        function = _concrete(serve, inputs)
+    except Exception as error:  # layers raise whatever they like
+        takes_words = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
+        raise ModelError(
+            f"{model.name}: expected a model that answers {takes_words}: {paragraph(error)}"
+        ) from error
     _check_stateless(function, model.name)
     served = tuple(
         Output(

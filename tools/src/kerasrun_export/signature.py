@@ -1,8 +1,10 @@
-"""What a Keras model takes and gives: the names, types and shapes of its tensors."""
+"""What a Keras model takes and gives: the names, types and shapes of its tensors, in batches."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from kerasrun_export.backend import tf
 from kerasrun_export.errors import ModelError
@@ -184,3 +186,22 @@ def _flat(key: str, value: object) -> list[tuple[str, tf.Tensor]]:
     if isinstance(value, (list, tuple)):
         return [pair for i, v in enumerate(value) for pair in _flat(f"{key}_{i}", v)]
     return [(key, value)]
+
+
+def in_batches(
+    run: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
+    tensors: Mapping[str, np.ndarray],
+    shapes: Iterable[Sequence[int]],
+) -> dict[str, np.ndarray]:
+    """The rows run in batches of the number that the shapes of the inputs fix, the last one filled
+    up with its last row; all at once where they leave it free.
+    """
+    rows = len(next(iter(tensors.values())))
+    fixed = {shape[0] for shape in shapes if len(shape)} - {-1}
+    step = fixed.pop() if fixed else rows
+    parts = []
+    for start in range(0, rows, step):
+        at = np.minimum(np.arange(start, start + step), rows - 1)
+        results = run({name: values[at] for name, values in tensors.items()})
+        parts.append({name: values[: rows - start] for name, values in results.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

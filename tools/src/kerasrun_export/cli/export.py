@@ -53,11 +53,6 @@ def parser() -> argparse.ArgumentParser:
         help="of --saved-model (default: serving_default, or the only one)",
     )
     add(
-        "--tag-set",
-        metavar="TAGS",
-        help="of --saved-model, with commas: of its graphs (default: serve, or the only one's)",
-    )
-    add(
         "--weights",
         metavar="none|imagenet|synthetic[:N]|FILE.h5",
         help="Keras's random ones, the published ones, a deterministic draw (default) "
@@ -95,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="your own, to compare on in place of the samples; the four smallest become goldens",
+    )
+    add(
+        "--expect",
+        type=Path,
+        metavar="FILE",
+        help="JSON or CSV of some of these images' paths and the answers that Keras has to give",
     )
     add(
         "--min-top1", type=share, metavar="P", help="of these, how many keep their top class: 0.999"
@@ -246,7 +247,7 @@ def _check_adopting(command_line: argparse.ArgumentParser, options: argparse.Nam
         command_line.error("expected MODEL or --saved-model DIR")
     given = [name for name in OF_KERAS if getattr(options, name)] if options.saved_model else []
     if options.saved_model is None:
-        given = [name for name in ("signature", "tag_set") if getattr(options, name)]
+        given = ["signature"] if options.signature else []
     if given:
         whose = "a MODEL of Keras" if options.saved_model else "--saved-model"
         command_line.error(f"--{given[0].replace('_', '-')} goes with {whose}")
@@ -270,16 +271,15 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         options.confirm_preprocessing,
         options.images,
         options.min_top1,
+        options.expect,
     )
     if options.saved_model:
-        tags = options.tag_set.split(",") if options.tag_set else None
         fields = adopt.adopt(
             options.saved_model,
             options.out,
             flags.read(options),
             written,
             signature=options.signature,
-            tags=tags,
             size=options.image_size,
         )
         return fields, ()
