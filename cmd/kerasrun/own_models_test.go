@@ -377,3 +377,40 @@ func TestPredictStrings(t *testing.T) {
 		}
 	}
 }
+
+// TestPreprocessContract makes the same tensors by a model's manifest and by a contract alone.
+func TestPreprocessContract(t *testing.T) {
+	dir, images, _ := ownModels(t)
+	for name, shape := range map[string]tensor.Shape{
+		"channels_first": {5, 3, 24, 24}, "whole_numbers": {5, 24, 24, 3}, "dataset": {5, 32, 40, 3},
+	} {
+		model := filepath.Join(dir, name)
+		var manifest struct{ Inputs json.RawMessage }
+		unmarshal(t, []byte(readFile(t, filepath.Join(model, contract.ManifestPath))), &manifest)
+		scratch := t.TempDir()
+		file := filepath.Join(scratch, "contract.json")
+		if err := os.WriteFile(file, manifest.Inputs, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var tensors []string
+		for _, flag := range [][]string{{"--model", model}, {"--contract", file}} {
+			out := filepath.Join(scratch, flag[0]+".npy")
+			args := append([]string{"preprocess", flag[0], flag[1], "-o", out}, images...)
+			if text := well(t, args...); !strings.Contains(text, shape.String()) {
+				t.Errorf("%s: got %s, want %v", name, text, shape)
+			}
+			tensors = append(tensors, readFile(t, out))
+		}
+		if tensors[0] != tensors[1] {
+			t.Errorf("%s: got other tensors by the contract than by the model", name)
+		}
+	}
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(bad, []byte(`[{"name": "x", "kind": "tensor"}]`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, _, stderr := call(t, nil, "preprocess", "--contract", bad, "-o", "x.npy", images[0])
+	if status != exitFailed || !strings.Contains(stderr, "expected one input of the kind image") {
+		t.Errorf("got exit status %d, %s", status, stderr)
+	}
+}
