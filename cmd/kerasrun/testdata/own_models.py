@@ -15,9 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from PIL import Image
+
 from kerasrun_export import adopt, export, exporter, outputs
 from kerasrun_export.choices import Choices
-from PIL import Image
 
 warnings.simplefilter("ignore")
 keras.utils.set_random_seed(7)
