@@ -24,7 +24,7 @@ type Model interface {
 	SavedModel() *savedmodel.Model // its directory, whose manifest says what the input is
 	// Signature returns the signature called key of the graph that is run.
 	Signature(key string) (savedmodel.Signature, error)
-	Labels() labels.Labels // a class for each value of the output; nil: they have no names
+	Labels() labels.Labels // of the manifest's answer; nil: its classes have no names
 }
 
 // Options say how a Classifier runs its model. Zero values are useful.
@@ -111,6 +111,12 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	c := &Classifier{
 		preprocessor: p, runner: m, key: s.Key, labels: m.Labels(), options: o,
 		running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
+	}
+	if first := manifest.Output(s.Key, o.Outputs[0]); s.Key != m.SavedModel().DefaultSignature() ||
+		o.Outputs[0] != manifest.Answer {
+		if c.labels, err = m.SavedModel().LabelsOf(first); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range o.Outputs {
 		output := contract.Output{Name: name, Kind: contract.Tensor}
@@ -223,9 +229,9 @@ func (c *Classifier) rows(out map[string]tensor.Tensor, rows, n int) ([]Row, err
 func (c *Classifier) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {
-	if kind := c.outputs[0].Kind; !hasPredictions(kind) {
+	if o := c.outputs[0]; !o.HasClasses() {
 		return nil, fmt.Errorf("classify: output %q: expected probabilities of classes, got %s: "+
-			"Answer returns it", c.outputs[0].Name, kind)
+			"Answer returns it", o.Name, o.Kind)
 	}
 	answers, err := c.Answer(ctx, top, images...)
 	if answers == nil {
@@ -236,12 +242,6 @@ func (c *Classifier) Classify(
 		rows[i] = a.Predictions
 	}
 	return rows, err
-}
-
-// hasPredictions says whether answers of a kind are classes with their probabilities.
-func hasPredictions(kind string) bool {
-	return slices.Contains([]string{contract.Probabilities, contract.Logits, contract.Binary,
-		contract.Multilabel}, kind)
 }
 
 // Answer returns what the first output says of each image, whatever its kind. Images and errors are

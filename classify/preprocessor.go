@@ -241,8 +241,9 @@ func (p *Preprocessor) tensor(images []*preprocess.Image) (tensor.Tensor, error)
 // check returns an error unless the signature goes from this input alone to the outputs.
 func (p *Preprocessor) check(s savedmodel.Signature, outputs []string) error {
 	if _, ok := s.Inputs[p.input]; !ok || len(s.Inputs) != 1 {
-		return fmt.Errorf("signature %s: expected the input %q alone, got %q: run it on tensors",
-			s.Key, p.input, slices.Sorted(maps.Keys(s.Inputs)))
+		return fmt.Errorf("signature %s: expected the input %q alone, got %q, so that it cannot be "+
+			"answered from an image alone: run it on tensors, by `kerasrun predict` or Run", s.Key,
+			p.input, slices.Sorted(maps.Keys(s.Inputs)))
 	}
 	want := tensor.String
 	if p.pipeline != nil {

@@ -79,11 +79,18 @@ type Weights struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Image returns the one input that is made of an image; nil where there is none, or more than one.
+// Synthetic says whether the weights were drawn and never trained, so that classes mean nothing.
+func (w Weights) Synthetic() bool {
+	source, _, _ := strings.Cut(w.Source, ":")
+	return source == "synthetic" || source == "seeded" // the word of version 0.1.0 and before
+}
+
+// Image returns the one input that takes an image: made of it, or the bytes of its file. It is nil
+// where there is none, or more than one.
 func (m *Manifest) Image() *Input {
 	var image *Input
 	for i := range m.Inputs {
-		if m.Inputs[i].Kind != KindImage {
+		if kind := m.Inputs[i].Kind; kind != KindImage && kind != KindEncoded {
 			continue
 		}
 		if image != nil {
