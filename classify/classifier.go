@@ -31,7 +31,7 @@ type Model interface {
 type Options struct {
 	Signature string // "" is the manifest's
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
-	// manifest's answer.
+	// manifest's answer, or the signature's only output.
 	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
@@ -99,11 +99,16 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
 	if len(o.Outputs) == 0 {
-		if manifest.Answer == "" {
-			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
-				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
+		names := slices.Sorted(maps.Keys(s.Outputs))
+		answer := manifest.Answer
+		if _, ok := s.Outputs[answer]; !ok {
+			if len(names) != 1 {
+				return nil, fmt.Errorf("signature %s: expected an output that the manifest says "+
+					"answers an image, got none; name one of %q", s.Key, names)
+			}
+			answer = names[0]
 		}
-		o.Outputs = []string{manifest.Answer}
+		o.Outputs = []string{answer}
 	}
 	if err := p.check(s, o.Outputs); err != nil {
 		return nil, err
