@@ -31,7 +31,7 @@ type Model interface {
 type Options struct {
 	Signature string // "" is "serving_default"
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
-	// manifest's answer.
+	// manifest's answer, or of another signature than the default one its only output.
 	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
@@ -99,11 +99,12 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
 	if len(o.Outputs) == 0 {
-		if manifest.Answer == "" {
+		answer := answerOf(manifest, s)
+		if answer == "" {
 			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
 				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
 		}
-		o.Outputs = []string{manifest.Answer}
+		o.Outputs = []string{answer}
 	}
 	if err := p.check(s, o.Outputs); err != nil {
 		return nil, err
@@ -128,6 +129,18 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	}
 	c.slots.New = func() any { return new(slot) }
 	return c, nil
+}
+
+// answerOf returns the output that answers an image: the manifest's answer, and of another signature
+// than the default one its only output. It is "" where there is none.
+func answerOf(m *contract.Manifest, s savedmodel.Signature) string {
+	if outputs := m.Outputs[s.Key]; s.Key != contract.DefaultSignature && len(outputs) == 1 {
+		return outputs[0].Name
+	}
+	if s.Key != contract.DefaultSignature && m.Output(s.Key, m.Answer) == nil {
+		return ""
+	}
+	return m.Answer
 }
 
 // Outputs returns the outputs that are kept of each image, as the manifest states them. The first
