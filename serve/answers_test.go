@@ -228,3 +228,14 @@ func TestEncodedInput(t *testing.T) {
 		}
 	}
 }
+
+// The limit of an image's file holds for those that the graph decodes too.
+func TestEncodedLimit(t *testing.T) {
+	m := &answerModel{output: contract.Output{Name: "y", Kind: contract.Regression},
+		row: []float32{1}, shape: tensor.Shape{1}, encoded: true}
+	h := startServer(t, m, func(c *Config) { c.Limits.Image = 2 }).Handler()
+	w := request(h, "POST", "/v1/models/fake:predict", `{"instances": [{"b64": "AAEC"}]}`)
+	if w.Code != 413 || !strings.Contains(w.Body.String(), "3 bytes is over the limit of 2") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}

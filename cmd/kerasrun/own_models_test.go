@@ -333,6 +333,17 @@ func TestServeOwnModels(t *testing.T) {
 		t.Errorf("got %s, want %s first", answer, best)
 	}
 
+	// Images of any size, of fixed batches and of every type go in one request.
+	for _, name := range []string{"grey", "dataset", "channels_first", "free", "fixed",
+		"whole_numbers"} {
+		instances = nil
+		for _, path := range images {
+			instances = append(instances, b64(path))
+		}
+		body = `{"instances": [` + strings.Join(instances, ", ") + `]}`
+		compare(post(name, "/v1/models/own:predict", body), models[name].Rows)
+	}
+
 	both := models["two_inputs"]
 	instances = nil
 	for i, path := range images {
