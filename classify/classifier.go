@@ -29,9 +29,9 @@ type Model interface {
 
 // Options say how a Classifier runs its model. Zero values are useful.
 type Options struct {
-	Signature string // "" is "serving_default"
+	Signature string // "" is the manifest's
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
-	// manifest's answer, or of another signature than the default one its only output.
+	// manifest's answer, or of another signature than the manifest's its only output.
 	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
@@ -81,7 +81,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	o.Signature = cmp.Or(o.Signature, contract.DefaultSignature)
+	o.Signature = cmp.Or(o.Signature, m.SavedModel().DefaultSignature())
 	o.BatchSize, o.Concurrency = cmp.Or(o.BatchSize, 32), cmp.Or(o.Concurrency, 1)
 	if o.Decoders == nil {
 		o.Decoders, _ = NewDecoders(Limits{}) // no zero is wrong
@@ -99,7 +99,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
 	if len(o.Outputs) == 0 {
-		answer := answerOf(manifest, s)
+		answer := answerOf(m.SavedModel(), s)
 		if answer == "" {
 			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
 				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
@@ -113,7 +113,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		preprocessor: p, runner: m, key: s.Key, labels: m.Labels(), options: o,
 		running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
 	}
-	if first := manifest.Output(s.Key, o.Outputs[0]); s.Key != contract.DefaultSignature ||
+	if first := manifest.Output(s.Key, o.Outputs[0]); s.Key != m.SavedModel().DefaultSignature() ||
 		o.Outputs[0] != manifest.Answer {
 		if c.labels, err = m.SavedModel().LabelsOf(first); err != nil {
 			return nil, err
@@ -132,15 +132,15 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 }
 
 // answerOf returns the output that answers an image: the manifest's answer, and of another signature
-// than the default one its only output. It is "" where there is none.
-func answerOf(m *contract.Manifest, s savedmodel.Signature) string {
-	if outputs := m.Outputs[s.Key]; s.Key != contract.DefaultSignature && len(outputs) == 1 {
+// than the manifest's its only output. It is "" where there is none.
+func answerOf(m *savedmodel.Model, s savedmodel.Signature) string {
+	if s.Key == m.DefaultSignature() {
+		return m.Manifest.Answer
+	}
+	if outputs := m.Manifest.Outputs[s.Key]; len(outputs) == 1 {
 		return outputs[0].Name
 	}
-	if s.Key != contract.DefaultSignature && m.Output(s.Key, m.Answer) == nil {
-		return ""
-	}
-	return m.Answer
+	return ""
 }
 
 // Outputs returns the outputs that are kept of each image, as the manifest states them. The first

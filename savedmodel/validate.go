@@ -297,6 +297,15 @@ func (m *Model) ServeTags() []string {
 	return []string{contract.ServeTag}
 }
 
+// DefaultSignature returns the key of the signature that is called by default: the manifest's, or else
+// "serving_default".
+func (m *Model) DefaultSignature() string {
+	if m.Manifest != nil && m.Manifest.Signature != "" {
+		return m.Manifest.Signature
+	}
+	return contract.DefaultSignature
+}
+
 // Labels reads the class list that the manifest names of the output that answers an image; where
 // none does, of the first output that has one. It is nil where there is no manifest, or one that
 // names none.
@@ -304,7 +313,7 @@ func (m *Model) Labels() (labels.Labels, error) {
 	if m.Manifest == nil {
 		return nil, nil
 	}
-	outputs := m.Manifest.Outputs[contract.DefaultSignature]
+	outputs := m.Manifest.Outputs[m.DefaultSignature()]
 	i := slices.IndexFunc(outputs, func(o contract.Output) bool {
 		return o.Name == m.Manifest.Answer || m.Manifest.Answer == "" && o.Labels != ""
 	})

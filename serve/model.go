@@ -124,7 +124,7 @@ func labelsOf(m Model) (map[outputKey]labels.Labels, error) {
 		}
 	}
 	if manifest.Answer != "" {
-		found[outputKey{contract.DefaultSignature, manifest.Answer}] = m.Labels()
+		found[outputKey{m.SavedModel().DefaultSignature(), manifest.Answer}] = m.Labels()
 	}
 	return found, nil
 }
@@ -169,7 +169,7 @@ func (v *version) pending() int {
 // signature returns the signature called key, the default one for "".
 func (v *version) signature(key string) (*signature, error) {
 	if key == "" {
-		key = contract.DefaultSignature
+		key = v.model.SavedModel().DefaultSignature()
 	}
 	s, ok := v.signatures[key]
 	if !ok {

@@ -44,7 +44,7 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 		for _, key := range slices.Sorted(maps.Keys(m.Outputs)) {
 			for _, out := range m.Outputs[key] {
 				words := outputWords(out)
-				if key == contract.DefaultSignature && out.Name == m.Answer {
+				if key == m.Signature && out.Name == m.Answer {
 					words = append(words, "answers an image")
 				}
 				row(key, out.Name, strings.Join(words, ", "))
