@@ -31,7 +31,7 @@ type Model interface {
 type Options struct {
 	Signature string // "" is the manifest's
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
-	// manifest's answer, or of another signature than the manifest's its only output.
+	// manifest's answer, or of another signature than the default one its only output.
 	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
@@ -99,7 +99,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
 	if len(o.Outputs) == 0 {
-		answer := answerOf(m.SavedModel(), s)
+		answer := answerOf(manifest, s)
 		if answer == "" {
 			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
 				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
@@ -131,16 +131,17 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	return c, nil
 }
 
-// answerOf returns the output that answers an image: the manifest's answer, and of another signature
-// than the manifest's its only output. It is "" where there is none.
-func answerOf(m *savedmodel.Model, s savedmodel.Signature) string {
-	if s.Key == m.DefaultSignature() {
-		return m.Manifest.Answer
-	}
-	if outputs := m.Manifest.Outputs[s.Key]; len(outputs) == 1 {
+// answerOf returns the output of a signature that answers an image, "" where the manifest does not
+// say: its answer, or of a signature that has no such output the only one.
+func answerOf(m *contract.Manifest, s savedmodel.Signature) string {
+	outputs := m.Outputs[s.Key]
+	if m.Output(s.Key, m.Answer) == nil && len(outputs) == 1 {
 		return outputs[0].Name
 	}
-	return ""
+	if len(outputs) > 0 && m.Output(s.Key, m.Answer) == nil {
+		return ""
+	}
+	return m.Answer
 }
 
 // Outputs returns the outputs that are kept of each image, as the manifest states them. The first
