@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -65,7 +66,8 @@ the bytes of image files gets them from numpy.array([open("cat.jpg", "rb").read(
 			return err
 		}
 		defer m.Close()
-		out, err := m.RunSignature(cmd.Context(), signature, in)
+		key := cmp.Or(signature, m.SavedModel().DefaultSignature())
+		out, err := m.RunSignature(cmd.Context(), key, in)
 		if err != nil {
 			return err
 		}

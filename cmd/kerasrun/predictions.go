@@ -86,9 +86,11 @@ func (t *textPredictions) write(path string, a classify.Answer) error {
 }
 
 func (t *textPredictions) writeClasses(predictions []labels.Prediction) {
-	width := 0
+	width := 0 // of the ids, where they say more than the names
 	for _, p := range predictions {
-		width = max(width, len(p.ID))
+		if p.ID != p.Name {
+			width = max(width, len(p.ID))
+		}
 	}
 	for i, p := range predictions {
 		fmt.Fprintf(t.w, "%4d  %7.3f %%  ", i+1, 100*p.Probability)
