@@ -471,3 +471,42 @@ def test_what_the_images_do_not_tell(photos, tmp_path):
     finally:
         (photos[0].parent / "turned.jpg").unlink()
     assert found.inputs[0].decode == Decode("pillow")
+
+
+def test_grey_images_tell_the_order_of_channels(photos, tmp_path):
+    """Probes are in colours where the user's images are not."""
+    with Image.open(photos[0]) as image:
+        image.convert("L").save(tmp_path / "grey.png")
+
+    def predict(path: str):
+        pixels = cv2.resize(cv2.imread(path), WIDTH_HEIGHT)
+        return model.predict(pixels[np.newaxis] / 255, verbose=0)
+
+    found = find.find_contract(predict, tmp_path)
+    assert found.inputs[0].decode == Decode("opencv", "bgr", exif=True)
+    assert found.equivalent == ()
+
+
+def test_what_becomes_of_other_kinds_of_files_is_said(photos):
+    def predict(path: str):
+        image = Image.open(path).convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image).convert("RGB").resize(WIDTH_HEIGHT)
+        return model.predict(np.asarray(image)[np.newaxis] / 255, verbose=0)
+
+    found = find.find_contract(predict, photos)
+    assert found.unlike == ("a PNG with transparency",)
+
+
+def test_floats_that_are_cast_to_a_model_of_bytes(photos):
+    inputs = keras.Input((*SIZE, 3), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    whole = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+    def predict(path: str):
+        image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+        return whole.predict(tf.image.resize(image, SIZE)[np.newaxis], verbose=0)
+
+    found = find.find_contract(predict, photos)
+    assert found.inputs[0].resize == Resize("tensorflow", "bilinear", "stretch")
+    assert found.inputs[0].normalize == Normalize()

@@ -225,6 +225,8 @@ def test_kinds_of_answers(tmp_path, options, said, want):
         ({}, {"kinds": {"none": "map"}}, "no such output, expected one of features, logits, probs"),
         ({}, {"kinds": {"probs": "class"}}, "expected one of probabilities"),
         ({}, {"activation": "relu"}, "expected softmax or sigmoid"),
+        ({}, {"activation": "sigmoid"}, "expected an output of logits, which has no"),
+        ({"last": None, "classes": 1}, {"activation": "softmax"}, "whose softmax is always 1"),
         ({}, {"threshold": 0.5}, "expected a model that answers by sigmoid"),
         ({"last": "sigmoid"}, {"threshold": 2}, "expected numbers from 0 to 1"),
         ({"last": "sigmoid"}, {"threshold": [0.1, 0.2]}, "expected 1 or 3"),
@@ -242,6 +244,46 @@ def test_what_is_refused_of_answers(tmp_path, options, said, message):
     with pytest.raises(ExportError, match=message):
         export(model(**options), tmp_path / "out", pipeline="load_img", mode="tf", **said)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_and_ensembles_tell_nothing(tmp_path):
+    """Outputs that only look like another kind."""
+    inputs = keras.Input((*SIZE, 3))
+    flat = KINDS.Flatten()(inputs)
+    heads = [KINDS.Dense(n, "softmax")(flat) for n in (3, 3, 5)]
+    logits = KINDS.Dense(5)(flat)
+    said = {"pipeline": "load_img", "mode": "tf"}
+    for i, reduce in enumerate((keras.ops.mean, keras.ops.max)):
+        ensemble = keras.Model(inputs, reduce(keras.ops.stack(heads[:2]), axis=0))
+        with pytest.raises(ExportError, match="does not say what its numbers are"):
+            export(ensemble, tmp_path / str(i), **said)
+    apart = keras.Model(inputs, {"probs": heads[0], "logits": logits})
+    with pytest.raises(ExportError, match="does not say what its numbers are"):
+        export(apart, tmp_path / "apart", class_names=CATS, **said)
+    named = keras.Model(inputs, {"features": heads[0], "other": heads[1]})
+    fields = export(named, tmp_path / "named", **said)
+    assert [o["kind"] for o in fields["outputs"]["serving_default"]] == ["probabilities"] * 2
+
+
+def test_each_input_is_looked_at(tmp_path):
+    """A model that prepares one of its inputs is not taken for one that prepares all."""
+    photo, mask, age = keras.Input((*SIZE, 3)), keras.Input((*SIZE, 3)), keras.Input((4,))
+    scaled = KINDS.Rescaling(1 / 255)(photo)
+    flat = [KINDS.Flatten()(x) for x in (scaled, mask)]
+    end = lambda parts: KINDS.Dense(3, "softmax")(KINDS.Concatenate()(parts))  # noqa: E731
+    for inputs in ([photo, mask], [mask, photo]):
+        uneven = keras.Model(inputs, end(flat))
+        with pytest.raises(ExportError, match="what is done to their values"):
+            export(uneven, tmp_path / "out", pipeline="load_img")
+        with pytest.raises(ExportError, match="prepares its images itself"):
+            export(uneven, tmp_path / "out", pipeline="load_img", divide=255)
+    second = keras.Model([age, photo], end([age, flat[0]]))
+    with pytest.raises(ExportError, match="prepares its images itself"):
+        export(second, tmp_path / "out", pipeline="load_img", divide=255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", exporter.ExportWarning)
+        fields = export(second, tmp_path / "out", pipeline="load_img")
+    assert [each["kind"] for each in fields["inputs"]] == ["tensor", "image"]
 
 
 def constant(trained: keras.Model) -> keras.Model:

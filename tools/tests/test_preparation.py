@@ -63,6 +63,7 @@ PREPARED = [
     ),
     (lambda: stack(normalization(scaled=False)), "subtracts ("),
     (lambda: stack(KINDS.Lambda(lambda x: x / 255.0)), "applies a lambda"),
+    (lambda: stack(KINDS.Cropping2D(2), KINDS.Rescaling(1 / 255)), "multiplies by 1/255"),
     (lambda: stack(KINDS.Resizing(16, 16), KINDS.Rescaling(1 / 255)), "resizes to 16 x 16"),
     (lambda: transfer(APPLICATIONS.mobilenet_v2.preprocess_input), "divides by 127.5"),
     (lambda: transfer(APPLICATIONS.resnet50.preprocess_input), "adds (-103.939, -116.779, -123.68"),
@@ -103,8 +104,16 @@ def test_a_model_that_does_not(model):
     assert found == preparation.Preparation()
 
 
-def test_a_normalization_of_scaled_images():
-    found = preparation.read(stack(normalization(scaled=True)))
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: normalization(scaled=True),
+        lambda: KINDS.Rescaling(0.5, offset=0.5),  # 0 to 1 of -1 to 1
+        lambda: KINDS.Rescaling(255),
+    ],
+)
+def test_a_preparation_of_scaled_images(first):
+    found = preparation.read(stack(first()))
     assert found.scaled_before
     assert not found.values
 

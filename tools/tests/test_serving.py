@@ -314,3 +314,14 @@ def test_a_model_that_changes_as_it_answers():
     model = keras.Model(inputs, Counting()(inputs), name="counting")
     with pytest.raises(ModelError, match=re.escape("changes its own variables as it answers")):
         serving.trace(model)
+
+
+def test_a_model_that_draws_random_numbers():
+    class Noisy(L.Layer):
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return x + tf.random.normal(tf.shape(x), stddev=1e-7)
+
+    inputs = keras.Input((12, 16, 3))
+    model = keras.Model(inputs, Noisy()(inputs), name="noisy")
+    with pytest.raises(ModelError, match="draws random numbers as it answers"):
+        serving.trace(model)

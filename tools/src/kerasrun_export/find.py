@@ -43,6 +43,8 @@ class Found:
     difference: the largest of the tensors' numbers; 0: every bit is the same. equivalent: other
     contracts that make the same tensors, of the user's images and of those made to tell them apart.
     image_size: (height, width) that every image was brought to where the model's own is free.
+    unlike: in words, kinds of files that were tried besides, of which the function makes something
+    else than the contract does.
     """
 
     inputs: tuple[Input, ...]
@@ -50,6 +52,7 @@ class Found:
     difference: float
     equivalent: tuple[Preprocessing, ...]
     image_size: tuple[int, int] | None
+    unlike: tuple[str, ...] = ()
 
 
 class NoContractError(FindError):
@@ -87,7 +90,7 @@ def find_contract(
             "does something at random (augmentation, noise, dropout), which no contract says"
         )
     names = serving_names(fed[0].model, list(fed[0].inputs))
-    inputs, others, largest = [], [], 0.0
+    inputs, others, unlike, largest = [], [], [], 0.0
     for name in fed[0].inputs:
         searched = _input(fed, name)
         if searched.kind == "image":
@@ -103,6 +106,7 @@ def find_contract(
                 found = _told_apart(search, found, predict, target, name, paths[0])
             searched = search.input_of(found[0])
             others += found[1:]
+            unlike += _unlike(search, found[0], predict, target, name, paths[0], accept)
         inputs.append(replace(searched, name=names[name]))
     if all(one.kind == "tensor" for one in inputs):
         raise FindError(
@@ -110,7 +114,36 @@ def find_contract(
             f"{ {one.name: one.shape for one in inputs} }"
         )
     size = _image_size(fed[0].model, inputs)
-    return Found(tuple(inputs), len(paths), largest, tuple(others), size)
+    return Found(tuple(inputs), len(paths), largest, tuple(others), size, tuple(unlike))
+
+
+def _unlike(
+    search: Search,
+    how: Preprocessing,
+    predict: Predict,
+    target: Target,
+    name: str,
+    image: Path,
+    accept: float,
+) -> list[str]:
+    """Kinds of files of which the function makes another tensor than the contract, in words.
+
+    What either does not take is none of them.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for probe in probes.kinds(image, search.input.size, Path(scratch)):
+            made = search.make(how, probe.image)
+            try:
+                tensor = feed(predict, target, probe.image).inputs[name]
+            except FindError:
+                continue
+            if made is None:
+                continue
+            near = made.shape == tensor.shape and np.allclose(made, tensor, rtol=0, atol=accept)
+            if not near:
+                found.append(probe.words)
+    return found
 
 
 def _image_size(model: object, inputs: Sequence[Input]) -> tuple[int, int] | None:

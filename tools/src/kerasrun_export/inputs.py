@@ -14,14 +14,14 @@ def describe(specs: Sequence[TensorSpec], loaded: Loaded, confirmed: bool) -> li
     not said how it is made.
     """
     made = []
-    for spec in specs:
+    for number, spec in enumerate(specs):
         layout = _layout(spec, alone=len(specs) == 1)
         if spec.dtype == "string":
             made.append(Input(spec.name, "encoded", spec.dtype, spec.shape))
         elif layout is None:
             made.append(Input(spec.name, "tensor", spec.dtype, spec.shape))
         else:
-            made.append(_image(spec, layout, loaded, confirmed))
+            made.append(_image(spec, layout, loaded, confirmed, number))
     if loaded.choices.to_manifest() and not any(each.kind == "image" for each in made):
         raise ChoiceError(
             f"{loaded.architecture}: takes no image of 1, 3 or 4 channels, so expected no flags of "
@@ -44,10 +44,10 @@ def _layout(spec: TensorSpec, alone: bool) -> str | None:
     return "NCHW" if spec.shape[1] in (1, 3, 4) else None
 
 
-def _image(spec: TensorSpec, layout: str, loaded: Loaded, confirmed: bool) -> Input:
+def _image(spec: TensorSpec, layout: str, loaded: Loaded, confirmed: bool, number: int) -> Input:
     channels = {"NHWC": spec.shape[-1], "NCHW": spec.shape[1], "NHW": 1}[layout]
     height, width = spec.shape[2:4] if layout == "NCHW" else spec.shape[1:3]
-    found, choices = loaded.preparation, loaded.choices
+    found, choices = loaded.preparation.of(number), loaded.choices
     more = []
     hub = found.converter is not None and choices.pipeline in (None, "keras_hub")
     hub = hub and choices.contract is None

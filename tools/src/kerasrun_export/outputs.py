@@ -65,7 +65,7 @@ def classify(
     probs = next((o for o in served.outputs if o.name == "probs"), None)
     found, open_names = {}, []
     for output in served.outputs:
-        if output.name == "logits" and probs is not None and probs.activation in ACTIVATIONS:
+        if output.name == "logits" and _answers_as(output, probs):
             kind = Output(output.name, "logits", activation=probs.activation)
         else:
             kind = _kind(served, output, meaning)
@@ -75,6 +75,7 @@ def classify(
             found[output.name] = kind
     if open_names:
         raise ChoiceError(_question(open_names))
+    _check_activation(served, found, meaning)
     default = [found[o.name] for o in served.outputs if o.signature == signature]
     answer = _answer(default)
     sizes = {output.name: output.shape[-1] for output in served.outputs if output.shape}
@@ -86,6 +87,33 @@ def classify(
         key: [found[name] for name in names] for key, names in sorted(served.signatures.items())
     }
     return dict(sorted(signatures.items(), key=lambda item: item[0] != signature)), answer
+
+
+def _answers_as(logits, probs) -> bool:
+    """Whether the logits are those of `probs`: of as many classes."""
+    return probs is not None and probs.activation in ACTIVATIONS and probs.shape == logits.shape
+
+
+def _check_activation(served: Served, found: Mapping[str, Output], meaning: Meaning) -> None:
+    """Raises ChoiceError where --activation says something of no output, or of one class."""
+    if meaning.activation is None:
+        return
+    for output in served.outputs:
+        kind, has = found[output.name].kind, output.activation in ACTIVATIONS
+        if kind != "logits" or has or (output.name == "logits" and "probs" in found):
+            continue
+        if meaning.activation == "softmax" and output.shape[-1] == 1:
+            raise ChoiceError(
+                f"--activation softmax: {output.name} is one number, whose softmax is always 1: "
+                "expected --activation sigmoid"
+            )
+        return
+    have = ", ".join(f"{o.name} ({found[o.name].kind})" for o in served.outputs)
+    raise ChoiceError(
+        f"--activation {meaning.activation}: expected an output of logits, which has no activation "
+        f"in the model, got {have}: leave it away. Where your own code puts another "
+        f"{meaning.activation} after the model's, put it into the model"
+    )
 
 
 def _kind(served: Served, output, meaning: Meaning) -> Output | None:
@@ -102,7 +130,7 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
         return _with_defaults(Output(name, said))
     if not output.dtype.startswith("float"):
         return Output(name, "tensor")
-    if name == "features" and rank == 2:
+    if name == "features" and rank == 2 and (served.headless or output.signature != DEFAULT):
         return Output(name, "embedding", normalized=False)
     if rank == 4 and not served.headless:
         return Output(name, "map")

@@ -5,7 +5,7 @@ preparation: what becomes of 0 and of 255 there says whether the model takes ima
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.contract import Decode, Normalize, Preprocessing, Resize, steps
 from kerasrun_export.errors import ModelError
+from kerasrun_export.signature import input_tensors
 
 # By the names of their classes, which Keras 3 and tf_keras share. These change nothing at
 # inference.
@@ -27,14 +28,18 @@ IN_TRAINING = (
 )
 PREPARING = (
     *IN_TRAINING,
+    "AveragePooling2D",
     "Concatenate",
+    "Cropping2D",
     "Lambda",
+    "MaxPooling2D",
     "Normalization",
     "Permute",
     "Rescaling",
     "Reshape",
     "SlicingOpLambda",
     "TFOpLambda",
+    "UpSampling2D",
 )
 RESIZING = ("CenterCrop", "RandomCrop", "Resize", "Resizing")
 WORDS = {
@@ -44,9 +49,11 @@ WORDS = {
     "Subtract": "subtracts",
     "Add": "adds",
 }
-# What prepared values may be for images of 0 to 255: caffe's lie between -124 and 152. Beyond that
-# the model's numbers were made for images that were scaled before.
+# What prepared values may be for images of 0 to 255: caffe's lie between -124 and 152, all others
+# near 0. Beyond that the model's numbers were made for images that were scaled before: (x + 1) / 2,
+# which makes 0 to 1 of -1 to 1, gives 0.5 to 128.
 LARGEST = 160.0
+NEAR = 64.0
 SIDE = 32  # of a probe where the model's size is free
 
 
@@ -58,7 +65,8 @@ class Preparation:
     scaled_before: whether it has a normalisation whose numbers are not those of 0 to 255.
     resizes: whether it resizes or crops. readable: False for a subclassed model, of which only
     layers can be listed, and where a step does not run by itself. converter: what its KerasHub
-    preprocessor does before it, and the size that gives; the decoding in it is load_img's.
+    preprocessor does before it, and the size that gives; the decoding in it is load_img's. others:
+    of its other inputs, in their order.
     """
 
     steps: tuple[str, ...] = ()
@@ -68,16 +76,22 @@ class Preparation:
     readable: bool = True
     converter: Preprocessing | None = None
     converter_size: tuple[int, int] | None = None
+    others: "tuple[Preparation, ...]" = ()
+
+    def of(self, number: int) -> "Preparation":
+        """What it does to the input of that number; one that cannot be read is as the first."""
+        return self.others[number - 1] if 0 < number <= len(self.others) else self
 
     def found(self) -> list[str]:
         """The steps as sentences for the user."""
         if self.readable:
-            return [f"the model {step} itself" for step in self.steps]
+            steps = [step for each in (self, *self.others) for step in each.steps]
+            return [f"the model {step} itself" for step in dict.fromkeys(steps)]
         return [f"the model has a layer that {step}" for step in self.steps]
 
 
 def read(model: keras.Model) -> Preparation:
-    """What the model does to the images of its first input."""
+    """What the model does to the images of each of its inputs."""
     converter, size = _keras_hub(model)
     functional = _functional(model)
     if functional is None:
@@ -87,22 +101,34 @@ def read(model: keras.Model) -> Preparation:
             if _kind(layer) in ("Rescaling", "Normalization", *RESIZING)
         ]
         return Preparation(tuple(named), readable=False, converter=converter, converter_size=size)
+    known = {id(tensor): i for i, tensor in enumerate(functional.inputs)}
+    order = [known.get(id(tensor), i) for i, tensor in enumerate(input_tensors(model))]
+    first, *others = [_read(functional, number) for number in order]
+    return replace(first, converter=converter, converter_size=size, others=tuple(others))
+
+
+def _read(functional, number: int) -> Preparation:
+    """What a functional model does to the images of one of its inputs."""
     walk = _Walk()
-    probe = _probe(functional.inputs[0])
+    probe = _probe(functional.inputs[number])
     if probe is not None:
         with tf.device("/CPU:0"):
-            walk.run(functional, {0: probe})
+            walk.run(functional, {number: probe})
     changed = walk.changed and walk.frontier is not None
-    plain = changed and float(np.abs(walk.frontier).max()) <= LARGEST
+    plain = changed and _is_plain(walk.frontier)
     return Preparation(
         tuple(walk.steps),
-        values=bool(plain),
-        scaled_before=bool(changed and not plain),
+        values=plain,
+        scaled_before=changed and not plain,
         resizes=walk.resizes,
         readable=walk.readable,
-        converter=converter,
-        converter_size=size,
     )
+
+
+def _is_plain(prepared: np.ndarray) -> bool:
+    """Whether they are what a preparation makes of images of 0 to 255."""
+    low, high = float(prepared.min()), float(prepared.max())
+    return max(-low, high) <= LARGEST and (high - low <= NEAR or low <= -NEAR)
 
 
 def _kind(operation: object) -> str:

@@ -20,9 +20,7 @@ class Probe:
 
 def make(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Probe]:
     """Probes made of an image, for tensors of a (height, width), as files in a directory."""
-    with Image.open(image) as opened:
-        colors = opened.convert("RGB")
-    height, width = (side if side > 0 else 224 for side in target)
+    colors, height, width = _colors(image), *_sides(target)
     # Another aspect ratio than the tensor's, and sides that no filter divides evenly.
     lying = colors.resize((3 * width + 1, 2 * height - 3), Image.Resampling.BICUBIC)
     small = colors.resize((width // 2 + 1, 2 * height // 3 + 1), Image.Resampling.BICUBIC)
@@ -39,3 +37,38 @@ def make(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Prob
     small.save(probes[2].image)
     Image.fromarray(np.asarray(lying.convert("L")).astype(np.uint16) * 257).save(probes[3].image)
     return probes
+
+
+def kinds(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Probe]:
+    """Probes of the kinds of files that libraries and functions treat each in their own way."""
+    colors, height, width = _colors(image), *_sides(target)
+    lying = colors.resize((3 * width + 1, 2 * height - 3), Image.Resampling.BICUBIC)
+    steps = np.linspace(0, 255, lying.width * lying.height).astype(np.uint8)
+    alpha = Image.fromarray(steps.reshape(lying.height, lying.width))
+    probes = [
+        Probe(directory / "transparent.png", "a PNG with transparency", False),
+        Probe(directory / "palette.png", "a PNG with a palette", False),
+        Probe(directory / "grey.jpg", "a grey JPEG", False),
+        Probe(directory / "cmyk.jpg", "a CMYK JPEG", False),
+    ]
+    made = (lying.copy(), lying.quantize(64), lying.convert("L"), lying.convert("CMYK"))
+    made[0].putalpha(alpha)
+    for probe, pixels in zip(probes, made, strict=True):
+        pixels.save(probe.image)
+    return probes
+
+
+def _sides(target: tuple[int, int]) -> tuple[int, int]:
+    height, width = (side if side > 0 else 224 for side in target)
+    return height, width
+
+
+def _colors(image: Path) -> Image.Image:
+    """The image in colours: a grey one would not tell the order of the channels."""
+    with Image.open(image) as opened:
+        colors = opened.convert("RGB")
+    red, green, blue = colors.split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        half = red.point([value // 2 for value in range(256)])
+        colors = Image.merge("RGB", (red, half, Image.eval(blue, lambda value: 255 - value)))
+    return colors

@@ -13,6 +13,17 @@ from kerasrun_export.signature import IMAGES, TensorSpec, in_batches, outputs, t
 
 SAME = ("Identity", "Cast")  # operations that give the numbers they take
 MOVED = ("Reshape", "Squeeze")  # and these in another shape
+RANDOM = (
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "TruncatedNormal",
+)
 # Of B, G, R, as in keras.applications.imagenet_utils
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
 # Of R, G, B
@@ -59,7 +70,7 @@ class Output:
 
     shape: with the batch dimension; -1 where a size is free, empty where the rank is. activation:
     the last operation, "softmax", "sigmoid" or "none". operation: TensorFlow's name of the last one
-    that computes something, before casts and reshapes.
+    that computes something, before casts and reshapes; "" where that tells nothing.
     """
 
     signature: str
@@ -168,7 +179,7 @@ def trace(
             value.dtype.name,
             _shape(value.shape),
             activation(_through(value, SAME).op.type),
-            _through(value, (*SAME, *MOVED)).op.type,
+            _computed(value),
         )
         for key, value in function.structured_outputs.items()
     )
@@ -230,12 +241,20 @@ def _is_mixed(function: tf.types.experimental.ConcreteFunction) -> bool:
 
 
 def _check_stateless(function: tf.types.experimental.ConcreteFunction, what: str) -> None:
-    changing = sorted({node.op for node in _nodes(function) if node.op.startswith("Assign")})
+    operations = {node.op for node in _nodes(function)}
+    changing = sorted(op for op in operations if op.startswith("Assign"))
     if changing:
         raise ModelError(
             f"{what}: expected a model that answers the same image the same each time, got one "
             f"that changes its own variables as it answers ({', '.join(changing)}): a layer that "
             "ignores training=False, or one with stateful=True"
+        )
+    drawing = sorted(operations & set(RANDOM))
+    if drawing:
+        raise ModelError(
+            f"{what}: expected a model that answers the same image the same each time, got one "
+            f"that draws random numbers as it answers ({', '.join(drawing)}): noise, dropout or "
+            "augmentation that is not off at inference"
         )
 
 
@@ -264,6 +283,16 @@ def _through(tensor: tf.Tensor, operations: tuple[str, ...]) -> tf.Tensor:
     while tensor.op.type in operations:
         tensor = tensor.op.inputs[0]
     return tensor
+
+
+def _computed(tensor: tf.Tensor) -> str:
+    """The operation that computes a tensor; "" for the mean or the largest of anything but an
+    image's places, such as of an ensemble's answers.
+    """
+    operation = _through(tensor, (*SAME, *MOVED)).op
+    if operation.type in ("Mean", "Max") and operation.inputs[0].shape.rank != 4:
+        return ""
+    return operation.type
 
 
 def frozen(served: Served) -> Graph:

@@ -57,6 +57,12 @@ def takes(model, size: tuple[int, int] | None = None) -> Takes:
     return Takes(inputs, lambda given: call([given[name] for name in names]))
 
 
+def input_tensors(model) -> list:
+    """The symbolic tensors of a functional model's inputs, in the order of `takes`."""
+    found = _functional(model)
+    return found[1] if found else []
+
+
 def _functional(model) -> tuple[list[str], list, Callable] | None:
     """(names, tensors, call of a list of tensors) of a functional or built Sequential model."""
     try:

@@ -93,6 +93,11 @@ def _find(options: argparse.Namespace) -> int:
         print(f"the same tensors, in every bit, of {images}")
     for how in found.equivalent:
         print(f"the same on these images and on those made to tell them apart: {words(how)}")
+    if found.unlike:
+        print(
+            f"not the same of {', '.join(found.unlike)}, which were tried besides: of such files "
+            "kerasrun makes what the contract says. Keep them out, or convert them first"
+        )
     print(find.export_command(options.model, found, str(options.out or "contract.json")))
     if options.out:
         text = json.dumps([one.to_json() for one in found.inputs], indent=2) + "\n"
