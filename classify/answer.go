@@ -3,7 +3,6 @@ package classify
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"kerasrun/contract"
@@ -28,15 +27,6 @@ type Answer struct {
 	Labels labels.Labels
 
 	Map *Map // of a map
-}
-
-// Map is the class of each pixel of a segmented image: the largest of its values, or, where there
-// is one value a pixel, class 1 where that is over 0.5 and class 0 elsewhere.
-type Map struct {
-	Height, Width int
-	Classes       []uint16   // height x width, row-major
-	Palette       [][3]uint8 // red, green and blue of each class; nil: the model has none
-	Labels        labels.Labels
 }
 
 // NaNError says that an output has no meaning for an image: one of its values is NaN.
@@ -143,7 +133,7 @@ func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
 // ProbabilitiesOf returns the probability of each class that an image's row of an output says: after the
 // activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
 func ProbabilitiesOf(o contract.Output, row tensor.Tensor) ([]float32, error) {
-	if !hasPredictions(o.Kind) {
+	if !o.HasClasses() {
 		return nil, &OutputError{o.Name, fmt.Errorf("expected probabilities of classes, got %s", o.Kind)}
 	}
 	values, err := activated(o, row)
@@ -220,52 +210,4 @@ func multilabel(
 		return cmp.Compare(b.Probability, a.Probability)
 	})
 	return found, nil
-}
-
-// maxMapClasses is how many classes a pixel of a map may have.
-const maxMapClasses = math.MaxUint16 + 1
-
-// classMap decides for a class at each pixel: values of height x width x classes.
-func classMap(o contract.Output, l labels.Labels, row tensor.Tensor) (*Map, error) {
-	shape := row.Shape
-	if len(shape) != 3 || shape[2] < 1 || shape[2] > maxMapClasses {
-		return nil, &OutputError{o.Name, fmt.Errorf(
-			"expected height x width x classes of a map, got %v", shape)}
-	}
-	values, err := row.ConvertFloat32()
-	if err != nil {
-		return nil, &OutputError{o.Name, err}
-	}
-	classes := int(shape[2])
-	m := &Map{Height: int(shape[0]), Width: int(shape[1]), Palette: o.Palette, Labels: l,
-		Classes: make([]uint16, shape[0]*shape[1])}
-	for i := range m.Classes {
-		pixel := values[i*classes : (i+1)*classes]
-		best := 0
-		for c, x := range pixel {
-			if x != x {
-				return nil, &NaNError{o.Name, i*classes + c}
-			}
-			if x > pixel[best] {
-				best = c
-			}
-		}
-		if classes == 1 && pixel[0] > 0.5 {
-			best = 1
-		}
-		m.Classes[i] = uint16(best)
-	}
-	return m, nil
-}
-
-// Pixels returns how many pixels each class has.
-func (m *Map) Pixels() []int {
-	var counts []int
-	for _, class := range m.Classes {
-		for len(counts) <= int(class) {
-			counts = append(counts, 0)
-		}
-		counts[class]++
-	}
-	return counts
 }

@@ -24,14 +24,14 @@ type Model interface {
 	SavedModel() *savedmodel.Model // its directory, whose manifest says what the input is
 	// Signature returns the signature called key of the graph that is run.
 	Signature(key string) (savedmodel.Signature, error)
-	Labels() labels.Labels // a class for each value of the output; nil: they have no names
+	Labels() labels.Labels // of the manifest's answer; nil: its classes have no names
 }
 
 // Options say how a Classifier runs its model. Zero values are useful.
 type Options struct {
-	Signature string // "" is "serving_default"
+	Signature string // "" is the manifest's
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
-	// manifest's answer.
+	// manifest's answer, or of another signature than the default one its only output.
 	Outputs []string
 
 	BatchSize   int // images that run together; 0 is 32
@@ -81,7 +81,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	o.Signature = cmp.Or(o.Signature, contract.DefaultSignature)
+	o.Signature = cmp.Or(o.Signature, m.SavedModel().DefaultSignature())
 	o.BatchSize, o.Concurrency = cmp.Or(o.BatchSize, 32), cmp.Or(o.Concurrency, 1)
 	if o.Decoders == nil {
 		o.Decoders, _ = NewDecoders(Limits{}) // no zero is wrong
@@ -99,11 +99,12 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("signature %s: %w", s.Key, err)
 	}
 	if len(o.Outputs) == 0 {
-		if manifest.Answer == "" {
+		answer := answerOf(manifest, s)
+		if answer == "" {
 			return nil, fmt.Errorf("signature %s: expected an output that the manifest says answers "+
 				"an image, got none; name one of %q", s.Key, slices.Sorted(maps.Keys(s.Outputs)))
 		}
-		o.Outputs = []string{manifest.Answer}
+		o.Outputs = []string{answer}
 	}
 	if err := p.check(s, o.Outputs); err != nil {
 		return nil, err
@@ -111,6 +112,12 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	c := &Classifier{
 		preprocessor: p, runner: m, key: s.Key, labels: m.Labels(), options: o,
 		running: semaphore.NewWeighted(int64(o.BatchSize * o.Concurrency)),
+	}
+	if first := manifest.Output(s.Key, o.Outputs[0]); s.Key != m.SavedModel().DefaultSignature() ||
+		o.Outputs[0] != manifest.Answer {
+		if c.labels, err = m.SavedModel().LabelsOf(first); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range o.Outputs {
 		output := contract.Output{Name: name, Kind: contract.Tensor}
@@ -122,6 +129,19 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	}
 	c.slots.New = func() any { return new(slot) }
 	return c, nil
+}
+
+// answerOf returns the output of a signature that answers an image, "" where the manifest does not
+// say: its answer, or of a signature that has no such output the only one.
+func answerOf(m *contract.Manifest, s savedmodel.Signature) string {
+	outputs := m.Outputs[s.Key]
+	if m.Output(s.Key, m.Answer) == nil && len(outputs) == 1 {
+		return outputs[0].Name
+	}
+	if len(outputs) > 0 && m.Output(s.Key, m.Answer) == nil {
+		return ""
+	}
+	return m.Answer
 }
 
 // Outputs returns the outputs that are kept of each image, as the manifest states them. The first
@@ -223,9 +243,9 @@ func (c *Classifier) rows(out map[string]tensor.Tensor, rows, n int) ([]Row, err
 func (c *Classifier) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {
-	if kind := c.outputs[0].Kind; !hasPredictions(kind) {
+	if o := c.outputs[0]; !o.HasClasses() {
 		return nil, fmt.Errorf("classify: output %q: expected probabilities of classes, got %s: "+
-			"Answer returns it", c.outputs[0].Name, kind)
+			"Answer returns it", o.Name, o.Kind)
 	}
 	answers, err := c.Answer(ctx, top, images...)
 	if answers == nil {
@@ -236,12 +256,6 @@ func (c *Classifier) Classify(
 		rows[i] = a.Predictions
 	}
 	return rows, err
-}
-
-// hasPredictions says whether answers of a kind are classes with their probabilities.
-func hasPredictions(kind string) bool {
-	return slices.Contains([]string{contract.Probabilities, contract.Logits, contract.Binary,
-		contract.Multilabel}, kind)
 }
 
 // Answer returns what the first output says of each image, whatever its kind. Images and errors are

@@ -97,10 +97,16 @@ func (p *Preprocessor) WaitingBytes(image []byte) (int64, error) {
 
 // Decode decodes images in parallel and resizes them as the manifest says. They come as uint8,
 // [images, height, width, channels], row-major, where [Preprocessor.Run] normalizes them; else as
-// the model's own input. Images of a model of any size have to have the same one. The first
-// [ImageError] ends it: the images are wanted together or not at all.
+// the model's own input. Images of a model of any size have to have the same one. Where the graph
+// decodes for itself, files are checked for their length alone. The first [ImageError] ends it: the
+// images are wanted together or not at all.
 func (p *Preprocessor) Decode(ctx context.Context, images [][]byte) (tensor.Tensor, error) {
 	if p.pipeline == nil {
+		for i, image := range images {
+			if err := p.decoders.checkBytes(image); err != nil {
+				return tensor.Tensor{}, &ImageError{i, err}
+			}
+		}
 		return tensor.New(tensor.Shape{int64(len(images))}, images)
 	}
 	decoded := make([]*preprocess.Image, len(images))
@@ -241,8 +247,9 @@ func (p *Preprocessor) tensor(images []*preprocess.Image) (tensor.Tensor, error)
 // check returns an error unless the signature goes from this input alone to the outputs.
 func (p *Preprocessor) check(s savedmodel.Signature, outputs []string) error {
 	if _, ok := s.Inputs[p.input]; !ok || len(s.Inputs) != 1 {
-		return fmt.Errorf("signature %s: expected the input %q alone, got %q: run it on tensors",
-			s.Key, p.input, slices.Sorted(maps.Keys(s.Inputs)))
+		return fmt.Errorf("signature %s: expected the input %q alone, got %q, so that it cannot be "+
+			"answered from an image alone: run it on tensors, by `kerasrun predict` or Run", s.Key,
+			p.input, slices.Sorted(maps.Keys(s.Inputs)))
 	}
 	want := tensor.String
 	if p.pipeline != nil {

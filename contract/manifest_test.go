@@ -199,6 +199,8 @@ func TestParseRefuses(t *testing.T) {
 			"got one of embedding"},
 		{"labels", set("/etc/passwd", "outputs", "serving_default", 0, "labels"),
 			`labels: expected a path in the directory, got "/etc/passwd"`},
+		{"signature", set("other", "signature"),
+			`signature: expected one of ["features" "serving_default"], got "other"`},
 		{"answer", set("answer", "answer"),
 			`answer: expected an output of serving_default, got "answer"`},
 		{"goldens", set("../goldens", "goldens"),

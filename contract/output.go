@@ -38,6 +38,11 @@ type Output struct {
 	Labels string `json:"labels"`
 }
 
+// HasClasses says whether an output tells classes of an image apart, each with a probability.
+func (o Output) HasClasses() bool {
+	return slices.Contains([]string{Probabilities, Logits, Binary, Multilabel}, o.Kind)
+}
+
 // check returns all that is wrong with an output.
 func (o Output) check() []error {
 	var faults []error

@@ -45,8 +45,8 @@ func plain(name string, shape ...int64) contract.Input {
 	return contract.Input{Name: name, Kind: contract.KindTensor, DType: "float32", Shape: shape}
 }
 
-// writeFormat2 writes a pack of one npz a case, whose image is the case's name, for a manifest of one
-// signature, and returns its directory.
+// writeFormat2 writes a pack of one npz a case, whose image is the case's name, for a manifest of
+// one signature, and returns its directory.
 func writeFormat2(t *testing.T, m *contract.Manifest, change func(index map[string]any),
 	cases ...map[string]tensor.Tensor) string {
 	t.Helper()
@@ -272,8 +272,11 @@ func TestEncoded(t *testing.T) {
 		return map[string]tensor.Tensor{"last": {DType: tensor.Int64, Shape: tensor.Shape{},
 			Data: []int64{value}}}
 	}
-	dir := writeFormat2(t, m.manifest, nil, scalar('0'), scalar('1'))
-	if report := verify(t, m, dir); !report.OK || len(report.Stages) != 4 {
+	dir := writeFormat2(t, m.manifest, func(index map[string]any) {
+		index["reference_kind"] = "manifest"
+	}, scalar('0'), scalar('1'))
+	if report := verify(t, m, dir); !report.OK || len(report.Stages) != 4 ||
+		!strings.Contains(report.String(), "nothing was assumed about how images are prepared") {
 		t.Errorf("got %v, want four stages that are ok", report)
 	}
 }

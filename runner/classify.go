@@ -18,9 +18,9 @@ const (
 // classifyWait is how long a stream's batch waits for its next image: longer than a file takes.
 const classifyWait = 20 * time.Millisecond
 
-// Classifier returns the classifier over the signature that Open chose and its output "probs", with
-// batches that suit the model's devices. It is an error where the signature does not go from an
-// image to probabilities.
+// Classifier returns the classifier over the signature that Open chose and the output that the
+// manifest says answers an image, with batches that suit the model's devices. It is an error where
+// the signature does not go from an image alone to that output.
 func (m *Model) Classifier() (*classify.Classifier, error) {
 	if _, err := m.signature(m.key); err != nil {
 		return nil, err
@@ -50,4 +50,18 @@ func (m *Model) Classify(
 		return nil, err
 	}
 	return c.Classify(ctx, top, images...)
+}
+
+// Answer returns what the model says of each image, whatever kind of answer that is: classes, or
+// values of a regression or an embedding, or a map of classes; see [classify.Answer]. Images and
+// errors are those of Classify; the answer of an image that cannot be answered is zero. top bounds
+// the classes of probabilities.
+func (m *Model) Answer(
+	ctx context.Context, top int, images ...[]byte,
+) ([]classify.Answer, error) {
+	c, err := m.Classifier()
+	if err != nil {
+		return nil, err
+	}
+	return c.Answer(ctx, top, images...)
 }

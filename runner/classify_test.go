@@ -115,7 +115,7 @@ func TestClassifyErrors(t *testing.T) {
 		t.Errorf("top 0: %v", err)
 	}
 	if _, err := open(t, "conv", WithSignature("features")).Classify(t.Context(), 1,
-		photos...); !matches(err, `expected an output "probs" of float32`) {
+		photos...); !matches(err, `output "features": expected probabilities of classes, got embedding`) {
 		t.Errorf("no probabilities: %v", err)
 	}
 	if _, err := open(t, "both").Classify(t.Context(), 1, photos...); !matches(err,

@@ -159,7 +159,7 @@ var dangers = []struct {
 	{"ends the process", opSet("Abort")},
 	{"waits", opSet("SleepOp SleepIdentityOp")},
 	{"changes the file system's settings", opSet("FileSystemSetConfiguration")},
-	{"decodes bytes in native code", opSet(`DecodeJpeg DecodeAndCropJpeg ExtractJpegShape DecodePng
+	{decodesBytes, opSet(`DecodeJpeg DecodeAndCropJpeg ExtractJpegShape DecodePng
 		DecodeGif DecodeBmp DecodeImage DecodeWebP DecodeJxl DecodeWav DecodeCompressed
 		DecodeProtoV2 ParseTensor UncompressElement`)},
 }

@@ -143,6 +143,9 @@ func (g *MetaGraph) eachAttr(w *work, visit func(a *attr, where func() string)) 
 
 func isSaver(op string) bool { return saverOps[byRestore][op] || saverOps[bySave][op] }
 
+// decodesBytes is the danger of operations that models do have which decode images for themselves.
+const decodesBytes = "decodes bytes in native code"
+
 func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 	functions := g.graph.library()
 	g.eachNode(r.work, func(f *function, n *node, by reacher) {
@@ -164,6 +167,9 @@ func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 			what = "is not on the list of operations that are pure functions, or not one of " +
 				"TensorFlow's"
 			unused = by == 0 || by == bySave
+		} else if what == decodesBytes {
+			what += fmt.Sprintf(": where these are trusted, --allow-op %s takes it", n.op)
+			unused = false
 		} else if !isSaver(n.op) { // a second graph of a model has the first one's saver, unused
 			unused = false
 		}

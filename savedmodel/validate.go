@@ -297,24 +297,40 @@ func (m *Model) ServeTags() []string {
 	return []string{contract.ServeTag}
 }
 
-// Labels reads the class list that the manifest names of the output that answers an image, or else
-// of the first output that has one. It is nil where there is no manifest, or one that names none.
+// DefaultSignature returns the key of the signature that is called by default: the manifest's, or else
+// "serving_default".
+func (m *Model) DefaultSignature() string {
+	if m.Manifest != nil && m.Manifest.Signature != "" {
+		return m.Manifest.Signature
+	}
+	return contract.DefaultSignature
+}
+
+// Labels reads the class list that the manifest names of the output that answers an image; where
+// none does, of the first output that has one. It is nil where there is no manifest, or one that
+// names none.
 func (m *Model) Labels() (labels.Labels, error) {
 	if m.Manifest == nil {
 		return nil, nil
 	}
-	name := ""
-	for _, out := range m.Manifest.Outputs[contract.DefaultSignature] {
-		if name == "" || out.Name == m.Manifest.Answer {
-			name = out.Labels
-		}
-	}
-	if name == "" {
+	outputs := m.Manifest.Outputs[m.DefaultSignature()]
+	i := slices.IndexFunc(outputs, func(o contract.Output) bool {
+		return o.Name == m.Manifest.Answer || m.Manifest.Answer == "" && o.Labels != ""
+	})
+	if i < 0 {
 		return nil, nil
 	}
-	classes, err := m.readLabels(name)
+	return m.LabelsOf(&outputs[i])
+}
+
+// LabelsOf returns the classes of an output of the manifest; nil where it has none, or is nil.
+func (m *Model) LabelsOf(o *contract.Output) (labels.Labels, error) {
+	if o == nil || o.Labels == "" {
+		return nil, nil
+	}
+	classes, err := m.readLabels(o.Labels)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", o.Labels, err)
 	}
 	return classes, nil
 }

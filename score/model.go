@@ -30,7 +30,11 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	if err != nil {
 		return Model{}, fmt.Errorf("%s: %w", dir, err)
 	}
-	return Model{m, manifest.ID(), fmt.Sprintf("%v; precision %s", p, precision)}, nil
+	words := "decoded by the graph"
+	if p != nil {
+		words = p.String()
+	}
+	return Model{m, manifest.ID(), fmt.Sprintf("%s; precision %s", words, precision)}, nil
 }
 
 // classifier returns the classifier of the output that the columns come from, and the columns with

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/png"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -14,48 +15,126 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"kerasrun/classify"
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/tensor"
 )
 
-// answers says what a signature's output means for each image. top bounds the classes of
-// probabilities.
-func (s *Server) answers(
-	ctx context.Context, v *version, sig *signature, images tensor.Tensor, top int,
-) ([]classify.Answer, timing, error) {
+// imageRows runs a signature on images, and returns each image's row of the output that answers
+// one, without the batch dimension.
+func (s *Server) imageRows(
+	ctx context.Context, v *version, sig *signature, images tensor.Tensor,
+) (contract.Output, []tensor.Tensor, timing, error) {
 	output, err := v.answer(sig)
 	if err != nil {
-		return nil, timing{}, err
+		return output, nil, timing{}, err
 	}
 	out, took, err := s.run(ctx, v, sig, map[string]tensor.Tensor{v.imageInput: images})
 	if err != nil {
-		return nil, took, err
+		return output, nil, took, err
 	}
 	t := out[output.Name]
 	if len(t.Shape) == 0 {
-		return nil, took, fmt.Errorf("output %q: expected a row for each image, got shape %v",
+		return output, nil, took, fmt.Errorf("output %q: expected a row for each image, got shape %v",
 			output.Name, t.Shape)
 	}
-	answers := make([]classify.Answer, t.Shape[0])
-	for i := range answers {
-		row, err := t.Rows(int64(i), int64(i+1))
-		if err != nil {
-			return nil, took, err
+	rows := make([]tensor.Tensor, t.Shape[0])
+	for i := range rows {
+		if rows[i], err = t.Rows(int64(i), int64(i+1)); err != nil {
+			return output, nil, took, err
 		}
-		row.Shape = row.Shape[1:]
-		if answers[i], err = classify.AnswerOf(output, v.labels, row, top); err != nil {
-			return nil, took, fmt.Errorf("image %d: %w", i, err)
-		}
+		rows[i].Shape = rows[i].Shape[1:]
 	}
-	return answers, took, nil
+	return output, rows, took, nil
 }
 
-// classification answers POST /classify. Times are in milliseconds.
-type classification struct {
-	Model       string              `json:"model"`
-	Version     string              `json:"version"`
-	Predictions []labels.Prediction `json:"predictions"`
-	Times       times               `json:"times_ms"`
+// classified answers POST /classify. Its kind says which of predictions, values and map it has. Times
+// are in milliseconds.
+type classified struct {
+	Model   string `json:"model"`
+	Version string `json:"version"`
+	Warning string `json:"warning,omitempty"`
+	Output  string `json:"output"`
+	Kind    string `json:"kind"` // as in the manifest
+
+	Predictions []labels.Prediction `json:"predictions,omitzero"`
+	Shape       tensor.Shape        `json:"shape,omitzero"`  // of values
+	Values      []classify.Number   `json:"values,omitzero"` // row-major
+	Names       []string            `json:"names,omitzero"`  // of values
+	Map         *classMap           `json:"map,omitempty"`
+
+	Times times `json:"times_ms"`
+}
+
+// classMap is the map of a segmented image.
+type classMap struct {
+	Height  int        `json:"height"`
+	Width   int        `json:"width"`
+	Fit     string     `json:"fit"` // of the image whose map it is; "" where the graph resizes it
+	Classes []mapClass `json:"classes"`
+	PNG     []byte     `json:"png"` // base64, with a palette: one byte a pixel, its class
+}
+
+// mapClass is a class that has pixels.
+type mapClass struct {
+	Index  int    `json:"index"`
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Pixels int    `json:"pixels"`
+	Color  string `json:"color"` // in the PNG, "#rrggbb"
+}
+
+const syntheticWarning = "The model has synthetic weights, not trained ones: its classes mean nothing."
+
+// set writes what the answer says.
+func (c *classified) set(a classify.Answer, v *version) (err error) {
+	c.Output, c.Kind, c.Predictions = a.Output, a.Kind, a.Predictions
+	manifest := v.model.SavedModel().Manifest
+	if manifest.Weights.Synthetic() {
+		c.Warning = syntheticWarning
+	}
+	switch {
+	case a.Map != nil:
+		if c.Map, err = newClassMap(a.Map); err != nil {
+			return err
+		}
+		if resize := manifest.Image().Resize; resize != nil {
+			c.Map.Fit = resize.Fit
+		}
+	case a.Values.Data != nil:
+		c.Shape = a.Values.Shape
+		if c.Values, err = classify.Numbers(a.Values); err != nil {
+			return err
+		}
+		for _, class := range a.Labels {
+			c.Names = append(c.Names, class.Name)
+		}
+	}
+	return nil
+}
+
+func newClassMap(m *classify.Map) (*classMap, error) {
+	img, err := m.Image()
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	if err := png.Encode(&text, img); err != nil {
+		return nil, err
+	}
+	made := &classMap{Height: m.Height, Width: m.Width, Classes: []mapClass{}, PNG: text.Bytes()}
+	for index, pixels := range m.Pixels() {
+		if pixels == 0 {
+			continue
+		}
+		color := m.Color(index)
+		class := mapClass{Index: index, Pixels: pixels, Color: fmt.Sprintf("#%x", color[:])}
+		if index < len(m.Labels) {
+			class.ID, class.Name = m.Labels[index].ID, m.Labels[index].Name
+		}
+		made.Classes = append(made.Classes, class)
+	}
+	return made, nil
 }
 
 type times struct {
@@ -64,7 +143,8 @@ type times struct {
 	Inference  float64 `json:"inference"`
 }
 
-// classify answers an image, the body itself or the one file of a form, with its top classes.
+// classify answers an image, the body itself or the one file of a form, with its top classes, or with
+// what else the model says of it.
 // ?model names the model, otherwise the first that is configured; ?top says how many classes,
 // otherwise 5.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
@@ -93,16 +173,23 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return timing{}, err
 		}
-		answers, took, err := s.answers(r.Context(), v, sig, images, top)
+		output, rows, took, err := s.imageRows(r.Context(), v, sig, images)
 		if err != nil {
 			return took, err
 		}
-		took.header(w.Header())
-		return took, writeJSON(w, classification{
-			Model: v.name, Version: strconv.FormatInt(v.number, 10), Predictions: answers[0].Predictions,
+		names := v.labels[outputKey{sig.Key, output.Name}]
+		answer, err := classify.AnswerOf(output, names, rows[0], top)
+		if err != nil {
+			return took, err
+		}
+		c := classified{Model: v.name, Version: strconv.FormatInt(v.number, 10),
 			Times: times{milliseconds(took.Preprocess), milliseconds(took.Queue),
-				milliseconds(took.Inference)},
-		})
+				milliseconds(took.Inference)}}
+		if err := c.set(answer, v); err != nil {
+			return took, err
+		}
+		took.header(w.Header())
+		return took, writeJSON(w, c)
 	})
 }
 

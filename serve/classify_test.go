@@ -50,7 +50,7 @@ func TestClassify(t *testing.T) {
 		{"model", "/classify?model=fake&top=2", "image/png", string(green), all[:2]},
 	} {
 		w := request(h, "POST", c.path, c.body, "Content-Type", c.contentType)
-		var got classification
+		var got classified
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
 			t.Errorf("%s: %v, %d %s", c.name, err, w.Code, w.Body)
 			continue

@@ -83,10 +83,14 @@ func asError(err error) *Error {
 	var longImage *classify.TooLongError
 	var noClasses *classify.OutputError
 	var unsupported *preprocess.UnsupportedError
+	var answered interface{ GRPCStatus() *status.Status }
 	switch {
 	case errors.As(err, &known):
 		// with what was wrapped around it
 		return &Error{Code: known.Code, HTTP: known.HTTP, Err: err}
+	case errors.As(err, &answered): // by gRPC or one of its services
+		return &Error{Code: answered.GRPCStatus().Code(),
+			Err: errors.New(answered.GRPCStatus().Message())}
 	case errors.As(err, &tooLong):
 		return tooLongError(tooLong.Limit)
 	case errors.As(err, &longImage):

@@ -13,12 +13,14 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
+	"kerasrun/tfserving"
 )
 
 // GRPCOptions returns what a gRPC server needs to keep the Server's limits, ask for its token, and
@@ -45,11 +47,22 @@ func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context
 	return ctx, nil
 }
 
-// RegisterGRPC adds the Open Inference Protocol's service and the standard health service to a gRPC
-// server made with GRPCOptions.
+// grpcServices are the services whose requests reserve memory.
+var grpcServices = []*grpc.ServiceDesc{&oip.GRPCInferenceService_ServiceDesc,
+	&tfserving.PredictionService_ServiceDesc, &tfserving.ModelService_ServiceDesc}
+
+// RegisterGRPC adds the services of the Open Inference Protocol and of TensorFlow Serving, and the
+// standard health service, to a gRPC server made with GRPCOptions. To a [grpc.Server] it adds
+// reflection, which tells tools what the services are.
 func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
-	g.RegisterService(serviceDesc(), &grpcService{server: s})
+	for i, service := range []any{&grpcService{server: s}, &predictionService{server: s},
+		&modelService{server: s}} {
+		g.RegisterService(s.reserving(grpcServices[i]), service)
+	}
 	grpc_health_v1.RegisterHealthServer(g, s.health)
+	if g, ok := g.(reflection.GRPCServer); ok {
+		reflection.Register(g)
+	}
 }
 
 // probeCall says whether a call asks after the server's health.

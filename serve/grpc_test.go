@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"strings"
@@ -16,9 +17,11 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
+	"kerasrun/tfserving"
 )
 
 func dial(t testing.TB, s *Server) *grpc.ClientConn {
@@ -203,33 +206,119 @@ func TestGRPCPanicEndsOneCall(t *testing.T) {
 // hundred in memory.
 func TestGRPCReservesBeforeItDecodes(t *testing.T) {
 	s := startServer(t, &fakeModel{}, func(c *Config) { c.Limits.InFlight = 16 << 20 })
-	g := &grpcService{server: s}
-	input := func(contents []byte) []byte {
-		raw := protowire.AppendTag(nil, 5, protowire.BytesType)
-		raw = protowire.AppendBytes(raw, contents)
-		return protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), raw)
+	decode := func(raw []byte, request proto.Message) error {
+		held := &account{memory: s.memory}
+		defer held.free()
+		return decodeReserved(raw, request, held)
 	}
-	for name, raw := range map[string][]byte{
-		"outputs":    bytes.Repeat([]byte{6<<3 | 2, 0}, 1<<20),
-		"inputs":     bytes.Repeat([]byte{5<<3 | 2, 0}, 1<<20),
-		"parameters": bytes.Repeat([]byte{4<<3 | 2, 0}, 1<<20),
-		"contents":   input(bytes.Repeat([]byte{8<<3 | 2, 0}, 1<<20)),
-		"numbers": input(protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType),
-			make([]byte, 4<<20))),
+	field := func(number protowire.Number, raw []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), raw)
+	}
+	input := func(contents []byte) []byte {
+		return field(5, field(5, contents))
+	}
+	examples := func(raw []byte) []byte { return field(2, field(1, raw)) }
+	many := func(number byte) []byte { return bytes.Repeat([]byte{number<<3 | 2, 0}, 1<<20) }
+	infer, predict := &oip.ModelInferRequest{}, &tfserving.PredictRequest{}
+	classify := &tfserving.ClassificationRequest{}
+	for _, c := range []struct {
+		name    string
+		request proto.Message
+		raw     []byte
+	}{
+		{"outputs", infer, many(6)},
+		{"inputs", infer, many(5)},
+		{"parameters", infer, many(4)},
+		{"contents", infer, input(many(8))},
+		{"numbers", infer, input(field(3, make([]byte, 4<<20)))},
+		{"tensors", predict, many(2)},
+		{"filters", predict, many(3)},
+		{"strings", predict, field(2, field(2, many(8)))},
+		{"dimensions", predict, field(2, field(2, field(2, many(2))))},
+		{"integers", predict, field(2, field(2, field(7, make([]byte, 4<<20))))},
+		{"unknown", predict, field(100, make([]byte, 8<<20))},
+		{"examples", classify, examples(many(1))},
+		{"features", classify, examples(field(1, field(1, many(1))))},
+		{"metadata", &tfserving.GetModelMetadataRequest{}, many(2)},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := g.decodeAndInfer(t.Context(), raw)
+		err := decode(c.raw, c.request)
 		runtime.ReadMemStats(&after)
 		if known := (*Error)(nil); !errors.As(err, &known) || known.Code != codes.Unavailable {
-			t.Errorf("%s: got %v, want Unavailable", name, err)
+			t.Errorf("%s: got %v, want Unavailable", c.name, err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
-			t.Errorf("%s: refusing it took %d bytes", name, took)
+			t.Errorf("%s: refusing it took %d bytes", c.name, took)
 		}
 	}
-	if _, err := g.decodeAndInfer(t.Context(), []byte{0xff}); status.Code(asError(err).GRPCStatus().
-		Err()) != codes.InvalidArgument {
+	if err := decode([]byte{0xff}, infer); asError(err).Code != codes.InvalidArgument {
 		t.Errorf("a message that is none: got %v, want InvalidArgument", err)
+	}
+}
+
+// What is reserved is what decoding takes, or more.
+func TestGRPCDecodedCost(t *testing.T) {
+	field := func(number protowire.Number, raw []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), raw)
+	}
+	many := func(number byte) []byte { return bytes.Repeat([]byte{number<<3 | 2, 0}, 1<<14) }
+	keyed := func(number protowire.Number, value []byte) (raw []byte) {
+		for i := range 1 << 12 {
+			raw = append(raw, field(number, append(field(1, fmt.Append(nil, i)), value...))...)
+		}
+		return raw
+	}
+	for _, c := range []struct {
+		name    string
+		request proto.Message
+		raw     []byte
+	}{
+		{"nothing", &tfserving.PredictRequest{}, nil},
+		{"tensors", &tfserving.PredictRequest{}, keyed(2, field(2, nil))},
+		{"strings", &tfserving.PredictRequest{}, field(2, field(2, many(8)))},
+		{"short strings", &tfserving.PredictRequest{}, field(2, field(2,
+			bytes.Repeat([]byte{8<<3 | 2, 1, 'x'}, 1<<14)))},
+		{"floats", &tfserving.PredictRequest{}, field(2, field(2, field(5, make([]byte, 1<<20))))},
+		{"floats alone", &tfserving.PredictRequest{}, field(2, field(2,
+			bytes.Repeat([]byte{5<<3 | 5, 0, 0, 0, 0}, 1<<14)))},
+		{"integers", &tfserving.PredictRequest{}, field(2, field(2, field(7, make([]byte, 1<<20))))},
+		{"integers alone", &tfserving.PredictRequest{}, field(2, field(2,
+			bytes.Repeat([]byte{7 << 3, 1}, 1<<14)))},
+		{"booleans", &tfserving.PredictRequest{}, field(2, field(2, field(11,
+			make([]byte, 1<<20))))},
+		{"dimensions", &tfserving.PredictRequest{}, field(2, field(2, field(2, many(2))))},
+		{"unknown", &tfserving.PredictRequest{}, many(100)},
+		{"unknown groups", &tfserving.PredictRequest{}, bytes.Repeat([]byte{15<<3 | 3, 15<<3 | 4},
+			1<<14)},
+		{"a group for a message", &tfserving.PredictRequest{}, bytes.Repeat([]byte{1<<3 | 3,
+			1<<3 | 4}, 1<<14)},
+		{"filters", &tfserving.PredictRequest{}, many(3)},
+		{"examples", &tfserving.ClassificationRequest{}, field(2, field(1, many(1)))},
+		{"features", &tfserving.ClassificationRequest{}, field(2, field(1, field(1, field(1,
+			keyed(1, field(2, field(1, nil)))))))},
+		{"metadata", &tfserving.GetModelMetadataRequest{}, many(2)},
+		{"infer", &oip.ModelInferRequest{}, many(5)},
+		{"infer's parameters", &oip.ModelInferRequest{}, keyed(4, field(2, nil))},
+		{"infer's outputs", &oip.ModelInferRequest{}, many(6)},
+	} {
+		cost, err := decodedCost(c.raw, c.request.ProtoReflect().Descriptor())
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		runtime.GC()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := proto.Unmarshal(c.raw, c.request); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+		if took > cost+1<<14 {
+			t.Errorf("%s: got %d bytes, want at most the %d reserved", c.name, took, cost)
+		}
+		runtime.KeepAlive(c.request)
 	}
 }

@@ -156,11 +156,15 @@ func (m *metrics) addServing() {
 type protocol struct{ name, api, entrypoint string }
 
 var (
-	protocolPredict    = protocol{"tensorflow_serving", "predict", "REST"}
-	protocolTFClassify = protocol{"tensorflow_serving", "classify", "REST"}
-	protocolOIP        = protocol{"kserve_http", "infer", "REST"}
-	protocolGRPC       = protocol{"kserve_grpc", "infer", "GRPC"}
-	protocolClassify   = protocol{"classify", "classify", "REST"}
+	protocolPredict      = protocol{"tensorflow_serving", "predict", "REST"}
+	protocolTFClassify   = protocol{"tensorflow_serving", "classify", "REST"}
+	protocolOIP          = protocol{"kserve_http", "infer", "REST"}
+	protocolGRPC         = protocol{"kserve_grpc", "infer", "GRPC"}
+	protocolPredictGRPC  = protocol{"tensorflow_serving_grpc", "predict", "GRPC"}
+	protocolClassifyGRPC = protocol{"tensorflow_serving_grpc", "classify", "GRPC"}
+	protocolRegressGRPC  = protocol{"tensorflow_serving_grpc", "regress", "GRPC"}
+	protocolMultiGRPC    = protocol{"tensorflow_serving_grpc", "multi_inference", "GRPC"}
+	protocolClassify     = protocol{"classify", "classify", "REST"}
 )
 
 // answered counts one request to a version.

@@ -35,11 +35,14 @@ type version struct {
 	signatures map[string]*signature
 	images     *classify.Preprocessor // nil: the model takes no images
 	imageInput string                 // the input that takes them, "" where none does
-	labels     labels.Labels
+	labels     map[outputKey]labels.Labels
 
 	// those that use the version; the repository's lock orders Add before Wait
 	requests sync.WaitGroup
 }
+
+// outputKey names an output of a signature.
+type outputKey struct{ signature, output string }
 
 // signature is one way to call a version.
 type signature struct {
@@ -58,8 +61,11 @@ func newVersion(
 	if err != nil {
 		return nil, err
 	}
-	v := &version{name: name, number: number, model: m, labels: m.Labels(),
+	v := &version{name: name, number: number, model: m,
 		signatures: map[string]*signature{}}
+	if v.labels, err = labelsOf(m); err != nil {
+		return nil, err
+	}
 	if manifest := m.SavedModel().Manifest; manifest != nil {
 		images, err := classify.NewPreprocessor(manifest, decoders, parameters.NumBatchThreads)
 		switch {
@@ -99,6 +105,28 @@ func newVersion(
 			name)
 	}
 	return v, nil
+}
+
+// labelsOf returns the classes of each output that has names for them.
+func labelsOf(m Model) (map[outputKey]labels.Labels, error) {
+	found := map[outputKey]labels.Labels{}
+	manifest := m.SavedModel().Manifest
+	if manifest == nil {
+		return found, nil
+	}
+	for key, outputs := range manifest.Outputs {
+		for i := range outputs {
+			classes, err := m.SavedModel().LabelsOf(&outputs[i])
+			if err != nil {
+				return nil, err
+			}
+			found[outputKey{key, outputs[i].Name}] = classes
+		}
+	}
+	if manifest.Answer != "" {
+		found[outputKey{m.SavedModel().DefaultSignature(), manifest.Answer}] = m.Labels()
+	}
+	return found, nil
 }
 
 // batched says whether each tensor has a free first dimension.
@@ -141,7 +169,7 @@ func (v *version) pending() int {
 // signature returns the signature called key, the default one for "".
 func (v *version) signature(key string) (*signature, error) {
 	if key == "" {
-		key = contract.DefaultSignature
+		key = v.model.SavedModel().DefaultSignature()
 	}
 	s, ok := v.signatures[key]
 	if !ok {
@@ -152,8 +180,14 @@ func (v *version) signature(key string) (*signature, error) {
 }
 
 // answer returns the output of a signature that answers an image: the one that the manifest names,
-// or else the only one there is.
+// or else the only one there is. It is an error where an image alone is not all that the signature
+// takes.
 func (v *version) answer(sig *signature) (contract.Output, error) {
+	if len(sig.inputs) != 1 {
+		return contract.Output{}, errorf(codes.FailedPrecondition, "signature %q takes %v, so that "+
+			"an image alone cannot be answered: use predict or infer, where the input %q may be the "+
+			"bytes of an image", sig.Key, sig.inputs, v.imageInput)
+	}
 	manifest := v.model.SavedModel().Manifest
 	name := manifest.Answer
 	if _, ok := sig.Outputs[name]; !ok && len(sig.outputs) == 1 {

@@ -86,7 +86,8 @@ func (s *Server) inferOIP(
 	for i, o := range request.outputs {
 		answer[i] = oipTensor{o, out[o.name]}
 		if o.classification > 0 {
-			if answer[i].Tensor, err = v.classification(out[o.name], o.classification); err != nil {
+			if answer[i].Tensor, err = classification(out[o.name],
+				v.labels[outputKey{sig.Key, o.name}], o.classification); err != nil {
 				return nil, took, fmt.Errorf("output %q: %w", o.name, err)
 			}
 		}
@@ -95,8 +96,8 @@ func (s *Server) inferOIP(
 }
 
 // classification is the extension of that name: "value:index:label" of the top classes, as BYTES of
-// a row a batch row.
-func (v *version) classification(t tensor.Tensor, top int) (tensor.Tensor, error) {
+// a row a batch row. names are nil where the classes have none.
+func classification(t tensor.Tensor, names labels.Labels, top int) (tensor.Tensor, error) {
 	if t.DType != tensor.Float32 || len(t.Shape) != 2 || t.Shape[0] < 1 || t.Shape[1] < 1 {
 		return t, errorf(codes.InvalidArgument,
 			"classification wants FP32 with one row of classes, not %s %v", datatypes[t.DType],
@@ -107,7 +108,6 @@ func (v *version) classification(t tensor.Tensor, top int) (tensor.Tensor, error
 		return t, err
 	}
 	rows, classes := t.Shape[0], int(t.Shape[1])
-	names := v.labels
 	if len(names) != classes {
 		names = nil
 	}

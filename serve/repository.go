@@ -97,6 +97,17 @@ func (r *repository) acquire(c choice) (v *version, release func(), err error) {
 	return v, v.requests.Done, nil
 }
 
+// zeroIsNewest takes the version 0 for the newest, as OpenVINO's clients write it, unless the model
+// has a version 0.
+func (r *repository) zeroIsNewest(c choice) choice {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if m, ok := r.models[c.model]; ok && c.number == "0" && m.status[0] == nil {
+		c.number = ""
+	}
+	return c
+}
+
 // newest returns the highest number of an available version, of which there is one.
 func (m *served) newest() int64 {
 	newest := int64(-1)
@@ -144,6 +155,10 @@ func (r *repository) statuses(c choice) ([]Status, error) {
 			return nil, err
 		}
 		all = slices.DeleteFunc(all, func(s Status) bool { return s.Version != number })
+		if len(all) == 0 {
+			return nil, errorf(codes.NotFound, "Could not find version %d of model %s", number,
+				c.model)
+		}
 	}
 	if len(all) == 0 {
 		return nil, notFound

@@ -69,6 +69,9 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 		in[pixels], took.Preprocess = decoded, time.Since(start)
 		s.metrics.preprocessed(v, took.Preprocess)
 	}
+	if err := v.checkFiles(ctx, in); err != nil {
+		return nil, took, err
+	}
 	if err := sig.check(in, pixels); err != nil {
 		return nil, took, err
 	}
@@ -133,6 +136,16 @@ func (sig *signature) checkAdmission() error {
 func (sig *signature) takesImages(v *version, t tensor.Tensor) bool {
 	return v.images != nil && v.images.Decodes() && t.DType == tensor.String &&
 		sig.Inputs[v.imageInput].DType != tensor.String
+}
+
+// checkFiles holds the files of images that the graph decodes to the limit of an image.
+func (v *version) checkFiles(ctx context.Context, in map[string]tensor.Tensor) error {
+	files, ok := in[v.imageInput].Data.([][]byte)
+	if !ok || v.images == nil || v.images.Decodes() {
+		return nil
+	}
+	_, err := v.images.Decode(ctx, files)
+	return imageError(len(files), err)
 }
 
 // check compares the inputs with the signature. The input called pixels, if any, holds what was

@@ -179,7 +179,9 @@ func (s *Server) updateHealth() {
 	}
 	ready := s.repository.ready() == nil
 	s.health.SetServingStatus("", state[ready])
-	s.health.SetServingStatus("inference.GRPCInferenceService", state[ready])
+	for _, service := range grpcServices {
+		s.health.SetServingStatus(service.ServiceName, state[ready])
+	}
 }
 
 // deadline bounds a request.

@@ -2,9 +2,12 @@ package serve
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/classify"
+	"kerasrun/contract"
 	"kerasrun/labels"
 	"kerasrun/serve/internal/jsontensor"
 	"kerasrun/tensor"
@@ -27,20 +30,43 @@ func (s *Server) servingClassify(w http.ResponseWriter, r *http.Request, v *vers
 	if err != nil {
 		return timing{}, invalid(err)
 	}
-	answers, took, err := s.answers(r.Context(), v, sig, images, math.MaxInt)
+	output, rows, took, err := s.imageRows(r.Context(), v, sig, images)
 	if err != nil {
 		return took, err
 	}
 	text := []byte(`{"results": [`)
-	for i, answer := range answers {
+	for i, row := range rows {
 		if i > 0 {
 			text = append(text, ", "...)
 		}
-		text = appendClasses(text, answer.Predictions)
+		names := v.labels[outputKey{sig.Key, output.Name}]
+		classes, err := allClasses(output, names, row)
+		if err != nil {
+			return took, fmt.Errorf("example %d: %w", i, err)
+		}
+		text = appendClasses(text, classes)
 	}
 	took.header(w.Header())
 	write(w, http.StatusOK, "application/json", append(text, "]}\n"...))
 	return took, nil
+}
+
+// allClasses returns every class of an image's row, the most probable first.
+func allClasses(
+	o contract.Output, names labels.Labels, row tensor.Tensor,
+) ([]labels.Prediction, error) {
+	if !o.HasClasses() {
+		return nil, errorf(codes.FailedPrecondition, "output %q: expected classes, which classify is "+
+			"for, got %s: use predict", o.Name, o.Kind)
+	}
+	values, err := classify.ProbabilitiesOf(o, row)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) != len(values) {
+		names = nil
+	}
+	return labels.Top(values, len(values), names)
 }
 
 // appendClasses writes [[label, score], ...].

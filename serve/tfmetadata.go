@@ -16,6 +16,7 @@ func (s *Server) servingGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c = s.repository.zeroIsNewest(c)
 	if subresource == "metadata" {
 		v, release, err := s.repository.acquire(c)
 		if err != nil {

@@ -42,6 +42,7 @@ func (s *Server) servingPost(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c = s.repository.zeroIsNewest(c)
 	body, held, err := s.readBody(w, r)
 	defer held.free()
 	if err != nil {

@@ -180,8 +180,9 @@ func TestServingStatus(t *testing.T) {
 		{"/v1/models/fake", 200, available},
 		{"/v1/models/fake/versions/1", 200, available},
 		{"/v1/models/fake/labels/stable", 200, available},
+		{"/v1/models/fake/versions/0", 200, available}, // OpenVINO's clients' newest
 		{"/v1/models/fake/versions/2", 404,
-			`{"error":"Could not find any versions of model fake"}`},
+			`{"error":"Could not find version 2 of model fake"}`},
 		{"/v1/models/none", 404, `{"error":"Could not find any versions of model none"}`},
 		{"/v1/models/fake/metadata", 200, metadata},
 		{"/v1/models/fake/versions/1/metadata", 200, metadata},

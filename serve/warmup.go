@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/contract"
 	"kerasrun/internal/tfrecord"
 	"kerasrun/serve/internal/servingpb"
 	"kerasrun/tensor"
@@ -38,7 +37,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	sig := v.signatures[contract.DefaultSignature]
+	sig := v.signatures[v.model.SavedModel().DefaultSignature()]
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}
@@ -115,8 +114,9 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 		return err
 	}
 	in := map[string]tensor.Tensor{}
+	held := &account{memory: newMemory(4 * maxWarmupRecordBytes)}
 	for name, t := range request.Inputs {
-		if in[name], err = protoTensor(t); err != nil {
+		if in[name], err = readTensorProto(t, held); err != nil {
 			return fmt.Errorf("input %q: %w", name, err)
 		}
 	}
@@ -125,81 +125,4 @@ func (v *version) replayRecord(ctx context.Context, record []byte) error {
 	}
 	_, err = v.model.RunSignature(ctx, sig.Key, in)
 	return err
-}
-
-// protoTensor reads a TensorProto: tensor_content, or values of the type, of which the last stands
-// for all that are missing.
-func protoTensor(p *servingpb.TensorProto) (tensor.Tensor, error) {
-	dtype, shape := tensor.DType(p.GetDtype()), tensor.Shape{}
-	if p.GetTensorShape().GetUnknownRank() {
-		shape = nil
-	}
-	for _, dim := range p.GetTensorShape().GetDim() {
-		shape = append(shape, dim.GetSize())
-	}
-	n, err := shape.Elements()
-	if err != nil {
-		return tensor.Tensor{}, err
-	}
-	if n > maxWarmupRecordBytes {
-		return tensor.Tensor{}, fmt.Errorf("expected at most %d elements, got shape %v",
-			maxWarmupRecordBytes, shape)
-	}
-	if len(p.GetTensorContent()) > 0 {
-		return tensor.FromBytes(dtype, shape, p.GetTensorContent())
-	}
-	switch dtype {
-	case tensor.Float32:
-		return filled(shape, n, p.GetFloatVal())
-	case tensor.Float64:
-		return filled(shape, n, p.GetDoubleVal())
-	case tensor.Int64:
-		return filled(shape, n, p.GetInt64Val())
-	case tensor.Int32:
-		return filled(shape, n, p.GetIntVal())
-	case tensor.Uint8:
-		return filled(shape, n, narrowed[uint8](p.GetIntVal()))
-	case tensor.Int8:
-		return filled(shape, n, narrowed[int8](p.GetIntVal()))
-	case tensor.Int16:
-		return filled(shape, n, narrowed[int16](p.GetIntVal()))
-	case tensor.Uint16:
-		return filled(shape, n, narrowed[uint16](p.GetIntVal()))
-	case tensor.Uint32:
-		return filled(shape, n, p.GetUint32Val())
-	case tensor.Uint64:
-		return filled(shape, n, p.GetUint64Val())
-	case tensor.Bool:
-		return filled(shape, n, p.GetBoolVal())
-	case tensor.String:
-		return filled(shape, n, p.GetStringVal())
-	case tensor.Float16, tensor.Bfloat16:
-		t, err := filled(shape, n, narrowed[uint16](p.GetHalfVal()))
-		t.DType = dtype
-		return t, err
-	}
-	return tensor.Tensor{}, fmt.Errorf("no tensor of %v can be held", dtype)
-}
-
-func narrowed[To int8 | int16 | uint8 | uint16](wide []int32) []To {
-	out := make([]To, len(wide))
-	for i, v := range wide {
-		out[i] = To(v)
-	}
-	return out
-}
-
-// filled makes a tensor of n elements from values, repeating the last, or of zeros where there are
-// none.
-func filled[T tensor.Element](shape tensor.Shape, n int64, values []T) (tensor.Tensor, error) {
-	if int64(len(values)) > n {
-		return tensor.Tensor{}, fmt.Errorf("shape %v takes %d elements, got %d", shape, n,
-			len(values))
-	}
-	data := make([]T, n)
-	m := copy(data, values)
-	for i := m; m > 0 && i < len(data); i++ {
-		data[i] = values[m-1]
-	}
-	return tensor.New(shape, data)
 }

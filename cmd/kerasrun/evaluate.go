@@ -12,8 +12,8 @@ import (
 	"kerasrun/contract"
 	"kerasrun/evaluate"
 	"kerasrun/internal/atomicfile"
-	"kerasrun/savedmodel"
 	"kerasrun/score"
+	"kerasrun/tensor"
 )
 
 // evaluateFlags are the command line of evaluate.
@@ -123,12 +123,12 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
 	}
-	if err := checkEvaluated(model.SavedModel()); err != nil {
-		return fmt.Errorf("%s: %w", f.model.dir, err)
-	}
 	classifier, err := model.Classifier()
 	if err != nil {
 		return err
+	}
+	if err := checkEvaluated(classifier.Outputs()[0], classifier.Shape(0)); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
 	}
 	n := max(classifier.Classes(), len(model.Labels()))
 	if f.min.TopK != nil && f.top >= n {
@@ -163,18 +163,21 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 	return f.write(cmd, report)
 }
 
-// checkEvaluated refuses a model whose answer is of a kind that cannot be evaluated yet.
-func checkEvaluated(model *savedmodel.Model) error {
-	m := model.Manifest
-	if m == nil {
-		return nil // the classifier says what it needs
-	}
-	out := m.Output(contract.DefaultSignature, m.Answer)
-	if out == nil || out.Kind == contract.Probabilities {
+// checkEvaluated refuses a model whose answer is not one of several classes. shape is that of an
+// image's row.
+func checkEvaluated(out contract.Output, shape tensor.Shape) error {
+	one := len(shape) == 1 && shape[0] == 1 // sigmoid, for two classes
+	if out.Kind == contract.Probabilities || out.Kind == contract.Binary ||
+		out.Kind == contract.Logits && (out.Activation == "softmax" || one) {
 		return nil
 	}
-	return fmt.Errorf("output %q: expected probabilities of classes, got %s, which cannot be "+
-		"evaluated yet; `kerasrun score` writes the answers", out.Name, out.Kind)
+	what := out.Kind
+	if out.Kind == contract.Logits {
+		what = "a sigmoid for each class"
+	}
+	return fmt.Errorf("output %q: expected one class an image, from probabilities, logits or one "+
+		"sigmoid, got %s, which cannot be evaluated; `kerasrun score` writes the answers", out.Name,
+		what)
 }
 
 // data reads what images there are and their labels.

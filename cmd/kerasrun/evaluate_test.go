@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"kerasrun/contract"
-	"kerasrun/savedmodel"
+	"kerasrun/tensor"
 )
 
 // small is a model of ImageNet's classes for images of 32 x 32.
@@ -172,21 +173,61 @@ func TestEvaluateErrors(t *testing.T) {
 }
 
 func TestCheckEvaluated(t *testing.T) {
-	for _, test := range []struct{ kind, want string }{
-		{contract.Probabilities, ""},
-		{contract.Multilabel, `output "out": expected probabilities of classes, got multilabel`},
-		{contract.Binary, "got binary, which cannot be evaluated yet"},
-		{contract.Embedding, "got embedding"},
+	for _, test := range []struct {
+		output contract.Output
+		size   int64
+		want   string
+	}{
+		{contract.Output{Kind: contract.Probabilities}, 3, ""},
+		{contract.Output{Kind: contract.Binary}, 1, ""},
+		{contract.Output{Kind: contract.Logits, Activation: "softmax"}, 3, ""},
+		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 1, ""},
+		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 3, "a sigmoid for each class"},
+		{contract.Output{Kind: contract.Multilabel}, 3, "expected one class an image"},
+		{contract.Output{Kind: contract.Embedding}, 3, "got embedding, which cannot be evaluated"},
 	} {
-		err := checkEvaluated(&savedmodel.Model{Manifest: &contract.Manifest{
-			Outputs: map[string][]contract.Output{
-				contract.DefaultSignature: {{Name: "out", Kind: test.kind}},
-			},
-			Answer: "out",
-		}})
+		err := checkEvaluated(test.output, tensor.Shape{test.size})
 		if (err != nil) != (test.want != "") ||
 			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %s", test.kind, err, test.want)
+			t.Errorf("%+v: got %v, want %s", test.output, err, test.want)
 		}
+	}
+}
+
+// Models of logits and of one sigmoid are as right as Keras's answers are.
+func TestEvaluateOwnModels(t *testing.T) {
+	dir, images, models := ownModels(t)
+	for _, name := range []string{"logits", "grey", "several"} {
+		want := models[name]
+		folders := t.TempDir()
+		right := 0
+		for i, path := range images {
+			answer := slices.Index(want.Rows[i], slices.Max(want.Rows[i]))
+			if want.Kind == contract.Binary {
+				answer = map[bool]int{true: 1}[want.Rows[i][0] > 0.5]
+			}
+			truth := i % 2 // classes 0 and 1
+			if answer == truth {
+				right++
+			}
+			class := filepath.Join(folders, fmt.Sprint(truth))
+			if err := os.MkdirAll(class, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			copied := filepath.Join(class, filepath.Base(path))
+			if err := os.WriteFile(copied, []byte(readFile(t, path)), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got evaluated
+		unmarshal(t, []byte(well(t, "evaluate", "--model", filepath.Join(dir, name), "--label-type",
+			"index", "--format", "json", folders)), &got)
+		if got.Top1 != float64(right)/float64(len(images)) || got.Failed != 0 {
+			t.Errorf("%s: got %+v, want %d of %d right", name, got, right, len(images))
+		}
+	}
+	status, _, stderr := call(t, nil, "evaluate", "--model", filepath.Join(dir, "many"), dir)
+	if status != exitFailed || !strings.Contains(stderr, "expected one class an image") {
+		t.Errorf("multilabel: got exit status %d, %s", status, stderr)
 	}
 }

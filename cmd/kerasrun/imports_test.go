@@ -18,6 +18,7 @@ const tensorflow = "github.com/galeone/tensorflow/tensorflow/go"
 var mayImport = map[string][]string{
 	"tensor":                {},
 	"tensor/npy":            {"tensor"},
+	"tfserving":             {},
 	"labels":                {},
 	"preprocess":            {"preprocess/internal/*", "tensor"},
 	"preprocess/internal/*": {"preprocess/internal/*"},
@@ -31,9 +32,9 @@ var mayImport = map[string][]string{
 	"score":                 {"classify", "contract", "internal/*", "labels", "savedmodel", "tensor"},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",
-		"serve/internal/*", "tensor",
+		"serve/internal/*", "tensor", "tfserving",
 	},
-	"serve/internal/*": {"serve/internal/*", "tensor"},
+	"serve/internal/*": {"serve/internal/*", "tensor", "tfserving"},
 	"runner": {
 		"classify", "contract", "internal/*", "labels", "preprocess", "runner/internal/*",
 		"savedmodel", "tensor",

@@ -174,7 +174,7 @@ func (d description) write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintln(&b, d.Path)
 	if d.Contract != nil {
-		writeContract(&b, d.Contract)
+		writeManifest(&b, d.Contract)
 	}
 	for _, g := range d.Graphs {
 		g.write(&b)
@@ -195,42 +195,6 @@ func (d description) write(w io.Writer) error {
 	})
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
-}
-
-func writeContract(b *strings.Builder, m *contract.Manifest) {
-	fmt.Fprintf(b, "\nContract\n")
-	rows(b, func(row func(cells ...string)) {
-		row("model", fmt.Sprintf("%s, %s graph, %s", m.Architecture, m.Graph, m.Precision))
-		row("parameters", digits(m.Parameters))
-		row("FLOPs", digits(m.FLOPs)+" an image")
-		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
-		for _, in := range m.Inputs {
-			row("input", fmt.Sprintf("%s: %s, %s %v", in.Name, in.Kind, in.DType, in.Shape))
-			if p, err := in.Pipeline(); err == nil && p != nil { // the manifest was checked
-				row("preprocessing", p.String())
-			}
-		}
-		if m.Conversion != "" {
-			row("conversion", m.Conversion)
-		}
-		row("reference", fmt.Sprintf("probabilities differ by at most %.2g", m.ReferenceDifference))
-		for _, key := range slices.Sorted(maps.Keys(m.Outputs)) {
-			for _, out := range m.Outputs[key] {
-				row("output", fmt.Sprintf("%s %s: %s", key, out.Name, out.Kind), out.Labels)
-			}
-		}
-		if m.Answer != "" {
-			row("answer", m.Answer)
-		}
-		if m.Goldens != "" {
-			row("goldens", m.Goldens)
-		}
-		var versions []string
-		for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
-			versions = append(versions, name+" "+m.Versions[name])
-		}
-		row("written by", strings.Join(versions, ", "))
-	})
 }
 
 func (g graphDescription) write(b *strings.Builder) {

@@ -22,8 +22,15 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Setenv("KERASRUN_TEST_MAIN", "1")
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, dir := range removeAtEnd {
+		os.RemoveAll(dir)
+	}
+	os.Exit(status)
 }
+
+// removeAtEnd are directories that several tests share.
+var removeAtEnd []string
 
 const root = "../.."
 

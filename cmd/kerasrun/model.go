@@ -101,6 +101,10 @@ func (m *modelDir) pipeline(ctx context.Context) (*preprocess.Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", m.dir, contract.ManifestPath, err)
 	}
+	if p == nil {
+		return nil, fmt.Errorf("%s: expected a model that is given decoded images, got one whose "+
+			"graph decodes them itself", m.dir)
+	}
 	return p, nil
 }
 
@@ -208,12 +212,7 @@ func newProbeCommand() *cobra.Command {
 
 // noteSynthetic says where the classes' names mean nothing.
 func noteSynthetic(stderr io.Writer, model *savedmodel.Model) {
-	if model.Manifest == nil {
-		return
-	}
-	// Manifests of version 0.1.0 and before say "seeded".
-	source, _, _ := strings.Cut(model.Manifest.Weights.Source, ":")
-	if source == "synthetic" || source == "seeded" {
+	if model.Manifest != nil && model.Manifest.Weights.Synthetic() {
 		fmt.Fprintln(stderr, "kerasrun: the model has synthetic weights, not trained ones: "+
 			"its classes mean nothing")
 	}

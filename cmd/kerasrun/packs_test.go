@@ -37,7 +37,9 @@ func TestVerifyAnyModel(t *testing.T) {
 		"half":           {images, map[string]string{"logit": "decisions"}},
 		"two_inputs":     {images, map[string]string{"logits": "classes", "probs": "classes"}},
 		"segmentation":   {images, map[string]string{"classes": "pixels"}},
-		"adopted":        {nil, map[string]string{"classes": "classes"}},
+		"three_at_a_time": {images,
+			map[string]string{"logits": "classes", "probs": "classes"}},
+		"adopted": {nil, map[string]string{"classes": "classes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var report golden.Report
@@ -127,7 +129,7 @@ func TestVerifyAnyModel(t *testing.T) {
 	}
 	t.Run("tolerances of the user's", func(t *testing.T) {
 		var report golden.Report
-		unmarshal(t, []byte(well(t, "verify", "--format", "json", "--tolerance", "probs=1,logits=9",
+		unmarshal(t, []byte(well(t, "verify", "--format", "json", "--tolerance", "probs=1,logits=99",
 			"--goldens", goldens("grey-other"), at("grey"))), &report)
 		i := slices.IndexFunc(report.Stages, func(s golden.Stage) bool { return s.Name == "probs" })
 		if s := report.Stages[i]; s.Tolerance != 1 || !(s.Max > 1e-4) || math.IsNaN(s.Max) {

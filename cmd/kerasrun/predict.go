@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -28,7 +29,10 @@ npz file.
 
 As with saved_model_cli, an input is NAME=FILE.npy, or NAME=FILE.npz[KEY] for one array of an npz
 file. Its dtype and shape are checked against the signature. ` + "`kerasrun inspect`" + ` lists the
-signatures with their inputs and outputs.`,
+signatures with their inputs and outputs.
+
+Strings are arrays of NumPy's types S (bytes) or U (text), and are written as S: a model that takes
+the bytes of image files gets them from numpy.array([open("cat.jpg", "rb").read()]).`,
 		Example: `  kerasrun preprocess -o x.npy cat.jpg dog.jpg
   kerasrun predict --inputs images=x.npy -o probs.npz
   kerasrun predict --inputs images=x.npy -o features.npz --signature-def features`,
@@ -38,8 +42,9 @@ signatures with their inputs and outputs.`,
 	cmd.Flags().StringArrayVar(&inputs, "inputs", nil,
 		"input tensor, `NAME=FILE`.npy or NAME=FILE.npz[KEY]; once for each input")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "npz `file` to write the outputs to")
-	cmd.Flags().StringVar(&signature, "signature-def", contract.DefaultSignature,
-		"which of the model's signatures to run, by `name`")
+	cmd.Flags().StringVar(&signature, "signature-def", "",
+		"which of the model's signatures to run, by `name` (default the manifest's, or "+
+			contract.DefaultSignature+")")
 	must(cmd.MarkFlagRequired("inputs"))
 	must(cmd.MarkFlagRequired("output"))
 	must(cmd.MarkFlagFilename("inputs"))
@@ -61,7 +66,8 @@ signatures with their inputs and outputs.`,
 			return err
 		}
 		defer m.Close()
-		out, err := m.RunSignature(cmd.Context(), signature, in)
+		key := cmp.Or(signature, m.SavedModel().DefaultSignature())
+		out, err := m.RunSignature(cmd.Context(), key, in)
 		if err != nil {
 			return err
 		}

@@ -24,19 +24,20 @@ func newPreprocessCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preprocess -o OUT.npy IMAGE...",
 		Short: "Write images as the tensors that Keras makes of them",
-		Long: `Write what Keras makes of images: keras.utils.load_img, then preprocess_input.
+		Long: `Write the tensors that training code makes of images, by Pillow's, TensorFlow's or
+OpenCV's own arithmetic.
 
-Images are preprocessed as the manifest of --model says, changed by the flags that are given. With
-such flags and no --model, no model is read, and what no flag says is ResNeXt50's: 224x224, nearest,
-stretched, caffe.
+Images are preprocessed as the manifest of --model says, or a file that kerasrun-contract wrote,
+changed by the flags that are given. With such flags and neither of these, no model is read, and
+what no flag says is ResNeXt50's: 224x224, nearest, stretched, caffe.
 
-    --stage decode   uint8 RGB, height x width x 3, of each image's own size
-    --stage resize   uint8 RGB of the model's size
-    --stage tensor   float32 of the model's size, normalised
+    --stage decode   uint8, height x width x channels, of each image's own size
+    --stage resize   of the model's size: uint8, or float32 where TensorFlow's resize gives floats
+    --stage tensor   as the model takes it: normalised, of its type and layout
 
-OUT.npy gets all images as one array, N x height x width x 3, in the order of the arguments. Decoded
-images of different sizes do not fit into one and are an error. OUT.npz gets an array an image,
-under the image's path.
+OUT.npy gets all images as one array, N x an image's shape, in the order of the arguments. Images of
+different sizes do not fit into one and are an error. OUT.npz gets an array an image, under the
+image's path.
 
 An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
 image that cannot be read or decoded is left out and named on standard error with the reason, and
@@ -81,7 +82,7 @@ the exit status is 1.`,
 	return cmd
 }
 
-// preprocessed is one image's array, height x width x 3.
+// preprocessed is one image's array.
 type preprocessed struct {
 	path  string
 	array tensor.Tensor
@@ -186,19 +187,12 @@ func saveImages(stdout io.Writer, output string, images []preprocessed) error {
 	return err
 }
 
-// stack makes one array, N x height x width x 3, of arrays of one shape and type.
+// stack makes one array of arrays of one shape and type, with a first dimension for the images.
 func stack(images []preprocessed) (tensor.Tensor, error) {
-	shape := slices.Concat(tensor.Shape{int64(len(images))}, images[0].array.Shape)
-	if images[0].array.DType == tensor.Uint8 {
-		return tensor.New(shape, concat[uint8](images))
-	}
-	return tensor.New(shape, concat[float32](images))
-}
-
-func concat[T tensor.Element](images []preprocessed) []T {
-	arrays := make([][]T, len(images))
+	rows := make([]tensor.Tensor, len(images))
 	for i, p := range images {
-		arrays[i] = p.array.Data.([]T)
+		rows[i] = p.array
+		rows[i].Shape = slices.Concat(tensor.Shape{1}, p.array.Shape)
 	}
-	return slices.Concat(arrays...)
+	return tensor.Concat(rows)
 }

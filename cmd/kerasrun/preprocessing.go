@@ -1,19 +1,25 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/contract"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 )
 
-// preprocessingFlags say how images are preprocessed: as the model's manifest says, changed by the
-// flags that are given.
+// preprocessingFlags say how images are preprocessed: as the model's manifest or a contract says,
+// changed by the flags that are given.
 type preprocessingFlags struct {
 	model      modelDir
+	contract   string
 	size       string
 	mode       *choice
 	resample   *choice
@@ -36,9 +42,13 @@ func (f *preprocessingFlags) register(cmd *cobra.Command) {
 		"crop to the size's ratio before resizing, as Keras does")
 	flags.BoolVar(&f.centerCrop, "center-crop", false,
 		"resize the short side, then crop the centre")
+	flags.StringVar(&f.contract, "contract", "",
+		"in place of a model's manifest: a `file` that kerasrun-contract find --out wrote")
+	must(cmd.MarkFlagFilename("contract", "json"))
 	cmd.MarkFlagsMutuallyExclusive("keep-aspect-ratio", "center-crop")
-	underHeading(cmd, "Preprocessing flags", preprocessingNames...)
+	underHeading(cmd, "Preprocessing flags", append([]string{"contract"}, preprocessingNames...)...)
 	f.model.register(cmd)
+	cmd.MarkFlagsMutuallyExclusive("contract", "model")
 }
 
 // pipeline is that of the model, changed by the flags that were given. It reads no model where
@@ -52,13 +62,16 @@ func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline,
 	}
 	p := &preprocess.Pipeline{Width: 224, Height: 224, DType: tensor.Float32}
 	p.Decode.Color, p.Normalize, _ = preprocess.KerasMode("caffe") // there is one
-	if cmd.Flags().Changed("model") || len(given) == 0 {
-		var err error
-		if p, err = f.model.pipeline(cmd.Context()); err != nil {
-			return nil, err
-		}
-	}
 	var err error
+	switch {
+	case f.contract != "":
+		p, err = readContract(f.contract)
+	case cmd.Flags().Changed("model") || len(given) == 0:
+		p, err = f.model.pipeline(cmd.Context())
+	}
+	if err != nil {
+		return nil, err
+	}
 	if given["image-size"] {
 		if p.Height, p.Width, err = parseSize(f.size); err != nil {
 			return nil, err
@@ -91,6 +104,34 @@ func (f *preprocessingFlags) pipeline(cmd *cobra.Command) (*preprocess.Pipeline,
 	}
 	if err := p.Validate(); err != nil {
 		return nil, usagef("%v", err)
+	}
+	return p, nil
+}
+
+// readContract reads the inputs that kerasrun-contract wrote, as a manifest has them, and returns
+// how their one image is made.
+func readContract(path string) (*preprocess.Pipeline, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var inputs []contract.Input
+	d := json.NewDecoder(io.LimitReader(file, contract.MaxManifestBytes))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&inputs); err != nil {
+		return nil, fmt.Errorf("%s: expected a list of inputs, as kerasrun-contract find --out "+
+			"writes it: %w", path, err)
+	}
+	m := contract.Manifest{Inputs: inputs}
+	in := m.Image()
+	if in == nil || in.Kind != contract.KindImage {
+		return nil, fmt.Errorf("%s: expected one input of the kind image, got %d inputs", path,
+			len(inputs))
+	}
+	p, err := in.Pipeline()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
 }

@@ -17,6 +17,30 @@ type header struct {
 	bigEndian bool
 	fortran   bool
 	shape     tensor.Shape
+	width     int  // of a string, in characters
+	unicode   bool // 4 bytes a character
+}
+
+// size returns the bytes of an element.
+func (h header) size() int {
+	switch {
+	case h.unicode:
+		return 4 * h.width
+	case h.dtype == tensor.String:
+		return h.width
+	}
+	return h.dtype.Size()
+}
+
+// numberSize returns the bytes of a number, or of a character.
+func (h header) numberSize() int {
+	switch {
+	case h.unicode:
+		return 4
+	case h.dtype == tensor.String:
+		return 1
+	}
+	return h.dtype.Size()
 }
 
 var errShort = errors.New("not a .npy file: it ends within the header")
@@ -87,7 +111,7 @@ func parseHeader(text string) (header, error) {
 				return header{}, fmt.Errorf("header %.80q: only arrays of one number type are read",
 					text)
 			}
-			h.dtype, h.bigEndian, err = parseDescr(descr)
+			err = h.parseDescr(descr)
 		case "fortran_order":
 			if rest, h.fortran = strings.CutPrefix(after, "True"); !h.fortran {
 				if rest, ok = strings.CutPrefix(after, "False"); !ok {
@@ -134,16 +158,30 @@ func quoted(text string) (word, rest string, ok bool) {
 	return text[1 : 1+end], text[2+end:], true
 }
 
-// parseDescr reads a type of NumPy's array protocol: byte order, kind and bytes, as "<f4" or "|u1".
-func parseDescr(descr string) (d tensor.DType, bigEndian bool, err error) {
+// parseDescr reads a type of NumPy's array protocol: byte order, kind and bytes, as "<f4" or "|u1";
+// of strings their characters, as "|S9" or "<U9".
+func (h *header) parseDescr(descr string) error {
+	bad := fmt.Errorf("type %.40q: expected one of bool, float16 to 64, int8 to 64, uint8 to 64, "+
+		"bytes (S), text (U)", descr)
+	if len(descr) < 3 || !strings.Contains("<>|", descr[:1]) {
+		return bad
+	}
+	h.bigEndian = descr[0] == '>'
+	if kind := descr[1]; kind == 'S' || kind == 'U' {
+		width, err := strconv.ParseUint(descr[2:], 10, 31)
+		if err != nil || width < 1 || width > maxString || kind == 'U' && descr[0] == '|' {
+			return bad
+		}
+		h.dtype, h.width, h.unicode = tensor.String, int(width), kind == 'U'
+		return nil
+	}
 	if len(descr) == 3 {
-		d = codes[descr[1:]]
+		h.dtype = codes[descr[1:]]
 	}
-	if d == 0 || !strings.Contains("<>|", descr[:1]) || descr[0] == '|' && d.Size() > 1 {
-		return 0, false, fmt.Errorf(
-			"type %.40q: expected one of bool, float16 to 64, int8 to 64, uint8 to 64", descr)
+	if h.dtype == 0 || descr[0] == '|' && h.dtype.Size() > 1 {
+		return bad
 	}
-	return d, descr[0] == '>', nil
+	return nil
 }
 
 // parseShape reads what stands in a tuple's parentheses: "", "5,", "2, 3" or "2, 3,".

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 
 // maxHeader is NumPy's own limit (max_header_size of numpy.load).
 const maxHeader = 10000
+
+// maxString is how many characters a string may have.
+const maxString = 1 << 28
 
 const magic = "\x93NUMPY"
 
@@ -30,8 +34,9 @@ var codes = map[string]tensor.DType{
 	"b1": tensor.Bool,
 }
 
-// Read reads one array from r, which may go on behind it. Object, string, structured, complex and
-// time arrays are errors.
+// Read reads one array from r, which may go on behind it. Bytes (NumPy's type S) and text (U, which
+// becomes UTF-8) are strings, without the zeros at their ends, as in NumPy. Object, structured,
+// complex and time arrays are errors.
 func Read(r io.Reader) (tensor.Tensor, error) {
 	h, err := readHeader(r)
 	if err != nil {
@@ -41,18 +46,28 @@ func Read(r io.Reader) (tensor.Tensor, error) {
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	size := h.dtype.Size()
+	size := h.size()
+	if n > math.MaxInt64/int64(size) {
+		return tensor.Tensor{}, fmt.Errorf("%v of shape %v: more bytes than can be", h.dtype, h.shape)
+	}
 	raw, err := readData(r, n*int64(size))
 	if err != nil {
 		return tensor.Tensor{}, fmt.Errorf("%v of shape %v: %w", h.dtype, h.shape, err)
 	}
-	if h.bigEndian {
-		for i := 0; i < len(raw); i += size {
-			slices.Reverse(raw[i : i+size])
+	if number := h.numberSize(); h.bigEndian && number > 1 {
+		for i := 0; i < len(raw); i += number {
+			slices.Reverse(raw[i : i+number])
 		}
 	}
 	if h.fortran && n > 0 {
 		raw = rowMajor(raw, size, h.shape)
+	}
+	if h.dtype == tensor.String {
+		strings, err := cutStrings(raw, h)
+		if err != nil {
+			return tensor.Tensor{}, err
+		}
+		return tensor.New(h.shape, strings)
 	}
 	t, err := tensor.FromBytes(h.dtype, h.shape, raw)
 	if err != nil {
@@ -108,9 +123,17 @@ func rowMajor(raw []byte, size int, shape tensor.Shape) []byte {
 	return out
 }
 
-// Write writes t as numpy.save does: format 1.0, row-major, little-endian. NumPy has no type for
-// bfloat16, and a tensor's strings have no fixed length: both are errors.
+// Write writes t as numpy.save does: format 1.0, row-major, little-endian; strings as NumPy's type S,
+// each as long as the longest. NumPy has no type for bfloat16, and S does not keep a zero at the end
+// of a string: both are errors.
 func Write(w io.Writer, t tensor.Tensor) error {
+	if t.DType == tensor.String {
+		raw, width, err := fillStrings(t)
+		if err != nil {
+			return err
+		}
+		return write(w, fmt.Sprintf("|S%d", width), t.Shape, raw)
+	}
 	raw, err := t.Bytes()
 	if err != nil {
 		return err
@@ -128,8 +151,12 @@ func Write(w io.Writer, t tensor.Tensor) error {
 	if t.DType.Size() == 1 {
 		order = "|"
 	}
-	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': %v, }", order, code,
-		t.Shape)
+	return write(w, order+code, t.Shape, raw)
+}
+
+// write writes an array of a type of NumPy's array protocol.
+func write(w io.Writer, descr string, shape tensor.Shape, raw []byte) error {
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': %v, }", descr, shape)
 	prefix := len(magic) + 4
 	padding := 63 - (prefix+len(header))%64
 	head := append([]byte(magic), 1, 0)
@@ -138,6 +165,6 @@ func Write(w io.Writer, t tensor.Tensor) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	_, err = w.Write(raw)
+	_, err := w.Write(raw)
 	return err
 }

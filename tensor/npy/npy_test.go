@@ -62,14 +62,20 @@ func TestReadNumPy(t *testing.T) {
 		"version2":           counting(tensor.Float32, 3),
 		"version3":           counting(tensor.Float32, 3),
 	}
+	words := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{2, 2},
+		Data: [][]byte{[]byte("ab"), {}, []byte("a\x00c"), {0xff, 0xd8}}}
+	want["bytes"], want["bytes-fortran"] = words, words
+	text := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{3},
+		Data: [][]byte{[]byte("ab"), []byte("ü€😀"), {}}}
+	want["text"], want["text-big-endian"] = text, text
 	for code, d := range codes {
 		if d != tensor.Bool {
 			want[code], want[code+"-big-endian"] = counting(d, 2, 3), counting(d, 2, 3)
 		}
 	}
 	paths, err := filepath.Glob("testdata/*.npy")
-	if err != nil || len(paths) != len(want)+6 {
-		t.Fatalf("%d arrays in testdata, want %d: %v", len(paths), len(want)+6, err)
+	if err != nil || len(paths) != len(want)+4 {
+		t.Fatalf("%d arrays in testdata, want %d: %v", len(paths), len(want)+4, err)
 	}
 	for _, path := range paths {
 		f, err := os.Open(path)
@@ -168,6 +174,24 @@ func array(header, data string) string {
 		data
 }
 
+// NumPy reads the strings that were written, the bytes of an image among them.
+func TestNumPyReadsStrings(t *testing.T) {
+	var file bytes.Buffer
+	strings := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{3, 1},
+		Data: [][]byte{[]byte("ab"), {0, 0xff, 0xd8}, {}}}
+	if err := Write(&file, strings); err != nil {
+		t.Fatal(err)
+	}
+	python := exec.Command(pythontest.Python(t), "-c", `import io, sys, numpy as np
+array = np.load(io.BytesIO(sys.stdin.buffer.read()))
+print(array.dtype, array.tolist())`)
+	python.Stdin, python.Stderr = &file, os.Stderr
+	out, err := python.Output()
+	if want := "|S3 [[b'ab'], [b'\\x00\\xff\\xd8'], [b'']]\n"; err != nil || string(out) != want {
+		t.Errorf("got %s, %v, want %s", out, err, want)
+	}
+}
+
 var hostile = []struct{ name, file, want string }{
 	{"nothing", "", "ends within the header"},
 	{"another file", "PK\x03\x04....", "expected it to begin with"},
@@ -197,6 +221,15 @@ var hostile = []struct{ name, file, want string }{
 		`type "!f4"`},
 	{"numbers without byte order", array("{'descr': '|f4', 'fortran_order': False, 'shape': (1,)}",
 		"1234"), `type "|f4"`},
+	{"strings of no width", array(
+		"{'descr': '|S0', 'fortran_order': False, 'shape': (4294967296,)}", ""), `type "|S0"`},
+	{"strings of gigabytes", array(
+		"{'descr': '|S999999999', 'fortran_order': False, 'shape': (1,)}", ""), "type"},
+	{"strings that overflow", array(
+		"{'descr': '|S268435456', 'fortran_order': False, 'shape': (1099511627776,)}", ""),
+		"more bytes than can be"},
+	{"no character", array("{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}",
+		"\xff\xff\xff\xff"), "string 0: expected characters, got 0xffffffff"},
 	{"no type", array("{'descr': '', 'fortran_order': False, 'shape': (1,)}", "1234"), `type ""`},
 	{"negative dimension", array("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", ""),
 		`dimension "-1" is not a size`},
@@ -311,8 +344,8 @@ func TestWriteErrors(t *testing.T) {
 	}{
 		{tensor.Tensor{DType: tensor.Bfloat16, Shape: tensor.Shape{1}, Data: []uint16{0}},
 			"no type for bfloat16"},
-		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{nil}},
-			"no fixed size"},
+		{tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{1}, Data: [][]byte{{1, 0}}},
+			"string 0 ends in a zero"},
 		{tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{2}, Data: []float32{0}},
 			"expected 2 elements"},
 	} {

@@ -79,6 +79,14 @@ def segmentation() -> keras.Model:
     return keras.Model(image, x, name="segmentation")
 
 
+def three_at_a_time() -> keras.Model:
+    """It answers batches of three images and no others."""
+    image = keras.Input(batch_shape=(3, 12, 16, 3), name="image")
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(image))
+    x = layers.Dense(2, activation="softmax")(x + np.full((3, 1), 0.1, np.float32))
+    return keras.Model(image, x, name="three_at_a_time")
+
+
 def half() -> keras.Model:
     """float16, with an alpha channel; its one number is a logit."""
     image = keras.Input((12, 16, 4), dtype="float16", name="image")
@@ -127,6 +135,10 @@ def main(out: Path) -> None:
     export(model, out / "two_inputs", pipeline="load_img", mode="tf", **said)
     how = {"pipeline": "pillow", "color": "rgba", "divide": 255, "activation": "sigmoid"}
     export(half(), out / "half", **how, **said)
+    how = {"pipeline": "load_img", "mode": "torch"}
+    fixed = export(three_at_a_time(), out / "three_at_a_time", **how, **said)
+    if tuple(fixed["inputs"][0]["shape"]) != (3, 12, 16, 3):
+        raise SystemExit(f"expected a batch of 3, got {fixed['inputs']}")
     export(segmentation(), out / "segmentation", pipeline="load_img", mode="tf", **said)
 
     def predict(path):

@@ -40,7 +40,7 @@ const (
 func fastDCT(b *block, dst []byte, stride int) {
 	switch {
 	case b.used&^1 == 0:
-		fill8x8(dst, stride, fastSample(int16(b.coefs[0])))
+		fill8x8(dst, stride, fastSample(b.coefs[0]))
 	case useAVX2:
 		_ = dst[7*stride+7]
 		fastDCTAVX2(&b.coefs, &dst[0], stride)
@@ -56,7 +56,7 @@ func fastDCTGo(b *block, dst []byte, stride int) {
 	for i := range 8 {
 		var in [8]int16
 		for j := range in {
-			in[j] = int16(b.coefs[8*j+i])
+			in[j] = b.coefs[8*j+i]
 		}
 		ws[i] = fastDCT8(&in)
 	}

@@ -53,7 +53,7 @@ func inverseDCT(b *block, dst []byte, stride int) {
 	case b.size > maxPlainSize:
 		saturatingDCT(b, dst, stride)
 	case b.used&^1 == 0:
-		fill8x8(dst, stride, limit4096[(b.coefs[0]*4+16)>>5&4095])
+		fill8x8(dst, stride, limit4096[(int32(b.coefs[0])*4+16)>>5&4095])
 	case useAVX2:
 		_ = dst[7*stride+7]
 		inverseDCTAVX2(&b.coefs, &dst[0], stride)
@@ -73,7 +73,7 @@ const (
 )
 
 // pair holds x in the low half, y in the high one.
-func pair(x, y int32) int64 { return int64(x) + int64(y)<<32 }
+func pair[T int16 | int32](x, y T) int64 { return int64(x) + int64(y)<<32 }
 
 // low1, high1, low2 and high2 are the halves of a sum, less the fraction of the first and of the
 // second pass.
@@ -89,7 +89,7 @@ func inverseDCT8(b *block, dst []byte, stride int) {
 	in := &b.coefs
 	for i := 0; i < 8; i += 2 {
 		if b.used>>i&0x0303030303030300 == 0 {
-			x, y := in[i]<<pass1Bits, in[i+1]<<pass1Bits
+			x, y := int32(in[i])<<pass1Bits, int32(in[i+1])<<pass1Bits
 			for j := 0; j < 64; j += 8 {
 				ws[(i+j)&63], ws[(i+j+1)&63] = x, y
 			}
@@ -222,12 +222,14 @@ func saturatingDCT(b *block, dst []byte, stride int) {
 	if b.used>>8 == 0 {
 		// The code for this case shifts without clamping.
 		for i := range 64 {
-			ws[i] = int32(int16(in[i&7] << pass1Bits))
+			ws[i] = int32(in[i&7] << pass1Bits)
 		}
 	} else {
 		for i := range 8 {
-			column := [8]int32{in[i], in[i+8], in[i+16], in[i+24], in[i+32], in[i+40], in[i+48],
-				in[i+56]}
+			var column [8]int32
+			for j := range column {
+				column[j] = int32(in[i+8*j])
+			}
 			for j, v := range wrappingDCT8(&column, constBits-pass1Bits) {
 				ws[i+8*j] = v
 			}

@@ -8,7 +8,7 @@ import (
 // block holds the dequantized coefficients of a block, in natural order: row-major, by vertical
 // frequency.
 type block struct {
-	coefs [64]int32
+	coefs [64]int16
 	used  uint64 // bit i: coefs[i] may be other than 0
 	// size is the sum of the magnitudes, before their reduction to 16 bits. It bounds all results
 	// of the inverse DCT.
@@ -24,7 +24,7 @@ func (b *block) clear() {
 // set puts a coefficient, of which the decoder knows the product with the divisor. As in
 // libjpeg-turbo's x86-64 code, coefficients have 16 bits.
 func (b *block) set(i uint8, product int32) {
-	b.coefs[i&63] = int32(int16(product))
+	b.coefs[i&63] = int16(product)
 	b.used |= 1 << (i & 63)
 	b.size += int(max(product, -product))
 }
@@ -76,7 +76,7 @@ func (d *decoder) sequentialCoefs(blocks []*coefBlock) error {
 		b := &d.blocks[i]
 		for used := b.used; used != 0; used &= used - 1 {
 			at := bits.TrailingZeros64(used)
-			to[at] = int16(b.coefs[at])
+			to[at] = b.coefs[at]
 		}
 	}
 	return nil
@@ -97,7 +97,11 @@ func (d *decoder) decodeMCU() error {
 			d.sawMarker = false
 			for i := range d.mcu.blocks {
 				t := d.blockTables(i)
-				d.decodeBlockFast(&d.blocks[i], t.dc, t.ac, t.pred, t.quant)
+				if useAVX2 {
+					decodeBlockBMI2(d, &d.blocks[i], t.dc, t.ac, t.pred, t.quant)
+				} else {
+					d.decodeBlockFast(&d.blocks[i], t.dc, t.ac, t.pred, t.quant)
+				}
 			}
 			if !d.sawMarker {
 				return nil
@@ -239,7 +243,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 	}
 	*pred += diff
 	v := int32(int16(*pred)) * quant[0]
-	b.coefs[0] = int32(int16(v))
+	b.coefs[0] = int16(v)
 	used, size := uint64(1), int(max(v, -v))
 	for k := 1; k < 64; k++ {
 		if n <= 16 {
@@ -275,7 +279,7 @@ func (d *decoder) decodeBlockFast(b *block, dc, ac *huffTable, pred *int32, quan
 		}
 		v *= quant[k&127]
 		i := zigzag[k&127] & 63
-		b.coefs[i] = int32(int16(v))
+		b.coefs[i] = int16(v)
 		used |= 1 << i
 		size += int(max(v, -v))
 	}

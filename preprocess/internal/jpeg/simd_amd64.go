@@ -2,19 +2,24 @@ package jpeg
 
 import "golang.org/x/sys/cpu"
 
-// useAVX2 selects the assembly versions of the functions that take most of the time outside of
-// entropy decoding. Tests switch it off to hold the Go versions against Pillow, too.
-var useAVX2 = cpu.X86.HasAVX2
+// useAVX2 selects the assembly versions of the functions that take most of the time. (Processors
+// that have AVX2 have BMI2.) Tests switch it off to hold the Go versions against Pillow, too.
+var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
+
+// decodeBlockBMI2 is decodeBlockFast. It reads d.data below d.limit only.
+//
+//go:noescape
+func decodeBlockBMI2(d *decoder, b *block, dc, ac *huffTable, pred *int32, quant *[128]int32)
 
 // inverseDCTAVX2 is inverseDCT8. It writes 8 bytes at each of 8 places that are stride apart.
 //
 //go:noescape
-func inverseDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+func inverseDCTAVX2(coefs *[64]int16, dst *byte, stride int)
 
 // fastDCTAVX2 is fastDCTGo. It writes 8 bytes at each of 8 places that are stride apart.
 //
 //go:noescape
-func fastDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+func fastDCTAVX2(coefs *[64]int16, dst *byte, stride int)
 
 // yccRowAVX2 is yccRow for n pixels, n a positive multiple of 16.
 //

@@ -94,20 +94,20 @@ GLOBL transpose4<>(SB), RODATA|NOPTR, $32
 	VPSRAD  down, Y14, Y14              \
 	VPSRAD  down, Y15, Y15
 
-// func inverseDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+// func inverseDCTAVX2(coefs *[64]int16, dst *byte, stride int)
 TEXT ·inverseDCTAVX2(SB), NOSPLIT, $0-24
 	MOVQ coefs+0(FP), AX
 	MOVQ dst+8(FP), DI
 	MOVQ stride+16(FP), DX
 
-	VMOVDQU 0(AX), Y0
-	VMOVDQU 32(AX), Y1
-	VMOVDQU 64(AX), Y2
-	VMOVDQU 96(AX), Y3
-	VMOVDQU 128(AX), Y4
-	VMOVDQU 160(AX), Y5
-	VMOVDQU 192(AX), Y6
-	VMOVDQU 224(AX), Y7
+	VPMOVSXWD 0(AX), Y0
+	VPMOVSXWD 16(AX), Y1
+	VPMOVSXWD 32(AX), Y2
+	VPMOVSXWD 48(AX), Y3
+	VPMOVSXWD 64(AX), Y4
+	VPMOVSXWD 80(AX), Y5
+	VPMOVSXWD 96(AX), Y6
+	VPMOVSXWD 112(AX), Y7
 	DCT8(half1, $11)
 
 	// Transpose Y8 to Y15 into Y0 to Y7.
@@ -220,22 +220,19 @@ EIGHT16(fast1847, 0x76407640)
 	VPSUBW  X11, X13, X3            \
 	VPADDW  X11, X13, X4
 
-// Two rows of 32-bit numbers from memory to 16-bit ones.
-#define LOAD16(offset, both, row1) \
-	VMOVDQU      offset(AX), both         \
-	VPACKSSDW    (offset+32)(AX), both, both \
-	VPERMQ       $0xD8, both, both         \
-	VEXTRACTI128 $1, both, row1
-
-// func fastDCTAVX2(coefs *[64]int32, dst *byte, stride int)
+// func fastDCTAVX2(coefs *[64]int16, dst *byte, stride int)
 TEXT ·fastDCTAVX2(SB), NOSPLIT, $0-24
 	MOVQ coefs+0(FP), AX
 	MOVQ dst+8(FP), DI
 	MOVQ stride+16(FP), DX
-	LOAD16(0, Y0, X1)
-	LOAD16(64, Y2, X3)
-	LOAD16(128, Y4, X5)
-	LOAD16(192, Y6, X7)
+	VMOVDQU 0(AX), X0
+	VMOVDQU 16(AX), X1
+	VMOVDQU 32(AX), X2
+	VMOVDQU 48(AX), X3
+	VMOVDQU 64(AX), X4
+	VMOVDQU 80(AX), X5
+	VMOVDQU 96(AX), X6
+	VMOVDQU 112(AX), X7
 	FASTDCT8
 
 	// Transpose.

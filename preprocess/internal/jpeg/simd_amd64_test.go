@@ -18,7 +18,7 @@ func TestInverseDCTAVX2(t *testing.T) {
 		var b block
 		for range 1 + rng.IntN(64) {
 			i := rng.IntN(64)
-			b.size -= int(max(b.coefs[i], -b.coefs[i]))
+			b.size -= max(int(b.coefs[i]), -int(b.coefs[i]))
 			b.coefs[i] = 0
 			limit := maxPlainSize - b.size
 			if rng.IntN(3) > 0 {

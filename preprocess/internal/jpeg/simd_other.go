@@ -4,9 +4,13 @@ package jpeg
 
 var useAVX2 = false
 
-func inverseDCTAVX2(*[64]int32, *byte, int) { panic("no AVX2") }
+func decodeBlockBMI2(*decoder, *block, *huffTable, *huffTable, *int32, *[128]int32) {
+	panic("no BMI2")
+}
 
-func fastDCTAVX2(*[64]int32, *byte, int) { panic("no AVX2") }
+func inverseDCTAVX2(*[64]int16, *byte, int) { panic("no AVX2") }
+
+func fastDCTAVX2(*[64]int16, *byte, int) { panic("no AVX2") }
 
 func yccRowAVX2(_, _, _, _ *byte, _ int) { panic("no AVX2") }
 

@@ -129,6 +129,7 @@ func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 // length.
 func (d *decoder) release() {
 	d.c, d.in, d.output = nil, imageData{}, RGB
+	d.inflate.reset(nil)
 	if cap(d.cur) > 1<<20 {
 		d.cur, d.prev, d.line, d.rgb = nil, nil, nil, nil
 	}

@@ -6,80 +6,53 @@ import (
 	"hash"
 	"hash/adler32"
 	"io"
-
-	"compress/flate"
 )
 
 // pieceSize is how much of a chunk Pillow hands to zlib at a time.
 const pieceSize = 1 << 16
 
-// imageData is the zlib stream in the image data chunks. It reads byte by byte, so that the
-// inflater takes no byte beyond the end of its stream.
+// imageData is the zlib stream in the image data chunks, in the pieces that Pillow makes of it.
 type imageData struct {
 	c         *chunks
-	piece     []byte // what is left of the current piece
-	remaining int    // bytes of the current chunk after the piece
-	pos       int    // of the byte after the piece
+	remaining int // bytes of the current chunk after the piece handed over last
+	pos       int // of the byte after that piece
 }
 
-// refill goes on to the next piece.
-func (s *imageData) refill() error {
+func (s *imageData) next() ([]byte, error) {
 	for s.remaining == 0 {
 		s.c.pos = s.pos + 4
 		id, start, length, err := s.c.header()
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case id == "fdAT":
 			if err := s.c.readFrameData(start, length); err != nil {
-				return err
+				return nil, err
 			}
 			start, length = start+4, length-4
 		case id != "IDAT" && id != "DDAT":
-			return errTruncated
+			return nil, errTruncated
 		}
 		s.pos, s.remaining = start, length
 	}
 	n := min(pieceSize, s.remaining)
 	got := min(n, max(0, len(s.c.data)-s.pos))
 	if got == 0 {
-		return errTruncated
+		return nil, errTruncated
 	}
-	s.piece = s.c.data[s.pos : s.pos+got]
+	piece := s.c.data[s.pos : s.pos+got]
 	s.pos += n
 	s.remaining -= n
-	return nil
-}
-
-func (s *imageData) ReadByte() (byte, error) {
-	if len(s.piece) == 0 {
-		if err := s.refill(); err != nil {
-			return 0, err
-		}
-	}
-	b := s.piece[0]
-	s.piece = s.piece[1:]
-	return b, nil
-}
-
-func (s *imageData) Read(p []byte) (int, error) {
-	if len(s.piece) == 0 {
-		if err := s.refill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, s.piece)
-	s.piece = s.piece[n:]
-	return n, nil
+	return piece, nil
 }
 
 // end moves the chunk reader behind the image data.
 func (s *imageData) end() { s.c.pos = s.pos + s.remaining + 4 }
 
-// An inflater reads the rows of an image out of its image data.
+// An inflater reads the rows of an image out of its image data, a zlib stream, RFC 1950.
 type inflater struct {
+	inflate
 	in     imageData
-	flate  io.ReadCloser
 	adler  hash.Hash32
 	closed bool // the stream ended, and its checksum was right
 }
@@ -87,30 +60,34 @@ type inflater struct {
 func (z *inflater) reset(c *chunks, start, length int) error {
 	z.in = imageData{c: c, pos: start, remaining: length}
 	z.closed = false
-	cmf, err := z.in.ReadByte()
+	return z.start(&z.in)
+}
+
+// start reads the stream's header.
+func (z *inflater) start(src pieces) error {
+	z.inflate.reset(src)
+	if z.adler == nil {
+		z.adler = adler32.New()
+	}
+	z.adler.Reset()
+	cmf, err := z.ReadByte()
 	if err != nil {
 		return err
 	}
-	flg, err := z.in.ReadByte()
+	flg, err := z.ReadByte()
 	if err != nil {
 		return err
 	}
 	if cmf&15 != 8 || cmf>>4 > 7 || (int(cmf)<<8|int(flg))%31 != 0 || flg&0x20 != 0 {
 		return errors.New("the image data is no zlib stream")
 	}
-	if z.flate == nil {
-		z.flate = flate.NewReader(&z.in)
-		z.adler = adler32.New()
-		return nil
-	}
-	z.adler.Reset()
-	return z.flate.(flate.Resetter).Reset(&z.in, nil)
+	return nil
 }
 
 // readRow fills row. It returns io.EOF if the stream ended before the row, which leaves the rest of
 // the image black.
 func (z *inflater) readRow(row []byte) error {
-	n, err := io.ReadFull(z.flate, row)
+	n, err := io.ReadFull(z, row)
 	z.adler.Write(row[:n])
 	switch {
 	case err == nil:
@@ -132,10 +109,10 @@ func (z *inflater) readRow(row []byte) error {
 // finish compares the checksum of a stream that has come to its end. zlib sees it together with the
 // last bytes of the image only if it is in the same piece; what comes later Pillow never reads.
 func (z *inflater) finish() error {
-	if len(z.in.piece) < 4 {
+	if len(z.piece) < 4 {
 		return nil
 	}
-	if binary.BigEndian.Uint32(z.in.piece) != z.adler.Sum32() {
+	if binary.BigEndian.Uint32(z.piece) != z.adler.Sum32() {
 		return errors.New("the checksum of the image data is wrong")
 	}
 	z.closed = true
@@ -145,7 +122,7 @@ func (z *inflater) finish() error {
 // close checks the end of the stream after the last row.
 func (z *inflater) close() error {
 	var b [1]byte
-	if n, err := z.flate.Read(b[:]); n == 0 && err == io.EOF {
+	if n, err := z.Read(b[:]); n == 0 && err == io.EOF {
 		return z.finish()
 	}
 	return nil

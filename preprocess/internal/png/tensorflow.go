@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/adler32"
 	"hash/crc32"
 	"io"
 	"math"
@@ -224,8 +223,7 @@ func DecodeTensorFlow(dst, data []byte, channels int) (pix []byte, err error) {
 		d.palette[i] = [3]byte(p.palette[3*i:])
 	}
 	d.c = &chunks{layout: p.layout}
-	in, err := d.inflateLibpng(p.data)
-	if err != nil {
+	if err := d.start(&segments{p.data}); err != nil {
 		return nil, err
 	}
 	size := channels * p.width * p.height
@@ -233,69 +231,34 @@ func DecodeTensorFlow(dst, data []byte, channels int) (pix []byte, err error) {
 	if err := c.decode(pix); err != nil {
 		return nil, err
 	}
-	return pix, d.finishLibpng(in)
+	return pix, d.finishLibpng()
 }
 
-// segments reads the image data byte by byte.
+// segments hands over the image data.
 type segments struct{ left [][]byte }
 
-func (s *segments) done() bool {
-	for len(s.left) > 0 && len(s.left[0]) == 0 {
-		s.left = s.left[1:]
+func (s *segments) next() ([]byte, error) {
+	for len(s.left) > 0 {
+		piece := s.left[0]
+		if s.left = s.left[1:]; len(piece) > 0 {
+			return piece, nil
+		}
 	}
-	return len(s.left) == 0
-}
-
-func (s *segments) ReadByte() (byte, error) {
-	if s.done() {
-		return 0, io.ErrUnexpectedEOF
-	}
-	b := s.left[0][0]
-	s.left[0] = s.left[0][1:]
-	return b, nil
-}
-
-func (s *segments) Read(p []byte) (int, error) {
-	if s.done() {
-		return 0, io.ErrUnexpectedEOF
-	}
-	n := copy(p, s.left[0])
-	s.left[0] = s.left[0][n:]
-	return n, nil
-}
-
-// inflateLibpng begins to inflate.
-func (z *inflater) inflateLibpng(data [][]byte) (*segments, error) {
-	in := &segments{slices.Clone(data)}
-	cmf, err := in.ReadByte()
-	if err != nil {
-		return nil, err
-	}
-	flg, err := in.ReadByte()
-	if err != nil {
-		return nil, err
-	}
-	if cmf&15 != 8 || cmf>>4 > 7 || (int(cmf)<<8|int(flg))%31 != 0 || flg&0x20 != 0 {
-		return nil, errors.New("the image data is no zlib stream")
-	}
-	if z.flate == nil {
-		z.flate = flate.NewReader(in)
-		z.adler = adler32.New()
-		return in, nil
-	}
-	z.adler.Reset()
-	return in, z.flate.(flate.Resetter).Reset(in, nil)
+	return nil, io.ErrUnexpectedEOF
 }
 
 // finishLibpng reads what follows the last row: more of the stream, which libpng passes over, and
 // its checksum. (libpng also takes some streams that are damaged here.)
-func (z *inflater) finishLibpng(in *segments) error {
-	if _, err := io.Copy(z.adler, io.LimitReader(z.flate, 1<<20)); err != nil {
+func (z *inflater) finishLibpng() error {
+	if _, err := io.Copy(z.adler, io.LimitReader(z, 1<<20)); err != nil {
 		return fmt.Errorf("the image data is damaged after the last row: %w", err)
 	}
 	var sum [4]byte
-	if _, err := io.ReadFull(in, sum[:]); err != nil {
-		return errTruncated
+	for i := range sum {
+		var err error
+		if sum[i], err = z.ReadByte(); err != nil {
+			return errTruncated
+		}
 	}
 	if binary.BigEndian.Uint32(sum[:]) != z.adler.Sum32() {
 		return errors.New("the checksum of the image data is wrong")
@@ -386,7 +349,7 @@ func (c *converter) decode(pix []byte) error {
 func (c *converter) nextRow() error {
 	d := c.d
 	d.cur, d.prev = d.prev, d.cur
-	if _, err := io.ReadFull(d.flate, d.cur); err != nil {
+	if _, err := io.ReadFull(d, d.cur); err != nil {
 		return fmt.Errorf("the image data ends early or is damaged: %w", err)
 	}
 	d.adler.Write(d.cur)

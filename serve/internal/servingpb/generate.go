@@ -2,4 +2,4 @@
 // serving.proto.
 package servingpb
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative serving.proto
+//go:generate protoc -I../../.. --go_out=../../.. --go_opt=paths=source_relative serve/internal/servingpb/serving.proto

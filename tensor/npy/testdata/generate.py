@@ -23,10 +23,13 @@ def arrays():
     yield "vector", np.arange(5, dtype="<f4")
     yield "empty", np.zeros((0, 3), "<f4")
     yield "32-dimensions", np.arange(2, dtype="<f4").reshape((1,) * 31 + (2,))
+    strings = np.array([[b"ab", b""], [b"a\0c", b"\xff\xd8"]])
+    yield "bytes", strings
+    yield "bytes-fortran", np.asfortranarray(strings)
+    yield "text", np.array(["ab", "\u00fc\u20ac\U0001f600", ""])
+    yield "text-big-endian", np.array(["ab", "\u00fc\u20ac\U0001f600", ""], ">U3")
     yield "unsupported-complex", np.zeros(2, "c8")
     yield "unsupported-object", np.array([None])
-    yield "unsupported-bytes", np.array([b"ab"])
-    yield "unsupported-text", np.array(["ab"])
     yield "unsupported-time", np.array([0], "M8[s]")
     yield "unsupported-struct", np.zeros(2, [("a", "<f4")])
 

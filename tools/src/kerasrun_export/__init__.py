@@ -2,7 +2,7 @@
 
     from kerasrun_export import export
 
-    export(model, "models/mine", trained_with="tf", class_names=["cat", "dog"])
+    export(model, "models/mine", pipeline="load_img", mode="tf", class_names=["cat", "dog"])
 
 `export` and `golden` take a Keras model after training; the commands kerasrun-export and
 kerasrun-golden take model files and the names of published architectures.

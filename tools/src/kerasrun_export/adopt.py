@@ -247,19 +247,13 @@ def adopt(
     exporter.check_replaceable(out)
     found = find(directory, signature)
     meaning, labels = options.meaning, manifest.LABELS.as_posix()
-    if found.signature != outputs.DEFAULT and (meaning.names or meaning.thresholds):
-        raise ModelError(
-            f"{directory}: class names and thresholds are of the signature {outputs.DEFAULT}, "
-            f"which answers images; expected none for {found.signature!r}, which `kerasrun predict "
-            f"--signature-def {found.signature}` runs"
-        )
     specs = inputs(found, size, choices.color)
     origin = {"source": found.name, "sha256": _sha256(directory)}
     loaded = Loaded(None, found.name, choices, Preparation(), False, origin, False, False)
     described = describe(specs, loaded, options.confirmed)
     expected = reference(found)
     served = Served(None, tuple(specs), tuple(results(found)), frozenset(), None, False, False)
-    signatures, answer = outputs.classify(served, meaning, labels)
+    signatures, answer = outputs.classify(served, meaning, labels, found.signature)
     paths = exporter.image_paths(options.images, described)
     if options.images is None and any(each.kind == "encoded" for each in described):
         paths = _answered(expected, described, paths, directory)
@@ -301,6 +295,8 @@ def adopt(
             "goldens": manifest.GOLDENS.as_posix() if has_goldens else "",
             "recipe": {},
         }
+        if found.signature != outputs.DEFAULT:
+            fields["signature"] = found.signature
         manifest.write(copy, fields)
         exporter.replace(copy, out)
     return fields

@@ -50,7 +50,7 @@ def add(command_line: argparse.ArgumentParser) -> None:
     values.add_argument("--mode", choices=tuple(MODES), help="preprocess_input's")
     for flag, words in (
         ("--scale", "first: x * S"),
-        ("--divide", "or first: x / S"),
+        ("--divide", "or first: x / D"),
         ("--offset", "then: x + O"),
         ("--mean", "then: x - M"),
         ("--std", "then: x / S"),
