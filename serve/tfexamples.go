@@ -3,14 +3,11 @@ package serve
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 	"strconv"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/classify"
 	"kerasrun/contract"
 	"kerasrun/tensor"
 	"kerasrun/tfserving"
@@ -142,19 +139,22 @@ func (s *Server) classifyExamples(ctx context.Context, v *version, key string,
 	if err != nil {
 		return nil, timing{}, err
 	}
-	if !slices.Contains([]string{contract.Probabilities, contract.Logits, contract.Binary,
-		contract.Multilabel}, output.Kind) {
+	if !output.HasClasses() {
 		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected classes, got %s: "+
 			"ask for it by Predict", output.Name, output.Kind)
 	}
-	answers, took, err := s.exampleAnswers(ctx, v, sig, input, held)
+	values, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {
 		return nil, took, err
 	}
 	result := &tfserving.ClassificationResult{}
-	for _, answer := range answers {
+	for i, value := range values {
+		classes, err := allClasses(output, v.labels[outputKey{sig.Key, output.Name}], value)
+		if err != nil {
+			return nil, took, fmt.Errorf("example %d: %w", i, err)
+		}
 		row := &tfserving.Classifications{}
-		for _, p := range answer.Predictions {
+		for _, p := range classes {
 			label := p.Name
 			if label == "" {
 				label = strconv.Itoa(p.Index) // they are not in the order of their numbers
@@ -190,13 +190,13 @@ func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, got "+
 			"%s: ask for it by Predict", output.Name, output.Kind)
 	}
-	answers, took, err := s.exampleAnswers(ctx, v, sig, input, held)
+	rows, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {
 		return nil, took, err
 	}
 	result := &tfserving.RegressionResult{}
-	for _, answer := range answers {
-		values, err := answer.Values.ConvertFloat32()
+	for _, row := range rows {
+		values, err := row.ConvertFloat32()
 		if err != nil {
 			return nil, took, err
 		}
@@ -341,10 +341,10 @@ func regressionsOf(t tensor.Tensor, examples []*tfserving.Example) (*tfserving.R
 	return result, nil
 }
 
-// exampleAnswers answers the images of examples: each has one feature, the model's input, with the
-// bytes of one image.
-func (s *Server) exampleAnswers(ctx context.Context, v *version, sig *signature,
-	input *tfserving.Input, held *account) ([]classify.Answer, timing, error) {
+// exampleRows runs the images of examples, and returns the row of the answer of each: an example has
+// one feature, the model's input, with the bytes of one image.
+func (s *Server) exampleRows(ctx context.Context, v *version, sig *signature,
+	input *tfserving.Input, held *account) ([]tensor.Tensor, timing, error) {
 	examples := inputExamples(input)
 	if len(examples) == 0 {
 		return nil, timing{}, errorf(codes.InvalidArgument, "Input is empty.")
@@ -368,5 +368,6 @@ func (s *Server) exampleAnswers(ctx context.Context, v *version, sig *signature,
 	if err != nil {
 		return nil, timing{}, err
 	}
-	return s.answers(ctx, v, sig, t, math.MaxInt)
+	_, rows, took, err := s.imageRows(ctx, v, sig, t)
+	return rows, took, err
 }
