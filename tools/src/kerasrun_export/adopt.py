@@ -133,7 +133,8 @@ def _check_inference(meta: meta_graph_pb2.MetaGraphDef, key: str, directory: Pat
         raise ModelError(
             f"{directory}: expected a graph that only answers, got one in training mode: signature "
             f"{key!r} {' and '.join(what)}, so that its answers depend on what was asked before. "
-            "Export the model again with training=False, or give kerasrun-export the .keras file"
+            "Give kerasrun-export the .keras file itself: Keras's model.export() leaves layers such "
+            "as RandomFlip on, and kerasrun-export does not"
         )
 
 
@@ -311,8 +312,8 @@ def _check_repeatable(
         if not np.array_equal(value, second[key], equal_nan=value.dtype.kind == "f"):
             raise ModelError(
                 f"{directory}: expected the same answer for the same image, got another {key} the "
-                "second time: the graph draws random numbers, as layers do in training. Export the "
-                "model again with training=False"
+                "second time: the graph draws random numbers, as layers do in training. Give "
+                "kerasrun-export the .keras file itself"
             )
 
 
