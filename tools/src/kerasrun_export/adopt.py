@@ -133,8 +133,8 @@ def _check_inference(meta: meta_graph_pb2.MetaGraphDef, key: str, directory: Pat
         raise ModelError(
             f"{directory}: expected a graph that only answers, got one in training mode: signature "
             f"{key!r} {' and '.join(what)}, so that its answers depend on what was asked before. "
-            "Give kerasrun-export the .keras file itself: Keras's model.export() leaves layers such "
-            "as RandomFlip on, and kerasrun-export does not"
+            "Give kerasrun-export the .keras file itself: Keras's model.export() leaves layers "
+            "such as RandomFlip on, and kerasrun-export does not"
         )
 
 
