@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	c := config(child.Output, dying(source))
 	c.Model = fakeModel(2 * time.Millisecond)
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
-	c.Columns.Vector, c.Columns.Length = Probs, classes
+	c.Columns.Outputs = []string{Probs}
 	s, err := Run(context.Background(), c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

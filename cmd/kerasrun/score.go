@@ -15,7 +15,7 @@ import (
 )
 
 // outputExtensions are the endings of what score writes.
-var outputExtensions = []string{"jsonl", "csv", "parquet"}
+var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 
 // scoreFlags are the command line of score.
 type scoreFlags struct {
@@ -29,7 +29,7 @@ type scoreFlags struct {
 	top       int
 	separate  bool
 	quiet     bool
-	outputs   *choice
+	outputs   []string
 	values    *choice
 	labels    *choice
 	onError   *choice
@@ -45,7 +45,7 @@ image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset sh
 file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
 standard input.
 
-OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is
+OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when it is
 complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows. Whatever
 stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
 image that cannot be classified is a row with its error, and the exit status is 1.
@@ -58,16 +58,22 @@ In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, an
 such a text is \x5c.
 
 Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
-probability_0, ... in csv or with --results-separate-col), probs or features where --outputs asks
-for them, and error. With --output-type logit they are logit and logits.`,
+probability_0, ... in csv or with --results-separate-col), then what --outputs names, and error.
+A binary model's classes are both, the one decided for first; those of a model with several labels
+an image are all over their thresholds. With --output-type logit the numbers are logits.
+
+--outputs probs keeps every class's probability too. A NAME keeps that output's numbers, whatever
+their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1, ... in csv, arrays in
+npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output vectors.npz --outputs features photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "",
-		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
+		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, OUT.npz, or -")
 	flags.StringVar(&f.filesFrom, "files-from", "",
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
@@ -75,7 +81,10 @@ for them, and error. With --output-type logit they are logit and logits.`,
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
-	f.outputs = addChoice(cmd, "outputs", "what to keep of an image", "top", "probs", "features")
+	flags.StringSliceVar(&f.outputs, "outputs", nil,
+		"what to keep of an image: top, probs, features and `NAMES` of outputs of the model "+
+			"(default top, or the answer where it tells no classes)")
+	completeWords(cmd, "outputs", score.Top, score.Probs, score.Features)
 	f.values = addChoice(cmd, "output-type", "the numbers of the classes", "prob", "logit")
 	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both",
 		"none")
@@ -99,8 +108,6 @@ for them, and error. With --output-type logit they are logit and logits.`,
 			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
-		case f.outputs.value == "features" && f.values.value == "logit":
-			return fmt.Errorf("--output-type: expected no logit with --outputs features")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
@@ -137,11 +144,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			_ = model.Close()
 		}
 	}()
-	if !f.quiet {
-		noteSynthetic(cmd.ErrOrStderr(), model.SavedModel())
-	}
 	columns := score.Columns{
-		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
+		Outputs: f.outputs, Top: f.top, Labels: score.LabelType(f.labels.value),
 		Logits: f.values.value == "logit", Separate: f.separate,
 	}
 	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
@@ -171,6 +175,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		return asUsage(err)
 	}
 	if !f.quiet {
+		noteSynthetic(stderr, model.SavedModel())
 		already := ""
 		if summary.Already {
 			already = ", complete before"

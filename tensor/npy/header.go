@@ -13,7 +13,8 @@ import (
 
 // header is what stands before an array's data.
 type header struct {
-	dtype     tensor.DType
+	dtype     tensor.DType // String: texts of width code points
+	width     int
 	bigEndian bool
 	fortran   bool
 	shape     tensor.Shape
@@ -87,7 +88,7 @@ func parseHeader(text string) (header, error) {
 				return header{}, fmt.Errorf("header %.80q: only arrays of one number type are read",
 					text)
 			}
-			h.dtype, h.bigEndian, err = parseDescr(descr)
+			err = h.parseDescr(descr)
 		case "fortran_order":
 			if rest, h.fortran = strings.CutPrefix(after, "True"); !h.fortran {
 				if rest, ok = strings.CutPrefix(after, "False"); !ok {
@@ -134,16 +135,29 @@ func quoted(text string) (word, rest string, ok bool) {
 	return text[1 : 1+end], text[2+end:], true
 }
 
-// parseDescr reads a type of NumPy's array protocol: byte order, kind and bytes, as "<f4" or "|u1".
-func parseDescr(descr string) (d tensor.DType, bigEndian bool, err error) {
+// parseDescr reads a type of NumPy's array protocol: byte order, kind and bytes, as "<f4" or "|u1";
+// or texts and their code points, as "<U12".
+func (h *header) parseDescr(descr string) error {
+	if text, ok := strings.CutPrefix(descr, "<U"); ok {
+		width, err := strconv.ParseUint(text, 10, 31)
+		h.dtype, h.width = tensor.String, int(width)
+		if err != nil {
+			return errType(descr)
+		}
+		return nil
+	}
 	if len(descr) == 3 {
-		d = codes[descr[1:]]
+		h.dtype = codes[descr[1:]]
 	}
-	if d == 0 || !strings.Contains("<>|", descr[:1]) || descr[0] == '|' && d.Size() > 1 {
-		return 0, false, fmt.Errorf(
-			"type %.40q: expected one of bool, float16 to 64, int8 to 64, uint8 to 64", descr)
+	if h.dtype == 0 || !strings.Contains("<>|", descr[:1]) || descr[0] == '|' && h.dtype.Size() > 1 {
+		return errType(descr)
 	}
-	return d, descr[0] == '>', nil
+	h.bigEndian = descr[0] == '>'
+	return nil
+}
+
+func errType(descr string) error {
+	return fmt.Errorf("type %.40q: expected one of bool, float16 to 64, int8 to 64, uint8 to 64", descr)
 }
 
 // parseShape reads what stands in a tuple's parentheses: "", "5,", "2, 3" or "2, 3,".

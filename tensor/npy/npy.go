@@ -37,6 +37,9 @@ func Read(r io.Reader) (tensor.Tensor, error) {
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
+	if h.dtype == tensor.String {
+		return tensor.Tensor{}, errType(fmt.Sprintf("<U%d", h.width))
+	}
 	n, err := h.shape.Elements()
 	if err != nil {
 		return tensor.Tensor{}, err
@@ -115,29 +118,56 @@ func Write(w io.Writer, t tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
+	if err := WriteHeader(w, Header{DType: t.DType, Shape: t.Shape}); err != nil {
+		return err
+	}
+	_, err = w.Write(raw)
+	return err
+}
+
+// Header says what an array is, whose data follow: row-major and little-endian, of texts Width code
+// points each, in UTF-32 and with zeros behind.
+type Header struct {
+	DType tensor.DType // String: texts
+	Width int
+	Shape tensor.Shape
+}
+
+// WriteHeader writes what stands before an array's data, as numpy.save does. It is for arrays that
+// are too large to be a tensor, and for texts.
+func WriteHeader(w io.Writer, h Header) error {
 	code := ""
 	for c, d := range codes {
-		if d == t.DType {
+		if d == h.DType {
 			code = c
 		}
 	}
-	if code == "" {
-		return fmt.Errorf("NumPy has no type for %v", t.DType)
+	switch {
+	case h.DType == tensor.String && h.Width > 0:
+		code = fmt.Sprintf("U%d", h.Width)
+	case code == "":
+		return fmt.Errorf("NumPy has no type for %v", h.DType)
 	}
 	order := "<"
-	if t.DType.Size() == 1 {
+	if h.DType.Size() == 1 {
 		order = "|"
 	}
 	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': %v, }", order, code,
-		t.Shape)
+		h.Shape)
 	prefix := len(magic) + 4
 	padding := 63 - (prefix+len(header))%64
 	head := append([]byte(magic), 1, 0)
 	head = binary.LittleEndian.AppendUint16(head, uint16(len(header)+padding+1))
 	head = append(head, header+strings.Repeat(" ", padding)+"\n"...)
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	_, err = w.Write(raw)
+	_, err := w.Write(head)
 	return err
+}
+
+// ReadHeader reads what stands before an array's data, where that is as [WriteHeader] has it.
+func ReadHeader(r io.Reader) (Header, error) {
+	h, err := readHeader(r)
+	if err == nil && (h.bigEndian || h.fortran) {
+		err = fmt.Errorf("expected an array in row-major order and little-endian")
+	}
+	return Header{h.dtype, h.width, h.shape}, err
 }
