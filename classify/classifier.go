@@ -29,7 +29,7 @@ type Model interface {
 
 // Options say how a Classifier runs its model. Zero values are useful.
 type Options struct {
-	Signature string // "" is "serving_default"
+	Signature string // "" is the manifest's
 	// Outputs are those that are kept of each image; the first of them answers it. None is the
 	// manifest's answer.
 	Outputs []string
@@ -81,7 +81,7 @@ func newClassifier(m Model, o Options) (*Classifier, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	o.Signature = cmp.Or(o.Signature, contract.DefaultSignature)
+	o.Signature = cmp.Or(o.Signature, m.SavedModel().DefaultSignature())
 	o.BatchSize, o.Concurrency = cmp.Or(o.BatchSize, 32), cmp.Or(o.Concurrency, 1)
 	if o.Decoders == nil {
 		o.Decoders, _ = NewDecoders(Limits{}) // no zero is wrong

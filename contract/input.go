@@ -161,8 +161,11 @@ func (i Input) pipeline() (*preprocess.Pipeline, []error) {
 	if (height == -1) != (width == -1) {
 		fault("shape: expected height and width both known or both free, got %v", i.Shape)
 	}
-	if height == -1 && width == -1 {
-		height, width = 0, 0
+	switch {
+	case i.Shape[0] == 0 || height == 0 || width == 0:
+		fault("shape: expected sizes of 1 or more, -1 where one is free, got %v", i.Shape)
+	case height == -1 && width == -1:
+		height, width = 0, 0 // as a Pipeline says it
 	}
 	p.Height, p.Width = height, width
 	return p, faults

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -45,7 +47,10 @@ type Manifest struct {
 
 	Inputs  []Input             `json:"inputs"`
 	Outputs map[string][]Output `json:"outputs"` // by signature
-	// Answer is the output of the default signature that answers an image; "" where there is none.
+	// Signature is the key of the one that answers images and is called by default:
+	// "serving_default" where the file leaves it out.
+	Signature string `json:"signature,omitempty"`
+	// Answer is the output of Signature that answers an image; "" where there is none.
 	Answer string `json:"answer"`
 
 	// Goldens is the golden pack's path in the directory, "" where there is none.
@@ -131,6 +136,7 @@ func Parse(data []byte) (*Manifest, error) {
 		if err := decode(data, m); err != nil {
 			return nil, err
 		}
+		m.Signature = cmp.Or(m.Signature, DefaultSignature)
 	default:
 		return nil, fmt.Errorf("format: expected 1 to %d, got %d; this kerasrun is older than the "+
 			"exporter", Format, *version.Format)
@@ -275,8 +281,13 @@ func (m *Manifest) checkOutputs() []error {
 			}
 		}
 	}
-	if m.Answer != "" && m.Output(DefaultSignature, m.Answer) == nil {
-		errs = append(errs, fmt.Errorf("answer: expected an output of %s, got %q", DefaultSignature,
+	_, ok := m.Outputs[m.Signature]
+	switch {
+	case !ok && len(m.Outputs) > 0:
+		errs = append(errs, fmt.Errorf("signature: expected one of %q, got %q",
+			slices.Sorted(maps.Keys(m.Outputs)), m.Signature))
+	case ok && m.Answer != "" && m.Output(m.Signature, m.Answer) == nil:
+		errs = append(errs, fmt.Errorf("answer: expected an output of %s, got %q", m.Signature,
 			m.Answer))
 	}
 	return errs

@@ -4,7 +4,7 @@ package contract
 const (
 	ServeTag         = "serve"           // the tag of the graph for serving
 	GPUTag           = "gpu"             // beside ServeTag: the graph for a GPU
-	DefaultSignature = "serving_default" // the key of the signature that is called by default
+	DefaultSignature = "serving_default" // called by default, but where a manifest names another
 
 	// The outputs of a classifier, each float32 with one row per image.
 	OutputProbabilities = "probs"    // the softmax of the logits: one probability per class

@@ -119,8 +119,9 @@ func widened[T float32 | int32 | int64 | uint32 | uint64](data []T) []float64 {
 
 // add counts the differences of one case between got and want, of equal length and row-major in the
 // given shape, each divided by unit.
-func add[T uint8 | float32 | float64](d *differences, name string, shape tensor.Shape, got, want []T,
-	unit float64) {
+func add[T uint8 | float32 | float64](
+	d *differences, name string, shape tensor.Shape, got, want []T, unit float64,
+) {
 	if d.buckets == nil {
 		d.buckets = make([]int64, 1<<15)
 	}

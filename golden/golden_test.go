@@ -419,8 +419,8 @@ func TestReport(t *testing.T) {
 	}
 
 	text := report.String()
-	for _, want := range []string{"3 cases of a fake", "top-3", "FAILED",
-		"kerasrun-golden --out pack", "keras 3"} {
+	for _, want := range []string{"3 cases of a fake", "shares the manifest's assumption", "top-3",
+		"FAILED", "kerasrun-golden --out pack", "keras 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text: want %q in\n%s", want, text)
 		}

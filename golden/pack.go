@@ -18,7 +18,7 @@ import (
 // Format is the version of goldens.json that this package reads. Format 1 is read too.
 const Format = 2
 
-// The kinds of references. A pack made as a manifest says would not show that the manifest is wrong.
+// The kinds of references. A pack made as a manifest says would not show that this is wrong.
 const (
 	FunctionReference = "function" // the user's own function made the tensors
 	ManifestReference = "manifest" // they were made as the manifest says

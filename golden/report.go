@@ -129,8 +129,13 @@ func (r *Report) name() string { return strings.TrimSpace(r.Pack + " " + r.Preci
 
 // origin says whose tensors the reference's are.
 func (r *Report) origin() string {
-	if r.ReferenceKind == FunctionReference {
+	prepared := slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Run == "" })
+	switch {
+	case r.ReferenceKind == FunctionReference:
 		return "the reference is your own function " + r.Reference
+	case !prepared:
+		return "the model takes what the pack holds: nothing was assumed about how images are " +
+			"prepared"
 	}
 	return "the reference's tensors were made from the manifest: it shares the manifest's " +
 		"assumption about how images were prepared"

@@ -53,8 +53,11 @@ func apply[F float32 | float64](s Step, values []F, channels int) {
 		}
 		return
 	}
+	if len(s.Values) == 1 {
+		channels = 1 // all at once
+	}
 	for c := range channels {
-		v := F(s.Values[min(c, len(s.Values)-1)])
+		v := F(s.Values[c])
 		switch s.Op {
 		case Multiply:
 			for i := c; i < len(values); i += channels {
@@ -79,14 +82,20 @@ func apply[F float32 | float64](s Step, values []F, channels int) {
 // element is the Go type of a tensor's elements: float32, float16's bits, or uint8.
 type element interface{ float32 | uint16 | uint8 }
 
-// cast returns a number as an element: to float16 rounded, halves to even, to uint8 truncated.
-func cast[T element, F float32 | float64](x F) T {
-	var t T
-	switch any(t).(type) {
-	case uint16:
-		return T(float16(float64(x)))
-	default:
-		return T(x)
+// cast writes numbers as elements, step apart: to float16 rounded, halves to even, to uint8
+// truncated.
+func cast[T element, F float32 | float64](out []T, step int, values []F, from, channels int) {
+	at := 0
+	if _, half := any(out).([]uint16); half {
+		for i := from; i < len(values); i += channels {
+			out[at] = T(float16(float64(values[i])))
+			at += step
+		}
+		return
+	}
+	for i := from; i < len(values); i += channels {
+		out[at] = T(values[i])
+		at += step
 	}
 }
 
@@ -154,6 +163,7 @@ func tableOf[T element](
 func tabulate[T element, F float32 | float64](t *table[T]) {
 	channels := len(t.values)
 	var x [4]F
+	var row [4]T
 	for i := range 256 {
 		for c := range channels {
 			x[c] = F(i)
@@ -161,8 +171,9 @@ func tabulate[T element, F float32 | float64](t *table[T]) {
 		for _, s := range t.normalize.Steps {
 			apply(s, x[:channels], channels)
 		}
+		cast(row[:], 1, x[:channels], 0, 1)
 		for c := range channels {
-			t.values[c][i] = cast[T](x[c])
+			t.values[c][i] = row[c]
 		}
 	}
 }
@@ -368,17 +379,10 @@ func normalizeValues[T element, F float32 | float64](p *Pipeline, out []T, m *Im
 		}
 		if p.Layout == NCHW {
 			for c := range channels {
-				at := first[c] + step*pixel
-				for i := order[c]; i < len(chunk); i += channels {
-					out[at] = cast[T](chunk[i])
-					at += step
-				}
+				cast(out[first[c]+step*pixel:], step, chunk, order[c], channels)
 			}
 		} else {
-			to := out[channels*pixel:][:len(chunk)]
-			for i, x := range chunk {
-				to[i] = cast[T](x)
-			}
+			cast(out[channels*pixel:][:len(chunk)], 1, chunk, 0, 1)
 		}
 		values = values[len(chunk):]
 		pixel += count

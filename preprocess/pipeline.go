@@ -195,8 +195,8 @@ func Fits(by Library) []Fit {
 	return nil
 }
 
-// ResizesToFloats says whether resized images may be [Image.Values]. tf.image.resize returns an image
-// of the right size as it is, and floats of others, but by the method nearest.
+// ResizesToFloats says whether resized images are [Image.Values]: tf.image.resize gives floats by every
+// method but nearest.
 func (p *Pipeline) ResizesToFloats() bool {
 	return p.Resize.By == TensorFlow && p.Resize.Method != Nearest && p.Resize.Fit != NoFit
 }

@@ -35,7 +35,8 @@ func (m *Model) microBatches(s *signature, in map[string]tensor.Tensor) microBat
 	}
 	rows := int64(0)
 	for name, t := range in {
-		if s.Inputs[name].Shape[0] != -1 || rows != 0 && t.Shape[0] != rows {
+		shape := s.Inputs[name].Shape // an adopted SavedModel's may not be known
+		if len(shape) == 0 || shape[0] != -1 || rows != 0 && t.Shape[0] != rows {
 			return whole
 		}
 		rows = t.Shape[0]

@@ -3,6 +3,7 @@ package runner
 import (
 	"testing"
 
+	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
 
@@ -84,6 +85,14 @@ func TestMicroBatches(t *testing.T) {
 			t.Errorf("%d rows beside another run: got %+v, want %+v", c.rows, got, want)
 		}
 		m.end(0)
+	}
+	for name, shape := range map[string]tensor.Shape{"an unknown rank": nil, "a scalar": {},
+		"a fixed batch": {2, 32, 32, 3}} {
+		changed := *s
+		changed.Inputs = map[string]savedmodel.TensorInfo{"images": {Shape: shape}}
+		if got := m.microBatches(&changed, batch(8*size)); got != whole {
+			t.Errorf("%s: got %+v, want the batch whole", name, got)
+		}
 	}
 	bare := open(t, "types", WithSignature("any"))
 	if s, err = bare.signature(bare.key); err != nil {

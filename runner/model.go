@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,8 @@ func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
 
 // openScanned opens a directory that may be loaded. Its errors do not name dir.
 func openScanned(dir string, directory *savedmodel.Model, c config) (m *Model, err error) {
-	m = &Model{directory: directory, tags: c.tags, key: c.signature,
+	m = &Model{directory: directory, tags: c.tags,
+		key:        cmp.Or(c.signature, directory.DefaultSignature()),
 		signatures: map[string]*signature{}}
 	m.classifier = sync.OnceValues(m.newClassifier)
 	if directory.Manifest != nil {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"kerasrun/contract"
 	"kerasrun/savedmodel"
 )
 
@@ -30,7 +29,7 @@ type config struct {
 }
 
 func newConfig(options []Option) (config, error) {
-	c := config{signature: contract.DefaultSignature, devices: []string{"auto"}, gpuGrowth: true,
+	c := config{devices: []string{"auto"}, gpuGrowth: true,
 		precision: FP32}
 	for _, option := range options {
 		if err := option(&c); err != nil {
@@ -52,7 +51,8 @@ func WithTags(tags ...string) Option {
 	}
 }
 
-// WithSignature chooses the signature of Run and Classify, which is otherwise "serving_default".
+// WithSignature chooses the signature of Run and Classify, which is otherwise the
+// manifest's, or "serving_default".
 func WithSignature(key string) Option {
 	return func(c *config) error { c.signature = key; return nil }
 }

@@ -297,6 +297,15 @@ func (m *Model) ServeTags() []string {
 	return []string{contract.ServeTag}
 }
 
+// DefaultSignature returns the key of the signature that is called by default: the manifest's, or else
+// "serving_default".
+func (m *Model) DefaultSignature() string {
+	if m.Manifest != nil && m.Manifest.Signature != "" {
+		return m.Manifest.Signature
+	}
+	return contract.DefaultSignature
+}
+
 // Labels reads the class list that the manifest names of the output that answers an image, or else
 // of the first output that has one. It is nil where there is no manifest, or one that names none.
 func (m *Model) Labels() (labels.Labels, error) {
@@ -304,7 +313,7 @@ func (m *Model) Labels() (labels.Labels, error) {
 		return nil, nil
 	}
 	name := ""
-	for _, out := range m.Manifest.Outputs[contract.DefaultSignature] {
+	for _, out := range m.Manifest.Outputs[m.Manifest.Signature] {
 		if name == "" || out.Name == m.Manifest.Answer {
 			name = out.Labels
 		}
@@ -361,11 +370,11 @@ func (m *Model) checkLabelsOf(r *report, out contract.Output, shape tensor.Shape
 		return
 	}
 	want := int64(-1)
-	switch {
-	case out.Kind == contract.Binary:
-		want = 2
-	case len(shape) > 0:
+	if len(shape) > 0 {
 		want = shape[len(shape)-1]
+	}
+	if out.Kind == contract.Binary || out.Activation == "sigmoid" && want == 1 {
+		want = 2 // one value decides between them
 	}
 	if want != -1 && want != int64(len(classes)) {
 		r.errorf(out.Labels, "", "expected the %d classes of the output %q, got %d", want, out.Name,

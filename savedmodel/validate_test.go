@@ -258,7 +258,7 @@ func TestValidate(t *testing.T) {
 				`["probs"], got ["y"]`}},
 		{"another signature", manifest(func(m *contract.Manifest) {
 			m.Outputs = map[string][]contract.Output{"features": m.Outputs["serving_default"]}
-			m.Answer = ""
+			m.Answer, m.Signature = "", "features"
 		}), []string{
 			`saved_model.pb: tags ["serve"]: expected a signature "features", got ` +
 				`["serving_default"]`,

@@ -141,7 +141,7 @@ func (v *version) pending() int {
 // signature returns the signature called key, the default one for "".
 func (v *version) signature(key string) (*signature, error) {
 	if key == "" {
-		key = contract.DefaultSignature
+		key = v.model.SavedModel().DefaultSignature()
 	}
 	s, ok := v.signatures[key]
 	if !ok {

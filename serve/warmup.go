@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"kerasrun/contract"
 	"kerasrun/internal/tfrecord"
 	"kerasrun/serve/internal/servingpb"
 	"kerasrun/tensor"
@@ -38,7 +37,7 @@ func (s *Server) warm(ctx context.Context, v *version, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	sig := v.signatures[contract.DefaultSignature]
+	sig := v.signatures[v.model.SavedModel().DefaultSignature()]
 	if sig == nil || sig.batcher == nil {
 		return nil
 	}

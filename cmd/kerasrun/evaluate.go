@@ -169,7 +169,7 @@ func checkEvaluated(model *savedmodel.Model) error {
 	if m == nil {
 		return nil // the classifier says what it needs
 	}
-	out := m.Output(contract.DefaultSignature, m.Answer)
+	out := m.Output(m.Signature, m.Answer)
 	if out == nil || out.Kind == contract.Probabilities {
 		return nil
 	}

@@ -38,8 +38,9 @@ signatures with their inputs and outputs.`,
 	cmd.Flags().StringArrayVar(&inputs, "inputs", nil,
 		"input tensor, `NAME=FILE`.npy or NAME=FILE.npz[KEY]; once for each input")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "npz `file` to write the outputs to")
-	cmd.Flags().StringVar(&signature, "signature-def", contract.DefaultSignature,
-		"which of the model's signatures to run, by `name`")
+	cmd.Flags().StringVar(&signature, "signature-def", "",
+		"which of the model's signatures to run, by `name` (default the manifest's, or "+
+			contract.DefaultSignature+")")
 	must(cmd.MarkFlagRequired("inputs"))
 	must(cmd.MarkFlagRequired("output"))
 	must(cmd.MarkFlagFilename("inputs"))

@@ -164,16 +164,15 @@ def adopted(directory: Path, out: Path, *more: str) -> int:
 
 def test_another_signature_and_tags(tmp_path, capsys):
     by_tensorflow_1(tmp_path / "saved", ("serve", "gpu"), "classify_images")
-    assert adopted(tmp_path / "saved", tmp_path / "out") == 0
-    stored = manifest.read(tmp_path / "out")
-    assert list(stored["outputs"]) == ["classify_images"]
-    assert stored["answer"] == ""
-    assert adopted(tmp_path / "saved", tmp_path / "none", "--signature", "other") == 1
-    assert "expected a signature 'other', got classify_images; --sig" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
     more = ("--class-names", str(tmp_path / "names.txt"))
-    assert adopted(tmp_path / "saved", tmp_path / "none", *more) == 1
-    assert "--signature-def classify_images" in capsys.readouterr().err
+    assert adopted(tmp_path / "saved", tmp_path / "out", *more) == 0
+    stored = manifest.read(tmp_path / "out")
+    assert list(stored["outputs"]) == ["classify_images"]
+    assert (stored["signature"], stored["answer"]) == ("classify_images", "y")
+    assert stored["goldens"]
+    assert adopted(tmp_path / "saved", tmp_path / "none", "--signature", "other") == 1
+    assert "expected a signature 'other', got classify_images; --sig" in capsys.readouterr().err
 
 
 def test_a_graph_in_training_mode(tmp_path, capsys):

@@ -113,7 +113,7 @@ def subclassed() -> keras.Model:
         (
             trained,
             {"class_names": [1, 2, 3]},
-            "class names: expected a list of strings, got [1, 2, 3]",
+            "class names: expected a name, a string, for each class, got 1",
         ),
         (trained, {"image_size": (9, 9)}, "takes 40x48, not 9x9"),
         (lambda: trained("free size"), {}, "--image-size HxW"),

@@ -267,7 +267,7 @@ def test_keras_hub(tmp_path):
         stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
-        block_type="basic_block",
+        block_type="bottleneck_block",
         image_shape=(16, 16, 3),
     )
     written = keras_hub.models.ResNetImageClassifier(

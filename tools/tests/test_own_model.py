@@ -140,7 +140,7 @@ def test_a_keras_hub_model(tmp_path):
         stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
-        block_type="basic_block",
+        block_type="bottleneck_block",
         image_shape=(None, None, 3),
     )
     converter = keras_hub.layers.ResNetImageConverter(

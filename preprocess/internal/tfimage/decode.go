@@ -1,6 +1,7 @@
 package tfimage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,7 +72,7 @@ func formatOf(data []byte, channels int) (format, error) {
 }
 
 func prefix(magic string) func([]byte) bool {
-	return func(data []byte) bool { return strings.HasPrefix(string(data[:min(len(data), 12)]), magic) }
+	return func(data []byte) bool { return bytes.HasPrefix(data, []byte(magic)) }
 }
 
 func isWebP(data []byte) bool {

@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from kerasrun_export import exporter, manifest, outputs
+from kerasrun_export import exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -247,19 +247,13 @@ def adopt(
     exporter.check_replaceable(out)
     found = find(directory, signature)
     meaning, labels = options.meaning, manifest.LABELS.as_posix()
-    if found.signature != outputs.DEFAULT and (meaning.names or meaning.thresholds):
-        raise ModelError(
-            f"{directory}: class names and thresholds are of the signature {outputs.DEFAULT}, "
-            f"which answers images; expected none for {found.signature!r}, which `kerasrun predict "
-            f"--signature-def {found.signature}` runs"
-        )
     specs = inputs(found, size, choices.color)
     origin = {"source": found.name, "sha256": _sha256(directory)}
     loaded = Loaded(None, found.name, choices, Preparation(), False, origin, False, False)
     described = describe(specs, loaded, options.confirmed)
     expected = reference(found)
     served = Served(None, tuple(specs), tuple(results(found)), frozenset(), None, False, False)
-    signatures, answer = outputs.classify(served, meaning, labels)
+    signatures, answer = outputs.classify(served, meaning, labels, found.signature)
     paths = exporter.image_paths(options.images, described)
     _check_repeatable(expected, described, paths, directory)
     compared = exporter.compare(
@@ -274,9 +268,15 @@ def adopt(
             _new(copy / manifest.LABELS).write_bytes(encode(meaning.names))
         _new(copy / manifest.GOLDENS)
         command = f"kerasrun-export --saved-model {directory} --signature {found.signature}"
-        # Packs are of the default signature.
-        has_goldens = found.signature == outputs.DEFAULT and exporter.embed_goldens(
-            copy, expected, described, command, options.images, paths
+        has_goldens = exporter.embed_goldens(
+            copy,
+            expected,
+            described,
+            command,
+            options.images,
+            paths,
+            goldens.bounded(served),
+            found.signature,
         )
         fields = {
             "architecture": found.name,
@@ -293,6 +293,8 @@ def adopt(
             "goldens": manifest.GOLDENS.as_posix() if has_goldens else "",
             "recipe": {},
         }
+        if found.signature != outputs.DEFAULT:
+            fields["signature"] = found.signature
         manifest.write(copy, fields)
         exporter.replace(copy, out)
     return fields

@@ -479,10 +479,11 @@ def embed_goldens(
     own: Path | None,
     paths: Sequence[Path],
     bounded: Collection[str],
+    signature: str = outputs.DEFAULT,
 ) -> bool:
-    """Puts a small golden pack into the directory: of small sample photographs, or of the user's
-    smallest images. Plain inputs get drawn numbers. False where the model takes no image, or more
-    than one.
+    """Puts a small golden pack of a signature into the directory: of small sample photographs, or
+    of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
+    image, or more than one.
     """
     if sum(each.kind != "tensor" for each in inputs) != 1:
         return False
@@ -498,7 +499,7 @@ def embed_goldens(
                     image.save(path)
         drawn = [each.name for each in inputs if each.kind == "tensor"]
         pack = directory / manifest.GOLDENS
-        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn)
+        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn, signature)
     return True
 
 

@@ -1,9 +1,7 @@
 """Golden packs: images and what Python Keras makes of them at every stage."""
 
-import json
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -16,28 +14,15 @@ from kerasrun_export import find, manifest, recipe, serving
 from kerasrun_export import pack as packs
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
-from kerasrun_export.contract import (
-    MODES,
-    Decode,
-    Input,
-    Normalize,
-    Resize,
-    input_from_json,
-)
+from kerasrun_export.contract import Input, input_from_json
 from kerasrun_export.errors import GoldenError
 from kerasrun_export.feeds import Predict, Target, feed, load_function
 from kerasrun_export.images import stages
 from kerasrun_export.inputs import describe
-from kerasrun_export.pack import Case, case_name
+from kerasrun_export.pack import Case
 from kerasrun_export.reference import Reference, reference
 
-FIRST_FORMAT = 1
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-TOP = 5
-# Before the model everything is exact. Logits and features: relative to the case's largest; others:
-# absolute.
-TOLERANCES = {"decode": 0, "resize": 0, "tensor": 0}
-RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 
 def golden(
@@ -206,72 +191,21 @@ def write(
     command: str,
     bounded: Collection[str],
     drawn: Collection[str] = (),
+    signature: str = packs.SIGNATURE,
 ) -> dict:
     """Writes a pack whose tensors are made as the inputs say; returns what goldens.json holds.
 
-    bounded: the outputs of a softmax or sigmoid. drawn: plain inputs that get drawn numbers. It has
-    format 1 where that can say it, else format 2.
+    bounded: the outputs of a softmax or sigmoid. drawn: plain inputs that get drawn numbers.
+    signature: that the reference answers as.
     """
     made = packs.cases(inputs, paths, expected.predict, drawn)
-    first = first_input(inputs[0]) if len(inputs) == 1 and inputs[0].kind == "image" else None
-    if first is None:
-        return packs.write(
-            directory, inputs, made, expected, kind="manifest", bounded=bounded, command=command
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    listed = []
-    for case in made:
-        name = case_name(case.image, paths)
-        image = directory / f"{name}{case.image.suffix.lower()}"
-        shutil.copyfile(case.image, image)
-        np.savez_compressed(directory / f"{name}.npz", **packs.arrays(inputs, case))
-        listed.append({"name": name, "image": image.name, "arrays": f"{name}.npz"})
-    relative = {"logits": RELATIVE, "features": RELATIVE}
-    outputs = sorted(made[0].outputs)
-    index = {
-        "format": FIRST_FORMAT,
-        "reference": expected.description,
-        "command": command,
-        "versions": expected.versions,
-        "signature": "serving_default",
-        "input": first,
-        "outputs": outputs,
-        "top": TOP,
-        "tolerance": TOLERANCES | {key: relative.get(key, ABSOLUTE) for key in outputs},
-        "cases": listed,
-    }
-    text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
-    (directory / "goldens.json").write_text(text, encoding="utf-8")
-    return index
-
-
-def first_input(model_input: Input) -> dict | None:
-    """The input as packs of format 1 say it; None where they cannot."""
-    modes = {value: key for key, value in MODES.items()}
-    mode = modes.get(model_input.normalize.steps)
-    height, width = model_input.size
-    color = "bgr" if mode == "caffe" else "rgb"
-    plain = Input(
-        model_input.name,
-        "image",
-        "float32",
-        (-1, height, width, 3),
-        "NHWC",
-        Decode(color=color),
-        Resize(method=model_input.resize.method),
-        Normalize(steps=model_input.normalize.steps),
+    return packs.write(
+        directory,
+        inputs,
+        made,
+        expected,
+        kind="manifest",
+        bounded=bounded,
+        command=command,
+        signature=signature,
     )
-    if mode is None or -1 in (height, width) or model_input != plain:
-        return None
-    return {
-        "name": model_input.name,
-        "dtype": "float32",
-        "height": height,
-        "width": width,
-        "channels": 3,
-        "layout": "NHWC",
-        "color_order": color.upper(),
-        "mode": mode,
-        "resample": model_input.resize.method,
-        "fit": "stretch",
-    }

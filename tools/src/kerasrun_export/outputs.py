@@ -43,10 +43,13 @@ def check(meaning: Meaning) -> None:
             raise ChoiceError(f"--threshold: expected numbers from 0 to 1, got {threshold}")
 
 
-def classify(served: Served, meaning: Meaning, labels: str) -> tuple[dict[str, list[Output]], str]:
+def classify(
+    served: Served, meaning: Meaning, labels: str, signature: str = DEFAULT
+) -> tuple[dict[str, list[Output]], str]:
     """The outputs by signature, as the manifest has them, and the name of the answer ("": none).
 
-    labels: the path of the class names, for the outputs that are of these classes.
+    labels: the path of the class names, for the outputs that are of these classes. signature: the
+    one that answers images.
 
     Raises ChoiceError where the graph does not tell and the user has not said, or where the names
     or thresholds do not fit.
@@ -72,7 +75,7 @@ def classify(served: Served, meaning: Meaning, labels: str) -> tuple[dict[str, l
             found[output.name] = kind
     if open_names:
         raise ChoiceError(_question(open_names))
-    default = [found[o.name] for o in served.outputs if o.signature == DEFAULT]
+    default = [found[o.name] for o in served.outputs if o.signature == signature]
     answer = _answer(default)
     sizes = {output.name: output.shape[-1] for output in served.outputs if output.shape}
     if meaning.thresholds is not None:
@@ -82,7 +85,7 @@ def classify(served: Served, meaning: Meaning, labels: str) -> tuple[dict[str, l
     signatures = {
         key: [found[name] for name in names] for key, names in sorted(served.signatures.items())
     }
-    return dict(sorted(signatures.items(), key=lambda item: item[0] != DEFAULT)), answer
+    return dict(sorted(signatures.items(), key=lambda item: item[0] != signature)), answer
 
 
 def _kind(served: Served, output, meaning: Meaning) -> Output | None:

@@ -19,6 +19,7 @@ from kerasrun_export.errors import GoldenError
 from kerasrun_export.reference import Reference
 
 FORMAT = 2
+SIGNATURE = "serving_default"
 TOP = 5
 STAGES = {"decode": 0, "resize": 0, "tensor": 0}  # before the model everything is exact
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
@@ -128,11 +129,13 @@ def write(
     kind: Literal["function", "manifest"],
     bounded: Collection[str],
     command: str,
+    signature: str = SIGNATURE,
 ) -> dict:
     """Writes a pack; returns what goldens.json holds.
 
     expected: the reference that answered; its `predict` is run again in batches. kind: whether the
-        user's own function made the tensors, or the contract of a manifest.
+        user's own function made the tensors, or the contract of a manifest. signature: that it
+        answered as.
     """
     images_taken = [one.name for one in inputs if one.kind == "image"]
     if len(images_taken) > 1:
@@ -156,7 +159,7 @@ def write(
         "reference_kind": kind,
         "command": command,
         "versions": expected.versions,
-        "signature": "serving_default",
+        "signature": signature,
         "inputs": [one.to_json() for one in inputs],
         "outputs": sorted(made[0].outputs),
         "top": TOP,
