@@ -110,9 +110,9 @@ func Diff(a, b string, tolerance float64) (d Difference, err error) {
 					"image %d: %s has %s, %s has %s: not outputs over the same input", ra.Index, a,
 					ra.Path, b, rb.Path)
 			}
-			worst, err := m.add(ra, rb)
-			if err != nil {
-				return d, err
+			worst, fault := m.add(ra, rb)
+			if fault != nil {
+				return d, fault
 			}
 			sum += worst
 			if ra, err, okA = nextA(); err == nil {

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"math"
 	"os"
 	"os/exec"
@@ -12,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kerasrun/contract"
 	"kerasrun/internal/pythontest"
@@ -107,9 +111,23 @@ func number(name string, red, green, blue float32, i int) float64 {
 	return x
 }
 
+func pngOf(t testing.TB, width, height int, red uint8) string {
+	t.Helper()
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for i := range width * height {
+		img.Set(i%width, i/width, color.NRGBA{R: red&^markerNaN&^markerCrash | 4, G: uint8(i), A: 255})
+	}
+	var file strings.Builder
+	if err := png.Encode(&file, img); err != nil {
+		t.Fatal(err)
+	}
+	return file.String()
+}
+
 func (k kinds) RunSignature(
 	_ context.Context, _ string, in map[string]tensor.Tensor,
 ) (map[string]tensor.Tensor, error) {
+	time.Sleep(k.delay)
 	pixels, err := in["images"].Float32s()
 	if err != nil {
 		return nil, err

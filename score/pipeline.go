@@ -225,16 +225,26 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 			}
 		}
 	}
+	counts := p.counts
+	for _, r := range records {
+		if r.Error == "" {
+			counts.Answered++
+		} else {
+			counts.Failed++
+		}
+	}
+	// A batch that is too many is not kept: the next process tries its images again.
+	if err := p.checkFailures(counts); err != nil {
+		for _, r := range records {
+			if r.Error != "" {
+				return fmt.Errorf("%w; the last: %s: %s", err, r.Path, r.Error)
+			}
+		}
+	}
 	if err := p.keep(b.Images[0].Index/int64(p.Batch), records); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if r.Error == "" {
-			p.counts.Answered++
-		} else {
-			p.counts.Failed++
-		}
-	}
+	p.counts = counts
 	if p.Progress != nil {
 		p.Progress(p.counts)
 	}

@@ -40,7 +40,8 @@ func (m Model) recorder(
 	if manifest == nil {
 		return nil, classify.ErrNoImages
 	}
-	s := selection{Columns: c, model: m, manifest: manifest}
+	s := selection{Columns: c, model: m, manifest: manifest,
+		standard: m.SavedModel().DefaultSignature()}
 	if err := s.choose(); err != nil {
 		return nil, err
 	}
@@ -110,6 +111,7 @@ type selection struct {
 	Columns
 	model     Model
 	manifest  *contract.Manifest
+	standard  string // the key of the signature that answers
 	key       string
 	signature savedmodel.Signature
 
@@ -170,7 +172,7 @@ func (s *selection) place(name string) int {
 	return len(s.names) - 1
 }
 
-// chooseSignature takes the default one, or the first other that has all outputs.
+// chooseSignature takes the one that answers, or the first other that has all outputs.
 func (s *selection) chooseSignature() error {
 	var named []string
 	for _, name := range s.Outputs {
@@ -179,13 +181,13 @@ func (s *selection) chooseSignature() error {
 		}
 	}
 	others := slices.Sorted(maps.Keys(s.manifest.Outputs))
-	if len(named) != len(s.Outputs) { // the answer is the default signature's
+	if len(named) != len(s.Outputs) { // the answer is the standard one's
 		others = nil
 	}
 	var choices []string
-	for _, key := range append([]string{contract.DefaultSignature}, others...) {
+	for _, key := range append([]string{s.standard}, others...) {
 		signature, err := s.model.Signature(key)
-		if err != nil && key == contract.DefaultSignature {
+		if err != nil && key == s.standard {
 			return err
 		}
 		if err != nil {
@@ -210,7 +212,7 @@ func (s *selection) chooseSignature() error {
 
 // byKind is what is kept where nothing was asked for.
 func (s *selection) byKind() ([]string, error) {
-	answer := s.manifest.Output(contract.DefaultSignature, s.manifest.Answer)
+	answer := s.manifest.Output(s.standard, s.manifest.Answer)
 	choices := slices.Sorted(maps.Keys(s.signature.Outputs))
 	switch {
 	case answer == nil:
@@ -236,9 +238,9 @@ func (s *selection) chooseAnswer(asked []string) error {
 		}
 		return nil
 	}
-	answer := s.manifest.Output(contract.DefaultSignature, s.manifest.Answer)
+	answer := s.manifest.Output(s.standard, s.manifest.Answer)
 	if s.Logits && (answer == nil || answer.Kind != contract.Logits) {
-		answer = s.manifest.Output(contract.DefaultSignature, contract.OutputLogits)
+		answer = s.manifest.Output(s.standard, contract.OutputLogits)
 		if answer == nil || answer.Kind != contract.Logits {
 			return &UsageError{"output type: expected a model with logits, got one without"}
 		}

@@ -91,7 +91,11 @@ type Config struct {
 	Concurrency int // batches that run at once; 0 is 1, which suits a model on one device
 	Workers     int // images that are read and decoded at once; 0 is GOMAXPROCS
 	Shard       Shard
-	OnError     OnError           // "" is RecordErrors
+	OnError     OnError // "" is RecordErrors
+	// MaxFailures, if not nil, ends the run with a [*FailuresError] when more images of this shard
+	// have no answer. It may change from one process of a run to the next.
+	MaxFailures *Limit
+	AllowEmpty  bool              // a run over no image has no rows, and is no error
 	Versions    map[string]string // for the manifest
 
 	Warn     func(message string) // nil: warnings are dropped
@@ -170,8 +174,8 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	}
 	schema := recorder.schema
 	inputs := digestInputs(c.Source, c.Batch)
-	if inputs.images == 0 {
-		return s, &UsageError{"the inputs hold no image"}
+	if inputs.images == 0 && !c.AllowEmpty {
+		return s, &UsageError{"the inputs hold no image, for which --allow-empty writes no rows"}
 	}
 	s.Images = c.mine(inputs.images)
 	if c.Output == "-" {
@@ -193,6 +197,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		if done != nil {
 			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Images,
 				true
+			err = c.checkFailures(s.Counts)
 		}
 		return s, err
 	}
@@ -216,6 +221,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
 
 	s.Answered, s.Failed, s.Resumed = j.answered-j.failed, j.failed, j.answered
+	if err := c.checkFailures(s.Counts); err != nil {
+		return s, errors.Join(err, j.close())
+	}
 	p := pipeline{Config: c, recorder: recorder, inputs: inputs, counts: s.Counts,
 		journal: j, keep: j.commit}
 	err = p.run(ctx)
@@ -224,6 +232,23 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		return s, errors.Join(err, j.close())
 	}
 	return s, c.finish(j, format, schema, header, s)
+}
+
+// FailuresError says that more images have no answer than Config.MaxFailures allows.
+type FailuresError struct {
+	Failed, Images int64 // of all that the shard has to answer
+	Limit          Limit
+}
+
+func (e *FailuresError) Error() string {
+	return fmt.Sprintf("%d of %d images failed: expected at most %v", e.Failed, e.Images, e.Limit)
+}
+
+func (c Config) checkFailures(n Counts) error {
+	if c.MaxFailures != nil && c.MaxFailures.Exceeded(n.Failed, n.Images) {
+		return &FailuresError{n.Failed, n.Images, *c.MaxFailures}
+	}
+	return nil
 }
 
 // pixelsInFlight bounds the images that are decoded at a time: two of the largest, which take half

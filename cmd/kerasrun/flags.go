@@ -91,12 +91,27 @@ type limitFlag struct {
 	set bool
 }
 
+func (l *limitFlag) String() string {
+	if !l.set {
+		return ""
+	}
+	return l.Limit.String()
+}
+
 func (l *limitFlag) Type() string { return "limit" }
 
 func (l *limitFlag) Set(text string) (err error) {
 	l.set = true
 	l.Limit, err = score.ParseLimit(text)
 	return err
+}
+
+// orNil is the limit, nil where the flag was not given.
+func (l *limitFlag) orNil() *score.Limit {
+	if !l.set {
+		return nil
+	}
+	return &l.Limit
 }
 
 // noArgs refuses arguments.

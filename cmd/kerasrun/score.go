@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -29,6 +30,8 @@ type scoreFlags struct {
 	top       int
 	separate  bool
 	quiet     bool
+	failures  limitFlag
+	empty     bool
 	outputs   []string
 	values    *choice
 	labels    *choice
@@ -48,7 +51,11 @@ standard input.
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when it is
 complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows. Whatever
 stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
-image that cannot be classified is a row with its error, and the exit status is 1.
+image that cannot be classified is a row with its error.
+
+Exit status: 0 every image was classified, 3 the output is complete with images that failed, 1 the
+run failed, or more images than --max-failures, 2 wrong usage, 130 stopped by ^C. A run that is
+complete, started again, ends with the status that it ended with.
 
 Of a directory or an archive every entry is an image, an error, or counted as skipped by its reason
 in the summary. Images are told by their endings, and else by their first bytes. Links to
@@ -94,6 +101,10 @@ npz. Without top or probs the classes are left out.`,
 		"classify shard `I/N` of the batches, or /N with I from JOB_COMPLETION_INDEX")
 	f.onError = addChoice(cmd, "on-error", "what an image that cannot be classified does",
 		"record", "skip", "stop")
+	flags.Var(&f.failures, "max-failures",
+		"fail when more images than `N`, or P% of them, cannot be classified (default all may)")
+	flags.BoolVar(&f.empty, "allow-empty", false,
+		"inputs without an image are an output without rows; standard input may always be empty")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
@@ -136,6 +147,10 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	model, err := f.model.open(cmd.Context())
 	if err != nil {
+		if cmd.Context().Err() != nil {
+			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
+				"it was")
+		}
 		return err
 	}
 	defer func() {
@@ -157,20 +172,26 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
-		OnError:  score.OnError(f.onError.value),
-		Versions: versions(),
-		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
-		Progress: shown.update,
+		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
+		MaxFailures: f.failures.orNil(),
+		Versions:    versions(),
+		Warn:        func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
+		Progress:    shown.update,
 	})
 	shown.close()
 	if err != nil {
 		if cmd.Context().Err() != nil {
-			goesOn := "; the same command goes on from there"
+			goesOn := "the same command goes on from there"
 			if f.output == "-" {
-				goesOn = ""
+				goesOn = "a pipe begins anew, an --output FILE can go on"
 			}
-			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed,
+			return fmt.Errorf("stopped after %d of %d images; %s", summary.Answered+summary.Failed,
 				summary.Images, goesOn)
+		}
+		var many *score.FailuresError
+		if errors.As(err, &many) && f.output != "-" && !summary.Already {
+			return fmt.Errorf("%w; --max-failures allows more, and the same command goes on; remove "+
+				"%s.journal to try those that failed again", err, summary.Output)
 		}
 		return asUsage(err)
 	}
@@ -188,9 +209,14 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
-		return errReported
+		return errFailedImages
 	}
 	return nil
+}
+
+// fromStdin says whether the inputs are a list on standard input.
+func (f *scoreFlags) fromStdin(args []string) bool {
+	return f.filesFrom == "-" || slices.Equal(args, []string{"-"})
 }
 
 func (f *scoreFlags) source(
@@ -201,10 +227,11 @@ func (f *scoreFlags) source(
 		read = score.ListNull
 	}
 	switch {
-	case f.filesFrom == "-" || slices.Equal(args, []string{"-"}):
+	case f.fromStdin(args):
 		return read(stdin)
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped})
+		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped,
+			AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {

@@ -63,7 +63,7 @@ def check_npz(path):
         for number, want in enumerate(output["Rows"]):
             if want is not None:
                 same(path, name, number, got[number], array(want, output))
-            elif not errors[number] or got.dtype.kind == "f" and not np.isnan(got[number]).all():
+            elif not errors[number] or (got.dtype.kind == "f" and not np.isnan(got[number]).all()):
                 faults.append(f"{path}: {name}: row {number}: expected NaN, got {got[number]}")
     if arrays["index"].tolist() != list(range(len(errors))) or arrays["class"].ndim != 2:
         faults.append(f"{path}: index {arrays['index']}, class {arrays['class']}")
