@@ -26,7 +26,7 @@ func noImages(path string, skipped *skippedPart) error {
 }
 
 // tarArchive lists the images of a tar file, gzipped or not, in the archive's order.
-func tarArchive(path string, skipped *skippedPart) Source {
+func tarArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()
 		file, _, err := openRegular(path)
@@ -50,7 +50,7 @@ func tarArchive(path string, skipped *skippedPart) Source {
 		for {
 			header, err := archive.Next()
 			if err == io.EOF {
-				if empty {
+				if empty && !allowEmpty {
 					yield(failedItem(path, noImages(path, skipped)))
 				}
 				return
@@ -112,7 +112,7 @@ func tarItem(name string, header *tar.Header, member io.Reader, skipped *skipped
 }
 
 // zipArchive lists the images of a zip file in the order of its directory.
-func zipArchive(path string, skipped *skippedPart) Source {
+func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()
 		file, info, err := openRegular(path)
@@ -137,7 +137,7 @@ func zipArchive(path string, skipped *skippedPart) Source {
 				return
 			}
 		}
-		if empty {
+		if empty && !allowEmpty {
 			yield(failedItem(path, noImages(path, skipped)))
 		}
 	}

@@ -20,18 +20,25 @@ func TestMain(m *testing.M) {
 	if spec == "" {
 		os.Exit(m.Run())
 	}
-	var child struct{ Input, Output string }
+	var child struct {
+		Input, Output string
+		Free          bool
+	}
 	if err := json.Unmarshal([]byte(spec), &child); err != nil {
 		panic(err)
 	}
-	source, err := directory(child.Input, (*Skipped)(nil).part())
+	source, err := directory(child.Input, (*Skipped)(nil).part(), false)
 	if err != nil {
 		panic(err)
 	}
 	c := config(child.Output, dying(source))
 	c.Model = fakeModel(2 * time.Millisecond)
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
-	c.Columns.Vector, c.Columns.Length = Probs, classes
+	c.Columns.Outputs = []string{Probs}
+	if child.Free {
+		c.Model = Model{kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}, "free", "free"}
+		c.Columns = Columns{Outputs: []string{"map", "half"}}
+	}
 	s, err := Run(context.Background(), c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -60,8 +67,11 @@ func dying(s Source) Source {
 	}
 }
 
-func child(input, output string) *exec.Cmd {
-	spec, _ := json.Marshal(map[string]string{"Input": input, "Output": output})
+func child(input, output string) *exec.Cmd { return childWith(input, output, false) }
+
+// childWith has a model of any size where free is set.
+func childWith(input, output string, free bool) *exec.Cmd {
+	spec, _ := json.Marshal(map[string]any{"Input": input, "Output": output, "Free": free})
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "KERASRUN_SCORE_CHILD="+string(spec))
 	return cmd
@@ -110,6 +120,54 @@ func TestKilledAtAnyMoment(t *testing.T) {
 				t.Errorf("got %q, want only the manifest beside the output", left)
 			}
 		})
+	}
+}
+
+// A model of any size, whose output is as large as the image: killed and resumed, the bytes are those
+// of an undisturbed run.
+func TestKilledWithFreeSizes(t *testing.T) {
+	input := images(t, 60)
+	for i := range 60 { // and images of two other sizes among them
+		if i%3 == 1 {
+			write(t, filepath.Join(input, fmt.Sprintf("%05d.png", i)), pngOf(t, 3+i%2, 5, uint8(i)))
+		}
+	}
+	for _, format := range []string{"jsonl", "parquet"} {
+		dir := t.TempDir()
+		undisturbed, output := filepath.Join(dir, "a."+format), filepath.Join(dir, "b."+format)
+		if out, err := childWith(input, undisturbed, true).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for kills, wait := 0, time.Millisecond; kills < 3; wait += time.Millisecond {
+			cmd := childWith(input, output, true)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for { // until the journal has more than its header, or the run is over
+				if info, err := os.Stat(output + ".journal"); err == nil && info.Size() > 2000 {
+					break
+				}
+				if _, err := os.Stat(output); err == nil {
+					removeRun(t, output)
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(wait)
+			_ = cmd.Process.Kill()
+			if cmd.Wait() != nil {
+				kills++
+			}
+		}
+		if out, err := childWith(input, output, true).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if read(t, output) != read(t, undisturbed) {
+			t.Errorf("%s: the output after the kills differs from the undisturbed one", format)
+		}
+		if d, err := Diff(output, undisturbed, 0); err != nil || !d.OK() || d.Outputs["map"] != 0 {
+			t.Errorf("%s: got %+v, %v, want no difference", format, d, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package score
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -11,54 +12,59 @@ import (
 )
 
 // csvSink always has separate columns: a cell holds one value. Floats are written as the shortest
-// text that reads back as the same float32.
+// text that reads back as the same float32. Of classes that a row does not have the cells are
+// empty.
 type csvSink struct {
-	out     *csv.Writer
-	columns Columns
-	row     []string
+	out    *csv.Writer
+	schema Schema
+	row    []string
 }
 
-func newCSV(w io.Writer, c Columns) (*csvSink, error) {
-	s := &csvSink{out: csv.NewWriter(w), columns: c}
-	return s, s.out.Write(csvHeader(c))
+func newCSV(w io.Writer, s Schema) (*csvSink, error) {
+	sink := &csvSink{out: csv.NewWriter(w), schema: s}
+	return sink, sink.out.Write(csvHeader(s))
 }
 
-func csvHeader(c Columns) []string {
+func csvHeader(s Schema) []string {
 	header := []string{"index", "path"}
-	for k := range c.Top {
+	for k := range s.Top {
 		header = append(header, fmt.Sprintf("class_%d", k))
-		if c.hasLabels() {
+		if s.hasLabels() {
 			header = append(header, fmt.Sprintf("label_%d", k))
 		}
-		header = append(header, fmt.Sprintf("%s_%d", c.score(), k))
+		header = append(header, fmt.Sprintf("%s_%d", s.score(), k))
 	}
-	if c.hasVector() {
-		for k := range c.Length {
-			header = append(header, fmt.Sprintf("%s_%d", c.vector(), k))
+	for _, c := range s.Outputs {
+		if len(c.Shape) == 0 {
+			header = append(header, c.Name)
+			continue
+		}
+		for k := range c.length() {
+			header = append(header, fmt.Sprintf("%s_%d", c.Name, k))
 		}
 	}
 	return append(header, "error")
 }
 
 func (s *csvSink) Write(r Record) error {
-	c := s.columns
 	row := append(s.row[:0], strconv.FormatInt(r.Index, 10), r.Path)
-	cell := func(text string) {
+	for k := range s.schema.Top {
+		class, label, score := "", "", ""
+		if k < len(r.Classes) {
+			class, label = strconv.FormatInt(r.Classes[k], 10), at(r.Labels, k)
+			score = formatFloat(r.Scores[k])
+		}
+		row = append(row, class)
+		if s.schema.hasLabels() {
+			row = append(row, label)
+		}
+		row = append(row, score)
+	}
+	for i, c := range s.schema.Outputs {
 		if r.Error != "" {
-			text = ""
-		}
-		row = append(row, text)
-	}
-	for k := range c.Top {
-		cell(strconv.FormatInt(at(r.Classes, k), 10))
-		if c.hasLabels() {
-			cell(at(r.Labels, k))
-		}
-		cell(formatFloat(at(r.Scores, k)))
-	}
-	if c.hasVector() {
-		for k := range c.Length {
-			cell(formatFloat(at(r.Vector, k)))
+			row = append(row, make([]string, c.length())...)
+		} else {
+			row = append(row, texts(r.Values[i])...)
 		}
 	}
 	s.row = append(row, r.Error)
@@ -72,7 +78,7 @@ func (s *csvSink) Close() error {
 	return s.out.Error()
 }
 
-func readCSV(path string, c Columns) iter.Seq2[Record, error] {
+func readCSV(path string, s Schema) iter.Seq2[Record, error] {
 	file, err := os.Open(path)
 	if err != nil {
 		return failed(err)
@@ -82,7 +88,7 @@ func readCSV(path string, c Columns) iter.Seq2[Record, error] {
 		in := csv.NewReader(file)
 		in.ReuseRecord = true
 		header, err := in.Read()
-		if want := csvHeader(c); err == nil && !slices.Equal(header, want) {
+		if want := csvHeader(s); err == nil && !slices.Equal(header, want) {
 			err = fmt.Errorf("%s: expected the columns %q, got %q", path, want, header)
 		}
 		if err != nil {
@@ -96,7 +102,7 @@ func readCSV(path string, c Columns) iter.Seq2[Record, error] {
 			}
 			var r Record
 			if err == nil {
-				r, err = csvRecord(row, c)
+				r, err = csvRecord(row, s)
 			}
 			if err != nil {
 				line, _ := in.FieldPos(0)
@@ -109,39 +115,40 @@ func readCSV(path string, c Columns) iter.Seq2[Record, error] {
 	}
 }
 
-func csvRecord(row []string, c Columns) (r Record, err error) {
+func csvRecord(row []string, s Schema) (r Record, err error) {
 	next := func() (cell string) { cell, row = row[0], row[1:]; return cell }
-	integer := func() (n int64) {
-		n, e := strconv.ParseInt(next(), 10, 64)
-		if err == nil {
-			err = e
+	index, e := strconv.ParseInt(next(), 10, 64)
+	r.Index, r.Path, r.Error = index, next(), row[len(row)-1]
+	if e != nil || r.Error != "" {
+		return r, e
+	}
+	for range s.Top {
+		class, label := next(), ""
+		if s.hasLabels() {
+			label = next()
 		}
-		return n
-	}
-	float := func() float32 {
-		f, e := strconv.ParseFloat(next(), 32)
-		if err == nil {
-			err = e
+		score := next()
+		if class == "" && label == "" && score == "" {
+			continue
 		}
-		return float32(f)
-	}
-	failure := row[len(row)-1]
-	r.Index, r.Path = integer(), next()
-	if failure != "" {
-		r.Error = failure
-		return r, err
-	}
-	for range c.Top {
-		r.Classes = append(r.Classes, integer())
-		if c.hasLabels() {
-			r.Labels = append(r.Labels, next())
+		n, err1 := strconv.ParseInt(class, 10, 64)
+		x, err2 := strconv.ParseFloat(score, 32)
+		if err := errors.Join(err1, err2); err != nil {
+			return r, err
 		}
-		r.Scores = append(r.Scores, float())
-	}
-	if c.hasVector() {
-		for range c.Length {
-			r.Vector = append(r.Vector, float())
+		r.Classes, r.Scores = append(r.Classes, n), append(r.Scores, float32(x))
+		if s.hasLabels() {
+			r.Labels = append(r.Labels, label)
 		}
 	}
-	return r, err
+	for _, c := range s.Outputs {
+		cells := row[:c.length()]
+		row = row[len(cells):]
+		t, err := parseNumbers(c.dtype(), c.Shape, cells)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		r.Values = append(r.Values, t)
+	}
+	return r, nil
 }

@@ -10,52 +10,78 @@ import (
 
 // Difference is what two outputs over the same images disagree in.
 type Difference struct {
-	Images    int64   `json:"pictures"` // in both
-	OnlyA     int64   `json:"only_a"`
-	OnlyB     int64   `json:"only_b"`
-	Errors    int64   `json:"errors"` // answered in one, failed in the other
-	TopFlips  int64   `json:"top_flips"`
-	SetFlips  int64   `json:"set_flips"` // the same top class, other classes among the top k
-	Max       float64 `json:"max_difference"`
-	Mean      float64 `json:"mean_difference"` // of each image's largest difference
-	Worst     []Case  `json:"worst"`           // the images that differ most, worst first
-	Tolerance float64 `json:"tolerance"`
+	Images int64 `json:"pictures"` // in both
+	OnlyA  int64 `json:"only_a"`
+	OnlyB  int64 `json:"only_b"`
+	Errors int64 `json:"errors"` // answered in one, failed in the other
+	// TopFlips are images whose best class is another, or, of a model with several labels an image,
+	// whose labels are others.
+	TopFlips int64 `json:"top_flips"`
+	SetFlips int64 `json:"set_flips"` // the same top class, other classes among the top k
+	// Flips says how often each class became each other, the most frequent first.
+	Flips []Flip  `json:"flips"`
+	Max   float64 `json:"max_difference"`
+	Mean  float64 `json:"mean_difference"` // of each image's largest difference
+	// Outputs has the largest difference of a number of each output by name, and of the classes'
+	// probabilities or logits.
+	Outputs   map[string]float64 `json:"outputs"`
+	Worst     []Case             `json:"worst"` // the images that differ most, worst first
+	Tolerance float64            `json:"tolerance"`
+	MaxFlips  Limit              `json:"-"` // how many images may flip
+}
+
+// Class is a class with its label; without labels that is "".
+type Class struct {
+	Index int64  `json:"class"` // -1: none
+	Label string `json:"label"`
+}
+
+// Flip is a class that became another. With several labels an image one side is none: the class was
+// lost, or came.
+type Flip struct {
+	From   Class `json:"from"`
+	To     Class `json:"to"`
+	Images int64 `json:"pictures"`
 }
 
 // Case is one image in which two outputs differ.
 type Case struct {
-	Path string `json:"path"`
-	TopA int64  `json:"top_a"` // -1 where there is none
-	TopB int64  `json:"top_b"`
-	// the largest, over the probabilities of classes in both, or over the vector
+	Path   string  `json:"path"`
+	TopA   int64   `json:"top_a"` // -1 where there is none
+	TopB   int64   `json:"top_b"`
+	LabelA string  `json:"label_a"`
+	LabelB string  `json:"label_b"`
+	ScoreA float32 `json:"score_a"` // the probability, or logit, of each one's best class
+	ScoreB float32 `json:"score_b"`
+	// the largest, over the probabilities of classes in both, and over the outputs' numbers
 	Difference float64 `json:"difference"`
 }
 
-// OK tells whether the outputs agree: the same images answered, no top class flipped, nothing
-// beyond the tolerance, no NaN.
+// OK tells whether the outputs agree: the same images answered, no more top classes flipped than
+// MaxFlips allows, nothing beyond the tolerance, no NaN.
 func (d Difference) OK() bool {
-	return d.OnlyA == 0 && d.OnlyB == 0 && d.Errors == 0 && d.TopFlips == 0 && d.Max <= d.Tolerance
+	return d.OnlyA == 0 && d.OnlyB == 0 && d.Errors == 0 &&
+		!d.MaxFlips.Exceeded(d.TopFlips, d.Images) && d.Max <= d.Tolerance
 }
 
 const worstCases = 10
 
-// Diff compares two outputs, of any of the formats, that hold the same numbers. Both are read once,
+// Diff compares two outputs, of any of the formats, that hold the same columns. Both are read once,
 // side by side, in the order of the images' indices.
 func Diff(a, b string, tolerance float64) (d Difference, err error) {
-	d.Tolerance = tolerance
-	columnsA, recordsA, err := ReadOutput(a)
+	d.Tolerance, d.Outputs, d.Flips = tolerance, map[string]float64{}, []Flip{}
+	schemaA, recordsA, err := ReadOutput(a)
 	if err != nil {
 		return d, err
 	}
-	columnsB, recordsB, err := ReadOutput(b)
+	schemaB, recordsB, err := ReadOutput(b)
 	if err != nil {
 		return d, err
 	}
-	if columnsA.Vector != columnsB.Vector || columnsA.Logits != columnsB.Logits {
-		return d, fmt.Errorf("expected outputs of the same columns; %s has %s and %s, %s has %s "+
-			"and %s", a, columnsA.score(), columnsA.vector(),
-			b, columnsB.score(), columnsB.vector())
+	if x, y := comparable(schemaA), comparable(schemaB); !slices.Equal(x, y) {
+		return d, fmt.Errorf("expected outputs of the same columns; %s has %q, %s has %q", a, x, b, y)
 	}
+	m := measure{Difference: &d, schema: schemaA, flips: map[[2]Class]int64{}}
 	nextA, stopA := iter.Pull2(recordsA)
 	defer stopA()
 	nextB, stopB := iter.Pull2(recordsB)
@@ -84,7 +110,11 @@ func Diff(a, b string, tolerance float64) (d Difference, err error) {
 					"image %d: %s has %s, %s has %s: not outputs over the same input", ra.Index, a,
 					ra.Path, b, rb.Path)
 			}
-			sum += d.add(ra, rb)
+			worst, fault := m.add(ra, rb)
+			if fault != nil {
+				return d, fault
+			}
+			sum += worst
 			if ra, err, okA = nextA(); err == nil {
 				rb, err, okB = nextB()
 			}
@@ -96,64 +126,151 @@ func Diff(a, b string, tolerance float64) (d Difference, err error) {
 	if d.Images > 0 {
 		d.Mean = sum / float64(d.Images)
 	}
+	m.listFlips()
 	return d, nil
 }
 
-// add counts one image and returns its largest difference.
-func (d *Difference) add(a, b Record) float64 {
-	d.Images++
-	if a.Error != "" || b.Error != "" {
-		if (a.Error == "") != (b.Error == "") {
-			d.Errors++
-		}
-		return 0
+// comparable names the columns that two outputs must have in common.
+func comparable(s Schema) []string {
+	var names []string
+	if s.hasTop() {
+		names = append(names, s.score())
 	}
-	c := Case{Path: a.Path, TopA: first(a.Classes), TopB: first(b.Classes)}
-	if c.TopA != c.TopB {
-		d.TopFlips++
-	} else if !sameSet(a.Classes, b.Classes) {
-		d.SetFlips++
+	for _, c := range s.Outputs {
+		names = append(names, c.Name)
 	}
-	c.Difference = max(largest(a.Vector, b.Vector), sharedClasses(a, b))
-	d.Max = max(d.Max, c.Difference) // the built-in max keeps a NaN, which is within no tolerance
-	if c.Difference != 0 || c.TopA != c.TopB {
-		d.Worst = append(d.Worst, c)
-		slices.SortStableFunc(d.Worst,
-			func(x, y Case) int { return cmp.Compare(y.Difference, x.Difference) })
-		d.Worst = d.Worst[:min(len(d.Worst), worstCases)]
-	}
-	return c.Difference
+	return names
 }
 
-func first(classes []int64) int64 {
-	if len(classes) == 0 {
-		return -1
+// measure takes the images of two outputs one by one.
+type measure struct {
+	*Difference
+	schema Schema
+	flips  map[[2]Class]int64
+}
+
+// add counts one image and returns its largest difference.
+func (m *measure) add(a, b Record) (float64, error) {
+	m.Images++
+	if a.Error != "" || b.Error != "" {
+		if (a.Error == "") != (b.Error == "") {
+			m.Errors++
+		}
+		return 0, nil
 	}
-	return classes[0]
+	c := Case{Path: a.Path, ScoreA: at(a.Scores, 0), ScoreB: at(b.Scores, 0)}
+	bestA, bestB := a.class(0), b.class(0)
+	c.TopA, c.LabelA, c.TopB, c.LabelB = bestA.Index, bestA.Label, bestB.Index, bestB.Label
+	if m.schema.hasTop() {
+		m.found("", sharedClasses(a, b), &c)
+	}
+	for i, column := range m.schema.Outputs {
+		x, y := a.Values[i], b.Values[i]
+		if !slices.Equal(x.Shape, y.Shape) {
+			return 0, fmt.Errorf("image %d, %s: output %q: expected one shape in both, got %v and %v",
+				a.Index, a.Path, column.Name, x.Shape, y.Shape)
+		}
+		m.found(column.Name, largest(floats(x), floats(y)), &c)
+	}
+	flipped := m.countFlips(a, b)
+	if c.Difference != 0 || flipped {
+		m.Worst = append(m.Worst, c)
+		slices.SortStableFunc(m.Worst,
+			func(x, y Case) int { return cmp.Compare(y.Difference, x.Difference) })
+		m.Worst = m.Worst[:min(len(m.Worst), worstCases)]
+	}
+	return c.Difference, nil
+}
+
+// found notes a difference of an output, or of the classes' numbers. The built-in max keeps a NaN,
+// which is within no tolerance.
+func (m *measure) found(output string, difference float64, c *Case) {
+	output = cmp.Or(output, m.schema.score())
+	m.Outputs[output] = max(m.Outputs[output], difference)
+	c.Difference = max(c.Difference, difference)
+	m.Max = max(m.Max, difference)
+}
+
+// countFlips says whether an image's classes flipped.
+func (m *measure) countFlips(a, b Record) bool {
+	if m.schema.severalLabels() {
+		lost, came := missingFrom(b, a), missingFrom(a, b)
+		for _, class := range lost {
+			m.flips[[2]Class{class, noClass}]++
+		}
+		for _, class := range came {
+			m.flips[[2]Class{noClass, class}]++
+		}
+		if len(lost)+len(came) == 0 {
+			return false
+		}
+		m.TopFlips++
+		return true
+	}
+	if x, y := a.class(0), b.class(0); x.Index != y.Index {
+		m.TopFlips++
+		m.flips[[2]Class{x, y}]++
+		return true
+	}
+	if !sameSet(a.Classes, b.Classes) {
+		m.SetFlips++
+	}
+	return false
+}
+
+// listFlips sorts the flips that were counted.
+func (m *measure) listFlips() {
+	for pair, n := range m.flips {
+		m.Flips = append(m.Flips, Flip{pair[0], pair[1], n})
+	}
+	slices.SortFunc(m.Flips, func(x, y Flip) int {
+		return cmp.Or(cmp.Compare(y.Images, x.Images), cmp.Compare(x.From.Index, y.From.Index),
+			cmp.Compare(x.To.Index, y.To.Index))
+	})
+}
+
+var noClass = Class{Index: -1}
+
+// class is a record's k-th class.
+func (r Record) class(k int) Class {
+	if k >= len(r.Classes) {
+		return noClass
+	}
+	return Class{r.Classes[k], at(r.Labels, k)}
+}
+
+// missingFrom are the classes of b that a does not have.
+func missingFrom(a, b Record) (classes []Class) {
+	for k, class := range b.Classes {
+		if !slices.Contains(a.Classes, class) {
+			classes = append(classes, b.class(k))
+		}
+	}
+	return classes
 }
 
 func sameSet(a, b []int64) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// largest is the largest difference of two vectors; of vectors of different lengths it is infinite.
-func largest(a, b []float32) (worst float64) {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	for i := range a {
-		worst = max(worst, math.Abs(float64(a[i])-float64(b[i])))
+// largest is the largest difference of two rows of one length, and no larger than JSON's numbers.
+func largest(a, b []float64) (worst float64) {
+	for i, x := range a {
+		if x != b[i] { // two infinite numbers of one sign have no difference
+			worst = max(worst, min(math.Abs(x-b[i]), math.MaxFloat64))
+		}
 	}
 	return worst
 }
 
 // sharedClasses is the largest difference of probability over the classes that both have among
 // their best.
-func sharedClasses(a, b Record) (worst float64) {
+func sharedClasses(a, b Record) float64 {
+	var x, y []float64
 	for i, class := range a.Classes {
 		if k := slices.Index(b.Classes, class); k >= 0 {
-			worst = max(worst, math.Abs(float64(a.Scores[i])-float64(b.Scores[k])))
+			x, y = append(x, float64(a.Scores[i])), append(y, float64(b.Scores[k]))
 		}
 	}
-	return worst
+	return largest(x, y)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"kerasrun/internal/atomicfile"
+	"kerasrun/tensor"
 )
 
 // The journal holds what has been answered so far, one line for each event, appended before the run
@@ -65,7 +66,7 @@ type Header struct {
 	Images        int64  `json:"pictures"`
 	Batch         int    `json:"batch"`
 	Columns       string `json:"columns"`
-	Output        string `json:"output"` // jsonl, csv or parquet
+	Output        string `json:"output"` // jsonl, csv, parquet or npz
 	Shard         string `json:"shard"`  // I/N
 	OnError       string `json:"on_error"`
 	// of the first process that worked on it; the one field that may differ
@@ -130,8 +131,9 @@ type recordEntry struct {
 	Classes       []int64  `json:"c,omitempty"`
 	Labels        []string `json:"l,omitempty"`
 	Probabilities string   `json:"b,omitempty"`
-	Vector        string   `json:"v,omitempty"`
-	Error         string   `json:"e,omitempty"`
+	// of each output
+	Values []valuesEntry `json:"v,omitempty"`
+	Error  string        `json:"e,omitempty"`
 }
 
 func packFloats(f []float32) string {
@@ -152,9 +154,24 @@ func unpackFloats(s string) ([]float32, error) {
 	return out, err
 }
 
-func packRecord(r Record) recordEntry {
-	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores),
-		packFloats(r.Vector), r.Error}
+// valuesEntry is an image's row of an output.
+type valuesEntry struct {
+	DType  string       `json:"t"`
+	Shape  tensor.Shape `json:"s"`
+	Values []byte       `json:"b"` // little-endian, in base64
+}
+
+func packRecord(r Record) (recordEntry, error) {
+	var values []valuesEntry
+	for _, t := range r.Values {
+		raw, err := t.Bytes()
+		if err != nil {
+			return recordEntry{}, err
+		}
+		values = append(values, valuesEntry{t.DType.String(), t.Shape, raw})
+	}
+	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores), values,
+		r.Error}, nil
 }
 
 func (e recordEntry) unpack() (Record, error) {
@@ -162,8 +179,19 @@ func (e recordEntry) unpack() (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	vector, err := unpackFloats(e.Vector)
-	return Record{e.Index, e.Path, e.Classes, e.Labels, probabilities, vector, e.Error}, err
+	r := Record{e.Index, e.Path, e.Classes, e.Labels, probabilities, nil, e.Error}
+	for _, v := range e.Values {
+		d, err := tensor.ParseDType(v.DType)
+		if err != nil {
+			return Record{}, err
+		}
+		t, err := tensor.FromBytes(d, v.Shape, v.Values)
+		if err != nil {
+			return Record{}, err
+		}
+		r.Values = append(r.Values, t)
+	}
+	return r, nil
 }
 
 // journal is an open journal and what it says.
@@ -343,7 +371,10 @@ const syncEvery = time.Second
 func (j *journal) commit(number int64, records []Record) error {
 	packed := make([]recordEntry, len(records))
 	for i, r := range records {
-		packed[i] = packRecord(r)
+		var err error
+		if packed[i], err = packRecord(r); err != nil {
+			return err
+		}
 	}
 	if err := j.append(entry{Batch: &batchEntry{number, packed}}); err != nil {
 		return err

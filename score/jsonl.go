@@ -12,17 +12,17 @@ import (
 )
 
 type jsonl struct {
-	out     *bufio.Writer
-	columns Columns
-	line    []byte
+	out    *bufio.Writer
+	schema Schema
+	line   []byte
 }
 
-func newJSONL(w io.Writer, c Columns) *jsonl {
-	return &jsonl{out: bufio.NewWriterSize(w, 1<<16), columns: c}
+func newJSONL(w io.Writer, s Schema) *jsonl {
+	return &jsonl{out: bufio.NewWriterSize(w, 1<<16), schema: s}
 }
 
 func (j *jsonl) Write(r Record) error {
-	j.line = j.columns.appendLine(j.line[:0], r)
+	j.line = j.schema.appendLine(j.line[:0], r)
 	_, err := j.out.Write(j.line)
 	return err
 }
@@ -30,51 +30,62 @@ func (j *jsonl) Write(r Record) error {
 // appendLine appends
 // {"index":0,"path":"a.jpg","class":[281],"label":["tabby"],"probability":[0.9],"error":null}; with
 // Separate "class_0":281,"label_0":"tabby","probability_0":0.9. A failed image has null in place of
-// an answer.
-func (c Columns) appendLine(line []byte, r Record) []byte {
+// an answer, and so has with Separate a class that a row does not have.
+func (s Schema) appendLine(line []byte, r Record) []byte {
 	line = fmt.Appendf(line, `{"index":%d,"path":`, r.Index)
 	line = appendJSON(line, r.Path)
 	ok := r.Error == ""
-	field := func(name string, value any) {
-		line = append(append(append(line, ',', '"'), name...), '"', ':')
-		if ok {
+	name := func(name string) {
+		line = append(appendJSON(append(line, ','), name), ':')
+	}
+	field := func(column string, there bool, value any) {
+		name(column)
+		if there {
 			line = appendJSON(line, value)
 		} else {
 			line = append(line, "null"...)
 		}
 	}
 	switch {
-	case c.hasTop() && c.Separate:
-		for k := range c.Top {
-			suffix := "_" + strconv.Itoa(k)
-			field("class"+suffix, at(r.Classes, k))
-			if c.hasLabels() {
-				field("label"+suffix, at(r.Labels, k))
+	case s.hasTop() && s.Separate:
+		for k := range s.Top {
+			suffix, there := "_"+strconv.Itoa(k), k < len(r.Classes)
+			field("class"+suffix, there, at(r.Classes, k))
+			if s.hasLabels() {
+				field("label"+suffix, there, at(r.Labels, k))
 			}
-			field(c.score()+suffix, at(r.Scores, k))
+			field(s.score()+suffix, there, at(r.Scores, k))
 		}
-	case c.hasTop():
-		field("class", r.Classes)
-		if c.hasLabels() {
-			field("label", r.Labels)
+	case s.hasTop():
+		field("class", ok, notNil(r.Classes))
+		if s.hasLabels() {
+			field("label", ok, notNil(r.Labels))
 		}
-		field(c.score(), r.Scores)
+		field(s.score(), ok, notNil(r.Scores))
 	}
-	if c.hasVector() {
-		field(c.vector(), r.Vector)
+	for i, c := range s.Outputs {
+		name(c.Name)
+		if ok {
+			line = appendLists(line, r.Values[i])
+		} else {
+			line = append(line, "null"...)
+		}
 	}
-	line = append(line, `,"error":`...)
-	if ok {
-		line = append(line, "null"...)
-	} else {
-		line = appendJSON(line, r.Error)
-	}
+	field("error", !ok, r.Error)
 	return append(line, '}', '\n')
+}
+
+// notNil has an empty list be one in JSON.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 func (j *jsonl) Close() error { return j.out.Flush() }
 
-// at is the k-th value, or zero for a failed image, whose columns are null anyway.
+// at is the k-th value, or zero where there is none, which is written as null.
 func at[T any](values []T, k int) (v T) {
 	if k < len(values) {
 		v = values[k]
@@ -86,14 +97,14 @@ func appendJSON(dst []byte, v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	// NaN: the probabilities were checked when they were ranked, features may hold one
+	// It has every number but NaN and the infinite ones, which a record for JSON does not hold.
 	if err := e.Encode(v); err != nil {
 		return append(dst, "null"...)
 	}
 	return append(dst, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
-func readJSONL(path string, c Columns) iter.Seq2[Record, error] {
+func readJSONL(path string, s Schema) iter.Seq2[Record, error] {
 	file, err := os.Open(path)
 	if err != nil {
 		return failed(err)
@@ -109,7 +120,7 @@ func readJSONL(path string, c Columns) iter.Seq2[Record, error] {
 			}
 			var r Record
 			if err == nil {
-				r, err = jsonRecord(fields, c)
+				r, err = jsonRecord(fields, s)
 			}
 			if err != nil {
 				err = fmt.Errorf("%s: line %d: %w", path, line, err)
@@ -121,7 +132,7 @@ func readJSONL(path string, c Columns) iter.Seq2[Record, error] {
 	}
 }
 
-func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err error) {
+func jsonRecord(fields map[string]json.RawMessage, s Schema) (r Record, err error) {
 	get := func(name string, into any) {
 		raw, there := fields[name]
 		if err != nil {
@@ -142,28 +153,46 @@ func jsonRecord(fields map[string]json.RawMessage, c Columns) (r Record, err err
 		return r, err
 	}
 	switch {
-	case c.hasTop() && c.Separate:
-		r.Classes, r.Scores = make([]int64, c.Top), make([]float32, c.Top)
-		if c.hasLabels() {
-			r.Labels = make([]string, c.Top)
-		}
-		for k := range c.Top {
+	case s.hasTop() && s.Separate:
+		for k := range s.Top {
+			var class *int64
+			var label string
+			var score *float32
 			suffix := "_" + strconv.Itoa(k)
-			get("class"+suffix, &r.Classes[k])
-			if c.hasLabels() {
-				get("label"+suffix, &r.Labels[k])
+			get("class"+suffix, &class)
+			if s.hasLabels() {
+				get("label"+suffix, &label)
 			}
-			get(c.score()+suffix, &r.Scores[k])
+			get(s.score()+suffix, &score)
+			if class == nil || score == nil {
+				continue
+			}
+			r.Classes, r.Scores = append(r.Classes, *class), append(r.Scores, *score)
+			if s.hasLabels() {
+				r.Labels = append(r.Labels, label)
+			}
 		}
-	case c.hasTop():
+	case s.hasTop():
 		get("class", &r.Classes)
-		if c.hasLabels() {
+		if s.hasLabels() {
 			get("label", &r.Labels)
 		}
-		get(c.score(), &r.Scores)
+		get(s.score(), &r.Scores)
 	}
-	if c.hasVector() {
-		get(c.vector(), &r.Vector)
+	for _, c := range s.Outputs {
+		var raw json.RawMessage
+		if get(c.Name, &raw); err != nil {
+			return r, err
+		}
+		rank := len(c.Shape)
+		if c.Shape == nil {
+			rank = len(raw) - len(bytes.TrimLeft(raw, "["))
+		}
+		t, err := parseLists(c.dtype(), rank, raw)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		r.Values = append(r.Values, t)
 	}
 	return r, err
 }

@@ -14,13 +14,13 @@ import (
 
 // Manifest says how an output came to be; it stands beside it as OUT.manifest.json.
 type Manifest struct {
-	Header       Header  `json:"run"`
-	Columns      Columns `json:"columns"`
-	OutputSHA256 string  `json:"output_sha256"`
-	OutputBytes  int64   `json:"output_bytes"`
-	Images       int64   `json:"pictures"` // of this shard
-	Answered     int64   `json:"answered"`
-	Failed       int64   `json:"failed"`
+	Header       Header `json:"run"`
+	Schema       Schema `json:"columns"`
+	OutputSHA256 string `json:"output_sha256"`
+	OutputBytes  int64  `json:"output_bytes"`
+	Images       int64  `json:"pictures"` // of this shard
+	Answered     int64  `json:"answered"`
+	Failed       int64  `json:"failed"`
 	// failed and left out of the output, with --on-error skip
 	Skipped  int64             `json:"skipped"`
 	Finished time.Time         `json:"finished"`

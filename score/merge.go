@@ -31,7 +31,7 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	}
 	var rows int64
 	m.OutputSHA256, m.OutputBytes, err = writeOutput(output, func(w io.Writer) error {
-		out, err := newSink(w, format, m.Columns)
+		out, err := newSink(w, format, m.Schema)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func shardManifests(shards []string, format outputFormat) (whole Manifest, err e
 		}
 		seen[m.Header.Shard] = path
 		if i == 0 {
-			whole = Manifest{Header: m.Header, Columns: m.Columns}
+			whole = Manifest{Header: m.Header, Schema: m.Schema}
 		}
 		same := m.Header
 		same.Shard = whole.Header.Shard

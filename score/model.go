@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"kerasrun/classify"
-	"kerasrun/contract"
 )
 
 // Model is a model, such as a *runner.Model, and what a run is known again by.
@@ -37,46 +36,11 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	return Model{m, manifest.ID(), fmt.Sprintf("%s; precision %s", words, precision)}, nil
 }
 
-// classifier returns the classifier of the output that the columns come from, and the columns with
-// what they leave to the model: the length of the vector, and no more classes than it has.
-func (m Model) classifier(c Columns, o classify.Options) (*classify.Classifier, Columns, error) {
-	c, err := c.complete()
-	if err != nil {
-		return nil, c, err
-	}
-	switch {
-	case c.Vector == Features:
-		o.Outputs = []string{contract.OutputFeatures}
-		if manifest := m.SavedModel().Manifest; manifest != nil {
-			if _, ok := manifest.Outputs[contract.OutputFeatures]; ok {
-				o.Signature = contract.OutputFeatures
-			}
-		}
-	case c.Logits:
-		o.Outputs = []string{contract.OutputLogits}
-	}
-	classifier, err := classify.New(m.Model, o)
-	if err != nil {
-		return nil, c, err
-	}
-	shape := classifier.Shape(0)
-	if len(shape) != 1 || shape[0] < 1 {
-		return nil, c, fmt.Errorf("output %q: expected a known number of values an image, got shape %v",
-			classifier.Outputs()[0].Name, shape)
-	}
-	if c.hasVector() {
-		c.Length = int(shape[0])
-	}
-	c.Top = min(c.Top, classifier.Classes())
-	return classifier, c, nil
-}
-
 // Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those
 // of a run that cuts the same batches. It is safe for concurrent use.
 type Answerer struct {
-	classifier *classify.Classifier
-	columns    Columns
-	batch      int
+	recorder *recorder
+	batch    int
 }
 
 // NewAnswerer returns an answerer of batches of so many images at most. A batch's images are all
@@ -90,11 +54,11 @@ func NewAnswerer(m Model, c Columns, batch int) (*Answerer, error) {
 		return nil, err
 	}
 	options := classify.Options{BatchSize: batch, Concurrency: 1, Decoders: decoders}
-	classifier, columns, err := m.classifier(c, options)
+	r, err := m.recorder(c, formatJSONL, options)
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
-	return &Answerer{classifier, columns, batch}, nil
+	return &Answerer{r, batch}, nil
 }
 
 // Answer answers one batch: the images from index first on, in order.
@@ -109,14 +73,16 @@ func (a *Answerer) Answer(ctx context.Context, first int64, items []Item) ([]Rec
 	}
 	run := func(ctx context.Context, b *classify.Batch) error { return b.Run(ctx) }
 	var records []Record
-	for b, err := range a.classifier.Batches(ctx, slices.Values(images), run) {
+	for b, err := range a.recorder.classifier.Batches(ctx, slices.Values(images), run) {
 		if err != nil {
 			return nil, err
 		}
-		records = append(records, a.columns.records(a.classifier, b)...)
+		records = append(records, a.recorder.records(b)...)
 	}
 	return records, nil
 }
 
 // AppendJSON appends a record to dst as a line of an output in JSON lines.
-func (a *Answerer) AppendJSON(dst []byte, r Record) []byte { return a.columns.appendLine(dst, r) }
+func (a *Answerer) AppendJSON(dst []byte, r Record) []byte {
+	return a.recorder.schema.appendLine(dst, r)
+}

@@ -1,15 +1,19 @@
 package score
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
+	"reflect"
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"kerasrun/tensor"
 )
 
 // A row group is held in memory until it is full, so its size in values bounds the memory, whatever
@@ -17,42 +21,80 @@ import (
 const rowGroupValues = 1 << 20
 
 // parquetSink writes index int64, path string, class list<int64>, label list<string>, probability
-// list<float>, probs or features list<float>, error string; with Separate class_0 int64 and so on.
-// What a failed image lacks is null.
+// list<float>, error string; with Separate class_0 int64 and so on. An output is a list of its
+// numbers in row-major order, or a number where the shape is (). Its shape is in the file's metadata
+// under kerasrun.outputs, as [Schema.Outputs] in JSON; one that is not the same for every image is in
+// a column NAME_shape too. What a failed image lacks is null.
 type parquetSink struct {
-	out     *parquet.GenericWriter[map[string]any]
-	schema  *parquet.Schema
-	columns Columns
+	out    *parquet.GenericWriter[map[string]any]
+	schema Schema
 }
 
-func newParquet(w io.Writer, c Columns) *parquetSink {
-	schema := parquetSchema(c)
-	rows := int64(rowGroupValues / (8 + 3*c.Top + c.Length))
-	return &parquetSink{parquet.NewGenericWriter[map[string]any](w, schema,
-		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(max(rows, 1)),
-		parquet.CreatedBy("kerasrun", "", "")), schema, c}
+// outputsKey is where a file's metadata have the names, types and shapes of outputs.
+const outputsKey = "kerasrun.outputs"
+
+// freeValues is taken for the numbers of an output whose shape is free.
+const freeValues = 1 << 16
+
+func newParquet(w io.Writer, s Schema) *parquetSink {
+	values := 8 + 3*s.Top
+	options := []parquet.WriterOption{parquetSchema(s), parquet.Compression(&zstd.Codec{}),
+		parquet.CreatedBy("kerasrun", "", "")}
+	for _, c := range s.Outputs {
+		if values += c.length(); c.length() < 0 {
+			values += freeValues
+		}
+	}
+	if len(s.Outputs) > 0 {
+		text, _ := json.Marshal(s.Outputs) // it has nothing that JSON does not
+		options = append(options, parquet.KeyValueMetadata(outputsKey, string(text)))
+	}
+	options = append(options,
+		parquet.MaxRowsPerRowGroup(int64(max(rowGroupValues/values, 1))))
+	return &parquetSink{parquet.NewGenericWriter[map[string]any](w, options...), s}
 }
 
-func parquetSchema(c Columns) *parquet.Schema {
+// parquetLeaves are the types of numbers in the file.
+var parquetLeaves = map[tensor.DType]parquet.Node{
+	tensor.Float32: parquet.Leaf(parquet.FloatType), tensor.Float64: parquet.Leaf(parquet.DoubleType),
+	tensor.Int8: parquet.Int(8), tensor.Int16: parquet.Int(16), tensor.Int32: parquet.Int(32),
+	tensor.Int64: parquet.Int(64), tensor.Uint8: parquet.Uint(8), tensor.Uint16: parquet.Uint(16),
+	tensor.Uint32: parquet.Uint(32), tensor.Uint64: parquet.Uint(64),
+	tensor.Bool: parquet.Leaf(parquet.BooleanType),
+}
+
+// shapeColumn names the column of shapes of an output that has one.
+func shapeColumn(c Column) (name string, ok bool) {
+	return c.Name + "_shape", c.length() < 0
+}
+
+func parquetSchema(s Schema) *parquet.Schema {
 	int64s, text, float := parquet.Leaf(parquet.Int64Type), parquet.String(),
 		parquet.Leaf(parquet.FloatType)
 	group := parquet.Group{"index": int64s, "path": text, "error": parquet.Optional(text)}
 	add := func(name string, k int, node parquet.Node) {
-		if c.Separate {
+		if s.Separate {
 			group[name+"_"+strconv.Itoa(k)] = parquet.Optional(node)
 		} else {
 			group[name] = parquet.Optional(parquet.List(node))
 		}
 	}
-	for k := range c.Top {
+	for k := range s.Top {
 		add("class", k, int64s)
-		add(c.score(), k, float)
-		if c.hasLabels() {
+		add(s.score(), k, float)
+		if s.hasLabels() {
 			add("label", k, text)
 		}
 	}
-	if c.hasVector() {
-		group[c.vector()] = parquet.Optional(parquet.List(float))
+	for _, c := range s.Outputs {
+		node := parquetLeaves[c.dtype()]
+		if c.Shape == nil || len(c.Shape) > 0 {
+			node = parquet.List(node)
+		}
+		group[c.Name] = parquet.Optional(node)
+		if name, ok := shapeColumn(c); ok {
+			group[name] = parquet.Optional(parquet.List(int64s))
+		}
 	}
 	return parquet.NewSchema("scores", group)
 }
@@ -63,25 +105,45 @@ func (s *parquetSink) Write(r Record) error {
 		row["error"] = r.Error
 		return s.write(row)
 	}
-	switch c := s.columns; {
-	case c.hasTop() && c.Separate:
-		for k := range c.Top {
+	switch s := s.schema; {
+	case s.hasTop() && s.Separate:
+		for k := range r.Classes {
 			suffix := "_" + strconv.Itoa(k)
-			row["class"+suffix], row[c.score()+suffix] = at(r.Classes, k), at(r.Scores, k)
-			if c.hasLabels() {
-				row["label"+suffix] = at(r.Labels, k)
+			// the library takes a zero that is not behind a pointer for null
+			row["class"+suffix], row[s.score()+suffix] = &r.Classes[k], &r.Scores[k]
+			if s.hasLabels() {
+				row["label"+suffix] = &r.Labels[k]
 			}
 		}
-	case c.hasTop():
-		row["class"], row[c.score()] = r.Classes, r.Scores
-		if c.hasLabels() {
-			row["label"] = r.Labels
+	case s.hasTop():
+		row["class"], row[s.score()] = notNil(r.Classes), notNil(r.Scores)
+		if s.hasLabels() {
+			row["label"] = notNil(r.Labels)
 		}
 	}
-	if s.columns.hasVector() {
-		row[s.columns.vector()] = r.Vector
+	for i, c := range s.schema.Outputs {
+		data := parquetNumbers(r.Values[i])
+		if c.Shape != nil && len(c.Shape) == 0 {
+			data = reflect.ValueOf(data).Index(0).Addr().Interface() // not null where it is zero
+		}
+		row[c.Name] = data
+		if name, ok := shapeColumn(c); ok {
+			row[name] = []int64(r.Values[i].Shape)
+		}
 	}
 	return s.write(row)
+}
+
+// parquetNumbers are a row's numbers in the type in which the file stores theirs.
+func parquetNumbers(t tensor.Tensor) any {
+	data := reflect.ValueOf(t.Data)
+	switch t.DType {
+	case tensor.Int8, tensor.Int16:
+		return convertTo[int32](data)
+	case tensor.Uint8, tensor.Uint16:
+		return convertTo[uint32](data)
+	}
+	return t.Data
 }
 
 func (s *parquetSink) write(row map[string]any) error {
@@ -91,14 +153,14 @@ func (s *parquetSink) write(row map[string]any) error {
 
 func (s *parquetSink) Close() error { return s.out.Close() }
 
-func readParquet(path string, c Columns) iter.Seq2[Record, error] {
+func readParquet(path string, s Schema) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		file, err := os.Open(path)
 		if err != nil {
 			yield(Record{}, err)
 			return
 		}
-		in := parquet.NewGenericReader[map[string]any](file, parquetSchema(c))
+		in := parquet.NewGenericReader[map[string]any](file, parquetSchema(s))
 		for {
 			row := []map[string]any{{}}
 			n, err := in.Read(row)
@@ -110,7 +172,7 @@ func readParquet(path string, c Columns) iter.Seq2[Record, error] {
 			}
 			var r Record
 			if err == nil {
-				r, err = parquetRecord(row[0], c)
+				r, err = parquetRecord(row[0], s)
 			}
 			if err != nil {
 				err = fmt.Errorf("%s: %w", path, err)
@@ -127,38 +189,71 @@ func readParquet(path string, c Columns) iter.Seq2[Record, error] {
 
 // parquetRecord takes a row as parquet-go gives it for a schema that is known only at run time: any
 // and []any.
-func parquetRecord(row map[string]any, c Columns) (r Record, err error) {
+func parquetRecord(row map[string]any, s Schema) (r Record, err error) {
 	r.Index, _ = row["index"].(int64)
 	r.Path, _ = row["path"].(string)
 	if r.Error, _ = row["error"].(string); r.Error != "" {
 		return r, nil
 	}
-	column := func(name string) []any {
-		if !c.Separate {
-			list, ok := row[name].([]any)
-			if !ok && err == nil {
-				err = fmt.Errorf("row %d: expected a list in column %q, got %T", r.Index, name,
-					row[name])
-			}
-			return list
-		}
-		var list []any
-		for k := range c.Top {
-			list = append(list, row[name+"_"+strconv.Itoa(k)])
+	list := func(name string) []any {
+		list, ok := row[name].([]any)
+		if !ok && err == nil {
+			err = fmt.Errorf("row %d: expected a list in column %q, got %T", r.Index, name, row[name])
 		}
 		return list
 	}
-	if c.hasTop() {
-		r.Classes, r.Scores = typed[int64](column("class")), typed[float32](column(c.score()))
-		if c.hasLabels() {
+	column := func(name string) []any {
+		if !s.Separate {
+			return list(name)
+		}
+		var list []any
+		for k := range s.Top {
+			if value := row[name+"_"+strconv.Itoa(k)]; value != nil {
+				list = append(list, value)
+			}
+		}
+		return list
+	}
+	if s.hasTop() {
+		r.Classes, r.Scores = typed[int64](column("class")), typed[float32](column(s.score()))
+		if s.hasLabels() {
 			r.Labels = typed[string](column("label"))
 		}
 	}
-	if c.hasVector() {
-		c.Separate = false
-		r.Vector = typed[float32](column(c.vector()))
+	for _, c := range s.Outputs {
+		shape := c.Shape
+		if name, ok := shapeColumn(c); ok {
+			shape = typed[int64](list(name))
+		}
+		values := []any{row[c.Name]}
+		if c.Shape == nil || len(c.Shape) > 0 {
+			values = list(c.Name)
+		}
+		if err != nil {
+			return r, err
+		}
+		t, err := numbersOf(c.dtype(), shape, values)
+		if err != nil {
+			return r, fmt.Errorf("row %d: column %q: %w", r.Index, c.Name, err)
+		}
+		r.Values = append(r.Values, t)
 	}
 	return r, err
+}
+
+// numbersOf is the row of a type and a shape that has these numbers, in types that hold them.
+func numbersOf(d tensor.DType, shape tensor.Shape, values []any) (tensor.Tensor, error) {
+	element := elements[d]
+	data := reflect.MakeSlice(reflect.SliceOf(element), len(values), len(values))
+	for i, value := range values {
+		x := reflect.ValueOf(value)
+		if !x.IsValid() || !x.CanConvert(element) {
+			return tensor.Tensor{}, fmt.Errorf("expected %v, got %T", d, value)
+		}
+		data.Index(i).Set(x.Convert(element))
+	}
+	t := tensor.Tensor{DType: d, Shape: shape, Data: data.Interface()}
+	return t, t.Validate()
 }
 
 func typed[T any](values []any) []T {

@@ -5,23 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
 
 	"kerasrun/classify"
-	"kerasrun/labels"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
 type pipeline struct {
 	Config
-	classifier *classify.Classifier
-	inputs     inputDigest
-	journal    *journal // nil for an output that is not resumed
-	keep       func(batch int64, records []Record) error
-	counts     Counts
+	recorder *recorder
+	inputs   inputDigest
+	journal  *journal // nil for an output that is not resumed
+	keep     func(batch int64, records []Record) error
+	counts   Counts
 	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
 	// in the process.
 	native sync.RWMutex
@@ -33,7 +31,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p.bytes = semaphore.NewWeighted(MaxImageBytes)
-	for b, err := range p.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
+	for b, err := range p.recorder.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
 		if err != nil {
 			return err
 		}
@@ -141,7 +139,7 @@ func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
 	image := item.image(index)
 	data, err := image.Read()
 	if err == nil {
-		p.classifier.TryDecode(data)
+		p.recorder.classifier.TryDecode(data)
 	}
 	image.Read = func() ([]byte, error) { return data, err }
 	none := int64(-1)
@@ -217,7 +215,7 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 }
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {
-	records := p.Columns.records(p.classifier, b)
+	records := p.recorder.records(b)
 	// here, where the batches are in order: the first failure of the input is the one that stops
 	// the run
 	if p.OnError == StopOnError {
@@ -227,73 +225,28 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 			}
 		}
 	}
+	counts := p.counts
+	for _, r := range records {
+		if r.Error == "" {
+			counts.Answered++
+		} else {
+			counts.Failed++
+		}
+	}
+	// A batch that is too many is not kept: the next process tries its images again.
+	if err := p.checkFailures(counts); err != nil {
+		for _, r := range records {
+			if r.Error != "" {
+				return fmt.Errorf("%w; the last: %s: %s", err, r.Path, r.Error)
+			}
+		}
+	}
 	if err := p.keep(b.Images[0].Index/int64(p.Batch), records); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if r.Error == "" {
-			p.counts.Answered++
-		} else {
-			p.counts.Failed++
-		}
-	}
+	p.counts = counts
 	if p.Progress != nil {
 		p.Progress(p.counts)
 	}
 	return nil
-}
-
-// records returns a record for each image of a batch that was run.
-func (c Columns) records(classifier *classify.Classifier, b *classify.Batch) []Record {
-	records := make([]Record, len(b.Images))
-	for i, image := range b.Images {
-		r := Record{Index: image.Index, Path: EscapePath(image.Name)}
-		if err := c.fill(&r, classifier, b.Rows[i], b.Errors[i]); err != nil {
-			// a text in every format, though a path in it is bytes
-			r.Error = strings.ToValidUTF8(strings.ReplaceAll(err.Error(), image.Name, r.Path), "\ufffd")
-		}
-		records[i] = r
-	}
-	return records
-}
-
-// fill puts into a record what the columns keep of a row. The error is the image's, or of a NaN.
-func (c Columns) fill(
-	r *Record, classifier *classify.Classifier, row classify.Row, failure error,
-) (err error) {
-	if failure != nil {
-		return failure
-	}
-	var top []labels.Prediction
-	if c.hasTop() {
-		if top, err = c.top(classifier, row); err != nil {
-			return err
-		}
-	}
-	if c.hasVector() {
-		if r.Vector, err = row[0].ConvertFloat32(); err != nil {
-			return err
-		}
-	}
-	for _, p := range top {
-		r.Classes = append(r.Classes, int64(p.Index))
-		r.Scores = append(r.Scores, p.Probability)
-		if c.hasLabels() {
-			r.Labels = append(r.Labels, c.Labels.of(p))
-		}
-	}
-	return nil
-}
-
-// top returns the best classes of a row, with their probabilities or, with Logits, their logits.
-func (c Columns) top(classifier *classify.Classifier, row classify.Row) ([]labels.Prediction, error) {
-	if c.Logits {
-		values, err := row[0].ConvertFloat32()
-		if err != nil {
-			return nil, err
-		}
-		return labels.Top(values, c.Top, classifier.Labels())
-	}
-	answer, err := classifier.AnswerRow(row, c.Top)
-	return answer.Predictions, err
 }

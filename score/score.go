@@ -91,7 +91,11 @@ type Config struct {
 	Concurrency int // batches that run at once; 0 is 1, which suits a model on one device
 	Workers     int // images that are read and decoded at once; 0 is GOMAXPROCS
 	Shard       Shard
-	OnError     OnError           // "" is RecordErrors
+	OnError     OnError // "" is RecordErrors
+	// MaxFailures, if not nil, ends the run with a [*FailuresError] when more images of this shard
+	// have no answer. It may change from one process of a run to the next.
+	MaxFailures *Limit
+	AllowEmpty  bool              // a run over no image has no rows, and is no error
 	Versions    map[string]string // for the manifest
 
 	Warn     func(message string) // nil: warnings are dropped
@@ -162,21 +166,22 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, err
 	}
-	var classifier *classify.Classifier
-	if classifier, c.Columns, err = c.Model.classifier(c.Columns, classify.Options{
+	recorder, err := c.Model.recorder(c.Columns, format, classify.Options{
 		BatchSize: c.Batch, Concurrency: c.Concurrency, Decoders: decoders,
-	}); err != nil {
+	})
+	if err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
+	schema := recorder.schema
 	inputs := digestInputs(c.Source, c.Batch)
-	if inputs.images == 0 {
-		return s, &UsageError{"the inputs hold no image"}
+	if inputs.images == 0 && !c.AllowEmpty {
+		return s, &UsageError{"the inputs hold no image, for which --allow-empty writes no rows"}
 	}
 	s.Images = c.mine(inputs.images)
 	if c.Output == "-" {
-		p := pipeline{Config: c, classifier: classifier, inputs: inputs, counts: s.Counts,
+		p := pipeline{Config: c, recorder: recorder, inputs: inputs, counts: s.Counts,
 			keep: func(_ int64, records []Record) error {
-				out := newJSONL(c.Stdout, c.Columns)
+				out := newJSONL(c.Stdout, schema)
 				// nothing waits for more
 				return errors.Join(c.writeRecords(out, records), out.Close())
 			}}
@@ -185,13 +190,14 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		return s, err
 	}
 	header := Header{journalFormat, c.Model.ID, c.Model.Preprocessing, inputs.digest, inputs.images,
-		c.Batch, fmt.Sprintf("%+v", c.Columns), string(format),
+		c.Batch, schema.String(), string(format),
 		c.Shard.String(), string(c.OnError), time.Now().UTC()}
 	journalPath := s.Output + ".journal"
 	if done, err := finished(s.Output, journalPath, header); done != nil || err != nil {
 		if done != nil {
 			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Images,
 				true
+			err = c.checkFailures(s.Counts)
 		}
 		return s, err
 	}
@@ -215,14 +221,34 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
 
 	s.Answered, s.Failed, s.Resumed = j.answered-j.failed, j.failed, j.answered
-	p := pipeline{Config: c, classifier: classifier, inputs: inputs, counts: s.Counts,
+	if err := c.checkFailures(s.Counts); err != nil {
+		return s, errors.Join(err, j.close())
+	}
+	p := pipeline{Config: c, recorder: recorder, inputs: inputs, counts: s.Counts,
 		journal: j, keep: j.commit}
 	err = p.run(ctx)
 	s.Counts = p.counts
 	if err != nil {
 		return s, errors.Join(err, j.close())
 	}
-	return s, c.finish(j, format, header, s)
+	return s, c.finish(j, format, schema, header, s)
+}
+
+// FailuresError says that more images have no answer than Config.MaxFailures allows.
+type FailuresError struct {
+	Failed, Images int64 // of all that the shard has to answer
+	Limit          Limit
+}
+
+func (e *FailuresError) Error() string {
+	return fmt.Sprintf("%d of %d images failed: expected at most %v", e.Failed, e.Images, e.Limit)
+}
+
+func (c Config) checkFailures(n Counts) error {
+	if c.MaxFailures != nil && c.MaxFailures.Exceeded(n.Failed, n.Images) {
+		return &FailuresError{n.Failed, n.Images, *c.MaxFailures}
+	}
+	return nil
 }
 
 // pixelsInFlight bounds the images that are decoded at a time: two of the largest, which take half
@@ -271,7 +297,9 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 }
 
 // finish writes the output from the journal, then the manifest, and removes the journal.
-func (c Config) finish(j *journal, format outputFormat, h Header, s Summary) error {
+func (c Config) finish(
+	j *journal, format outputFormat, schema Schema, h Header, s Summary,
+) error {
 	if s.Answered+s.Failed != s.Images {
 		return errors.Join(fmt.Errorf(
 			"%s: %d images in, %d answered and %d failed: the sums differ", s.Output, s.Images,
@@ -279,7 +307,7 @@ func (c Config) finish(j *journal, format outputFormat, h Header, s Summary) err
 	}
 	var rows int64
 	sum, size, err := writeOutput(s.Output, func(w io.Writer) error {
-		out, err := newSink(w, format, c.Columns)
+		out, err := newSink(w, format, schema)
 		if err != nil {
 			return err
 		}
@@ -299,7 +327,7 @@ func (c Config) finish(j *journal, format outputFormat, h Header, s Summary) err
 		return errors.Join(err, j.close())
 	}
 	h.Started = j.started
-	m := Manifest{Header: h, Columns: c.Columns, OutputSHA256: sum, OutputBytes: size,
+	m := Manifest{Header: h, Schema: schema, OutputSHA256: sum, OutputBytes: size,
 		Images: s.Images, Answered: s.Answered, Failed: s.Failed,
 		Finished: time.Now().UTC(), Versions: c.Versions}
 	if c.OnError == SkipErrors {

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -142,7 +143,7 @@ func crash() {
 func config(output string, source Source) Config {
 	return Config{Model: fakeModel(0), Source: source, Output: output, Batch: 8, Concurrency: 2,
 		Workers: 3, OnError: RecordErrors,
-		Columns: Columns{Top: 3, Labels: LabelName, Vector: Top}, Warn: func(string) {}}
+		Columns: Columns{Top: 3}, Warn: func(string) {}}
 }
 
 // images writes n files, of which a few are bad, and returns their folder.
@@ -198,13 +199,13 @@ func mustRun(t testing.TB, c Config) Summary {
 
 func TestShardsMergeToTheWhole(t *testing.T) {
 	input := source(t, images(t, 150))
-	for _, format := range []string{"jsonl", "csv", "parquet"} {
+	for _, format := range []string{"jsonl", "csv", "parquet", "npz"} {
 		for _, columns := range []Columns{
-			{Top: 3, Labels: LabelBoth, Vector: Top},
-			{Top: 2, Labels: LabelNone, Vector: Probs, Length: classes},
-			{Top: 2, Labels: LabelID, Vector: Top, Separate: true},
-			{Top: 2, Labels: LabelNone, Vector: Probs, Length: classes, Logits: true},
-			{Vector: Features, Length: classes},
+			{Top: 3, Labels: LabelBoth},
+			{Top: 2, Labels: LabelNone, Outputs: []string{Probs}},
+			{Top: 2, Labels: LabelID, Outputs: []string{Top}, Separate: true},
+			{Top: 2, Labels: LabelNone, Outputs: []string{Probs}, Logits: true},
+			{Outputs: []string{"features", "logits"}},
 		} {
 			for _, onError := range []OnError{RecordErrors, SkipErrors} {
 				t.Run(fmt.Sprintf("%s/%+v/%s", format, columns, onError), func(t *testing.T) {
@@ -373,9 +374,10 @@ func TestConfig(t *testing.T) {
 	if s.Answered != 37 || s.Failed != 3 {
 		t.Errorf("got %+v, want 37 answered and 3 failed", s)
 	}
-	columns, records, err := ReadOutput(s.Output)
-	if err != nil || columns != (Columns{Top: 5, Labels: LabelName, Vector: Top}) {
-		t.Errorf("got the columns %+v, %v", columns, err)
+	schema, records, err := ReadOutput(s.Output)
+	want := Schema{Top: 5, Kind: contract.Probabilities, Labels: LabelName, Outputs: []Column{}}
+	if err != nil || !reflect.DeepEqual(schema, want) {
+		t.Errorf("got the schema %+v, %v, want %+v", schema, err, want)
 	}
 	for r, err := range records {
 		if err != nil || r.Error == "" && (len(r.Classes) != 5 || r.Labels[0] == "") {
@@ -406,13 +408,14 @@ func TestConfig(t *testing.T) {
 		`on error: expected record, skip or stop, got "x"`: func(c *Config) {
 			c.OnError = "x"
 		},
-		`outputs: expected top, probs or features, got "x"`: func(c *Config) {
-			c.Columns.Vector = "x"
+		`outputs: expected top, probs or names of outputs of one signature ` +
+			`(serving_default: probs, logits, features), got ["x"]`: func(c *Config) {
+			c.Columns.Outputs = []string{"x"}
 		},
 		`label type: expected none, id, name or both, got "x"`: func(c *Config) {
 			c.Columns.Labels = "x"
 		},
-		"out.txt: expected an output that ends in .jsonl, .csv or ": func(c *Config) {
+		"out.txt: expected an output that ends in .jsonl, .csv, .parquet ": func(c *Config) {
 			c.Output = "out.txt"
 		},
 	} {
@@ -568,11 +571,11 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	classifier, _, err := c.Model.classifier(c.Columns, classify.Options{BatchSize: c.Batch})
+	recorder, err := c.Model.recorder(c.Columns, formatCSV, classify.Options{BatchSize: c.Batch})
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := pipeline{Config: c, classifier: classifier, inputs: digestInputs(c.Source, c.Batch),
+	p := pipeline{Config: c, recorder: recorder, inputs: digestInputs(c.Source, c.Batch),
 		journal: j, keep: j.commit}
 	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
 		f.Fatal(err)

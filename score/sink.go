@@ -23,6 +23,7 @@ const (
 	formatJSONL   outputFormat = "jsonl"
 	formatCSV     outputFormat = "csv"
 	formatParquet outputFormat = "parquet"
+	formatNPZ     outputFormat = "npz"
 )
 
 // CheckOutput returns an error, a *UsageError, unless a run can have this output.
@@ -37,44 +38,47 @@ func formatOf(path string) (outputFormat, error) {
 		return formatJSONL, nil
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".jsonl", ".csv", ".parquet":
+	case ".jsonl", ".csv", ".parquet", ".npz":
 		return outputFormat(ext[1:]), nil
 	}
 	return "", &UsageError{fmt.Sprintf(
-		"%s: expected an output that ends in .jsonl, .csv or .parquet, or -", path)}
+		"%s: expected an output that ends in .jsonl, .csv, .parquet or .npz, or -", path)}
 }
 
 // newSink starts an output of that format.
-func newSink(w io.Writer, f outputFormat, c Columns) (sink, error) {
+func newSink(w io.Writer, f outputFormat, s Schema) (sink, error) {
 	switch f {
 	case formatJSONL:
-		return newJSONL(w, c), nil
+		return newJSONL(w, s), nil
 	case formatCSV:
-		return newCSV(w, c)
+		return newCSV(w, s)
 	case formatParquet:
-		return newParquet(w, c), nil
+		return newParquet(w, s), nil
+	case formatNPZ:
+		return newNPZ(w, s)
 	}
-	return nil, fmt.Errorf("expected the format jsonl, csv or parquet, got %q", f)
+	return nil, fmt.Errorf("expected the format jsonl, csv, parquet or npz, got %q", f)
 }
 
-// ReadOutput reads an output of this package back, whatever its format: its columns first, then its
+// ReadOutput reads an output of this package back, whatever its format: its schema first, then its
 // records one by one. The sequence ends after the first error.
-func ReadOutput(path string) (Columns, iter.Seq2[Record, error], error) {
+func ReadOutput(path string) (Schema, iter.Seq2[Record, error], error) {
 	f, err := formatOf(path)
 	if err != nil {
-		return Columns{}, nil, err
+		return Schema{}, nil, err
 	}
-	read := map[outputFormat]func(string, Columns) iter.Seq2[Record, error]{
+	read := map[outputFormat]func(string, Schema) iter.Seq2[Record, error]{
 		formatJSONL: readJSONL, formatCSV: readCSV, formatParquet: readParquet,
+		formatNPZ: readNPZ,
 	}[f]
 	m, err := ReadManifest(path)
 	if err != nil {
-		return Columns{}, nil, err
+		return Schema{}, nil, err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return Columns{}, nil, err
+		return Schema{}, nil, err
 	}
-	return m.Columns, read(path, m.Columns), nil
+	return m.Schema, read(path, m.Schema), nil
 }
 
 // failed is a sequence of one error.

@@ -39,6 +39,9 @@ type InputOptions struct {
 	// the column of paths in .csv and .parquet files; without it such a file is refused
 	Column  string
 	Skipped *Skipped // if not nil, counts what is passed over
+	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing, be
+	// no items. Without it they are errors.
+	AllowEmpty bool
 }
 
 // UsageError is an input that is wrong as written, before anything is read.
@@ -53,7 +56,7 @@ func (e *UsageError) Error() string { return e.Reason }
 func Open(args []string, o InputOptions) (Source, error) {
 	var all []Source
 	for _, arg := range args {
-		expanded, err := expand(arg)
+		expanded, err := expand(arg, o.AllowEmpty)
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +202,7 @@ func concat(sources []Source) Source {
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
 // hidden ones. A path that exists is never a glob.
-func expand(arg string) ([]string, error) {
+func expand(arg string, allowEmpty bool) ([]string, error) {
 	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
 	}
@@ -211,7 +214,7 @@ func expand(arg string) ([]string, error) {
 	if !hidden(arg) {
 		paths = slices.DeleteFunc(paths, hidden)
 	}
-	if len(paths) == 0 {
+	if len(paths) == 0 && !allowEmpty {
 		return nil, &UsageError{fmt.Sprintf("%s: matches no file", arg)}
 	}
 	return paths, nil
@@ -223,14 +226,14 @@ var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
 
 func open(path string, o InputOptions) (Source, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return directory(path, o.Skipped.part())
+		return directory(path, o.Skipped.part(), o.AllowEmpty)
 	}
 	switch lower := strings.ToLower(path); {
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
 		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
-		return tarArchive(path, o.Skipped.part()), nil
+		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil
 	case strings.HasSuffix(lower, ".zip"):
-		return zipArchive(path, o.Skipped.part()), nil
+		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil
 	case tfRecordName.MatchString(lower):
 		return tfRecords(path), nil
 	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
@@ -256,7 +259,7 @@ func failedItem(path string, err error) Item {
 	return Item{Path: path, Size: -1, Read: func() ([]byte, error) { return nil, err }}
 }
 
-func directory(root string, skipped *skippedPart) (Source, error) {
+func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, error) {
 	return spool(func(add func(string, error) error) (failure error) {
 		skipped.reset()
 		empty := true
@@ -265,7 +268,7 @@ func directory(root string, skipped *skippedPart) (Source, error) {
 			failure = add(path, err)
 			return failure == nil
 		})
-		if empty {
+		if empty && !allowEmpty {
 			return add(root, noImages(root, skipped))
 		}
 		return failure

@@ -65,9 +65,9 @@ def command(model: Path, output: Path, *more: object) -> list[str]:
 
 
 def score(*arguments: object, bad: bool = True) -> None:
-    """Runs score to its end; with bad images its exit status is 1."""
+    """Runs score to its end; with bad images its exit status is 3."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True)
-    if done.returncode != int(bad):
+    if done.returncode != (3 if bad else 0):
         raise BrokenPromise(f"score: exit status {done.returncode}: {done.stderr}")
 
 

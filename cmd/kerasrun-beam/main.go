@@ -37,7 +37,9 @@ var (
 	values    = flag.String("output-type", "prob", "the numbers of the classes: prob or logit")
 	batchSize = flag.Int("batch", 32, "images that run together")
 	top       = flag.Int("topk", 5, "classes per image")
-	outputs   = flag.String("outputs", "top", "what to keep per image: top, probs or features")
+	outputs   = flag.String("outputs", "",
+		"what to keep per image: top, probs, features and names of outputs, with commas between "+
+			"(default top, or the answer where it tells no classes)")
 	labelType = flag.String("label-type", "name",
 		"what the label column holds: name, id, both or none")
 	shards = flag.Int("output-shards", 4, "files that the output is cut in")
@@ -97,8 +99,8 @@ func parseColumns() (c score.Columns, err error) {
 		return c, fmt.Errorf("expected an --output-type prob or logit, got %q", *values)
 	}
 	c.Top, c.Logits = *top, *values == "logit"
-	if c.Vector, err = score.ParseOutputs(*outputs); err != nil {
-		return c, err
+	if *outputs != "" {
+		c.Outputs = strings.Split(*outputs, ",")
 	}
 	c.Labels, err = score.ParseLabelType(*labelType)
 	return c, err

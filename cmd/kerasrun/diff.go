@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,26 +15,31 @@ import (
 
 func newDiffCommand() *cobra.Command {
 	var tolerance float64
+	var maxFlips limitFlag
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Compare what two runs of score wrote",
 		Long: `Compare what score wrote in two runs over the same images, such as on CPU and GPU, or with
-one TensorFlow and the next: top classes that flipped, how far probabilities moved, and the images
-that moved most.
+one TensorFlow and the next: top classes that flipped and to which, how far probabilities and the
+numbers of other outputs moved, and the images that moved most, with both classes and probabilities.
+Of a model with several labels an image a flip is a label that was lost or came.
 
-Exit status: 1 when a top class flipped, an image has a result in only one run, or a probability
-moved by more than the tolerance.`,
-		Example: `  kerasrun diff --tolerance 1e-4 cpu.parquet gpu.parquet`,
-		Args:    twoOutputs,
+Exit status: 1 when more images flipped than --max-flips, an image has a result in only one run, or
+a number moved by more than the tolerance.`,
+		Example: `  kerasrun diff --tolerance 1e-4 cpu.parquet gpu.parquet
+  kerasrun diff --max-flips 0.5% --tolerance 1 float.jsonl quantized.jsonl`,
+		Args: twoOutputs,
 	}
 	cmd.Flags().Float64Var(&tolerance, "tolerance", 1e-5,
-		"how far a probability, or a feature, may move")
+		"how far a probability, or a number of another output, may move")
+	cmd.Flags().Var(&maxFlips, "max-flips", "how many images may change their class: `N` or P%")
 	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d, err := score.Diff(args[0], args[1], tolerance)
 		if err != nil {
 			return asUsage(err)
 		}
+		d.MaxFlips = maxFlips.Limit
 		if format.value == "json" {
 			err = writeJSON(cmd.OutOrStdout(), d)
 		} else {
@@ -40,7 +49,7 @@ moved by more than the tolerance.`,
 			return err
 		}
 		if !d.OK() {
-			return fmt.Errorf("%s and %s differ beyond the tolerance", args[0], args[1])
+			return fmt.Errorf("%s and %s differ: %s", args[0], args[1], strings.Join(faults(d), ", "))
 		}
 		return nil
 	}
@@ -55,19 +64,79 @@ func twoOutputs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func writeDifference(w io.Writer, d score.Difference) error {
-	fmt.Fprintf(w, "images in both              %d\n", d.Images)
-	fmt.Fprintf(w, "only in the first           %d\n", d.OnlyA)
-	fmt.Fprintf(w, "only in the second          %d\n", d.OnlyB)
-	fmt.Fprintf(w, "with a result in one only   %d\n", d.Errors)
-	fmt.Fprintf(w, "top class flipped           %d\n", d.TopFlips)
-	fmt.Fprintf(w, "other classes in the top    %d\n", d.SetFlips)
-	fmt.Fprintf(w, "largest difference          %.3g\n", d.Max)
-	fmt.Fprintf(w, "mean of largest differences %.3g\n", d.Mean)
-	_, err := fmt.Fprintf(w, "tolerance                   %.3g\n", d.Tolerance)
-	for _, c := range d.Worst {
-		_, err = fmt.Fprintf(w, "  %-10.3g class %d, %d  %s\n",
-			c.Difference, c.TopA, c.TopB, c.Path)
+// faults says why two outputs do not agree.
+func faults(d score.Difference) []string {
+	var words []string
+	if n := d.OnlyA + d.OnlyB + d.Errors; n > 0 {
+		words = append(words, fmt.Sprintf("%d images have a result in one only", n))
 	}
-	return err
+	if d.MaxFlips.Exceeded(d.TopFlips, d.Images) {
+		words = append(words, fmt.Sprintf("%d of %d images flipped, with --max-flips %v", d.TopFlips,
+			d.Images, d.MaxFlips))
+	}
+	if !(d.Max <= d.Tolerance) {
+		words = append(words, fmt.Sprintf("a number moved by %.3g, with --tolerance %g", d.Max,
+			d.Tolerance))
+	}
+	return words
+}
+
+// shownFlips is how many kinds of flips the text names.
+const shownFlips = 10
+
+func writeDifference(w io.Writer, d score.Difference) error {
+	out := bufio.NewWriter(w)
+	line := func(name string, value any) { fmt.Fprintf(out, "%-27s %v\n", name, value) }
+	share := 0.0
+	if d.Images > 0 {
+		share = 100 * float64(d.TopFlips) / float64(d.Images)
+	}
+	line("images in both", d.Images)
+	line("only in the first", d.OnlyA)
+	line("only in the second", d.OnlyB)
+	line("with a result in one only", d.Errors)
+	line("top class flipped", fmt.Sprintf("%d (%.3g %%)", d.TopFlips, share))
+	line("other classes in the top", d.SetFlips)
+	line("largest difference", fmt.Sprintf("%.3g", d.Max))
+	line("mean of largest differences", fmt.Sprintf("%.3g", d.Mean))
+	line("tolerance", fmt.Sprintf("%.3g", d.Tolerance))
+	if len(d.Outputs) > 1 {
+		for _, name := range slices.Sorted(maps.Keys(d.Outputs)) {
+			fmt.Fprintf(out, "  %-10.3g %s\n", d.Outputs[name], name)
+		}
+	}
+	if len(d.Flips) > 0 {
+		fmt.Fprintln(out, "\nflips")
+	}
+	for i, flip := range d.Flips {
+		if i == shownFlips {
+			fmt.Fprintf(out, "  and %d other kinds\n", len(d.Flips)-i)
+			break
+		}
+		fmt.Fprintf(out, "  %-10d %s -> %s\n", flip.Images, className(flip.From), className(flip.To))
+	}
+	if len(d.Worst) > 0 {
+		fmt.Fprintln(out, "\nworst")
+	}
+	for _, c := range d.Worst {
+		classes := ""
+		if c.TopA >= 0 || c.TopB >= 0 {
+			classes = fmt.Sprintf("%s %.6g -> %s %.6g  ",
+				className(score.Class{Index: c.TopA, Label: c.LabelA}), c.ScoreA,
+				className(score.Class{Index: c.TopB, Label: c.LabelB}), c.ScoreB)
+		}
+		fmt.Fprintf(out, "  %-10.3g %s%s\n", c.Difference, classes, printable(c.Path))
+	}
+	return out.Flush()
+}
+
+// className is how people read a class.
+func className(c score.Class) string {
+	switch {
+	case c.Index < 0:
+		return "none"
+	case c.Label == "":
+		return fmt.Sprintf("class %d", c.Index)
+	}
+	return fmt.Sprintf("%d %s", c.Index, printable(c.Label))
 }

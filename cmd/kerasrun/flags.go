@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"kerasrun/score"
 )
 
 // must panics where a command sets up a flag that it does not have.
@@ -81,6 +83,35 @@ func (c *choices) Set(words string) error {
 		c.values = append(c.values, word)
 	}
 	return nil
+}
+
+// limitFlag is the value of a flag that takes a number of images, or a share of them.
+type limitFlag struct {
+	score.Limit
+	set bool
+}
+
+func (l *limitFlag) String() string {
+	if !l.set {
+		return ""
+	}
+	return l.Limit.String()
+}
+
+func (l *limitFlag) Type() string { return "limit" }
+
+func (l *limitFlag) Set(text string) (err error) {
+	l.set = true
+	l.Limit, err = score.ParseLimit(text)
+	return err
+}
+
+// orNil is the limit, nil where the flag was not given.
+func (l *limitFlag) orNil() *score.Limit {
+	if !l.set {
+		return nil
+	}
+	return &l.Limit
 }
 
 // noArgs refuses arguments.

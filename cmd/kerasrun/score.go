@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -15,7 +16,7 @@ import (
 )
 
 // outputExtensions are the endings of what score writes.
-var outputExtensions = []string{"jsonl", "csv", "parquet"}
+var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 
 // scoreFlags are the command line of score.
 type scoreFlags struct {
@@ -29,7 +30,9 @@ type scoreFlags struct {
 	top       int
 	separate  bool
 	quiet     bool
-	outputs   *choice
+	failures  limitFlag
+	empty     bool
+	outputs   []string
 	values    *choice
 	labels    *choice
 	onError   *choice
@@ -45,10 +48,14 @@ image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset sh
 file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
 standard input.
 
-OUT ends in .jsonl, .csv or .parquet, or is - for a pipe. It appears under its name only when it is
+OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when it is
 complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows. Whatever
 stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
-image that cannot be classified is a row with its error, and the exit status is 1.
+image that cannot be classified is a row with its error.
+
+Exit status: 0 every image was classified, 3 the output is complete with images that failed, 1 the
+run failed, or more images than --max-failures, 2 wrong usage, 130 stopped by ^C. A run that is
+complete, started again, ends with the status that it ended with.
 
 Of a directory or an archive every entry is an image, an error, or counted as skipped by its reason
 in the summary. Images are told by their endings, and else by their first bytes. Links to
@@ -58,16 +65,22 @@ In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, an
 such a text is \x5c.
 
 Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
-probability_0, ... in csv or with --results-separate-col), probs or features where --outputs asks
-for them, and error. With --output-type logit they are logit and logits.`,
+probability_0, ... in csv or with --results-separate-col), then what --outputs names, and error.
+A binary model's classes are both, the one decided for first; those of a model with several labels
+an image are all over their thresholds. With --output-type logit the numbers are logits.
+
+--outputs probs keeps every class's probability too. A NAME keeps that output's numbers, whatever
+their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1, ... in csv, arrays in
+npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output vectors.npz --outputs features photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "",
-		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, or -")
+		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, OUT.npz, or -")
 	flags.StringVar(&f.filesFrom, "files-from", "",
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
@@ -75,7 +88,10 @@ for them, and error. With --output-type logit they are logit and logits.`,
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
-	f.outputs = addChoice(cmd, "outputs", "what to keep of an image", "top", "probs", "features")
+	flags.StringSliceVar(&f.outputs, "outputs", nil,
+		"what to keep of an image: top, probs, features and `NAMES` of outputs of the model "+
+			"(default top, or the answer where it tells no classes)")
+	completeWords(cmd, "outputs", score.Top, score.Probs, score.Features)
 	f.values = addChoice(cmd, "output-type", "the numbers of the classes", "prob", "logit")
 	f.labels = addChoice(cmd, "label-type", "what the label columns hold", "name", "id", "both",
 		"none")
@@ -85,6 +101,10 @@ for them, and error. With --output-type logit they are logit and logits.`,
 		"classify shard `I/N` of the batches, or /N with I from JOB_COMPLETION_INDEX")
 	f.onError = addChoice(cmd, "on-error", "what an image that cannot be classified does",
 		"record", "skip", "stop")
+	flags.Var(&f.failures, "max-failures",
+		"fail when more images than `N`, or P% of them, cannot be classified (default all may)")
+	flags.BoolVar(&f.empty, "allow-empty", false,
+		"inputs without an image are an output without rows; standard input may always be empty")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
@@ -99,8 +119,6 @@ for them, and error. With --output-type logit they are logit and logits.`,
 			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
-		case f.outputs.value == "features" && f.values.value == "logit":
-			return fmt.Errorf("--output-type: expected no logit with --outputs features")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
@@ -129,6 +147,10 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	model, err := f.model.open(cmd.Context())
 	if err != nil {
+		if cmd.Context().Err() != nil {
+			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
+				"it was")
+		}
 		return err
 	}
 	defer func() {
@@ -137,11 +159,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			_ = model.Close()
 		}
 	}()
-	if !f.quiet {
-		noteSynthetic(cmd.ErrOrStderr(), model.SavedModel())
-	}
 	columns := score.Columns{
-		Top: f.top, Labels: score.LabelType(f.labels.value), Vector: score.Outputs(f.outputs.value),
+		Outputs: f.outputs, Top: f.top, Labels: score.LabelType(f.labels.value),
 		Logits: f.values.value == "logit", Separate: f.separate,
 	}
 	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
@@ -153,24 +172,31 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
-		OnError:  score.OnError(f.onError.value),
-		Versions: versions(),
-		Warn:     func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
-		Progress: shown.update,
+		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
+		MaxFailures: f.failures.orNil(),
+		Versions:    versions(),
+		Warn:        func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
+		Progress:    shown.update,
 	})
 	shown.close()
 	if err != nil {
 		if cmd.Context().Err() != nil {
-			goesOn := "; the same command goes on from there"
+			goesOn := "the same command goes on from there"
 			if f.output == "-" {
-				goesOn = ""
+				goesOn = "a pipe begins anew, an --output FILE can go on"
 			}
-			return fmt.Errorf("stopped after %d of %d images%s", summary.Answered+summary.Failed,
+			return fmt.Errorf("stopped after %d of %d images; %s", summary.Answered+summary.Failed,
 				summary.Images, goesOn)
+		}
+		var many *score.FailuresError
+		if errors.As(err, &many) && f.output != "-" && !summary.Already {
+			return fmt.Errorf("%w; --max-failures allows more, and the same command goes on; remove "+
+				"%s.journal to try those that failed again", err, summary.Output)
 		}
 		return asUsage(err)
 	}
 	if !f.quiet {
+		noteSynthetic(stderr, model.SavedModel())
 		already := ""
 		if summary.Already {
 			already = ", complete before"
@@ -183,9 +209,14 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
 	}
 	if summary.Failed > 0 {
-		return errReported
+		return errFailedImages
 	}
 	return nil
+}
+
+// fromStdin says whether the inputs are a list on standard input.
+func (f *scoreFlags) fromStdin(args []string) bool {
+	return f.filesFrom == "-" || slices.Equal(args, []string{"-"})
 }
 
 func (f *scoreFlags) source(
@@ -196,10 +227,11 @@ func (f *scoreFlags) source(
 		read = score.ListNull
 	}
 	switch {
-	case f.filesFrom == "-" || slices.Equal(args, []string{"-"}):
+	case f.fromStdin(args):
 		return read(stdin)
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped})
+		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped,
+			AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {

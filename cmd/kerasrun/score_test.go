@@ -35,8 +35,8 @@ func TestScore(t *testing.T) {
 	for _, output := range []string{lines, table, parquet} {
 		status, _, stderr := call(t, nil, "score", "--quiet", "--topk", "3", "--output", output,
 			"testdata/photos", bad)
-		if status != exitFailed {
-			t.Fatalf("%s: want exit status 1 for the bad image, got %d\n%s", output, status, stderr)
+		if status != exitFailedImages {
+			t.Fatalf("%s: want exit status 3 for the bad image, got %d\n%s", output, status, stderr)
 		}
 	}
 	rows := decodeRows(t, readFile(t, lines))

@@ -138,33 +138,73 @@ func Write(w io.Writer, t tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	code := ""
-	for c, d := range codes {
-		if d == t.DType {
-			code = c
+	descr, err := descrOf(t.DType)
+	if err != nil {
+		return err
+	}
+	return write(w, descr, t.Shape, raw)
+}
+
+// descrOf is a numeric type in NumPy's array protocol.
+func descrOf(d tensor.DType) (string, error) {
+	for code, dtype := range codes {
+		switch {
+		case dtype != d:
+		case d.Size() == 1:
+			return "|" + code, nil
+		default:
+			return "<" + code, nil
 		}
 	}
-	if code == "" {
-		return fmt.Errorf("NumPy has no type for %v", t.DType)
-	}
-	order := "<"
-	if t.DType.Size() == 1 {
-		order = "|"
-	}
-	return write(w, order+code, t.Shape, raw)
+	return "", fmt.Errorf("NumPy has no type for %v", d)
 }
 
 // write writes an array of a type of NumPy's array protocol.
 func write(w io.Writer, descr string, shape tensor.Shape, raw []byte) error {
+	if err := writeHeader(w, descr, shape); err != nil {
+		return err
+	}
+	_, err := w.Write(raw)
+	return err
+}
+
+func writeHeader(w io.Writer, descr string, shape tensor.Shape) error {
 	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': %v, }", descr, shape)
 	prefix := len(magic) + 4
 	padding := 63 - (prefix+len(header))%64
 	head := append([]byte(magic), 1, 0)
 	head = binary.LittleEndian.AppendUint16(head, uint16(len(header)+padding+1))
 	head = append(head, header+strings.Repeat(" ", padding)+"\n"...)
-	if _, err := w.Write(head); err != nil {
+	_, err := w.Write(head)
+	return err
+}
+
+// Header says what an array is, whose data follow: row-major and little-endian, of texts Width code
+// points each, in UTF-32 and with zeros behind.
+type Header struct {
+	DType tensor.DType // String: texts
+	Width int
+	Shape tensor.Shape
+}
+
+// WriteHeader writes what stands before an array's data, as numpy.save does. It is for arrays that
+// are too large to be a tensor, and for texts.
+func WriteHeader(w io.Writer, h Header) error {
+	if h.DType == tensor.String && h.Width > 0 {
+		return writeHeader(w, fmt.Sprintf("<U%d", h.Width), h.Shape)
+	}
+	descr, err := descrOf(h.DType)
+	if err != nil {
 		return err
 	}
-	_, err := w.Write(raw)
-	return err
+	return writeHeader(w, descr, h.Shape)
+}
+
+// ReadHeader reads what stands before an array's data, where that is as [WriteHeader] has it.
+func ReadHeader(r io.Reader) (Header, error) {
+	h, err := readHeader(r)
+	if err == nil && (h.bigEndian || h.fortran || h.dtype == tensor.String && !h.unicode) {
+		err = fmt.Errorf("expected an array in row-major order and little-endian, of numbers or text")
+	}
+	return Header{h.dtype, h.width, h.shape}, err
 }

@@ -1,0 +1,172 @@
+package score
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kerasrun/contract"
+	"kerasrun/tensor"
+)
+
+// The words that [Columns.Outputs] may hold beside names of outputs. An output of that very name
+// goes before Probs and Features.
+const (
+	// Top is the classes that answer an image, with their probabilities or logits.
+	Top = "top"
+	// Probs is those, and every class's probability, after the activation of logits; of a binary
+	// output the one sigmoid.
+	Probs = "probs"
+	// Features is the output of that name, of a signature of that name.
+	Features = contract.OutputFeatures
+)
+
+// Columns are what is to be kept of each image. The zero value is the model's answer: its classes,
+// or the values where it tells no classes.
+type Columns struct {
+	// Outputs are Top, Probs, and names of outputs of one signature. None is Top, or, where the
+	// answer is of a kind without classes, that output.
+	Outputs  []string
+	Top      int       // how many classes of probabilities or logits; 0 is 5
+	Labels   LabelType // "" is LabelName
+	Logits   bool      // logits in place of probabilities
+	Separate bool      // class_0, class_1, ... in place of one list
+}
+
+// complete returns the columns with their zero values replaced, or what is wrong with them.
+func (c Columns) complete() (Columns, error) {
+	if c.Top < 0 {
+		return c, fmt.Errorf("top: expected 0 or more, got %d", c.Top)
+	}
+	c.Top = cmp.Or(c.Top, 5)
+	var err error
+	c.Labels, err = ParseLabelType(string(cmp.Or(c.Labels, LabelName)))
+	for i, name := range c.Outputs {
+		if name == "" || slices.Contains(c.Outputs[:i], name) {
+			err = errors.Join(err, fmt.Errorf("outputs: expected names, each once, got %q", c.Outputs))
+			break
+		}
+	}
+	return c, err
+}
+
+// Schema says which columns an output has: index, path, those of the classes, Outputs, error. It is
+// the same for every row.
+type Schema struct {
+	// Top is how many classes a row has at most; 0: there are no such columns.
+	Top int `json:"top"`
+	// Kind of the classes: probabilities, binary or multilabel; "" where there are none. That of
+	// logits is what their activation makes of them.
+	Kind     string    `json:"kind"`
+	Labels   LabelType `json:"labels"` // LabelNone leaves the label columns out
+	Logits   bool      `json:"logits"`
+	Separate bool      `json:"separate"`
+	Outputs  []Column  `json:"outputs"`
+}
+
+// Column holds a row of an output for each image.
+type Column struct {
+	Name  string       `json:"name"`
+	DType string       `json:"dtype"` // NumPy's name of the type
+	Shape tensor.Shape `json:"shape"` // of an image; -1 is free, null a number of dimensions not known
+}
+
+func (c Column) dtype() tensor.DType {
+	d, _ := tensor.ParseDType(c.DType) // it was checked when it was read
+	return d
+}
+
+// length is how many numbers an image has; -1 where that is free.
+func (c Column) length() int {
+	n, err := c.Shape.Elements()
+	if err != nil {
+		return -1
+	}
+	return int(n)
+}
+
+// check returns an error for a row that the column cannot hold.
+func (c Column) check(t tensor.Tensor) error {
+	if t.DType != c.dtype() {
+		return fmt.Errorf("column %q: expected %s, got %v", c.Name, c.DType, t.DType)
+	}
+	if c.Shape != nil {
+		if err := c.Shape.Accepts(t.Shape); err != nil {
+			return fmt.Errorf("column %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// UnmarshalJSON also reads what version 0.1.0 wrote.
+func (s *Schema) UnmarshalJSON(data []byte) error {
+	type plain Schema
+	var read struct {
+		plain
+		Vector string `json:"vector"` // "top", "probs" or "features"
+		Length int64  `json:"length"`
+	}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*s = Schema(read.plain)
+	if read.Vector != "" {
+		s.Kind = contract.Probabilities
+		if read.Vector == Probs && s.Logits {
+			read.Vector = contract.OutputLogits
+		}
+		if read.Vector != Top {
+			s.Outputs = []Column{{read.Vector, tensor.Float32.String(), tensor.Shape{read.Length}}}
+		}
+	}
+	for _, c := range s.Outputs {
+		d, err := tensor.ParseDType(c.DType)
+		if err != nil {
+			return err
+		}
+		if _, ok := elements[d]; !ok {
+			return fmt.Errorf("column %q: expected numbers, got %s", c.Name, c.DType)
+		}
+	}
+	return nil
+}
+
+func (s Schema) String() string {
+	text, _ := json.Marshal(s) // it has nothing that JSON does not
+	return string(text)
+}
+
+func (s Schema) hasTop() bool    { return s.Top > 0 }
+func (s Schema) hasLabels() bool { return s.hasTop() && s.Labels != LabelNone }
+
+// severalLabels says whether an image may have any number of classes.
+func (s Schema) severalLabels() bool { return s.Kind == contract.Multilabel }
+
+// score names the columns of the classes' numbers.
+func (s Schema) score() string {
+	if s.Logits {
+		return "logit"
+	}
+	return "probability"
+}
+
+// check returns an error where a format cannot hold the columns.
+func (s Schema) check(f outputFormat) error {
+	taken := []string{"index", "path", "class", "label", s.score(), "error"}
+	for _, c := range s.Outputs {
+		switch {
+		case slices.Contains(taken, c.Name):
+			return &UsageError{fmt.Sprintf("output %q: expected a name other than those of the "+
+				"columns %q", c.Name, taken)}
+		case f == formatCSV && (len(c.Shape) > 1 || c.length() < 0):
+			return &UsageError{fmt.Sprintf("output %q: expected one row of numbers an image, which a "+
+				".csv can hold, got shape %v: write .jsonl, .parquet or .npz", c.Name, c.Shape)}
+		case f == formatNPZ && c.length() < 0:
+			return &UsageError{fmt.Sprintf("output %q: expected a known shape, as an array in .npz "+
+				"has, got %v: write .jsonl or .parquet", c.Name, c.Shape)}
+		}
+	}
+	return nil
+}
