@@ -15,17 +15,21 @@ import (
 // headerLength is the header that says how many bytes of a body are JSON; the rest are tensors.
 const headerLength = "Inference-Header-Content-Length"
 
+// live and ready answer with what KServe's clients read; Triton's read the status.
 func live(w http.ResponseWriter, _ *http.Request) error {
-	write(w, http.StatusOK, "application/json", nil)
-	return nil
+	return writeJSON(w, map[string]bool{"live": true})
+}
+
+func ready(w http.ResponseWriter) error {
+	return writeJSON(w, map[string]bool{"ready": true})
 }
 
 // serverReady is where probes look: it depends on no model's name.
-func (s *Server) serverReady(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) serverReady(w http.ResponseWriter, _ *http.Request) error {
 	if err := s.Ready(); err != nil {
 		return errorf(codes.Unavailable, "not ready: %w", err)
 	}
-	return live(w, r)
+	return ready(w)
 }
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
@@ -50,7 +54,7 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 	if err := s.modelIsReady(pathChoice(r)); err != nil {
 		return err
 	}
-	return live(w, r)
+	return ready(w)
 }
 
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {

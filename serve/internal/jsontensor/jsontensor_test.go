@@ -42,7 +42,7 @@ func TestTensor(t *testing.T) {
 		{"[4294967295]", tensor.Uint32, tensor.Shape{1}, []uint32{math.MaxUint32}},
 		{"[18446744073709551615]", tensor.Uint64, tensor.Shape{1}, []uint64{math.MaxUint64}},
 		{"[true, false]", tensor.Bool, tensor.Shape{2}, []bool{true, false}},
-		{`["a\u00e9\n", {"b64": "AP8="}, {"b64": "AP8"}, ""]`, tensor.String, tensor.Shape{4},
+		{`["a\u00e9\n", {"b64": "AP8="}, {"b64": "A\nP\r\n8 =\t"}, ""]`, tensor.String, tensor.Shape{4},
 			[][]byte{[]byte("aé\n"), {0, 255}, {0, 255}, {}}},
 	} {
 		got, err := NewDecoder([]byte(c.text)).Tensor(c.dtype)

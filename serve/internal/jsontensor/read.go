@@ -313,7 +313,13 @@ func (d *Decoder) bytes() ([]byte, error) {
 	if keys != 1 {
 		return nil, errNotBytes
 	}
-	// TensorFlow Serving takes it without the padding too.
+	// TensorFlow Serving takes it without the padding too, and with line breaks and other space.
+	if slices.ContainsFunc(text, asciiSpace) {
+		if err := d.take(int64(len(text))); err != nil {
+			return nil, err
+		}
+		text = slices.DeleteFunc(slices.Clone(text), asciiSpace)
+	}
 	text = bytes.TrimRight(text, "=")
 	if err := d.take(int64(base64.RawStdEncoding.DecodedLen(len(text)))); err != nil {
 		return nil, err
@@ -325,3 +331,6 @@ func (d *Decoder) bytes() ([]byte, error) {
 	}
 	return data[:n], nil
 }
+
+// asciiSpace is what C's isspace says of ASCII.
+func asciiSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
