@@ -55,7 +55,7 @@ $(LITE0): $(EXPORTER) | setup
 test test-go test-race: export KERASRUN_REQUIRE_PYTHON = 1
 # Go and Python side by side: each leaves cores idle. What a group prints is held until it ends, so
 # that lines do not mix.
-test: lint bin/kerasrun $(EXPORTED) $(LITE0) ## every test, Go and Python, and the linters
+test: lint bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## every test, Go and Python, and the linters
 	@echo "test: Go and Python side by side; each group prints when it ends, after some minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target \
 		test-python test-go test-race test-web cross
@@ -83,7 +83,7 @@ cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(EXPORTED) $(LITE0) ## Go's tests; the AVX-512 convolutions also emulated
+test-go: bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; the AVX-512 convolutions also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
@@ -174,7 +174,7 @@ gpu-check: bin/kerasrun $(EXPORTED) ## with an NVIDIA GPU: parity and speed at e
 offline: setup ## lay what gpu-check downloads into offline/, for a machine without network
 	@mkdir -p offline/wheels
 	@$(PYTHON) -m pip download -q --no-deps --only-binary=:all: -d offline/wheels \
-		-r requirements-gpu.txt -r requirements-models.txt
+		-r requirements-gpu.txt -r requirements-nodeps.txt
 	@. ./env.sh && GOMODCACHE=$(CURDIR)/offline/gomod GOFLAGS=-modcacherw go mod download
 	@rm -rf offline/modules && mv offline/gomod/cache/download offline/modules && rm -rf offline/gomod
 	@du -sh offline

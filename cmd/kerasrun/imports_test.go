@@ -29,7 +29,9 @@ var mayImport = map[string][]string{
 	"golden":                {"contract", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
 	"internal/*":            {},
 	"evaluate":              {"classify", "labels", "preprocess", "score"},
-	"score":                 {"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy"},
+	"score": {
+		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
+	},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",
 		"serve/internal/*", "tensor", "tfserving",

@@ -23,7 +23,7 @@ const smallModel = "models/resnext50-32"
 func TestScoreOutcomes(t *testing.T) {
 	inRepository(t)
 	if _, err := os.Stat(smallModel); err != nil {
-		t.Skipf("left out, for it needs %s, which `make prove-score` exports", smallModel)
+		t.Skipf("left out, for it needs %s, which `make test` exports", smallModel)
 	}
 	const all, corrupt = 3000, 64
 	dir := t.TempDir()

@@ -44,7 +44,7 @@ func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		input := m.SavedModel().Manifest.Input.Name
+		input := m.SavedModel().Manifest.Image().Name
 		out, err := m.Run(context.Background(), map[string]tensor.Tensor{input: x})
 		if err != nil {
 			t.Fatal(err)

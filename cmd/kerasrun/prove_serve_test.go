@@ -25,8 +25,7 @@ import (
 )
 
 // The proofs of serve are too long for `make test`: `make prove-serve` runs them. Those of speed
-// use the model of README.md, the others one whose images are small, so that there can be many.
-const smallModel = "models/resnext50-32"
+// use the model of README.md, the others smallModel, so that there can be many images.
 
 // server is kerasrun serve in a process of its own.
 type server struct {

@@ -68,8 +68,8 @@ func openSmall(t *testing.T) *runner.Model {
 	return m
 }
 
-// image is one whose decoding is not most of the work.
-func image(t *testing.T) []byte {
+// sampleImage is one whose decoding is not most of the work.
+func sampleImage(t *testing.T) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(smallModel, "assets.extra/goldens/cat.jpg"))
 	if err != nil {
@@ -108,7 +108,7 @@ func TestSoakPredictions(t *testing.T) {
 	inRepository(t)
 	m := openSmall(t)
 	defer m.Close()
-	report, err := growth(t, 200, 10_000, predict(t, m, image(t), func() {}))
+	report, err := growth(t, 200, 10_000, predict(t, m, sampleImage(t), func() {}))
 	t.Logf("predictions from %d goroutines: %s", predictors, report)
 	if err != nil {
 		t.Error(err)
@@ -135,7 +135,7 @@ func cycle(
 
 func TestSoakOpenClose(t *testing.T) {
 	inRepository(t)
-	report, err := growth(t, 10, 50, cycle(t, image(t), (*runner.Model).Close))
+	report, err := growth(t, 10, 50, cycle(t, sampleImage(t), (*runner.Model).Close))
 	t.Logf("models opened, run and closed: %s", report)
 	if err != nil {
 		t.Error(err)
@@ -149,7 +149,7 @@ func TestSoakFindsLeaks(t *testing.T) {
 	defer m.Close()
 	var mu sync.Mutex
 	var hoard [][]byte
-	report, err := growth(t, 20, 200, predict(t, m, image(t), func() {
+	report, err := growth(t, 20, 200, predict(t, m, sampleImage(t), func() {
 		block := make([]byte, 64<<10) // of each prediction
 		for i := range block {
 			block[i] = 1
@@ -165,7 +165,7 @@ func TestSoakFindsLeaks(t *testing.T) {
 	hoard = nil
 
 	var open []*runner.Model
-	report, err = growth(t, 2, 4, cycle(t, image(t),
+	report, err = growth(t, 2, 4, cycle(t, sampleImage(t),
 		func(m *runner.Model) error { open = append(open, m); return nil }))
 	t.Logf("models that are not closed: %s", report)
 	if err == nil {
