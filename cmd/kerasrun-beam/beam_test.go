@@ -38,8 +38,8 @@ func TestEqualsScore(t *testing.T) {
 		"--output", want, input)
 	// one image is bad
 	if out, err := score.CombinedOutput(); score.ProcessState == nil ||
-		score.ProcessState.ExitCode() != 1 {
-		t.Fatalf("score: got %v, want exit status 1\n%s", err, out)
+		score.ProcessState.ExitCode() != 3 {
+		t.Fatalf("score: got %v, want exit status 3\n%s", err, out)
 	}
 
 	endpoint := jobServer(t, prism)
