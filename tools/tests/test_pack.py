@@ -110,3 +110,19 @@ def test_an_encoded_image(tmp_path):
     for case, photo in zip(index["cases"], PHOTOS, strict=True):
         arrays = np.load(tmp_path / "pack" / case["arrays"])
         assert dict(arrays) == {"length": [photo.stat().st_size]}
+
+
+def test_images_of_one_name_in_folders_of_classes(expected, tmp_path):
+    paths = []
+    for photo, name in zip(
+        PHOTOS[:2] * 2, ("a/1.jpg", "b/1.jpg", "c/1.PNG", "c/2.jpg"), strict=True
+    ):
+        paths.append(tmp_path / name)
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_bytes(photo.read_bytes())
+    made = pack.cases([IMAGE, AGE], paths, expected.predict, drawn=["age"])
+    options = {"kind": "manifest", "bounded": [], "command": ""}
+    index = pack.write(tmp_path / "pack", [IMAGE, AGE], made, expected, **options)
+    assert [case["name"] for case in index["cases"]] == ["1_jpg", "1_jpg_1", "1_PNG", "2"]
+    for case, path in zip(index["cases"], paths, strict=True):
+        assert (tmp_path / "pack" / case["image"]).read_bytes() == path.read_bytes()

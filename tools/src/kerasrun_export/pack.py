@@ -6,6 +6,7 @@ what the reference itself moves by when it runs them one by one and in batches.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from kerasrun_export import images
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import GoldenError
 from kerasrun_export.reference import Reference
+from kerasrun_export.signature import unique
 
 FORMAT = 2
 SIGNATURE = "serving_default"
@@ -145,10 +147,8 @@ def write(
         )
     tolerance, measured = tolerances(made, expected.predict, bounded)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [case.image for case in made]
     listed = []
-    for case in made:
-        name = case_name(case.image, paths)
+    for case, name in zip(made, case_names([case.image for case in made]), strict=True):
         image = directory / f"{name}{case.image.suffix.lower()}"
         shutil.copyfile(case.image, image)
         np.savez_compressed(directory / f"{name}.npz", **arrays(inputs, case))
@@ -186,7 +186,11 @@ def arrays(inputs: Sequence[Input], case: Case) -> dict[str, np.ndarray]:
     return held
 
 
-def case_name(path: Path, paths: Sequence[Path]) -> str:
-    """The image's name without its suffix, or with it where another image has the same."""
-    twins = [other for other in paths if other.stem.lower() == path.stem.lower()]
-    return path.stem if len(twins) == 1 else path.name.replace(".", "_")
+def case_names(paths: Sequence[Path]) -> list[str]:
+    """Each image's name without its suffix, or with it where another has the same; numbered where
+    that is not enough: folders of classes often have images of one name.
+    """
+    stems = Counter(path.stem.lower() for path in paths)
+    return unique(
+        [p.stem if stems[p.stem.lower()] == 1 else p.name.replace(".", "_") for p in paths]
+    )
