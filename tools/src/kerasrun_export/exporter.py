@@ -452,7 +452,7 @@ def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
     TensorFlow's, for instance, reads no WebP in grey.
     """
     if directory is None:
-        return [path for path in sample_images.paths() if _is_readable(path, inputs)]
+        return _readable_samples(inputs)
     if not directory.is_dir():
         raise ExportError(f"{directory}: expected a directory of images, got none")
     paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
@@ -461,14 +461,20 @@ def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
     return paths
 
 
-def _is_readable(path: Path, inputs: Sequence[Input]) -> bool:
-    try:
-        for each in inputs:
-            if each.kind == "image":
-                images.stages(each, path)
-    except ImageError:
-        return False
-    return True
+def _readable_samples(inputs: Sequence[Input]) -> list[Path]:
+    """Raises ImageError where none is readable, as where cv2 is not installed."""
+    readable, failed = [], None
+    for path in sample_images.paths():
+        try:
+            for each in inputs:
+                if each.kind == "image":
+                    images.stages(each, path)
+            readable.append(path)
+        except ImageError as error:
+            failed = error
+    if not readable:
+        raise failed
+    return readable
 
 
 def embed_goldens(
