@@ -29,6 +29,10 @@ images = np.random.default_rng(0).uniform(-1, 1, (16, 32, 32, 3))
 model.fit(images, np.arange(16) % 3, epochs=1, verbose=0)
 export(model, "live", pipeline="load_img", mode="tf", class_names=["a", "b", "c"])
 model.save("own.keras")
+inputs = keras.Input((32, 32, 3))
+x = keras.Sequential([kinds.RandomFlip(), kinds.RandomRotation(0.1)])(inputs)
+x = kinds.GlobalAveragePooling2D()(kinds.Conv2D(8, 3)(kinds.Rescaling(1 / 255)(x)))
+keras.Model(inputs, kinds.Dense(3, activation="softmax")(x)).save("tutorial.keras")
 """
 
 
@@ -42,12 +46,12 @@ def test_a_fresh_environment(tmp_path, resolution, tensorflow, keras):
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
 
-    def run(*command: str | Path) -> str:
+    def run(*command: str | Path, status: int = 0) -> str:
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        assert done.returncode == status, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stderr if status else done.stdout
 
     programs = tmp_path / "venv" / "bin"
     run(uv, "venv", "-q", "--python", sys.executable, "venv")
@@ -70,7 +74,12 @@ def test_a_fresh_environment(tmp_path, resolution, tensorflow, keras):
         "--out",
         "pack",
     )
-    for name in ("live", "file", "named"):
+    # What the model does itself is found behind augmentation; OpenCV is not installed.
+    tutorial = (programs / "kerasrun-export", "tutorial.keras", "--out", "tutorial", "--pipeline")
+    assert "multiplies by 1/255" in run(*tutorial, "load_img")
+    assert "would be prepared twice" in run(*tutorial, "load_img", "--scale", "1/255", status=2)
+    assert "pip install opencv-python-headless" in run(*tutorial, "cv2", status=1)
+    for name in ("live", "file", "named", "tutorial"):
         stored = json.loads((tmp_path / name / "assets.extra/kerasrun.json").read_text())
         assert stored["versions"]["tensorflow"].startswith(tensorflow)
         assert stored["versions"]["keras"].startswith(keras)

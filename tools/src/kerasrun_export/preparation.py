@@ -240,7 +240,7 @@ def _prepares(operation: object) -> bool:
     without weights.
     """
     module = type(operation).__module__
-    if _kind(operation) in (*PREPARING, *RESIZING) or ".preprocessing.image_" in module:
+    if _kind(operation) in (*PREPARING, *RESIZING) or ".layers.preprocessing." in module:
         return True
     if module.startswith("keras.src.ops."):
         return not module.endswith((".nn", ".linalg"))

@@ -67,7 +67,7 @@ def _functional(model) -> tuple[list[str], list, Callable] | None:
     """(names, tensors, call of a list of tensors) of a functional or built Sequential model."""
     try:
         tensors = model.inputs
-    except AttributeError:
+    except (AttributeError, ValueError):  # ValueError: of a Sequential not built, in Keras 3.5
         return None
     if not tensors:
         return None
