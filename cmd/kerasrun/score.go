@@ -48,10 +48,10 @@ image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset sh
 file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
 standard input.
 
-OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when it is
-complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows. Whatever
-stops the run, even kill -9, the same command goes on from there and ends with the same bytes. An
-image that cannot be classified is a row with its error.
+OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
+it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
+Whatever stops the run, even kill -9, the same command goes on from there and ends with the same
+bytes. An image that cannot be classified is a row with its error.
 
 Exit status: 0 every image was classified, 3 the output is complete with images that failed, 1 the
 run failed, or more images than --max-failures, 2 wrong usage, 130 stopped by ^C. A run that is
@@ -70,8 +70,8 @@ A binary model's classes are both, the one decided for first; those of a model w
 an image are all over their thresholds. With --output-type logit the numbers are logits.
 
 --outputs probs keeps every class's probability too. A NAME keeps that output's numbers, whatever
-their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1, ... in csv, arrays in
-npz. Without top or probs the classes are left out.`,
+their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1, ... in csv, arrays
+in npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
   kerasrun score --output vectors.npz --outputs features photos
