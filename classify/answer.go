@@ -52,7 +52,7 @@ func AnswerOf(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (A
 }
 
 func answer(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (a Answer, err error) {
-	switch kind(o, row) {
+	switch o.ActivatedKind(row.Shape) {
 	case contract.Map:
 		a.Map, err = classMap(o, l, row)
 	case contract.Probabilities, contract.Binary, contract.Multilabel:
@@ -62,22 +62,11 @@ func answer(o contract.Output, l labels.Labels, row tensor.Tensor, top int) (a A
 			a.Labels = l
 		}
 		a.Values = row
-		err = checkNaN(o, row)
+		if row.DType != tensor.String && row.DType != tensor.Bool {
+			_, err = withoutNaN(o, row)
+		}
 	}
 	return a, err
-}
-
-// kind returns the output's kind once its activation has been applied.
-func kind(o contract.Output, row tensor.Tensor) string {
-	switch {
-	case o.Kind != contract.Logits:
-		return o.Kind
-	case o.Activation == "softmax":
-		return contract.Probabilities
-	case len(row.Shape) == 1 && row.Shape[0] == 1:
-		return contract.Binary
-	}
-	return contract.Multilabel
 }
 
 // predictions returns the classes that a row of probabilities, or of logits, is for.
@@ -93,7 +82,7 @@ func predictions(
 		thresholds = []float64{0.5}
 	}
 	var found []labels.Prediction
-	switch kind(o, row) {
+	switch o.ActivatedKind(row.Shape) {
 	case contract.Binary:
 		found, err = binary(values, thresholds, l)
 	case contract.Multilabel:
@@ -115,13 +104,10 @@ func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	if len(row.Shape) != 1 || row.Shape[0] < 1 {
 		return nil, &OutputError{o.Name, errRows(row.Shape)}
 	}
-	if err := checkNaN(o, row); err != nil {
-		return nil, err
-	}
-	values, err := row.ConvertFloat32()
+	values, err := withoutNaN(o, row)
 	switch {
 	case err != nil:
-		return nil, &OutputError{o.Name, err}
+		return nil, err
 	case o.Kind == contract.Logits && o.Activation == "softmax":
 		return softmax(values), nil
 	case o.Kind == contract.Logits:
@@ -130,32 +116,30 @@ func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	return values, nil
 }
 
-// ProbabilitiesOf returns the probability of each class that an image's row of an output says: after the
-// activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
+// ProbabilitiesOf returns the probability of each class that an image's row of an output says: after
+// the activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
 func ProbabilitiesOf(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	if !o.HasClasses() {
-		return nil, &OutputError{o.Name, fmt.Errorf("expected probabilities of classes, got %s", o.Kind)}
+		return nil, &OutputError{o.Name,
+			fmt.Errorf("expected probabilities of classes, got %s", o.Kind)}
 	}
 	values, err := activated(o, row)
-	if err == nil && kind(o, row) == contract.Binary && len(values) == 1 {
+	if err == nil && o.ActivatedKind(row.Shape) == contract.Binary && len(values) == 1 {
 		values = []float32{1 - values[0], values[0]}
 	}
 	return values, err
 }
 
-// checkNaN returns an error for a row with a NaN.
-func checkNaN(o contract.Output, row tensor.Tensor) error {
-	if row.DType == tensor.String || row.DType == tensor.Bool {
-		return nil
-	}
+// withoutNaN returns a row's values as float32. A NaN is an error.
+func withoutNaN(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	values, err := row.ConvertFloat32()
 	if err != nil {
-		return &OutputError{o.Name, err}
+		return nil, &OutputError{o.Name, err}
 	}
 	if i := slices.IndexFunc(values, func(x float32) bool { return x != x }); i >= 0 {
-		return &NaNError{o.Name, i}
+		return nil, &NaNError{o.Name, i}
 	}
-	return nil
+	return values, nil
 }
 
 func errRows(shape tensor.Shape) error {

@@ -165,19 +165,12 @@ func (c *Classifier) Shape(o int) tensor.Shape {
 func (c *Classifier) Classes() int {
 	shape := c.Shape(0)
 	switch {
-	case c.isBinary(shape):
+	case c.outputs[0].ActivatedKind(shape) == contract.Binary:
 		return 2
 	case len(shape) > 0:
 		return int(shape[len(shape)-1])
 	}
 	return -1
-}
-
-// isBinary says whether the first output has one sigmoid for two classes.
-func (c *Classifier) isBinary(shape tensor.Shape) bool {
-	o := c.outputs[0]
-	return o.Kind == contract.Binary || o.Kind == contract.Logits && o.Activation == "sigmoid" &&
-		len(shape) == 1 && shape[0] == 1
 }
 
 // decode reads an image's file and decodes it, where the graph does not do that itself.

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+
+	"kerasrun/tensor"
 )
 
 // The kinds of outputs.
@@ -41,6 +43,20 @@ type Output struct {
 // HasClasses says whether an output tells classes of an image apart, each with a probability.
 func (o Output) HasClasses() bool {
 	return slices.Contains([]string{Probabilities, Logits, Binary, Multilabel}, o.Kind)
+}
+
+// ActivatedKind is the kind once the activation of logits has been applied, of an output whose row of
+// an image has that shape, without the batch: one sigmoid is Binary, several are Multilabel.
+func (o Output) ActivatedKind(shape tensor.Shape) string {
+	switch {
+	case o.Kind != Logits:
+		return o.Kind
+	case o.Activation == "softmax":
+		return Probabilities
+	case len(shape) == 1 && shape[0] == 1:
+		return Binary
+	}
+	return Multilabel
 }
 
 // check returns all that is wrong with an output.

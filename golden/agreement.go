@@ -42,9 +42,11 @@ func agreed(o contract.Output, shape tensor.Shape) string {
 		return "pixels"
 	case len(shape) != 1 || shape[0] == 0:
 		return ""
-	case o.Kind == contract.Probabilities, o.Kind == contract.Logits && o.Activation == "softmax":
+	}
+	switch o.ActivatedKind(shape) {
+	case contract.Probabilities:
 		return "classes"
-	case o.Kind == contract.Binary, o.Kind == contract.Multilabel, o.Kind == contract.Logits:
+	case contract.Binary, contract.Multilabel:
 		return "decisions"
 	}
 	return ""

@@ -53,7 +53,7 @@ func (m Model) recorder(
 	r := &recorder{classifier, Schema{Labels: c.Labels, Logits: c.Logits, Separate: c.Separate,
 		Outputs: []Column{}}, f, s.values}
 	if s.top {
-		r.schema.Kind = kindOfClasses(s.answer, classifier.Shape(0))
+		r.schema.Kind = s.answer.ActivatedKind(classifier.Shape(0))
 		r.schema.Top = topOf(r.schema.Kind, classifier.Classes(), c.Top)
 	} else {
 		r.schema.Labels, r.schema.Logits, r.schema.Separate = LabelNone, false, false
@@ -79,19 +79,6 @@ func topOf(kind string, classes, top int) int {
 		return classes
 	}
 	return min(top, classes)
-}
-
-// kindOfClasses is the kind of an output once its activation has been applied.
-func kindOfClasses(o contract.Output, shape tensor.Shape) string {
-	switch {
-	case o.Kind != contract.Logits:
-		return o.Kind
-	case o.Activation == "softmax":
-		return contract.Probabilities
-	case len(shape) == 1 && shape[0] == 1:
-		return contract.Binary
-	}
-	return contract.Multilabel
 }
 
 func columnOf(name string, info savedmodel.TensorInfo) (Column, error) {

@@ -114,17 +114,18 @@ func labelsOf(m Model) (map[outputKey]labels.Labels, error) {
 	if manifest == nil {
 		return found, nil
 	}
+	answering := m.SavedModel().DefaultSignature()
 	for key, outputs := range manifest.Outputs {
 		for i := range outputs {
-			classes, err := m.SavedModel().LabelsOf(&outputs[i])
-			if err != nil {
-				return nil, err
+			classes := m.Labels()
+			if name := outputs[i].Name; key != answering || name != manifest.Answer {
+				var err error
+				if classes, err = m.SavedModel().LabelsOf(&outputs[i]); err != nil {
+					return nil, err
+				}
 			}
 			found[outputKey{key, outputs[i].Name}] = classes
 		}
-	}
-	if manifest.Answer != "" {
-		found[outputKey{m.SavedModel().DefaultSignature(), manifest.Answer}] = m.Labels()
 	}
 	return found, nil
 }

@@ -166,9 +166,8 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 // checkEvaluated refuses a model whose answer is not one of several classes. shape is that of an
 // image's row.
 func checkEvaluated(out contract.Output, shape tensor.Shape) error {
-	one := len(shape) == 1 && shape[0] == 1 // sigmoid, for two classes
-	if out.Kind == contract.Probabilities || out.Kind == contract.Binary ||
-		out.Kind == contract.Logits && (out.Activation == "softmax" || one) {
+	switch out.ActivatedKind(shape) {
+	case contract.Probabilities, contract.Binary:
 		return nil
 	}
 	what := out.Kind
