@@ -1,8 +1,6 @@
 package preprocess_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -10,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -21,34 +18,11 @@ import (
 
 // libraries is a Python process that answers with what the libraries make of an image; see
 // testdata/pipelines.py.
-type libraries struct {
-	in  *bufio.Writer
-	out *bufio.Reader
-}
+type libraries struct{ *pythontest.Process }
 
 func startLibraries(t *testing.T) *libraries {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), "testdata/pipelines.py")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%v\n%s", err, stderr.Bytes())
-		}
-	})
-	return &libraries{bufio.NewWriter(in), bufio.NewReaderSize(out, 1<<16)}
+	return &libraries{pythontest.Start(t, "testdata/pipelines.py")}
 }
 
 // made is one stage of what Python makes of an image.
@@ -67,12 +41,12 @@ func (l *libraries) stages(
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.in.Write(append(line, '\n'))
-	l.in.Write(file)
-	if err := l.in.Flush(); err != nil {
+	l.In.Write(append(line, '\n'))
+	l.In.Write(file)
+	if err := l.In.Flush(); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
-	if line, err = l.out.ReadBytes('\n'); err != nil {
+	if line, err = l.Out.ReadBytes('\n'); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
 	var head map[string]json.RawMessage
@@ -96,7 +70,7 @@ func (l *libraries) stages(
 			t.Fatal(err)
 		}
 		s.bytes = make([]byte, int(n)*d.Size())
-		if _, err := io.ReadFull(l.out, s.bytes); err != nil {
+		if _, err := io.ReadFull(l.Out, s.bytes); err != nil {
 			t.Fatal(err)
 		}
 	}

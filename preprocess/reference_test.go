@@ -1,14 +1,11 @@
 package preprocess_test
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 
@@ -19,9 +16,8 @@ import (
 // keras is a Python process that answers with what Keras and Pillow make of an image; see
 // testdata/reference.py.
 type keras struct {
-	mu  sync.Mutex
-	in  *bufio.Writer
-	out *bufio.Reader
+	mu sync.Mutex
+	*pythontest.Process
 	err error
 }
 
@@ -34,26 +30,13 @@ var (
 func startKeras(t testing.TB) *keras {
 	t.Helper()
 	python := pythontest.Python(t)
-	kerasOnce.Do(func() { sharedKeras.err = sharedKeras.start(python) })
+	kerasOnce.Do(func() {
+		sharedKeras.Process, sharedKeras.err = pythontest.NewProcess(python, "testdata/reference.py")
+	})
 	if sharedKeras.err != nil {
 		t.Fatal(sharedKeras.err)
 	}
 	return &sharedKeras
-}
-
-func (k *keras) start(python string) error {
-	cmd := exec.Command(python, "testdata/reference.py")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	k.in, k.out = bufio.NewWriterSize(in, 1<<16), bufio.NewReaderSize(out, 1<<16)
-	return cmd.Start()
 }
 
 // A refusal is Keras's reason not to load an image.
@@ -72,13 +55,13 @@ func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, h
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.in.Write(line)
-	k.in.WriteByte('\n')
-	k.in.Write(file)
-	if err := k.in.Flush(); err != nil {
+	k.In.Write(line)
+	k.In.WriteByte('\n')
+	k.In.Write(file)
+	if err := k.In.Flush(); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
-	line, err = k.out.ReadBytes('\n')
+	line, err = k.Out.ReadBytes('\n')
 	if err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
@@ -90,7 +73,7 @@ func (k *keras) ask(t testing.TB, request map[string]any, file []byte) (width, h
 		t.Fatal(err)
 	}
 	answer = make([]byte, head.Bytes)
-	if _, err := io.ReadFull(k.out, answer); err != nil {
+	if _, err := io.ReadFull(k.Out, answer); err != nil {
 		t.Fatal(err)
 	}
 	if head.Error != "" {

@@ -1,12 +1,9 @@
 package cvimage
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 
@@ -16,9 +13,8 @@ import (
 // opencv is a Python process that answers with what cv2 makes of an image; see
 // testdata/reference.py.
 type opencv struct {
-	mu  sync.Mutex
-	in  *bufio.Writer
-	out *bufio.Reader
+	mu sync.Mutex
+	*pythontest.Process
 }
 
 // The requests of testdata/reference.py.
@@ -32,26 +28,7 @@ const (
 // startOpenCV starts the process, which ends with the test.
 func startOpenCV(t testing.TB) *opencv {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), "testdata/reference.py")
-	cmd.Env = append(os.Environ(), "OPENCV_LOG_LEVEL=SILENT")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &opencv{in: bufio.NewWriterSize(in, 1<<16), out: bufio.NewReaderSize(out, 1<<16)}
+	return &opencv{Process: pythontest.Start(t, "testdata/reference.py")}
 }
 
 // ask sends a request and its bytes, and returns an image; its width is 0 where cv2 returns None.
@@ -65,17 +42,17 @@ func (o *opencv) ask(t testing.TB, data []byte, request ...int) (pix []uint8, wi
 		head[i] = int32(v)
 	}
 	head[7] = int32(len(data))
-	binary.Write(o.in, binary.LittleEndian, head)
-	o.in.Write(data)
-	if err := o.in.Flush(); err != nil {
+	binary.Write(o.In, binary.LittleEndian, head)
+	o.In.Write(data)
+	if err := o.In.Flush(); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
 	var shape [3]int32
-	if err := binary.Read(o.out, binary.LittleEndian, &shape); err != nil {
+	if err := binary.Read(o.Out, binary.LittleEndian, &shape); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
 	pix = make([]byte, int(shape[0])*int(shape[1])*int(shape[2]))
-	if _, err := io.ReadFull(o.out, pix); err != nil {
+	if _, err := io.ReadFull(o.Out, pix); err != nil {
 		t.Fatal(err)
 	}
 	return pix, int(shape[0]), int(shape[1]), int(shape[2])

@@ -31,31 +31,22 @@ type decoded struct {
 // pillow decodes files with Pillow, all in one process.
 func pillow(t testing.TB, files []file) []decoded {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), referenceScript, "decode")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
+	p, err := pythontest.NewProcess(pythontest.Python(t), referenceScript, "decode")
 	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		for _, f := range files {
-			binary.Write(stdin, binary.LittleEndian, int32(len(f.data)))
-			stdin.Write(f.data)
+			binary.Write(p.In, binary.LittleEndian, int32(len(f.data)))
+			p.In.Write(f.data)
 		}
-		stdin.Close()
+		p.In.Flush()
 	}()
 	images := make([]decoded, len(files))
 	for i := range images {
-		p := &images[i]
+		image := &images[i]
 		var head [2]int32
-		if err := binary.Read(stdout, binary.LittleEndian, &head); err != nil {
+		if err := binary.Read(p.Out, binary.LittleEndian, &head); err != nil {
 			t.Fatalf("%s: %v", files[i].name, err)
 		}
 		n := 3 * int(head[0]) * int(head[1])
@@ -63,16 +54,16 @@ func pillow(t testing.TB, files []file) []decoded {
 			n = int(head[1])
 		}
 		buf := make([]byte, n)
-		if _, err := io.ReadFull(stdout, buf); err != nil {
+		if _, err := io.ReadFull(p.Out, buf); err != nil {
 			t.Fatalf("%s: %v", files[i].name, err)
 		}
 		if head[0] < 0 {
-			p.reason = string(buf)
+			image.reason = string(buf)
 		} else {
-			p.width, p.height, p.pix = int(head[0]), int(head[1]), buf
+			image.width, image.height, image.pix = int(head[0]), int(head[1]), buf
 		}
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return images

@@ -1,13 +1,10 @@
 package tfimage
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"unsafe"
@@ -18,9 +15,8 @@ import (
 // tensorflow is a Python process that answers with what TensorFlow makes of an image; see
 // testdata/reference.py.
 type tensorflow struct {
-	mu  sync.Mutex
-	in  *bufio.Writer
-	out *bufio.Reader
+	mu sync.Mutex
+	*pythontest.Process
 	err error
 }
 
@@ -34,26 +30,13 @@ var (
 func startTensorFlow(t testing.TB) *tensorflow {
 	t.Helper()
 	python := pythontest.Python(t)
-	tensorflowOnce.Do(func() { sharedTensorFlow.err = sharedTensorFlow.start(python) })
+	tensorflowOnce.Do(func() {
+		sharedTensorFlow.Process, sharedTensorFlow.err = pythontest.NewProcess(python, "testdata/reference.py")
+	})
 	if sharedTensorFlow.err != nil {
 		t.Fatal(sharedTensorFlow.err)
 	}
 	return &sharedTensorFlow
-}
-
-func (r *tensorflow) start(python string) error {
-	cmd := exec.Command(python, "testdata/reference.py")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	r.in, r.out = bufio.NewWriterSize(in, 1<<16), bufio.NewReaderSize(out, 1<<16)
-	return cmd.Start()
 }
 
 // An answer is an array of TensorFlow's, or the reason why there is none.
@@ -86,13 +69,13 @@ func (r *tensorflow) ask(t testing.TB, request map[string]any, body []byte) answ
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.in.Write(line)
-	r.in.WriteByte('\n')
-	r.in.Write(body)
-	if err := r.in.Flush(); err != nil {
+	r.In.Write(line)
+	r.In.WriteByte('\n')
+	r.In.Write(body)
+	if err := r.In.Flush(); err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
-	line, err = r.out.ReadBytes('\n')
+	line, err = r.Out.ReadBytes('\n')
 	if err != nil {
 		t.Fatalf("the reference process ended: %v", err)
 	}
@@ -105,7 +88,7 @@ func (r *tensorflow) ask(t testing.TB, request map[string]any, body []byte) answ
 		t.Fatal(err)
 	}
 	a := answer{head.Shape, head.DType, make([]byte, head.Bytes), head.Error}
-	if _, err := io.ReadFull(r.out, a.bytes); err != nil {
+	if _, err := io.ReadFull(r.Out, a.bytes); err != nil {
 		t.Fatal(err)
 	}
 	return a

@@ -16,8 +16,10 @@ import sys
 import tempfile
 import time
 
-import cv2
 import numpy as np
+
+os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # it warns of damaged files
+import cv2
 
 
 def answer(head, data):
