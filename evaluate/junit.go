@@ -1,9 +1,10 @@
 package evaluate
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
+
+	"kerasrun/internal/junit"
 )
 
 // Thresholds are the least values that a model must reach, each from 0 to 1. What is nil is not
@@ -48,34 +49,13 @@ func (t Thresholds) Checks(r *Report) (checks []Check) {
 // WriteJUnit writes JUnit's XML, for what reads test results in a CI: a test case for each
 // threshold, and one for whether every image was answered.
 func (r *Report) WriteJUnit(w io.Writer, checks []Check) error {
-	type failure struct {
-		Message string `xml:"message,attr"`
-	}
-	type testcase struct {
-		Class   string   `xml:"classname,attr"`
-		Name    string   `xml:"name,attr"`
-		Failure *failure `xml:"failure,omitempty"`
-		Output  string   `xml:"system-out"`
-	}
-	type testsuite struct {
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Cases    []testcase `xml:"testcase"`
-	}
-	var all struct {
-		XMLName xml.Name    `xml:"testsuites"`
-		Suites  []testsuite `xml:"testsuite"`
-	}
-	suite := testsuite{Name: r.Model + " on " + r.Data}
+	suite := junit.Suite{Name: r.Model + " on " + r.Data}
 	add := func(name, output, failed string) {
-		c := testcase{Class: "kerasrun.evaluate", Name: name, Output: output}
+		c := junit.Case{Class: "kerasrun.evaluate", Name: name, Output: output}
 		if failed != "" {
-			suite.Failures++
-			c.Failure = &failure{failed}
+			c.Failure = &junit.Failure{Message: failed}
 		}
 		suite.Cases = append(suite.Cases, c)
-		suite.Tests++
 	}
 	unanswered := ""
 	if r.Failed > 0 {
@@ -92,15 +72,5 @@ func (r *Report) WriteJUnit(w io.Writer, checks []Check) error {
 		add(fmt.Sprintf("%s is at least %g", c.Name, c.Min),
 			fmt.Sprintf("%s: %.6g", c.Name, c.Got), missed)
 	}
-	all.Suites = append(all.Suites, suite)
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return junit.Write(w, suite)
 }

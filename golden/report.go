@@ -2,7 +2,6 @@ package golden
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"kerasrun/internal/junit"
 )
 
 // Report is what [Verify] found. Its JSON form is what `kerasrun verify --format json` prints.
@@ -219,49 +220,19 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteJUnit writes reports as JUnit's XML, a test suite each and a test case a stage, for what
 // reads test results in a CI.
 func WriteJUnit(w io.Writer, reports ...*Report) error {
-	type failure struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-	type testcase struct {
-		Class   string   `xml:"classname,attr"`
-		Name    string   `xml:"name,attr"`
-		Failure *failure `xml:"failure,omitempty"`
-		Output  string   `xml:"system-out"`
-	}
-	type testsuite struct {
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Cases    []testcase `xml:"testcase"`
-	}
-	var all struct {
-		XMLName xml.Name    `xml:"testsuites"`
-		Suites  []testsuite `xml:"testsuite"`
-	}
-	for _, r := range reports {
-		suite := testsuite{Name: r.name(), Tests: len(r.Stages)}
+	suites := make([]junit.Suite, len(reports))
+	for i, r := range reports {
+		suites[i].Name = r.name()
 		for _, s := range r.Stages {
-			c := testcase{Class: "kerasrun.verify", Name: s.label()}
+			c := junit.Case{Class: "kerasrun.verify", Name: s.label()}
 			c.Output = fmt.Sprintf("%d cases: max %.3g, mean %.3g, 99 %% %.3g, tolerance %s",
 				s.Cases, s.Max, s.Mean, s.P99, s.tolerance())
 			if !s.OK {
-				suite.Failures++
 				faults := s.faults()
-				c.Failure = &failure{Message: faults[0], Text: strings.Join(faults, "\n")}
+				c.Failure = &junit.Failure{Message: faults[0], Text: strings.Join(faults, "\n")}
 			}
-			suite.Cases = append(suite.Cases, c)
+			suites[i].Cases = append(suites[i].Cases, c)
 		}
-		all.Suites = append(all.Suites, suite)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return junit.Write(w, suites...)
 }

@@ -22,9 +22,8 @@ func TestServingClients(t *testing.T) {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
 			if exec.Command(python, "-c", "import importlib.util, sys; "+
-				"sys.exit(not importlib.util.find_spec('"+client+"'))").Run() != nil &&
-				!pythontest.Required() {
-				t.Skipf("%s is not installed; `make setup` installs it", client)
+				"sys.exit(not importlib.util.find_spec('"+client+"'))").Run() != nil {
+				pythontest.Skip(t, "%s is not installed; `make setup` installs it", client)
 			}
 			out, err := exec.Command(python, "testdata/serving_clients.py", client, http, grpc,
 				green).CombinedOutput()

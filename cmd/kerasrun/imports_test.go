@@ -26,9 +26,11 @@ var mayImport = map[string][]string{
 	"savedmodel":            {"contract", "labels", "tensor"},
 	"classify":              {"contract", "labels", "preprocess", "savedmodel", "tensor"},
 	"batch":                 {"tensor"},
-	"golden":                {"contract", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy"},
-	"internal/*":            {},
-	"evaluate":              {"classify", "labels", "preprocess", "score"},
+	"golden": {
+		"contract", "internal/*", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy",
+	},
+	"internal/*": {},
+	"evaluate":   {"classify", "internal/*", "labels", "preprocess", "score"},
 	"score": {
 		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
 	},

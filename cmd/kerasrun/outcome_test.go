@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/pythontest"
 	"kerasrun/score"
 )
 
@@ -23,7 +24,7 @@ const smallModel = "models/resnext50-32"
 func TestScoreOutcomes(t *testing.T) {
 	inRepository(t)
 	if _, err := os.Stat(smallModel); err != nil {
-		t.Skipf("left out, for it needs %s, which `make test` exports", smallModel)
+		pythontest.Skip(t, "left out, for it needs %s, which `make test` exports", smallModel)
 	}
 	const all, corrupt = 3000, 64
 	dir := t.TempDir()

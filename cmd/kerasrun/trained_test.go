@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kerasrun/contract"
+	"kerasrun/internal/pythontest"
 	"kerasrun/labels"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
@@ -139,7 +140,7 @@ func TestTrainedEverywhere(t *testing.T) {
 func TestBeside(t *testing.T) {
 	inRepository(t)
 	if _, err := os.Stat("bin/kerasrun"); err != nil {
-		t.Skip("needs bin/kerasrun: run `make bin/kerasrun`")
+		pythontest.Skip(t, "needs bin/kerasrun: run `make bin/kerasrun`")
 	}
 	out, err := exec.Command("scripts/beside.sh", trained, model).Output()
 	if err != nil {

@@ -41,15 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// skip leaves a test out for what the machine lacks; where Python is required, `make test`, it fails.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if pythontest.Required() {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 // kerasrun returns the path of the program. Without TensorFlow's library or the model the test is
 // skipped.
 func kerasrun(t *testing.T) string {
@@ -57,7 +48,7 @@ func kerasrun(t *testing.T) string {
 	for _, needed := range []string{".tensorflow/lib", "models/resnext50/saved_model.pb",
 		"models/efficientnet-lite0/saved_model.pb"} {
 		if _, err := os.Stat(absolute(t, needed)); errors.Is(err, fs.ErrNotExist) {
-			skip(t, "needs %s: run `make run`", needed)
+			pythontest.Skip(t, "needs %s: run `make run`", needed)
 		}
 	}
 	path, err := built()

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kerasrun/internal/pythontest"
 )
 
 // imports are the packages that a block without a package clause may name.
@@ -73,7 +75,7 @@ func wrap(statements string) string {
 func module(t *testing.T, source string) string {
 	t.Helper()
 	if _, err := os.Stat(absolute(t, ".tensorflow/include")); err != nil {
-		skip(t, "needs .tensorflow: run `make setup`: %v", err)
+		pythontest.Skip(t, "needs .tensorflow: run `make setup`: %v", err)
 	}
 	dir := t.TempDir()
 	require := "module outside\n\nrequire kerasrun v0.0.0\n\nreplace kerasrun => " +

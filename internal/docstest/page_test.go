@@ -13,6 +13,8 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/text"
+
+	"kerasrun/internal/pythontest"
 )
 
 const root = "../.."
@@ -77,7 +79,7 @@ func tracked(t *testing.T) []string {
 	command.Dir = root
 	out, err := command.Output()
 	if err != nil {
-		skip(t, "the pages are those that git tracks: git: %v", err)
+		pythontest.Skip(t, "the pages are those that git tracks: git: %v", err)
 	}
 	var paths []string
 	for path := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {

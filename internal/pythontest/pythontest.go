@@ -24,6 +24,16 @@ func Python(t testing.TB) string {
 	return ""
 }
 
+// Skip leaves a test out for what the machine lacks, which the text says. Where Python is [Required] the
+// test fails: `make test` has it all.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if Required() {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
 // Required says whether tests without Python fail: KERASRUN_REQUIRE_PYTHON=1, as `make test` sets.
 func Required() bool { return os.Getenv("KERASRUN_REQUIRE_PYTHON") == "1" }
 
