@@ -170,18 +170,10 @@ func isWebP(data []byte) bool {
 
 func jpegConfig(data []byte) (codec.Config, error) {
 	c, err := jpeg.DecodeConfig(data)
-	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+	return codec.Config{Width: c.Width, Height: c.Height}, err
 }
 
 func jpegDecode(dst, data []byte) ([]byte, error) {
 	pix, _, _, err := jpeg.Decode(data, dst)
-	return pix, jpegError(err)
-}
-
-func jpegError(err error) error {
-	var unsupported jpeg.UnsupportedError
-	if errors.As(err, &unsupported) {
-		return codec.UnsupportedError(unsupported)
-	}
-	return err
+	return pix, err
 }

@@ -1,7 +1,6 @@
 package cvimage
 
 import (
-	"errors"
 	"slices"
 
 	"kerasrun/preprocess/internal/codec"
@@ -10,7 +9,7 @@ import (
 
 func configJPEG(data []byte) (codec.Config, error) {
 	c, err := jpeg.DecodeConfig(data)
-	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+	return codec.Config{Width: c.Width, Height: c.Height}, forgiven(err)
 }
 
 // decodeJPEG is JpegDecoder: libjpeg-turbo's pixels, the luma plane for grey, and OpenCV's own
@@ -18,7 +17,7 @@ func configJPEG(data []byte) (codec.Config, error) {
 func decodeJPEG(dst, data []byte, grey bool) (pix []byte, width, height int, err error) {
 	c, err := jpeg.DecodeConfig(data)
 	if err != nil {
-		return nil, 0, 0, jpegError(err)
+		return nil, 0, 0, forgiven(err)
 	}
 	output := jpeg.RGB
 	switch {
@@ -29,20 +28,12 @@ func decodeJPEG(dst, data []byte, grey bool) (pix []byte, width, height int, err
 	}
 	pix, width, height, err = jpeg.DecodeTo(data, dst, output)
 	if err != nil {
-		return nil, 0, 0, jpegError(err)
+		return nil, 0, 0, forgiven(err)
 	}
 	if output == jpeg.CMYK {
 		pix = ofCMYK(pix, grey)
 	}
 	return pix, width, height, nil
-}
-
-func jpegError(err error) error {
-	var unsupported jpeg.UnsupportedError
-	if errors.As(err, &unsupported) {
-		return codec.UnsupportedError(unsupported)
-	}
-	return forgiven(err)
 }
 
 // ofCMYK is icvCvt_CMYK2BGR_8u_C4C3R and icvCvt_CMYK2Gray_8u_C4C1R, in place. The inks are inverted.

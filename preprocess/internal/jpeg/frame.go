@@ -1,6 +1,10 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
+)
 
 // maxDimension is the largest width or height that libjpeg decodes.
 const maxDimension = 65500
@@ -70,7 +74,7 @@ func (d *decoder) readFrame() error {
 		d.scan.number = 0
 	}
 	if d.width > maxDimension || d.height > maxDimension {
-		return UnsupportedError(fmt.Sprintf("expected at most %d pixels each way, got %d x %d",
+		return codec.UnsupportedError(fmt.Sprintf("expected at most %d pixels each way, got %d x %d",
 			maxDimension, d.width, d.height))
 	}
 	d.hmax, d.vmax = 1, 1
@@ -90,7 +94,7 @@ func (d *decoder) readFrame() error {
 		c.width = ceilDiv(d.width*c.h, d.hmax)
 		c.height = ceilDiv(d.height*c.v, d.vmax)
 		if d.hmax%c.h != 0 || d.vmax%c.v != 0 {
-			return UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d", c.h, c.v,
+			return codec.UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d", c.h, c.v,
 				d.hmax, d.vmax))
 		}
 	}

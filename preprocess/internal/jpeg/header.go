@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
 )
 
 // readPillowHeader reads the headers as Pillow does before it calls libjpeg (JpegImagePlugin.py,
@@ -103,10 +105,10 @@ func (h *pillowHeader) frame(s []byte) error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if s[0] != 8 {
-		return UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", s[0]))
+		return codec.UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", s[0]))
 	}
 	if n := s[5]; n != 1 && n != 3 && n != 4 {
-		return UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", n))
+		return codec.UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", n))
 	}
 	if h.icc != nil {
 		if len(h.icc) < 14 {

@@ -22,18 +22,14 @@ package jpeg
 import (
 	"fmt"
 	"sync"
+
+	"kerasrun/preprocess/internal/codec"
 )
 
 // A FormatError says why a file is not a JPEG that Pillow would decode.
 type FormatError string
 
 func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
-
-// An UnsupportedError says which legal feature of JPEG the file uses that this package does not
-// decode.
-type UnsupportedError string
-
-func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
 
 // errTruncated means that the file ends before the image does.
 const errTruncated = FormatError("the file is truncated")
@@ -90,7 +86,7 @@ func DecodeTo(data []byte, dst []byte, output Output) (pix []byte, width, height
 				d.width, d.height, len(d.comps), cfg.Width, cfg.Height, cfg.Components))
 	}
 	if output == Luma && len(d.comps) == 4 || output == CMYK && len(d.comps) != 4 {
-		return nil, 0, 0, UnsupportedError(fmt.Sprintf("this output of %d components",
+		return nil, 0, 0, codec.UnsupportedError(fmt.Sprintf("this output of %d components",
 			len(d.comps)))
 	}
 	d.output = output

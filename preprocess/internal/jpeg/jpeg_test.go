@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"kerasrun/preprocess/internal/codec"
 )
 
 func ExampleDecode() {
@@ -50,7 +52,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if decodeErr != nil {
 			var format FormatError
-			var unsupported UnsupportedError
+			var unsupported codec.UnsupportedError
 			if pix != nil || !errors.As(decodeErr, &format) && !errors.As(decodeErr, &unsupported) {
 				t.Fatalf("%d bytes with error %v", len(pix), decodeErr)
 			}
@@ -121,7 +123,7 @@ func TestDecodeConfigAllocatesNothing(t *testing.T) {
 	if want := (Config{65535, 65535, 3}); cfg != want || err != nil || allocs > 0 {
 		t.Errorf("%+v, %v with %v allocations, want %+v with none", cfg, err, allocs, want)
 	}
-	if _, _, _, err := Decode(data, nil); !errors.As(err, new(UnsupportedError)) {
+	if _, _, _, err := Decode(data, nil); !errors.As(err, new(codec.UnsupportedError)) {
 		t.Errorf("Decode: %v, want an UnsupportedError", err)
 	}
 }
@@ -167,7 +169,7 @@ func TestErrors(t *testing.T) {
 		_, _, _, err := Decode(test.data, nil)
 		var want error = FormatError(test.want)
 		if test.unsupported {
-			want = UnsupportedError(test.want)
+			want = codec.UnsupportedError(test.want)
 		}
 		if err != want {
 			t.Errorf("%s: %v, want %v", test.name, err, want)

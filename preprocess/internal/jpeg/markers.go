@@ -1,6 +1,10 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
+)
 
 // Marker codes, ITU-T T.81 table B.1: the byte after 0xFF.
 const (
@@ -110,7 +114,7 @@ func (d *decoder) readSegment(m byte) error {
 		}
 		return d.readSOF()
 	case m == markerSOF3:
-		return UnsupportedError("lossless coding")
+		return codec.UnsupportedError("lossless coding")
 	case m == markerSOS:
 		return d.readSOS()
 	case m == markerEOI, m >= markerRST0 && m <= markerRST7, m == markerTEM:
@@ -126,7 +130,7 @@ func (d *decoder) readSegment(m byte) error {
 	case m >= markerAPP0 && m <= markerAPP15, m == markerCOM, m == markerDNL:
 		return d.readApp(m)
 	case m >= markerSOF0 && m <= markerSOF15:
-		return UnsupportedError(fmt.Sprintf("frames of type FF %02X", m))
+		return codec.UnsupportedError(fmt.Sprintf("frames of type FF %02X", m))
 	}
 	return FormatError(fmt.Sprintf("unknown marker FF %02X", m))
 }
@@ -160,7 +164,7 @@ func (d *decoder) readSOF() error {
 		return err
 	}
 	if precision != 8 {
-		return UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", precision))
+		return codec.UnsupportedError(fmt.Sprintf("expected 8 bits per sample, got %d", precision))
 	}
 	if d.width == 0 || d.height == 0 || nComps == 0 {
 		return FormatError(fmt.Sprintf("an empty frame, %d x %d with %d components", d.width,
@@ -170,7 +174,7 @@ func (d *decoder) readSOF() error {
 		return FormatError("the frame header has a wrong length")
 	}
 	if nComps != 1 && nComps != 3 && nComps != 4 {
-		return UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", nComps))
+		return codec.UnsupportedError(fmt.Sprintf("expected 1, 3 or 4 components, got %d", nComps))
 	}
 	d.comps = d.compBuf[:nComps]
 	for i := range d.comps {

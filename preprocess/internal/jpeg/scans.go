@@ -1,6 +1,10 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
+)
 
 // decodeSingleScan decodes a file that holds the whole image in one scan, writing rows as they
 // come.
@@ -117,7 +121,7 @@ func (d *decoder) decodeScans() error {
 	}
 	for m := byte(markerSOS); m == markerSOS; {
 		if d.scan.number > maxScans {
-			return UnsupportedError(fmt.Sprintf("more than %d scans", maxScans))
+			return codec.UnsupportedError(fmt.Sprintf("more than %d scans", maxScans))
 		}
 		err := d.startScan()
 		if err == nil {

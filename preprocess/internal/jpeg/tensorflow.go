@@ -1,6 +1,10 @@
 package jpeg
 
-import "fmt"
+import (
+	"fmt"
+
+	"kerasrun/preprocess/internal/codec"
+)
 
 // maxTensorFlow is the least number of samples that TensorFlow calls too large.
 const maxTensorFlow = 1 << 29
@@ -31,7 +35,7 @@ func DecodeTensorFlow(data, dst []byte, channels int) (pix []byte, width, height
 	if channels == 1 {
 		d.output = Luma
 		if len(d.comps) == 4 {
-			return nil, 0, 0, UnsupportedError("grey from CMYK")
+			return nil, 0, 0, codec.UnsupportedError("grey from CMYK")
 		}
 	}
 	pix, err = d.decode(dst)

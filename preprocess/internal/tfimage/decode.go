@@ -91,18 +91,10 @@ func gifDecode(dst, data []byte, _ int) ([]byte, error) { return gif.DecodeTenso
 
 func jpegConfig(data []byte, _ int) (codec.Config, error) {
 	c, err := jpeg.DecodeTensorFlowConfig(data)
-	return codec.Config{Width: c.Width, Height: c.Height}, jpegError(err)
+	return codec.Config{Width: c.Width, Height: c.Height}, err
 }
 
 func jpegDecode(dst, data []byte, channels int) ([]byte, error) {
 	pix, _, _, err := jpeg.DecodeTensorFlow(data, dst, channels)
-	return pix, jpegError(err)
-}
-
-func jpegError(err error) error {
-	var unsupported jpeg.UnsupportedError
-	if errors.As(err, &unsupported) {
-		return codec.UnsupportedError(unsupported)
-	}
-	return err
+	return pix, err
 }
