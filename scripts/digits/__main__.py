@@ -20,8 +20,8 @@ from sklearn.model_selection import train_test_split
 
 from kerasrun_export import cli, export  # noqa: F401  cli silences TensorFlow
 from kerasrun_export.backend import keras, tf
+from kerasrun_export.images import preprocess
 from kerasrun_export.model import build
-from kerasrun_export.preprocessing import preprocess
 from scripts.digits.confusion_matrix import draw
 from scripts.digits.twin import twin
 

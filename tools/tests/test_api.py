@@ -12,7 +12,7 @@ import pytest
 
 import kerasrun_export
 from kerasrun_export import ExportError, export, golden, manifest, sample_images, saved_model
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 from kerasrun_export.versions import check_keras, check_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]

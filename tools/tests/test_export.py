@@ -18,7 +18,7 @@ from kerasrun_export import class_names, exporter, manifest, sample_images, save
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.cli import export
 from kerasrun_export.graph import Graph
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 
 SIDE = 64
 TF = ("--pipeline", "load_img", "--mode", "tf")

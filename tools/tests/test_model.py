@@ -6,7 +6,7 @@ import pytest
 import published
 from kerasrun_export import model, sample_images, weights
 from kerasrun_export.backend import keras
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 
 SIDE = 64
 SHAPE = (SIDE, SIDE, 3)

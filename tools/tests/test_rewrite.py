@@ -11,8 +11,8 @@ from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import GraphError
 from kerasrun_export.freeze import freeze
 from kerasrun_export.graph import Graph
+from kerasrun_export.images import preprocess
 from kerasrun_export.model import native_mode
-from kerasrun_export.preprocessing import preprocess
 
 layers = keras.layers
 

@@ -18,7 +18,7 @@ import published
 from kerasrun_export import sample_images
 from kerasrun_export.backend import keras
 from kerasrun_export.cli import export
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 
 SIDE = 64
 # name, architecture, options of the published model, options of the exporter

@@ -290,3 +290,16 @@ def tensor(model_input: contract.Input, resized: np.ndarray) -> np.ndarray:
     if model_input.layout == "NHW":
         return np.ascontiguousarray(values[..., 0])
     return np.ascontiguousarray(values)
+
+
+def preprocess(images: np.ndarray, mode: str) -> np.ndarray:
+    """RGB 0 to 255, (..., 3), as preprocess_input of that mode makes it, float32; "none": the same.
+
+    `contract.MODES` has the steps of each; this is what they are held against.
+    """
+    images = np.asarray(images, np.float32)
+    if mode == "none":
+        return images
+    return keras.applications.imagenet_utils.preprocess_input(
+        images.copy(), data_format="channels_last", mode=mode
+    )

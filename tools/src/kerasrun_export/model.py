@@ -8,8 +8,8 @@ from kerasrun_export.backend import keras
 from kerasrun_export.blocks import Layers
 from kerasrun_export.contract import MODES
 from kerasrun_export.errors import ModelError
+from kerasrun_export.images import preprocess
 from kerasrun_export.model_file import is_file
-from kerasrun_export.preprocessing import preprocess
 from kerasrun_export.resnet import DESIGNS
 
 IMAGENET_CLASSES = 1000

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasrun_export import manifest, serving
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 from kerasrun_export.serving import Served
 
 PUBLISHED = {"resnext50": "ResNeXt50", "resnext101": "ResNeXt101"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasrun_export.backend import keras
-from kerasrun_export.preprocessing import preprocess
+from kerasrun_export.images import preprocess
 
 DIRECTORY = Path(__file__).with_name("photos")
 
