@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from kerasrun_export import exporter, goldens, manifest, outputs
+from kerasrun_export import comparison, exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -255,11 +255,11 @@ def adopt(
     expected = reference(found)
     served = Served(None, tuple(specs), tuple(results(found)), frozenset(), None, False, False)
     signatures, answer = outputs.classify(served, meaning, labels, found.signature)
-    paths = exporter.image_paths(options.images, described)
+    paths = comparison.image_paths(options.images, described)
     if options.images is None and any(each.kind == "encoded" for each in described):
         paths = _answered(expected, described, paths, directory)
     _check_repeatable(expected, described, paths, directory)
-    compared = exporter.compare(
+    compared = comparison.compare(
         expected, directory, described, paths, answer, options.min_top1, found.signature, found.tags
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -306,7 +306,7 @@ def adopt(
 def _check_repeatable(
     expected: Reference, described: Sequence, paths: Sequence[Path], directory: Path
 ) -> None:
-    tensors = next(exporter.batches(described, paths[:2]))
+    tensors = next(comparison.batches(described, paths[:2]))
     first, second = expected.predict(tensors), expected.predict(tensors)
     for key, value in first.items():
         if not np.array_equal(value, second[key], equal_nan=value.dtype.kind == "f"):
@@ -327,7 +327,7 @@ def _answered(
     found, reason = [], ""
     for path in paths:
         try:
-            expected.predict(next(exporter.batches(described, [path])))
+            expected.predict(next(comparison.batches(described, [path])))
             found.append(path)
         except tf.errors.OpError as error:
             reason = paragraph(error)

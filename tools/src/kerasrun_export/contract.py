@@ -36,7 +36,6 @@ FITS = ("stretch", "crop", "imageops_fit", "pad", "pad_first", "short_side", "no
 # round, without values: to whole numbers, halves to the even one, and to 0 to 255. Keras's Resizing
 # layer does it, and so KerasHub's ImageConverter, where they are given uint8.
 OPERATIONS = ("multiply", "divide", "add", "subtract", "round")
-LAYOUTS = ("NHWC", "NCHW", "NHW")  # NHW: grey, without an axis for channels
 OUTPUT_KINDS = (
     "probabilities",  # of classes that exclude each other: they add up to 1
     "logits",  # `activation` makes probabilities of them

@@ -18,7 +18,6 @@ from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, paragraph
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-WEIGHTS_SUFFIX = ".weights.h5"
 # Packages whose layers a file may name; they register them where they are imported.
 PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "keras_nlp": "keras-nlp"}
 # Layers of ConvNeXt that Keras has, but does not find by their names, which are all that .h5 says.

@@ -1,0 +1,152 @@
+"""Compares a written directory with Keras, on the user's images or on the samples."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasrun_export import answers, goldens, images, outputs, sample_images, saved_model
+from kerasrun_export.backend import tf
+from kerasrun_export.contract import Input
+from kerasrun_export.errors import ExportError, ImageError
+from kerasrun_export.reference import Reference
+
+# Probabilities: absolute; else relative to the image's largest.
+TOLERANCE, LOGITS_TOLERANCE = 1e-5, 1e-4
+BATCH = 32  # images that are in memory at a time
+
+
+class DifferenceError(ExportError):
+    """A graph gives other results than Keras."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """difference: the largest, of a probability where there are any, else relative to the image's
+    largest. answers: Keras's, of the output that answers; None where there is none.
+    """
+
+    difference: float
+    answers: np.ndarray | None
+
+
+def compare(
+    expected: Reference,
+    directory: Path,
+    inputs: Sequence[Input],
+    paths: Sequence[Path],
+    answer: str,
+    min_top1: float | None,
+    signature: str = outputs.DEFAULT,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
+) -> Compared:
+    """Compares a signature of a written directory with the reference on images.
+
+    Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
+    does not run.
+    """
+    largest: dict[str, float] = {}
+    answered, same, total = [], 0, 0
+    for tensors in batches(inputs, paths):
+        want = expected.predict(tensors)
+        answers.check_numbers(want)
+        try:
+            got = saved_model.run(directory, tensors, signature, tags)
+        except tf.errors.OpError as error:
+            lines = error.message.replace("Graph execution error:", "").strip().splitlines()
+            reason = " ".join(line.strip() for line in lines[:3])
+            raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
+        for name, value in want.items():
+            difference = largest_difference(got[name], value, relative=name != "probs")
+            largest[name] = max(largest.get(name, 0.0), difference, key=_nan_is_largest)
+        if answer in want:
+            answered.append(want[answer])
+            if want[answer].ndim == 2:
+                same += int((_class(got[answer]) == _class(want[answer])).sum())
+                total += len(want[answer])
+    for name, difference in largest.items():
+        allowed = LOGITS_TOLERANCE if name == "logits" else TOLERANCE
+        if not difference <= allowed:  # NaN too
+            raise DifferenceError(
+                f"{name}: differ by {difference:.2g} from {expected.description}, more than "
+                f"{allowed:.0e}"
+            )
+    if min_top1 is not None and total and same / total < min_top1:
+        raise DifferenceError(
+            f"{answer}: {same} of {total} images keep their top class, expected {min_top1:.4g} "
+            "of them"
+        )
+    known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
+    return Compared(largest.get("probs", max(largest.values())), known)
+
+
+def _class(values: np.ndarray) -> np.ndarray:
+    """The class of each row; of a single sigmoid which side of a half it is on."""
+    return values.argmax(1) if values.shape[1] > 1 else values[:, 0] > 0.5
+
+
+def _nan_is_largest(value: float) -> float:
+    return np.inf if np.isnan(value) else value
+
+
+def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
+    """The tensors of each input by name, of images and of numbers drawn for other inputs."""
+    random = np.random.default_rng(0)
+    free = any(-1 in each.size for each in inputs if each.kind == "image")
+    step = 1 if free else BATCH
+    for part in (paths[i : i + step] for i in range(0, len(paths), step)):
+        tensors = {}
+        for each in inputs:
+            if each.kind == "image":
+                made = [images.stages(each, path).tensor for path in part]
+                tensors[each.name] = np.stack(made)
+            elif each.kind == "encoded":
+                encoded = [path.read_bytes() for path in part]
+                tensors[each.name] = np.array(encoded, object)
+            else:
+                shape = (len(part), *(1 if side < 0 else side for side in each.shape[1:]))
+                drawn = random.random(shape, np.float32)
+                tensors[each.name] = drawn.astype(tf.as_dtype(each.dtype).as_numpy_dtype)
+        yield tensors
+
+
+def largest_difference(got: np.ndarray, want: np.ndarray, relative: bool) -> float:
+    """The largest |got - want| of a batch; relative: divided by each row's largest |want|.
+
+    Where a row is one number, which may happen to be near 0, by the batch's largest.
+    """
+    got, want = (values.reshape(len(values), -1).astype(np.float64) for values in (got, want))
+    largest = np.abs(want).max(axis=1 if want.shape[1] > 1 else None) if relative else 1.0
+    smallest = np.finfo(np.float32).tiny
+    return float((np.abs(got - want).max(axis=1) / np.maximum(largest, smallest)).max())
+
+
+def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
+    """The images to compare on: the user's, or of the samples those that the model's decoder reads.
+    TensorFlow's, for instance, reads no WebP in grey.
+    """
+    if directory is None:
+        return _readable_samples(inputs)
+    if not directory.is_dir():
+        raise ExportError(f"{directory}: expected a directory of images, got none")
+    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
+    if not paths:
+        raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
+    return paths
+
+
+def _readable_samples(inputs: Sequence[Input]) -> list[Path]:
+    """Raises ImageError where none is readable, as where cv2 is not installed."""
+    readable, failed = [], None
+    for path in sample_images.paths():
+        try:
+            for each in inputs:
+                if each.kind == "image":
+                    images.stages(each, path)
+            readable.append(path)
+        except ImageError as error:
+            failed = error
+    if not readable:
+        raise failed
+    return readable
