@@ -116,8 +116,9 @@ func activated(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	return values, nil
 }
 
-// ProbabilitiesOf returns the probability of each class that an image's row of an output says: after
-// the activation of logits, and of both classes of a binary output. Errors are those of [AnswerOf].
+// ProbabilitiesOf returns the probability of each class that an image's row of an output says:
+// after the activation of logits, and of both classes of a binary output. Errors are those of
+// [AnswerOf].
 func ProbabilitiesOf(o contract.Output, row tensor.Tensor) ([]float32, error) {
 	if !o.HasClasses() {
 		return nil, &OutputError{o.Name,

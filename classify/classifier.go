@@ -252,8 +252,8 @@ func (c *Classifier) Classify(
 }
 
 // Answer returns what the first output says of each image, whatever its kind. Images and errors are
-// those of [Classifier.Classify]; the answer of an image that cannot be answered is zero. top bounds
-// the classes of probabilities.
+// those of [Classifier.Classify]; the answer of an image that cannot be answered is zero. top
+// bounds the classes of probabilities.
 func (c *Classifier) Answer(ctx context.Context, top int, images ...[]byte) ([]Answer, error) {
 	if err := checkTop(top); err != nil {
 		return nil, err

@@ -119,8 +119,8 @@ type File struct {
 }
 
 // Parse reads a manifest strictly: a field that this package does not know is an error, and so is a
-// manifest whose SHA-256 is not the one in it. The error lists everything that is wrong. A manifest of
-// format 1 is returned as format 2 states the same.
+// manifest whose SHA-256 is not the one in it. The error lists everything that is wrong. A manifest
+// of format 1 is returned as format 2 states the same.
 func Parse(data []byte) (*Manifest, error) {
 	var version struct {
 		Format *int `json:"format"`

@@ -45,8 +45,8 @@ func (o Output) HasClasses() bool {
 	return slices.Contains([]string{Probabilities, Logits, Binary, Multilabel}, o.Kind)
 }
 
-// ActivatedKind is the kind once the activation of logits has been applied, of an output whose row of
-// an image has that shape, without the batch: one sigmoid is Binary, several are Multilabel.
+// ActivatedKind is the kind once the activation of logits has been applied, of an output whose row
+// of an image has that shape, without the batch: one sigmoid is Binary, several are Multilabel.
 func (o Output) ActivatedKind(shape tensor.Shape) string {
 	switch {
 	case o.Kind != Logits:

@@ -19,8 +19,8 @@ const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 // Config is what an image declares about itself.
 type Config struct {
 	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
-	// The size in pixels of the image that Decode.Image returns. Orientation tags are ignored, as in
-	// load_img.
+	// The size in pixels of the image that Decode.Image returns. Orientation tags are ignored, as
+	// in load_img.
 	Width, Height int
 }
 

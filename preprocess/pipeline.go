@@ -195,8 +195,8 @@ func Fits(by Library) []Fit {
 	return nil
 }
 
-// ResizesToFloats says whether resized images are [Image.Values]: tf.image.resize gives floats by every
-// method but nearest.
+// ResizesToFloats says whether resized images are [Image.Values]: tf.image.resize gives floats by
+// every method but nearest.
 func (p *Pipeline) ResizesToFloats() bool {
 	return p.Resize.By == TensorFlow && p.Resize.Method != Nearest && p.Resize.Fit != NoFit
 }

@@ -297,8 +297,8 @@ func (m *Model) ServeTags() []string {
 	return []string{contract.ServeTag}
 }
 
-// DefaultSignature returns the key of the signature that is called by default: the manifest's, or else
-// "serving_default".
+// DefaultSignature returns the key of the signature that is called by default: the manifest's, or
+// else "serving_default".
 func (m *Model) DefaultSignature() string {
 	if m.Manifest != nil && m.Manifest.Signature != "" {
 		return m.Manifest.Signature

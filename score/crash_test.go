@@ -123,8 +123,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A model of any size, whose output is as large as the image: killed and resumed, the bytes are those
-// of an undisturbed run.
+// A model of any size, whose output is as large as the image: killed and resumed, the bytes are
+// those of an undisturbed run.
 func TestKilledWithFreeSizes(t *testing.T) {
 	input := images(t, 60)
 	for i := range 60 { // and images of two other sizes among them

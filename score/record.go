@@ -42,8 +42,8 @@ func (t LabelType) of(p labels.Prediction) string {
 type Record struct {
 	Index int64  // the image's place in the whole input, from 0
 	Path  string // the file, or archive.tar/member, as [EscapePath] writes it
-	// The classes that answer the image, best first: see [classify.Answer]. There may be none, where
-	// a model has several labels an image.
+	// The classes that answer the image, best first: see [classify.Answer]. There may be none,
+	// where a model has several labels an image.
 	Classes []int64
 	Labels  []string  // their labels; nil with LabelNone
 	Scores  []float32 // their probabilities, or logits with Columns.Logits

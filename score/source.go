@@ -39,8 +39,8 @@ type InputOptions struct {
 	// the column of paths in .csv and .parquet files; without it such a file is refused
 	Column  string
 	Skipped *Skipped // if not nil, counts what is passed over
-	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing, be
-	// no items. Without it they are errors.
+	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing,
+	// be no items. Without it they are errors.
 	AllowEmpty bool
 }
 

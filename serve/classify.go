@@ -48,8 +48,8 @@ func (s *Server) imageRows(
 	return output, rows, took, nil
 }
 
-// classified answers POST /classify. Its kind says which of predictions, values and map it has. Times
-// are in milliseconds.
+// classified answers POST /classify. Its kind says which of predictions, values and map it has.
+// Times are in milliseconds.
 type classified struct {
 	Model   string `json:"model"`
 	Version string `json:"version"`
@@ -143,8 +143,8 @@ type times struct {
 	Inference  float64 `json:"inference"`
 }
 
-// classify answers an image, the body itself or the one file of a form, with its top classes, or with
-// what else the model says of it.
+// classify answers an image, the body itself or the one file of a form, with its top classes, or
+// with what else the model says of it.
 // ?model names the model, otherwise the first that is configured; ?top says how many classes,
 // otherwise 5.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {

@@ -68,8 +68,8 @@ const (
 	unknownBytes = 2   // each byte of fields that the message does not have
 )
 
-// decodedCost returns what a message takes in memory at most. Messages do not contain themselves, so
-// that the depth is bounded.
+// decodedCost returns what a message takes in memory at most. Messages do not contain themselves,
+// so that the depth is bounded.
 func decodedCost(raw []byte, message protoreflect.MessageDescriptor) (cost int64, err error) {
 	known := message.Fields()
 	cost = messageBytes + fieldBytes*int64(known.Len())

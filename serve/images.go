@@ -23,7 +23,8 @@ func newDecoders(l Limits) (*classify.Decoders, error) {
 }
 
 // decodeImages turns a tensor of encoded images, of any shape, into what waits for its run; see
-// [classify.Preprocessor.Decode]. free returns their memory to the limit, and must be called in any case.
+// [classify.Preprocessor.Decode]. free returns their memory to the limit, and must be called in any
+// case.
 func (s *Server) decodeImages(
 	ctx context.Context, v *version, encoded tensor.Tensor,
 ) (pixels tensor.Tensor, free func(), err error) {
@@ -57,8 +58,8 @@ func imageError(images int, err error) error {
 	return err
 }
 
-// separate cuts images into those that are run apart: each alone where the model takes any size, and
-// a batch where that has a fixed number of rows. It is nil where they are run as they are.
+// separate cuts images into those that are run apart: each alone where the model takes any size,
+// and a batch where that has a fixed number of rows. It is nil where they are run as they are.
 func (v *version) separate(encoded tensor.Tensor) ([]imageGroup, error) {
 	images, ok := encoded.Data.([][]byte)
 	size := v.images.Batch()

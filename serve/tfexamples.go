@@ -166,8 +166,8 @@ func (s *Server) classifyExamples(ctx context.Context, v *version, key string,
 	return result, took, nil
 }
 
-// regressExamples answers with a signature for regress, or, where a model takes images, with the one
-// number that it gives the image of each example.
+// regressExamples answers with a signature for regress, or, where a model takes images, with the
+// one number that it gives the image of each example.
 func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 	input *tfserving.Input, held *account) (*tfserving.RegressionResult, timing, error) {
 	sig, images, err := v.exampleSignature(key, methodRegress, "regression")
@@ -341,8 +341,8 @@ func regressionsOf(t tensor.Tensor, examples []*tfserving.Example) (*tfserving.R
 	return result, nil
 }
 
-// exampleRows runs the images of examples, and returns the row of the answer of each: an example has
-// one feature, the model's input, with the bytes of one image.
+// exampleRows runs the images of examples, and returns the row of the answer of each: an example
+// has one feature, the model's input, with the bytes of one image.
 func (s *Server) exampleRows(ctx context.Context, v *version, sig *signature,
 	input *tfserving.Input, held *account) ([]tensor.Tensor, timing, error) {
 	examples := inputExamples(input)

@@ -1,8 +1,8 @@
 // Kerasrun classifies images with models exported from Keras by kerasrun-export, inspects and
 // serves them, and verifies that predictions match Keras. `kerasrun --help` lists the commands.
 //
-// Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or 143
-// stopped by an interrupt or SIGTERM.
+// Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or
+// 143 stopped by an interrupt or SIGTERM.
 package main
 
 import (

@@ -264,8 +264,8 @@ func TestClassifyMaps(t *testing.T) {
 	}
 }
 
-// TestServeOwnModels serves a model that decodes for itself by TensorFlow Serving's b64 pattern, and
-// one that takes an image and a tensor.
+// TestServeOwnModels serves a model that decodes for itself by TensorFlow Serving's b64 pattern,
+// and one that takes an image and a tensor.
 func TestServeOwnModels(t *testing.T) {
 	dir, images, models := ownModels(t)
 	post := func(name, path, body string, allow ...string) string {

@@ -18,8 +18,8 @@ type Process struct {
 	in  io.Closer
 }
 
-// Start starts a program, given by its path and arguments, that ends with the test. It is an error of
-// the test where the program fails.
+// Start starts a program, given by its path and arguments, that ends with the test. It is an error
+// of the test where the program fails.
 func Start(t testing.TB, program ...string) *Process {
 	t.Helper()
 	p, err := NewProcess(Python(t), program...)
@@ -34,8 +34,8 @@ func Start(t testing.TB, program ...string) *Process {
 	return p
 }
 
-// NewProcess starts a program, given by its path and arguments. It ends when its standard input does:
-// with Close, or with the tests.
+// NewProcess starts a program, given by its path and arguments. It ends when its standard input
+// does: with Close, or with the tests.
 func NewProcess(python string, program ...string) (*Process, error) {
 	cmd := exec.Command(python, program...)
 	cmd.Stderr = os.Stderr

@@ -24,8 +24,8 @@ func Python(t testing.TB) string {
 	return ""
 }
 
-// Skip leaves a test out for what the machine lacks, which the text says. Where Python is [Required] the
-// test fails: `make test` has it all.
+// Skip leaves a test out for what the machine lacks, which the text says. Where Python is
+// [Required] the test fails: `make test` has it all.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if Required() {

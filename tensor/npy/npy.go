@@ -123,9 +123,9 @@ func rowMajor(raw []byte, size int, shape tensor.Shape) []byte {
 	return out
 }
 
-// Write writes t as numpy.save does: format 1.0, row-major, little-endian; strings as NumPy's type S,
-// each as long as the longest. NumPy has no type for bfloat16, and S does not keep a zero at the end
-// of a string: both are errors.
+// Write writes t as numpy.save does: format 1.0, row-major, little-endian; strings as NumPy's type
+// S, each as long as the longest. NumPy has no type for bfloat16, and S does not keep a zero at the
+// end of a string: both are errors.
 func Write(w io.Writer, t tensor.Tensor) error {
 	if t.DType == tensor.String {
 		raw, width, err := fillStrings(t)

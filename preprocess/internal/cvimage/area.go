@@ -25,8 +25,8 @@ var halvePairs = func() (pairs [5][32]uint8) {
 func (s size) halve(dst, src []uint8) {
 	c := s.channels
 	stride, outStride := c*s.width, c*s.outWidth
-	// Two times step bytes of a row become outStep bytes; with three channels four more are read and
-	// written.
+	// Two times step bytes of a row become outStep bytes; with three channels four more are read
+	// and written.
 	step, outStep, slack := 16, 16, 0
 	if c == 3 {
 		step, outStep, slack = 12, 12, 4
@@ -107,8 +107,8 @@ func roundByte(v float32) uint8 {
 	return uint8(min(max(int32(math.RoundToEven(float64(v))), 0), 255))
 }
 
-// A share is a pixel of the source, the pixel of the result that it lies in, and how much of that it
-// makes: DecimateAlpha.
+// A share is a pixel of the source, the pixel of the result that it lies in, and how much of that
+// it makes: DecimateAlpha.
 type share struct {
 	from, to int32
 	weight   float32

@@ -283,8 +283,8 @@ func (b *cubicBuffers) ends(row []uint8, channels int) {
 	}
 }
 
-// plain makes the pixels from one to another of a row. Where they reach over an edge, and with three
-// channels, products are added one by one, fused; elsewhere two by two.
+// plain makes the pixels from one to another of a row. Where they reach over an edge, and with
+// three channels, products are added one by one, fused; elsewhere two by two.
 func (b *cubicBuffers) plain(out []float32, row []uint8, channels, from, to int) {
 	step, end := lineStep(channels), len(row)-channels
 	for i := from; i < to; i++ {

@@ -19,7 +19,8 @@ func fixedCubic(x float32) (weights [4]int16) {
 	return weights
 }
 
-// fixedTap is where a pixel of the result comes from: four pixels, of which the second is before it.
+// fixedTap is where a pixel of the result comes from: four pixels, of which the second is before
+// it.
 type fixedTap struct {
 	before  int
 	weights [4]int16
@@ -41,9 +42,9 @@ func fixedTaps(taps []fixedTap, s scale) []fixedTap {
 	return taps
 }
 
-// cubicSmall is resizeGeneric_ with HResizeCubic and VResizeCubic, which OpenCV takes where a side of
-// the source has fewer than four pixels. The edges repeat. The last values of a row, which may be
-// some of the channels of a pixel, are rounded in another way.
+// cubicSmall is resizeGeneric_ with HResizeCubic and VResizeCubic, which OpenCV takes where a side
+// of the source has fewer than four pixels. The edges repeat. The last values of a row, which may
+// be some of the channels of a pixel, are rounded in another way.
 func (s size) cubicSmall(dst, src []uint8, x, y scale) {
 	b := fixedPool.Get().(*fixedBuffers)
 	defer fixedPool.Put(b)

@@ -70,10 +70,10 @@ func DecodeConfig(data []byte) (codec.Config, error) {
 }
 
 // Decode returns the pixels of cv2.imread, height x width x channels, but in the order red, green,
-// blue; and their size, after turning. They are in the memory of dst if that is enough. The format is
-// told from the bytes: JPEG, PNG, GIF, BMP and WebP are read. An error is a codec.UnsupportedError
-// for what OpenCV may read but this package does not, any other for what OpenCV does not read, or
-// not whole. Memory grows with the declared size: call DecodeConfig first.
+// blue; and their size, after turning. They are in the memory of dst if that is enough. The format
+// is told from the bytes: JPEG, PNG, GIF, BMP and WebP are read. An error is a
+// codec.UnsupportedError for what OpenCV may read but this package does not, any other for what
+// OpenCV does not read, or not whole. Memory grows with the declared size: call DecodeConfig first.
 func Decode(dst, data []byte, options Options) (pix []byte, width, height int, err error) {
 	if _, err = DecodeConfig(data); err != nil {
 		return nil, 0, 0, err

@@ -101,8 +101,8 @@ func (g *gif) skipBlocks() {
 	}
 }
 
-// scanExtension passes over an extension as OpenCV does, which reads a block of three bytes short in
-// an application's extension that is not Netscape's.
+// scanExtension passes over an extension as OpenCV does, which reads a block of three bytes short
+// in an application's extension that is not Netscape's.
 func (g *gif) scanExtension(kind int) {
 	if kind != 0xff {
 		g.skipBlocks()
@@ -218,9 +218,9 @@ func (g *gif) frame(pix []byte) error {
 	return nil
 }
 
-// decompress reads the indices of a frame and reports whether they fill it: lzwDecode. Each string of
-// the table is a part of what was written before: the code that it was added with and the first byte
-// of the next.
+// decompress reads the indices of a frame and reports whether they fill it: lzwDecode. Each string
+// of the table is a part of what was written before: the code that it was added with and the first
+// byte of the next.
 func (g *gif) decompress(out []uint8) bool {
 	const maxCodes = 1 << 12
 	var strings [maxCodes + 1]struct{ at, length int }

@@ -1,8 +1,8 @@
 package cvimage
 
-// GreyOfRGB is cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), and COLOR_BGR2GRAY of the same image as BGR:
-// 15 bits of fraction. rgb is uint8, 3 bytes a pixel; the result, a byte each, is in the memory of
-// dst if that is enough, which may be that of rgb.
+// GreyOfRGB is cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), and COLOR_BGR2GRAY of the same image as
+// BGR: 15 bits of fraction. rgb is uint8, 3 bytes a pixel; the result, a byte each, is in the
+// memory of dst if that is enough, which may be that of rgb.
 func GreyOfRGB(dst, rgb []uint8) []uint8 {
 	n := len(rgb) / 3
 	if cap(dst) < n {

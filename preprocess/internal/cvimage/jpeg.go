@@ -36,7 +36,8 @@ func decodeJPEG(dst, data []byte, grey bool) (pix []byte, width, height int, err
 	return pix, width, height, nil
 }
 
-// ofCMYK is icvCvt_CMYK2BGR_8u_C4C3R and icvCvt_CMYK2Gray_8u_C4C1R, in place. The inks are inverted.
+// ofCMYK is icvCvt_CMYK2BGR_8u_C4C3R and icvCvt_CMYK2Gray_8u_C4C1R, in place. The inks are
+// inverted.
 func ofCMYK(pix []byte, grey bool) []byte {
 	out := pix[:0]
 	for in := range slices.Chunk(pix, 4) {

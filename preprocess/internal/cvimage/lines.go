@@ -3,8 +3,8 @@ package cvimage
 // Between the two passes of a resize a line has a value for each channel of a pixel, and an unused
 // fourth for three channels: vectors hold whole pixels.
 
-// columnsKey says what buffers are prepared for. Images of one camera or one collection tend to have
-// the same sizes, and buffers come back from their pool as they were.
+// columnsKey says what buffers are prepared for. Images of one camera or one collection tend to
+// have the same sizes, and buffers come back from their pool as they were.
 type columnsKey struct {
 	scale
 	channels int

@@ -46,8 +46,8 @@ func (r *rle) put(color [3]uint8) {
 	r.at++
 }
 
-// decodeRLE reads run lengths as BmpDecoder does: pixels that they pass over get the palette's first
-// colour, and a row of four bits ends only where the file says so.
+// decodeRLE reads run lengths as BmpDecoder does: pixels that they pass over get the palette's
+// first colour, and a row of four bits ends only where the file says so.
 func (h *bmpHeader) decodeRLE(pix []byte, width, height int) error {
 	r := &rle{bmpHeader: h, pix: pix, width: width, height: height}
 	if h.bits == 4 {

@@ -9,9 +9,9 @@
 // DecodeTensorFlow gives TensorFlow 2.21's bytes: those of libjpeg-turbo 2.1 with its fast inverse
 // DCT.
 //
-// On amd64 processors with AVX2 the Huffman decoding of a block, the inverse DCTs, the upsampling of
-// halved planes and the colour conversion are in assembly, each a function over memory that Go has
-// checked the bounds of. Everything else is plain Go, and so are these elsewhere.
+// On amd64 processors with AVX2 the Huffman decoding of a block, the inverse DCTs, the upsampling
+// of halved planes and the colour conversion are in assembly, each a function over memory that Go
+// has checked the bounds of. Everything else is plain Go, and so are these elsewhere.
 //
 // The formulas and the recovery from damage follow libjpeg-turbo 3.2 (where its C and its x86-64
 // code differ, the latter) and the JPEG standard, ITU-T T.81; the checks before decoding follow

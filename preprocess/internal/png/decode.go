@@ -53,8 +53,8 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 func Decode(dst, data []byte) (pix []byte, err error) { return DecodeTo(dst, data, RGB) }
 
 // DecodeTo is Decode to another output. But for Pillow's, the image data has to hold the whole
-// image, as libpng demands; Pillow fills up what is missing. RGBA of an APNG's frame, and of grey of
-// 16 bits with a transparent value, is not decoded.
+// image, as libpng demands; Pillow fills up what is missing. RGBA of an APNG's frame, and of grey
+// of 16 bits with a transparent value, is not decoded.
 func DecodeTo(dst, data []byte, output Output) (pix []byte, err error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()

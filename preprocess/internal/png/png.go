@@ -74,7 +74,8 @@ type chunks struct {
 	interlaced    bool
 	palette       []byte // of PLTE
 	transparency  []byte // of tRNS
-	// gamma is that of gAMA or sRGB before the palette, times 100000, as libpng takes it; 0 without.
+	// gamma is that of gAMA or sRGB before the palette, times 100000, as libpng takes it; 0
+	// without.
 	gamma                  uint32
 	hasGamma, afterPalette bool
 
