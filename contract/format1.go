@@ -143,7 +143,8 @@ func (m *manifest1) manifest() (*Manifest, []error) {
 		Format: m.Format, Architecture: m.Architecture, Graph: m.Graph, Precision: m.Precision,
 		Parameters: m.Parameters, FLOPs: m.FLOPs, Weights: m.Weights, Conversion: m.Conversion,
 		ReferenceDifference: m.ReferenceDifference, Inputs: []Input{m.Input.Input()},
-		Outputs: map[string][]Output{}, Signature: DefaultSignature, Goldens: m.Goldens, Recipe: m.Recipe, Versions: m.Versions,
+		Outputs: map[string][]Output{}, Signature: DefaultSignature, Goldens: m.Goldens,
+		Recipe: m.Recipe, Versions: m.Versions,
 		Files: m.Files, SHA256: m.SHA256,
 	}
 	for key, names := range m.Outputs {

@@ -74,8 +74,8 @@ func (d *decoder) readFrame() error {
 		d.scan.number = 0
 	}
 	if d.width > maxDimension || d.height > maxDimension {
-		return codec.UnsupportedError(fmt.Sprintf("expected at most %d pixels each way, got %d x %d",
-			maxDimension, d.width, d.height))
+		return codec.UnsupportedError(fmt.Sprintf("expected at most %d pixels each way, got "+
+			"%d x %d", maxDimension, d.width, d.height))
 	}
 	d.hmax, d.vmax = 1, 1
 	for i := range d.comps {
@@ -94,8 +94,8 @@ func (d *decoder) readFrame() error {
 		c.width = ceilDiv(d.width*c.h, d.hmax)
 		c.height = ceilDiv(d.height*c.v, d.vmax)
 		if d.hmax%c.h != 0 || d.vmax%c.v != 0 {
-			return codec.UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d", c.h, c.v,
-				d.hmax, d.vmax))
+			return codec.UnsupportedError(fmt.Sprintf("fractional sampling: %d x %d of %d x %d",
+				c.h, c.v, d.hmax, d.vmax))
 		}
 	}
 	d.mcuRows = ceilDiv(d.height, d.vmax*8)
