@@ -13,6 +13,7 @@ import (
 
 	"kerasrun/batch"
 	"kerasrun/serve/internal/servingpb"
+	"kerasrun/tfserving"
 )
 
 // ReadModels reads TensorFlow Serving's model_config_file, in protobuf's text format. Relative base
@@ -26,7 +27,7 @@ import (
 //	  }
 //	}
 func ReadModels(path string) ([]ModelConfig, error) {
-	var file servingpb.ModelServerConfig
+	var file tfserving.ModelServerConfig
 	if err := readText(path, &file); err != nil {
 		return nil, err
 	}
