@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -49,7 +50,11 @@ func (f *scoreFn) Setup(ctx context.Context) error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users == 0 {
-		m, err := runner.Open(ctx, f.Model)
+		program, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		m, err := runner.Open(ctx, f.Model, runner.WithProbe(program, probeCommand))
 		if err != nil {
 			return err
 		}

@@ -185,7 +185,7 @@ func sameAnswer(rows []map[string]any, want ownModel, values []float32) error {
 // TestModelAnswer has the same by Go's API, and an output that is not the first.
 func TestModelAnswer(t *testing.T) {
 	dir, images, models := ownModels(t)
-	m, err := runner.Open(t.Context(), filepath.Join(dir, "numbers"))
+	m, err := runner.Open(t.Context(), filepath.Join(dir, "numbers")) // its export vouches for it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestServeOwnModels(t *testing.T) {
 		s, err := serve.New(serve.Config{
 			Models: []serve.ModelConfig{{Name: "own", Path: base}},
 			Load: func(ctx context.Context, dir string) (serve.Model, error) {
-				return runner.Open(ctx, dir, runner.WithScan(savedmodel.AllowOps(allow...)))
+				return runner.Open(ctx, dir, runner.WithScan(savedmodel.AllowOps(allow...)), probed)
 			},
 			Batching: batch.Default(), Limits: serve.DefaultLimits(), Version: "test",
 		})

@@ -25,6 +25,7 @@ from kerasrun_export import (
     sample_images,
     saved_model,
     serving,
+    vouched,
 )
 from kerasrun_export import expected as expected_answers
 from kerasrun_export.backend import keras, tf
@@ -250,6 +251,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             }
             manifest.write(directory, fields)
             replace(directory, out)
+    vouched.remember(out)
     return fields
 
 
