@@ -148,6 +148,9 @@ def export(
     not, the reference graph is written, with an ExportWarning. So are answers that a right export
     seldom has.
 
+    That this user has exported the directory is remembered in the user's cache: kerasrun opens it
+    without a probe.
+
     Returns the manifest's fields. Raises ExportError, whose message is one paragraph, where
     anything is left open or contradicts the model, and where the model cannot be exported or gives
     other results than Keras; OSError where files cannot be written. Then nothing is left behind and
