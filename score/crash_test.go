@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
 	c.Columns.Outputs = []string{Probs}
 	if child.Free {
-		c.Model = Model{kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}, "free", "free"}
+		c.Model.Model = kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}
+		c.Model.ID, c.Model.Preprocessing = "free", "free"
 		c.Columns = Columns{Outputs: []string{"map", "half"}}
 	}
 	s, err := Run(context.Background(), c)
@@ -115,9 +116,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if read(t, output) != read(t, undisturbed) {
 				t.Error("the output after the kills differs from the undisturbed one")
 			}
-			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left,
-				[]string{ManifestPath(output)}) {
-				t.Errorf("got %q, want only the manifest beside the output", left)
+			want := []string{ManifestPath(output), output + reportPageSuffix, ReportPath(output)}
+			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left, want) {
+				t.Errorf("got %q, want %q beside the output", left, want)
 			}
 		})
 	}
