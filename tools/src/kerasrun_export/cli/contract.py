@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasrun_export import __version__, expected, find
+from kerasrun_export.cli import flags
 from kerasrun_export.contract import Preprocessing, input_from_json
 from kerasrun_export.errors import ExportError
 from kerasrun_export.feeds import load_function, load_model
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="the largest difference of a tensor's number to accept where none is exact; 0",
     )
+    flags.add_input(finds)
     finds.add_argument(
         "--diff-image",
         type=Path,
@@ -76,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _find(options: argparse.Namespace) -> int:
     try:
         found = find.find_contract(
-            load_function(options.predict), options.images, options.model, accept=options.accept
+            load_function(options.predict),
+            options.images,
+            options.model,
+            accept=options.accept,
+            input_kinds=flags.inputs(options),
         )
     except find.NoContractError as error:
         if options.diff_image:
