@@ -8,11 +8,12 @@ import pytest
 import tf_keras
 from tensorflow.python.framework import op_def_registry
 
-from kerasrun_export import exporter, saved_model, serving
+from kerasrun_export import exporter, model_file, saved_model, serving
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.errors import ModelError
 from kerasrun_export.recipe import Recipe
+from test_model_file import edit_h5
 
 SHAPE = (12, 16, 3)
 DRAWING = {
@@ -54,9 +55,20 @@ def load(model, path: Path) -> serving.Served:
 IMAGES = np.random.default_rng(1).uniform(0, 1, (4, *SHAPE)).astype(np.float32)
 
 
-@pytest.mark.parametrize("place", ["flat", "nested", "in a Sequential", "submodel"])
-@pytest.mark.parametrize("kind", DRAWING)
-@pytest.mark.parametrize(("library", "suffix"), [(keras, ".keras"), (tf_keras, ".h5")])
+PLACES = ("flat", "nested", "in a Sequential", "submodel")
+
+
+@pytest.mark.parametrize(
+    ("library", "suffix", "kind", "place"),
+    [
+        (library, suffix, kind, place)
+        for library, suffix in ((keras, ".keras"), (tf_keras, ".h5"))
+        for kind in DRAWING
+        for place in PLACES
+        # Keras 3 fixes it by itself: test_augmentation_of_keras_3.
+        if (library, kind) != (keras, "RandomFlip") or place == "submodel"
+    ],
+)
 def test_a_layer_that_draws(tmp_path, library, suffix, kind, place):
     model = small(library, DRAWING[kind], place, training=True)
     answers = [np.asarray(model(IMAGES)) for _ in range(8)]
@@ -82,6 +94,33 @@ def test_by_position(tmp_path):
         load(model, tmp_path / "own.h5")
 
 
+def test_augmentation_of_an_old_file(tmp_path):
+    """Of Keras before 2.9, which Keras 3 reads; it then notes training=True, said or not."""
+
+    def saved(**call: object) -> str:
+        model = small(tf_keras, DRAWING["RandomFlip"], **call)
+        model.save(tmp_path / "old.h5")
+        edit_h5(tmp_path / "old.h5", lambda part: part["config"].pop("rng_type", None))
+        return str(tmp_path / "old.h5")
+
+    assert isinstance(model_file.load(saved()), keras.Model)
+    with pytest.raises(ModelError, match=r"fixes training=True for the layer 'fixed' .RandomFlip."):
+        model_file.load(saved(training=True))
+
+
+@pytest.mark.parametrize("call", [{}, {"training": True}])
+def test_augmentation_of_keras_3(tmp_path, call):
+    """Keras 3 notes training=True for each, and its predict leaves it out."""
+    model = small(keras, DRAWING["RandomFlip"], "nested", **call)
+    (node,) = model.get_layer("body").get_layer("fixed")._inbound_nodes
+    assert node.arguments.kwargs == {"training": True}
+    served = load(model, tmp_path / "own.keras")
+    exporter.write_graph(served, tmp_path / "out", "optimized")
+    got = saved_model.run(tmp_path / "out", IMAGES)["probs"]
+    for _ in range(4):
+        np.testing.assert_allclose(got, model.predict(IMAGES, verbose=0), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("library", [keras, tf_keras])
 def test_batch_normalization(tmp_path, library):
     model = small(library, batch_norm, "nested", training=True)
@@ -99,6 +138,8 @@ def test_a_live_model(tmp_path):
 
 
 CONTROLS = {
+    "augmentation": (DRAWING["RandomFlip"], {}),
+    "augmentation that is off": (DRAWING["RandomFlip"], {"training": False}),
     "training=False": (DRAWING["Dropout"], {"training": False}),
     "nothing said": (DRAWING["Dropout"], {}),
     "a rate of 0": (lambda kinds: kinds.Dropout(0.0), {"training": True}),

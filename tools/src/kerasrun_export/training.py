@@ -1,9 +1,10 @@
 """Refuses models that fix training=True for a layer: they have no answer of their own."""
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from kerasrun_export.backend import tf
+from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ModelError
 from kerasrun_export.serving import RANDOM, operations
 
@@ -16,19 +17,40 @@ def check(model, what: str) -> None:
     """
     for operation, tensors, call in _calls(model):
         training = _operations(call, tensors, True)
-        answering = _operations(call, tensors, False)
-        if training is not None and training == answering:
+        if training is not None and training == _operations(call, tensors, False):
             continue
         does = "does something else than at inference"
         if training is not None:
             random = any(name in RANDOM or name.startswith("StatelessRandom") for name in training)
             does = "draws random numbers" if random else "answers by what else is in the batch"
-        raise ModelError(
-            f"{what}: fixes training=True for the layer {operation.name!r} "
-            f"({type(operation).__name__}), which then {does}, so that Keras 2's predict and Keras "
-            "3's, which leaves it out, differ: expected a model that answers the same image the "
-            "same each time. Build it without training=True, give it these weights and save that"
-        )
+        raise _error(what, operation.name, type(operation).__name__, does)
+
+
+def check_file(parts: Iterable[dict], path: str) -> None:
+    """Raises ModelError where a file of Keras 2 that Keras 3 has read fixes training=True for an
+    augmentation: Keras 3 notes the same of one that was called without it.
+
+    parts: every object in the file's configuration.
+    """
+    for part in parts:
+        kind, name = str(part.get("class_name")), part.get("name")
+        if kind.startswith("Random") and _says_training(part.get("inbound_nodes")):
+            raise _error(path, name, kind, "draws random numbers")
+
+
+def _says_training(nodes: object) -> bool:
+    if isinstance(nodes, dict):
+        return nodes.get("training") in (True, 1) or any(map(_says_training, nodes.values()))
+    return isinstance(nodes, list) and any(map(_says_training, nodes))
+
+
+def _error(what: str, name: str, kind: str, does: str) -> ModelError:
+    return ModelError(
+        f"{what}: fixes training=True for the layer {name!r} ({kind}), which then {does}, so that "
+        "Keras 2's predict and Keras 3's, which leaves it out, differ: expected a model that "
+        "answers the same image the same each time. Build it without training=True, give it these "
+        "weights and save that"
+    )
 
 
 def _calls(model) -> Iterator[tuple[object, list, Callable]]:
@@ -49,7 +71,7 @@ def _fixed(node) -> tuple[object, list, Callable] | None:
     """The same of a node of Keras 3 or of tf_keras; None where it does not fix it."""
     if hasattr(node, "arguments"):
         layer, tensors, kwargs = node.operation, node.arguments.keras_tensors, node.arguments.kwargs
-        fixed = kwargs.get("training")
+        fixed = kwargs.get("training") and not _trains_unasked(layer)
     else:
         layer, tensors = node.layer, node.keras_inputs
         given = ("training", node.call_args, node.call_kwargs)
@@ -69,6 +91,13 @@ def _fixed(node) -> tuple[object, list, Callable] | None:
         return layer(*args, **kwargs)
 
     return (layer, list(tensors), call) if isinstance(fixed, bool | int) and fixed else None
+
+
+def _trains_unasked(layer) -> bool:
+    """Whether training=True is its default, as of Keras 3's augmentation: then nobody said it."""
+    call = layer.call if isinstance(layer, keras.layers.Layer) else None
+    known = inspect.signature(call).parameters if call else {}
+    return "training" in known and known["training"].default is True
 
 
 def _operations(call: Callable, tensors: list, training: bool) -> Counter | None:
