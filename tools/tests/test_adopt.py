@@ -202,8 +202,18 @@ def test_random_answers(tmp_path, capsys):
     module = Noise()
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.__call__)
     assert adopted(tmp_path / "saved", tmp_path / "out") == 1
-    assert "got another y the second time" in capsys.readouterr().err
+    assert "got another y when asked again" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_random_flip(tmp_path, capsys):
+    """Of Keras 2, with training=True fixed: it leaves an image as it is half of the time."""
+    inputs = tf_keras.Input(SHAPE)
+    x = tf_keras.layers.RandomFlip("horizontal")(inputs, training=True)
+    x = tf_keras.layers.Dense(3, activation="softmax")(tf_keras.layers.Flatten()(x))
+    tf_keras.Model(inputs, x).save(tmp_path / "saved", save_format="tf")
+    assert adopted(tmp_path / "saved", tmp_path / "out") == 1
+    assert "when asked again: the graph draws random numbers" in capsys.readouterr().err
 
 
 def test_samples_that_a_graph_does_not_decode(tmp_path, capsys):
