@@ -13,6 +13,7 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
+	"kerasrun/worker"
 )
 
 // outputExtensions are the endings of what score writes.
@@ -21,6 +22,7 @@ var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 // scoreFlags are the command line of score.
 type scoreFlags struct {
 	model     modelFlags
+	isolated  isolation
 	output    string
 	filesFrom string
 	null      bool
@@ -109,6 +111,7 @@ in npz. Without top or probs the classes are left out.`,
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
 		case f.output == "":
@@ -145,7 +148,10 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		return asUsage(err)
 	}
-	model, err := f.model.open(cmd.Context())
+	stderr := cmd.ErrOrStderr()
+	model, err := f.isolated.open(cmd.Context(), f.model, worker.Config{
+		Stderr: func(line string) { fmt.Fprintln(stderr, line) },
+	})
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
@@ -167,7 +173,6 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	stderr := cmd.ErrOrStderr()
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
