@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kerasrun/classify"
+	"kerasrun/worker"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
@@ -173,6 +174,17 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 	if b.Good() == 0 {
 		return nil
 	}
+	err := p.runTogether(ctx, number, b)
+	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
+		err = p.findCulprit(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("images %d to %d: %w", first, last, err)
+	}
+	return nil
+}
+
+func (p *pipeline) runTogether(ctx context.Context, number int64, b *classify.Batch) error {
 	p.native.RLock()
 	defer p.native.RUnlock()
 	if p.journal != nil {
@@ -180,10 +192,7 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 			return err
 		}
 	}
-	if err := b.Run(ctx); err != nil {
-		return fmt.Errorf("images %d to %d: %w", first, last, err)
-	}
-	return nil
+	return b.Run(ctx)
 }
 
 // probe passes over the images known as poison. If this batch was running when the process crashed,

@@ -50,7 +50,7 @@ func newMetrics(r *repository) *metrics {
 	m := &metrics{own: prometheus.NewRegistry(), serving: prometheus.NewRegistry()}
 	m.own.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&pending{repository: r})
+		&pending{repository: r}, &workers{repository: r})
 	m.addOwn()
 	m.addTriton()
 	m.addServing()

@@ -34,12 +34,14 @@ var mayImport = map[string][]string{
 	"evaluate":      {"classify", "internal/*", "labels", "score"},
 	"score": {
 		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
+		"worker",
 	},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",
-		"serve/internal/*", "tensor", "tfserving",
+		"serve/internal/*", "tensor", "tfserving", "worker",
 	},
 	"serve/internal/*": {"serve/internal/*", "tensor", "tfserving"},
+	"worker":           {"labels", "savedmodel", "tensor"},
 	"runner": {
 		"classify", "contract", "internal/*", "labels", "preprocess", "runner/internal/*",
 		"savedmodel", "tensor",

@@ -13,6 +13,7 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
+	"kerasrun/worker"
 )
 
 // outputExtensions are the endings of what score writes.
@@ -21,6 +22,7 @@ var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 // scoreFlags are the command line of score.
 type scoreFlags struct {
 	model     modelFlags
+	isolated  isolation
 	output    string
 	filesFrom string
 	null      bool
@@ -114,6 +116,7 @@ in npz. Without top or probs the classes are left out.`,
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
 		case f.output == "":
@@ -155,7 +158,9 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	shown := newProgress(stderr, f.quiet, "loading the model")
 	defer shown.close()
-	model, err := f.model.open(cmd.Context())
+	model, err := f.isolated.open(cmd.Context(), f.model, worker.Config{
+		Stderr: func(line string) { shown.line("%s\n", line) },
+	})
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
