@@ -18,7 +18,9 @@ import (
 func TestMain(m *testing.M) {
 	spec := os.Getenv("KERASRUN_SCORE_CHILD")
 	if spec == "" {
-		os.Exit(m.Run())
+		status := m.Run()
+		removeInputs()
+		os.Exit(status)
 	}
 	var child struct {
 		Input, Output string

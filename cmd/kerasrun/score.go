@@ -27,6 +27,7 @@ type scoreFlags struct {
 	filesFrom string
 	null      bool
 	column    string
+	separator separatorFlag
 	shard     string
 	batch     int
 	top       int
@@ -48,8 +49,9 @@ func newScoreCommand() *cobra.Command {
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
 image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
-standard input.
+file (image/encoded), a table (.csv, .tsv, .parquet) with a --column of paths, or - for a list of
+paths on standard input. Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not
+fetched: each is a row that says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
@@ -90,7 +92,8 @@ in npz. Without top or probs the classes are left out.`,
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
 		"paths in the list end with a zero byte, as find -print0 writes them")
-	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
+	flags.StringVar(&f.column, "column", "", "the column of paths in .csv, .tsv and .parquet inputs")
+	f.separator.register(cmd)
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,
@@ -247,8 +250,8 @@ func (f *scoreFlags) source(
 	case f.fromStdin(args):
 		return read(stdin)
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped,
-			AllowEmpty: f.empty})
+		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
+			Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
