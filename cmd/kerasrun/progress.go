@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type progress struct {
 	out     io.Writer
 	quiet   bool
 	what    string        // is done before the first image
+	mu      sync.Mutex    // of bars: lines may come from other goroutines
 	bars    *mpb.Progress // nil where lines are printed
 	bar     *mpb.Bar
 	counts  atomic.Pointer[score.Counts] // the bar is drawn in a goroutine of its own
@@ -66,6 +68,8 @@ func (p *progress) update(c score.Counts) {
 
 // line prints a line, above the bar where there is one.
 func (p *progress) line(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	out := p.out
 	if p.bars != nil {
 		out = p.bars
@@ -102,5 +106,7 @@ func (p *progress) close() {
 		p.bar.Abort(p.counts.Load() == nil)
 	}
 	p.bars.Wait()
-	p.bars = nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bars = nil // what is still to be said is below the bar
 }
