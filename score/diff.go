@@ -62,7 +62,7 @@ type Case struct {
 	LabelB string  `json:"label_b"`
 	ScoreA float32 `json:"score_a"` // the probability, or logit, of each one's best class
 	ScoreB float32 `json:"score_b"`
-	// the largest, over the probabilities of classes in both, and over the outputs' numbers
+	// the largest, over the probabilities of the best classes, and over the outputs' numbers
 	Difference float64 `json:"difference"`
 	Flipped    bool    `json:"flipped"` // see Difference.TopFlips
 	ErrorA     string  `json:"error_a"` // why an output has no answer; "" where it has one
@@ -195,7 +195,7 @@ func (m *measure) add(a, b Record) (Case, error) {
 		return c, nil
 	}
 	if m.schema.hasTop() {
-		m.found("", sharedClasses(a, b), &c)
+		m.found("", classesDiffer(a, b, m.schema), &c)
 	}
 	for i, column := range m.schema.Outputs {
 		x, y := a.Values[i], b.Values[i]
@@ -302,14 +302,23 @@ func largest(a, b []float64) (worst float64) {
 	return worst
 }
 
-// sharedClasses is the largest difference of probability over the classes that both have among
-// their best.
-func sharedClasses(a, b Record) float64 {
-	var x, y []float64
-	for i, class := range a.Classes {
-		if k := slices.Index(b.Classes, class); k >= 0 {
-			x, y = append(x, float64(a.Scores[i])), append(y, float64(b.Scores[k]))
+// classesDiffer is the largest difference of probability over the classes that both have among
+// their best. A class that one does not have is at most its last there, but for several labels an
+// image, where it may be anything under its threshold: what is known to have moved counts.
+func classesDiffer(a, b Record, s Schema) (worst float64) {
+	for _, pair := range [][2]Record{{a, b}, {b, a}} {
+		has, other := pair[0], pair[1]
+		for i, class := range has.Classes {
+			k := slices.Index(other.Classes, class)
+			switch {
+			case k >= 0:
+				worst = max(worst, largest([]float64{float64(has.Scores[i])},
+					[]float64{float64(other.Scores[k])}))
+			case !s.severalLabels() && len(other.Scores) > 0:
+				last := float64(other.Scores[len(other.Scores)-1])
+				worst = max(worst, float64(has.Scores[i])-last)
+			}
 		}
 	}
-	return largest(x, y)
+	return worst
 }

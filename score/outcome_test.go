@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"kerasrun/contract"
 	"kerasrun/tensor"
 )
 
@@ -226,5 +228,20 @@ func TestDiffRows(t *testing.T) {
 	}
 	if _, err := NewCaseWriter(io.Discard, "rows.txt"); err == nil {
 		t.Error("rows.txt: got no error, want one")
+	}
+}
+
+// A class that left the best of one output moved at least as far as to the last of them.
+func TestDiffOfClassesThatLeft(t *testing.T) {
+	a := Record{Classes: []int64{3, 5}, Scores: []float32{0.9, 0.05}}
+	b := Record{Classes: []int64{7, 5}, Scores: []float32{0.5, 0.25}}
+	if got := classesDiffer(a, b, Schema{}); math.Abs(got-0.65) > 1e-6 {
+		t.Errorf("got %v, want 0.9 - 0.25", got)
+	}
+	if got := classesDiffer(b, a, Schema{}); math.Abs(got-0.65) > 1e-6 {
+		t.Errorf("the other way: got %v, want 0.9 - 0.25", got)
+	}
+	if got := classesDiffer(a, b, Schema{Kind: contract.Multilabel}); math.Abs(got-0.2) > 1e-6 {
+		t.Errorf("several labels: got %v, want 0.2, of the class in both", got)
 	}
 }
