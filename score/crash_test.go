@@ -168,7 +168,7 @@ func TestKilledWithFreeSizes(t *testing.T) {
 		if read(t, output) != read(t, undisturbed) {
 			t.Errorf("%s: the output after the kills differs from the undisturbed one", format)
 		}
-		if d, err := Diff(output, undisturbed, 0); err != nil || !d.OK() || d.Outputs["map"] != 0 {
+		if d, err := Diff(output, undisturbed, 0, nil); err != nil || !d.OK() || d.Outputs["map"] != 0 {
 			t.Errorf("%s: got %+v, %v, want no difference", format, d, err)
 		}
 	}

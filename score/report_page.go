@@ -37,9 +37,7 @@ func (r *Report) WritePage(w io.Writer) error {
 		p.Counted = append(p.Counted, pageCount{className(c.Class), c.Images,
 			100 * float64(c.Images) / float64(max(r.Classes[0].Images, 1))})
 	}
-	if more := len(r.Classes) - len(p.Counted); more > 0 {
-		p.CountedNote = fmt.Sprintf(", the most frequent %d of %d", len(p.Counted), len(r.Classes))
-	}
+	p.CountedNote = note(len(p.Counted), len(r.Classes))
 	if len(r.Confidence) > 0 {
 		most := max(slices.Max(r.Confidence), 1)
 		width := 100 / float64(len(r.Confidence))
