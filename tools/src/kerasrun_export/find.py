@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasrun_export import probes
+from kerasrun_export import image_files, model_file, probes
 from kerasrun_export.backend import keras
 from kerasrun_export.contract import MODES, Input, Preprocessing
 from kerasrun_export.errors import FindError
@@ -32,7 +32,6 @@ FLAGS = {
     "mean": "subtract",
     "std": "divide",
 }
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ def find_contract(
     model: keras.Model | str | os.PathLike | None = None,
     *,
     accept: float = 0.0,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
 ) -> Found:
     """Finds the contract by which a function makes tensors of image files.
 
@@ -77,11 +78,16 @@ def find_contract(
     images: a directory, or paths.
     model: the model that it calls, live or as its file; needed where it calls several.
     accept: the largest difference of a tensor's numbers that is accepted where none is exact.
+    custom_objects, unsafe_lambda: of the model's file, as kerasrun-export takes them.
 
     Raises NoContractError where no contract is exact, or near enough; FindError where several are
     and nothing tells them apart, or the function fails.
     """
     paths = image_paths(images)
+    if isinstance(model, (str, os.PathLike)):
+        model = model_file.load(
+            str(model), custom_objects=custom_objects, unsafe_lambda=unsafe_lambda
+        )
     target = Target(model)
     fed = [feed(predict, target, path) for path in paths]
     if not same(fed[0].inputs, feed(predict, target, paths[0]).inputs):
@@ -164,15 +170,11 @@ def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
 
 def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
     """The images of a directory and of those inside it, or the paths as they are."""
-    if not isinstance(images, (str, os.PathLike)):
-        paths = [Path(path) for path in images]
-    elif Path(images).is_dir():
-        every = sorted(Path(images).rglob("*"))
-        paths = [path for path in every if path.suffix.lower() in SUFFIXES and path.is_file()]
-    else:
-        raise FindError(f"{images}: no such directory")
+    if isinstance(images, (str, os.PathLike)):
+        return image_files.below(Path(images))
+    paths = [Path(path) for path in images]
     if not paths:
-        raise FindError(f"{images}: expected images ({', '.join(SUFFIXES)}), got none")
+        raise FindError("expected paths of images, got none")
     return paths
 
 

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerasrun_export import __version__, expected, find
+from kerasrun_export import __version__, expected, find, model_file
+from kerasrun_export.cli import flags
 from kerasrun_export.contract import Preprocessing, input_from_json
 from kerasrun_export.errors import ExportError
-from kerasrun_export.feeds import load_function, load_model
+from kerasrun_export.feeds import load_function
 from kerasrun_export.words import words
 
 PROGRAM = "kerasrun-contract"
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--images", required=True, type=Path, metavar="DIR", help="your images"
         )
+        flags.add_file(command)
     return command_line
 
 
@@ -76,7 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _find(options: argparse.Namespace) -> int:
     try:
         found = find.find_contract(
-            load_function(options.predict), options.images, options.model, accept=options.accept
+            load_function(options.predict),
+            options.images,
+            options.model,
+            accept=options.accept,
+            custom_objects=options.custom_objects,
+            unsafe_lambda=options.unsafe_lambda,
         )
     except find.NoContractError as error:
         if options.diff_image:
@@ -113,8 +120,10 @@ def _check(options: argparse.Namespace) -> int:
             f"{options.contract}: expected a contract as kerasrun-contract find --out writes it, "
             f"got {error}"
         ) from error
-    result = expected.check(load_model(options.model), inputs, options.expect, options.images)
-    print(result)
+    model = model_file.load(
+        options.model, custom_objects=options.custom_objects, unsafe_lambda=options.unsafe_lambda
+    )
+    print(expected.check(model, inputs, options.expect, options.images))
     return 0
 
 

@@ -67,16 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add("--classes", type=positive, metavar="N", help="classes of the top (default 1000)")
     add("--no-top", action="store_true", help="leave out the classifier: the output is features")
     add("--pooling", choices=("avg", "max"), help="pooling of the features, with --no-top")
-    add(
-        "--custom-objects",
-        metavar="MODULE",
-        help="that has or registers the classes of a file that Keras does not know",
-    )
-    add(
-        "--unsafe-lambda",
-        action="store_true",
-        help="to run the code that is in a file's Lambda layers: where you trust its source",
-    )
+    flags.add_file(parser)
     add("--image-size", type=size, metavar="HxW", help="height and width of the input")
     add("--class-names", type=Path, metavar="FILE", help="one a line, or Keras's JSON form")
     add(

@@ -58,6 +58,20 @@ def add(command_line: argparse.ArgumentParser) -> None:
         values.add_argument(flag, type=_numbers, metavar=flag[2].upper(), help=words)
 
 
+def add_file(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags of `model_file.load`."""
+    command_line.add_argument(
+        "--custom-objects",
+        metavar="MODULE",
+        help="that has or registers the classes of a file that Keras does not know",
+    )
+    command_line.add_argument(
+        "--unsafe-lambda",
+        action="store_true",
+        help="to run the code that is in a file's Lambda layers: where you trust its source",
+    )
+
+
 def read(options: argparse.Namespace) -> Choices:
     """What the flags say."""
     return choices.said(**{name: getattr(options, name) for name in choices.NAMES})

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="your own function, which takes the path of an image and calls the model: its tensors "
         "and answers are the reference",
     )
+    flags.add_file(parser)
     flags.add(parser)
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -53,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = flags.read(options).to_manifest()
     try:
         index = goldens.golden(
-            options.model, options.images, options.out, predict=options.predict, **said
+            options.model,
+            options.images,
+            options.out,
+            predict=options.predict,
+            custom_objects=options.custom_objects,
+            unsafe_lambda=options.unsafe_lambda,
+            **said,
         )
     except ChoiceError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
