@@ -1,7 +1,7 @@
 """kerasrun-contract: finds how your own Python makes tensors of images, or checks a contract.
 
-kerasrun-contract find --predict mymodule:predict --images photos/ my.keras
-kerasrun-contract check --contract contract.json --expect answers.json --images photos/ my.keras
+kerasrun-contract find --predict mymodule:predict --images photos --out contract.json my.keras
+kerasrun-contract check --contract contract.json --expect answers.json --images photos my.keras
 """
 
 import argparse
@@ -21,7 +21,7 @@ PROGRAM = "kerasrun-contract"
 
 
 def parser() -> argparse.ArgumentParser:
-    command_line = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    command_line = flags.command_line(PROGRAM, __doc__)
     command_line.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = command_line.add_subparsers(dest="command", required=True)
 

@@ -1,8 +1,8 @@
 """kerasrun-golden: makes a golden pack, images and what Python Keras makes of them at every stage.
 
-kerasrun-golden models/resnext50 --images photos/ --out goldens/
-kerasrun-golden my.keras --pipeline load_img --mode tf --images photos/ --out goldens/
-kerasrun-golden models/mine --predict mymodule:predict --images photos/ --out goldens/
+kerasrun-golden exported --images photos --out pack
+kerasrun-golden exported --predict mymodule:predict --images photos --out pack
+kerasrun-golden my.keras --pipeline load_img --mode tf --images photos --out pack
 """
 
 import argparse
@@ -18,7 +18,7 @@ PROGRAM = "kerasrun-golden"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    parser = flags.command_line(PROGRAM, __doc__)
     add = parser.add_argument
     add("model", metavar="MODEL_OR_DIR", help="an exported directory, or a .keras or .h5 file")
     add(
