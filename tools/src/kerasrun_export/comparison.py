@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import answers, goldens, images, outputs, sample_images, saved_model
+from kerasrun_export import answers, image_files, images, outputs, sample_images, saved_model
 from kerasrun_export.backend import tf
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import ExportError, ImageError
@@ -63,6 +63,12 @@ def compare(
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
+            if "Could not find variable" in reason:
+                reason += (
+                    ". The SavedModel keeps no value that its loader finds, as where a tf.Module "
+                    "holds a Keras 3 model: give kerasrun-export the .keras file itself, or write "
+                    "the SavedModel by Keras's model.export(DIR)"
+                )
             raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
         for name, value in want.items():
             difference = largest_difference(got[name], value, relative=name != "probs")
@@ -168,12 +174,7 @@ def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
     """
     if directory is None:
         return _readable_samples(inputs)
-    if not directory.is_dir():
-        raise ExportError(f"{directory}: expected a directory of images, got none")
-    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
-    if not paths:
-        raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
-    return paths
+    return image_files.below(directory)
 
 
 def _readable_samples(inputs: Sequence[Input]) -> list[Path]:

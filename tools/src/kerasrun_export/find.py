@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasrun_export import probes
+from kerasrun_export import image_files, model_file, probes
 from kerasrun_export.backend import keras
 from kerasrun_export.choices import INPUT_KINDS
 from kerasrun_export.contract import MODES, Input, Preprocessing
@@ -34,7 +34,6 @@ FLAGS = {
     "mean": "subtract",
     "std": "divide",
 }
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ def find_contract(
     *,
     accept: float = 0.0,
     input_kinds: Mapping[str, str] | None = None,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
 ) -> Found:
     """Finds the contract by which a function makes tensors of image files.
 
@@ -82,11 +83,16 @@ def find_contract(
     accept: the largest difference of a tensor's numbers that is accepted where none is exact.
     input_kinds: by name, "image" or "tensor" of an input of which neither its shape nor what it is
         fed tells.
+    custom_objects, unsafe_lambda: of the model's file, as kerasrun-export takes them.
 
     Raises NoContractError where no contract is exact, or near enough; FindError where several are
     and nothing tells them apart, or the function fails.
     """
     paths = image_paths(images)
+    if isinstance(model, (str, os.PathLike)):
+        model = model_file.load(
+            str(model), custom_objects=custom_objects, unsafe_lambda=unsafe_lambda
+        )
     target = Target(model)
     fed = [feed(predict, target, path) for path in paths]
     if not same(fed[0].inputs, feed(predict, target, paths[0]).inputs):
@@ -192,15 +198,11 @@ def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
 
 def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
     """The images of a directory and of those inside it, or the paths as they are."""
-    if not isinstance(images, (str, os.PathLike)):
-        paths = [Path(path) for path in images]
-    elif Path(images).is_dir():
-        every = sorted(Path(images).rglob("*"))
-        paths = [path for path in every if path.suffix.lower() in SUFFIXES and path.is_file()]
-    else:
-        raise FindError(f"{images}: no such directory")
+    if isinstance(images, (str, os.PathLike)):
+        return image_files.below(Path(images))
+    paths = [Path(path) for path in images]
     if not paths:
-        raise FindError(f"{images}: expected images ({', '.join(SUFFIXES)}), got none")
+        raise FindError("expected paths of images, got none")
     return paths
 
 

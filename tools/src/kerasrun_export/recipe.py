@@ -198,11 +198,6 @@ class Recipe:
 def from_manifest(stored: dict) -> Recipe:
     """The recipe that a directory was made by; ManifestError where it does not say."""
     options = dict(stored["recipe"])
-    if stored["graph"] == "adopted":
-        raise ManifestError(
-            f"adopted from the SavedModel {stored['architecture']}, whose goldens come with it: to "
-            "have those of your own images, adopt it again with --images DIR"
-        )
     if not options:
         raise ManifestError(
             f"exported from a live model, {stored['architecture']}: save it as a .keras file "

@@ -1,4 +1,4 @@
-"""The flags that say how images become tensors, for each command that asks."""
+"""What the commands share: their help, and the flags of how images become tensors."""
 
 import argparse
 
@@ -6,6 +6,17 @@ from kerasrun_export import choices
 from kerasrun_export.choices import Choices
 from kerasrun_export.contract import COLORS, LIBRARIES, METHODS, MODES
 from kerasrun_export.errors import ChoiceError
+
+
+def command_line(program: str, words: str) -> argparse.ArgumentParser:
+    """A parser whose help begins with the first of the words' lines and ends with the others."""
+    first, _, examples = words.partition("\n\n")
+    return argparse.ArgumentParser(
+        prog=program,
+        description=first,
+        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add(command_line: argparse.ArgumentParser) -> None:
@@ -74,6 +85,20 @@ def add_input(command_line: argparse._ActionsContainer) -> None:
 def inputs(options: argparse.Namespace) -> dict[str, str] | None:
     """What --input says, by name."""
     return dict(options.input) if options.input else None
+
+
+def add_file(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags of `model_file.load`."""
+    command_line.add_argument(
+        "--custom-objects",
+        metavar="MODULE",
+        help="that has or registers the classes of a file that Keras does not know",
+    )
+    command_line.add_argument(
+        "--unsafe-lambda",
+        action="store_true",
+        help="to run the code that is in a file's Lambda layers: where you trust its source",
+    )
 
 
 def read(options: argparse.Namespace) -> Choices:
