@@ -183,6 +183,10 @@ func (g *grpcService) ModelInfer(ctx context.Context,
 
 func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferResponse, error) {
 	answer := &oip.ModelInferResponse{ModelName: v.name, ModelVersion: fmt.Sprint(v.number), Id: id}
+	if warning := v.warning(); warning != "" {
+		answer.Parameters = map[string]*oip.InferParameter{"warning": {
+			ParameterChoice: &oip.InferParameter_StringParam{StringParam: warning}}}
+	}
 	for _, o := range outputs {
 		raw, err := rawTensor(o.Tensor)
 		if err != nil {
@@ -200,6 +204,10 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
 		inputs: map[string]tensor.Tensor{}, binary: true}
 	if request.schedule, err = readSchedule(r.Parameters); err != nil {
+		return request, err
+	}
+	if err := checkContentType(r.Parameters["content_type"].GetStringParam(), nil, "np",
+		"str"); err != nil {
 		return request, err
 	}
 	if len(r.Inputs) == 0 {
@@ -222,9 +230,14 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 					"input %.100q: expected contents or raw_input_contents, got both", in.Name)
 			}
 		}
-		if request.inputs[in.Name], err = readGRPCInput(in, raw, held); err != nil {
+		t, err := readGRPCInput(in, raw, held)
+		if err == nil {
+			t, err = decodeContent(t, in.Parameters["content_type"].GetStringParam(), held)
+		}
+		if err != nil {
 			return request, fmt.Errorf("input %.100q: %w", in.Name, err)
 		}
+		request.inputs[in.Name] = t
 	}
 	for _, o := range r.Outputs {
 		if o.Parameters["shared_memory_region"] != nil {

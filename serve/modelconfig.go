@@ -38,6 +38,9 @@ func (s *Server) modelConfig(c choice) (*oip.ModelConfig, error) {
 		},
 		ModelTransactionPolicy: &oip.ModelTransactionPolicy{},
 	}
+	if warning := v.warning(); warning != "" {
+		config.Parameters["warning"] = &oip.ModelParameter{StringValue: warning}
+	}
 	for _, name := range sig.inputs {
 		config.Input = append(config.Input, v.inputConfig(sig, name))
 	}

@@ -275,6 +275,9 @@ func (s *Server) load(ctx context.Context, m *served, d directory) bool {
 	m.status[d.number] = &Status{Version: d.number, State: StateAvailable}
 	s.repository.mu.Unlock()
 	log.Info("version available", "seconds", time.Since(start).Seconds())
+	if warning := v.warning(); warning != "" {
+		log.Warn(warning)
+	}
 	s.updateHealth()
 	return true
 }

@@ -33,7 +33,11 @@ type Config struct {
 	Token    string        // that requests must have; "": none is needed
 	// Hosts are the names that requests over HTTP may be for, beside localhost and any address; nil
 	// is any name. A page that has its own name point here is refused by it (DNS rebinding).
-	Hosts   []string
+	Hosts []string
+	// Origins are those of other sites' pages that may send requests: "https://host" or with a
+	// port. Their requests need the token as any other does: no browser sends it, or a cookie, by
+	// itself.
+	Origins []string
 	Pprof   bool   // serve /debug/pprof/, which shows what the process does
 	Version string // of the program, for the metadata
 }
@@ -53,6 +57,17 @@ func (c Config) validate() error {
 			faults = append(faults, fmt.Errorf("two models are called %q", m.Name))
 		}
 		names[m.Name] = true
+	}
+	for _, origin := range c.Origins {
+		err := http.NewCrossOriginProtection().AddTrustedOrigin(origin)
+		if err == nil && strings.Contains(origin, "*") {
+			err = errors.New("each origin has to be given whole")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf(
+				"an origin of pages: expected one as https://host or https://host:port, got %q: %w",
+				origin, err))
+		}
 	}
 	return errors.Join(append(faults, c.Limits.Validate(), c.Batching.Validate())...)
 }
