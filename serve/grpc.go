@@ -83,7 +83,10 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 	if !probeCall(info.FullMethod) {
 		var span trace.Span
 		ctx, span = traceCall(ctx, info.FullMethod)
-		defer func() { endCall(span, err) }()
+		defer func() {
+			endCall(span, err)
+			s.metrics.answers.WithLabelValues("grpc", status.Code(err).String()).Inc()
+		}()
 		level = slog.LevelInfo
 	}
 	ctx, log := s.withRequest(ctx, id)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +102,10 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		if !probe(r) {
 			var span trace.Span
 			r, span = traceRequest(r)
-			defer func() { endRequest(span, answer.status) }()
+			defer func() {
+				endRequest(span, answer.status)
+				s.metrics.answers.WithLabelValues("http", strconv.Itoa(answer.status)).Inc()
+			}()
 		}
 		ctx, log := s.withRequest(r.Context(), id)
 		next.ServeHTTP(answer, r.WithContext(withHeader(ctx, w.Header())))

@@ -55,6 +55,9 @@ func (s *Server) modelConfig(c choice) (*oip.ModelConfig, error) {
 		}
 		config.Output = append(config.Output, output)
 	}
+	if s.cache != nil {
+		config.ResponseCache = &oip.ModelResponseCache{Enable: true}
+	}
 	if sig.batcher != nil {
 		s.batchingConfig(config)
 	}

@@ -313,6 +313,7 @@ func (s *Server) unload(m *served, number int64) {
 	s.unloading.Go(func() {
 		err := v.close()
 		s.metrics.unloaded(v)
+		s.cache.forget(v)
 		s.repository.setStatus(m, number, StateEnd, err)
 		s.config.Logger.Info("version unloaded", "model", v.name, "version", number, "error", err)
 	})

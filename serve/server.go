@@ -40,6 +40,10 @@ type Config struct {
 	Origins []string
 	Pprof   bool   // serve /debug/pprof/, which shows what the process does
 	Version string // of the program, for the metadata
+	// Cache is how many bytes of answers are kept, to answer the same request again without a run;
+	// 0 is none. They come beside Limits.InFlight.
+	Cache   int64
+	Runtime string // what runs the models, and its version, for the metrics
 }
 
 func (c Config) validate() error {
@@ -69,6 +73,9 @@ func (c Config) validate() error {
 				origin, err))
 		}
 	}
+	if c.Cache < 0 {
+		faults = append(faults, fmt.Errorf("cache: expected 0 bytes or more, got %d", c.Cache))
+	}
 	return errors.Join(append(faults, c.Limits.Validate(), c.Batching.Validate())...)
 }
 
@@ -77,6 +84,7 @@ type Server struct {
 	config     Config
 	repository *repository
 	memory     *memory
+	cache      *cache // nil: none
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
@@ -106,12 +114,13 @@ func New(c Config) (*Server, error) {
 		config:     c,
 		repository: newRepository(c.Models),
 		memory:     newMemory(c.Limits.InFlight),
+		cache:      newCache(c.Cache),
 		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}
 	s.streams, s.stopStreams = context.WithCancel(context.Background())
-	s.metrics = newMetrics(s.repository)
+	s.metrics = newMetrics(s)
 	s.updateHealth()
 	return s, nil
 }

@@ -46,6 +46,7 @@ type serveFlags struct {
 	pixelsGiven        bool  // --max-pixels
 	drainDelay         time.Duration
 	drainTimeout       time.Duration
+	cache              int64 // bytes
 	logFormat          *choice
 	logLevel           *choice
 	pprof              bool
@@ -142,6 +143,9 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.Int64Var(&f.memory, "max-memory-bytes", 0,
 		"bytes of all requests together, images that are decoded included, reserved before they "+
 			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
+	flags.Int64Var(&f.cache, "cache-bytes", 0,
+		"bytes of answers that are kept, to answer the same request again without a run; they come "+
+			"beside --max-memory-bytes (default none)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
@@ -158,7 +162,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"time to accept requests still, after a signal to end")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
-	underHeading(cmd, "Limit flags", "max-memory-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
+	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
 		"max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
@@ -252,7 +256,8 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	c = serve.Config{
 		Load: f.load(log), Batching: f.batching, Limits: f.limits,
 		Poll:   time.Duration(f.poll * float64(time.Second)),
-		Logger: log, Pprof: f.pprof, Origins: f.origins, Version: version.String(),
+		Logger: log, Pprof: f.pprof, Origins: f.origins, Cache: f.cache, Version: version.String(),
+		Runtime: "TensorFlow " + runner.Version(),
 	}
 	if c.Models, err = f.models(ctx); err != nil {
 		return c, err
