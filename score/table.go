@@ -24,14 +24,15 @@ func IsTable(path string) bool {
 }
 
 // Table yields the rows of a table: the path in one column, and the texts of more columns, which
-// may also hold integers, which become decimal. separator is that of [InputOptions]. An error is the
-// last that is yielded.
+// may also hold integers, which become decimal. separator is that of [InputOptions]. An error is
+// the last that is yielded.
 func Table(path string, separator rune, paths string, more ...string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		t := table{path, separator}
 		places := append([]string{paths}, more...)
 		check := func(i int, f field) error {
-			if f.kind != "string" && (i == 0 || !strings.HasPrefix(f.kind, "int")) {
+			integer := strings.HasPrefix(f.kind, "int") || strings.HasPrefix(f.kind, "uint")
+			if f.kind != "string" && (i == 0 || !integer) {
 				of := "texts"
 				if i > 0 {
 					of = "texts or integers"
@@ -67,6 +68,8 @@ func tableText(value any) string {
 		return v
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
 	}
 	return "" // null
 }
@@ -77,11 +80,14 @@ type table struct {
 	separator rune // of a text; 0: the header decides
 }
 
-// field is a column of a table. Its kind is "string" or "int64", or what else it holds in words.
+// field is a column of a table. Its kind is a type as [Kept] has it, fieldBytes, or in words what
+// else it holds.
 type field struct{ name, kind string }
 
+const fieldBytes = "bytes" // values are []byte, good until the next row
+
 // rows yields the values of some columns, which check may refuse by their places in columns. They
-// are strings, int64 and nil, which is null. An error is the last that is yielded.
+// are as [Kept] has them. An error is the last that is yielded.
 func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		file, _, err := openRegular(t.path)
@@ -122,27 +128,42 @@ func (t table) pathItem(number int64, column string, value any) Item {
 	return Item{Path: path}
 }
 
-// pathColumn lists the files named in a column of a table.
-func pathColumn(t table, column string) (Source, error) {
-	return spool(func(add func(Item) error) error {
-		check := func(_ int, f field) error {
-			if f.kind != "string" {
-				return fmt.Errorf("expected a column %q of texts, got %s", f.name, f.kind)
-			}
-			return nil
+// source is the images of the rows of a column, with what is kept of each.
+func (t table) source(column string, keep []Keep) (Source, []Kept, error) {
+	columns := []string{column}
+	kept := make([]Kept, len(keep))
+	for _, k := range keep {
+		columns = append(columns, k.Column)
+	}
+	check := func(i int, f field) error {
+		if i == 0 && f.kind != "string" {
+			return fmt.Errorf("expected a column %q of texts, got %s", f.name, f.kind)
 		}
-		number := int64(0)
-		for values, err := range t.rows([]string{column}, check) {
-			if err == nil {
-				err = add(t.pathItem(number, column, values[0]))
+		if i > 0 {
+			kept[i-1] = Kept{keep[i-1].As, f.kind}
+			if !kept[i-1].keepable() {
+				return fmt.Errorf("keep: expected a column %q of texts, numbers, bool or timestamps, got "+
+					"%s: convert it, or leave it out", f.name, f.kind)
 			}
+		}
+		return nil
+	}
+	s, err := spool(func(add func(Item) error) error {
+		number := int64(0)
+		for values, err := range t.rows(columns, check) {
 			if err != nil {
+				return err
+			}
+			item := t.pathItem(number, column, values[0])
+			item.Kept = values[1:]
+			if err := add(item); err != nil {
 				return err
 			}
 			number++
 		}
 		return nil
 	})
+	return s, kept, err
 }
 
 // placesOf returns where each of columns is among a table's fields.

@@ -2,12 +2,14 @@ package score
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"os"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // parquetRows reads the columns of a .parquet file side by side.
@@ -29,14 +31,15 @@ func (t table) parquetRows(
 		for _, f := range opened.Schema().Fields() {
 			fields = append(fields, field{f.Name(), parquetKind(f)})
 		}
-		if _, err := placesOf(fields, columns, check); err != nil {
+		places, err := placesOf(fields, columns, check)
+		if err != nil {
 			yield(nil, err)
 			return
 		}
 		next := make([]func() (any, error, bool), len(columns))
 		for i, column := range columns {
 			leaf, _ := opened.Schema().Lookup(column) // it is there
-			pull, stop := iter.Pull2(parquetValues(opened, leaf))
+			pull, stop := iter.Pull2(parquetValues(opened, leaf, fields[places[i]].kind))
 			defer stop()
 			next[i] = pull
 		}
@@ -60,30 +63,57 @@ func (t table) parquetRows(
 	}
 }
 
-// parquetKind is a field's kind. What is an integer in the file and means something else, as
-// DECIMAL(4,1), is of the kind that it means.
+// parquetKind is a field's kind.
 func parquetKind(f parquet.Field) string {
 	if !f.Leaf() || f.Repeated() {
 		return "a group"
 	}
-	switch kind, name := f.Type().Kind(), f.Type().String(); {
-	case kind == parquet.ByteArray:
-		return "string"
-	case (kind == parquet.Int32 || kind == parquet.Int64) && strings.HasPrefix(name, "INT"):
-		return "int64"
-	default:
-		return name
+	kind := f.Type().Kind()
+	logical := f.Type().LogicalType()
+	if logical == nil || logical.Value == nil {
+		plain, ok := map[parquet.Kind]string{parquet.Boolean: "bool", parquet.Int32: "int32",
+			parquet.Int64: "int64", parquet.Float: "float32", parquet.Double: "float64",
+			parquet.ByteArray: fieldBytes}[kind]
+		if ok {
+			return plain
+		}
+		return f.Type().String()
 	}
+	switch t := logical.Value.(type) {
+	case *format.StringType, *format.EnumType, *format.JsonType:
+		return "string"
+	case *format.IntType:
+		if t.IsSigned {
+			return fmt.Sprintf("int%d", t.BitWidth)
+		}
+		return fmt.Sprintf("uint%d", t.BitWidth)
+	case *format.TimestampType:
+		zone := ""
+		if t.IsAdjustedToUTC {
+			zone = ", tz=UTC"
+		}
+		switch t.Unit.Value.(type) {
+		case *format.MilliSeconds:
+			return "timestamp[ms" + zone + "]"
+		case *format.MicroSeconds:
+			return "timestamp[us" + zone + "]"
+		case *format.NanoSeconds:
+			return "timestamp[ns" + zone + "]"
+		}
+	}
+	return logical.String()
 }
 
-// parquetValues yields a column's values.
-func parquetValues(opened *parquet.File, leaf parquet.LeafColumn) iter.Seq2[any, error] {
+// parquetValues yields the values of a column of that kind.
+func parquetValues(
+	opened *parquet.File, leaf parquet.LeafColumn, kind string,
+) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		for _, group := range opened.RowGroups() {
 			pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
 			more := true
 			err := eachValue(pages, func(v parquet.Value) bool {
-				more = yield(parquetValue(v), nil)
+				more = yield(parquetValue(kind, v), nil)
 				return more
 			})
 			if err := errors.Join(err, pages.Close()); more && err != nil {
@@ -97,17 +127,34 @@ func parquetValues(opened *parquet.File, leaf parquet.LeafColumn) iter.Seq2[any,
 	}
 }
 
-// parquetValue is nil for null.
-func parquetValue(v parquet.Value) any {
-	switch {
-	case v.IsNull():
+// parquetValue is a value of a column of that kind; nil is null.
+func parquetValue(kind string, v parquet.Value) any {
+	if v.IsNull() {
 		return nil
-	case v.Kind() == parquet.Int32:
-		return int64(v.Int32())
-	case v.Kind() == parquet.Int64:
-		return v.Int64()
 	}
-	return string(v.ByteArray())
+	unsigned := strings.HasPrefix(kind, "uint")
+	switch v.Kind() {
+	case parquet.Boolean:
+		return v.Boolean()
+	case parquet.Int32:
+		if unsigned {
+			return uint64(v.Uint32())
+		}
+		return int64(v.Int32())
+	case parquet.Int64:
+		if unsigned {
+			return v.Uint64()
+		}
+		return v.Int64()
+	case parquet.Float:
+		return float64(v.Float())
+	case parquet.Double:
+		return v.Double()
+	}
+	if kind == "string" {
+		return string(v.ByteArray())
+	}
+	return v.ByteArray()
 }
 
 // eachValue calls f with each value until it returns false.

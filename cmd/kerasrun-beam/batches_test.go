@@ -74,7 +74,7 @@ func list(t *testing.T, inputs ...string) error {
 		t.Fatal(err)
 	}
 	defer fs.Close()
-	source, err := score.Open(inputs, score.InputOptions{})
+	source, _, err := score.Open(inputs, score.InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type scoreFlags struct {
 	null      bool
 	column    string
 	separator separatorFlag
+	keep      []string
 	shard     string
 	batch     int
 	top       int
@@ -66,8 +67,8 @@ directories are followed, each target once.
 In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, and a backslash before
 such a text is \x5c.
 
-Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
-probability_0, ... in csv or with --results-separate-col), then what --outputs names, and error.
+Columns: index, path, what --keep names, class, label, probability (lists of the k best; class_0,
+label_0, probability_0, ... in csv or with --results-separate-col), what --outputs names, and error.
 A binary model's classes are both, the one decided for first; those of a model with several labels
 an image are all over their thresholds. With --output-type logit the numbers are logits.
 
@@ -76,6 +77,7 @@ their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1
 in npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output scores.parquet --column file --keep id,label=truth table.csv
   kerasrun score --output vectors.npz --outputs features photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
@@ -89,6 +91,8 @@ in npz. Without top or probs the classes are left out.`,
 		"paths in the list end with a zero byte, as find -print0 writes them")
 	flags.StringVar(&f.column, "column", "", "the column of paths in .csv, .tsv and .parquet inputs")
 	f.separator.register(cmd)
+	flags.StringSliceVar(&f.keep, "keep", nil,
+		"`COLUMNS` of the inputs to carry through to the output; COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,
@@ -140,7 +144,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	skipped := new(score.Skipped)
-	source, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
+	source, kept, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped before the list ended, with no image scored; " +
@@ -174,6 +178,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Kept:  kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),
@@ -224,24 +229,46 @@ func (f *scoreFlags) fromStdin(args []string) bool {
 
 func (f *scoreFlags) source(
 	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
-) (score.Source, error) {
+) (score.Source, []score.Kept, error) {
+	keep, err := f.kept(args)
+	if err != nil {
+		return nil, nil, err
+	}
 	read := score.List
 	if f.null {
 		read = score.ListNull
 	}
 	switch {
 	case f.fromStdin(args):
-		return read(stdin)
+		source, err := read(stdin)
+		return source, nil, err
 	case f.filesFrom == "":
 		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
-			Skipped: skipped, AllowEmpty: f.empty})
+			Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer list.Close()
-	return read(newReader(ctx, list))
+	source, err := read(newReader(ctx, list))
+	return source, nil, err
+}
+
+// kept are the columns that --keep names.
+func (f *scoreFlags) kept(args []string) ([]score.Keep, error) {
+	if len(f.keep) > 0 && (f.filesFrom != "" || f.fromStdin(args)) {
+		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of paths")
+	}
+	var keep []score.Keep
+	for _, text := range f.keep {
+		k, err := score.ParseKeep(text)
+		if err != nil {
+			return nil, usagef("--%v", err)
+		}
+		keep = append(keep, k)
+	}
+	return keep, nil
 }
 
 func versions() map[string]string {

@@ -3,10 +3,16 @@
 The "images" that no decoder sees are short texts.
 """
 
+import datetime
+import decimal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 out = Path(sys.argv[1])
 
@@ -35,7 +41,44 @@ def tables():
         (out / f"list-{encoding}.txt").write_bytes(text.encode(encoding))
 
 
+def kept():
+    """Tables with columns of every type that is carried through, and of some that are not."""
+    moments = [None, "1969-12-31T23:59:59.123", "2024-02-29T12:00:00", "2024-01-01", None]
+    frame = pd.DataFrame({"file": ["0.png", "1.png", None, "none.png", "4.png"]})
+    frame["text"] = ['é, "q"\n', "", None, "a", "7"]
+    for name, dtype in {"i8": "Int8", "i64": "Int64", "u8": "UInt8", "u64": "UInt64"}.items():
+        info = np.iinfo(dtype.lower())
+        frame[name] = pd.array([info.min, info.max, None, 0, 5], dtype=dtype)
+    frame["f32"] = np.array([0.1, -0.0, None, 1e30, 16777217], "float32")
+    frame["f64"] = np.array([0.1, -0.0, None, 1e300, 5e-324])
+    frame["truth"] = pd.array([True, False, None, False, True], dtype="boolean")
+    for unit in "ms", "us", "ns":
+        frame[unit] = pd.to_datetime(moments, utc=unit == "us", format="ISO8601").as_unit(unit)
+    frame["label"] = ["cat", "dog", "cat", None, "dog"]
+    frame["kind"] = pd.Categorical(["x", "y", "x", "y", None])
+    frame.to_csv(out / "kept.csv", index=False)
+    whole = frame.copy()
+    for name in frame.columns[2:8]:
+        whole[name] = whole[name].fillna(1)
+    whole["truth"] = whole["truth"].fillna(True)
+    whole.to_parquet(out / "whole.parquet", row_group_size=2)
+    frame["day"] = [datetime.date(2024, 1, 1)] * 5
+    frame["list"] = [[1]] * 5
+    frame["price"] = [decimal.Decimal("1.50")] * 5
+    frame["raw"] = [b"raw"] * 5
+    frame["crlf"] = "a\r\nb"
+    table = pa.Table.from_pandas(frame)
+    table = table.append_column("nan", pa.array([float("nan")] * 5))
+    far = pa.array([1 << 60] * 5, pa.timestamp("us"))
+    pq.write_table(table.append_column("far", far), out / "kept.parquet", row_group_size=2)
+    (out / "latin.csv").write_bytes("file,note\na,café\n".encode("latin-1"))
+    for number in 0, 1, 4:
+        pixels = np.full((2, 2, 3), 40 * number + 3, "uint8")
+        PIL.Image.fromarray(pixels).save(out / f"{number}.png")
+
+
 (out / "sub").mkdir()
 (out / "a, b.jpg").write_text("first")
 (out / "sub/é€😀.jpg").write_text("second")
 tables()
+kept()
