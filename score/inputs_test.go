@@ -185,7 +185,7 @@ func TestKeepRefuses(t *testing.T) {
 		{"kept.parquet", "none", "jsonl", `expected a column "none", got ["file"`},
 		{"kept.parquet", "day", "jsonl", `expected a column "day" of texts, numbers, bool or ` +
 			`timestamps, got DATE`},
-		{"kept.parquet", "list", "jsonl", "got a group"},
+		{"kept.parquet", "list", "jsonl", "of texts, numbers, bool or timestamps, got a group"},
 		{"kept.parquet", "price", "jsonl", "got DECIMAL"},
 		{"kept.parquet", "raw", "jsonl", "got bytes"},
 		{"kept.parquet", "far", "csv", "a timestamp of the year 38504"},
@@ -221,6 +221,97 @@ func TestKeepRefuses(t *testing.T) {
 	for _, text := range []string{"", "=a", "a="} {
 		if _, err := ParseKeep(text); err == nil {
 			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// Images whose bytes are in a column, as pyarrow and datasets write them: one with a path, one
+// without, an empty one, one of which there is only the path's name or nothing.
+func TestEmbeddedImages(t *testing.T) {
+	dir := inputsFolder(t)
+	png := read(t, dir+"/0.png")
+	none := func(file string, row int, column string) string {
+		name := fmt.Sprintf("%s/%d", file, row)
+		return fmt.Sprintf("%s: ! %s: row %d, counted from 0: expected an image in the column %q, "+
+			"got none", name, file, row, column)
+	}
+	rows := func(file, column string) []string {
+		if column != "image" {
+			return []string{file + "/0: " + png, file + "/1: raw", file + "/2: ", none(file, 3, column),
+				none(file, 4, column)}
+		}
+		return []string{file + "/0.png: " + png, file + "/1: raw", file + "/dir/1.png: ",
+			none(file, 3, column), dir + "/4.png: " + read(t, dir+"/4.png")}
+	}
+	files := map[string][]string{}
+	for _, kind := range []string{"none", "gzip", "zstd", "snappy", "brotli", "lz4"} {
+		files["images-"+kind+".parquet"] = []string{"image", "raw", "large"}
+	}
+	for _, kind := range []string{"None", "lz4", "zstd"} {
+		files["images-"+kind+".feather"] = []string{"image", "raw", "large", "view"}
+		files["images-"+kind+".arrow"] = []string{"image", "raw", "large", "view"}
+	}
+	keep := []Keep{{"id", "id"}, {"kind", "kind"}, {"at", "at"}}
+	wantKept := []Kept{{"id", "int64"}, {"kind", "string"}, {"at", "timestamp[ms]"}}
+	wantValues := [][]any{{int64(0), "x", int64(0)}, {int64(1), "y", int64(-1000)},
+		{int64(2), "x", int64(2000)}, {int64(3), "y", nil}, {int64(4), "x", int64(4000)}}
+	for name, columns := range files {
+		for _, column := range columns {
+			file := filepath.Join(dir, name)
+			s, kept, err := Open([]string{file}, InputOptions{Column: column, Keep: keep})
+			if err != nil {
+				t.Errorf("%s %s: %v", name, column, err)
+				continue
+			}
+			if !slices.Equal(kept, wantKept) {
+				t.Errorf("%s: got %v, want %v", name, kept, wantKept)
+			}
+			for range 2 {
+				if got := items(s); !slices.Equal(got, rows(file, column)) {
+					t.Errorf("%s %s: got %.300q, want %.300q", name, column, got, rows(file, column))
+				}
+			}
+			number := 0
+			for item := range s {
+				if !slices.Equal(item.Kept, wantValues[number]) {
+					t.Errorf("%s: row %d: got %v, want %v", name, number, item.Kept, wantValues[number])
+				}
+				number++
+			}
+		}
+	}
+	s, _, err := Open([]string{dir + "/train-*-of-00003.parquet"}, InputOptions{Column: "image"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(filepath.Join(t.TempDir(), "out.csv"), s)
+	if got := mustRun(t, c); got.Answered != 2 || got.Failed != 3 {
+		t.Errorf("shards: got %+v, want 2 answered and 3 failed", got)
+	}
+}
+
+func TestEmbeddedRefused(t *testing.T) {
+	dir := inputsFolder(t)
+	old := maxPart
+	defer func() { maxPart = old }()
+	for _, c := range []struct {
+		file, column string
+		part         int
+		want         string
+	}{
+		{"kept.parquet", "i64", old, `expected a column "i64" of paths, of images' bytes or of {bytes, ` +
+			"path}, got int64"},
+		{"cut.arrow", "raw", old, "Arrow's stream format to its end mark, got a file without it"},
+		{"sub.arrow", "raw", old, "no such file"},
+		{"images-none.parquet", "raw", 50, `column "raw": expected pages of at most 50 bytes, got`},
+		{"deep.feather", "raw", 1000, "exceeds limit 1000"},
+		{"images-None.arrow", "raw", 100, "expected a record batch of at most 100 bytes"},
+		{"images-zstd.feather", "raw", 400, "expected a record batch of at most 400 bytes"},
+	} {
+		maxPart = c.part
+		_, _, err := Open([]string{filepath.Join(dir, c.file)}, InputOptions{Column: c.column})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.file, err, c.want)
 		}
 	}
 }

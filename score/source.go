@@ -42,7 +42,7 @@ type Source = iter.Seq[Item]
 
 // InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
-	// the column of paths in tables (.csv, .tsv and .parquet); without it such a file is refused
+	// the column of paths or images in tables; without it such a file is refused
 	Column string
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
@@ -62,7 +62,7 @@ func (e *UsageError) Error() string { return e.Reason }
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
 // images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
 // such), a .tfrecord file of tf.train.Example with image/encoded or image, or a table (.csv, .tsv,
-// .parquet) with a column of paths. Texts are UTF-8, or UTF-16 with its byte order mark.
+// .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16 with its byte order mark.
 //
 // It returns the columns that o.Keep has the items keep, for [Config.Kept].
 func Open(args []string, o InputOptions) (Source, []Kept, error) {
@@ -269,7 +269,7 @@ func open(path string, o InputOptions) (Source, []Kept, error) {
 	case IsTable(path):
 		if o.Column == "" {
 			return nil, nil, &UsageError{
-				fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
+				fmt.Sprintf("%s: a table needs the name of its column of paths or images", path)}
 		}
 		return table{path, o.Separator}.source(o.Column, o.Keep)
 	}

@@ -139,7 +139,7 @@ func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct{ name, arg, column, want string }{
 		{"no match", "*.jpg", "", "*.jpg: matches no file"},
 		{"a bad glob", "[", "", "[: syntax error in pattern"},
-		{"no column named", "paths.csv", "", "needs the name of their column"},
+		{"no column named", "paths.csv", "", "needs the name of its column"},
 		{"no such column", "paths.csv", "file",
 			`paths.csv: expected a column "file", got ["id" "path"]`},
 		{"a torn row", "paths.csv", "path", "paths.csv: record on line 3: wrong number of fields"},

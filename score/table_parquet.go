@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -38,8 +40,7 @@ func (t table) parquetRows(
 		}
 		next := make([]func() (any, error, bool), len(columns))
 		for i, column := range columns {
-			leaf, _ := opened.Schema().Lookup(column) // it is there
-			pull, stop := iter.Pull2(parquetValues(opened, leaf, fields[places[i]].kind))
+			pull, stop := pullParquet(file, opened, column, fields[places[i]].kind)
 			defer stop()
 			next[i] = pull
 		}
@@ -63,9 +64,43 @@ func (t table) parquetRows(
 	}
 }
 
+// pullParquet pulls the values of a column of that kind. Those of an image are in two columns.
+func pullParquet(
+	file *os.File, opened *parquet.File, column, kind string,
+) (next func() (any, error, bool), stop func()) {
+	pull := func(kind string, path ...string) (func() (any, error, bool), func()) {
+		leaf, _ := opened.Schema().Lookup(path...) // it is there
+		return iter.Pull2(parquetValues(file, opened, leaf, kind))
+	}
+	if kind != fieldImage {
+		return pull(kind, column)
+	}
+	nextBytes, stopBytes := pull(fieldBytes, column, "bytes")
+	nextPath, stopPath := pull("string", column, "path")
+	next = func() (any, error, bool) {
+		data, err1, more := nextBytes()
+		path, err2, _ := nextPath()
+		var image embedded
+		image.data, _ = data.([]byte)
+		image.path, _ = path.(string)
+		return image, errors.Join(err1, err2), more
+	}
+	return next, func() { stopBytes(); stopPath() }
+}
+
 // parquetKind is a field's kind.
 func parquetKind(f parquet.Field) string {
-	if !f.Leaf() || f.Repeated() {
+	if f.Repeated() {
+		return "a list"
+	}
+	if !f.Leaf() {
+		kinds := map[string]string{}
+		for _, part := range f.Fields() {
+			kinds[part.Name()] = parquetKind(part)
+		}
+		if len(kinds) == 2 && kinds["bytes"] == fieldBytes && kinds["path"] == "string" {
+			return fieldImage
+		}
 		return "a group"
 	}
 	kind := f.Type().Kind()
@@ -106,10 +141,15 @@ func parquetKind(f parquet.Field) string {
 
 // parquetValues yields the values of a column of that kind.
 func parquetValues(
-	opened *parquet.File, leaf parquet.LeafColumn, kind string,
+	file *os.File, opened *parquet.File, leaf parquet.LeafColumn, kind string,
 ) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
-		for _, group := range opened.RowGroups() {
+		for i, group := range opened.RowGroups() {
+			chunk := opened.Metadata().RowGroups[i].Columns[leaf.ColumnIndex]
+			if err := checkPages(file, chunk.MetaData); err != nil {
+				yield(nil, err)
+				return
+			}
 			pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
 			more := true
 			err := eachValue(pages, func(v parquet.Value) bool {
@@ -125,6 +165,35 @@ func parquetValues(
 			}
 		}
 	}
+}
+
+// checkPages goes over the heads of a column's pages in a row group, and refuses what is too large
+// to read, before it is.
+func checkPages(file *os.File, chunk format.ColumnMetaData) error {
+	at := chunk.DataPageOffset
+	if d := chunk.DictionaryPageOffset; d > 0 {
+		at = min(at, d)
+	}
+	in, end := bufio.NewReader(nil), at+chunk.TotalCompressedSize
+	for at < end {
+		section := io.NewSectionReader(file, at, end-at)
+		in.Reset(section)
+		var head format.PageHeader
+		var protocol thrift.CompactProtocol
+		if err := thrift.NewDecoder(protocol.NewReader(in)).Decode(&head); err != nil {
+			return fmt.Errorf("column %q: a page's head at byte %d: %w",
+				strings.Join(chunk.PathInSchema, "."), at, err)
+		}
+		read, _ := section.Seek(0, io.SeekCurrent) // a section has no error
+		at += read - int64(in.Buffered())
+		size := int(max(head.UncompressedPageSize, head.CompressedPageSize))
+		if size > maxPart || head.CompressedPageSize < 0 {
+			return fmt.Errorf("column %q: expected pages of at most %d bytes, got %d: write smaller ones",
+				strings.Join(chunk.PathInSchema, "."), maxPart, size)
+		}
+		at += int64(head.CompressedPageSize)
+	}
+	return nil
 }
 
 // parquetValue is a value of a column of that kind; nil is null.
@@ -154,7 +223,7 @@ func parquetValue(kind string, v parquet.Value) any {
 	if kind == "string" {
 		return string(v.ByteArray())
 	}
-	return v.ByteArray()
+	return notNil(v.ByteArray())
 }
 
 // eachValue calls f with each value until it returns false.

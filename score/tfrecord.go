@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -56,13 +57,13 @@ func exampleItem(path string, number int, record []byte) Item {
 	return streamedItem(name, data)
 }
 
-// streamedItem is an image whose bytes are there.
+// streamedItem is an image whose bytes are there, and good until the sequence goes on.
 func streamedItem(name string, data []byte) Item {
 	if err := checkSize(name, int64(len(data))); err != nil {
 		return failedItem(name, err)
 	}
 	return Item{Path: name, Size: int64(len(data)), Streamed: true,
-		Read: func() ([]byte, error) { return data, nil }}
+		Read: func() ([]byte, error) { return slices.Clone(data), nil }}
 }
 
 func firstOf(features map[string][]byte, keys ...string) []byte {

@@ -47,9 +47,10 @@ func newScoreCommand() *cobra.Command {
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
 image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a table (.csv, .tsv, .parquet) with a --column of paths, or - for a list of
-paths on standard input. Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not
-fetched: each is a row that says so.
+file (image/encoded), a table (.csv, .tsv, .parquet, .arrow, .feather) with a --column of paths, of
+images' bytes, or of Hugging Face's {bytes, path}, or - for a list of paths on standard input. Texts
+are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: each is a row that says
+so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
@@ -89,7 +90,7 @@ in npz. Without top or probs the classes are left out.`,
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
 		"paths in the list end with a zero byte, as find -print0 writes them")
-	flags.StringVar(&f.column, "column", "", "the column of paths in .csv, .tsv and .parquet inputs")
+	flags.StringVar(&f.column, "column", "", "the column of paths or images in tables")
 	f.separator.register(cmd)
 	flags.StringSliceVar(&f.keep, "keep", nil,
 		"`COLUMNS` of the inputs to carry through to the output; COLUMN=NAME gives another name")

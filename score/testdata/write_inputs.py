@@ -77,8 +77,43 @@ def kept():
         PIL.Image.fromarray(pixels).save(out / f"{number}.png")
 
 
+def embedded():
+    """The same images in every kind of column, in Parquet and in Arrow's formats."""
+    names = ["0.png", None, "dir/1.png", None, "4.png"]
+    data = [(out / "0.png").read_bytes(), b"raw", b"", None, None]
+    both = [{"bytes": b, "path": n} for b, n in zip(data, names, strict=True)]
+    columns = {"id": pa.array(range(5)), "kind": pa.array(list("xyxyx")).dictionary_encode()}
+    columns["at"] = pa.array([0, -1, 2, None, 4], pa.timestamp("s"))
+    images = {
+        "image": pa.array(both, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        "raw": pa.array(data, pa.binary()),
+        "large": pa.array(data, pa.large_binary()),
+        "view": pa.array(data, pa.binary_view()),
+    }
+    shards = pa.table(columns | images)
+    for k, rows in enumerate((shards.slice(0, 2), shards.slice(2, 1), shards.slice(3))):
+        pq.write_table(rows, out / f"train-{k:05}-of-00003.parquet", row_group_size=1)
+    stored = shards.drop_columns("view")
+    kinds = ["none", "gzip", "zstd", "snappy", "brotli", "lz4"]
+    for k, kind in enumerate(kinds):
+        name = out / f"images-{kind}.parquet"
+        version = ["1.0", "2.0"][k % 2]
+        pq.write_table(stored, name, compression=kind, data_page_version=version)
+    for kind in None, "lz4", "zstd":
+        options = pa.ipc.IpcWriteOptions(compression=kind)
+        for name, new in ("feather", pa.ipc.new_file), ("arrow", pa.ipc.new_stream):
+            with new(out / f"images-{kind}.{name}", shards.schema, options=options) as writer:
+                writer.write_table(shards, max_chunksize=2)
+    whole = (out / "images-None.arrow").read_bytes()
+    (out / "cut.arrow").write_bytes(whole[:-8])
+    big = pa.table({"raw": pa.array([b"x" * 2000] * 10)})
+    with pa.ipc.new_file(out / "deep.feather", big.schema) as writer:
+        writer.write_table(big)
+
+
 (out / "sub").mkdir()
 (out / "a, b.jpg").write_text("first")
 (out / "sub/é€😀.jpg").write_text("second")
 tables()
 kept()
+embedded()
