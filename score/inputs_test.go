@@ -316,6 +316,69 @@ func TestEmbeddedRefused(t *testing.T) {
 	}
 }
 
+// TFRecords as TensorFlow's writer has them: compressed, with another feature, in shards.
+func TestTFRecords(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	for _, kind := range []string{"none", "gzip", "zlib"} {
+		name := "raw-" + kind + ".tfrecord"
+		s, _, err := Open([]string{name}, InputOptions{Feature: "image_raw"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{name + "/0: first", name + "/1: " + strings.Repeat("second", 100)}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
+		want = []string{name + "/0: ! " + name + "/0: expected an image's bytes in the feature " +
+			"image/encoded or image, got the features " +
+			`["image/class/label" "image_raw" "other"]: --feature names the image's`}
+		if got := items(source(t, name))[:1]; !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
+	}
+	want := []string{"shards/x-00000-of-00003/0: 0", "shards/x-00001-of-00003/0: 1",
+		"shards/x-00002-of-00003/0: 2"}
+	for _, arg := range []string{"shards/x@3", "shards", "shards/x-*-of-00003"} {
+		skipped := new(Skipped)
+		s, _, err := Open([]string{arg}, InputOptions{Skipped: skipped})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", arg, got, want)
+		}
+		wantSkipped := ""
+		if arg == "shards" {
+			wantSkipped = "skipped 1 (1 .json)"
+		}
+		if skipped.String() != wantSkipped {
+			t.Errorf("%s: got %q, want %q", arg, skipped, wantSkipped)
+		}
+	}
+	s, _, err := Open([]string{"train@3.parquet"}, InputOptions{Column: "image"})
+	if err != nil || len(items(s)) != 5 {
+		t.Errorf("got %v, want 5 images of three tables", err)
+	}
+	for arg, want := range map[string]string{
+		"shards/x@4":   "shards/x@4: expected 4 shards, got no shards/x-00000-of-00004",
+		"shards/x@0":   "expected 1 to 100000 shards, got 0",
+		"shards/x@1e9": "", // a file, which is not there
+		"torn":         "torn: expected all shards x-*-of-00003, got 2 of them",
+		"both":         "both: expected shards or images, got both: both/x-00000-of-00003 and both/image.jpg",
+		".":            "expected shards or images, got both",
+	} {
+		_, _, err := Open([]string{arg}, InputOptions{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", arg, err, want)
+		}
+	}
+	got := items(source(t, "raw-more.tfrecord"))
+	if last := got[len(got)-1]; !strings.Contains(last, "behind its zlib stream, got more") {
+		t.Errorf("got %q, want an error for what is behind the stream", last)
+	}
+}
+
 // A run that goes on finds kept values that changed, though paths and sizes are the same.
 func TestKeptValuesChange(t *testing.T) {
 	dir := images(t, 20)

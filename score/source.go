@@ -47,7 +47,9 @@ type InputOptions struct {
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
 	// Keep are columns of the tables that are carried through to the output.
-	Keep    []Keep
+	Keep []Keep
+	// Feature holds the images of TFRecords; "" is image/encoded, or image.
+	Feature string
 	Skipped *Skipped // if not nil, counts what is passed over
 	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing,
 	// be no items. Without it they are errors.
@@ -61,34 +63,43 @@ func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
 // images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
-// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a table (.csv, .tsv,
+// such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
 // .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16 with its byte order mark.
 //
 // It returns the columns that o.Keep has the items keep, for [Config.Kept].
 func Open(args []string, o InputOptions) (Source, []Kept, error) {
-	var all []Source
-	var kept []Kept
-	from := ""
+	var paths []string
 	for _, arg := range args {
 		expanded, err := expand(arg, o.AllowEmpty)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, path := range expanded {
-			s, columns, err := open(path, o)
-			if err != nil {
-				return nil, nil, err
-			}
-			if len(columns) != len(o.Keep) {
-				return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, whose columns can be kept, "+
-					"got another input: leave --keep out, or give it apart", path)}
-			}
-			if len(all) > 0 && !slices.Equal(columns, kept) {
-				return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
-					"inputs, got %v in %s and %v in %s: convert them to one", kept, from, columns, path)}
-			}
-			all, kept, from = append(all, s), columns, path
+		paths = append(paths, expanded...)
+	}
+	return openAll(paths, o, nil)
+}
+
+// openAll opens files and directories, unless there is already an error.
+func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) {
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []Source
+	var kept []Kept
+	for i, path := range paths {
+		s, columns, err := open(path, o)
+		if err != nil {
+			return nil, nil, err
 		}
+		if len(columns) != len(o.Keep) {
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, whose columns can be kept, "+
+				"got another input: leave --keep out, or give it apart", path)}
+		}
+		if i > 0 && !slices.Equal(columns, kept) {
+			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
+				"inputs, got %v in %s and %v in %s: convert them to one", kept, paths[i-1], columns, path)}
+		}
+		all, kept = append(all, s), columns
 	}
 	return concat(all), kept, nil
 }
@@ -229,9 +240,15 @@ func concat(sources []Source) Source {
 }
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
-// hidden ones. A path that exists is never a glob.
+// hidden ones, and train@10 into its shards. A path that exists is never either.
 func expand(arg string, allowEmpty bool) ([]string, error) {
-	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
+	if _, err := os.Lstat(arg); err == nil {
+		return []string{arg}, nil
+	}
+	if shards, err := expandShards(arg); err != nil || shards != nil {
+		return shards, err
+	}
+	if !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
 	}
 	paths, err := filepath.Glob(arg)
@@ -248,13 +265,13 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 	return paths, nil
 }
 
-// tfRecordName also takes the shards of TensorFlow Datasets,
-// imagenet2012-train.tfrecord-00000-of-01024.
-var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
-
 // open returns the columns that the items keep too.
 func open(path string, o InputOptions) (Source, []Kept, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		shards, err := shardsIn(path, o)
+		if err != nil || shards != nil {
+			return openAll(shards, o, err)
+		}
 		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
 	}
@@ -264,8 +281,8 @@ func open(path string, o InputOptions) (Source, []Kept, error) {
 		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case strings.HasSuffix(lower, ".zip"):
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
-	case tfRecordName.MatchString(lower):
-		return tfRecords(path), nil, nil
+	case isTFRecord(path):
+		return tfRecords(path, o.Feature), nil, nil
 	case IsTable(path):
 		if o.Column == "" {
 			return nil, nil, &UsageError{

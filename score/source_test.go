@@ -103,7 +103,8 @@ func TestSources(t *testing.T) {
 			[]string{testdata + "/images.tfrecord/n01440764_1.JPEG: first",
 				testdata + "/images.tfrecord/b.jpg: second", testdata + "/images.tfrecord/2: third",
 				testdata + "/images.tfrecord/3: ! " + testdata +
-					"/images.tfrecord/3: the example has neither image/encoded nor image",
+					"/images.tfrecord/3: expected an image's bytes in the feature image/encoded or image, got " +
+					`the features ["image/class/label" "text"]: --feature names the image's`,
 				testdata + "/images.tfrecord/4: ! " + testdata +
 					"/images.tfrecord/4: not a tf.train.Example: unexpected EOF"}},
 		{"a column of Parquet", []string{testdata + "/paths.parquet"}, []string{
@@ -146,7 +147,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no such Parquet column", testdataFolder + "/paths.parquet", "file",
 			`expected a column "file"`},
 		{"a column of numbers", testdataFolder + "/paths.parquet", "id",
-			`expected a column "id" of texts`},
+			`expected a column "id" of paths, of images' bytes or of {bytes, path}, got int64`},
 		{"a missing table", "no.csv", "path", fs.ErrNotExist.Error()[:4]},
 	} {
 		if _, _, err := Open([]string{c.arg}, InputOptions{Column: c.column}); err == nil ||
@@ -237,7 +238,7 @@ func FuzzExample(f *testing.F) {
 		f.Add(record)
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
-		item := exampleItem("x.tfrecord", 0, record)
+		item := exampleItem("x.tfrecord", 0, "", record)
 		if data, err := item.Read(); err == nil && int64(len(data)) != item.Size {
 			t.Errorf("got %d, want %d bytes", len(data), item.Size)
 		}

@@ -27,6 +27,7 @@ type scoreFlags struct {
 	column    string
 	separator separatorFlag
 	keep      []string
+	feature   string
 	shard     string
 	batch     int
 	top       int
@@ -46,11 +47,11 @@ func newScoreCommand() *cobra.Command {
 		Use:   "score --output OUT INPUT...",
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
-image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a table (.csv, .tsv, .parquet, .arrow, .feather) with a --column of paths, of
-images' bytes, or of Hugging Face's {bytes, path}, or - for a list of paths on standard input. Texts
-are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: each is a row that says
-so.
+image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a TFRecord
+file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv, .parquet, .arrow,
+.feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes, path}, or - for a
+list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on. Texts are UTF-8, or
+UTF-16 with its byte order mark. Addresses are not fetched: each is a row that says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
@@ -92,6 +93,8 @@ in npz. Without top or probs the classes are left out.`,
 		"paths in the list end with a zero byte, as find -print0 writes them")
 	flags.StringVar(&f.column, "column", "", "the column of paths or images in tables")
 	f.separator.register(cmd)
+	flags.StringVar(&f.feature, "feature", "",
+		"the feature of TFRecords that holds the image (default image/encoded, or image)")
 	flags.StringSliceVar(&f.keep, "keep", nil,
 		"`COLUMNS` of the inputs to carry through to the output; COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
@@ -245,7 +248,7 @@ func (f *scoreFlags) source(
 		return source, nil, err
 	case f.filesFrom == "":
 		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
-			Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
+			Feature: f.feature, Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {

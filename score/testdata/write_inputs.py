@@ -5,6 +5,8 @@ The "images" that no decoder sees are short texts.
 
 import datetime
 import decimal
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import pandas as pd
 import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow as tf
 
 out = Path(sys.argv[1])
 
@@ -111,9 +116,40 @@ def embedded():
         writer.write_table(big)
 
 
+def records():
+    """TFRecords in each compression, and shards; the images are named by what they are."""
+
+    def example(name, **features):
+        values = {
+            k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v]))
+            for k, v in features.items()
+        }
+        values["image/class/label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[7]))
+        return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+
+    def write(name, compression, rows):
+        with tf.io.TFRecordWriter(str(out / name), compression) as writer:
+            for row in rows:
+                writer.write(example(name, **row))
+
+    rows = [{"image_raw": b"first", "other": b"x"}, {"image_raw": b"second" * 100}]
+    for kind in "", "GZIP", "ZLIB":
+        write(f"raw-{kind.lower() or 'none'}.tfrecord", kind, rows)
+    (out / "raw-more.tfrecord").write_bytes((out / "raw-zlib.tfrecord").read_bytes() + b"more")
+    for folder in "shards", "torn":
+        (out / folder).mkdir()
+        for k in range(3 if folder == "shards" else 2):
+            kind = ["", "GZIP", "ZLIB"][k]
+            write(f"{folder}/x-{k:05}-of-00003", kind, [{"image/encoded": b"%d" % k}])
+    (out / "shards/dataset_info.json").write_text("{}")
+    shutil.copytree(out / "shards", out / "both")
+    (out / "both/image.jpg").write_text("image")
+
+
 (out / "sub").mkdir()
 (out / "a, b.jpg").write_text("first")
 (out / "sub/é€😀.jpg").write_text("second")
 tables()
 kept()
 embedded()
+records()
