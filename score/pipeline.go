@@ -21,6 +21,7 @@ type pipeline struct {
 	journal  *journal // nil for an output that is not resumed
 	keep     func(batch int64, records []Record) error
 	counts   Counts
+	slowest  []Slow // of the images that this process has read
 	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
 	// in the process.
 	native sync.RWMutex
@@ -32,6 +33,9 @@ func (p *pipeline) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p.bytes = semaphore.NewWeighted(MaxImageBytes)
+	if p.Progress != nil {
+		p.Progress(p.counts)
+	}
 	for b, err := range p.recorder.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
 		if err != nil {
 			return err
@@ -254,6 +258,10 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 		return err
 	}
 	p.counts = counts
+	for i, took := range b.Took {
+		p.slowest = append(p.slowest, Slow{records[i].Path, took.Seconds()})
+	}
+	p.slowest = slowest(p.slowest)
 	if p.Progress != nil {
 		p.Progress(p.counts)
 	}

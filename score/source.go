@@ -28,6 +28,8 @@ type Item struct {
 	// Streamed items are parts of a file, and must be read before the sequence goes on: what is
 	// passed over without Read is skipped, not read.
 	Streamed bool
+
+	failure error // why the image cannot be had, if it is known
 }
 
 // Source is a sequence of images, the same each time it is gone through. What cannot be opened is
@@ -36,9 +38,11 @@ type Source = iter.Seq[Item]
 
 // InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
-	// the column of paths in .csv and .parquet files; without it such a file is refused
-	Column  string
-	Skipped *Skipped // if not nil, counts what is passed over
+	// the column of paths in tables (.csv, .tsv and .parquet); without it such a file is refused
+	Column string
+	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
+	Separator rune
+	Skipped   *Skipped // if not nil, counts what is passed over
 	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing,
 	// be no items. Without it they are errors.
 	AllowEmpty bool
@@ -51,8 +55,8 @@ func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
 // images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
-// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a .csv or .parquet
-// file with a column of paths.
+// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a table (.csv, .tsv,
+// .parquet) with a column of paths. Texts are UTF-8, or UTF-16 with its byte order mark.
 func Open(args []string, o InputOptions) (Source, error) {
 	var all []Source
 	for _, arg := range args {
@@ -71,26 +75,27 @@ func Open(args []string, o InputOptions) (Source, error) {
 	return concat(all), nil
 }
 
-// List makes a source of paths, one a line, each taken as a file.
+// List makes a source of paths, one a line, each taken as a file. The list is UTF-8, or UTF-16 with
+// its byte order mark.
 func List(r io.Reader) (Source, error) {
-	return list(r, bufio.ScanLines, "line")
+	return list(decodeText(r), bufio.ScanLines, "line")
 }
 
 // ListNull makes a source of paths that each end with a zero byte, as find -print0 writes them; so
-// they may hold line ends.
+// they may hold line ends. A path is bytes: only the byte order mark of UTF-8 is left out.
 func ListNull(r io.Reader) (Source, error) {
-	return list(r, scanNull, "path")
+	return list(skipMark(r), scanNull, "path")
 }
 
 func list(r io.Reader, split bufio.SplitFunc, unit string) (Source, error) {
-	return spool(func(add func(string, error) error) error {
-		paths := bufio.NewScanner(skipMark(r))
+	return spool(func(add func(Item) error) error {
+		paths := bufio.NewScanner(r)
 		paths.Buffer(nil, 1<<20)
 		paths.Split(split)
 		number := 1
 		for ; paths.Scan(); number++ {
 			if path := paths.Text(); path != "" {
-				if err := add(path, nil); err != nil {
+				if err := add(Item{Path: path}); err != nil {
 					return err
 				}
 			}
@@ -113,19 +118,10 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 	return 0, nil, nil
 }
 
-// skipMark reads a text without the byte order mark that Windows puts before UTF-8.
-func skipMark(r io.Reader) io.Reader {
-	in := bufio.NewReader(r)
-	if head, _ := in.Peek(3); string(head) == "\ufeff" {
-		_, _ = in.Discard(3) // they are there
-	}
-	return in
-}
-
-// spool makes a source of the paths that fill adds, or of why one could not be read. It keeps them
-// in a temporary file without a name. So the source takes no memory and is the same each time,
+// spool makes a source of the files that fill adds, by their paths or why one cannot be had. It keeps
+// them in a temporary file without a name. So the source takes no memory and is the same each time,
 // whatever happens to the directories and lists that it was made from.
-func spool(fill func(add func(path string, err error) error) error) (Source, error) {
+func spool(fill func(add func(Item) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
 	if err != nil {
 		return nil, err
@@ -134,15 +130,15 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 		return nil, errors.Join(err, file.Close())
 	}
 	out := bufio.NewWriter(file)
-	err = fill(func(path string, failure error) error {
+	err = fill(func(item Item) error {
 		reason := ""
-		if failure != nil {
-			reason = failure.Error()
+		if item.failure != nil {
+			reason = item.failure.Error()
 		}
 		// their lengths come first, as either may hold any byte
-		head := binary.AppendUvarint(nil, uint64(len(path)))
+		head := binary.AppendUvarint(nil, uint64(len(item.Path)))
 		head = binary.AppendUvarint(head, uint64(len(reason)))
-		_, err := out.WriteString(string(head) + path + reason)
+		_, err := out.WriteString(string(head) + item.Path + reason)
 		return err
 	})
 	if err == nil {
@@ -236,18 +232,27 @@ func open(path string, o InputOptions) (Source, error) {
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil
 	case tfRecordName.MatchString(lower):
 		return tfRecords(path), nil
-	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
+	case IsTable(path):
 		if o.Column == "" {
 			return nil, &UsageError{
 				fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
 		}
-		return pathColumn(path, o.Column)
+		return pathColumn(table{path, o.Separator}, o.Column)
 	}
 	return func(yield func(Item) bool) { yield(File(path)) }, nil
 }
 
-// File is the image in a file.
+// urls are addresses, of any scheme that has a host.
+var urls = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+
+func isURL(path string) bool { return urls.MatchString(path) }
+
+// File is the image in a file. An address is none: reading it says that it was not fetched.
 func File(path string) Item {
+	if isURL(path) {
+		return failedItem(path, fmt.Errorf("%s: not fetched: expected the path of a file, got an "+
+			"address: fetch it first, and name the file", path))
+	}
 	var size int64 = -1
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
@@ -256,20 +261,21 @@ func File(path string) Item {
 }
 
 func failedItem(path string, err error) Item {
-	return Item{Path: path, Size: -1, Read: func() ([]byte, error) { return nil, err }}
+	read := func() ([]byte, error) { return nil, err }
+	return Item{Path: path, Size: -1, Read: read, failure: err}
 }
 
 func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, error) {
-	return spool(func(add func(string, error) error) (failure error) {
+	return spool(func(add func(Item) error) (failure error) {
 		skipped.reset()
 		empty := true
 		walkImages(root, skipped, func(path string, err error) bool {
 			empty = false
-			failure = add(path, err)
+			failure = add(Item{Path: path, failure: err})
 			return failure == nil
 		})
 		if empty && !allowEmpty {
-			return add(root, noImages(root, skipped))
+			return add(Item{Path: root, failure: noImages(root, skipped)})
 		}
 		return failure
 	})

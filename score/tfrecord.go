@@ -53,7 +53,16 @@ func exampleItem(path string, number int, record []byte) Item {
 		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image",
 			name))
 	}
-	return Item{name, int64(len(data)), func() ([]byte, error) { return data, nil }, true}
+	return streamedItem(name, data)
+}
+
+// streamedItem is an image whose bytes are there.
+func streamedItem(name string, data []byte) Item {
+	if err := checkSize(name, int64(len(data))); err != nil {
+		return failedItem(name, err)
+	}
+	return Item{Path: name, Size: int64(len(data)), Streamed: true,
+		Read: func() ([]byte, error) { return data, nil }}
 }
 
 func firstOf(features map[string][]byte, keys ...string) []byte {

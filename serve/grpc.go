@@ -35,6 +35,7 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: l.Idle}),
 		grpc.InTapHandle(s.admitGRPC),
 		grpc.ChainUnaryInterceptor(s.answerGRPC),
+		grpc.ChainStreamInterceptor(s.answerStream),
 	}
 }
 
@@ -82,7 +83,7 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 	if !probeCall(info.FullMethod) {
 		var span trace.Span
 		ctx, span = traceCall(ctx, info.FullMethod)
-		defer span.End()
+		defer func() { endCall(span, err) }()
 		level = slog.LevelInfo
 	}
 	ctx, log := s.withRequest(ctx, id)
@@ -198,6 +199,9 @@ func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferRespo
 func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err error) {
 	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
 		inputs: map[string]tensor.Tensor{}, binary: true}
+	if request.schedule, err = readSchedule(r.Parameters); err != nil {
+		return request, err
+	}
 	if len(r.Inputs) == 0 {
 		return request, fmt.Errorf("expected inputs, got none")
 	}
@@ -223,6 +227,9 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 		}
 	}
 	for _, o := range r.Outputs {
+		if o.Parameters["shared_memory_region"] != nil {
+			return request, fmt.Errorf("output %.100q: %w", o.Name, errSharedMemory)
+		}
 		top := o.Parameters["classification"].GetInt64Param()
 		if top < 0 || top > 1<<20 {
 			return request, fmt.Errorf(

@@ -55,6 +55,23 @@ func (s *Server) routes() map[string]map[string]handler {
 		"/v2/models/{model}/versions/{version}":       {get: s.modelMetadata},
 		"/v2/models/{model}/versions/{version}/ready": {get: s.modelReady},
 		"/v2/models/{model}/versions/{version}/infer": {post: s.infer},
+
+		"/v2/models/{model}/config":                    {get: s.writeModelConfig},
+		"/v2/models/{model}/versions/{version}/config": {get: s.writeModelConfig},
+		"/v2/models/stats":                             {get: s.statistics},
+		"/v2/models/{model}/stats":                     {get: s.statistics},
+		"/v2/models/{model}/versions/{version}/stats":  {get: s.statistics},
+		"/v2/repository/index":                         {post: s.writeRepositoryIndex},
+		"/v2/repository/models/{model}/load":           {post: refuse(errModelControl)},
+		"/v2/repository/models/{model}/unload":         {post: refuse(errModelControl)},
+		"/v2/trace/setting": {get: s.writeTraceSettings,
+			post: refuse(errTraceUpdate)},
+		"/v2/models/{model}/trace/setting": {get: s.writeTraceSettings,
+			post: refuse(errTraceUpdate)},
+		"/v2/logging":                      {get: s.writeLogSettings, post: refuse(errLogUpdate)},
+		"/v2/systemsharedmemory/{rest...}": {get: refuse(errSharedMemory), post: refuse(errSharedMemory)},
+		"/v2/cudasharedmemory/{rest...}":   {get: refuse(errSharedMemory), post: refuse(errSharedMemory)},
+
 		"/metrics":                       {get: handlerOf(s.metrics.handler())},
 		"/monitoring/prometheus/metrics": {get: handlerOf(s.metrics.servingHandler())},
 	}
@@ -146,7 +163,12 @@ func (s *Server) withVersion(ctx context.Context, p protocol, c choice,
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	start := time.Now()
-	took, err := f(v)
-	s.metrics.answered(v, p, time.Since(start), took, err)
+	parts, err := f(v)
+	took := time.Since(start)
+	if !parts.ran.IsZero() {
+		parts.Output = time.Since(parts.ran)
+	}
+	s.metrics.answered(v, p, took, parts, err)
+	v.statistics.answered(start, took, parts, err)
 	return err
 }

@@ -158,6 +158,7 @@ type protocol struct{ name, api, entrypoint string }
 var (
 	protocolPredict      = protocol{"tensorflow_serving", "predict", "REST"}
 	protocolTFClassify   = protocol{"tensorflow_serving", "classify", "REST"}
+	protocolTFRegress    = protocol{"tensorflow_serving", "regress", "REST"}
 	protocolOIP          = protocol{"kserve_http", "infer", "REST"}
 	protocolGRPC         = protocol{"kserve_grpc", "infer", "GRPC"}
 	protocolPredictGRPC  = protocol{"tensorflow_serving_grpc", "predict", "GRPC"}

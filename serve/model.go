@@ -36,6 +36,8 @@ type version struct {
 	images     *classify.Preprocessor // nil: the model takes no images
 	imageInput string                 // the input that takes them, "" where none does
 	labels     map[outputKey]labels.Labels
+	statistics *statistics
+	observe    func(batch.Observation) // of runs
 
 	// those that use the version; the repository's lock orders Add before Wait
 	requests sync.WaitGroup
@@ -62,8 +64,14 @@ func newVersion(
 	if err != nil {
 		return nil, err
 	}
-	v := &version{name: name, number: number, model: m,
-		signatures: map[string]*signature{}}
+	v := &version{name: name, number: number, model: m, signatures: map[string]*signature{},
+		statistics: newStatistics()}
+	observe := parameters.Observe
+	v.observe = func(o batch.Observation) {
+		observe(o)
+		v.statistics.ran(o)
+	}
+	parameters.Observe = v.observe
 	if v.labels, err = labelsOf(m); err != nil {
 		return nil, err
 	}

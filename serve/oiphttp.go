@@ -155,7 +155,8 @@ func readOIP(header string, body []byte, held *account, v *version) (request oip
 		return request, err
 	}
 	request = oipRequest{id: parsed.id, signature: parsed.signature, binary: parsed.binary,
-		inputs: map[string]tensor.Tensor{}}
+		schedule: parsed.schedule,
+		inputs:   map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
 		out.oipOutput.binary = parsed.binary
 		if out.binary != nil {

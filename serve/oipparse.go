@@ -7,8 +7,6 @@ import (
 	"slices"
 	"unsafe"
 
-	"google.golang.org/grpc/codes"
-
 	"kerasrun/serve/internal/jsontensor"
 	"kerasrun/tensor"
 )
@@ -19,6 +17,7 @@ const maxTensors, maxDimensions = 1024, 1024
 // parsedOIP is the JSON of an inference request.
 type parsedOIP struct {
 	id, signature string
+	schedule      schedule
 	binary        bool // binary_data_output
 	inputs        []parsedInput
 	outputs       []parsedOutput
@@ -48,6 +47,8 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 			err = parseParameters(d, map[string]func() error{
 				"binary_data_output": func() (err error) { p.binary, err = d.Bool(); return },
 				"signature_name":     func() (err error) { p.signature, err = d.String(); return },
+				"timeout":            func() error { return p.schedule.parseTimeout(d.Int()) },
+				"priority":           func() error { return p.schedule.parsePriority(d.Int()) },
 			})
 		case "inputs":
 			err = d.Array(func(i int) error {
@@ -80,8 +81,6 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 	}
 	return p, d.End()
 }
-
-var errSharedMemory = errorf(codes.Unimplemented, "shared memory is not served")
 
 func within(list string, i int, err error) error {
 	if err != nil {

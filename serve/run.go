@@ -18,6 +18,8 @@ type timing struct {
 	Queue      time.Duration // waiting for the run
 	Inference  time.Duration // in the run
 	Batch      int           // rows of the run
+	Output     time.Duration // writing the answer
+	ran        time.Time     // when the run had ended
 }
 
 // header writes the timing as the standard header, in milliseconds.
@@ -35,6 +37,7 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	ctx, span := startSpan(ctx, "run", v, sig)
 	defer span.End()
 	out, took, err := s.runSpanned(ctx, v, sig, in)
+	took.ran = time.Now()
 	s.reportDeath(ctx, v, sig, err)
 	endSpan(span, took, err)
 	return out, took, err
@@ -83,13 +86,18 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 		start := time.Now()
 		out, err := sig.run(ctx, in)
 		took.Inference = time.Since(start)
+		v.observe(batch.Observation{Rows: 1, Compute: took.Inference, Err: err})
 		return out, took, err
 	}
-	answer := sig.batcher.Run
-	if place != nil {
-		answer = place.Run
+	if place == nil {
+		var err error
+		if place, err = sig.batcher.Reserve(int(in[sig.inputs[0]].Shape[0])); err != nil {
+			return nil, took, err
+		}
+		defer place.Release()
 	}
-	r, err := answer(ctx, in)
+	place.Priority = priorityOf(ctx)
+	r, err := place.Run(ctx, in)
 	took.Queue, took.Inference, took.Batch = r.Queue, r.Compute, r.Batch
 	return r.Outputs, took, err
 }

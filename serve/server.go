@@ -67,10 +67,13 @@ type Server struct {
 	health     *health.Server
 	healthMu   sync.Mutex // from the look at what is ready until the service is told
 
-	draining  atomic.Bool
-	stopPoll  context.CancelFunc
-	polling   sync.WaitGroup
-	unloading sync.WaitGroup
+	draining atomic.Bool
+	stopPoll context.CancelFunc
+	// ends when streams are to end: they would otherwise go on as long as their clients
+	streams     context.Context
+	stopStreams context.CancelFunc
+	polling     sync.WaitGroup
+	unloading   sync.WaitGroup
 }
 
 // New returns a server that has loaded nothing yet.
@@ -93,6 +96,7 @@ func New(c Config) (*Server, error) {
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}
+	s.streams, s.stopStreams = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s.repository)
 	s.updateHealth()
 	return s, nil
@@ -161,6 +165,7 @@ func (s *Server) Drain() {
 // further request is answered.
 func (s *Server) Close() {
 	s.Drain()
+	s.stopStreams()
 	s.stopPoll()
 	s.polling.Wait()
 	for _, name := range s.repository.names {

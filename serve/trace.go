@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // Traces go to OpenTelemetry's global provider, which drops them until the program sets one.
@@ -40,6 +41,12 @@ func traceCall(ctx context.Context, method string) (context.Context, trace.Span)
 		trace.WithAttributes(
 			attribute.String("rpc.system", "grpc"), attribute.String("rpc.service",
 				service), attribute.String("rpc.method", name)))
+}
+
+// endCall ends the span of a call.
+func endCall(span trace.Span, err error) {
+	span.SetAttributes(attribute.Int("rpc.grpc.status_code", int(status.Code(err))))
+	span.End()
 }
 
 // startSpan begins a span of a request to a version.

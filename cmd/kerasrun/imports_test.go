@@ -29,8 +29,9 @@ var mayImport = map[string][]string{
 	"golden": {
 		"contract", "internal/*", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy",
 	},
-	"internal/*": {},
-	"evaluate":   {"classify", "internal/*", "labels", "preprocess", "score"},
+	"internal/*":    {},
+	"internal/page": {"preprocess"},
+	"evaluate":      {"classify", "internal/*", "labels", "score"},
 	"score": {
 		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
 		"worker",

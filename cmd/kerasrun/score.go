@@ -27,6 +27,7 @@ type scoreFlags struct {
 	filesFrom string
 	null      bool
 	column    string
+	separator separatorFlag
 	shard     string
 	batch     int
 	top       int
@@ -38,6 +39,7 @@ type scoreFlags struct {
 	values    *choice
 	labels    *choice
 	onError   *choice
+	failed    string
 }
 
 func newScoreCommand() *cobra.Command {
@@ -47,11 +49,14 @@ func newScoreCommand() *cobra.Command {
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
 image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
-standard input.
+file (image/encoded), a table (.csv, .tsv, .parquet) with a --column of paths, or - for a list of
+paths on standard input. Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not
+fetched: each is a row that says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
-it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
+it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
+failures by reason, what was skipped, classes, confidence, the slowest images (OUT.report.json holds
+the same). Until then OUT.journal holds the finished rows.
 Whatever stops the run, even kill -9, the same command goes on from there and ends with the same
 bytes. An image that cannot be classified is a row with its error.
 
@@ -87,7 +92,8 @@ in npz. Without top or probs the classes are left out.`,
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
 		"paths in the list end with a zero byte, as find -print0 writes them")
-	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
+	flags.StringVar(&f.column, "column", "", "the column of paths in .csv, .tsv and .parquet inputs")
+	f.separator.register(cmd)
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,
@@ -105,6 +111,8 @@ in npz. Without top or probs the classes are left out.`,
 		"record", "skip", "stop")
 	flags.Var(&f.failures, "max-failures",
 		"fail when more images than `N`, or P% of them, cannot be classified (default all may)")
+	flags.StringVar(&f.failed, "failures", "",
+		"write the index, path and error of each image that cannot be classified to a CSV `file`")
 	flags.BoolVar(&f.empty, "allow-empty", false,
 		"inputs without an image are an output without rows; standard input may always be empty")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
@@ -122,6 +130,8 @@ in npz. Without top or probs the classes are left out.`,
 			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
+		case f.failed != "" && f.output == "-":
+			return fmt.Errorf("--failures: expected an --output FILE, got -, which is not kept")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
@@ -139,6 +149,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			return usagef("--%v", err)
 		}
 	}
+	stderr := cmd.ErrOrStderr()
 	skipped := new(score.Skipped)
 	source, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
@@ -148,9 +159,10 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		return asUsage(err)
 	}
-	stderr := cmd.ErrOrStderr()
+	shown := newProgress(stderr, f.quiet, "loading the model")
+	defer shown.close()
 	model, err := f.isolated.open(cmd.Context(), f.model, worker.Config{
-		Stderr: func(line string) { fmt.Fprintln(stderr, line) },
+		Stderr: func(line string) { shown.line("%s\n", line) },
 	})
 	if err != nil {
 		if cmd.Context().Err() != nil {
@@ -173,15 +185,15 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),
-		Versions:    versions(),
-		Warn:        func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
-		Progress:    shown.update,
+		Failures:    f.failed,
+		Versions:    versions(), Machine: thisMachine().String(), Skipped: skipped,
+		Warn:     func(message string) { shown.line("kerasrun: %s\n", message) },
+		Progress: shown.update,
 	})
 	shown.close()
 	if err != nil {
@@ -202,16 +214,19 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
-		already := ""
+		words := fmt.Sprintf("%d images, %d scored, %d failed", summary.Images, summary.Answered,
+			summary.Failed)
+		if passed := skipped.String(); passed != "" {
+			words += ", " + passed
+		}
+		words += ": " + summary.Output
+		if r := summary.Report; r != nil {
+			words = fmt.Sprintf("%s: %s, report %s", r.Summary(), r.Output, r.Page())
+		}
 		if summary.Already {
-			already = ", complete before"
+			words += ", complete before"
 		}
-		passed := skipped.String()
-		if passed != "" {
-			passed = ", " + passed
-		}
-		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed%s: %s%s\n",
-			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
+		fmt.Fprintln(stderr, "kerasrun:", words)
 	}
 	if summary.Failed > 0 {
 		return errFailedImages
@@ -235,8 +250,8 @@ func (f *scoreFlags) source(
 	case f.fromStdin(args):
 		return read(stdin)
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped,
-			AllowEmpty: f.empty})
+		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
+			Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
