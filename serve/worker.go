@@ -28,7 +28,7 @@ func (v *version) down() error {
 		return nil
 	}
 	return errorf(codes.Unavailable, "model %q version %d: %w", v.name, v.number,
-		&worker.DownError{Err: m.Down()})
+		&worker.DownError{Why: m.Down()})
 }
 
 // lost keeps a batch from being run again where it may have been the end of its worker.

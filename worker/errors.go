@@ -24,14 +24,15 @@ func (e *DiedError) Error() string {
 }
 
 // DownError says that a run was not begun: the worker has died and is not yet started again.
-type DownError struct{ Err error } // why the last one ended, or could not be started
+type DownError struct {
+	// Why is that the last one ended, or could not be started. The error does not wrap it: no run
+	// died with this one.
+	Why error
+}
 
 func (e *DownError) Error() string {
 	return "the model's process is being started again"
 }
-
-// Unwrap returns why there is none.
-func (e *DownError) Unwrap() error { return e.Err }
 
 // UsageError is a worker's error about the value of a flag.
 type UsageError struct{ text string }

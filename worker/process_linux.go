@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,10 +43,6 @@ func launch(command []string, stderr io.Writer) (*process, error) {
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	cmd.Env = os.Environ()
-	if os.Getenv("GOTRACEBACK") == "" {
-		cmd.Env = append(cmd.Env, "GOTRACEBACK=none") // a signal is told in a line
-	}
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
 		// The kernel takes the end of the thread that started the process for its parent's.
@@ -67,7 +64,7 @@ func launch(command []string, stderr io.Writer) (*process, error) {
 			err := <-ended
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
-				if status, ok := exit.Sys().(unix.WaitStatus); ok && status.Signaled() {
+				if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 					return unix.SignalName(status.Signal())
 				}
 			}

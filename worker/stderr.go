@@ -7,18 +7,17 @@ import (
 	"sync"
 )
 
-const (
-	lineBytes = 4 << 10 // of a line of standard error that are kept
-	lastLines = 50      // that are searched for why a worker died
-)
+// lineBytes is how much of a line of standard error is kept.
+const lineBytes = 4 << 10
 
-// lines cuts what a worker writes to standard error into lines, hands them on, and keeps the last.
+// lines cuts what a worker writes to standard error into lines, hands them on, and keeps what says
+// why it died.
 type lines struct {
 	emit func(line string)
 
-	mu   sync.Mutex
-	rest []byte
-	last []string
+	mu             sync.Mutex
+	rest           []byte
+	signal, reason string // of the last line with one
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -37,12 +36,14 @@ func (l *lines) Write(p []byte) (int, error) {
 
 // end hands the current line on.
 func (l *lines) end() {
-	line := strings.ToValidUTF8(strings.TrimRight(string(l.rest), "\r"), "\ufffd")
+	line := strings.ToValidUTF8(strings.TrimRight(string(l.rest), " \r"), "\ufffd")
 	l.rest = l.rest[:0]
-	if len(l.last) == lastLines {
-		l.last = l.last[1:]
+	if match := signalLine.FindStringSubmatch(line); match != nil {
+		l.signal = match[1]
 	}
-	l.last = append(l.last, line)
+	if reasonLine.MatchString(line) {
+		l.reason = line
+	}
 	l.emit(line)
 }
 
@@ -53,20 +54,12 @@ var (
 	reasonLine = regexp.MustCompile(`^(F\d{4} |terminate called |panic: |fatal error: )`)
 )
 
-// death returns the signal and the reason that the last lines name, each "" where none does.
+// death returns the signal and the reason that the lines name, each "" where none does.
 func (l *lines) death() (signal, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.rest) > 0 {
 		l.end()
 	}
-	for _, line := range l.last {
-		if match := signalLine.FindStringSubmatch(line); match != nil {
-			signal = match[1]
-		}
-		if reasonLine.MatchString(line) {
-			reason = line
-		}
-	}
-	return signal, reason
+	return l.signal, l.reason
 }
