@@ -3,6 +3,7 @@ package batch
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -315,10 +316,14 @@ func (b *Batcher) pop() []*request {
 	return requests
 }
 
-// answer runs requests as one batch and answers each. A batch that fails is run again in halves.
+// answer runs requests as one batch and answers each. A batch that fails is run again in halves,
+// unless it is lost.
 func (b *Batcher) answer(requests []*request, taken time.Time) {
 	outputs, result, err := b.compute(requests, taken)
-	if err != nil && len(requests) > 1 {
+	var lost *LostError
+	if errors.As(err, &lost) {
+		err = &LostError{len(requests), lost.Err}
+	} else if err != nil && len(requests) > 1 {
 		half := len(requests) / 2
 		b.answer(requests[:half], taken)
 		b.answer(requests[half:], taken)

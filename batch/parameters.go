@@ -125,3 +125,21 @@ var (
 	ErrTooLong = errors.New("batch: the request has more rows than max_batch_size")
 	ErrClosed  = errors.New("batch: the batcher is closed")
 )
+
+// LostError is an error of the run function that says that what ran the batch is gone. The batch is
+// not run again in halves, which might be the end of that once more: each of its requests gets the
+// error.
+type LostError struct {
+	Requests int // of the batch, as the batcher counts them
+	Err      error
+}
+
+func (e *LostError) Error() string {
+	if e.Requests > 1 {
+		return fmt.Sprintf("%v, in a batch of %d requests", e.Err, e.Requests)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *LostError) Unwrap() error { return e.Err }

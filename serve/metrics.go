@@ -54,7 +54,8 @@ type servingMetrics struct {
 func newMetrics(s *Server) *metrics {
 	m := &metrics{own: prometheus.NewRegistry(), serving: prometheus.NewRegistry()}
 	m.own.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s},
+		&workers{repository: s.repository})
 	m.addOwn()
 	m.addTriton()
 	m.addServing()
@@ -181,6 +182,7 @@ type protocol struct{ name, api, entrypoint string }
 var (
 	protocolPredict      = protocol{"tensorflow_serving", "predict", "REST"}
 	protocolTFClassify   = protocol{"tensorflow_serving", "classify", "REST"}
+	protocolTFRegress    = protocol{"tensorflow_serving", "regress", "REST"}
 	protocolOIP          = protocol{"kserve_http", "infer", "REST"}
 	protocolGRPC         = protocol{"kserve_grpc", "infer", "GRPC"}
 	protocolPredictGRPC  = protocol{"tensorflow_serving_grpc", "predict", "GRPC"}

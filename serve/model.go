@@ -53,6 +53,7 @@ type signature struct {
 	run             batch.Run // the model, which takes pixels too where it takes images
 	// nil where requests cannot be joined: a tensor's first dimension is not free
 	batcher *batch.Batcher
+	down    func() error     // why nothing is run now; nil: it is
 	watched *contract.Output // whose classes are counted; nil: none's
 }
 
@@ -89,6 +90,7 @@ func newVersion(
 			Signature: s,
 			inputs:    slices.Sorted(maps.Keys(s.Inputs)),
 			outputs:   slices.Sorted(maps.Keys(s.Outputs)),
+			down:      v.down,
 		}
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
@@ -97,10 +99,14 @@ func newVersion(
 		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (
 			map[string]tensor.Tensor, error,
 		) {
+			var out map[string]tensor.Tensor
+			var err error
 			if v.images == nil {
-				return m.RunSignature(ctx, s.Key, in)
+				out, err = m.RunSignature(ctx, s.Key, in)
+			} else {
+				out, err = v.images.Run(ctx, m, s, in)
 			}
-			return v.images.Run(ctx, m, s, in)
+			return out, lost(err)
 		}
 		if batched(s.Inputs) && batched(s.Outputs) {
 			if sig.batcher, err = batch.New(sig.run, parameters); err != nil {

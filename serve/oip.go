@@ -188,15 +188,15 @@ func (s *Server) describe(c choice) (modelMetadata, error) {
 // choose reads a version as the protocol has it: a string, empty for the server's choice.
 func choose(model, version string) choice { return choice{model: model, number: version} }
 
-// modelIsReady says whether a version can answer; it is an error where there is no such model.
+// modelIsReady returns nil where a version can answer now.
 func (s *Server) modelIsReady(c choice) error {
 	if s.draining.Load() {
 		return errorf(codes.Unavailable, "the server is shutting down")
 	}
-	_, release, err := s.repository.acquire(c)
+	v, release, err := s.repository.acquire(c)
 	if err != nil {
 		return err
 	}
-	release()
-	return nil
+	defer release()
+	return v.down()
 }

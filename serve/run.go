@@ -45,6 +45,7 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 		}
 	}
 	took.ran = time.Now()
+	s.reportDeath(ctx, v, sig, err)
 	endSpan(span, took, err)
 	return out, took, err
 }
@@ -52,6 +53,9 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
+	if err := sig.down(); err != nil {
+		return nil, took, err
+	}
 	if err := sig.checkRows(s.config.Limits.Rows, in); err != nil {
 		return nil, took, err
 	}
@@ -138,6 +142,9 @@ func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) 
 // checkAdmission returns an error where even a request of one row would be refused now. It is asked
 // before a long body is parsed.
 func (sig *signature) checkAdmission() error {
+	if err := sig.down(); err != nil {
+		return err
+	}
 	if sig.batcher == nil {
 		return nil
 	}

@@ -88,6 +88,7 @@ type Server struct {
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
+	healthMu   sync.Mutex // from the look at what is ready until the service is told
 
 	draining atomic.Bool
 	stopPoll context.CancelFunc
@@ -133,7 +134,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := s.repository.ready(); err != nil {
+	if err := s.repository.loaded(); err != nil {
 		var refused []error
 		for _, name := range s.repository.names {
 			statuses, _ := s.repository.statuses(choice{model: name}) // none is what ready says
@@ -167,7 +168,7 @@ func (s *Server) poll(ctx context.Context) {
 }
 
 // Ready returns nil when requests for every model will be answered: each has a version that is
-// loaded, proven and warm, and the server is not draining.
+// loaded, proven, warm and not being started again, and the server is not draining.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errors.New("the server is shutting down")
@@ -206,6 +207,8 @@ func (s *Server) updateHealth() {
 		true:  grpc_health_v1.HealthCheckResponse_SERVING,
 		false: grpc_health_v1.HealthCheckResponse_NOT_SERVING,
 	}
+	s.healthMu.Lock()
+	defer s.healthMu.Unlock()
 	ready := s.repository.ready() == nil
 	s.health.SetServingStatus("", state[ready])
 	for _, service := range grpcServices {

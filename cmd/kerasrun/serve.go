@@ -25,11 +25,13 @@ import (
 	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
+	"kerasrun/worker"
 )
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	model    modelFlags
+	isolated isolation
 	name     string
 	file     string // of models
 	verifies bool
@@ -86,6 +88,7 @@ and the exit status is 0. A second signal ends the program at once.`,
 func (f *serveFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	flags.StringVar(&f.name, "model-name", "",
 		"what clients call the model (default the directory's name)")
 	flags.StringVar(&f.file, "model-config-file", "",
@@ -325,7 +328,9 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 		flags := f.model
 		flags.dir = dir
 		flags.warn = func(message string) { log.Warn(message) }
-		m, err := flags.open(ctx)
+		backoff := worker.DefaultBackoff()
+		m, err := f.isolated.open(ctx, flags, worker.Config{Backoff: &backoff, Logger: log,
+			Stderr: workerLog(log)})
 		if err != nil {
 			return nil, err
 		}
@@ -336,7 +341,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 	}
 }
 
-func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model,
+func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m golden.Model,
 	dir string) error {
 	manifest := m.SavedModel().Manifest
 	if !f.verifies || manifest == nil || manifest.Goldens == "" {
