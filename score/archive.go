@@ -201,11 +201,11 @@ func memberItem(name string, size int64, read func() ([]byte, error)) Item {
 	if err := checkSize(name, size); err != nil {
 		return failedItem(name, err)
 	}
-	return Item{name, size, func() ([]byte, error) {
+	return Item{Path: name, Size: size, Streamed: true, Read: func() ([]byte, error) {
 		data, err := read()
 		if err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
 		}
 		return data, err
-	}, true}
+	}}
 }

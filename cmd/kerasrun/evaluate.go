@@ -22,6 +22,7 @@ type evaluateFlags struct {
 	top           int
 	filenames     string
 	labels        string
+	separator     separatorFlag
 	labelType     *choice
 	format        *choice
 	html, junit   string
@@ -42,10 +43,10 @@ precision, recall and F1 of each class with their means, which classes are confu
 calibration. Every number is scikit-learn's, with zero_division=0.
 
 DIR has a folder for each class, DIR/CLASS/IMAGE, as Keras's image_dataset_from_directory takes it.
-TABLE is a .csv or .parquet file with a column of paths, relative to the table's own folder, and a
-column of labels. Labels are names, ids (WordNet's where the classes are ImageNet's) or indices of
-the model's classes. Which they are is found from the model's classes; before any image is read, a
-label that is of no class, or of different classes as name and as index, is an error.
+TABLE is a .csv, .tsv or .parquet file with a column of paths, relative to the table's own folder,
+and a column of labels. Labels are names, ids (WordNet's where the classes are ImageNet's) or
+indices of the model's classes. Which they are is found from the model's classes; before any image
+is read, a label that is of no class, or of different classes as name and as index, is an error.
 
 An image that cannot be read or decoded is named on standard error, counted apart, and in none of
 the numbers.
@@ -63,6 +64,7 @@ failed images.`,
 	flags.IntVar(&f.top, "topk", 5, "the k of top-k; all classes where there are fewer")
 	flags.StringVar(&f.filenames, "filename-col", "filename", "the `column` of paths in a table")
 	flags.StringVar(&f.labels, "label-col", "label", "the `column` of labels in a table")
+	f.separator.register(cmd)
 	var types []string
 	for _, t := range evaluate.LabelTypes {
 		types = append(types, string(t))
@@ -101,7 +103,8 @@ failed images.`,
 			}
 			*threshold.min = threshold.value
 		}
-		f.tableFlagsSet = flags.Changed("filename-col") || flags.Changed("label-col")
+		f.tableFlagsSet = flags.Changed("filename-col") || flags.Changed("label-col") ||
+			flags.Changed("separator")
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) }
@@ -135,7 +138,8 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which "+
 			"every answer reaches", n, f.top)
 	}
-	shown := newProgress(stderr, f.quiet)
+	shown := newProgress(stderr, f.quiet, "reading the images")
+	shown.update(score.Counts{Images: data.Images()})
 	report, err := evaluate.Run(cmd.Context(), classifier, model.Labels(), data, evaluate.Options{
 		TopK: f.top, LabelType: evaluate.LabelType(f.labelType.value),
 		Failed: func(path string, err error) {
@@ -185,18 +189,17 @@ func (f *evaluateFlags) data(path string, skipped *score.Skipped) (*evaluate.Dat
 	if err != nil {
 		return nil, err
 	}
-	lower := strings.ToLower(path)
-	table := strings.HasSuffix(lower, ".csv") || strings.HasSuffix(lower, ".parquet")
 	switch {
 	case info.IsDir() && f.tableFlagsSet:
-		return nil, usagef("--filename-col, --label-col: expected a table, got the folder %s", path)
+		return nil, usagef("--filename-col, --label-col, --separator: expected a table, got the folder "+
+			"%s", path)
 	case info.IsDir():
 		return evaluate.Folders(path, skipped)
-	case !table:
-		return nil, usagef("expected a folder, or a table that ends in .csv or .parquet, got %s",
+	case !score.IsTable(path):
+		return nil, usagef("expected a folder, or a table that ends in .csv, .tsv or .parquet, got %s",
 			path)
 	}
-	return evaluate.Table(path, f.filenames, f.labels)
+	return evaluate.Table(path, f.separator.rune, f.filenames, f.labels)
 }
 
 func (f *evaluateFlags) write(cmd *cobra.Command, report *evaluate.Report) error {

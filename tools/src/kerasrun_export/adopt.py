@@ -43,7 +43,7 @@ def adopt(
     exporter.check_replaceable(out)
     found = adopted.find(directory, signature)
     meaning, labels = options.meaning, manifest.LABELS.as_posix()
-    specs = adopted.inputs(found, size, choices.color)
+    specs = adopted.inputs(found, size, choices)
     origin = {"source": found.name, "sha256": adopted.sha256(directory)}
     loaded = Loaded(None, found.name, choices, Preparation(), False, origin, False, False)
     described = describe(specs, loaded, options.confirmed)

@@ -11,12 +11,13 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from kerasrun_export import manifest, outputs
 from kerasrun_export.backend import tf
+from kerasrun_export.choices import Choices
 from kerasrun_export.contract import CHANNELS
 from kerasrun_export.errors import ModelError, paragraph
 from kerasrun_export.graph import split
 from kerasrun_export.reference import Reference
 from kerasrun_export.serving import MOVED, SAME, Output, activation
-from kerasrun_export.signature import TensorSpec, in_batches
+from kerasrun_export.signature import TensorSpec, in_batches, sized
 
 GRAPH = "saved_model.pb"
 INITIALIZATION = "__saved_model_init_op"  # a signature of TensorFlow 2's that nobody calls
@@ -136,11 +137,11 @@ def _check_inference(meta: meta_graph_pb2.MetaGraphDef, key: str, directory: Pat
         )
 
 
-def inputs(found: Adopted, size: tuple[int, int] | None, color: str | None) -> list[TensorSpec]:
+def inputs(found: Adopted, size: tuple[int, int] | None, choices: Choices) -> list[TensorSpec]:
     """What the signature takes.
 
-    size: (height, width), of images whose size the graph leaves free. color: of one whose rank it
-    leaves free too. Raises ModelError.
+    size: (height, width), of images whose size the graph leaves free. choices: the color of one
+    whose rank it leaves free too, and which input is one. Raises ModelError.
     """
     specs = []
     for name, info in sorted(found.meta.signature_def[found.signature].inputs.items()):
@@ -149,23 +150,21 @@ def inputs(found: Adopted, size: tuple[int, int] | None, color: str | None) -> l
         if info.WhichOneof("encoding") != "name":
             raise ModelError(f"{where}: expected a dense tensor, got a sparse or composite one")
         if shape.unknown_rank:
-            sides = (-1,) if dtype == "string" else (-1, -1, -1, CHANNELS[color or "rgb"])
+            sides = (-1,) if dtype == "string" else (-1, -1, -1, CHANNELS[choices.color or "rgb"])
         else:
             sides = tuple(dim.size for dim in shape.dim)
         if dtype == "string" and len(sides) != 1:
             raise ModelError(f"{where}: expected strings of shape (batch,), got the shape {sides}")
         if not sides:
             raise ModelError(f"{where}: expected a batch, got a scalar")
-        if len(sides) == 4 and size is not None:
-            at = 2 if sides[1] in CHANNELS.values() and sides[3] not in CHANNELS.values() else 1
-            own = sides[at : at + 2]
-            if any(side not in (-1, wish) for side, wish in zip(own, size, strict=True)):
-                raise ModelError(
-                    f"--image-size: {name} takes {own[0]}x{own[1]}, got {size[0]}x{size[1]}"
-                )
-            sides = (*sides[:at], *size, *sides[at + 2 :])
         specs.append(TensorSpec(name, dtype, sides))
-    return specs
+    if size is None:
+        return specs
+    shapes = {spec.name: spec.shape for spec in specs}
+    shapes = sized(shapes, size, choices.input or {}, str(found.directory))
+    return [
+        TensorSpec(spec.name, spec.dtype, shape) for spec, shape in zip(specs, shapes, strict=True)
+    ]
 
 
 def results(found: Adopted) -> list[Output]:

@@ -14,6 +14,7 @@ from kerasrun_export.reference import Reference
 
 # Probabilities: absolute; else relative to the image's largest.
 TOLERANCE, LOGITS_TOLERANCE = 1e-5, 1e-4
+FREE_SIDE = 32  # of a plain tensor's side that the model leaves free
 BATCH = 32  # images that are in memory at a time
 ALONE = 8  # of them that are asked for one by one too
 # By how many tolerances they may then move: what rounding gives, in float16 too, stays far below
@@ -148,7 +149,9 @@ def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str
                 encoded = [path.read_bytes() for path in part]
                 tensors[each.name] = np.array(encoded, object)
             else:
-                shape = (len(part), *(1 if side < 0 else side for side in each.shape[1:]))
+                # a sequence, and what has no image's channels, needs more than one step
+                free = FREE_SIDE if len(each.shape) > 2 else 1
+                shape = (len(part), *(free if side < 0 else side for side in each.shape[1:]))
                 drawn = random.random(shape, np.float32)
                 tensors[each.name] = drawn.astype(tf.as_dtype(each.dtype).as_numpy_dtype)
         yield tensors

@@ -75,7 +75,11 @@ def golden(
             inputs = list(contract.inputs)
             loaded = replace(loaded, image_size=contract.image_size)
         served = serving.trace(
-            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+            loaded.model,
+            size=loaded.image_size,
+            headless=loaded.headless,
+            caffe=loaded.caffe,
+            kinds=loaded.choices.input,
         )
         if inputs is None:
             inputs = describe(served.inputs, loaded, confirmed=False)

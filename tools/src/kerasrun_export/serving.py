@@ -139,10 +139,12 @@ def trace(
     size: tuple[int, int] | None = None,
     headless: bool = False,
     caffe: str | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Served:
     """Traces a model of Keras 3 or tf_keras: it takes what the model takes.
 
-    size: (height, width) where the model's own is free; None leaves it free.
+    size: (height, width) where the model's own is free; None leaves it free. kinds: as
+    `signature.takes` takes them.
     headless: the one output is called `features`.
     caffe: for a design whose SavedModel takes caffe-style `images` whatever its weights were
         trained with: that mode. Otherwise nothing is put before the model.
@@ -155,7 +157,7 @@ def trace(
     Raises ModelError where the model does not say what it takes, or changes its own state as it
     answers.
     """
-    taken = takes(model, size)
+    taken = takes(model, size, kinds)
     inputs = taken.inputs
     if caffe is not None:
         (only,) = inputs

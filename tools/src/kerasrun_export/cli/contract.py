@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="the largest difference of a tensor's number to accept where none is exact; 0",
     )
+    flags.add_input(finds)
     finds.add_argument(
         "--diff-image",
         type=Path,
@@ -82,6 +83,7 @@ def _find(options: argparse.Namespace) -> int:
             options.images,
             options.model,
             accept=options.accept,
+            input_kinds=flags.inputs(options),
             custom_objects=options.custom_objects,
             unsafe_lambda=options.unsafe_lambda,
         )

@@ -53,6 +53,7 @@ def add(command_line: argparse.ArgumentParser) -> None:
     )
     loading.add_argument("--short-side", type=int, metavar="N", help="pixels, of --fit short-side")
     loading.add_argument("--fill", type=float, metavar="X", help="what --fit pad pads with")
+    add_input(loading)
     values = command_line.add_argument_group(
         "what is done to their values before the model",
         "a mode, or numbers: 0.5 or 1/255, one or one a channel with commas; where numbers are "
@@ -67,6 +68,23 @@ def add(command_line: argparse.ArgumentParser) -> None:
         ("--std", "then: x / S"),
     ):
         values.add_argument(flag, type=_numbers, metavar=flag[2].upper(), help=words)
+
+
+def add_input(command_line: argparse._ActionsContainer) -> None:
+    """Adds --input alone."""
+    command_line.add_argument(
+        "--input",
+        action="append",
+        type=_named,
+        metavar="NAME=KIND",
+        help="what an input is whose shape does not tell, as (batch, 20, 4) of a sequence or of "
+        f"grey images: {' or '.join(choices.INPUT_KINDS)}",
+    )
+
+
+def inputs(options: argparse.Namespace) -> dict[str, str] | None:
+    """What --input says, by name."""
+    return dict(options.input) if options.input else None
 
 
 def add_file(command_line: argparse.ArgumentParser) -> None:
@@ -85,7 +103,17 @@ def add_file(command_line: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace) -> Choices:
     """What the flags say."""
-    return choices.said(**{name: getattr(options, name) for name in choices.NAMES})
+    said = {name: getattr(options, name) for name in choices.NAMES}
+    return choices.said(**said | {"input": inputs(options)})
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, kind = text.rpartition("=")
+    if not equals or not name or kind not in choices.INPUT_KINDS:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=KIND, a kind of {', '.join(choices.INPUT_KINDS)}, got {text!r}"
+        )
+    return name, kind
 
 
 def _numbers(text: str) -> tuple[float, ...]:
