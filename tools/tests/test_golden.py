@@ -11,7 +11,7 @@ from PIL import Image
 
 from kerasrun_export import exporter, manifest, sample_images, saved_model
 from kerasrun_export.backend import keras
-from kerasrun_export.cli import export, golden
+from kerasrun_export.cli import contract, export, golden
 
 
 @pytest.fixture
@@ -270,6 +270,32 @@ def test_a_file_is_loaded_as_the_exporter_does(tmp_path, images, capsys, monkeyp
         arrays = np.load(Path("pack", case["arrays"]))
         np.testing.assert_allclose(arrays["probs"], want[Path(case["image"]).stem], atol=1e-5)
 
+    Path("golden_notebook.py").write_text(NOTEBOOK)
+    find = ["find", "--predict", "golden_notebook:predict", "--out", "contract.json"]
+    answers = {"cat.JPG": [round(float(x), 5) for x in want["cat_JPG"]]}
+    Path("answers.json").write_text(json.dumps(answers))
+    check = ["check", "--contract", "contract.json", "--expect", "answers.json"]
+    for command in (find, check):
+        command += ["--images", str(images), "own.h5"]
+        assert contract.main(command) == 1
+        assert "the Lambda layer 'twice' holds code" in capsys.readouterr().err
+        assert contract.main([*command, *flags]) == 0
+    assert "1 answers as expected" in capsys.readouterr().out
+
+
+# The notebook that reads it again.
+NOTEBOOK = """
+import numpy as np, tf_keras
+from golden_own import Halved
+
+own = {"Halved": Halved}
+model = tf_keras.models.load_model("own.h5", custom_objects=own, compile=False, safe_mode=False)
+
+
+def predict(path):
+    image = tf_keras.utils.load_img(path, target_size=(12, 16))
+    return model.predict(np.array(image, "float32")[None] / 127.5 - 1, verbose=0)
+"""
 
 OWN = """
 import tf_keras

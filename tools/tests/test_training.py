@@ -94,8 +94,9 @@ def test_by_position(tmp_path):
         load(model, tmp_path / "own.h5")
 
 
-def test_augmentation_of_an_old_file(tmp_path):
+def test_augmentation_of_an_old_file(tmp_path, monkeypatch):
     """Of Keras before 2.9, which Keras 3 reads; it then notes training=True, said or not."""
+    monkeypatch.setattr(model_file, "_libraries", lambda _: [keras])  # tf_keras not installed
 
     def saved(**call: object) -> str:
         model = small(tf_keras, DRAWING["RandomFlip"], **call)
