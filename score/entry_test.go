@@ -35,7 +35,7 @@ func outcomes(s Source) (out []string) {
 func checkOutcomes(t *testing.T, arg string, want []string, wantSkipped string) {
 	t.Helper()
 	skipped := new(Skipped)
-	s, err := Open([]string{arg}, InputOptions{Skipped: skipped})
+	s, _, err := Open([]string{arg}, InputOptions{Skipped: skipped})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestZeroInList(t *testing.T) {
 		write(t, name, imageOf(name))
 	}
 	write(t, "table.csv", "\ufefffile\na\nb\x00c\nb\n")
-	fromTable, err := Open([]string{"table.csv"}, InputOptions{Column: "file"})
+	fromTable, _, err := Open([]string{"table.csv"}, InputOptions{Column: "file"})
 	if err != nil {
 		t.Fatal(err)
 	}

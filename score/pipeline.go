@@ -27,6 +27,7 @@ type pipeline struct {
 	native sync.RWMutex
 	// of the encoded images that were read and are not yet decoded
 	bytes *semaphore.Weighted
+	kept  sync.Map // of the images between their reading and their records: index to []any
 }
 
 func (p *pipeline) run(ctx context.Context) error {
@@ -78,7 +79,7 @@ func (p *pipeline) eachImage(
 	}
 	for item := range p.Source {
 		index++
-		paths.add(item.Path)
+		paths.add(item)
 		number := index / size
 		if (index+1)%size == 0 {
 			if err := check(); err != nil {
@@ -119,6 +120,9 @@ func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.I
 	size := min(max(item.Size, 0), MaxImageBytes)
 	if err := p.bytes.Acquire(ctx, size); err != nil {
 		return classify.Image{}, err
+	}
+	if item.Kept != nil {
+		p.kept.Store(index, item.Kept)
 	}
 	image, err := p.read(item, index)
 	image.Done = func() { p.bytes.Release(size) }
@@ -229,6 +233,12 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {
 	records := p.recorder.records(b)
+	for i, r := range records {
+		kept, _ := p.kept.LoadAndDelete(r.Index)
+		if records[i].Kept, _ = kept.([]any); kept == nil {
+			records[i].Kept = make([]any, len(p.Kept))
+		}
+	}
 	// here, where the batches are in order: the first failure of the input is the one that stops
 	// the run
 	if p.OnError == StopOnError {

@@ -86,6 +86,7 @@ type Config struct {
 	// its ending names the format; "-" writes JSON lines to Stdout as they come, without a journal
 	Output      string
 	Stdout      io.Writer // for "-"; nil is the process's
+	Kept        []Kept    // the columns of the items' Kept
 	Columns     Columns
 	Batch       int // images that run together; 0 is 32
 	Concurrency int // batches that run at once; 0 is 1, which suits a model on one device
@@ -178,8 +179,17 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
+	recorder.schema.Kept = c.Kept
+	if err := recorder.schema.check(format); err != nil {
+		return s, err
+	}
 	schema := recorder.schema
-	inputs := digestInputs(c.Source, c.Batch)
+	inputs, err := digestInputs(c.Source, c.Batch, func(item Item) error {
+		return schema.checkItem(format, item)
+	})
+	if err != nil {
+		return s, &UsageError{err.Error()}
+	}
 	if inputs.images == 0 && !c.AllowEmpty {
 		return s, &UsageError{"the inputs hold no image, for which --allow-empty writes no rows"}
 	}

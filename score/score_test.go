@@ -162,7 +162,7 @@ func images(t testing.TB, n int) string {
 
 func source(t testing.TB, args ...string) Source {
 	t.Helper()
-	s, err := Open(args, InputOptions{})
+	s, _, err := Open(args, InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -575,7 +575,11 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := pipeline{Config: c, recorder: recorder, inputs: digestInputs(c.Source, c.Batch),
+	digest, err := digestInputs(c.Source, c.Batch, func(Item) error { return nil })
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := pipeline{Config: c, recorder: recorder, inputs: digest,
 		journal: j, keep: j.commit}
 	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
 		f.Fatal(err)

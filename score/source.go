@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -29,6 +30,9 @@ type Item struct {
 	// passed over without Read is skipped, not read.
 	Streamed bool
 
+	// Kept are the values of [Config.Kept]: see [Kept]. nil is null for each.
+	Kept []any
+
 	failure error // why the image cannot be had, if it is known
 }
 
@@ -38,11 +42,15 @@ type Source = iter.Seq[Item]
 
 // InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
-	// the column of paths in tables (.csv, .tsv and .parquet); without it such a file is refused
+	// the column of paths or images in tables; without it such a file is refused
 	Column string
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
-	Skipped   *Skipped // if not nil, counts what is passed over
+	// Keep are columns of the tables that are carried through to the output.
+	Keep []Keep
+	// Feature holds the images of TFRecords; "" is image/encoded, or image.
+	Feature string
+	Skipped *Skipped // if not nil, counts what is passed over
 	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing,
 	// be no items. Without it they are errors.
 	AllowEmpty bool
@@ -55,24 +63,45 @@ func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
 // images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
-// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a table (.csv, .tsv,
-// .parquet) with a column of paths. Texts are UTF-8, or UTF-16 with its byte order mark.
-func Open(args []string, o InputOptions) (Source, error) {
-	var all []Source
+// such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
+// .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16 with its byte order mark.
+//
+// It returns the columns that o.Keep has the items keep, for [Config.Kept].
+func Open(args []string, o InputOptions) (Source, []Kept, error) {
+	var paths []string
 	for _, arg := range args {
 		expanded, err := expand(arg, o.AllowEmpty)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		for _, path := range expanded {
-			s, err := open(path, o)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, s)
-		}
+		paths = append(paths, expanded...)
 	}
-	return concat(all), nil
+	return openAll(paths, o, nil)
+}
+
+// openAll opens files and directories, unless there is already an error.
+func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) {
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []Source
+	var kept []Kept
+	for i, path := range paths {
+		s, columns, err := open(path, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(columns) != len(o.Keep) {
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, whose columns can be kept, "+
+				"got another input: leave --keep out, or give it apart", path)}
+		}
+		if i > 0 && !slices.Equal(columns, kept) {
+			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
+				"inputs, got %v in %s and %v in %s: convert them to one", kept, paths[i-1], columns, path)}
+		}
+		all, kept = append(all, s), columns
+	}
+	return concat(all), kept, nil
 }
 
 // List makes a source of paths, one a line, each taken as a file. The list is UTF-8, or UTF-16 with
@@ -118,8 +147,8 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 	return 0, nil, nil
 }
 
-// spool makes a source of the files that fill adds, by their paths or why one cannot be had. It keeps
-// them in a temporary file without a name. So the source takes no memory and is the same each time,
+// spool makes a source of the files that fill adds, by their paths or why one cannot be had. It
+// keeps them in a temporary file without a name. So the source takes no memory and is the same each time,
 // whatever happens to the directories and lists that it was made from.
 func spool(fill func(add func(Item) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
@@ -138,7 +167,12 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 		// their lengths come first, as either may hold any byte
 		head := binary.AppendUvarint(nil, uint64(len(item.Path)))
 		head = binary.AppendUvarint(head, uint64(len(reason)))
-		_, err := out.WriteString(string(head) + item.Path + reason)
+		var kept []byte
+		if len(item.Kept) > 0 {
+			kept = appendKept(nil, item.Kept)
+		}
+		head = binary.AppendUvarint(head, uint64(len(kept)))
+		_, err := out.WriteString(string(head) + item.Path + reason + string(kept))
 		return err
 	})
 	if err == nil {
@@ -150,7 +184,7 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
 		for {
-			path, reason, err := readSpooled(in)
+			path, reason, kept, err := readSpooled(in)
 			if err == io.EOF {
 				return
 			}
@@ -161,6 +195,7 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 			case reason != "":
 				item = failedItem(path, errors.New(reason))
 			}
+			item.Kept = kept
 			if !yield(item) || err != nil {
 				return
 			}
@@ -168,20 +203,28 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	}, nil
 }
 
-func readSpooled(in *bufio.Reader) (path, reason string, err error) {
-	size, err := binary.ReadUvarint(in)
-	if err != nil {
-		return "", "", err
+func readSpooled(in *bufio.Reader) (path, reason string, kept []any, err error) {
+	var sizes [3]uint64
+	for i := range sizes {
+		if sizes[i], err = binary.ReadUvarint(in); err != nil {
+			if i > 0 {
+				err = unexpectedEOF(err)
+			}
+			return "", "", nil, err
+		}
 	}
-	more, err := binary.ReadUvarint(in)
-	if err != nil {
-		return "", "", unexpectedEOF(err)
+	all := make([]byte, sizes[0]+sizes[1]+sizes[2])
+	if _, err := io.ReadFull(in, all); err != nil {
+		return "", "", nil, unexpectedEOF(err)
 	}
-	both := make([]byte, size+more)
-	if _, err := io.ReadFull(in, both); err != nil {
-		return "", "", unexpectedEOF(err)
+	path, reason = string(all[:sizes[0]]), string(all[sizes[0]:][:sizes[1]])
+	if sizes[2] > 0 {
+		var entries []keptEntry
+		if err = json.Unmarshal(all[sizes[0]+sizes[1]:], &entries); err == nil {
+			kept, err = unpackKept(entries)
+		}
 	}
-	return string(both[:size]), string(both[size:]), nil
+	return path, reason, kept, err
 }
 
 func concat(sources []Source) Source {
@@ -197,9 +240,15 @@ func concat(sources []Source) Source {
 }
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
-// hidden ones. A path that exists is never a glob.
+// hidden ones, and train@10 into its shards. A path that exists is never either.
 func expand(arg string, allowEmpty bool) ([]string, error) {
-	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
+	if _, err := os.Lstat(arg); err == nil {
+		return []string{arg}, nil
+	}
+	if shards, err := expandShards(arg); err != nil || shards != nil {
+		return shards, err
+	}
+	if !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
 	}
 	paths, err := filepath.Glob(arg)
@@ -216,30 +265,32 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 	return paths, nil
 }
 
-// tfRecordName also takes the shards of TensorFlow Datasets,
-// imagenet2012-train.tfrecord-00000-of-01024.
-var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
-
-func open(path string, o InputOptions) (Source, error) {
+// open returns the columns that the items keep too.
+func open(path string, o InputOptions) (Source, []Kept, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return directory(path, o.Skipped.part(), o.AllowEmpty)
+		shards, err := shardsIn(path, o)
+		if err != nil || shards != nil {
+			return openAll(shards, o, err)
+		}
+		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
+		return s, nil, err
 	}
 	switch lower := strings.ToLower(path); {
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
 		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
-		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil
+		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case strings.HasSuffix(lower, ".zip"):
-		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil
-	case tfRecordName.MatchString(lower):
-		return tfRecords(path), nil
+		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
+	case isTFRecord(path):
+		return tfRecords(path, o.Feature), nil, nil
 	case IsTable(path):
 		if o.Column == "" {
-			return nil, &UsageError{
-				fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
+			return nil, nil, &UsageError{
+				fmt.Sprintf("%s: a table needs the name of its column of paths or images", path)}
 		}
-		return pathColumn(table{path, o.Separator}, o.Column)
+		return table{path, o.Separator}.source(o.Column, o.Keep)
 	}
-	return func(yield func(Item) bool) { yield(File(path)) }, nil
+	return func(yield func(Item) bool) { yield(File(path)) }, nil, nil
 }
 
 // urls are addresses, of any scheme that has a host.
@@ -284,16 +335,23 @@ func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, erro
 // inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
 type inputDigest struct {
 	images  int64
-	digest  string   // the SHA-256 of every path and size, in order
-	batches []uint64 // a hash of the paths of each batch
+	digest  string   // the SHA-256 of every path, size and kept value, in order
+	batches []uint64 // a hash of the paths and kept values of each batch
 }
 
-func digestInputs(s Source, batch int) (d inputDigest) {
+// digestInputs ends with the error of check, if there is one.
+func digestInputs(s Source, batch int, check func(Item) error) (d inputDigest, err error) {
 	all, paths := sha256.New(), newPathHash()
 	for item := range s {
+		if err := check(item); err != nil {
+			return d, fmt.Errorf("%s: %w", item.Path, err)
+		}
 		d.images++
 		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
-		paths.add(item.Path)
+		if item.Kept != nil {
+			all.Write(append(appendKept(nil, item.Kept), '\n'))
+		}
+		paths.add(item)
 		if d.images%int64(batch) == 0 {
 			d.batches = append(d.batches, paths.sum())
 		}
@@ -302,7 +360,7 @@ func digestInputs(s Source, batch int) (d inputDigest) {
 		d.batches = append(d.batches, paths.sum())
 	}
 	d.digest = hex.EncodeToString(all.Sum(nil))
-	return d
+	return d, nil
 }
 
 // pathHash hashes the paths of one batch after the other.
@@ -311,7 +369,12 @@ type pathHash struct{ h hash.Hash64 }
 func newPathHash() pathHash { return pathHash{fnv.New64a()} }
 
 // a hash takes everything
-func (p pathHash) add(path string) { fmt.Fprintf(p.h, "%d %s", len(path), path) }
+func (p pathHash) add(item Item) {
+	fmt.Fprintf(p.h, "%d %s", len(item.Path), item.Path)
+	if item.Kept != nil {
+		p.h.Write(appendKept(nil, item.Kept))
+	}
+}
 
 func (p pathHash) sum() uint64 {
 	defer p.h.Reset()

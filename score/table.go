@@ -16,7 +16,7 @@ type Row struct {
 }
 
 // tableEndings are those of the files that hold a table.
-var tableEndings = []string{".csv", ".tsv", ".parquet"}
+var tableEndings = []string{".csv", ".tsv", ".parquet", ".arrow", ".feather"}
 
 // IsTable says by its ending whether a file is a table.
 func IsTable(path string) bool {
@@ -24,14 +24,15 @@ func IsTable(path string) bool {
 }
 
 // Table yields the rows of a table: the path in one column, and the texts of more columns, which
-// may also hold integers, which become decimal. separator is that of [InputOptions]. An error is the
-// last that is yielded.
+// may also hold integers, which become decimal. separator is that of [InputOptions]. An error is
+// the last that is yielded.
 func Table(path string, separator rune, paths string, more ...string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		t := table{path, separator}
 		places := append([]string{paths}, more...)
 		check := func(i int, f field) error {
-			if f.kind != "string" && (i == 0 || !strings.HasPrefix(f.kind, "int")) {
+			integer := strings.HasPrefix(f.kind, "int") || strings.HasPrefix(f.kind, "uint")
+			if f.kind != "string" && (i == 0 || !integer) {
 				of := "texts"
 				if i > 0 {
 					of = "texts or integers"
@@ -67,6 +68,8 @@ func tableText(value any) string {
 		return v
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
 	}
 	return "" // null
 }
@@ -77,11 +80,24 @@ type table struct {
 	separator rune // of a text; 0: the header decides
 }
 
-// field is a column of a table. Its kind is "string" or "int64", or what else it holds in words.
+// field is a column of a table. Its kind is a type as [Kept] has it, fieldBytes, or in words what
+// else it holds.
 type field struct{ name, kind string }
 
+const (
+	fieldBytes = "bytes"         // values are []byte
+	fieldImage = "{bytes, path}" // Hugging Face's; values are embedded
+)
+
+// embedded is an image in a table, or the path that it was read from, or both. data is nil where
+// there is only a path.
+type embedded struct {
+	data []byte
+	path string
+}
+
 // rows yields the values of some columns, which check may refuse by their places in columns. They
-// are strings, int64 and nil, which is null. An error is the last that is yielded.
+// are as [Kept] has them; bytes are good until the next row. An error is the last that is yielded.
 func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		file, _, err := openRegular(t.path)
@@ -91,8 +107,11 @@ func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]
 		}
 		defer file.Close()
 		read := t.textRows
-		if strings.EqualFold(filepath.Ext(t.path), ".parquet") {
+		switch strings.ToLower(filepath.Ext(t.path)) {
+		case ".parquet":
 			read = t.parquetRows
+		case ".arrow", ".feather":
+			read = t.arrowRows
 		}
 		for values, err := range read(file, columns, check) {
 			if err != nil {
@@ -122,27 +141,102 @@ func (t table) pathItem(number int64, column string, value any) Item {
 	return Item{Path: path}
 }
 
-// pathColumn lists the files named in a column of a table.
-func pathColumn(t table, column string) (Source, error) {
-	return spool(func(add func(Item) error) error {
-		check := func(_ int, f field) error {
-			if f.kind != "string" {
-				return fmt.Errorf("expected a column %q of texts, got %s", f.name, f.kind)
+// item is the image of a row, by what stands in the column: a path, bytes, or both.
+func (t table) item(number int64, column field, value any) Item {
+	if column.kind == "string" {
+		return t.pathItem(number, column.name, value)
+	}
+	image, _ := value.(embedded)
+	switch v := value.(type) {
+	case []byte:
+		image.data = v
+	}
+	if image.data == nil && image.path != "" {
+		return t.pathItem(number, column.name, image.path)
+	}
+	name := t.rowName(number)
+	if image.data == nil {
+		return failedItem(name, fmt.Errorf("%s: row %d, counted from 0: expected an image in the "+
+			"column %q, got none", t.path, number, column.name))
+	}
+	if image.path != "" {
+		name = t.path + "/" + image.path
+	}
+	return streamedItem(name, image.data)
+}
+
+// source is the images of the rows of a column, with what is kept of each.
+func (t table) source(column string, keep []Keep) (Source, []Kept, error) {
+	columns := []string{column}
+	for _, k := range keep {
+		columns = append(columns, k.Column)
+	}
+	kind, kept := "", make([]Kept, len(keep))
+	check := func(i int, f field) error {
+		if i == 0 {
+			if kind = f.kind; kind != "string" && kind != fieldBytes && kind != fieldImage {
+				return fmt.Errorf("expected a column %q of paths, of images' bytes or of {bytes, path}, "+
+					"got %s", f.name, kind)
 			}
 			return nil
 		}
-		number := int64(0)
-		for values, err := range t.rows([]string{column}, check) {
-			if err == nil {
-				err = add(t.pathItem(number, column, values[0]))
-			}
-			if err != nil {
-				return err
-			}
-			number++
+		kept[i-1] = Kept{keep[i-1].As, f.kind}
+		if !kept[i-1].keepable() {
+			return fmt.Errorf("keep: expected a column %q of texts, numbers, bool or timestamps, got "+
+				"%s: convert it, or leave it out", f.name, f.kind)
 		}
 		return nil
-	})
+	}
+	for _, err := range t.rows(columns, check) { // the first tells what is in the columns
+		if err != nil {
+			return nil, nil, err
+		}
+		break
+	}
+	items := func(yield func(Item, error) bool) {
+		number := int64(0)
+		for values, err := range t.rows(columns, check) {
+			if err != nil {
+				yield(Item{}, err)
+				return
+			}
+			item := t.item(number, field{column, kind}, values[0])
+			if len(keep) > 0 {
+				item.Kept = values[1:]
+			}
+			if number++; !yield(item, nil) {
+				return
+			}
+		}
+	}
+	if kind == "string" {
+		s, err := spool(func(add func(Item) error) error {
+			for item, err := range items {
+				if err == nil {
+					err = add(item)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return s, kept, err
+	}
+	return func(yield func(Item) bool) {
+		for item, err := range items {
+			if err != nil {
+				item = failedItem(t.path, err)
+			} else if item.Read == nil { // a path
+				kept := item.Kept
+				item = File(item.Path)
+				item.Kept = kept
+			}
+			if !yield(item) {
+				return
+			}
+		}
+	}, kept, nil
 }
 
 // placesOf returns where each of columns is among a table's fields.

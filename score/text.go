@@ -118,8 +118,8 @@ func ParseSeparator(text string) (rune, error) {
 const maxHeader = 1 << 20
 
 // textHeader reads the header of a text table, whose columns the separator parts. Where that is 0
-// it is the one that parts the header so that all of wanted are among its columns. One that is not in
-// the header at all parts nothing, and decides nothing.
+// it is the one that parts the header so that all of wanted are among its columns. One that is not
+// in the header at all parts nothing, and decides nothing.
 //
 // fallback is taken where none does, as for a header of one column.
 func textHeader(

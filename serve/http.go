@@ -21,7 +21,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, methods := range s.routes() {
-		mux.Handle(pattern, s.methods(methods))
+		mux.Handle(pattern, routed(pattern, s.methods(methods)))
 	}
 	mux.Handle("/", s.errors(func(_ http.ResponseWriter, r *http.Request) error {
 		return errorf(codes.NotFound, "there is nothing at %s", r.URL.Path)
@@ -33,7 +33,8 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return s.logged(s.recovered(s.limitConnections(s.forHost(s.sameOrigin(s.authorised(mux))))))
+	ours := s.crossOrigin(s.sameOrigin(s.authorised(mux)))
+	return s.logged(s.recovered(s.limitConnections(s.forHost(ours))))
 }
 
 func (s *Server) routes() map[string]map[string]handler {
@@ -160,6 +161,7 @@ func (s *Server) withVersion(ctx context.Context, p protocol, c choice,
 	defer release()
 	note(ctx, "model", v.name)
 	note(ctx, "version", v.number)
+	warn(ctx, v)
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	start := time.Now()

@@ -75,7 +75,12 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 
 func (s *Server) webServer(c *tls.Config) *http.Server {
 	limits := s.config.Limits
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // as gRPC has it: by those who know that it is there
 	return &http.Server{
+		Protocols:         protocols,
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,

@@ -53,7 +53,8 @@ type signature struct {
 	run             batch.Run // the model, which takes pixels too where it takes images
 	// nil where requests cannot be joined: a tensor's first dimension is not free
 	batcher *batch.Batcher
-	down    func() error // why nothing is run now; nil: it is
+	down    func() error     // why nothing is run now; nil: it is
+	watched *contract.Output // whose classes are counted; nil: none's
 }
 
 // newVersion prepares a model to be served.
@@ -94,6 +95,7 @@ func newVersion(
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
 		}
+		sig.watched = v.watched(sig)
 		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (
 			map[string]tensor.Tensor, error,
 		) {

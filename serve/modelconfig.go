@@ -38,6 +38,9 @@ func (s *Server) modelConfig(c choice) (*oip.ModelConfig, error) {
 		},
 		ModelTransactionPolicy: &oip.ModelTransactionPolicy{},
 	}
+	if warning := v.warning(); warning != "" {
+		config.Parameters["warning"] = &oip.ModelParameter{StringValue: warning}
+	}
 	for _, name := range sig.inputs {
 		config.Input = append(config.Input, v.inputConfig(sig, name))
 	}
@@ -51,6 +54,9 @@ func (s *Server) modelConfig(c choice) (*oip.ModelConfig, error) {
 			}
 		}
 		config.Output = append(config.Output, output)
+	}
+	if s.cache != nil {
+		config.ResponseCache = &oip.ModelResponseCache{Enable: true}
 	}
 	if sig.batcher != nil {
 		s.batchingConfig(config)

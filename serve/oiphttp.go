@@ -96,7 +96,12 @@ func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors 
 		text = append(jsontensor.AppendString(append(text, `"id": `...), id), ", "...)
 	}
 	text = jsontensor.AppendString(append(text, `"model_name": `...), v.name)
-	text = fmt.Appendf(text, `, "model_version": "%d", "outputs": [`, v.number)
+	text = fmt.Appendf(text, `, "model_version": "%d", `, v.number)
+	if warning := v.warning(); warning != "" {
+		text = jsontensor.AppendString(append(text, `"parameters": {"warning": `...), warning)
+		text = append(text, "}, "...)
+	}
+	text = append(text, `"outputs": [`...)
 	for i, o := range outputs {
 		if i > 0 {
 			text = append(text, ", "...)

@@ -298,6 +298,9 @@ func (s *Server) load(ctx context.Context, m *served, d directory) bool {
 	m.status[d.number] = &Status{Version: d.number, State: StateAvailable}
 	s.repository.mu.Unlock()
 	log.Info("version available", "seconds", time.Since(start).Seconds())
+	if warning := v.warning(); warning != "" {
+		log.Warn(warning)
+	}
 	s.updateHealth()
 	return true
 }
@@ -336,6 +339,7 @@ func (s *Server) unload(m *served, number int64) {
 	s.unloading.Go(func() {
 		err := v.close()
 		s.metrics.unloaded(v)
+		s.cache.forget(v)
 		s.repository.setStatus(m, number, StateEnd, err)
 		s.config.Logger.Info("version unloaded", "model", v.name, "version", number, "error", err)
 	})

@@ -19,6 +19,7 @@ type timing struct {
 	Inference  time.Duration // in the run
 	Batch      int           // rows of the run
 	Output     time.Duration // writing the answer
+	Hit, Miss  time.Duration // in the cache: finding an answer, or looking and keeping one
 	ran        time.Time     // when the run had ended
 }
 
@@ -36,7 +37,13 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	ctx, span := startSpan(ctx, "run", v, sig)
 	defer span.End()
-	out, took, err := s.runSpanned(ctx, v, sig, in)
+	out, took, err := s.runCached(ctx, v, sig, in)
+	if err == nil && sig.watched != nil {
+		names := v.labels[outputKey{sig.Key, sig.watched.Name}]
+		if fault := s.metrics.predicted(v, sig.watched, names, out[sig.watched.Name]); fault != nil {
+			s.logger(ctx).Warn("the classes of an answer are not counted", "error", fault)
+		}
+	}
 	took.ran = time.Now()
 	s.reportDeath(ctx, v, sig, err)
 	endSpan(span, took, err)

@@ -33,9 +33,17 @@ type Config struct {
 	Token    string        // that requests must have; "": none is needed
 	// Hosts are the names that requests over HTTP may be for, beside localhost and any address; nil
 	// is any name. A page that has its own name point here is refused by it (DNS rebinding).
-	Hosts   []string
+	Hosts []string
+	// Origins are those of other sites' pages that may send requests: "https://host" or with a
+	// port. Their requests need the token as any other does: no browser sends it, or a cookie, by
+	// itself.
+	Origins []string
 	Pprof   bool   // serve /debug/pprof/, which shows what the process does
 	Version string // of the program, for the metadata
+	// Cache is how many bytes of answers are kept, to answer the same request again without a run;
+	// 0 is none. They come beside Limits.InFlight.
+	Cache   int64
+	Runtime string // what runs the models, and its version, for the metrics
 }
 
 func (c Config) validate() error {
@@ -54,6 +62,20 @@ func (c Config) validate() error {
 		}
 		names[m.Name] = true
 	}
+	for _, origin := range c.Origins {
+		err := http.NewCrossOriginProtection().AddTrustedOrigin(origin)
+		if err == nil && strings.Contains(origin, "*") {
+			err = errors.New("each origin has to be given whole")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf(
+				"an origin of pages: expected one as https://host or https://host:port, got %q: %w",
+				origin, err))
+		}
+	}
+	if c.Cache < 0 {
+		faults = append(faults, fmt.Errorf("cache: expected 0 bytes or more, got %d", c.Cache))
+	}
 	return errors.Join(append(faults, c.Limits.Validate(), c.Batching.Validate())...)
 }
 
@@ -62,6 +84,7 @@ type Server struct {
 	config     Config
 	repository *repository
 	memory     *memory
+	cache      *cache // nil: none
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
@@ -92,12 +115,13 @@ func New(c Config) (*Server, error) {
 		config:     c,
 		repository: newRepository(c.Models),
 		memory:     newMemory(c.Limits.InFlight),
+		cache:      newCache(c.Cache),
 		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}
 	s.streams, s.stopStreams = context.WithCancel(context.Background())
-	s.metrics = newMetrics(s.repository)
+	s.metrics = newMetrics(s)
 	s.updateHealth()
 	return s, nil
 }

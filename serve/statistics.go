@@ -53,6 +53,13 @@ func (s *statistics) answered(start time.Time, took time.Duration, parts timing,
 	}
 	add(s.requests.Success, took)
 	add(s.requests.Queue, parts.Queue)
+	if parts.Hit > 0 {
+		add(s.requests.CacheHit, parts.Hit)
+		return
+	}
+	if parts.Miss > 0 {
+		add(s.requests.CacheMiss, parts.Miss)
+	}
 	add(s.requests.ComputeInput, parts.Preprocess)
 	add(s.requests.ComputeInfer, parts.Inference)
 	add(s.requests.ComputeOutput, parts.Output)

@@ -115,7 +115,8 @@ func inputs(ctx context.Context) (score.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return score.Open(args, score.InputOptions{})
+		source, _, err := score.Open(args, score.InputOptions{})
+		return source, err
 	case "-":
 		return score.List(os.Stdin)
 	}

@@ -28,6 +28,8 @@ type scoreFlags struct {
 	null      bool
 	column    string
 	separator separatorFlag
+	keep      []string
+	feature   string
 	shard     string
 	batch     int
 	top       int
@@ -48,10 +50,11 @@ func newScoreCommand() *cobra.Command {
 		Use:   "score --output OUT INPUT...",
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
-image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a table (.csv, .tsv, .parquet) with a --column of paths, or - for a list of
-paths on standard input. Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not
-fetched: each is a row that says so.
+image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a TFRecord
+file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv, .parquet, .arrow,
+.feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes, path}, or - for a
+list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on. Texts are UTF-8, or
+UTF-16 with its byte order mark. Addresses are not fetched: each is a row that says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
@@ -71,8 +74,8 @@ directories are followed, each target once.
 In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, and a backslash before
 such a text is \x5c.
 
-Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
-probability_0, ... in csv or with --results-separate-col), then what --outputs names, and error.
+Columns: index, path, what --keep names, class, label, probability (lists of the k best; class_0,
+label_0, probability_0, ... in csv or with --results-separate-col), what --outputs names, and error.
 A binary model's classes are both, the one decided for first; those of a model with several labels
 an image are all over their thresholds. With --output-type logit the numbers are logits.
 
@@ -81,6 +84,7 @@ their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1
 in npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output scores.parquet --column file --keep id,label=truth table.csv
   kerasrun score --output vectors.npz --outputs features photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
@@ -92,8 +96,12 @@ in npz. Without top or probs the classes are left out.`,
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
 		"paths in the list end with a zero byte, as find -print0 writes them")
-	flags.StringVar(&f.column, "column", "", "the column of paths in .csv, .tsv and .parquet inputs")
+	flags.StringVar(&f.column, "column", "", "the column of paths or images in tables")
 	f.separator.register(cmd)
+	flags.StringVar(&f.feature, "feature", "",
+		"the feature of TFRecords that holds the image (default image/encoded, or image)")
+	flags.StringSliceVar(&f.keep, "keep", nil,
+		"`COLUMNS` of the inputs to carry through to the output; COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,
@@ -151,7 +159,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	stderr := cmd.ErrOrStderr()
 	skipped := new(score.Skipped)
-	source, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
+	source, kept, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped before the list ended, with no image scored; " +
@@ -187,6 +195,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Kept:  kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),
@@ -241,24 +250,46 @@ func (f *scoreFlags) fromStdin(args []string) bool {
 
 func (f *scoreFlags) source(
 	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
-) (score.Source, error) {
+) (score.Source, []score.Kept, error) {
+	keep, err := f.kept(args)
+	if err != nil {
+		return nil, nil, err
+	}
 	read := score.List
 	if f.null {
 		read = score.ListNull
 	}
 	switch {
 	case f.fromStdin(args):
-		return read(stdin)
+		source, err := read(stdin)
+		return source, nil, err
 	case f.filesFrom == "":
 		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
-			Skipped: skipped, AllowEmpty: f.empty})
+			Feature: f.feature, Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer list.Close()
-	return read(newReader(ctx, list))
+	source, err := read(newReader(ctx, list))
+	return source, nil, err
+}
+
+// kept are the columns that --keep names.
+func (f *scoreFlags) kept(args []string) ([]score.Keep, error) {
+	if len(f.keep) > 0 && (f.filesFrom != "" || f.fromStdin(args)) {
+		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of paths")
+	}
+	var keep []score.Keep
+	for _, text := range f.keep {
+		k, err := score.ParseKeep(text)
+		if err != nil {
+			return nil, usagef("--%v", err)
+		}
+		keep = append(keep, k)
+	}
+	return keep, nil
 }
 
 func versions() map[string]string {

@@ -343,21 +343,33 @@ func (d *Decoder) Bytes() ([]byte, error) {
 	if keys != 1 {
 		return nil, errNotBytes
 	}
-	// TensorFlow Serving takes it without the padding too, and with line breaks and other space.
+	data, err := DecodeBase64(text, d.take)
+	if err != nil {
+		return nil, fmt.Errorf("unable to base64 decode: %w", err)
+	}
+	return data, nil
+}
+
+// DecodeBase64 reads standard base64 as Abseil does, and so TensorFlow Serving: with line breaks and
+// other space, the padding whole or left out, and dots in its place. take is asked for memory first.
+func DecodeBase64(text []byte, take func(bytes int64) error) ([]byte, error) {
 	if slices.ContainsFunc(text, asciiSpace) {
-		if err := d.take(int64(len(text))); err != nil {
+		if err := take(int64(len(text))); err != nil {
 			return nil, err
 		}
 		text = slices.DeleteFunc(slices.Clone(text), asciiSpace)
 	}
-	text = bytes.TrimRight(text, "=")
-	if err := d.take(int64(base64.RawStdEncoding.DecodedLen(len(text)))); err != nil {
+	digits := bytes.TrimRight(text, "=.")
+	if padding, want := len(text)-len(digits), -len(digits)&3; padding != 0 && padding != want {
+		return nil, fmt.Errorf("expected padding of %d characters or none, got %d", want, padding)
+	}
+	if err := take(int64(base64.RawStdEncoding.DecodedLen(len(digits)))); err != nil {
 		return nil, err
 	}
-	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
-	n, err := base64.RawStdEncoding.Decode(data, text)
+	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(digits)))
+	n, err := base64.RawStdEncoding.Decode(data, digits)
 	if err != nil {
-		return nil, fmt.Errorf("unable to base64 decode: %w", err)
+		return nil, err
 	}
 	return data[:n], nil
 }
