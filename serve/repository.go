@@ -28,6 +28,7 @@ type Status struct {
 	Version int64
 	State   State
 	Err     error // why the version was refused
+	Down    error // why an available version cannot answer now; nil where it can
 }
 
 // repository holds the models and their versions.
@@ -147,7 +148,11 @@ func (r *repository) statuses(c choice) ([]Status, error) {
 	}
 	var all []Status
 	for _, s := range m.status {
-		all = append(all, *s)
+		status := *s
+		if v := m.available[s.Version]; v != nil {
+			status.Down = v.down()
+		}
+		all = append(all, status)
 	}
 	if c.number != "" || c.label != "" {
 		number, err := m.number(c)

@@ -28,12 +28,14 @@ func (s *Server) repositoryIndex(onlyReady bool) *oip.RepositoryIndexResponse {
 				State: "UNAVAILABLE", Reason: err.Error()})
 		}
 		for _, status := range statuses {
-			if onlyReady && status.State != StateAvailable {
+			if onlyReady && (status.State != StateAvailable || status.Down != nil) {
 				continue
 			}
 			entry := &oip.RepositoryIndexResponse_ModelIndex{Name: name,
 				Version: strconv.FormatInt(status.Version, 10), State: states[status.State]}
 			switch {
+			case status.Down != nil:
+				entry.State, entry.Reason = "UNAVAILABLE", status.Down.Error()
 			case status.Err != nil:
 				entry.Reason = status.Err.Error()
 			case status.State == StateEnd:

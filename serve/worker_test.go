@@ -127,6 +127,11 @@ func TestWorkerDies(t *testing.T) {
 				t.Errorf("%s: got %d: %s, want 200", path, w.Code, w.Body)
 			}
 		}
+		w := request(web, "POST", "/v2/repository/index", "")
+		state := map[bool]string{true: `"state":"READY"`, false: `"state":"UNAVAILABLE"`}[up]
+		if !strings.Contains(w.Body.String(), state) {
+			t.Errorf("the index: got %s, want %s", w.Body, state)
+		}
 		if err := infer(); status.Code(err) != code {
 			t.Errorf("gRPC: got %v, want %v", err, code)
 		}
