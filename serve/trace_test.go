@@ -100,7 +100,7 @@ func TestTraces(t *testing.T) {
 		}
 		var attributes []string
 		for _, a := range of[0].Attributes() {
-			attributes = append(attributes, string(a.Key)+"="+a.Value.Emit())
+			attributes = append(attributes, string(a.Key)+"="+a.Value.String())
 		}
 		slices.Sort(attributes)
 		if got := strings.Join(attributes, ", "); len(of) != 1 || of[0].Name() != c.name ||
