@@ -382,7 +382,7 @@ func TestOneBodyTakesWhatIsReserved(t *testing.T) {
 func TestLimitsWithMemory(t *testing.T) {
 	l := DefaultLimits()
 	for _, total := range []int64{300 << 20, 768 << 20, 2 << 30, 64 << 30} {
-		got, err := l.WithMemory(total)
+		got, err := l.WithPixelsFor(total).WithMemory(total)
 		if err != nil {
 			t.Fatal(err)
 		}

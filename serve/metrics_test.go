@@ -45,7 +45,7 @@ func TestMetrics(t *testing.T) {
 			`kerasrun_model_info{architecture="",graph="",id="",model="fake",precision="",` +
 				`version="1",weights=""} 1`,
 			`kerasrun_ready 1`,
-			`kerasrun_answers_total{code="200",transport="http"} 4`,
+			`kerasrun_answers_total{code="400",transport="http"} 1`,
 			`kerasrun_answers_total{code="404",transport="http"} 1`,
 			`kerasrun_versions_refused{model="fake"} 0`,
 			`kerasrun_predicted_class_total{class="2",model="fake",name="blue",version="1"} 1`,
