@@ -8,14 +8,16 @@ import (
 	"kerasrun/preprocess/internal/exif"
 	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/pnm"
 	"kerasrun/preprocess/internal/webp"
 )
 
 // pillow is Image.open, exif_transpose where EXIF says so, and convert.
 func (d Decode) pillow(f format) decoder {
 	return decoder{f.config, func(m *Image, data []byte) error {
-		if d.Color == Grayscale && f.name == "PNG" {
-			wide, err := png.IsGray16(data)
+		isWide := map[string]func([]byte) (bool, error){"PNG": png.IsGray16, "PNM": pnm.IsGray16}
+		if d.Color == Grayscale && isWide[f.name] != nil {
+			wide, err := isWide[f.name](data)
 			if err != nil {
 				return err
 			}
@@ -80,6 +82,10 @@ func (f format) decodeRGBA(dst, data []byte) ([]byte, error) {
 	case "BMP":
 		if bmp.HasAlpha(data) {
 			return nil, codec.UnsupportedError("a bit mask for alpha, decoded to rgba")
+		}
+	case "PNM":
+		if wide, err := pnm.IsGray16(data); wide || err != nil {
+			return nil, codec.UnsupportedError("grey of 16 bits, decoded to rgba")
 		}
 	case "WebP":
 		if _, err := webp.DecodeTensorFlowConfig(data, 4); err == nil {
