@@ -3,6 +3,7 @@ package preprocess
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"kerasrun/preprocess/internal/bmp"
 	"kerasrun/preprocess/internal/codec"
@@ -10,6 +11,7 @@ import (
 	"kerasrun/preprocess/internal/jpeg"
 	"kerasrun/preprocess/internal/png"
 	"kerasrun/preprocess/internal/pnm"
+	"kerasrun/preprocess/internal/tiff"
 	"kerasrun/preprocess/internal/webp"
 )
 
@@ -19,7 +21,7 @@ const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
 // Config is what an image declares about itself.
 type Config struct {
-	Format string // "JPEG", "PNG", "GIF", "BMP", "WebP" or "PNM"
+	Format string // "JPEG", "PNG", "GIF", "BMP", "WebP", "PNM" or "TIFF"
 	// The size in pixels of the image that Decode.Image returns. Orientation tags are ignored, as
 	// in load_img.
 	Width, Height int
@@ -40,8 +42,12 @@ var formats = []format{
 	{"GIF", prefix("GIF89a"), gif.DecodeConfig, gif.Decode},
 	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
 	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
-	{"PNM", pnm.Match, pnm.DecodeConfig, pnm.Decode}, // of Pillow alone
+	{"PNM", pnm.Match, pnm.DecodeConfig, pnm.Decode},
+	{"TIFF", tiff.Match, tiff.DecodeConfig, tiff.Decode},
 }
+
+// ofPillow are the formats that are read as Pillow reads them alone.
+var ofPillow = []string{"PNM", "TIFF"}
 
 // DecodeConfig returns the format and size of an image without decoding it, as Pillow reads them.
 // Errors are a *FormatError or an *UnsupportedError.
@@ -79,7 +85,7 @@ func (d Decode) read(m *Image, data []byte, maxPixels int) error {
 	if err != nil {
 		return err
 	}
-	if f.name == "PNM" && d.By != Pillow {
+	if slices.Contains(ofPillow, f.name) && d.By != Pillow {
 		return foreign(data)
 	}
 	decode := d.decoder(f)

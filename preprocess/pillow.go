@@ -9,6 +9,7 @@ import (
 	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/png"
 	"kerasrun/preprocess/internal/pnm"
+	"kerasrun/preprocess/internal/tiff"
 	"kerasrun/preprocess/internal/webp"
 )
 
@@ -27,7 +28,7 @@ func (d Decode) pillow(f format) decoder {
 			}
 		}
 		orientation := exif.Upright
-		if d.EXIF {
+		if d.EXIF && f.name != "TIFF" { // of which only upright ones are read
 			var err error
 			if orientation, err = exif.Pillow(data); err != nil {
 				return err
@@ -82,6 +83,10 @@ func (f format) decodeRGBA(dst, data []byte) ([]byte, error) {
 	case "BMP":
 		if bmp.HasAlpha(data) {
 			return nil, codec.UnsupportedError("a bit mask for alpha, decoded to rgba")
+		}
+	case "TIFF":
+		if alpha, err := tiff.HasAlpha(data); alpha || err != nil {
+			return nil, codec.UnsupportedError("an alpha channel, decoded to rgba")
 		}
 	case "PNM":
 		if wide, err := pnm.IsGray16(data); wide || err != nil {

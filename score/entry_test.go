@@ -126,7 +126,7 @@ func TestEveryEntryIsAccountedFor(t *testing.T) {
 			reasons[filepath.Base(r.Path)] = r.Error
 		}
 		for name, want := range map[string]string{
-			"e.tif": "this is TIFF", "g": "this is TIFF", "j.jpg": notAnImage,
+			"e.tif": "malformed TIFF", "g": "malformed TIFF", "j.jpg": notAnImage,
 		} {
 			if !strings.Contains(reasons[name], want) {
 				t.Errorf("%s/%s: got %q, want %q", arg, name, reasons[name], want)
