@@ -42,7 +42,9 @@ type Manifest struct {
 	// Conversion says in words what the graph does to its inputs beside what the Keras model does;
 	// "" where it takes what the Keras model takes.
 	Conversion string `json:"conversion"`
-	// ReferenceDifference is the largest difference of a probability from Keras.
+	// ReferenceDifference is the largest |difference| between the graph and the Python reference
+	// on the images of the export: of `probs` where the model has them, else of any output,
+	// divided by the image's largest |value|.
 	ReferenceDifference float64 `json:"reference_difference"`
 
 	Inputs  []Input             `json:"inputs"`

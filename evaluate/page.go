@@ -7,12 +7,15 @@ import (
 	"html/template"
 	"io"
 	"slices"
+
+	"kerasrun/internal/page"
+	"kerasrun/score"
 )
 
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var reportPage = page.Parse(pageText)
 
 // How much of a report its page shows; JSON has all of it.
 const (
@@ -35,8 +38,11 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p.WrongNote = shownOf(len(r.Wrong), r.wrongImages())
 	for _, wrong := range r.Wrong {
 		image := pageImage{Wrong: wrong}
-		var err error
-		if image.Thumbnail, err = thumbnail(wrong.file); err != nil {
+		data, err := score.File(wrong.file).Read()
+		if err == nil {
+			image.Thumbnail, err = page.Thumbnail(data)
+		}
+		if err != nil {
 			image.Problem = err.Error()
 		}
 		p.Images = append(p.Images, image)
@@ -51,7 +57,7 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p.Bars = bars(r.Calibration.Bins)
 	p.PerClass, p.PerClassNote = r.lowest(pageClasses)
 	p.FailuresNote = shownOf(len(r.Failures), int(r.Failed))
-	return page.Execute(w, p)
+	return reportPage.Execute(w, p)
 }
 
 // pageData is what the page's template shows.

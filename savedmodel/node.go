@@ -22,7 +22,9 @@ type node struct {
 // however deep.
 type attr struct {
 	set     bool   // one of its values has been read
-	largest uint64 // the largest magnitude in its list of numbers
+	length  int    // of its list of numbers
+	largest uint64 // the largest magnitude in it
+	number  int64
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s; "" where it is longer than a name
 	dtype   tensor.DType
@@ -183,6 +185,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 		a.fault = ""
 	case key == explicitPaddings && a.largest > maxPadding:
 		a.fault = paddingFault(a.largest)
+	case mostOf[key] > 0 && a.number > 0 && uint64(a.number) > mostOf[key]:
+		a.fault = fmt.Sprintf("expected %s of at most %d, got %d", key, mostOf[key], a.number)
 	}
 	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
 		d.keep(keptAttr)
@@ -195,7 +199,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
-	"dtype": true, "dtypes": true, "shape": true, "api_implements": true,
+	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
+	"padding": true, "Tshape": true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -216,6 +221,7 @@ func (d *decoder) attr(a *attr) {
 				switch number {
 				case 3:
 					d.varints(func(v uint64) {
+						a.length++
 						a.largest = max(a.largest, magnitude(int64(v)))
 						if int64(v) != int64(int32(v)) {
 							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",
@@ -241,6 +247,8 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
+		case 3:
+			a.number = int64(d.varint())
 		case 6:
 			a.dtype = tensor.DType(d.varint())
 		case 7:

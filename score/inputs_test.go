@@ -160,7 +160,7 @@ func TestKeep(t *testing.T) {
 				if read(t, merged) != read(t, whole) {
 					t.Errorf("%s: the merged output differs", merged)
 				}
-				if d, err := Diff(merged, whole, 0); err != nil || !d.OK() {
+				if d, err := Diff(merged, whole, 0, nil); err != nil || !d.OK() {
 					t.Errorf("%s: got %+v, %v, want no difference", whole, d, err)
 				}
 			}

@@ -279,7 +279,7 @@ func TestOutputsInPython(t *testing.T) {
 		}
 		for _, other := range files {
 			if !strings.HasSuffix(other, ".csv") {
-				if d, err := Diff(file, other, 0); err != nil || !d.OK() || d.SetFlips > 0 {
+				if d, err := Diff(file, other, 0, nil); err != nil || !d.OK() || d.SetFlips > 0 {
 					t.Errorf("%s, %s: got %+v, %v, want no difference", file, other, d, err)
 				}
 			}

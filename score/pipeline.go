@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kerasrun/classify"
+	"kerasrun/worker"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
@@ -20,6 +21,7 @@ type pipeline struct {
 	journal  *journal // nil for an output that is not resumed
 	keep     func(batch int64, records []Record) error
 	counts   Counts
+	slowest  []Slow // of the images that this process has read
 	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
 	// in the process.
 	native sync.RWMutex
@@ -32,6 +34,9 @@ func (p *pipeline) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p.bytes = semaphore.NewWeighted(MaxImageBytes)
+	if p.Progress != nil {
+		p.Progress(p.counts)
+	}
 	for b, err := range p.recorder.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
 		if err != nil {
 			return err
@@ -173,6 +178,17 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 	if b.Good() == 0 {
 		return nil
 	}
+	err := p.runTogether(ctx, number, b)
+	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
+		err = p.findCulprit(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("images %d to %d: %w", first, last, err)
+	}
+	return nil
+}
+
+func (p *pipeline) runTogether(ctx context.Context, number int64, b *classify.Batch) error {
 	p.native.RLock()
 	defer p.native.RUnlock()
 	if p.journal != nil {
@@ -180,10 +196,7 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 			return err
 		}
 	}
-	if err := b.Run(ctx); err != nil {
-		return fmt.Errorf("images %d to %d: %w", first, last, err)
-	}
-	return nil
+	return b.Run(ctx)
 }
 
 // probe passes over the images known as poison. If this batch was running when the process crashed,
@@ -255,6 +268,10 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 		return err
 	}
 	p.counts = counts
+	for i, took := range b.Took {
+		p.slowest = append(p.slowest, Slow{records[i].Path, took.Seconds()})
+	}
+	p.slowest = slowest(p.slowest)
 	if p.Progress != nil {
 		p.Progress(p.counts)
 	}

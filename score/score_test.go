@@ -231,7 +231,7 @@ func TestShardsMergeToTheWhole(t *testing.T) {
 					if read(t, c.Output) != read(t, single.Output) {
 						t.Error("the merged output differs from the single run's")
 					}
-					if d, err := Diff(single.Output, c.Output, 0); err != nil || !d.OK() {
+					if d, err := Diff(single.Output, c.Output, 0, nil); err != nil || !d.OK() {
 						t.Errorf("got %+v, %v, want no difference", d, err)
 					}
 				})
@@ -556,7 +556,7 @@ func TestDiffRefusesOtherColumns(t *testing.T) {
 	b.Columns.Logits = true
 	mustRun(t, a)
 	mustRun(t, b)
-	if _, err := Diff(a.Output, b.Output, 1); err == nil ||
+	if _, err := Diff(a.Output, b.Output, 1, nil); err == nil ||
 		!strings.Contains(err.Error(), "the same columns") {
 		t.Errorf("got %v, want an error that says the columns differ", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -81,8 +82,12 @@ func (f *scoreFn) Teardown() error {
 func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure func(Row)) error {
 	items := make([]score.Item, len(b.Paths))
 	for i, path := range b.Paths {
-		items[i] = score.Item{Path: b.Names[i],
-			Read: func() ([]byte, error) { return readFile(ctx, path) }}
+		items[i] = score.Item{Path: b.Names[i], Read: func() ([]byte, error) {
+			if b.Errors[i] != "" {
+				return nil, errors.New(b.Errors[i])
+			}
+			return readFile(ctx, path)
+		}}
 	}
 	records, err := f.answerer.Answer(ctx, b.First, items)
 	if err != nil {

@@ -138,7 +138,8 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 		return usagef("--min-topk: expected a --topk under the model's %d classes, got %d, which "+
 			"every answer reaches", n, f.top)
 	}
-	shown := newProgress(stderr, f.quiet)
+	shown := newProgress(stderr, f.quiet, "reading the images")
+	shown.update(score.Counts{Images: data.Images()})
 	report, err := evaluate.Run(cmd.Context(), classifier, model.Labels(), data, evaluate.Options{
 		TopK: f.top, LabelType: evaluate.LabelType(f.labelType.value),
 		Failed: func(path string, err error) {

@@ -23,7 +23,7 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 		if m.Conversion != "" {
 			row("conversion", m.Conversion)
 		}
-		row("reference", fmt.Sprintf("differs by at most %.2g", m.ReferenceDifference))
+		row("difference", differenceWords(m))
 		if m.Goldens != "" {
 			row("goldens", m.Goldens)
 		}
@@ -51,6 +51,21 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 			}
 		}
 	})
+}
+
+// differenceWords says what the manifest's difference is between, and in what.
+func differenceWords(m *contract.Manifest) string {
+	whose, what := "Keras's", "this graph's answers and %s, in the image's largest number"
+	if m.Graph == "adopted" {
+		whose = "TensorFlow's in Python"
+	}
+	if slices.ContainsFunc(m.Outputs[m.Signature], func(o contract.Output) bool {
+		return o.Name == contract.OutputProbabilities
+	}) {
+		what = "this graph's probabilities and %s"
+	}
+	return fmt.Sprintf("at most %.2g between "+what+", on the images of its export",
+		m.ReferenceDifference, whose)
 }
 
 // writeInput says in words how an input is made.

@@ -213,7 +213,7 @@ func TestNoModel(t *testing.T) {
 	}
 	t.Chdir(empty)
 	_, _, stderr := call(t, nil, "inspect")
-	if !strings.Contains(stderr, "`make run` exports it") {
+	if !strings.Contains(stderr, "`make run` exports this one") {
 		t.Errorf("inspect without the default model: got %q", stderr)
 	}
 }

@@ -69,7 +69,8 @@ func (m *modelDir) read(ctx context.Context) (*savedmodel.Model, error) {
 // hint says how the default model is made, where there is none.
 func (m *modelDir) hint(err error) error {
 	if m.dir == defaultModel && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
+		return fmt.Errorf("%w; it is the default: --model DIR names yours, and in kerasrun's "+
+			"repository `make run` exports this one", err)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
+	"kerasrun/worker"
 )
 
 // outputExtensions are the endings of what score writes.
@@ -21,6 +22,7 @@ var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 // scoreFlags are the command line of score.
 type scoreFlags struct {
 	model     modelFlags
+	isolated  isolation
 	output    string
 	filesFrom string
 	null      bool
@@ -39,6 +41,7 @@ type scoreFlags struct {
 	values    *choice
 	labels    *choice
 	onError   *choice
+	failed    string
 }
 
 func newScoreCommand() *cobra.Command {
@@ -55,7 +58,9 @@ Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: 
 says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
-it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
+it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
+failures by reason, what was skipped, classes, confidence, the slowest images (OUT.report.json holds
+the same). Until then OUT.journal holds the finished rows.
 Whatever stops the run, even kill -9, the same command goes on from there and ends with the same
 bytes. An image that cannot be classified is a row with its error.
 
@@ -116,12 +121,15 @@ in npz. Without top or probs the classes are left out.`,
 		"record", "skip", "stop")
 	flags.Var(&f.failures, "max-failures",
 		"fail when more images than `N`, or P% of them, cannot be classified (default all may)")
+	flags.StringVar(&f.failed, "failures", "",
+		"write the index, path and error of each image that cannot be classified to a CSV `file`")
 	flags.BoolVar(&f.empty, "allow-empty", false,
 		"inputs without an image are an output without rows; standard input may always be empty")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
 		case f.output == "":
@@ -132,6 +140,8 @@ in npz. Without top or probs the classes are left out.`,
 			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
+		case f.failed != "" && f.output == "-":
+			return fmt.Errorf("--failures: expected an --output FILE, got -, which is not kept")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
@@ -149,6 +159,7 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			return usagef("--%v", err)
 		}
 	}
+	stderr := cmd.ErrOrStderr()
 	skipped := new(score.Skipped)
 	source, kept, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
@@ -158,7 +169,11 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		return asUsage(err)
 	}
-	model, err := f.model.open(cmd.Context())
+	shown := newProgress(stderr, f.quiet, "loading the model")
+	defer shown.close()
+	model, err := f.isolated.open(cmd.Context(), f.model, worker.Config{
+		Stderr: func(line string) { shown.line("%s\n", line) },
+	})
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
@@ -180,17 +195,16 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	stderr := cmd.ErrOrStderr()
-	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
 		Kept:  kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),
-		Versions:    versions(),
-		Warn:        func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
-		Progress:    shown.update,
+		Failures:    f.failed,
+		Versions:    versions(), Machine: thisMachine().String(), Skipped: skipped,
+		Warn:     func(message string) { shown.line("kerasrun: %s\n", message) },
+		Progress: shown.update,
 	})
 	shown.close()
 	if err != nil {
@@ -211,16 +225,19 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
-		already := ""
+		words := fmt.Sprintf("%d images, %d scored, %d failed", summary.Images, summary.Answered,
+			summary.Failed)
+		if passed := skipped.String(); passed != "" {
+			words += ", " + passed
+		}
+		words += ": " + summary.Output
+		if r := summary.Report; r != nil {
+			words = fmt.Sprintf("%s: %s, report %s", r.Summary(), r.Output, r.Page())
+		}
 		if summary.Already {
-			already = ", complete before"
+			words += ", complete before"
 		}
-		passed := skipped.String()
-		if passed != "" {
-			passed = ", " + passed
-		}
-		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed%s: %s%s\n",
-			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
+		fmt.Fprintln(stderr, "kerasrun:", words)
 	}
 	if summary.Failed > 0 {
 		return errFailedImages

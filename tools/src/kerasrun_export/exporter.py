@@ -83,6 +83,7 @@ def export(
     mean: float | str | Sequence[float] | None = None,
     std: float | str | Sequence[float] | None = None,
     contract: object = None,
+    input_kinds: Mapping[str, Literal["tensor", "image"]] | None = None,
     class_names: Sequence[str] | None = None,
     activation: Literal["softmax", "sigmoid"] | None = None,
     threshold: float | Sequence[float] | None = None,
@@ -121,6 +122,8 @@ def export(
         a number, a quotient as "1/255", or one number for each channel in the tensor's order.
     contract: all of the above, in place of it: what `find_contract` returns, or the file that
         kerasrun-contract find --out writes.
+    input_kinds: by name of an input, "image" or "tensor", where its shape does not tell:
+        (batch, 20, 4) may be a sequence's or a grey image's.
     confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
 
     What comes out:
@@ -171,6 +174,7 @@ def export(
         mean=mean,
         std=std,
         contract=contract,
+        input=None if input_kinds is None else dict(input_kinds),
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)
@@ -200,7 +204,11 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
     check_replaceable(out)
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
         served = serving.trace(
-            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+            loaded.model,
+            size=loaded.image_size,
+            headless=loaded.headless,
+            caffe=loaded.caffe,
+            kinds=loaded.choices.input,
         )
         inputs = describe(served.inputs, loaded, options.confirmed)
         meaning, class_bytes = _class_names(options.meaning, loaded)

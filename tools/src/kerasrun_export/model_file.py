@@ -14,6 +14,7 @@ from types import ModuleType
 
 import h5py
 
+from kerasrun_export import training
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, paragraph
 
@@ -64,7 +65,7 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
         for library in _libraries(description):
             known = _unlisted(library) if description.suffix == ".h5" else {}
             try:
-                return library.models.load_model(
+                model = library.models.load_model(
                     file,
                     custom_objects=known | own,
                     compile=False,
@@ -73,6 +74,10 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
             except Exception as error:  # Keras raises whatever its parts raise
                 cause = paragraph(error).replace(str(file), path)
                 causes[f"{library.__name__} {library.__version__}"] = cause
+            else:
+                if description.of_keras_2 and library is keras:
+                    training.check_file(_parts(description.config), path)
+                return model
     raise ModelError(_failed(path, description, causes))
 
 
