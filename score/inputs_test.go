@@ -193,7 +193,7 @@ func TestKeepRefuses(t *testing.T) {
 		{"kept.parquet", "crlf", "csv", "a line end of Windows, which a .csv does not keep"},
 		{"kept.parquet kept.csv", "i64", "csv", "keep: expected columns of one type in all inputs, got " +
 			"[{i64 int64}]"},
-		{"sub", "i64", "csv", "sub: expected a table, whose columns can be kept"},
+		{"sub", "i64", "csv", "sub: expected a table or a tar file, of which columns"},
 		{"latin.csv", "note", "csv", `latin.csv: line 2, column "note": expected UTF-8, got "caf\xe9"`},
 	} {
 		o := InputOptions{Column: "file"}
@@ -365,7 +365,7 @@ func TestTFRecords(t *testing.T) {
 		"shards/x@0":   "expected 1 to 100000 shards, got 0",
 		"shards/x@1e9": "", // a file, which is not there
 		"torn":         "torn: expected all shards x-*-of-00003, got 2 of them",
-		"both":         "both: expected shards or images, got both: both/x-00000-of-00003 and both/image.jpg",
+		"both":         "both: expected shards or images, got both: both/x-00000-of-00003 and both/im",
 		".":            "expected shards or images, got both",
 	} {
 		_, _, err := Open([]string{arg}, InputOptions{})
@@ -376,6 +376,71 @@ func TestTFRecords(t *testing.T) {
 	got := items(source(t, "raw-more.tfrecord"))
 	if last := got[len(got)-1]; !strings.Contains(last, "behind its zlib stream, got more") {
 		t.Errorf("got %q, want an error for what is behind the stream", last)
+	}
+}
+
+// Tar files that Python's tarfile and zstd wrote, with WebDataset's texts beside the images.
+func TestWebDataset(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	keep := []Keep{{"json", "json"}, {"cls", "class_id"}}
+	for _, ending := range []string{"tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"} {
+		name := "web." + ending
+		skipped := new(Skipped)
+		s, kept, err := Open([]string{name}, InputOptions{Keep: keep, Skipped: skipped})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []Kept{{"json", "string"}, {"class_id", "string"}}; !slices.Equal(kept, want) {
+			t.Errorf("%s: got %v, want %v", name, kept, want)
+		}
+		want := []string{
+			name + "/a/0001.jpg: first", name + "/a/0002.PNG: second", name + "/a/0002.seg.png: third",
+			name + "/0001.jpg: fourth",
+			name + "/0004.jpg: ! " + name + "/0004.json: expected a text in UTF-8 of at most 1048576 " +
+				"bytes, which can be kept, got 1 bytes",
+		}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		if want := "skipped 3 (2 .txt, 1 keys without an image)"; skipped.String() != want {
+			t.Errorf("%s: got %q, want %q", name, skipped, want)
+		}
+		wantKept := [][]any{{`{"a": 1}`, "7"}, {`{"é": 2}`, nil}, {`{"é": 2}`, nil}, {nil, "9\n"},
+			{nil, nil}}
+		number := 0
+		for item := range s {
+			if !slices.Equal(item.Kept, wantKept[number]) {
+				t.Errorf("%s: got %q, want %q", item.Path, item.Kept, wantKept[number])
+			}
+			number++
+		}
+		if got := items(source(t, name)); len(got) != 5 || got[4] != name+"/0004.jpg: fifth" {
+			t.Errorf("%s without texts: got %q", name, got)
+		}
+	}
+}
+
+// Decompressing takes no more memory than a window, however large the file says that it is.
+func TestWindows(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	for name, want := range map[string]string{
+		"wide.tar.zst": "expected a window of at most 134217728 bytes",
+		"wide.tar.xz":  "expected a dictionary of at most 134217728 bytes, got 268435456",
+		"x86.tar.xz":   "expected xz with the filter LZMA2 alone",
+		"bad.tar.xz":   "expected xz's format",
+		"bad.tar.bz2":  "bzip2 data invalid",
+		"bad.tar.zst":  "magic number mismatch",
+	} {
+		before := allocated()
+		got := items(source(t, name))
+		if len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s: got %q, want an error with %q", name, got, want)
+		}
+		if grown := allocated() - before; grown > 16<<20 {
+			t.Errorf("%s: %d bytes were allocated", name, grown)
+		}
 	}
 }
 

@@ -19,8 +19,8 @@ var shardPattern = regexp.MustCompile(`^(.*)@(\d+)((?:\.[^/@]*)?)$`)
 // maxShards bounds how many files a pattern may stand for.
 const maxShards = 100_000
 
-// expandShards returns the files that train@10 stands for, in their order, or nil where the argument
-// is no such pattern.
+// expandShards returns the files that train@10 stands for, in their order, or nil where the
+// argument is no such pattern.
 func expandShards(arg string) ([]string, error) {
 	parts := shardPattern.FindStringSubmatch(arg)
 	if parts == nil {

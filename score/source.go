@@ -46,7 +46,8 @@ type InputOptions struct {
 	Column string
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
-	// Keep are columns of the tables that are carried through to the output.
+	// Keep are columns of the tables, or endings of WebDataset's members, that are carried through to
+	// the output.
 	Keep []Keep
 	// Feature holds the images of TFRecords; "" is image/encoded, or image.
 	Feature string
@@ -62,9 +63,10 @@ type UsageError struct{ Reason string }
 func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
-// images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
-// such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
-// .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16 with its byte order mark.
+// images in lexical order), a glob, an archive (.zip, .tar, also of gz, bz2, xz and zst; WebDataset
+// shards are such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
+// .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16
+// with its byte order mark.
 //
 // It returns the columns that o.Keep has the items keep, for [Config.Kept].
 func Open(args []string, o InputOptions) (Source, []Kept, error) {
@@ -92,8 +94,8 @@ func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) 
 			return nil, nil, err
 		}
 		if len(columns) != len(o.Keep) {
-			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, whose columns can be kept, "+
-				"got another input: leave --keep out, or give it apart", path)}
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table or a tar file, of which "+
+				"columns or members can be kept, got another input: leave --keep out, or give it apart", path)}
 		}
 		if i > 0 && !slices.Equal(columns, kept) {
 			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
@@ -148,8 +150,8 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 }
 
 // spool makes a source of the files that fill adds, by their paths or why one cannot be had. It
-// keeps them in a temporary file without a name. So the source takes no memory and is the same each time,
-// whatever happens to the directories and lists that it was made from.
+// keeps them in a temporary file without a name. So the source takes no memory and is the same each
+// time, whatever happens to the directories and lists that it was made from.
 func spool(fill func(add func(Item) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
 	if err != nil {
@@ -275,11 +277,15 @@ func open(path string, o InputOptions) (Source, []Kept, error) {
 		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
 	}
-	switch lower := strings.ToLower(path); {
-	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
-		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
-		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
-	case strings.HasSuffix(lower, ".zip"):
+	compression, isTar := tarCompression(path)
+	switch {
+	case isTar:
+		var kept []Kept
+		for _, k := range o.Keep {
+			kept = append(kept, Kept{k.As, "string"})
+		}
+		return tarArchive(path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty), kept, nil
+	case strings.EqualFold(filepath.Ext(path), ".zip"):
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case isTFRecord(path):
 		return tfRecords(path, o.Feature), nil, nil

@@ -50,11 +50,12 @@ func newScoreCommand() *cobra.Command {
 		Use:   "score --output OUT INPUT...",
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
-image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a TFRecord
-file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv, .parquet, .arrow,
-.feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes, path}, or - for a
-list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on. Texts are UTF-8, or
-UTF-16 with its byte order mark. Addresses are not fetched: each is a row that says so.
+image, a directory, a glob, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst; WebDataset
+shards), a TFRecord file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv,
+.parquet, .arrow, .feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes,
+path}, or - for a list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on.
+Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: each is a row that
+says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
@@ -101,7 +102,8 @@ in npz. Without top or probs the classes are left out.`,
 	flags.StringVar(&f.feature, "feature", "",
 		"the feature of TFRecords that holds the image (default image/encoded, or image)")
 	flags.StringSliceVar(&f.keep, "keep", nil,
-		"`COLUMNS` of the inputs to carry through to the output; COLUMN=NAME gives another name")
+		"`COLUMNS` of tables, or endings of WebDataset's members, to carry through to the output; "+
+			"COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,

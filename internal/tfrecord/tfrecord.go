@@ -43,8 +43,8 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Begins says whether a file that begins so, with 12 bytes, is one of TFRecords: whether the checksum
-// of the first length is right.
+// Begins says whether a file that begins so, with 12 bytes, is one of TFRecords: whether the
+// checksum of the first length is right.
 func Begins(head []byte) bool {
 	return len(head) >= 12 && binary.LittleEndian.Uint32(head[8:]) == masked(head[:8])
 }

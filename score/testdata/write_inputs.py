@@ -5,9 +5,12 @@ The "images" that no decoder sees are short texts.
 
 import datetime
 import decimal
+import io
+import lzma
 import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +149,44 @@ def records():
     (out / "both/image.jpg").write_text("image")
 
 
+def archives():
+    """A tar of WebDataset in each compression, and some that would take much memory to read."""
+    members = {
+        "a/0001.jpg": b"first",
+        "a/0001.cls": b"7",
+        "a/0001.json": b'{"a": 1}',
+        "a/0001.txt": b"x",
+        "a/0002.json": '{"é": 2}'.encode(),
+        "a/0002.PNG": b"second",
+        "a/0002.seg.png": b"third",
+        "0001.jpg": b"fourth",
+        "0001.cls": b"9\n",
+        "0003.cls": b"8",
+        "0003.txt": b"no image",
+        "0004.jpg": b"fifth",
+        "0004.json": b"\xff",
+    }
+    for mode in "", "gz", "bz2", "xz", "zst":
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w:" + mode.replace("zst", "")) as archive:
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        data = raw.getvalue()
+        if mode == "zst":
+            data = pa.compress(data, "zstd", asbytes=True)
+        (out / f"web.tar{'.' * bool(mode)}{mode}").write_bytes(data)
+    # a frame of zstd whose header says a window of 256 MiB, and a raw last block
+    (out / "wide.tar.zst").write_bytes(bytes.fromhex("28b52ffd 00 90 090000 61"))
+    lzma2 = {"id": lzma.FILTER_LZMA2, "dict_size": 256 << 20}
+    for name, filters in ("wide", [lzma2]), ("x86", [{"id": lzma.FILTER_X86}, lzma2]):
+        whole = lzma.compress(bytes(10240), filters=filters)
+        (out / f"{name}.tar.xz").write_bytes(whole)
+    for ending in "xz", "bz2", "zst":
+        (out / f"bad.tar.{ending}").write_bytes(b"no such thing " * 10)
+
+
 (out / "sub").mkdir()
 (out / "a, b.jpg").write_text("first")
 (out / "sub/é€😀.jpg").write_text("second")
@@ -153,3 +194,4 @@ tables()
 kept()
 embedded()
 records()
+archives()
