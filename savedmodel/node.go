@@ -26,7 +26,7 @@ type attr struct {
 	largest uint64 // the largest magnitude in it
 	number  int64
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
-	text    string // s; "" where it is longer than a name
+	text    string // s, or the first of a list; "" where it is longer than a name
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -52,6 +52,7 @@ type function struct {
 	args     []string
 	listArgs bool // an argument is a list of tensors: the caller's inputs are not one for one
 	nodes    []*node
+	results  []string // the names of what it returns, in order
 	ret      map[string]string
 	attrs    map[string]*attr
 	// defaults are the values of the attributes that its body leaves to the caller and the caller
@@ -200,7 +201,7 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
-	"padding": true, "Tshape": true,
+	"padding": true, "Tshape": true, "data_format": true, partitionTypes: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -219,6 +220,12 @@ func (d *decoder) attr(a *attr) {
 		case 1: // list
 			d.message(func(number protowire.Number) {
 				switch number {
+				case 2:
+					if n := d.length(); n <= 256 && a.text == "" {
+						a.text = string(d.rawBytes(n))
+					} else {
+						d.discard(n)
+					}
 				case 3:
 					d.varints(func(v uint64) {
 						a.length++
@@ -405,6 +412,12 @@ func (d *decoder) function() *function {
 						}
 					})
 					f.args = append(f.args, name)
+				case 3: // output_arg
+					d.message(func(number protowire.Number) {
+						if number == 1 {
+							f.results = append(f.results, d.text())
+						}
+					})
 				}
 			})
 		case 3:

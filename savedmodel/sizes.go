@@ -92,6 +92,9 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 func (n *node) attrFault() string {
 	padding, shapes := n.attrs["padding"], n.attrs["Tshape"]
 	switch {
+	case n.attr("data_format").text == "NCHW_VECT_C": // of GPUs alone
+		return fmt.Sprintf("expected data_format of %s of NHWC or NCHW, got NCHW_VECT_C",
+			quote(n.op))
 	case n.op == "DepthwiseConv2dNative" && padding != nil && padding.text != "SAME" &&
 		padding.text != "VALID": // with what is fused into it
 		return fmt.Sprintf("expected padding of %s of SAME or VALID, got %s; put a Pad before it",

@@ -32,6 +32,7 @@ var trustedInputs = map[string][]trustedInput{
 	"RFFT2D":                {{1, numbers}},
 	"RFFT3D":                {{1, numbers}},
 	"RFFTND":                {{1, numbers}},
+	"RaggedTensorToTensor":  {{3, rank}, {3, sizes}},
 	"TensorArrayV3":         {{0, numbers}},
 	"TensorListGetItem":     {{1, rank}},
 	"TensorListReserve":     {{1, numbers}},
@@ -46,8 +47,16 @@ type trustedInput struct {
 
 // mostOf limits numbers of the operations' own that TensorFlow makes lists and texts of, as long,
 // and which end the process where there is no room.
-var mostOf = map[string]uint64{"beam_width": 1 << 16, "num_partitions": 1 << 16, "precision": 1024,
-	"top_paths": 1 << 16, "width": 1024}
+var mostOf = map[string]uint64{"N": 1 << 16, "Ncontext_sparse": 1 << 16,
+	"Nfeature_list_dense": 1 << 16, "Nfeature_list_sparse": 1 << 16, "beam_width": 1 << 16,
+	"num": 1 << 16, "num_partitions": 1 << 16, "num_sparse": 1 << 16, "num_split": 1 << 16,
+	"precision": 1024, "top_paths": 1 << 16, "width": 1024}
+
+// A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is.
+const (
+	partitionTypes = "row_partition_types"
+	firstSize      = "FIRST_DIM_SIZE"
+)
 
 // ofRank are the operations whose outputs have a number of dimensions of their own, whatever comes
 // in.
@@ -84,6 +93,9 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
+			if n.op == "RaggedTensorToTensor" && n.attr(partitionTypes).text != firstSize {
+				continue
+			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
 				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input %d "+
 					"that the model itself says, got one that a client may choose, through %s "+
@@ -115,6 +127,9 @@ const (
 type caller struct {
 	in *function
 	n  *node
+	// Of a loop, whose results are its next arguments: the body. nil otherwise.
+	body *function
+	skip int // inputs that come before the arguments
 }
 
 // callers are what calls a function.
@@ -196,13 +211,38 @@ func (t *tracing) call(in *function, nodes []*node) {
 				continue
 			}
 			c.last = n
-			if n.hands(f) {
-				c.handing = append(c.handing, caller{in, n})
+			call := caller{in: in, n: n}
+			if n.hands(f) || t.branches(&call, f) {
+				c.handing = append(c.handing, call)
 			} else {
-				c.others = append(c.others, caller{in, n})
+				c.others = append(c.others, call)
 			}
 		}
 	}
+}
+
+// branches returns whether the node is a loop or a choice whose inputs are f's arguments, one for
+// one. It says which in call.
+func (t *tracing) branches(call *caller, f *function) bool {
+	n := call.n
+	switch n.op {
+	case "While", "StatelessWhile":
+		if body := n.attr("body").calls; len(body) == 1 {
+			call.body = t.functions[body[0]]
+		}
+		if call.body == nil || len(call.body.results) != len(f.args) {
+			return false
+		}
+	case "If", "StatelessIf", "Case", "StatelessCase":
+		call.skip = 1
+	default:
+		return false
+	}
+	inputs := len(n.inputs)
+	for inputs > 0 && isControl(n.inputs[inputs-1]) { // they come last
+		inputs--
+	}
+	return !f.listArgs && inputs == len(f.args)+call.skip
 }
 
 // find returns where a client may choose the property, "" where it may not.
@@ -233,8 +273,6 @@ func (t *tracing) find(of tensorOf) string {
 			}
 		case n == nil:
 			todo = t.argument(todo, of)
-		case n.op == "Squeeze" && of.what == rank && n.attr("squeeze_dims").length == 0:
-			return place(of.of, n) + ", a Squeeze of whatever sizes are 1"
 		default:
 			todo = t.through(todo, of, n)
 		}
@@ -265,6 +303,9 @@ func (t *tracing) through(todo []tensorOf, of tensorOf, n *node) []tensorOf {
 		add(n.inputs[shape:shape+1], sizes)
 	case of.what == sizes && shaped:
 		add(n.inputs[shape:shape+1], numbers)
+	case of.what == rank && n.op == "Squeeze" && n.attr("squeeze_dims").length == 0:
+		add(n.inputs, rank) // and less for each size of 1
+		add(n.inputs, sizes)
 	case of.what == rank && byLength[n.op]:
 		add(n.inputs, rank)
 		add(n.inputs[min(1, len(n.inputs)):], sizes)
@@ -295,7 +336,10 @@ func (t *tracing) argument(todo []tensorOf, of tensorOf) []tensorOf {
 	c := t.callers[of.of]
 	for _, call := range c.handing {
 		t.work.step()
-		todo = append(todo, tensorOf{call.in, call.n.inputs[i], of.what})
+		todo = append(todo, tensorOf{call.in, call.n.inputs[i+call.skip], of.what})
+		if call.body != nil {
+			todo = append(todo, tensorOf{call.body, call.body.ret[call.body.results[i]], of.what})
+		}
 	}
 	if len(c.others) > 0 || len(c.alike) > 0 {
 		todo = append(todo, tensorOf{of.of, anyArgument, of.what})

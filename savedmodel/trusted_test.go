@@ -38,6 +38,16 @@ func TestTrustedInputs(t *testing.T) {
 		return library(functionOf("f", message(2, message(1, []byte("a"))), node,
 			message(4, named("out", []byte("n:0")))))
 	}
+	// A loop of the kernel and x, whose body convolves the first and returns both in some order.
+	loop := func(first, second string) [][]byte {
+		signature := slices.Concat(message(2, message(1, []byte("a"))),
+			message(2, message(1, []byte("b"))), message(3, message(1, []byte("o"))),
+			message(3, message(1, []byte("p"))))
+		return [][]byte{nodeOf("y", "While", inputs("k", "x"),
+			attribute("body", message(10, message(1, []byte("f"))))),
+			library(functionOf("f", signature, inBody("n", "Conv2D", inputs("a", "a")),
+				message(4, named("o", []byte(first))), message(4, named("p", []byte(second)))))}
+	}
 	axes := attribute("squeeze_dims", message(1, number(3, 1)))
 	reshaped := nodeOf("r", "Reshape", inputs("d", "x"))
 	data := nodeOf("d", "Const", constantOf(1, number(5, 0)))
@@ -62,17 +72,22 @@ func TestTrustedInputs(t *testing.T) {
 		"images into a function": {"", images,
 			[][]byte{nodeOf("y", "PartitionedCall", inputs("x"), callOf("f")),
 				body(inBody("n", "Conv2D", inputs("a", "a")))}},
-		"out of a function": {`a Squeeze of whatever sizes are 1`, images,
+		"out of a function": {`through the signature's input "x"`, images,
 			[][]byte{conv("c:0"), nodeOf("c", "PartitionedCall", inputs("x"), callOf("f")),
 				body(inBody("n", "Squeeze", inputs("a")))}},
 		"into a loop": {`through the signature's input "x"`, unknownRank,
 			[][]byte{nodeOf("y", "While", inputs("k", "x"),
 				attribute("body", message(10, message(1, []byte("f"))))),
 				body(inBody("n", "Conv2D", inputs("a", "a")))}},
+		"beside it in a loop": {"", unknownRank, loop("a", "b")},
+		"round a loop":        {`through the signature's input "x"`, unknownRank, loop("b", "a")},
 		"a Squeeze of axes": {"", images,
 			[][]byte{conv("s"), nodeOf("s", "Squeeze", inputs("x"), axes)}},
-		"a Squeeze of any": {`through node "s", a Squeeze`, images,
+		"a Squeeze of what is sent": {`through the signature's input "x"`, images,
 			[][]byte{conv("s"), nodeOf("s", "Squeeze", inputs("x"))}},
+		"a Squeeze of the model's": {"", images, [][]byte{conv("a"), data,
+			nodeOf("a", "BiasAdd", inputs("x", "s")), nodeOf("s", "Squeeze", inputs("r")),
+			nodeOf("r", "Reshape", inputs("d", "n")), nodeOf("n", "Const", numbersOf(1, 1, 1, 3))}},
 		"a Reshape to a list of the client's": {`through the signature's input "x"`, list,
 			[][]byte{conv("r"), reshaped, data}},
 		"a Reshape to four of the client's": {"", dims(4), [][]byte{conv("r"), reshaped, data}},
@@ -115,7 +130,8 @@ func TestEveryTrustedInput(t *testing.T) {
 			names := slices.Repeat([]string{"k"}, input.input+1)
 			names[input.input] = "x"
 			m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(unknownRank, x,
-				kernel, nodeOf("y", op, inputs(names...)))}})
+				kernel, nodeOf("y", op, inputs(names...), attribute(partitionTypes,
+					message(1, message(2, []byte(firstSize))))))}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,6 +156,8 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "DepthwiseConv2dNative", attribute("padding", message(9, []byte("p"))))},
 		"a depthwise convolution": {"",
 			nodeOf("y", "DepthwiseConv2dNative", attribute("padding", message(2, []byte("SAME"))))},
+		"a format of GPUs": {"expected data_format of \"MaxPool\" of NHWC or NCHW",
+			nodeOf("y", "MaxPool", attribute("data_format", message(2, []byte("NCHW_VECT_C"))))},
 		"a convolution that pads": {"",
 			nodeOf("y", "Conv2D", attribute("padding", message(2, []byte("EXPLICIT"))))},
 		"sizes of 64 bits": {"expected Tshape of Conv3DBackpropInputV2 of int32",

@@ -32,6 +32,7 @@ from . import eager, sessions
 REPOSITORY = Path(__file__).resolve().parents[2]
 SESSIONS = [sessions.name_of(kind) for kind in sessions.KINDS]
 CHUNK = 2500  # tries of one process
+SESSION_CHUNK = 50  # a session's primitives stay in memory
 MOST_DEATHS = 20
 MOST_SLOW = 6
 
@@ -59,7 +60,7 @@ def passed_over(name):
 class Child:
     """One process of tries."""
 
-    def __init__(self, name, tries, result, args):
+    def __init__(self, name, tries, result, args, only=None):
         self.board = mmap.mmap(-1, eager.BOARD)
         slow = len(result["slow"])
         eager.HEADER.pack_into(self.board, 0, 0, 0, 0, slow)
@@ -71,8 +72,11 @@ class Child:
             status = 1
             try:
                 os.dup2(self.errors, 2)
-                run = sessions.run if name in SESSIONS else eager.run
-                run(name, tries, first, args.seed, self.board, corpus)
+                way = sessions if name in SESSIONS else eager
+                if only:
+                    way.again(name, only)
+                else:
+                    way.run(name, tries, first, args.seed, self.board, corpus)
                 status = 0
             except BaseException:
                 import traceback
@@ -150,13 +154,31 @@ def short(tried):
     return one(tried)
 
 
+def note_death(name, args, result, tried):
+    """Tries what died once more, alone. A process that dies of many tries together has died of
+    their memory; that is counted, and is no death."""
+    child = Child(name, 1, result, args, only=tried)
+    status = child.wait(args.try_seconds)
+    if status is None or not os.WIFSIGNALED(status):
+        result["unrepeated"] = result.get("unrepeated", 0) + 1
+    else:
+        how = signal.Signals(os.WTERMSIG(status)).name
+        result["deaths"].append({"signal": how, "why": why(child.tail()), "try": short(tried)})
+    child.close()
+
+
+def deaths(result):
+    return len(result["deaths"]) + result.get("unrepeated", 0)
+
+
 def try_op(name, args, result):
     """Goes on with an operation until it has its tries, or has died or been slow often enough."""
     until = time.monotonic() + args.seconds
-    while result["tries"] < args.tries and len(result["deaths"]) < MOST_DEATHS:
+    while result["tries"] < args.tries and deaths(result) < MOST_DEATHS:
         if time.monotonic() > until or len(result["slow"]) >= MOST_SLOW:
             break
-        child = Child(name, min(CHUNK, args.tries - result["tries"]), result, args)
+        chunk = SESSION_CHUNK if name in SESSIONS else CHUNK
+        child = Child(name, min(chunk, args.tries - result["tries"]), result, args)
         status = child.wait(args.try_seconds)
         begun, good, _, _ = child.begun()
         result["tries"] += begun
@@ -164,13 +186,7 @@ def try_op(name, args, result):
         if status is None:
             result["slow"].append({"try": short(child.last())})
         elif os.WIFSIGNALED(status):
-            result["deaths"].append(
-                {
-                    "signal": signal.Signals(os.WTERMSIG(status)).name,
-                    "why": why(child.tail()),
-                    "try": short(child.last()),
-                }
-            )
+            note_death(name, args, result, child.last())
         elif status:
             result["failed"] = child.tail()[-500:]
             child.close()

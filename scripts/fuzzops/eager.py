@@ -171,6 +171,14 @@ def run(name, tries, first, seed, board, corpus):
         HEADER.pack_into(board, 0, tries, good, 0, slow)
 
 
+def again(name, tried):
+    warnings.simplefilter("ignore")
+    runner = Runner(name)
+    limit_memory()
+    with contextlib.suppress(Exception):
+        runner.run(tried)
+
+
 def kind(output):
     return (
         f"{output.dtype._type_enum}:{output.shape.rank}" if output.shape.rank is not None else "?"

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from .eager import BOARD, HEADER, limit_memory
+from .eager import HEADER, limit_memory
 
 # Each with the number of dimensions of what it takes.
 KINDS = {
@@ -121,6 +121,32 @@ def build(kind, tried, x):
     return x
 
 
+def attempt(kind, tried):
+    """Makes the graph and runs it with each of the shapes. Returns how many were answered."""
+    answered = 0
+    with tf.Graph().as_default() as graph:
+        try:
+            # The sizes are free, as they are in a served model.
+            free = [None] * (KINDS[kind] - 1)
+            x = tf.compat.v1.placeholder(tried["dtype"], [*free, CHANNELS])
+            y = build(kind, tried, x)
+        except (TypeError, ValueError, tf.errors.OpError):
+            return 0  # TensorFlow does not make such a graph
+        with tf.compat.v1.Session(graph=graph) as session:
+            for sizes in tried["shapes"]:
+                try:
+                    session.run(y, {x: np.ones(sizes, x.dtype.as_numpy_dtype)})
+                    answered += 1
+                except tf.errors.OpError:
+                    pass
+    return answered
+
+
+def again(name, tried):
+    limit_memory()
+    attempt(name.removeprefix(name_of("")), tried)
+
+
 def run(name, tries, first, seed, board, _):
     """As eager.run. A try is a graph, run with each of its shapes."""
     warnings.simplefilter("ignore")
@@ -130,24 +156,8 @@ def run(name, tries, first, seed, board, _):
     good = 0
     for i in range(tries):
         tried = draw(kind, rng)
-        text = marshal.dumps(tried)[: BOARD - HEADER.size]
+        text = marshal.dumps(tried)
         board[HEADER.size : HEADER.size + len(text)] = text
         HEADER.pack_into(board, 0, i + 1, good, len(text), 0)
-        with tf.Graph().as_default() as graph:
-            try:
-                # The sizes are free, as they are in a served model.
-                free = [None] * (KINDS[kind] - 1)
-                x = tf.compat.v1.placeholder(tried["dtype"], [*free, CHANNELS])
-                y = build(kind, tried, x)
-            except (TypeError, ValueError, tf.errors.OpError):
-                continue  # TensorFlow does not make such a graph
-            with tf.compat.v1.Session(graph=graph) as session:
-                answered = 0
-                for sizes in tried["shapes"]:
-                    try:
-                        session.run(y, {x: np.ones(sizes, x.dtype.as_numpy_dtype)})
-                        answered += 1
-                    except tf.errors.OpError:
-                        pass
-                good += answered > 0
+        good += attempt(kind, tried) > 0
     HEADER.pack_into(board, 0, tries, good, 0, 0)
