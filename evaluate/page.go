@@ -24,7 +24,7 @@ const (
 // WritePage writes the report as one HTML file that needs no other and no network. It has a
 // thumbnail of each image of Wrong, for which these are read once more.
 func (r *Report) WritePage(w io.Writer, checks []Check) error {
-	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(), Checks: checks}
+	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(r.Images), Checks: checks}
 	p.Cards = []pageCard{
 		{"Top-1", r.Top1}, {fmt.Sprintf("Top-%d", r.K), r.TopK},
 		{"Macro precision", r.Macro.Precision}, {"Macro recall", r.Macro.Recall},
@@ -51,7 +51,7 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p.Bars = bars(r.Calibration.Bins)
 	p.PerClass, p.PerClassNote = r.lowest(pageClasses)
 	p.FailuresNote = shownOf(len(r.Failures), int(r.Failed))
-	return page.Execute(w, p)
+	return page.ExecuteTemplate(w, "classes", p)
 }
 
 // pageData is what the page's template shows.
