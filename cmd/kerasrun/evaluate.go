@@ -98,8 +98,8 @@ the numbers.
 --html writes one file that needs no network: the numbers, the images that went wrong, the confusion
 matrix and the reliability diagram. --junit writes a test case for each --min and --max flag.
 
-Exit status: 0 all well, 1 a --min or --max flag was missed or the run failed, 2 wrong usage, 3 done, with
-failed images.`,
+Exit status: 0 all well, 1 a --min or --max flag was missed or the run failed, 2 wrong usage,
+3 done, with failed images.`,
 		Example: `  kerasrun evaluate --model models/mine --html report.html test-images
   kerasrun evaluate --model models/mine --min-top1 0.9 --junit evaluate.xml test-images
   kerasrun evaluate --label-col wnid --filename-col file --format json test.csv`,

@@ -284,7 +284,6 @@ def adopt(
             "graph": "adopted",
             "precision": "float32",
             "parameters": parameters(found),
-            "flops": 0,
             "weights": origin,
             "conversion": "",
             "reference_difference": compared.difference,

@@ -125,7 +125,9 @@ def _filtered(left: np.ndarray, one: Compared) -> float:
         y, x = y[few], x[few]
         if len(y) < 4 * x.shape[1]:
             continue
-        weights = np.linalg.lstsq(x, y, rcond=None)[0]
+        square = x.T @ x
+        square += np.eye(len(square)) * (1e-9 * np.trace(square) + 1e-12)  # some are alike
+        weights = np.linalg.solve(square, x.T @ y)
         total += float(np.sum(y**2))
         explained += float(np.sum(y**2) - np.sum((y - x @ weights) ** 2))
     return explained / total if total else 0.0
