@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
 	c.Columns.Outputs = []string{Probs}
 	if child.Free {
-		c.Model = Model{kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}, "free", "free"}
+		c.Model = Model{kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}, "free",
+			"free"}
 		c.Columns = Columns{Outputs: []string{"map", "half"}}
 	}
 	s, err := Run(context.Background(), c)

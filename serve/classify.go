@@ -84,7 +84,8 @@ type mapClass struct {
 	Color  string `json:"color"` // in the PNG, "#rrggbb"
 }
 
-const syntheticWarning = "The model has synthetic weights, not trained ones: its classes mean nothing."
+const syntheticWarning = "The model has synthetic weights, not trained ones: its classes mean " +
+	"nothing."
 
 // set writes what the answer says.
 func (c *classified) set(a classify.Answer, v *version) (err error) {

@@ -39,7 +39,8 @@ func TestScoreOutcomes(t *testing.T) {
 		}
 	}
 	output := filepath.Join(t.TempDir(), "out.jsonl")
-	args := []string{"score", "--model", smallModel, "--batch", "256", "--topk", "1", "-o", output, dir}
+	args := []string{"score", "--model", smallModel, "--batch", "256", "--topk", "1", "-o", output,
+		dir}
 	for _, end := range []string{"out.jsonl\n", "complete before\n"} {
 		status, _, stderr := call(t, nil, args...)
 		if status != exitFailedImages ||
@@ -143,5 +144,6 @@ func TestScoreOutputs(t *testing.T) {
 	if string(d["flips"]) != "[]" {
 		t.Errorf("got the flips %s, want none", d["flips"])
 	}
-	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"), "testdata/photos")
+	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"),
+		"testdata/photos")
 }
