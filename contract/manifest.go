@@ -36,8 +36,8 @@ type Manifest struct {
 	Precision string `json:"precision"`
 	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
-	// FLOPs are for one image; a multiply-add is two.
-	FLOPs   int64   `json:"flops"`
+	// FLOPs are for one image; a multiply-add is two. 0: not known, as of an adopted graph.
+	FLOPs   int64   `json:"flops,omitempty"`
 	Weights Weights `json:"weights"`
 	// Conversion says in words what the graph does to its inputs beside what the Keras model does;
 	// "" where it takes what the Keras model takes.

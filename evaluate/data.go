@@ -16,9 +16,12 @@ type Data struct {
 	// Passed are the entries of the folder that hold no class: files, and what begins with a dot.
 	Passed []string
 	labels []string // those that there are, each once; for folders in lexical order
-	images int64
-	each   iter.Seq2[labelled, error] // an error is the last
-	unit   string                     // what a label is written on: "folder", "row"
+	// Of several columns a label has the texts of all, with `between` in between.
+	columns []string
+	numbers [][]float64 // of each row, where the columns have such
+	images  int64
+	each    iter.Seq2[labelled, error] // an error is the last
+	unit    string                     // what a label is written on: "folder", "row"
 }
 
 // labelled is one image with its label.

@@ -24,18 +24,18 @@ func IsTable(path string) bool {
 }
 
 // Table yields the rows of a table: the path in one column, and the texts of more columns, which
-// may also hold integers, which become decimal. separator is that of [InputOptions]. An error is
+// may also hold numbers, which become decimal. separator is that of [InputOptions]. An error is
 // the last that is yielded.
 func Table(path string, separator rune, paths string, more ...string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		t := table{path, separator}
 		places := append([]string{paths}, more...)
 		check := func(i int, f field) error {
-			integer := strings.HasPrefix(f.kind, "int") || strings.HasPrefix(f.kind, "uint")
-			if f.kind != "string" && (i == 0 || !integer) {
+			number := strings.Contains(f.kind, "int") || strings.HasPrefix(f.kind, "float")
+			if f.kind != "string" && (i == 0 || !number) {
 				of := "texts"
 				if i > 0 {
-					of = "texts or integers"
+					of = "texts or numbers"
 				}
 				return fmt.Errorf("expected a column %q of %s, got %s", f.name, of, f.kind)
 			}
@@ -70,6 +70,10 @@ func tableText(value any) string {
 		return strconv.FormatInt(v, 10)
 	case uint64:
 		return strconv.FormatUint(v, 10)
+	case float32:
+		return strconv.FormatFloat(float64(v), 'g', -1, 32)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	return "" // null
 }

@@ -16,9 +16,11 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 	rows(b, func(row func(cells ...string)) {
 		row("model", fmt.Sprintf("%s, %s graph, %s", m.Architecture, m.Graph, m.Precision))
 		row("parameters", digits(m.Parameters))
-		if m.FLOPs > 0 { // of an adopted graph they are not known
-			row("FLOPs", digits(m.FLOPs)+" an image")
+		operations := "unknown"
+		if m.FLOPs > 0 {
+			operations = digits(m.FLOPs) + " an image"
 		}
+		row("FLOPs", operations)
 		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
 		if m.Conversion != "" {
 			row("conversion", m.Conversion)

@@ -22,7 +22,8 @@ func TestInspect(t *testing.T) {
 	text := well(t, "inspect", model)
 	for _, want := range []string{
 		"resnext50, optimized graph, float32", "25,097,128", "by pillow, bgr\n",
-		"by pillow, nearest, stretched to the size", "before softmax, classes in assets.extra/labels.json",
+		"by pillow, nearest, stretched to the size",
+		"before softmax, classes in assets.extra/labels.json",
 		"answers an image",
 		"signature serving_default", "signature features",
 		"float32  (-1, 224, 224, 3)  images:0", "53 Conv2D", "saved_model.pb",

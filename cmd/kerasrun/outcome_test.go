@@ -143,5 +143,6 @@ func TestScoreOutputs(t *testing.T) {
 	if string(d["flips"]) != "[]" {
 		t.Errorf("got the flips %s, want none", d["flips"])
 	}
-	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"), "testdata/photos")
+	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"),
+		"testdata/photos")
 }

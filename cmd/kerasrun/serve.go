@@ -165,8 +165,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"time to accept requests still, after a signal to end")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
-	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
-		"max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
+	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes",
+		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",

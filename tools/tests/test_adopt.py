@@ -139,6 +139,7 @@ def test_what_others_saved(tmp_path, kind):
     assert all(path.startswith("assets.extra/") for path in after.keys() - before.keys())
     stored = manifest.read(tmp_path / "out")
     assert stored["graph"] == "adopted"
+    assert "flops" not in stored  # nothing counted them
     assert stored["answer"] == answer
     (output,) = stored["outputs"]["serving_default"]
     assert (output["name"], output["kind"]) == (answer, said)
@@ -160,6 +161,23 @@ def test_what_others_saved(tmp_path, kind):
 
 def adopted(directory: Path, out: Path, *more: str) -> int:
     return export.main(["--saved-model", str(directory), "--out", str(out), *SAID, *more])
+
+
+def test_rows_of_numbers(tmp_path, capsys):
+    """An input that may be of grey images or of a sequence has to be named."""
+    steps = keras.Input((None, 4), name="steps")
+    model = keras.Model(steps, keras.layers.Dense(2)(keras.layers.LSTM(3)(steps)))
+    model.export(tmp_path / "saved", verbose=False)
+    line = ["--saved-model", str(tmp_path / "saved"), "--out", str(tmp_path / "out")]
+    assert export.main(line) == 2
+    assert "--input steps=tensor (it is served as it is" in capsys.readouterr().err
+    said = ["--input", "steps=tensor", "--kind", "output_0=regression"]
+    assert export.main([*line, *said]) == 0
+    stored = manifest.read(tmp_path / "out")
+    assert [one["kind"] for one in stored["inputs"]] == ["tensor"]
+    rows = np.random.default_rng(2).normal(0, 1, (3, 9, 4)).astype(np.float32)
+    got = saved_model.run(tmp_path / "out", {"steps": rows})["output_0"]
+    np.testing.assert_allclose(got, model.predict(rows, verbose=0), atol=1e-6)
 
 
 def test_another_signature_and_tags(tmp_path, capsys):

@@ -84,7 +84,6 @@ def adopt(
             "graph": "adopted",
             "precision": "float32",
             "parameters": adopted.parameters(found),
-            "flops": 0,
             "weights": origin,
             "conversion": "",
             "reference_difference": compared.difference,

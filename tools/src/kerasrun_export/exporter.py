@@ -248,7 +248,6 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
                 "graph": graph,
                 "precision": _precision(served),
                 "parameters": flops.parameters(loaded.model),
-                "flops": flops.count(loaded.model),
                 "weights": loaded.weights,
                 "conversion": serving.CONVERSIONS[loaded.caffe] if loaded.caffe else "",
                 "reference_difference": difference,
@@ -260,6 +259,8 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
                 "goldens": manifest.GOLDENS.as_posix() if has_goldens else "",
                 "recipe": made_by,
             }
+            if operations := flops.count(loaded.model):
+                fields["flops"] = operations
             manifest.write(directory, fields)
             replace(directory, out)
     vouched.remember(out)

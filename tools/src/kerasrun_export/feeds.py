@@ -93,6 +93,8 @@ class Target:
         """The calls of the model. Raises FindError where none or several models may be it."""
         if self._model is None:
             outer = [call for call in calls if call.depth == 0]
+            # A Sequential of layers that prepare has no weights.
+            outer = [call for call in outer if call.model.weights] or outer
             if len({id(call.model) for call in outer}) > 1:
                 raise FindError(
                     f"expected a function that calls one model, got {_names(outer)}: name the one "

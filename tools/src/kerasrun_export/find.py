@@ -292,7 +292,8 @@ def _told_apart(
 def _none(nearest: Nearest, images: int) -> str:
     stage = {
         "decode": "the decoded image is another (its decoder, or something done to its colours)",
-        "resize": "the image is resized in another way, or something is done to it afterwards",
+        "resize": "the image is cut, turned or resized in another way, or something is done to it "
+        "afterwards",
         "normalize": "the pixels are the same, the arithmetic on them is not",
     }[nearest.stage]
     return (

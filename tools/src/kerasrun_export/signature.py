@@ -82,7 +82,10 @@ def _functional(model) -> tuple[list[str], list, Callable] | None:
         struct = getattr(functional, "_nested_inputs", None)  # tf_keras
     if isinstance(struct, dict) and all(hasattr(t, "shape") for t in struct.values()):
         keys = list(struct)
-        call = lambda given: model(dict(zip(keys, given, strict=True)), training=False)  # noqa: E731
+
+        def call(given: list) -> object:
+            return model(dict(zip(keys, given, strict=True)), training=False)
+
         return keys, [struct[key] for key in keys], call
     names = getattr(functional, "input_names", None) or [tensor.name for tensor in tensors]
     pack = (lambda given: given) if isinstance(struct, (list, tuple)) else (lambda given: given[0])

@@ -164,8 +164,8 @@ def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
         "weights": fields["weights"]["source"],
         "parameters": f"{fields['parameters']:,}",
         "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)"
-        if fields["flops"]
-        else "",
+        if "flops" in fields
+        else "unknown",
         "graph": fields["graph"],
         "inputs": "; ".join(described(each) for each in fields["inputs"]),
         "found": "; ".join(found),
