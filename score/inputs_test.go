@@ -147,6 +147,19 @@ func TestKeep(t *testing.T) {
 					t.Errorf("%s: got %+v, want 3 answered and 2 failed", c.Output, s)
 				}
 				whole := c.Output
+				if IsTable(whole) { // as evaluate reads it
+					var labels []string
+					for row, err := range Table(whole, 0, "path", "input_label") {
+						if err != nil {
+							t.Fatal(err)
+						}
+						labels = append(labels, row.Texts[0])
+					}
+					if want := []string{"cat", "dog", "cat", "", "dog"}; table != "whole.parquet" &&
+						!slices.Equal(labels, want) {
+						t.Errorf("%s: got the labels %q, want %q", whole, labels, want)
+					}
+				}
 				args = append(args, filepath.Join(dir, table), whole)
 				var shards []string
 				for i := range 2 {

@@ -34,8 +34,8 @@ func ParseKeep(text string) (Keep, error) {
 }
 
 // Kept is a column of the output that comes from the input. Its type is string, bool, one of
-// NumPy's names of numbers, or, in pyarrow's words, timestamp[ms], timestamp[us] or timestamp[ns], with
-// ", tz=UTC" before the bracket where it is a moment, not a clock's reading.
+// NumPy's names of numbers, or, in pyarrow's words, timestamp[ms], timestamp[us] or timestamp[ns],
+// with ", tz=UTC" before the bracket where it is a moment, not a clock's reading.
 type Kept struct {
 	Name string `json:"name"`
 	Type string `json:"type"`

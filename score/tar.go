@@ -32,8 +32,8 @@ func tarCompression(path string) (string, bool) {
 	return "", false
 }
 
-// maxWindow bounds the memory that decompressing takes: what zstd takes unless it is told otherwise,
-// and twice what xz -9 writes.
+// maxWindow bounds the memory that decompressing takes: what zstd takes unless it is told
+// otherwise, and twice what xz -9 writes.
 const maxWindow = 128 << 20
 
 // decompress reads what a tar file holds. A plain one keeps the file itself, so that skipping a
@@ -157,8 +157,8 @@ func tarArchive(
 	}
 }
 
-// sample is the members of a WebDataset with one key: the name up to the first dot of its last part.
-// What is not kept has no samples: each image is one.
+// sample is the members of a WebDataset with one key: the name up to the first dot of its last
+// part. What is not kept has no samples: each image is one.
 type sample struct {
 	keep    []Keep
 	skipped *skippedPart

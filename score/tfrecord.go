@@ -78,8 +78,8 @@ func (s *zlibStream) Read(p []byte) (int, error) {
 }
 
 // tfRecords lists the images of a TFRecord file of tf.train.Example: the bytes of the feature,
-// where that is "" of image/encoded, named by image/filename, or, as TensorFlow Datasets has them, of
-// image, named by file_name. An image without a name is named by its number.
+// where that is "" of image/encoded, named by image/filename, or, as TensorFlow Datasets has them,
+// of image, named by file_name. An image without a name is named by its number.
 func tfRecords(path, feature string) Source {
 	return func(yield func(Item) bool) {
 		file, _, err := openRegular(path)
