@@ -169,8 +169,8 @@ def test_every_operation_that_draws_is_known():
         op = op_def_registry.get(name)
         if op is None or not op.is_stateful:
             continue
-        seeded = {"seed", "seed2"} & {attribute.name for attribute in op.attr}
-        if seeded or name.startswith(("Rng", "Stateful", "NonDeterministic")):
+        attributes = {"seed", "seed2"} & {attribute.name for attribute in op.attr}
+        if attributes or name.startswith(("Rng", "Stateful", "NonDeterministic")):
             drawing.add(name)
     others = ("Dataset", "Queue", "QueueV2", "Sampler", "Generator", "PartitionedCall")
     drawing = {name for name in drawing if not name.removesuffix("V2").endswith(others)}
