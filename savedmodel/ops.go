@@ -94,7 +94,7 @@ var allowedOps = opSet(
 		TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3
 		TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayWriteV3`,
 	// Sparse and ragged tensors.
-	`RaggedCross RaggedFillEmptyRows RaggedGather RaggedRange RaggedTensorFromVariant
+	`RaggedCross RaggedFillEmptyRows RaggedRange RaggedTensorFromVariant
 		RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant SparseAdd SparseConcat
 		SparseCross SparseCrossHashed SparseCrossV2 SparseDenseCwiseAdd SparseDenseCwiseDiv
 		SparseDenseCwiseMul SparseFillEmptyRows SparseMatMul SparseReduceMax SparseReduceSum
@@ -129,7 +129,7 @@ var saverOps = map[reacher]map[string]bool{
 // another one TensorFlow ends the process. scripts/fuzzops finds them.
 var trusting = opSet(`BlockLSTM BlockLSTMV2 Conv Dequantize FakeQuantWithMinMaxVarsPerChannel
 	FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell
-	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 TensorScatterAdd TensorScatterMax
+	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax
 	TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
