@@ -27,7 +27,7 @@ TAGS := prove,cuda
 
 .PHONY: help setup run test lint cross vulncheck test-go test-native test-race test-python \
 	test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak prove-trust \
-	digits fuzz bench bench-peers bench-growth gpu-check offline lock clean
+	digits fuzz fuzz-ops bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -151,6 +151,10 @@ fuzz: setup ## each fuzz target for FUZZTIME
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x \
 				./$$(dirname $$file); \
 		done; done
+
+TRIES ?= 20000
+fuzz-ops: setup ## each operation that models may use, TRIES times, in processes of its own: hours
+	@nice $(PYTHON) -m scripts.fuzzops --tries $(TRIES) --out out/fuzzops
 
 bench: bin/kerasrun $(EXPORTED) ## Go's benchmarks of each stage, readable by benchstat
 	@$(GO) test -run '^$$' -bench . -benchmem ./preprocess/... ./runner/...

@@ -3,6 +3,7 @@ package batch
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,7 +20,7 @@ type Batcher struct {
 	mu sync.Mutex
 	// a request came, left or waited out BatchTimeout, or the batcher was closed
 	changed  sync.Cond
-	queue    list.List // of *request, oldest first
+	queue    list.List // of *request, the lower priority first, of one priority the oldest
 	rows     int       // in the queue: of each request at most MaxBatchSize, those of its next turn
 	reserved int       // rows that have a place in the queue but are not there yet
 	running  []running // what each thread runs
@@ -40,7 +41,9 @@ type request struct {
 	rows    int
 	key     string
 	arrived time.Time
-	answer  chan answer // buffered: the caller may have left
+
+	priority int
+	answer   chan answer // buffered: the caller may have left
 }
 
 type answer struct {
@@ -148,7 +151,7 @@ func (b *Batcher) enqueue(ctx context.Context, place *Reservation, chunks ...*re
 	}
 	now := time.Now()
 	for i, r := range chunks {
-		r.arrived = now
+		r.arrived, r.priority = now, place.Priority
 		if i > 0 {
 			chunks[i-1].next = r
 		}
@@ -160,9 +163,17 @@ func (b *Batcher) enqueue(ctx context.Context, place *Reservation, chunks ...*re
 	return nil
 }
 
-// push puts a request at the end of the queue.
+// push puts a request into the queue, behind those of its priority.
 func (b *Batcher) push(r *request) {
-	r.place = b.queue.PushBack(r)
+	before := b.queue.Back()
+	for before != nil && before.Value.(*request).priority > r.priority {
+		before = before.Prev()
+	}
+	if before == nil {
+		r.place = b.queue.PushFront(r)
+	} else {
+		r.place = b.queue.InsertAfter(r, before)
+	}
 	b.rows += r.rows
 	b.changed.Broadcast()
 }
@@ -269,12 +280,19 @@ func (b *Batcher) take(now *running) ([]*request, time.Time) {
 
 // ready says whether the head of the queue is to be run now.
 func (b *Batcher) ready() bool {
-	head := b.queue.Front()
-	if head == nil {
+	if b.queue.Len() == 0 {
 		return false
 	}
-	return b.closed || b.rows >= b.parameters.MaxBatchSize ||
-		time.Since(head.Value.(*request).arrived) >= b.parameters.BatchTimeout
+	if b.closed || b.rows >= b.parameters.MaxBatchSize {
+		return true
+	}
+	// With priorities the oldest is not always the first.
+	for e := b.queue.Front(); e != nil; e = e.Next() {
+		if time.Since(e.Value.(*request).arrived) >= b.parameters.BatchTimeout {
+			return true
+		}
+	}
+	return false
 }
 
 // pop takes as many requests as can be joined and fit in a batch from the head of the queue.
@@ -298,10 +316,14 @@ func (b *Batcher) pop() []*request {
 	return requests
 }
 
-// answer runs requests as one batch and answers each. A batch that fails is run again in halves.
+// answer runs requests as one batch and answers each. A batch that fails is run again in halves,
+// unless it is lost.
 func (b *Batcher) answer(requests []*request, taken time.Time) {
 	outputs, result, err := b.compute(requests, taken)
-	if err != nil && len(requests) > 1 {
+	var lost *LostError
+	if errors.As(err, &lost) {
+		err = &LostError{len(requests), lost.Err}
+	} else if err != nil && len(requests) > 1 {
 		half := len(requests) / 2
 		b.answer(requests[:half], taken)
 		b.answer(requests[half:], taken)

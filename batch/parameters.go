@@ -3,7 +3,7 @@
 // uses no TensorFlow.
 //
 // A request is a set of tensors whose first dimension counts its rows. Requests wait in one queue,
-// first come, first served. A goroutine takes as many from its head as fit in a batch. A request of
+// first come, first served among those of one priority. A goroutine takes as many from its head as fit in a batch. A request of
 // more rows than a batch takes turns with the others: one batch of it is run, then the rest waits
 // behind what came meanwhile. A batch that fails is halved until the one request that fails is
 // alone; only that request gets the error. A request whose context ends leaves the queue.
@@ -125,3 +125,21 @@ var (
 	ErrTooLong = errors.New("batch: the request has more rows than max_batch_size")
 	ErrClosed  = errors.New("batch: the batcher is closed")
 )
+
+// LostError is an error of the run function that says that what ran the batch is gone. The batch is
+// not run again in halves, which might be the end of that once more: each of its requests gets the
+// error.
+type LostError struct {
+	Requests int // of the batch, as the batcher counts them
+	Err      error
+}
+
+func (e *LostError) Error() string {
+	if e.Requests > 1 {
+		return fmt.Sprintf("%v, in a batch of %d requests", e.Err, e.Requests)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *LostError) Unwrap() error { return e.Err }

@@ -11,6 +11,9 @@ import (
 // Reservation is a place in the queue for a request that is still being prepared. With a place, the
 // request is not refused unless it waits too long, so preparing it is not wasted.
 type Reservation struct {
+	// Priority of the request, to be set before Run: those with a lower number come first.
+	Priority int
+
 	batcher *Batcher
 	rows    int // of its first turn; 0 once the place is given up
 }
@@ -25,7 +28,7 @@ func (b *Batcher) Reserve(rows int) (*Reservation, error) {
 	}
 	turn := b.turn(rows)
 	b.reserved += turn
-	return &Reservation{b, turn}, nil
+	return &Reservation{batcher: b, rows: turn}, nil
 }
 
 // CheckAdmission returns the error that Reserve would, without taking a place.

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,6 +138,72 @@ func TestReservation(t *testing.T) {
 		b.Close()
 		if _, err := b.Reserve(1); err != ErrClosed {
 			t.Errorf("got %v, want %v", err, ErrClosed)
+		}
+	})
+}
+
+func TestPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{gate: make(chan struct{})}
+		p := Default()
+		p.MaxBatchSize = 1
+		b := start(t, m, p)
+		var clients sync.WaitGroup
+		var mu sync.Mutex
+		var order []int
+		// The first is run before the others are there.
+		for i, priority := range []int{2, 2, 3, 1, 2, 1} {
+			clients.Go(func() {
+				place, err := b.Reserve(1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				place.Priority = priority
+				r, err := place.Run(t.Context(), numbers(t, 1, float32(10*i)))
+				check(t, r, err, 1, float32(10*i))
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+			})
+			synctest.Wait()
+		}
+		for range 6 {
+			m.gate <- struct{}{}
+			synctest.Wait()
+		}
+		clients.Wait()
+		if want := []int{0, 3, 5, 1, 4, 2}; !slices.Equal(order, want) {
+			t.Errorf("got order %v, want %v", order, want)
+		}
+	})
+}
+
+// A request of a late client that comes first must not make an older one wait longer.
+func TestPriorityKeepsBatchTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{}
+		p := Default()
+		p.BatchTimeout = 10 * time.Millisecond
+		b := start(t, m, p)
+		began := time.Now()
+		var clients sync.WaitGroup
+		for i, priority := range []int{2, 1} {
+			clients.Go(func() {
+				time.Sleep(time.Duration(9*i) * time.Millisecond)
+				place, err := b.Reserve(1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				place.Priority = priority
+				r, err := place.Run(t.Context(), numbers(t, 1, float32(i)))
+				check(t, r, err, 1, float32(i))
+			})
+		}
+		clients.Wait()
+		if took := time.Since(began); took != 10*time.Millisecond {
+			t.Errorf("got %v, want 10ms", took)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
@@ -15,6 +16,8 @@ type Batch struct {
 	// Errors has one for each image: why it takes no part in the run, nil where it does. The images
 	// are decoded by then; a caller may leave out others too.
 	Errors []error
+	// Took says how long each image was read and decoded.
+	Took []time.Duration
 	// Rows has the row of each image; nil where it has none.
 	Rows []Row
 
@@ -29,6 +32,7 @@ type Batch struct {
 type slot struct {
 	image preprocess.Image
 	file  []byte // in the place of the image, where the graph decodes it
+	took  time.Duration
 	err   error
 }
 
@@ -149,14 +153,14 @@ func (b *Batch) add(image Image) int {
 func (b *Batch) start() {
 	b.Rows = make([]Row, len(b.Images))
 	for _, slot := range b.slots[:len(b.Images)] {
-		b.Errors = append(b.Errors, slot.err)
+		b.Errors, b.Took = append(b.Errors, slot.err), append(b.Took, slot.took)
 	}
 }
 
 // reset empties the batch, and keeps its memory. The rows are whoever's who has taken them.
 func (b *Batch) reset() {
 	clear(b.Images)
-	b.Images, b.Errors, b.Rows = b.Images[:0], b.Errors[:0], nil
+	b.Images, b.Errors, b.Took, b.Rows = b.Images[:0], b.Errors[:0], b.Took[:0], nil
 	b.done, b.err = make(chan struct{}), nil
 }
 

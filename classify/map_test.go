@@ -40,7 +40,8 @@ func TestMapImage(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	inf := float32(math.Inf(1))
 	for want, values := range map[string]tensor.Tensor{
-		`[0.1,-2,1e+09,1e-07,"Infinity","-Infinity"]`: row(t, []float32{0.1, -2, 1e9, 1e-7, inf, -inf}, 6),
+		`[0.1,-2,1e+09,1e-07,"Infinity","-Infinity"]`: row(t,
+			[]float32{0.1, -2, 1e9, 1e-7, inf, -inf}, 6),
 		`[0.1]`:                  row(t, []float64{0.1}, 1),
 		`[-9007199254740993]`:    row(t, []int64{-9007199254740993}, 1),
 		`[16777217]`:             row(t, []int32{16777217}, 1),

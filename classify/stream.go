@@ -203,7 +203,9 @@ func (s *stream) decode(ctx context.Context, b *Batch, i int) bool {
 	s.goroutines.Go(func() {
 		defer b.decoded.Done()
 		defer func() { <-s.decoding }()
+		began := time.Now()
 		slot.err = s.classifier.decode(ctx, slot, read)
+		slot.took = time.Since(began)
 		if done != nil {
 			done()
 		}

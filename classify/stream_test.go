@@ -225,7 +225,8 @@ func TestBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if batches == 0 && (!slices.Equal(b.Rows[0][0].Data.([]float32), []float32{1, 0, 0}) || b.Errors[1] == nil ||
+		if batches == 0 && (!slices.Equal(b.Rows[0][0].Data.([]float32), []float32{1, 0, 0}) ||
+			b.Errors[1] == nil ||
 			b.Errors[2] != errFake || b.Rows[1] != nil || b.Rows[2] != nil) {
 			t.Errorf("got %v, %v", b.Rows, b.Errors)
 		}

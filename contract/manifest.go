@@ -36,13 +36,15 @@ type Manifest struct {
 	Precision string `json:"precision"`
 	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
-	// FLOPs are for one image; a multiply-add is two.
-	FLOPs   int64   `json:"flops"`
+	// FLOPs are for one image; a multiply-add is two. 0: not known, as of an adopted graph.
+	FLOPs   int64   `json:"flops,omitempty"`
 	Weights Weights `json:"weights"`
 	// Conversion says in words what the graph does to its inputs beside what the Keras model does;
 	// "" where it takes what the Keras model takes.
 	Conversion string `json:"conversion"`
-	// ReferenceDifference is the largest difference of a probability from Keras.
+	// ReferenceDifference is the largest |difference| between the graph and the Python reference
+	// on the images of the export: of `probs` where the model has them, else of any output,
+	// divided by the image's largest |value|.
 	ReferenceDifference float64 `json:"reference_difference"`
 
 	Inputs  []Input             `json:"inputs"`

@@ -16,9 +16,12 @@ type Data struct {
 	// Passed are the entries of the folder that hold no class: files, and what begins with a dot.
 	Passed []string
 	labels []string // those that there are, each once; for folders in lexical order
-	images int64
-	each   iter.Seq2[labelled, error] // an error is the last
-	unit   string                     // what a label is written on: "folder", "row"
+	// Of several columns a label has the texts of all, with `between` in between.
+	columns []string
+	numbers [][]float64 // of each row, where the columns have such
+	images  int64
+	each    iter.Seq2[labelled, error] // an error is the last
+	unit    string                     // what a label is written on: "folder", "row"
 }
 
 // labelled is one image with its label.
@@ -85,13 +88,14 @@ func Folders(dir string, skipped *score.Skipped) (*Data, error) {
 // as many classes.
 const maxLabels = 1 << 20
 
-// Table are the images of a .csv or .parquet file that has a column of paths, which are relative to
-// the table's own folder, and a column of labels.
-func Table(table, paths, labels string) (*Data, error) {
+// Table are the images of a table (.csv, .tsv, .parquet) that has a column of paths, which are
+// relative to the table's own folder, and a column of labels. separator is that of
+// [score.InputOptions].
+func Table(table string, separator rune, paths, labels string) (*Data, error) {
 	d := &Data{Name: table, unit: "row"}
 	d.each = func(yield func(labelled, error) bool) {
 		number := 0
-		for row, err := range score.Table(table, paths, labels) {
+		for row, err := range score.Table(table, separator, paths, labels) {
 			number++
 			if err == nil && row.Texts[0] == "" {
 				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,
@@ -101,7 +105,7 @@ func Table(table, paths, labels string) (*Data, error) {
 				yield(labelled{}, err)
 				return
 			}
-			if !yield(labelled{score.File(row.Path), row.Texts[0]}, nil) {
+			if !yield(labelled{row.Item, row.Texts[0]}, nil) {
 				return
 			}
 		}

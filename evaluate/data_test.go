@@ -118,7 +118,7 @@ func TestTables(t *testing.T) {
 	runPython(t, &names, "testdata/tables.py", dir)
 	other := filepath.Join(dir, "other", "d.jpg")
 	for _, name := range names {
-		d, err := Table(filepath.Join(dir, name), "file", "class")
+		d, err := Table(filepath.Join(dir, name), 0, "file", "class")
 		base := strings.TrimSuffix(name, filepath.Ext(name))
 		if want, ok := map[string]string{
 			"null":  `row 2: expected a class in the column "class", got none`,
@@ -152,7 +152,7 @@ func TestTables(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if _, err := Table(filepath.Join(dir, "text.csv"), "path", "class"); err == nil ||
+	if _, err := Table(filepath.Join(dir, "text.csv"), 0, "path", "class"); err == nil ||
 		!strings.Contains(err.Error(), `expected a column "path", got ["file" "class"`) {
 		t.Errorf("no such column: got %v", err)
 	}

@@ -7,12 +7,15 @@ import (
 	"html/template"
 	"io"
 	"slices"
+
+	"kerasrun/internal/page"
+	"kerasrun/score"
 )
 
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var reportPage = page.Parse(pageText)
 
 // How much of a report its page shows; JSON has all of it.
 const (
@@ -24,7 +27,7 @@ const (
 // WritePage writes the report as one HTML file that needs no other and no network. It has a
 // thumbnail of each image of Wrong, for which these are read once more.
 func (r *Report) WritePage(w io.Writer, checks []Check) error {
-	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(), Checks: checks}
+	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(r.Images), Checks: checks}
 	p.Cards = []pageCard{
 		{"Top-1", r.Top1}, {fmt.Sprintf("Top-%d", r.K), r.TopK},
 		{"Macro precision", r.Macro.Precision}, {"Macro recall", r.Macro.Recall},
@@ -35,10 +38,7 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p.WrongNote = shownOf(len(r.Wrong), r.wrongImages())
 	for _, wrong := range r.Wrong {
 		image := pageImage{Wrong: wrong}
-		var err error
-		if image.Thumbnail, err = thumbnail(wrong.file); err != nil {
-			image.Problem = err.Error()
-		}
+		image.Thumbnail, image.Problem = thumbnail(wrong.file)
 		p.Images = append(p.Images, image)
 	}
 	p.Matrix, p.MatrixNote = r.matrix()
@@ -51,7 +51,7 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 	p.Bars = bars(r.Calibration.Bins)
 	p.PerClass, p.PerClassNote = r.lowest(pageClasses)
 	p.FailuresNote = shownOf(len(r.Failures), int(r.Failed))
-	return page.Execute(w, p)
+	return reportPage.ExecuteTemplate(w, "classes", p)
 }
 
 // pageData is what the page's template shows.
@@ -167,4 +167,16 @@ func bars(bins []Bin) (bars []pageBar) {
 		}
 	}
 	return bars
+}
+
+// thumbnail is a thumbnail of an image file, or why there is none.
+func thumbnail(path string) (address template.URL, problem string) {
+	data, err := score.File(path).Read()
+	if err == nil {
+		address, err = page.Thumbnail(data)
+	}
+	if err != nil {
+		problem = err.Error()
+	}
+	return address, problem
 }

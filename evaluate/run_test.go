@@ -244,7 +244,7 @@ func TestRunErrors(t *testing.T) {
 		{"logits", dir, fakeModel{}.Labels(), func(row []float32) { row[1] = -3 },
 			"1.png: expected probabilities, got -3 for class 1"},
 		{"several labels", dir, fakeModel{}.Labels(), func(row []float32) { row[1] = 0.5 },
-			"expected probabilities that add up to 1, got 1.5; models that give an image several"},
+			"expected probabilities that add up to 1, got 1.5; a model that gives an image several"},
 		{"other names", dir, fakeModel{}.Labels()[:2], nil,
 			"got 3 values an image for 2 class names"},
 	} {
@@ -331,7 +331,7 @@ func TestWriteJUnit(t *testing.T) {
 	report := newReport(t)
 	least := []float64{0.6, 1, 0.75}
 	thresholds := evaluate.Thresholds{Top1: &least[0], TopK: &least[1], MacroRecall: &least[2]}
-	checks := thresholds.Checks(report)
+	checks := report.Checks(thresholds)
 	var out bytes.Buffer
 	if err := report.WriteJUnit(&out, checks); err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ const (
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s on %s: %s\n", r.Model, r.Data, r.counted())
+	fmt.Fprintf(&b, "%s on %s: %s\n", r.Model, r.Data, r.counted(r.Images))
 	if absent := r.absent(); absent != "" {
 		fmt.Fprintln(&b, absent)
 	}
@@ -50,16 +50,23 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 // counted says how many images there were, and what their labels are.
-func (r *Report) counted() string {
+func (r *Outcome) counted(images int64) string {
+	text := fmt.Sprintf("%d images answered, %d failed", images, r.Failed)
 	types := map[LabelType]string{LabelName: "names", LabelID: "ids", LabelIndex: "indices"}
-	return fmt.Sprintf("%d images answered, %d failed; labels are %s of classes", r.Images,
-		r.Failed, types[r.LabelType])
+	if of := types[r.LabelType]; of != "" {
+		text += fmt.Sprintf("; labels are %s of classes", of)
+	}
+	return text
 }
 
 // absent says which classes of the model no image has.
 func (r *Report) absent() string {
+	return absent(r.Classes)
+}
+
+func absent(classes []Class) string {
 	var names []string
-	for _, c := range r.Classes {
+	for _, c := range classes {
 		if c.Support == 0 {
 			names = append(names, c.ClassName.String())
 		}
@@ -71,7 +78,7 @@ func (r *Report) absent() string {
 	if more := len(names) - textAbsent; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("no image of %d of the model's %d classes: %s", len(names), len(r.Classes),
+	return fmt.Sprintf("no image of %d of the model's %d classes: %s", len(names), len(classes),
 		list)
 }
 

@@ -62,8 +62,8 @@ func (d *Data) resolve(classes int, l labels.Labels, as LabelType) (truth, error
 
 // contradiction says of a label that it means one class as one type, and another as another.
 func (d *Data) contradiction(label string, a, b truth) error {
-	return fmt.Errorf("%s: every label is the %s and the %s of a class, but not of the same one: %q is "+
-		"the %s of class %d and the %s of class %d; --label-type says which is meant", d.Name, a.as,
+	return fmt.Errorf("%s: every label is the %s and the %s of a class, but not of the same one: "+
+		"%q is the %s of class %d and the %s of class %d; --label-type says which is meant", d.Name, a.as,
 		b.as, label, a.as, a.classes[label], b.as, b.classes[label])
 }
 

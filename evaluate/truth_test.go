@@ -45,8 +45,10 @@ func TestResolve(t *testing.T) {
 				`name of class 3 and the index of class 2; --label-type says which is meant`},
 		{name: "which is meant", labels: digits, given: "0 1 2", as: LabelName,
 			want: "name map[0:0 1:1 2:3]"},
-		{name: "the other", labels: digits, given: "0 1 2", as: LabelIndex, want: "index map[0:0 1:1 2:2]"},
-		{name: "only names are all of a class", labels: digits, given: "0 10", want: "name map[0:0 10:2]"},
+		{name: "the other", labels: digits, given: "0 1 2", as: LabelIndex,
+			want: "index map[0:0 1:1 2:2]"},
+		{name: "only names are all of a class", labels: digits, given: "0 10",
+			want: "name map[0:0 10:2]"},
 		{name: "a stranger", labels: named("cat", "dog"), given: "cat bird fish",
 			want: `expected each folder to be named by the name of one of the model's 2 classes, "cat", ` +
 				`"dog"; 2 of 3 labels are not: "bird", "fish"`},

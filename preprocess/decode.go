@@ -3,12 +3,15 @@ package preprocess
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"kerasrun/preprocess/internal/bmp"
 	"kerasrun/preprocess/internal/codec"
 	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/jpeg"
 	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/pnm"
+	"kerasrun/preprocess/internal/tiff"
 	"kerasrun/preprocess/internal/webp"
 )
 
@@ -18,7 +21,7 @@ const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
 // Config is what an image declares about itself.
 type Config struct {
-	Format string // "JPEG", "PNG", "GIF", "BMP" or "WebP"
+	Format string // "JPEG", "PNG", "GIF", "BMP", "WebP", "PNM" or "TIFF"
 	// The size in pixels of the image that Decode.Image returns. Orientation tags are ignored, as
 	// in load_img.
 	Width, Height int
@@ -39,7 +42,12 @@ var formats = []format{
 	{"GIF", prefix("GIF89a"), gif.DecodeConfig, gif.Decode},
 	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
 	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
+	{"PNM", pnm.Match, pnm.DecodeConfig, pnm.Decode},
+	{"TIFF", tiff.Match, tiff.DecodeConfig, tiff.Decode},
 }
+
+// ofPillow are the formats that are read as Pillow reads them alone.
+var ofPillow = []string{"PNM", "TIFF"}
 
 // DecodeConfig returns the format and size of an image without decoding it, as Pillow reads them.
 // Errors are a *FormatError or an *UnsupportedError.
@@ -76,6 +84,9 @@ func (d Decode) read(m *Image, data []byte, maxPixels int) error {
 	f, err := formatOf(data)
 	if err != nil {
 		return err
+	}
+	if slices.Contains(ofPillow, f.name) && d.By != Pillow {
+		return foreign(data)
 	}
 	decode := d.decoder(f)
 	c, err := f.size(func() (codec.Config, error) { return decode.config(data) })

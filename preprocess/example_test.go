@@ -44,11 +44,11 @@ func ExampleDecodeConfig() {
 	}
 	c, err := preprocess.DecodeConfig(file)
 	fmt.Println(c.Format, c.Width, c.Height, err)
-	_, err = preprocess.DecodeConfig([]byte("II*\x00"))
+	_, err = preprocess.DecodeConfig([]byte("\x00\x00\x00\x20ftypavif"))
 	fmt.Println(err)
 	// Output:
 	// JPEG 451 300 <nil>
-	// unsupported format: this is TIFF; JPEG, PNG, GIF, BMP and WebP are read
+	// unsupported format: this is AVIF; JPEG, PNG, GIF, BMP and WebP are read
 }
 
 func ExamplePipeline_ResizeImage() {

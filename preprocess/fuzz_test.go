@@ -101,7 +101,8 @@ func slowResize(src *preprocess.Image, w, h int, f preprocess.Method) *preproces
 type slowLine func(line []uint8, n int) []uint8
 
 func slowRows(src *preprocess.Image, h int, scale slowLine) *preprocess.Image {
-	dst := &preprocess.Image{Width: src.Width, Height: h, Channels: 3, Pix: make([]uint8, 3*src.Width*h)}
+	dst := &preprocess.Image{Width: src.Width, Height: h, Channels: 3,
+		Pix: make([]uint8, 3*src.Width*h)}
 	for x := range 3 * src.Width {
 		line := make([]uint8, src.Height)
 		for y := range line {
@@ -118,7 +119,8 @@ func slowRows(src *preprocess.Image, h int, scale slowLine) *preprocess.Image {
 }
 
 func slowColumns(src *preprocess.Image, w int, scale slowLine) *preprocess.Image {
-	dst := &preprocess.Image{Width: w, Height: src.Height, Channels: 3, Pix: make([]uint8, 3*w*src.Height)}
+	dst := &preprocess.Image{Width: w, Height: src.Height, Channels: 3,
+		Pix: make([]uint8, 3*w*src.Height)}
 	for y := range src.Height {
 		for c := range 3 {
 			line := make([]uint8, src.Width)

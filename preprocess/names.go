@@ -21,7 +21,9 @@ var libraryNames = []string{"pillow", "tensorflow", "opencv"}
 func (l Library) String() string { return nameOf("Library", libraryNames, int(l)) }
 
 // ParseLibrary is the inverse of Library.String.
-func ParseLibrary(name string) (Library, error) { return parse[Library]("library", libraryNames, name) }
+func ParseLibrary(name string) (Library, error) {
+	return parse[Library]("library", libraryNames, name)
+}
 
 // Color says which channels an image is decoded to, and their order in the tensor.
 type Color int

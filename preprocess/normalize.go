@@ -187,7 +187,9 @@ func (p *Pipeline) Shape() tensor.Shape {
 }
 
 // ShapeOf returns the shape of a resized image's tensor, without the batch.
-func (p *Pipeline) ShapeOf(m *Image) tensor.Shape { return p.shape(int64(m.Height), int64(m.Width)) }
+func (p *Pipeline) ShapeOf(m *Image) tensor.Shape {
+	return p.shape(int64(m.Height), int64(m.Width))
+}
 
 func (p *Pipeline) shape(height, width int64) tensor.Shape {
 	channels := int64(p.Decode.Color.Channels())

@@ -8,14 +8,17 @@ import (
 	"kerasrun/preprocess/internal/exif"
 	"kerasrun/preprocess/internal/gif"
 	"kerasrun/preprocess/internal/png"
+	"kerasrun/preprocess/internal/pnm"
+	"kerasrun/preprocess/internal/tiff"
 	"kerasrun/preprocess/internal/webp"
 )
 
 // pillow is Image.open, exif_transpose where EXIF says so, and convert.
 func (d Decode) pillow(f format) decoder {
 	return decoder{f.config, func(m *Image, data []byte) error {
-		if d.Color == Grayscale && f.name == "PNG" {
-			wide, err := png.IsGray16(data)
+		isWide := map[string]func([]byte) (bool, error){"PNG": png.IsGray16, "PNM": pnm.IsGray16}
+		if d.Color == Grayscale && isWide[f.name] != nil {
+			wide, err := isWide[f.name](data)
 			if err != nil {
 				return err
 			}
@@ -25,7 +28,7 @@ func (d Decode) pillow(f format) decoder {
 			}
 		}
 		orientation := exif.Upright
-		if d.EXIF {
+		if d.EXIF && f.name != "TIFF" { // of which only upright ones are read
 			var err error
 			if orientation, err = exif.Pillow(data); err != nil {
 				return err
@@ -80,6 +83,14 @@ func (f format) decodeRGBA(dst, data []byte) ([]byte, error) {
 	case "BMP":
 		if bmp.HasAlpha(data) {
 			return nil, codec.UnsupportedError("a bit mask for alpha, decoded to rgba")
+		}
+	case "TIFF":
+		if alpha, err := tiff.HasAlpha(data); alpha || err != nil {
+			return nil, codec.UnsupportedError("an alpha channel, decoded to rgba")
+		}
+	case "PNM":
+		if wide, err := pnm.IsGray16(data); wide || err != nil {
+			return nil, codec.UnsupportedError("grey of 16 bits, decoded to rgba")
 		}
 	case "WebP":
 		if _, err := webp.DecodeTensorFlowConfig(data, 4); err == nil {

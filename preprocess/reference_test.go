@@ -90,7 +90,8 @@ func (k *keras) decode(t testing.TB, file []byte) (*preprocess.Image, error) {
 }
 
 // resize is load_img with p's size, filter and fit.
-func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*preprocess.Image, error) {
+func (k *keras) resize(t testing.TB, p *preprocess.Pipeline, file []byte) (*preprocess.Image,
+	error) {
 	t.Helper()
 	w, h, pix, err := k.ask(t, map[string]any{
 		"width": p.Width, "height": p.Height, "filter": p.Resize.Method.String(),

@@ -13,7 +13,7 @@ const exported = "../models/resnext50"
 
 func openExported(b *testing.B) *Model {
 	b.Helper()
-	m, err := Open(b.Context(), exported)
+	m, err := Open(b.Context(), exported, probed)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func openExported(b *testing.B) *Model {
 func BenchmarkOpen(b *testing.B) {
 	image := readPhoto(b)
 	for b.Loop() {
-		m, err := Open(b.Context(), exported)
+		m, err := Open(b.Context(), exported, probed)
 		if err != nil {
 			b.Fatal(err)
 		}

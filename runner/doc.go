@@ -11,6 +11,30 @@
 // mistakes. What tfgo panics with comes back as an error. [Model.Classify] goes from image files to
 // labelled predictions, which match those of Keras; [Model.Run] takes tensors.
 //
+// # What vouches for a model
+//
+// TensorFlow runs in this process, and a model may end it. So Open loads only what something vouches
+// for: that this user has exported it or that a process of its own has survived it, both remembered
+// by the model's SHA-256 in the user's cache ([os.UserCacheDir]), or that the program names its
+// SHA-256 ([WithModelSHA256]). Else it is [ErrUnvouched]. Open starts a process only where
+// [WithProbe] says which; it may be the program itself:
+//
+//	func main() {
+//		if len(os.Args) == 2 && os.Args[1] == "probe" {
+//			if err := runner.Probe(context.Background(), os.Stdin); err != nil {
+//				log.Fatal(err)
+//			}
+//			return
+//		}
+//		program, err := os.Executable()
+//		...
+//		model, err := runner.Open(ctx, dir, runner.WithProbe(program, "probe"))
+//
+// The process gets this one's environment, and the model's directory and options on standard input.
+// Open waits for it.
+//
+// # Use
+//
 // A [Model] is safe for concurrent use. [Model.Close] frees its memory, which the garbage collector
 // does not see: the caller of Open has to call it. The tensors that a run returns are in Go's
 // memory, and are the caller's.

@@ -48,9 +48,11 @@ type signature struct {
 }
 
 // Open loads the SavedModel in dir. It is an error where the directory is not what its manifest
-// says, where it has none ([ErrUnverified], which [WithProbe] relaxes), where its graph holds an
-// operation that could do more than compute, where a device, a graph or a signature that was chosen
-// is not there, and where TensorFlow cannot load it. Errors name dir, except an [*OptionError].
+// says, where it has none ([ErrUnverified], which [AllowUnverified] relaxes), where its graph holds
+// an operation that could do more than compute, where nothing vouches for its content
+// ([ErrUnvouched]: see [WithProbe] and [WithModelSHA256]), where a device, a graph or a signature
+// that was chosen is not there, and where TensorFlow cannot load it. Errors name dir, except an
+// [*OptionError].
 //
 // Where ctx ends first, Open returns its error at once. That ends a probe; what TensorFlow loads is
 // closed once it is loaded. ctx says nothing of the model's runs.
@@ -94,13 +96,8 @@ func scanAndOpen(ctx context.Context, dir string, c config) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	if !directory.Verified(c.scan...) {
-		if c.probe == nil {
-			return nil, fmt.Errorf("%s: %s: %w", dir, contract.ManifestPath, ErrUnverified)
-		}
-		if err := c.probe(ctx, dir, c); err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, err)
-		}
+	if err := c.vouch(ctx, dir, directory); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)

@@ -232,6 +232,7 @@ func TestOpenErrors(t *testing.T) {
 // TestOpenEnds holds that Open returns at once when its context ends, and that a probe ends with
 // it.
 func TestOpenEnds(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing is remembered
 	dir := filepath.Join(models, "both")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -242,6 +243,7 @@ func TestOpenEnds(t *testing.T) {
 	probed := make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := func(c *config) error {
+		c.unverified = true
 		c.probe = func(ctx context.Context, dir string, c config) error {
 			probed <- 1
 			err := runProbe(ctx, []string{"sleep", "600"}, dir, c)
@@ -267,7 +269,7 @@ const slowChild = "RUNNER_TEST_WITHOUT_ONEDNN"
 func openTwiceWithoutOneDNN(dir string) int {
 	os.Unsetenv(oneDNNVariable) // TensorFlow has read it
 	for range 2 {
-		m, err := Open(context.Background(), dir, WithDevice("cpu"))
+		m, err := Open(context.Background(), dir, WithDevice("cpu"), trusted)
 		if err == nil {
 			err = m.Close()
 		}

@@ -24,7 +24,10 @@ type config struct {
 	precision    Precision
 	scan         []savedmodel.ScanOption
 
-	// probe finds out whether a model that is not verified can be loaded; nil: it is refused.
+	sha256     []string // contents that the caller vouches for; nil: none are named
+	unverified bool     // whether files may be that no manifest was compared with
+	warn       func(message string)
+	// probe finds out whether a model that nothing vouches for can be loaded; nil: it is refused.
 	probe func(ctx context.Context, dir string, c config) error
 }
 
@@ -167,7 +170,7 @@ func WithPrecision(p Precision) Option {
 // operations run that are not on the allow-list, [savedmodel.Skip] leaves out checks. It is for
 // models from where one would run a program.
 //
-// Without CheckFiles a model is not verified: see [WithProbe].
+// Without CheckFiles a model is not verified: see [AllowUnverified].
 func WithScan(options ...savedmodel.ScanOption) Option {
 	return func(c *config) error { c.scan = append(c.scan, options...); return nil }
 }

@@ -15,11 +15,15 @@ import (
 	"kerasrun/savedmodel"
 )
 
-// WithProbe lets Open load a model that is not [savedmodel.Model.Verified]: it has no manifest, or
-// WithScan leaves the files' check out. A fault that the scan does not see could end the process
-// inside TensorFlow. So Open has another process load the model first and run each of its
-// signatures once: that process has to survive it, within five minutes. What the runs return,
-// errors of TensorFlow's included, does not matter.
+// WithProbe lets Open load a model that nothing vouches for. A fault that the scan does not see
+// could end the process inside TensorFlow. So Open has another process load the model first and run
+// each of its signatures once: that process has to survive it, within five minutes. What the runs
+// return, errors of TensorFlow's included, does not matter.
+//
+// That it did is remembered in the user's cache, kerasrun/vouched in [os.UserCacheDir], for this
+// content, this TensorFlow and these options: the next Open starts no process. Where that directory
+// cannot be made, or others can write to it, each Open does, and says so in one line
+// ([WithWarnings]).
 //
 // The other process is command, a program with its arguments that calls [Probe]. kerasrun has a
 // hidden command for it, "kerasrun", "probe"; or it is the caller's own executable with an argument

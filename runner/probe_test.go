@@ -2,7 +2,6 @@ package runner
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,17 +15,18 @@ import (
 const probeChild = "probe"
 
 func TestUnverified(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing is remembered
 	x := map[string]tensor.Tensor{"x": {DType: tensor.Float32, Shape: tensor.Shape{2},
 		Data: []float32{1, 2}}}
 	for _, model := range []string{"variables", "faulty"} {
 		dir := filepath.Join(models, model)
 		signature := WithSignature(map[string]string{"variables": "serving_default",
 			"faulty": "nan"}[model])
-		if _, err := Open(t.Context(), dir, signature); !errors.Is(err, ErrUnverified) ||
+		if _, err := Open(t.Context(), dir, signature, probed); !errors.Is(err, ErrUnverified) ||
 			!strings.Contains(err.Error(), dir+": "+contract.ManifestPath) {
 			t.Errorf("%s: got %v, want ErrUnverified for its directory", model, err)
 		}
-		m, err := Open(t.Context(), dir, signature, WithProbe(os.Args[0], probeChild))
+		m, err := Open(t.Context(), dir, signature, probed, AllowUnverified())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,10 +43,10 @@ func TestUnverified(t *testing.T) {
 // it.
 func TestUnverifiedFiles(t *testing.T) {
 	dir, skip := filepath.Join(models, "conv"), WithScan(savedmodel.Skip(savedmodel.CheckFiles))
-	if _, err := Open(t.Context(), dir, skip); !errors.Is(err, ErrUnverified) {
+	if _, err := Open(t.Context(), dir, skip, probed); !errors.Is(err, ErrUnverified) {
 		t.Errorf("got %v, want ErrUnverified", err)
 	}
-	m, err := Open(t.Context(), dir, skip, WithProbe(os.Args[0], probeChild))
+	m, err := Open(t.Context(), dir, skip, probed, AllowUnverified())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +58,7 @@ func TestUnverifiedFiles(t *testing.T) {
 // TestProbeFails opens a model that passes the scan and ends the process that runs it, and others
 // whose probe fails.
 func TestProbeFails(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing is remembered
 	aborts, both := filepath.Join(models, "aborts"), filepath.Join(models, "both")
 	m, err := savedmodel.Open(t.Context(), aborts)
 	if err != nil {
@@ -72,9 +73,9 @@ func TestProbeFails(t *testing.T) {
 		options   []Option
 		want      []string
 	}{
-		{"a model that aborts TensorFlow", aborts, []Option{WithProbe(os.Args[0], probeChild)},
+		{"a model that aborts TensorFlow", aborts, []Option{probed},
 			[]string{aborts + ": probe in another process failed: ", "Check failed: "}},
-		{"a wrong signature", both, []Option{WithProbe(os.Args[0], probeChild), WithSignature("x")},
+		{"a wrong signature", both, []Option{probed, WithSignature("x")},
 			[]string{both + ": probe in another process failed: exit status 1: ",
 				`expected a signature "x"`}},
 		{"a program that fails", both, []Option{WithProbe("false")},
@@ -84,7 +85,7 @@ func TestProbeFails(t *testing.T) {
 		{"no program", both, []Option{WithProbe()},
 			[]string{"probe: expected a command, got none"}},
 	} {
-		_, err := Open(t.Context(), c.dir, c.options...)
+		_, err := Open(t.Context(), c.dir, append(c.options, AllowUnverified())...)
 		for _, want := range c.want {
 			if !matches(err, want) {
 				t.Errorf("%s: want %q, got %v", c.name, want, err)

@@ -59,7 +59,7 @@ func TestProveDamage(t *testing.T) {
 		if err := os.WriteFile(path, damage(r, contents[name], i >= 1000), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Open(t.Context(), dir)
+		m, err := Open(t.Context(), dir, probed)
 		if err == nil {
 			m.Close()
 		}
@@ -72,7 +72,7 @@ func TestProveDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole, err := Open(t.Context(), dir)
+	whole, err := Open(t.Context(), dir, probed)
 	if err != nil {
 		t.Fatalf("undamaged: %v", err)
 	}
@@ -102,7 +102,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 		if err := os.WriteFile(path, damage(r, whole, false), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Open(t.Context(), dir, WithSignature("nan"), WithProbe(os.Args[0], probeChild))
+		m, err := Open(t.Context(), dir, WithSignature("nan"), probed, AllowUnverified())
 		switch {
 		case err == nil:
 			opened++
@@ -135,7 +135,8 @@ func TestProveKerasExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"MobileNetV2", "ResNet50", "EfficientNetB0"} {
-		m, err := Open(t.Context(), filepath.Join(out, name), WithProbe(os.Args[0], probeChild))
+		m, err := Open(t.Context(), filepath.Join(out, name), probed,
+			AllowUnverified())
 		if err != nil {
 			t.Error(err)
 			continue

@@ -84,6 +84,23 @@ var growing = map[string]func(n int) []byte{
 			nodeOf("restore", "f", first),
 			library(functionOf("f", arguments, inBody("again", "f", shifted))))
 	},
+	"arguments and results on the way to a convolution": func(n int) []byte {
+		// Each of n calls hands on all; the results are arguments, and the shapes numbers.
+		arguments := repeated(n, func(i int) []byte {
+			return message(2, message(1, []byte(fmt.Sprint("a", i))))
+		})
+		results := repeated(n, func(i int) []byte {
+			return message(4, named(fmt.Sprint("r", i), []byte(fmt.Sprint("a", i))))
+		})
+		all := repeated(n, func(i int) []byte { return inputs(fmt.Sprint("c:", i)) })
+		ones := repeated(n, func(i int) []byte {
+			return nodeOf(fmt.Sprint("n", i), "f", inputs("c:1"))
+		})
+		return graphOf(nodeOf("y", "Conv2D", inputs("s", "c:1")),
+			nodeOf("s", "Reshape", inputs("c:0", "n0:1")),
+			nodeOf("c", "PartitionedCall", all, callOf("f")), ones,
+			library(functionOf("f", arguments, results)))
+	},
 	"chains of Identity": func(n int) []byte {
 		return restoring("name:0", nodeOf("name", "Placeholder"),
 			repeated(n, func(i int) []byte {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"kerasrun/contract"
 	"kerasrun/tensor"
@@ -38,6 +39,9 @@ type Model struct {
 	indexErr error             // why the index could not be read
 
 	manifestErr error // why the manifest was refused
+
+	hashing sync.Mutex
+	sums    map[string]string // of files that were hashed, by the paths without links
 }
 
 // MetaGraph is one graph of the model with its signatures, chosen by its tags.

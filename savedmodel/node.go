@@ -22,9 +22,11 @@ type node struct {
 // however deep.
 type attr struct {
 	set     bool   // one of its values has been read
-	largest uint64 // the largest magnitude in its list of numbers
+	length  int    // of its list of numbers
+	largest uint64 // the largest magnitude in it
+	number  int64
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
-	text    string // s; "" where it is longer than a name
+	text    string // s, or the first of a list; "" where it is longer than a name
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -50,6 +52,7 @@ type function struct {
 	args     []string
 	listArgs bool // an argument is a list of tensors: the caller's inputs are not one for one
 	nodes    []*node
+	results  []string // the names of what it returns, in order
 	ret      map[string]string
 	attrs    map[string]*attr
 	// defaults are the values of the attributes that its body leaves to the caller and the caller
@@ -183,6 +186,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 		a.fault = ""
 	case key == explicitPaddings && a.largest > maxPadding:
 		a.fault = paddingFault(a.largest)
+	case mostOf[key] > 0 && a.number > 0 && uint64(a.number) > mostOf[key]:
+		a.fault = fmt.Sprintf("expected %s of at most %d, got %d", key, mostOf[key], a.number)
 	}
 	if usedAttrs[key] || a.calls != nil || a.tensors != nil || a.fault != "" {
 		d.keep(keptAttr)
@@ -195,7 +200,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // usedAttrs are the attributes that are kept whatever is in them. The others, most of a graph, are
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
-	"dtype": true, "dtypes": true, "shape": true, "api_implements": true,
+	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
+	"padding": true, "Tshape": true, "data_format": true, partitionTypes: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -214,8 +220,15 @@ func (d *decoder) attr(a *attr) {
 		case 1: // list
 			d.message(func(number protowire.Number) {
 				switch number {
+				case 2:
+					if n := d.length(); n <= 256 && a.text == "" {
+						a.text = string(d.rawBytes(n))
+					} else {
+						d.discard(n)
+					}
 				case 3:
 					d.varints(func(v uint64) {
+						a.length++
 						a.largest = max(a.largest, magnitude(int64(v)))
 						if int64(v) != int64(int32(v)) {
 							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",
@@ -241,6 +254,8 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
+		case 3:
+			a.number = int64(d.varint())
 		case 6:
 			a.dtype = tensor.DType(d.varint())
 		case 7:
@@ -397,6 +412,12 @@ func (d *decoder) function() *function {
 						}
 					})
 					f.args = append(f.args, name)
+				case 3: // output_arg
+					d.message(func(number protowire.Number) {
+						if number == 1 {
+							f.results = append(f.results, d.text())
+						}
+					})
 				}
 			})
 		case 3:

@@ -126,7 +126,7 @@ var saverOps = map[reacher]map[string]bool{
 }
 
 // trusting are pure functions that trust the shapes of their inputs, which a client may choose: at
-// another one TensorFlow ends the process. scripts/fuzz_ops.py finds them.
+// another one TensorFlow ends the process. scripts/fuzzops finds them.
 var trusting = opSet(`BlockLSTM BlockLSTMV2 Conv Dequantize FakeQuantWithMinMaxVarsPerChannel
 	FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell
 	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 TensorScatterAdd TensorScatterMax

@@ -178,6 +178,7 @@ func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 		}
 		r.addOp(severity, f, n, fmt.Sprintf("%s; run by %v", what, by))
 	})
+	g.checkTrusted(r, allowed)
 	if !allowed["RestoreV2"] {
 		g.checkCheckpoints(r)
 	}

@@ -58,6 +58,9 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 		if !r.work.step() {
 			return
 		}
+		if fault := n.attrFault(); fault != "" {
+			r.errorf(GraphPath, place(f, n), "%s", fault)
+		}
 		if !padded[n.op] && !transforms[n.op] {
 			continue
 		}
@@ -82,6 +85,24 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 			}
 		}
 	}
+}
+
+// attrFault returns what is wrong with an attribute with which TensorFlow ends the process at any
+// input, "" where nothing is.
+func (n *node) attrFault() string {
+	padding, shapes := n.attrs["padding"], n.attrs["Tshape"]
+	switch {
+	case n.attr("data_format").text == "NCHW_VECT_C": // of GPUs alone
+		return fmt.Sprintf("expected data_format of %s of NHWC or NCHW, got NCHW_VECT_C",
+			quote(n.op))
+	case n.op == "DepthwiseConv2dNative" && padding != nil && padding.text != "SAME" &&
+		padding.text != "VALID": // with what is fused into it
+		return fmt.Sprintf("expected padding of %s of SAME or VALID, got %s; put a Pad before it",
+			n.op, quote(padding.text))
+	case n.op == "Conv3DBackpropInputV2" && shapes != nil && shapes.dtype != tensor.Int32:
+		return fmt.Sprintf("expected Tshape of %s of int32, got %v", n.op, shapes.dtype)
+	}
+	return ""
 }
 
 // checkLengths reports a length of 0 of a transform: in a constant, or packed from several.

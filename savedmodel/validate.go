@@ -1,10 +1,7 @@
 package savedmodel
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -152,7 +149,7 @@ func (m *Model) checkFiles(r *report) {
 	if m.Manifest == nil {
 		return
 	}
-	sums := map[string]string{} // of files that many links may lead to
+	m.forgetSums()
 	for _, name := range slices.Sorted(maps.Keys(m.Manifest.Files)) {
 		if !r.work.step() {
 			return
@@ -165,12 +162,7 @@ func (m *Model) checkFiles(r *report) {
 			r.errorf(name, "", "expected the manifest's %d bytes, got %d"+ofManifest, want.Bytes,
 				got.Bytes)
 		default:
-			target := cmp.Or(m.targets[name], name)
-			sum, err := sums[target], error(nil)
-			if sum == "" {
-				sum, err = m.sha256(r.work, name)
-				sums[target] = sum
-			}
+			sum, err := m.fileSHA256(r.work, name)
 			if err != nil {
 				r.errorf(name, "", "%v", err)
 			} else if sum != want.SHA256 {
@@ -185,19 +177,6 @@ func (m *Model) checkFiles(r *report) {
 				"expected only files of the manifest, got one that it does not name"+ofManifest)
 		}
 	}
-}
-
-func (m *Model) sha256(w *work, name string) (string, error) {
-	f, err := m.fsys.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, w.reader(f)); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // checkContract compares the graph with the manifest: its signatures, their inputs and their

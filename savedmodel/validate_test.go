@@ -206,7 +206,8 @@ func TestValidate(t *testing.T) {
 				contract.ManifestPath + `: inputs: 0 ("images"): kind: expected one of ["image" ` +
 					`"encoded" "tensor"], got "photo"`,
 				contract.ManifestPath +
-					`: outputs: serving_default: 0 ("y"): labels: expected a path in the directory, got "/etc/passwd"`,
+					`: outputs: serving_default: 0 ("y"): labels: expected a path in the directory, ` +
+					`got "/etc/passwd"`,
 			}},
 		{"an unknown field", files("convolutions", func(f fstest.MapFS) {
 			f[contract.ManifestPath] = &fstest.MapFile{

@@ -3,14 +3,11 @@ package score
 import (
 	"archive/tar"
 	"archive/zip"
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 
 	"kerasrun/classify"
 )
@@ -23,52 +20,6 @@ func noImages(path string, skipped *skippedPart) error {
 		reason = s
 	}
 	return fmt.Errorf("%s: no images in it: %s", path, reason)
-}
-
-// tarArchive lists the images of a tar file, gzipped or not, in the archive's order.
-func tarArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
-	return func(yield func(Item) bool) {
-		skipped.reset()
-		file, _, err := openRegular(path)
-		if err != nil {
-			yield(failedItem(path, err))
-			return
-		}
-		defer file.Close()
-		// A plain tar keeps the file itself, so that skipping a member is a seek.
-		var in io.Reader = file
-		if !strings.HasSuffix(strings.ToLower(path), ".tar") {
-			unzipped, err := gzip.NewReader(bufio.NewReader(file))
-			if err != nil {
-				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
-				return
-			}
-			in = unzipped
-		}
-		archive := tar.NewReader(in)
-		empty := true
-		for {
-			header, err := archive.Next()
-			if err == io.EOF {
-				if empty && !allowEmpty {
-					yield(failedItem(path, noImages(path, skipped)))
-				}
-				return
-			}
-			if err != nil {
-				yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
-				return
-			}
-			item, ok := tarItem(path+"/"+header.Name, header, archive, skipped)
-			if !ok {
-				continue
-			}
-			empty = false
-			if !yield(item) {
-				return
-			}
-		}
-	}
 }
 
 // tarItem returns false for a member that is no image.
@@ -201,11 +152,11 @@ func memberItem(name string, size int64, read func() ([]byte, error)) Item {
 	if err := checkSize(name, size); err != nil {
 		return failedItem(name, err)
 	}
-	return Item{name, size, func() ([]byte, error) {
+	return Item{Path: name, Size: size, Streamed: true, Read: func() ([]byte, error) {
 		data, err := read()
 		if err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
 		}
 		return data, err
-	}, true}
+	}}
 }

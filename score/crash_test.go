@@ -18,7 +18,9 @@ import (
 func TestMain(m *testing.M) {
 	spec := os.Getenv("KERASRUN_SCORE_CHILD")
 	if spec == "" {
-		os.Exit(m.Run())
+		status := m.Run()
+		removeInputs()
+		os.Exit(status)
 	}
 	var child struct {
 		Input, Output string
@@ -36,7 +38,8 @@ func TestMain(m *testing.M) {
 	c.Warn = func(message string) { fmt.Fprintln(os.Stderr, message) }
 	c.Columns.Outputs = []string{Probs}
 	if child.Free {
-		c.Model = Model{kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}, "free", "free"}
+		c.Model.Model = kinds{answer: "map", free: true, fake: fake{2 * time.Millisecond}}
+		c.Model.ID, c.Model.Preprocessing = "free", "free"
 		c.Columns = Columns{Outputs: []string{"map", "half"}}
 	}
 	s, err := Run(context.Background(), c)
@@ -115,9 +118,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if read(t, output) != read(t, undisturbed) {
 				t.Error("the output after the kills differs from the undisturbed one")
 			}
-			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left,
-				[]string{ManifestPath(output)}) {
-				t.Errorf("got %q, want only the manifest beside the output", left)
+			want := []string{ManifestPath(output), output + reportPageSuffix, ReportPath(output)}
+			if left, _ := filepath.Glob(output + ".*"); !slices.Equal(left, want) {
+				t.Errorf("got %q, want %q beside the output", left, want)
 			}
 		})
 	}
@@ -165,7 +168,7 @@ func TestKilledWithFreeSizes(t *testing.T) {
 		if read(t, output) != read(t, undisturbed) {
 			t.Errorf("%s: the output after the kills differs from the undisturbed one", format)
 		}
-		if d, err := Diff(output, undisturbed, 0); err != nil || !d.OK() || d.Outputs["map"] != 0 {
+		if d, err := Diff(output, undisturbed, 0, nil); err != nil || !d.OK() || d.Outputs["map"] != 0 {
 			t.Errorf("%s: got %+v, %v, want no difference", format, d, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // csvSink always has separate columns: a cell holds one value. Floats are written as the shortest
 // text that reads back as the same float32. Of classes that a row does not have the cells are
-// empty.
+// empty. Of the kept columns null is an empty cell too.
 type csvSink struct {
 	out    *csv.Writer
 	schema Schema
@@ -27,6 +27,9 @@ func newCSV(w io.Writer, s Schema) (*csvSink, error) {
 
 func csvHeader(s Schema) []string {
 	header := []string{"index", "path"}
+	for _, k := range s.Kept {
+		header = append(header, k.Name)
+	}
 	for k := range s.Top {
 		header = append(header, fmt.Sprintf("class_%d", k))
 		if s.hasLabels() {
@@ -48,6 +51,9 @@ func csvHeader(s Schema) []string {
 
 func (s *csvSink) Write(r Record) error {
 	row := append(s.row[:0], strconv.FormatInt(r.Index, 10), r.Path)
+	for i, k := range s.schema.Kept {
+		row = append(row, k.text(r.Kept[i]))
+	}
 	for k := range s.schema.Top {
 		class, label, score := "", "", ""
 		if k < len(r.Classes) {
@@ -119,6 +125,13 @@ func csvRecord(row []string, s Schema) (r Record, err error) {
 	next := func() (cell string) { cell, row = row[0], row[1:]; return cell }
 	index, e := strconv.ParseInt(next(), 10, 64)
 	r.Index, r.Path, r.Error = index, next(), row[len(row)-1]
+	for _, k := range s.Kept {
+		value, err := k.parse(next())
+		if err != nil {
+			return r, err
+		}
+		r.Kept = append(r.Kept, value)
+	}
 	if e != nil || r.Error != "" {
 		return r, e
 	}

@@ -24,10 +24,12 @@ type Difference struct {
 	Mean  float64 `json:"mean_difference"` // of each image's largest difference
 	// Outputs has the largest difference of a number of each output by name, and of the classes'
 	// probabilities or logits.
-	Outputs   map[string]float64 `json:"outputs"`
-	Worst     []Case             `json:"worst"` // the images that differ most, worst first
-	Tolerance float64            `json:"tolerance"`
-	MaxFlips  Limit              `json:"-"` // how many images may flip
+	Outputs map[string]float64 `json:"outputs"`
+	// Histogram counts images by their largest difference, in powers of ten.
+	Histogram []DifferenceStep `json:"histogram"`
+	Worst     []Case           `json:"worst"` // the images that differ most, worst first
+	Tolerance float64          `json:"tolerance"`
+	MaxFlips  Limit            `json:"-"` // how many images may flip
 }
 
 // Class is a class with its label; without labels that is "".
@@ -44,8 +46,15 @@ type Flip struct {
 	Images int64 `json:"pictures"`
 }
 
-// Case is one image in which two outputs differ.
+// DifferenceStep is how many images differ by more than the step before and at most UpTo.
+type DifferenceStep struct {
+	UpTo   float64 `json:"up_to"`
+	Images int64   `json:"images"`
+}
+
+// Case is one image in two outputs.
 type Case struct {
+	Index  int64   `json:"index"`
 	Path   string  `json:"path"`
 	TopA   int64   `json:"top_a"` // -1 where there is none
 	TopB   int64   `json:"top_b"`
@@ -53,8 +62,11 @@ type Case struct {
 	LabelB string  `json:"label_b"`
 	ScoreA float32 `json:"score_a"` // the probability, or logit, of each one's best class
 	ScoreB float32 `json:"score_b"`
-	// the largest, over the probabilities of classes in both, and over the outputs' numbers
+	// the largest, over the probabilities of the best classes, and over the outputs' numbers
 	Difference float64 `json:"difference"`
+	Flipped    bool    `json:"flipped"` // see Difference.TopFlips
+	ErrorA     string  `json:"error_a"` // why an output has no answer; "" where it has one
+	ErrorB     string  `json:"error_b"`
 }
 
 // OK tells whether the outputs agree: the same images answered, no more top classes flipped than
@@ -66,10 +78,22 @@ func (d Difference) OK() bool {
 
 const worstCases = 10
 
+// differenceSteps end those of the histogram. A NaN is in the last.
+var differenceSteps = []float64{
+	0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, math.MaxFloat64,
+}
+
 // Diff compares two outputs, of any of the formats, that hold the same columns. Both are read once,
-// side by side, in the order of the images' indices.
-func Diff(a, b string, tolerance float64) (d Difference, err error) {
+// side by side, in the order of the images' indices. It calls each, if that is not nil, with every
+// image of either.
+func Diff(a, b string, tolerance float64, each func(Case) error) (d Difference, err error) {
 	d.Tolerance, d.Outputs, d.Flips = tolerance, map[string]float64{}, []Flip{}
+	for _, step := range differenceSteps {
+		d.Histogram = append(d.Histogram, DifferenceStep{UpTo: step})
+	}
+	if each == nil {
+		each = func(Case) error { return nil }
+	}
 	schemaA, recordsA, err := ReadOutput(a)
 	if err != nil {
 		return d, err
@@ -100,9 +124,17 @@ func Diff(a, b string, tolerance float64) (d Difference, err error) {
 		switch {
 		case !okB || okA && order < 0:
 			d.OnlyA++
+			if err := each(Case{Index: ra.Index, Path: ra.Path, TopA: ra.class(0).Index, TopB: -1,
+				ErrorB: "not in " + b}); err != nil {
+				return d, err
+			}
 			ra, err, okA = nextA()
 		case !okA || order > 0:
 			d.OnlyB++
+			if err := each(Case{Index: rb.Index, Path: rb.Path, TopA: -1, TopB: rb.class(0).Index,
+				ErrorA: "not in " + a}); err != nil {
+				return d, err
+			}
 			rb, err, okB = nextB()
 		default:
 			if ra.Path != rb.Path {
@@ -110,11 +142,11 @@ func Diff(a, b string, tolerance float64) (d Difference, err error) {
 					"image %d: %s has %s, %s has %s: not outputs over the same input", ra.Index, a,
 					ra.Path, b, rb.Path)
 			}
-			worst, fault := m.add(ra, rb)
-			if fault != nil {
+			c, fault := m.add(ra, rb)
+			if fault = cmp.Or(fault, each(c)); fault != nil {
 				return d, fault
 			}
-			sum += worst
+			sum += c.Difference
 			if ra, err, okA = nextA(); err == nil {
 				rb, err, okB = nextB()
 			}
@@ -149,37 +181,44 @@ type measure struct {
 	flips  map[[2]Class]int64
 }
 
-// add counts one image and returns its largest difference.
-func (m *measure) add(a, b Record) (float64, error) {
+// add counts one image.
+func (m *measure) add(a, b Record) (Case, error) {
 	m.Images++
+	c := Case{Index: a.Index, Path: a.Path, ScoreA: at(a.Scores, 0), ScoreB: at(b.Scores, 0),
+		ErrorA: a.Error, ErrorB: b.Error}
+	bestA, bestB := a.class(0), b.class(0)
+	c.TopA, c.LabelA, c.TopB, c.LabelB = bestA.Index, bestA.Label, bestB.Index, bestB.Label
 	if a.Error != "" || b.Error != "" {
 		if (a.Error == "") != (b.Error == "") {
 			m.Errors++
 		}
-		return 0, nil
+		return c, nil
 	}
-	c := Case{Path: a.Path, ScoreA: at(a.Scores, 0), ScoreB: at(b.Scores, 0)}
-	bestA, bestB := a.class(0), b.class(0)
-	c.TopA, c.LabelA, c.TopB, c.LabelB = bestA.Index, bestA.Label, bestB.Index, bestB.Label
 	if m.schema.hasTop() {
-		m.found("", sharedClasses(a, b), &c)
+		m.found("", classesDiffer(a, b, m.schema), &c)
 	}
 	for i, column := range m.schema.Outputs {
 		x, y := a.Values[i], b.Values[i]
 		if !slices.Equal(x.Shape, y.Shape) {
-			return 0, fmt.Errorf("image %d, %s: output %q: expected one shape in both, got %v and %v",
+			return c, fmt.Errorf("image %d, %s: output %q: expected one shape in both, got %v and %v",
 				a.Index, a.Path, column.Name, x.Shape, y.Shape)
 		}
 		m.found(column.Name, largest(floats(x), floats(y)), &c)
 	}
-	flipped := m.countFlips(a, b)
-	if c.Difference != 0 || flipped {
+	c.Flipped = m.countFlips(a, b)
+	step := slices.IndexFunc(m.Histogram,
+		func(s DifferenceStep) bool { return c.Difference <= s.UpTo })
+	if step < 0 { // NaN
+		step = len(m.Histogram) - 1
+	}
+	m.Histogram[step].Images++
+	if c.Difference != 0 || c.Flipped {
 		m.Worst = append(m.Worst, c)
 		slices.SortStableFunc(m.Worst,
 			func(x, y Case) int { return cmp.Compare(y.Difference, x.Difference) })
 		m.Worst = m.Worst[:min(len(m.Worst), worstCases)]
 	}
-	return c.Difference, nil
+	return c, nil
 }
 
 // found notes a difference of an output, or of the classes' numbers. The built-in max keeps a NaN,
@@ -263,14 +302,23 @@ func largest(a, b []float64) (worst float64) {
 	return worst
 }
 
-// sharedClasses is the largest difference of probability over the classes that both have among
-// their best.
-func sharedClasses(a, b Record) float64 {
-	var x, y []float64
-	for i, class := range a.Classes {
-		if k := slices.Index(b.Classes, class); k >= 0 {
-			x, y = append(x, float64(a.Scores[i])), append(y, float64(b.Scores[k]))
+// classesDiffer is the largest difference of probability over the classes that both have among
+// their best. A class that one does not have is at most its last there, but for several labels an
+// image, where it may be anything under its threshold: what is known to have moved counts.
+func classesDiffer(a, b Record, s Schema) (worst float64) {
+	for _, pair := range [][2]Record{{a, b}, {b, a}} {
+		has, other := pair[0], pair[1]
+		for i, class := range has.Classes {
+			k := slices.Index(other.Classes, class)
+			switch {
+			case k >= 0:
+				worst = max(worst, largest([]float64{float64(has.Scores[i])},
+					[]float64{float64(other.Scores[k])}))
+			case !s.severalLabels() && len(other.Scores) > 0:
+				last := float64(other.Scores[len(other.Scores)-1])
+				worst = max(worst, float64(has.Scores[i])-last)
+			}
 		}
 	}
-	return largest(x, y)
+	return worst
 }

@@ -100,12 +100,12 @@ func describeSkipped(reasons map[string]int64) string {
 }
 
 // ImageExtensions are those of the formats that are decoded, in lower case.
-var ImageExtensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
+var ImageExtensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
+	".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff"}
 
 // foreignExtensions are those of formats that load_img reads and this program does not. Such files
 // are taken for images, so that each is an error that says so.
-var foreignExtensions = []string{".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2",
-	".j2k", ".jpx"}
+var foreignExtensions = []string{".avif", ".jp2", ".j2k", ".jpx"}
 
 // hasImageName tells by its ending whether an entry is taken for an image.
 func hasImageName(name string) bool {

@@ -133,6 +133,7 @@ type recordEntry struct {
 	Probabilities string   `json:"b,omitempty"`
 	// of each output
 	Values []valuesEntry `json:"v,omitempty"`
+	Kept   []keptEntry   `json:"k,omitempty"`
 	Error  string        `json:"e,omitempty"`
 }
 
@@ -171,7 +172,7 @@ func packRecord(r Record) (recordEntry, error) {
 		values = append(values, valuesEntry{t.DType.String(), t.Shape, raw})
 	}
 	return recordEntry{r.Index, r.Path, r.Classes, r.Labels, packFloats(r.Scores), values,
-		r.Error}, nil
+		packKept(r.Kept), r.Error}, nil
 }
 
 func (e recordEntry) unpack() (Record, error) {
@@ -179,7 +180,11 @@ func (e recordEntry) unpack() (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	r := Record{e.Index, e.Path, e.Classes, e.Labels, probabilities, nil, e.Error}
+	kept, err := unpackKept(e.Kept)
+	if err != nil {
+		return Record{}, err
+	}
+	r := Record{e.Index, e.Path, kept, e.Classes, e.Labels, probabilities, nil, e.Error}
 	for _, v := range e.Values {
 		d, err := tensor.ParseDType(v.DType)
 		if err != nil {

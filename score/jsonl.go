@@ -46,6 +46,9 @@ func (s Schema) appendLine(line []byte, r Record) []byte {
 			line = append(line, "null"...)
 		}
 	}
+	for i, k := range s.Kept {
+		field(k.Name, true, k.json(r.Kept[i]))
+	}
 	switch {
 	case s.hasTop() && s.Separate:
 		for k := range s.Top {
@@ -149,6 +152,17 @@ func jsonRecord(fields map[string]json.RawMessage, s Schema) (r Record, err erro
 	get("index", &r.Index)
 	get("path", &r.Path)
 	get("error", &r.Error)
+	for _, k := range s.Kept {
+		var raw json.RawMessage
+		if get(k.Name, &raw); err != nil {
+			return r, err
+		}
+		value, err := k.parseJSON(raw)
+		if err != nil {
+			return r, err
+		}
+		r.Kept = append(r.Kept, value)
+	}
 	if r.Error != "" {
 		return r, err
 	}

@@ -21,7 +21,8 @@ func ParseLimit(text string) (Limit, error) {
 	} else if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
 		return Limit{Images: n}, nil
 	}
-	return Limit{}, fmt.Errorf("expected a number of images, as 12, or a share, as 0.5%%, got %q", text)
+	return Limit{}, fmt.Errorf("expected a number of images, as 12, or a share, as 0.5%%, got %q",
+		text)
 }
 
 func (l Limit) String() string {

@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,25 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 			os.Remove(output))
 	}
 	m.Finished, m.Versions = time.Now().UTC(), versions
-	return m, writeManifest(output, m)
+	return m, cmp.Or(mergeReports(output, shards, m), writeManifest(output, m))
+}
+
+// mergeReports writes the report of the whole run, where every shard has one.
+func mergeReports(output string, shards []string, m Manifest) error {
+	whole := newReporter(m.Schema)
+	for _, shard := range shards {
+		r, err := ReadReport(shard)
+		if errors.Is(err, os.ErrNotExist) { // written by a version without reports
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		whole.merge(*r)
+	}
+	report := whole.done()
+	report.describe(output, m)
+	return report.write()
 }
 
 // shardManifests checks that the outputs are those of all shards of one run, and returns the whole

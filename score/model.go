@@ -11,6 +11,7 @@ import (
 // Model is a model, such as a *runner.Model, and what a run is known again by.
 type Model struct {
 	classify.Model
+	Directory     string // for the report
 	ID            string // what changes when the model does: the SHA-256 of its manifest
 	Preprocessing string // in words, with the precision, since both change the answers
 }
@@ -33,7 +34,7 @@ func NewModel(m classify.Model, dir, precision string) (Model, error) {
 	if p != nil {
 		words = p.String()
 	}
-	return Model{m, manifest.ID(), fmt.Sprintf("%s; precision %s", words, precision)}, nil
+	return Model{m, dir, manifest.ID(), fmt.Sprintf("%s; precision %s", words, precision)}, nil
 }
 
 // Answerer answers batches one by one, for other schedulers such as Apache Beam. The bits are those

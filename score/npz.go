@@ -17,9 +17,9 @@ import (
 	"kerasrun/tensor/npy"
 )
 
-// npzSink writes an array for each column, with a row for each record: index (n,), path (n,),
-// class, label, probability (n, k), each output (n, ...), error (n,), which is "" where there is an
-// answer. What a failed image lacks is NaN, or 0 where the type has no NaN; a class that a row does
+// npzSink writes an array for each column, with a row for each record: index (n,), path (n,), kept
+// columns (n,) with timestamps as texts, class, label, probability (n, k), each output (n, ...),
+// error (n,), which is "" where there is an answer. What a failed image lacks is NaN, or 0 where the type has no NaN; a class that a row does
 // not have is -1. As an array's header says how long it is and how wide its texts are, the columns
 // wait in temporary files without names, and memory does not grow with the number of records.
 type npzSink struct {
@@ -61,6 +61,9 @@ func newNPZ(w io.Writer, s Schema) (*npzSink, error) {
 func npzColumns(s Schema) []Column {
 	text, k := tensor.String.String(), tensor.Shape{int64(s.Top)}
 	columns := []Column{{"index", "int64", tensor.Shape{}}, {"path", text, tensor.Shape{}}}
+	for _, kept := range s.Kept {
+		columns = append(columns, kept.npzColumn())
+	}
 	if s.hasTop() {
 		columns = append(columns, Column{"class", "int64", k})
 		if s.hasLabels() {
@@ -75,6 +78,9 @@ func npzColumns(s Schema) []Column {
 func (s *npzSink) Write(r Record) error {
 	err := errors.Join(s.numbers("index", []int64{r.Index}), s.texts("path", r.Path),
 		s.texts("error", r.Error))
+	for i, k := range s.schema.Kept {
+		err = errors.Join(err, s.kept(k, r.Kept[i]))
+	}
 	if top := s.schema; top.hasTop() {
 		n := top.Top
 		err = errors.Join(err, s.numbers("class", padded(r.Classes, n, -1)),
@@ -92,6 +98,18 @@ func (s *npzSink) Write(r Record) error {
 	}
 	s.rows++
 	return err
+}
+
+// kept writes a kept value. Null is NaN, or "" in texts.
+func (s *npzSink) kept(k Kept, value any) error {
+	d, ok := k.number()
+	if !ok {
+		return s.texts(k.Name, k.text(value))
+	}
+	if value == nil {
+		value = math.NaN()
+	}
+	return s.numbers(k.Name, reflect.ValueOf(value).Convert(elements[d]).Interface())
 }
 
 // padded is a list of n values, the last of which may be none.
@@ -285,6 +303,22 @@ func (readers npzReaders) record(s Schema) (r Record, err error) {
 			names = row("label")
 		}
 	}
+	var kept []any
+	for _, k := range s.Kept {
+		value := row(k.Name)
+		if err != nil {
+			return r, err
+		}
+		if _, number := k.number(); number {
+			kept = append(kept, keptValue(reflect.ValueOf(value).Index(0)))
+			continue
+		}
+		text, e := k.parse(value.([]string)[0])
+		if e != nil {
+			return r, e
+		}
+		kept = append(kept, text)
+	}
 	var values []any
 	for _, c := range s.Outputs {
 		values = append(values, row(c.Name))
@@ -293,6 +327,7 @@ func (readers npzReaders) record(s Schema) (r Record, err error) {
 		return r, err
 	}
 	r.Index, r.Path, r.Error = index.([]int64)[0], path.([]string)[0], failure.([]string)[0]
+	r.Kept = kept
 	if r.Error != "" {
 		return r, nil
 	}

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
+
+	"kerasrun/contract"
 	"kerasrun/tensor"
 )
 
@@ -61,7 +67,7 @@ func TestParseLimit(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "notes.txt"), "no image")
-	empty, err := Open([]string{dir, filepath.Join(dir, "*.jpg")}, InputOptions{AllowEmpty: true})
+	empty, _, err := Open([]string{dir, filepath.Join(dir, "*.jpg")}, InputOptions{AllowEmpty: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +88,7 @@ func TestEmpty(t *testing.T) {
 		for r, err := range records {
 			t.Errorf("%s: got %+v, %v, want no rows", format, r, err)
 		}
-		if d, err := Diff(c.Output, c.Output, 0); err != nil || !d.OK() {
+		if d, err := Diff(c.Output, c.Output, 0, nil); err != nil || !d.OK() {
 			t.Errorf("%s: got %+v, %v, want no difference", format, d, err)
 		}
 	}
@@ -98,7 +104,7 @@ func TestDiffSaysWhat(t *testing.T) {
 	b.Model.Model = shifted{}
 	mustRun(t, a)
 	mustRun(t, b)
-	d, err := Diff(a.Output, b.Output, 1)
+	d, err := Diff(a.Output, b.Output, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,4 +155,93 @@ func (s shifted) RunSignature(
 	out["probs"], _ = tensor.New(shape, probs)
 	out["features"], err = tensor.New(shape, features)
 	return out, err
+}
+
+// Every image has a row, which holds what the two outputs hold of it, and the page shows what
+// flipped.
+func TestDiffRows(t *testing.T) {
+	dir, input := t.TempDir(), source(t, images(t, 60))
+	a := config(filepath.Join(dir, "a.jsonl"), input)
+	b := a
+	b.Output = filepath.Join(dir, "b.jsonl")
+	b.Model.Model = shifted{}
+	mustRun(t, a)
+	mustRun(t, b)
+	want := map[int64]Case{}
+	var page DifferencePage
+	var files []string
+	for _, name := range []string{"rows.csv", "rows.parquet"} {
+		file, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := NewCaseWriter(file, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Diff(a.Output, b.Output, 1, func(c Case) error {
+			want[c.Index] = c
+			return errors.Join(w.Write(c), page.Add(c))
+		})
+		if err != nil || w.Close() != nil || file.Close() != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file.Name())
+		var counted, flipped int64
+		for _, step := range d.Histogram {
+			counted += step.Images
+		}
+		for _, c := range want {
+			if c.Flipped {
+				flipped++
+			}
+		}
+		if counted != d.Images-5 || flipped != d.TopFlips || len(want) != 60 { // 5 failed in both
+			t.Errorf("got %d in the histogram, %d flipped of %d, want those of %+v", counted, flipped,
+				len(want), d)
+		}
+		var html strings.Builder
+		if err := page.Write(&html, a.Output, b.Output, d); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(html.String(), "data:image/jpeg"); n != int(min(flipped, pageImages)) {
+			t.Errorf("got %d thumbnails in the page, want %d", n, flipped)
+		}
+		page = DifferencePage{}
+	}
+	fromCSV := csvLines(t, files[0])[1:]
+	fromParquet, err := parquet.ReadFile[caseRow](files[1])
+	if err != nil || len(fromParquet) != 60 || len(fromCSV) != 60 {
+		t.Fatalf("got %d and %d rows, %v, want 60", len(fromCSV), len(fromParquet), err)
+	}
+	for i, row := range fromParquet {
+		c := want[int64(i)]
+		if got := (Case{row.Index, row.Path, row.ClassA, row.ClassB, row.LabelA, row.LabelB, row.ScoreA,
+			row.ScoreB, row.Difference, row.Flipped, row.ErrorA, row.ErrorB}); got != c {
+			t.Errorf("got the row %+v, want %+v", got, c)
+		}
+		line := fmt.Sprintf("%d,%s,%d,%s,%v,%d,%s,%v,%v,%t,%s,%s", c.Index, c.Path, c.TopA, c.LabelA,
+			c.ScoreA, c.TopB, c.LabelB, c.ScoreB, c.Difference, c.Flipped, c.ErrorA, c.ErrorB)
+		if fromCSV[i] != line {
+			t.Errorf("got the line %s, want %s", fromCSV[i], line)
+		}
+	}
+	if _, err := NewCaseWriter(io.Discard, "rows.txt"); err == nil {
+		t.Error("rows.txt: got no error, want one")
+	}
+}
+
+// A class that left the best of one output moved at least as far as to the last of them.
+func TestDiffOfClassesThatLeft(t *testing.T) {
+	a := Record{Classes: []int64{3, 5}, Scores: []float32{0.9, 0.05}}
+	b := Record{Classes: []int64{7, 5}, Scores: []float32{0.5, 0.25}}
+	if got := classesDiffer(a, b, Schema{}); math.Abs(got-0.65) > 1e-6 {
+		t.Errorf("got %v, want 0.9 - 0.25", got)
+	}
+	if got := classesDiffer(b, a, Schema{}); math.Abs(got-0.65) > 1e-6 {
+		t.Errorf("the other way: got %v, want 0.9 - 0.25", got)
+	}
+	if got := classesDiffer(a, b, Schema{Kind: contract.Multilabel}); math.Abs(got-0.2) > 1e-6 {
+		t.Errorf("several labels: got %v, want 0.2, of the class in both", got)
+	}
 }

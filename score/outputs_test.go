@@ -48,14 +48,21 @@ var kindOutputs = []contract.Output{
 
 // kindTypes are the type and the shape of an image's row of each.
 var kindTypes = map[string]savedmodel.TensorInfo{
-	"probs": {DType: tensor.Float32, Shape: tensor.Shape{3}}, "logits": {DType: tensor.Float32, Shape: tensor.Shape{3}},
-	"yes": {DType: tensor.Float32, Shape: tensor.Shape{1}}, "tags": {DType: tensor.Float32, Shape: tensor.Shape{4}},
-	"age": {DType: tensor.Float32, Shape: tensor.Shape{1}}, "vector": {DType: tensor.Float32, Shape: tensor.Shape{5}},
-	"map":  {DType: tensor.Float32, Shape: tensor.Shape{2, 2, 3}},
-	"half": {DType: tensor.Float16, Shape: tensor.Shape{3}}, "double": {DType: tensor.Float64, Shape: tensor.Shape{2, 2}},
-	"byte": {DType: tensor.Uint8, Shape: tensor.Shape{2, 1, 2}}, "long": {DType: tensor.Int64, Shape: tensor.Shape{2}},
-	"flag": {DType: tensor.Bool, Shape: tensor.Shape{2}}, "one": {DType: tensor.Int16, Shape: tensor.Shape{}},
-	"big": {DType: tensor.Uint64, Shape: tensor.Shape{1}}, "words": {DType: tensor.String, Shape: tensor.Shape{1}},
+	"probs":  {DType: tensor.Float32, Shape: tensor.Shape{3}},
+	"logits": {DType: tensor.Float32, Shape: tensor.Shape{3}},
+	"yes":    {DType: tensor.Float32, Shape: tensor.Shape{1}},
+	"tags":   {DType: tensor.Float32, Shape: tensor.Shape{4}},
+	"age":    {DType: tensor.Float32, Shape: tensor.Shape{1}},
+	"vector": {DType: tensor.Float32, Shape: tensor.Shape{5}},
+	"map":    {DType: tensor.Float32, Shape: tensor.Shape{2, 2, 3}},
+	"half":   {DType: tensor.Float16, Shape: tensor.Shape{3}},
+	"double": {DType: tensor.Float64, Shape: tensor.Shape{2, 2}},
+	"byte":   {DType: tensor.Uint8, Shape: tensor.Shape{2, 1, 2}},
+	"long":   {DType: tensor.Int64, Shape: tensor.Shape{2}},
+	"flag":   {DType: tensor.Bool, Shape: tensor.Shape{2}},
+	"one":    {DType: tensor.Int16, Shape: tensor.Shape{}},
+	"big":    {DType: tensor.Uint64, Shape: tensor.Shape{1}},
+	"words":  {DType: tensor.String, Shape: tensor.Shape{1}},
 }
 
 func kindModel(answer string) Model {
@@ -279,7 +286,7 @@ func TestOutputsInPython(t *testing.T) {
 		}
 		for _, other := range files {
 			if !strings.HasSuffix(other, ".csv") {
-				if d, err := Diff(file, other, 0); err != nil || !d.OK() || d.SetFlips > 0 {
+				if d, err := Diff(file, other, 0, nil); err != nil || !d.OK() || d.SetFlips > 0 {
 					t.Errorf("%s, %s: got %+v, %v, want no difference", file, other, d, err)
 				}
 			}
@@ -420,7 +427,8 @@ func TestOutputsRefused(t *testing.T) {
 		free         bool
 		want         string
 	}{
-		{"map", "csv", false, `output "map": expected one row of numbers an image, which a .csv can hold`},
+		{"map", "csv", false,
+			`output "map": expected one row of numbers an image, which a .csv can hold`},
 		{"map", "npz", true, `output "map": expected a known shape, as an array in .npz has`},
 	} {
 		c := config(filepath.Join(t.TempDir(), "out."+test.format), input)

@@ -20,14 +20,18 @@ import (
 // the number of images.
 const rowGroupValues = 1 << 20
 
-// parquetSink writes index int64, path string, class list<int64>, label list<string>, probability
-// list<float>, error string; with Separate class_0 int64 and so on. An output is a list of its
+// rowGroupTexts bounds the bytes of kept texts in a row group, which may be long.
+const rowGroupTexts = 16 << 20
+
+// parquetSink writes index int64, path string, kept columns of their own types, class list<int64>,
+// label list<string>, probability list<float>, error string; with Separate class_0 int64 and so on. An output is a list of its
 // numbers in row-major order, or a number where the shape is (). Its shape is in the file's
 // metadata under kerasrun.outputs, as [Schema.Outputs] in JSON; one that is not the same for every
 // image is in a column NAME_shape too. What a failed image lacks is null.
 type parquetSink struct {
 	out    *parquet.GenericWriter[map[string]any]
 	schema Schema
+	texts  int // bytes of kept texts in the row group
 }
 
 // outputsKey is where a file's metadata have the names, types and shapes of outputs.
@@ -37,7 +41,7 @@ const outputsKey = "kerasrun.outputs"
 const freeValues = 1 << 16
 
 func newParquet(w io.Writer, s Schema) *parquetSink {
-	values := 8 + 3*s.Top
+	values := 8 + 3*s.Top + len(s.Kept)
 	options := []parquet.WriterOption{parquetSchema(s), parquet.Compression(&zstd.Codec{}),
 		parquet.CreatedBy("kerasrun", "", "")}
 	for _, c := range s.Outputs {
@@ -51,7 +55,7 @@ func newParquet(w io.Writer, s Schema) *parquetSink {
 	}
 	options = append(options,
 		parquet.MaxRowsPerRowGroup(int64(max(rowGroupValues/values, 1))))
-	return &parquetSink{parquet.NewGenericWriter[map[string]any](w, options...), s}
+	return &parquetSink{out: parquet.NewGenericWriter[map[string]any](w, options...), schema: s}
 }
 
 // parquetLeaves are the types of numbers in the file.
@@ -72,6 +76,9 @@ func parquetSchema(s Schema) *parquet.Schema {
 	int64s, text, float := parquet.Leaf(parquet.Int64Type), parquet.String(),
 		parquet.Leaf(parquet.FloatType)
 	group := parquet.Group{"index": int64s, "path": text, "error": parquet.Optional(text)}
+	for _, k := range s.Kept {
+		group[k.Name] = k.parquetNode()
+	}
 	add := func(name string, k int, node parquet.Node) {
 		if s.Separate {
 			group[name+"_"+strconv.Itoa(k)] = parquet.Optional(node)
@@ -96,11 +103,68 @@ func parquetSchema(s Schema) *parquet.Schema {
 			group[name] = parquet.Optional(parquet.List(int64s))
 		}
 	}
-	return parquet.NewSchema("scores", group)
+	return parquet.NewSchema("scores", orderedGroup{group, s.columnNames()})
+}
+
+// orderedGroup has its fields in an order, where a Group sorts them by name.
+type orderedGroup struct {
+	parquet.Group
+	order []string
+}
+
+func (g orderedGroup) Fields() []parquet.Field {
+	byName := map[string]parquet.Field{}
+	for _, f := range g.Group.Fields() {
+		byName[f.Name()] = f
+	}
+	fields := make([]parquet.Field, len(g.order))
+	for i, name := range g.order {
+		fields[i] = byName[name]
+	}
+	return fields
+}
+
+// columnNames are the columns in the order that every format has them in. Those of a row of classes
+// or numbers are one, but with Separate.
+func (s Schema) columnNames() []string {
+	names := []string{"index", "path"}
+	for _, k := range s.Kept {
+		names = append(names, k.Name)
+	}
+	classes := []string{"class"}
+	if s.hasLabels() {
+		classes = append(classes, "label")
+	}
+	classes = append(classes, s.score())
+	switch {
+	case s.hasTop() && s.Separate:
+		for k := range s.Top {
+			for _, name := range classes {
+				names = append(names, name+"_"+strconv.Itoa(k))
+			}
+		}
+	case s.hasTop():
+		names = append(names, classes...)
+	}
+	for _, c := range s.Outputs {
+		names = append(names, c.Name)
+		if name, ok := shapeColumn(c); ok {
+			names = append(names, name)
+		}
+	}
+	return append(names, "error")
 }
 
 func (s *parquetSink) Write(r Record) error {
 	row := map[string]any{"index": r.Index, "path": r.Path}
+	for i, k := range s.schema.Kept {
+		if value := k.parquetValue(r.Kept[i]); value != nil {
+			row[k.Name] = value
+		}
+		if text, ok := r.Kept[i].(string); ok {
+			s.texts += len(text)
+		}
+	}
 	if r.Error != "" {
 		row["error"] = r.Error
 		return s.write(row)
@@ -148,7 +212,11 @@ func parquetNumbers(t tensor.Tensor) any {
 
 func (s *parquetSink) write(row map[string]any) error {
 	_, err := s.out.Write([]map[string]any{row})
-	return err
+	if s.texts < rowGroupTexts || err != nil {
+		return err
+	}
+	s.texts = 0
+	return s.out.Flush()
 }
 
 func (s *parquetSink) Close() error { return s.out.Close() }
@@ -192,6 +260,9 @@ func readParquet(path string, s Schema) iter.Seq2[Record, error] {
 func parquetRecord(row map[string]any, s Schema) (r Record, err error) {
 	r.Index, _ = row["index"].(int64)
 	r.Path, _ = row["path"].(string)
+	for _, k := range s.Kept {
+		r.Kept = append(r.Kept, keptValue(reflect.ValueOf(row[k.Name])))
+	}
 	if r.Error, _ = row["error"].(string); r.Error != "" {
 		return r, nil
 	}

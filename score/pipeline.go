@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kerasrun/classify"
+	"kerasrun/worker"
 )
 
 // pipeline feeds a run's images to the classifier and keeps what comes back, batch by batch.
@@ -20,17 +21,22 @@ type pipeline struct {
 	journal  *journal // nil for an output that is not resumed
 	keep     func(batch int64, records []Record) error
 	counts   Counts
+	slowest  []Slow // of the images that this process has read
 	// Batches run under the read lock. An image that may be poison runs under the write lock, alone
 	// in the process.
 	native sync.RWMutex
 	// of the encoded images that were read and are not yet decoded
 	bytes *semaphore.Weighted
+	kept  sync.Map // of the images between their reading and their records: index to []any
 }
 
 func (p *pipeline) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p.bytes = semaphore.NewWeighted(MaxImageBytes)
+	if p.Progress != nil {
+		p.Progress(p.counts)
+	}
 	for b, err := range p.recorder.classifier.Batches(ctx, p.images(ctx, stop), p.runBatch) {
 		if err != nil {
 			return err
@@ -73,7 +79,7 @@ func (p *pipeline) eachImage(
 	}
 	for item := range p.Source {
 		index++
-		paths.add(item.Path)
+		paths.add(item)
 		number := index / size
 		if (index+1)%size == 0 {
 			if err := check(); err != nil {
@@ -114,6 +120,9 @@ func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.I
 	size := min(max(item.Size, 0), MaxImageBytes)
 	if err := p.bytes.Acquire(ctx, size); err != nil {
 		return classify.Image{}, err
+	}
+	if item.Kept != nil {
+		p.kept.Store(index, item.Kept)
 	}
 	image, err := p.read(item, index)
 	image.Done = func() { p.bytes.Release(size) }
@@ -169,6 +178,17 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 	if b.Good() == 0 {
 		return nil
 	}
+	err := p.runTogether(ctx, number, b)
+	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
+		err = p.findCulprit(ctx, b)
+	}
+	if err != nil {
+		return fmt.Errorf("images %d to %d: %w", first, last, err)
+	}
+	return nil
+}
+
+func (p *pipeline) runTogether(ctx context.Context, number int64, b *classify.Batch) error {
 	p.native.RLock()
 	defer p.native.RUnlock()
 	if p.journal != nil {
@@ -176,10 +196,7 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 			return err
 		}
 	}
-	if err := b.Run(ctx); err != nil {
-		return fmt.Errorf("images %d to %d: %w", first, last, err)
-	}
-	return nil
+	return b.Run(ctx)
 }
 
 // probe passes over the images known as poison. If this batch was running when the process crashed,
@@ -216,6 +233,12 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {
 	records := p.recorder.records(b)
+	for i, r := range records {
+		kept, _ := p.kept.LoadAndDelete(r.Index)
+		if records[i].Kept, _ = kept.([]any); kept == nil {
+			records[i].Kept = make([]any, len(p.Kept))
+		}
+	}
 	// here, where the batches are in order: the first failure of the input is the one that stops
 	// the run
 	if p.OnError == StopOnError {
@@ -245,6 +268,10 @@ func (p *pipeline) keepBatch(b *classify.Batch) error {
 		return err
 	}
 	p.counts = counts
+	for i, took := range b.Took {
+		p.slowest = append(p.slowest, Slow{records[i].Path, took.Seconds()})
+	}
+	p.slowest = slowest(p.slowest)
 	if p.Progress != nil {
 		p.Progress(p.counts)
 	}

@@ -42,6 +42,7 @@ func (t LabelType) of(p labels.Prediction) string {
 type Record struct {
 	Index int64  // the image's place in the whole input, from 0
 	Path  string // the file, or archive.tar/member, as [EscapePath] writes it
+	Kept  []any  // the image's row of each of [Schema.Kept]: see [Kept]
 	// The classes that answer the image, best first: see [classify.Answer]. There may be none,
 	// where a model has several labels an image.
 	Classes []int64

@@ -193,8 +193,8 @@ func (s *selection) chooseSignature() error {
 		}
 		choices = append(choices, fmt.Sprintf("%s: %s", key, strings.Join(names, ", ")))
 	}
-	return &UsageError{fmt.Sprintf("outputs: expected top, probs or names of outputs of one signature "+
-		"(%s), got %q", strings.Join(choices, "; "), s.Outputs)}
+	return &UsageError{fmt.Sprintf("outputs: expected top, probs or names of outputs of one "+
+		"signature (%s), got %q", strings.Join(choices, "; "), s.Outputs)}
 }
 
 // byKind is what is kept where nothing was asked for.

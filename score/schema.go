@@ -52,8 +52,8 @@ func (c Columns) complete() (Columns, error) {
 	return c, err
 }
 
-// Schema says which columns an output has: index, path, those of the classes, Outputs, error. It is
-// the same for every row.
+// Schema says which columns an output has, in this order in every format: index, path, Kept, those
+// of the classes, Outputs, error. It is the same for every row.
 type Schema struct {
 	// Top is how many classes a row has at most; 0: there are no such columns.
 	Top int `json:"top"`
@@ -64,6 +64,7 @@ type Schema struct {
 	Logits   bool      `json:"logits"`
 	Separate bool      `json:"separate"`
 	Outputs  []Column  `json:"outputs"`
+	Kept     []Kept    `json:"kept,omitempty"` // of the input
 }
 
 // Column holds a row of an output for each image.
@@ -121,6 +122,11 @@ func (s *Schema) UnmarshalJSON(data []byte) error {
 			s.Outputs = []Column{{read.Vector, tensor.Float32.String(), tensor.Shape{read.Length}}}
 		}
 	}
+	for _, k := range s.Kept {
+		if !k.keepable() {
+			return fmt.Errorf("kept column %q: expected a type that can be kept, got %q", k.Name, k.Type)
+		}
+	}
 	for _, c := range s.Outputs {
 		d, err := tensor.ParseDType(c.DType)
 		if err != nil {
@@ -166,6 +172,31 @@ func (s Schema) check(f outputFormat) error {
 		case f == formatNPZ && c.length() < 0:
 			return &UsageError{fmt.Sprintf("output %q: expected a known shape, as an array in .npz "+
 				"has, got %v: write .jsonl or .parquet", c.Name, c.Shape)}
+		}
+	}
+	return s.checkKept()
+}
+
+// checkKept returns an error where a kept column has the name of another column, in any format.
+func (s Schema) checkKept() error {
+	taken := []string{"index", "path", "class", "label", s.score(), "error"}
+	taken = append(taken, csvHeader(Schema{Top: s.Top, Labels: s.Labels, Logits: s.Logits})...)
+	for _, c := range s.Outputs {
+		taken = append(taken, c.Name, c.Name+"_shape")
+		for k := range max(c.length(), 0) {
+			taken = append(taken, fmt.Sprintf("%s_%d", c.Name, k))
+		}
+	}
+	for i, k := range s.Kept {
+		for _, other := range s.Kept[:i] {
+			if k.Name == other.Name {
+				return &UsageError{fmt.Sprintf("keep: expected each name once, got %q twice: "+
+					"--keep COLUMN=NAME gives one another name", k.Name)}
+			}
+		}
+		if slices.Contains(taken, k.Name) {
+			return &UsageError{fmt.Sprintf("keep: expected names other than those of the output's own "+
+				"columns, got %q: --keep COLUMN=NAME gives it another name, as input_%[1]s", k.Name)}
 		}
 	}
 	return nil

@@ -86,6 +86,7 @@ type Config struct {
 	// its ending names the format; "-" writes JSON lines to Stdout as they come, without a journal
 	Output      string
 	Stdout      io.Writer // for "-"; nil is the process's
+	Kept        []Kept    // the columns of the items' Kept
 	Columns     Columns
 	Batch       int // images that run together; 0 is 32
 	Concurrency int // batches that run at once; 0 is 1, which suits a model on one device
@@ -95,11 +96,16 @@ type Config struct {
 	// MaxFailures, if not nil, ends the run with a [*FailuresError] when more images of this shard
 	// have no answer. It may change from one process of a run to the next.
 	MaxFailures *Limit
-	AllowEmpty  bool              // a run over no image has no rows, and is no error
-	Versions    map[string]string // for the manifest
+	AllowEmpty  bool // a run over no image has no rows, and is no error
+	// Failures, if not "", is a file to write: the index, path and error of each image without an
+	// answer, as CSV.
+	Failures string
+	Versions map[string]string // for the manifest and the report
+	Machine  string            // for the report
+	Skipped  *Skipped          // for the report: what the source passes over
 
 	Warn     func(message string) // nil: warnings are dropped
-	Progress func(Counts)         // if not nil, called after each batch, in order
+	Progress func(Counts)         // if not nil, called at the start and after each batch, in order
 }
 
 // complete returns the run with its zero values replaced, or everything that is wrong with it.
@@ -146,7 +152,8 @@ type Counts struct {
 type Summary struct {
 	Counts
 	Output  string
-	Already bool // the output was complete before this run began
+	Already bool    // the output was complete before this run began
+	Report  *Report // of an output that was complete: as it is beside it, or nil
 }
 
 // Run does what is left of a run. It returns an error when the run could not be finished; running
@@ -172,8 +179,17 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
+	recorder.schema.Kept = c.Kept
+	if err := recorder.schema.check(format); err != nil {
+		return s, err
+	}
 	schema := recorder.schema
-	inputs := digestInputs(c.Source, c.Batch)
+	inputs, err := digestInputs(c.Source, c.Batch, func(item Item) error {
+		return schema.checkItem(format, item)
+	})
+	if err != nil {
+		return s, &UsageError{err.Error()}
+	}
 	if inputs.images == 0 && !c.AllowEmpty {
 		return s, &UsageError{"the inputs hold no image, for which --allow-empty writes no rows"}
 	}
@@ -197,7 +213,11 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		if done != nil {
 			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Images,
 				true
-			err = c.checkFailures(s.Counts)
+			s.Report, err = ReadReport(s.Output)
+			if errors.Is(err, os.ErrNotExist) { // written by a version without reports
+				err = nil
+			}
+			err = cmp.Or(err, c.writeFailuresOf(s.Output, *done), c.checkFailures(s.Counts))
 		}
 		return s, err
 	}
@@ -224,6 +244,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err := c.checkFailures(s.Counts); err != nil {
 		return s, errors.Join(err, j.close())
 	}
+	began := time.Now()
 	p := pipeline{Config: c, recorder: recorder, inputs: inputs, counts: s.Counts,
 		journal: j, keep: j.commit}
 	err = p.run(ctx)
@@ -231,7 +252,10 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err != nil {
 		return s, errors.Join(err, j.close())
 	}
-	return s, c.finish(j, format, schema, header, s)
+	r := newReporter(schema)
+	r.report.Seconds, r.report.Slowest = time.Since(began).Seconds(), p.slowest
+	s.Report, err = c.finish(j, format, r, header, s)
+	return s, err
 }
 
 // FailuresError says that more images have no answer than Config.MaxFailures allows.
@@ -296,24 +320,26 @@ func finished(output, journalPath string, h Header) (*Manifest, error) {
 	return &m, nil
 }
 
-// finish writes the output from the journal, then the manifest, and removes the journal.
+// finish writes the output from the journal, then its report and its manifest, and removes the
+// journal.
 func (c Config) finish(
-	j *journal, format outputFormat, schema Schema, h Header, s Summary,
-) error {
+	j *journal, format outputFormat, r *reporter, h Header, s Summary,
+) (*Report, error) {
 	if s.Answered+s.Failed != s.Images {
-		return errors.Join(fmt.Errorf(
+		return nil, errors.Join(fmt.Errorf(
 			"%s: %d images in, %d answered and %d failed: the sums differ", s.Output, s.Images,
 			s.Answered, s.Failed), j.close())
 	}
 	var rows int64
 	sum, size, err := writeOutput(s.Output, func(w io.Writer) error {
-		out, err := newSink(w, format, schema)
+		out, err := newSink(w, format, r.schema)
 		if err != nil {
 			return err
 		}
-		err = j.records(func(r Record) error {
+		err = j.records(func(record Record) error {
 			rows++
-			return c.writeRecords(out, []Record{r})
+			r.add(record)
+			return c.writeRecords(out, []Record{record})
 		})
 		if err != nil {
 			return err
@@ -323,20 +349,30 @@ func (c Config) finish(
 	if err == nil && rows != s.Images {
 		err = fmt.Errorf("%s: %d images in, %d records in the journal", s.Output, s.Images, rows)
 	}
+	if err == nil {
+		err = c.writeFailures(j.records)
+	}
 	if err != nil {
-		return errors.Join(err, j.close())
+		return nil, errors.Join(err, j.close())
 	}
 	h.Started = j.started
-	m := Manifest{Header: h, Schema: schema, OutputSHA256: sum, OutputBytes: size,
+	m := Manifest{Header: h, Schema: r.schema, OutputSHA256: sum, OutputBytes: size,
 		Images: s.Images, Answered: s.Answered, Failed: s.Failed,
 		Finished: time.Now().UTC(), Versions: c.Versions}
 	if c.OnError == SkipErrors {
 		m.Skipped = s.Failed
 	}
-	if err := writeManifest(s.Output, m); err != nil {
-		return errors.Join(err, j.close())
+	r.report.Resumed = s.Resumed
+	if c.Skipped != nil {
+		r.report.Skipped = c.Skipped.Reasons()
 	}
-	return j.remove()
+	report := r.done()
+	report.Model, report.Machine = c.Model.Directory, c.Machine
+	report.describe(s.Output, m)
+	if err := cmp.Or(report.write(), writeManifest(s.Output, m)); err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	return report, j.remove()
 }
 
 func (c Config) writeRecords(out sink, records []Record) error {

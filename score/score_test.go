@@ -162,7 +162,7 @@ func images(t testing.TB, n int) string {
 
 func source(t testing.TB, args ...string) Source {
 	t.Helper()
-	s, err := Open(args, InputOptions{})
+	s, _, err := Open(args, InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestShardsMergeToTheWhole(t *testing.T) {
 					if read(t, c.Output) != read(t, single.Output) {
 						t.Error("the merged output differs from the single run's")
 					}
-					if d, err := Diff(single.Output, c.Output, 0); err != nil || !d.OK() {
+					if d, err := Diff(single.Output, c.Output, 0, nil); err != nil || !d.OK() {
 						t.Errorf("got %+v, %v, want no difference", d, err)
 					}
 				})
@@ -556,7 +556,7 @@ func TestDiffRefusesOtherColumns(t *testing.T) {
 	b.Columns.Logits = true
 	mustRun(t, a)
 	mustRun(t, b)
-	if _, err := Diff(a.Output, b.Output, 1); err == nil ||
+	if _, err := Diff(a.Output, b.Output, 1, nil); err == nil ||
 		!strings.Contains(err.Error(), "the same columns") {
 		t.Errorf("got %v, want an error that says the columns differ", err)
 	}
@@ -575,7 +575,11 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := pipeline{Config: c, recorder: recorder, inputs: digestInputs(c.Source, c.Batch),
+	digest, err := digestInputs(c.Source, c.Batch, func(Item) error { return nil })
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := pipeline{Config: c, recorder: recorder, inputs: digest,
 		journal: j, keep: j.commit}
 	if err := errors.Join(p.run(context.Background()), j.close()); err != nil {
 		f.Fatal(err)

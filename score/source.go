@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -28,6 +29,11 @@ type Item struct {
 	// Streamed items are parts of a file, and must be read before the sequence goes on: what is
 	// passed over without Read is skipped, not read.
 	Streamed bool
+
+	// Kept are the values of [Config.Kept]: see [Kept]. nil is null for each.
+	Kept []any
+
+	failure error // why the image cannot be had, if it is known
 }
 
 // Source is a sequence of images, the same each time it is gone through. What cannot be opened is
@@ -36,8 +42,15 @@ type Source = iter.Seq[Item]
 
 // InputOptions say how arguments that are not simply images are read.
 type InputOptions struct {
-	// the column of paths in .csv and .parquet files; without it such a file is refused
-	Column  string
+	// the column of paths or images in tables; without it such a file is refused
+	Column string
+	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
+	Separator rune
+	// Keep are columns of the tables, or endings of WebDataset's members, that are carried through to
+	// the output.
+	Keep []Keep
+	// Feature holds the images of TFRecords; "" is image/encoded, or image.
+	Feature string
 	Skipped *Skipped // if not nil, counts what is passed over
 	// AllowEmpty has a directory or an archive without an image, and a glob that matches nothing,
 	// be no items. Without it they are errors.
@@ -50,47 +63,70 @@ type UsageError struct{ Reason string }
 func (e *UsageError) Error() string { return e.Reason }
 
 // Open makes a source of the arguments of a command line, each a file, a directory (walked, its
-// images in lexical order), a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards are
-// such), a .tfrecord file of tf.train.Example with image/encoded or image, or a .csv or .parquet
-// file with a column of paths.
-func Open(args []string, o InputOptions) (Source, error) {
-	var all []Source
+// images in lexical order), a glob, an archive (.zip, .tar, also of gz, bz2, xz and zst; WebDataset
+// shards are such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
+// .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16
+// with its byte order mark.
+//
+// It returns the columns that o.Keep has the items keep, for [Config.Kept].
+func Open(args []string, o InputOptions) (Source, []Kept, error) {
+	var paths []string
 	for _, arg := range args {
 		expanded, err := expand(arg, o.AllowEmpty)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		for _, path := range expanded {
-			s, err := open(path, o)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, s)
-		}
+		paths = append(paths, expanded...)
 	}
-	return concat(all), nil
+	return openAll(paths, o, nil)
 }
 
-// List makes a source of paths, one a line, each taken as a file.
+// openAll opens files and directories, unless there is already an error.
+func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) {
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []Source
+	var kept []Kept
+	for i, path := range paths {
+		s, columns, err := open(path, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(columns) != len(o.Keep) {
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table or a tar file, of which "+
+				"columns or members can be kept, got another input: leave --keep out, or give it apart", path)}
+		}
+		if i > 0 && !slices.Equal(columns, kept) {
+			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
+				"inputs, got %v in %s and %v in %s: convert them to one", kept, paths[i-1], columns, path)}
+		}
+		all, kept = append(all, s), columns
+	}
+	return concat(all), kept, nil
+}
+
+// List makes a source of paths, one a line, each taken as a file. The list is UTF-8, or UTF-16 with
+// its byte order mark.
 func List(r io.Reader) (Source, error) {
-	return list(r, bufio.ScanLines, "line")
+	return list(decodeText(r), bufio.ScanLines, "line")
 }
 
 // ListNull makes a source of paths that each end with a zero byte, as find -print0 writes them; so
-// they may hold line ends.
+// they may hold line ends. A path is bytes: only the byte order mark of UTF-8 is left out.
 func ListNull(r io.Reader) (Source, error) {
-	return list(r, scanNull, "path")
+	return list(skipMark(r), scanNull, "path")
 }
 
 func list(r io.Reader, split bufio.SplitFunc, unit string) (Source, error) {
-	return spool(func(add func(string, error) error) error {
-		paths := bufio.NewScanner(skipMark(r))
+	return spool(func(add func(Item) error) error {
+		paths := bufio.NewScanner(r)
 		paths.Buffer(nil, 1<<20)
 		paths.Split(split)
 		number := 1
 		for ; paths.Scan(); number++ {
 			if path := paths.Text(); path != "" {
-				if err := add(path, nil); err != nil {
+				if err := add(Item{Path: path}); err != nil {
 					return err
 				}
 			}
@@ -113,19 +149,10 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 	return 0, nil, nil
 }
 
-// skipMark reads a text without the byte order mark that Windows puts before UTF-8.
-func skipMark(r io.Reader) io.Reader {
-	in := bufio.NewReader(r)
-	if head, _ := in.Peek(3); string(head) == "\ufeff" {
-		_, _ = in.Discard(3) // they are there
-	}
-	return in
-}
-
-// spool makes a source of the paths that fill adds, or of why one could not be read. It keeps them
-// in a temporary file without a name. So the source takes no memory and is the same each time,
-// whatever happens to the directories and lists that it was made from.
-func spool(fill func(add func(path string, err error) error) error) (Source, error) {
+// spool makes a source of the files that fill adds, by their paths or why one cannot be had. It
+// keeps them in a temporary file without a name. So the source takes no memory and is the same each
+// time, whatever happens to the directories and lists that it was made from.
+func spool(fill func(add func(Item) error) error) (Source, error) {
 	file, err := os.CreateTemp("", "kerasrun-inputs-")
 	if err != nil {
 		return nil, err
@@ -134,15 +161,20 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 		return nil, errors.Join(err, file.Close())
 	}
 	out := bufio.NewWriter(file)
-	err = fill(func(path string, failure error) error {
+	err = fill(func(item Item) error {
 		reason := ""
-		if failure != nil {
-			reason = failure.Error()
+		if item.failure != nil {
+			reason = item.failure.Error()
 		}
 		// their lengths come first, as either may hold any byte
-		head := binary.AppendUvarint(nil, uint64(len(path)))
+		head := binary.AppendUvarint(nil, uint64(len(item.Path)))
 		head = binary.AppendUvarint(head, uint64(len(reason)))
-		_, err := out.WriteString(string(head) + path + reason)
+		var kept []byte
+		if len(item.Kept) > 0 {
+			kept = appendKept(nil, item.Kept)
+		}
+		head = binary.AppendUvarint(head, uint64(len(kept)))
+		_, err := out.WriteString(string(head) + item.Path + reason + string(kept))
 		return err
 	})
 	if err == nil {
@@ -154,7 +186,7 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
 		for {
-			path, reason, err := readSpooled(in)
+			path, reason, kept, err := readSpooled(in)
 			if err == io.EOF {
 				return
 			}
@@ -165,6 +197,7 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 			case reason != "":
 				item = failedItem(path, errors.New(reason))
 			}
+			item.Kept = kept
 			if !yield(item) || err != nil {
 				return
 			}
@@ -172,20 +205,28 @@ func spool(fill func(add func(path string, err error) error) error) (Source, err
 	}, nil
 }
 
-func readSpooled(in *bufio.Reader) (path, reason string, err error) {
-	size, err := binary.ReadUvarint(in)
-	if err != nil {
-		return "", "", err
+func readSpooled(in *bufio.Reader) (path, reason string, kept []any, err error) {
+	var sizes [3]uint64
+	for i := range sizes {
+		if sizes[i], err = binary.ReadUvarint(in); err != nil {
+			if i > 0 {
+				err = unexpectedEOF(err)
+			}
+			return "", "", nil, err
+		}
 	}
-	more, err := binary.ReadUvarint(in)
-	if err != nil {
-		return "", "", unexpectedEOF(err)
+	all := make([]byte, sizes[0]+sizes[1]+sizes[2])
+	if _, err := io.ReadFull(in, all); err != nil {
+		return "", "", nil, unexpectedEOF(err)
 	}
-	both := make([]byte, size+more)
-	if _, err := io.ReadFull(in, both); err != nil {
-		return "", "", unexpectedEOF(err)
+	path, reason = string(all[:sizes[0]]), string(all[sizes[0]:][:sizes[1]])
+	if sizes[2] > 0 {
+		var entries []keptEntry
+		if err = json.Unmarshal(all[sizes[0]+sizes[1]:], &entries); err == nil {
+			kept, err = unpackKept(entries)
+		}
 	}
-	return string(both[:size]), string(both[size:]), nil
+	return path, reason, kept, err
 }
 
 func concat(sources []Source) Source {
@@ -201,9 +242,15 @@ func concat(sources []Source) Source {
 }
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
-// hidden ones. A path that exists is never a glob.
+// hidden ones, and train@10 into its shards. A path that exists is never either.
 func expand(arg string, allowEmpty bool) ([]string, error) {
-	if _, err := os.Lstat(arg); err == nil || !strings.ContainsAny(arg, "*?[") {
+	if _, err := os.Lstat(arg); err == nil {
+		return []string{arg}, nil
+	}
+	if shards, err := expandShards(arg); err != nil || shards != nil {
+		return shards, err
+	}
+	if !strings.ContainsAny(arg, "*?[") {
 		return []string{arg}, nil
 	}
 	paths, err := filepath.Glob(arg)
@@ -220,34 +267,49 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 	return paths, nil
 }
 
-// tfRecordName also takes the shards of TensorFlow Datasets,
-// imagenet2012-train.tfrecord-00000-of-01024.
-var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?$`)
-
-func open(path string, o InputOptions) (Source, error) {
+// open returns the columns that the items keep too.
+func open(path string, o InputOptions) (Source, []Kept, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return directory(path, o.Skipped.part(), o.AllowEmpty)
-	}
-	switch lower := strings.ToLower(path); {
-	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower,
-		".tar.gz"), strings.HasSuffix(lower, ".tgz"):
-		return tarArchive(path, o.Skipped.part(), o.AllowEmpty), nil
-	case strings.HasSuffix(lower, ".zip"):
-		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil
-	case tfRecordName.MatchString(lower):
-		return tfRecords(path), nil
-	case strings.HasSuffix(lower, ".csv"), strings.HasSuffix(lower, ".parquet"):
-		if o.Column == "" {
-			return nil, &UsageError{
-				fmt.Sprintf("%s: a table of paths needs the name of their column", path)}
+		shards, err := shardsIn(path, o)
+		if err != nil || shards != nil {
+			return openAll(shards, o, err)
 		}
-		return pathColumn(path, o.Column)
+		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
+		return s, nil, err
 	}
-	return func(yield func(Item) bool) { yield(File(path)) }, nil
+	compression, isTar := tarCompression(path)
+	switch {
+	case isTar:
+		var kept []Kept
+		for _, k := range o.Keep {
+			kept = append(kept, Kept{k.As, "string"})
+		}
+		return tarArchive(path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty), kept, nil
+	case strings.EqualFold(filepath.Ext(path), ".zip"):
+		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
+	case isTFRecord(path):
+		return tfRecords(path, o.Feature), nil, nil
+	case IsTable(path):
+		if o.Column == "" {
+			return nil, nil, &UsageError{
+				fmt.Sprintf("%s: a table needs the name of its column of paths or images", path)}
+		}
+		return table{path, o.Separator}.source(o.Column, o.Keep)
+	}
+	return func(yield func(Item) bool) { yield(File(path)) }, nil, nil
 }
 
-// File is the image in a file.
+// urls are addresses, of any scheme that has a host.
+var urls = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+
+func isURL(path string) bool { return urls.MatchString(path) }
+
+// File is the image in a file. An address is none: reading it says that it was not fetched.
 func File(path string) Item {
+	if isURL(path) {
+		return failedItem(path, fmt.Errorf("%s: not fetched: expected the path of a file, got an "+
+			"address: fetch it first, and name the file", path))
+	}
 	var size int64 = -1
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
@@ -256,20 +318,21 @@ func File(path string) Item {
 }
 
 func failedItem(path string, err error) Item {
-	return Item{Path: path, Size: -1, Read: func() ([]byte, error) { return nil, err }}
+	read := func() ([]byte, error) { return nil, err }
+	return Item{Path: path, Size: -1, Read: read, failure: err}
 }
 
 func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, error) {
-	return spool(func(add func(string, error) error) (failure error) {
+	return spool(func(add func(Item) error) (failure error) {
 		skipped.reset()
 		empty := true
 		walkImages(root, skipped, func(path string, err error) bool {
 			empty = false
-			failure = add(path, err)
+			failure = add(Item{Path: path, failure: err})
 			return failure == nil
 		})
 		if empty && !allowEmpty {
-			return add(root, noImages(root, skipped))
+			return add(Item{Path: root, failure: noImages(root, skipped)})
 		}
 		return failure
 	})
@@ -278,16 +341,23 @@ func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, erro
 // inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
 type inputDigest struct {
 	images  int64
-	digest  string   // the SHA-256 of every path and size, in order
-	batches []uint64 // a hash of the paths of each batch
+	digest  string   // the SHA-256 of every path, size and kept value, in order
+	batches []uint64 // a hash of the paths and kept values of each batch
 }
 
-func digestInputs(s Source, batch int) (d inputDigest) {
+// digestInputs ends with the error of check, if there is one.
+func digestInputs(s Source, batch int, check func(Item) error) (d inputDigest, err error) {
 	all, paths := sha256.New(), newPathHash()
 	for item := range s {
+		if err := check(item); err != nil {
+			return d, fmt.Errorf("%s: %w", item.Path, err)
+		}
 		d.images++
 		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
-		paths.add(item.Path)
+		if item.Kept != nil {
+			all.Write(append(appendKept(nil, item.Kept), '\n'))
+		}
+		paths.add(item)
 		if d.images%int64(batch) == 0 {
 			d.batches = append(d.batches, paths.sum())
 		}
@@ -296,7 +366,7 @@ func digestInputs(s Source, batch int) (d inputDigest) {
 		d.batches = append(d.batches, paths.sum())
 	}
 	d.digest = hex.EncodeToString(all.Sum(nil))
-	return d
+	return d, nil
 }
 
 // pathHash hashes the paths of one batch after the other.
@@ -305,7 +375,12 @@ type pathHash struct{ h hash.Hash64 }
 func newPathHash() pathHash { return pathHash{fnv.New64a()} }
 
 // a hash takes everything
-func (p pathHash) add(path string) { fmt.Fprintf(p.h, "%d %s", len(path), path) }
+func (p pathHash) add(item Item) {
+	fmt.Fprintf(p.h, "%d %s", len(item.Path), item.Path)
+	if item.Kept != nil {
+		p.h.Write(appendKept(nil, item.Kept))
+	}
+}
 
 func (p pathHash) sum() uint64 {
 	defer p.h.Reset()

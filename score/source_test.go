@@ -103,7 +103,8 @@ func TestSources(t *testing.T) {
 			[]string{testdata + "/images.tfrecord/n01440764_1.JPEG: first",
 				testdata + "/images.tfrecord/b.jpg: second", testdata + "/images.tfrecord/2: third",
 				testdata + "/images.tfrecord/3: ! " + testdata +
-					"/images.tfrecord/3: the example has neither image/encoded nor image",
+					"/images.tfrecord/3: expected an image's bytes in the feature image/encoded or image, got " +
+					`the features ["image/class/label" "text"]: --feature names the image's`,
 				testdata + "/images.tfrecord/4: ! " + testdata +
 					"/images.tfrecord/4: not a tf.train.Example: unexpected EOF"}},
 		{"a column of Parquet", []string{testdata + "/paths.parquet"}, []string{
@@ -117,7 +118,7 @@ func TestSources(t *testing.T) {
 				"no.zip: ! no.zip: open no.zip: no such file or directory"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := Open(c.args, InputOptions{Column: "path"})
+			s, _, err := Open(c.args, InputOptions{Column: "path"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,17 +140,17 @@ func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct{ name, arg, column, want string }{
 		{"no match", "*.jpg", "", "*.jpg: matches no file"},
 		{"a bad glob", "[", "", "[: syntax error in pattern"},
-		{"no column named", "paths.csv", "", "needs the name of their column"},
+		{"no column named", "paths.csv", "", "needs the name of its column"},
 		{"no such column", "paths.csv", "file",
 			`paths.csv: expected a column "file", got ["id" "path"]`},
 		{"a torn row", "paths.csv", "path", "paths.csv: record on line 3: wrong number of fields"},
 		{"no such Parquet column", testdataFolder + "/paths.parquet", "file",
 			`expected a column "file"`},
 		{"a column of numbers", testdataFolder + "/paths.parquet", "id",
-			`expected a column "id" of texts`},
+			`expected a column "id" of paths, of images' bytes or of {bytes, path}, got int64`},
 		{"a missing table", "no.csv", "path", fs.ErrNotExist.Error()[:4]},
 	} {
-		if _, err := Open([]string{c.arg}, InputOptions{Column: c.column}); err == nil ||
+		if _, _, err := Open([]string{c.arg}, InputOptions{Column: c.column}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
@@ -237,7 +238,7 @@ func FuzzExample(f *testing.F) {
 		f.Add(record)
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
-		item := exampleItem("x.tfrecord", 0, record)
+		item := exampleItem("x.tfrecord", 0, "", record)
 		if data, err := item.Read(); err == nil && int64(len(data)) != item.Size {
 			t.Errorf("got %d, want %d bytes", len(data), item.Size)
 		}

@@ -1,255 +1,267 @@
 package score
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/parquet-go/parquet-go"
 )
 
 // Row is one row of a table of images.
 type Row struct {
-	Path  string   // of the image; a relative one is taken from the table's own folder
+	Item  Item     // of the path; a relative one is taken from the table's own folder
 	Texts []string // of the further columns that were asked for; "" is a null too
 }
 
-// Table yields the rows of a .csv or .parquet file: the path in one column, and the texts of more
-// columns. Of Parquet these may also hold integers, which become decimal. An error is the last that
-// is yielded.
-func Table(table, paths string, more ...string) iter.Seq2[Row, error] {
-	read := csvRows
-	if strings.EqualFold(filepath.Ext(table), ".parquet") {
-		read = parquetRows
-	}
+// tableEndings are those of the files that hold a table.
+var tableEndings = []string{".csv", ".tsv", ".parquet", ".arrow", ".feather"}
+
+// IsTable says by its ending whether a file is a table.
+func IsTable(path string) bool {
+	return slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path)))
+}
+
+// Table yields the rows of a table: the path in one column, and the texts of more columns, which
+// may also hold numbers, which become decimal. separator is that of [InputOptions]. An error is
+// the last that is yielded.
+func Table(path string, separator rune, paths string, more ...string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		file, _, err := openRegular(table)
-		if err != nil {
-			yield(Row{}, err)
-			return
+		t := table{path, separator}
+		places := append([]string{paths}, more...)
+		check := func(i int, f field) error {
+			number := strings.Contains(f.kind, "int") || strings.HasPrefix(f.kind, "float")
+			if f.kind != "string" && (i == 0 || !number) {
+				of := "texts"
+				if i > 0 {
+					of = "texts or numbers"
+				}
+				return fmt.Errorf("expected a column %q of %s, got %s", f.name, of, f.kind)
+			}
+			return nil
 		}
-		defer file.Close()
-		for texts, err := range read(file, append([]string{paths}, more...)) {
+		number := int64(0)
+		for values, err := range t.rows(places, check) {
 			if err != nil {
-				yield(Row{}, fmt.Errorf("%s: %w", table, err))
+				yield(Row{}, err)
 				return
 			}
-			path := texts[0]
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(filepath.Dir(table), path)
+			item := t.pathItem(number, paths, values[0])
+			if item.failure == nil {
+				item = File(item.Path)
 			}
-			if !yield(Row{path, texts[1:]}, nil) {
+			row := Row{Item: item}
+			for _, value := range values[1:] {
+				row.Texts = append(row.Texts, tableText(value))
+			}
+			if number++; !yield(row, nil) {
 				return
 			}
 		}
 	}
 }
 
-// pathColumn lists the files named in a column of a table.
-func pathColumn(table, column string) (Source, error) {
-	return spool(func(add func(string, error) error) error {
-		for row, err := range Table(table, column) {
-			if err == nil {
-				err = add(row.Path, nil)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func tableText(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
+	case float32:
+		return strconv.FormatFloat(float64(v), 'g', -1, 32)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return "" // null
 }
 
-func csvRows(file *os.File, columns []string) iter.Seq2[[]string, error] {
-	return func(yield func([]string, error) bool) {
-		rows := csv.NewReader(skipMark(file))
-		rows.ReuseRecord = true
-		places, err := csvHeaderPlaces(rows, columns)
+// table is a file of rows.
+type table struct {
+	path      string
+	separator rune // of a text; 0: the header decides
+}
+
+// field is a column of a table. Its kind is a type as [Kept] has it, fieldBytes, or in words what
+// else it holds.
+type field struct{ name, kind string }
+
+const (
+	fieldBytes = "bytes"         // values are []byte
+	fieldImage = "{bytes, path}" // Hugging Face's; values are embedded
+)
+
+// embedded is an image in a table, or the path that it was read from, or both. data is nil where
+// there is only a path.
+type embedded struct {
+	data []byte
+	path string
+}
+
+// rows yields the values of some columns, which check may refuse by their places in columns. They
+// are as [Kept] has them; bytes are good until the next row. An error is the last that is yielded.
+func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		file, _, err := openRegular(t.path)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		for {
-			row, err := rows.Read()
-			if err == io.EOF {
-				return
-			}
+		defer file.Close()
+		read := t.textRows
+		switch strings.ToLower(filepath.Ext(t.path)) {
+		case ".parquet":
+			read = t.parquetRows
+		case ".arrow", ".feather":
+			read = t.arrowRows
+		}
+		for values, err := range read(file, columns, check) {
 			if err != nil {
-				yield(nil, err)
-				return
+				err = fmt.Errorf("%s: %w", t.path, err)
 			}
-			texts := make([]string, len(places))
-			for i, k := range places {
-				texts[i] = row[k]
-			}
-			if !yield(texts, nil) {
+			if !yield(values, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// csvHeaderPlaces reads the header, and returns where each of columns is in a row.
-func csvHeaderPlaces(rows *csv.Reader, columns []string) (places []int, err error) {
-	header, err := rows.Read()
-	if err != nil {
-		return nil, err
+// rowName names what a row holds where it does not name it itself.
+func (t table) rowName(number int64) string { return fmt.Sprintf("%s/%d", t.path, number) }
+
+// pathItem is the image that a row has the path of, without its Size and Read, or why it has none.
+func (t table) pathItem(number int64, column string, value any) Item {
+	path, _ := value.(string)
+	if path == "" {
+		name := t.rowName(number)
+		return failedItem(name, fmt.Errorf("%s: row %d, counted from 0: expected a path in the column "+
+			"%q, got none", t.path, number, column))
 	}
-	for _, column := range columns {
-		k := slices.Index(header, column)
-		if k < 0 {
-			return nil, fmt.Errorf("expected a column %q, got %q", column, header)
+	if !filepath.IsAbs(path) && !isURL(path) {
+		path = filepath.Join(filepath.Dir(t.path), path)
+	}
+	return Item{Path: path}
+}
+
+// item is the image of a row, by what stands in the column: a path, bytes, or both.
+func (t table) item(number int64, column field, value any) Item {
+	if column.kind == "string" {
+		return t.pathItem(number, column.name, value)
+	}
+	image, _ := value.(embedded)
+	switch v := value.(type) {
+	case []byte:
+		image.data = v
+	}
+	if image.data == nil && image.path != "" {
+		return t.pathItem(number, column.name, image.path)
+	}
+	name := t.rowName(number)
+	if image.data == nil {
+		return failedItem(name, fmt.Errorf("%s: row %d, counted from 0: expected an image in the "+
+			"column %q, got none", t.path, number, column.name))
+	}
+	if image.path != "" {
+		name = t.path + "/" + image.path
+	}
+	return streamedItem(name, image.data)
+}
+
+// source is the images of the rows of a column, with what is kept of each.
+func (t table) source(column string, keep []Keep) (Source, []Kept, error) {
+	columns := []string{column}
+	for _, k := range keep {
+		columns = append(columns, k.Column)
+	}
+	kind, kept := "", make([]Kept, len(keep))
+	check := func(i int, f field) error {
+		if i == 0 {
+			if kind = f.kind; kind != "string" && kind != fieldBytes && kind != fieldImage {
+				return fmt.Errorf("expected a column %q of paths, of images' bytes or of {bytes, path}, "+
+					"got %s", f.name, kind)
+			}
+			return nil
 		}
-		if slices.Contains(header[k+1:], column) {
-			return nil, fmt.Errorf("expected one column %q, got several: %q", column, header)
+		kept[i-1] = Kept{keep[i-1].As, f.kind}
+		if !kept[i-1].keepable() {
+			return fmt.Errorf("keep: expected a column %q of texts, numbers, bool or timestamps, got "+
+				"%s: convert it, or leave it out", f.name, f.kind)
+		}
+		return nil
+	}
+	for _, err := range t.rows(columns, check) { // the first tells what is in the columns
+		if err != nil {
+			return nil, nil, err
+		}
+		break
+	}
+	items := func(yield func(Item, error) bool) {
+		number := int64(0)
+		for values, err := range t.rows(columns, check) {
+			if err != nil {
+				yield(Item{}, err)
+				return
+			}
+			item := t.item(number, field{column, kind}, values[0])
+			if len(keep) > 0 {
+				item.Kept = values[1:]
+			}
+			if number++; !yield(item, nil) {
+				return
+			}
+		}
+	}
+	if kind == "string" {
+		s, err := spool(func(add func(Item) error) error {
+			for item, err := range items {
+				if err == nil {
+					err = add(item)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return s, kept, err
+	}
+	return func(yield func(Item) bool) {
+		for item, err := range items {
+			if err != nil {
+				item = failedItem(t.path, err)
+			} else if item.Read == nil { // a path
+				kept := item.Kept
+				item = File(item.Path)
+				item.Kept = kept
+			}
+			if !yield(item) {
+				return
+			}
+		}
+	}, kept, nil
+}
+
+// placesOf returns where each of columns is among a table's fields.
+func placesOf(fields []field, columns []string, check func(int, field) error) ([]int, error) {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
+	}
+	var places []int
+	for i, column := range columns {
+		k := slices.Index(names, column)
+		if k < 0 {
+			return nil, fmt.Errorf("expected a column %q, got %q", column, names)
+		}
+		if slices.Contains(names[k+1:], column) {
+			return nil, fmt.Errorf("expected one column %q, got several: %q", column, names)
+		}
+		if err := check(i, fields[k]); err != nil {
+			return nil, err
 		}
 		places = append(places, k)
 	}
 	return places, nil
-}
-
-// parquetRows reads the columns side by side. The first holds texts.
-func parquetRows(file *os.File, columns []string) iter.Seq2[[]string, error] {
-	return func(yield func([]string, error) bool) {
-		info, err := file.Stat()
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		opened, err := parquet.OpenFile(file, info.Size())
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		next := make([]func() (string, error, bool), len(columns))
-		for i, column := range columns {
-			values, err := parquetColumn(opened, column, i > 0)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			pull, stop := iter.Pull2(values)
-			defer stop()
-			next[i] = pull
-		}
-		for {
-			texts := make([]string, len(columns))
-			for i := range columns {
-				var more bool
-				texts[i], err, more = next[i]()
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				if !more {
-					return // each column has a value for each row
-				}
-			}
-			if !yield(texts, nil) {
-				return
-			}
-		}
-	}
-}
-
-// parquetColumn yields a column's values as texts.
-func parquetColumn(
-	opened *parquet.File, column string, integers bool,
-) (iter.Seq2[string, error], error) {
-	leaf, ok := opened.Schema().Lookup(column)
-	of := "texts"
-	if integers {
-		of = "texts or integers"
-	}
-	if !ok || leaf.MaxRepetitionLevel > 0 || !isText(leaf) && !(integers && isInteger(leaf)) {
-		return nil, fmt.Errorf("expected a column %q of %s, got %v", column, of,
-			opened.Schema().Columns())
-	}
-	return func(yield func(string, error) bool) {
-		for _, group := range opened.RowGroups() {
-			pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
-			more := true
-			err := eachValue(pages, func(v parquet.Value) bool {
-				more = yield(parquetText(v), nil)
-				return more
-			})
-			if err := errors.Join(err, pages.Close()); more && err != nil {
-				more = false
-				yield("", err)
-			}
-			if !more {
-				return
-			}
-		}
-	}, nil
-}
-
-func isText(leaf parquet.LeafColumn) bool {
-	return leaf.Node.Type().Kind() == parquet.ByteArray
-}
-
-// isInteger is false for what is an integer in the file and means something else, as DECIMAL(4,1).
-func isInteger(leaf parquet.LeafColumn) bool {
-	t := leaf.Node.Type()
-	return (t.Kind() == parquet.Int32 || t.Kind() == parquet.Int64) &&
-		strings.HasPrefix(t.String(), "INT")
-}
-
-// parquetText is a value as text; "" is null.
-func parquetText(v parquet.Value) string {
-	switch {
-	case v.IsNull():
-		return ""
-	case v.Kind() == parquet.Int32:
-		return strconv.FormatInt(int64(v.Int32()), 10)
-	case v.Kind() == parquet.Int64:
-		return strconv.FormatInt(v.Int64(), 10)
-	}
-	return string(v.ByteArray())
-}
-
-// eachValue calls f with each value until it returns false.
-func eachValue(pages parquet.Pages, f func(parquet.Value) bool) error {
-	buffer := make([]parquet.Value, 256)
-	for {
-		page, err := pages.ReadPage()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		more, err := eachValueOf(page, buffer, f)
-		parquet.Release(page)
-		if !more || err != nil {
-			return err
-		}
-	}
-}
-
-func eachValueOf(
-	page parquet.Page, buffer []parquet.Value, f func(parquet.Value) bool,
-) (more bool, err error) {
-	values := page.Values()
-	for {
-		n, err := values.ReadValues(buffer)
-		for _, v := range buffer[:n] {
-			if !f(v) {
-				return false, nil
-			}
-		}
-		if err == io.EOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
 }

@@ -2,19 +2,85 @@ package score
 
 import (
 	"bufio"
+	"compress/gzip"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kerasrun/internal/tfrecord"
 )
 
-// tfRecords lists the images of a TFRecord file of tf.train.Example: the bytes of image/encoded,
-// named by image/filename, or, as TensorFlow Datasets has them, of image, named by file_name. An
-// image without a name is named by its number.
-func tfRecords(path string) Source {
+// tfRecordName also takes the shards of TensorFlow Datasets,
+// imagenet2012-train.tfrecord-00000-of-01024, and what was gzipped.
+var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?(\.gz|\.gzip|\.zlib)?$`)
+
+// isTFRecord tells by its name whether a file has TFRecords; of a shard without an ending by its
+// first bytes.
+func isTFRecord(path string) bool {
+	if tfRecordName.MatchString(strings.ToLower(path)) {
+		return true
+	}
+	if parts := shardName.FindStringSubmatch(path); parts == nil || parts[4] != "" {
+		return false
+	}
+	file, _, err := openRegular(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	in, err := uncompressed(file)
+	if err != nil {
+		return false
+	}
+	head := make([]byte, 12)
+	_, err = io.ReadFull(in, head)
+	return err == nil && tfrecord.Begins(head)
+}
+
+// uncompressed reads a TFRecord file as TensorFlow's writer got it: as it is, or of GZIP or ZLIB.
+func uncompressed(file *os.File) (io.Reader, error) {
+	in := bufio.NewReaderSize(file, 1<<20)
+	head, _ := in.Peek(12)
+	switch {
+	case tfrecord.Begins(head) || len(head) < 2:
+		return in, nil
+	case head[0] == 0x1f && head[1] == 0x8b:
+		return gzip.NewReader(in)
+	case head[0] == 0x78 && (int(head[0])<<8+int(head[1]))%31 == 0: // RFC 1950
+		z, err := zlib.NewReader(in)
+		return &zlibStream{in, z}, err
+	}
+	return in, nil // whose first record says what is wrong
+}
+
+// zlibStream is a zlib stream that ends its file.
+type zlibStream struct {
+	in *bufio.Reader
+	z  io.Reader
+}
+
+func (s *zlibStream) Read(p []byte) (int, error) {
+	n, err := s.z.Read(p)
+	if err == io.EOF {
+		if _, more := s.in.Peek(1); more != io.EOF {
+			err = errors.New("expected the end of the file behind its zlib stream, got more")
+		}
+	}
+	return n, err
+}
+
+// tfRecords lists the images of a TFRecord file of tf.train.Example: the bytes of the feature,
+// where that is "" of image/encoded, named by image/filename, or, as TensorFlow Datasets has them,
+// of image, named by file_name. An image without a name is named by its number.
+func tfRecords(path, feature string) Source {
 	return func(yield func(Item) bool) {
 		file, _, err := openRegular(path)
 		if err != nil {
@@ -22,7 +88,11 @@ func tfRecords(path string) Source {
 			return
 		}
 		defer file.Close()
-		in := bufio.NewReaderSize(file, 1<<20)
+		in, err := uncompressed(file)
+		if err != nil {
+			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
+			return
+		}
 		for number := 0; ; number++ {
 			record, err := tfrecord.Read(in, MaxImageBytes)
 			if err == io.EOF {
@@ -32,14 +102,14 @@ func tfRecords(path string) Source {
 				yield(failedItem(path, fmt.Errorf("%s: record %d: %w", path, number, err)))
 				return
 			}
-			if !yield(exampleItem(path, number, record)) {
+			if !yield(exampleItem(path, number, feature, record)) {
 				return
 			}
 		}
 	}
 }
 
-func exampleItem(path string, number int, record []byte) Item {
+func exampleItem(path string, number int, feature string, record []byte) Item {
 	name := fmt.Sprintf("%s/%d", path, number)
 	features, err := exampleBytes(record)
 	if err != nil {
@@ -48,24 +118,45 @@ func exampleItem(path string, number int, record []byte) Item {
 	if file := firstOf(features, "image/filename", "file_name"); len(file) > 0 {
 		name = path + "/" + string(file)
 	}
-	data := firstOf(features, "image/encoded", "image")
-	if data == nil {
-		return failedItem(name, fmt.Errorf("%s: the example has neither image/encoded nor image",
-			name))
+	wanted := []string{"image/encoded", "image"}
+	if feature != "" {
+		wanted = []string{feature}
 	}
-	return Item{name, int64(len(data)), func() ([]byte, error) { return data, nil }, true}
+	data := firstOf(features, wanted...)
+	if data == nil {
+		found := slices.Sorted(maps.Keys(features))
+		if len(found) > maxFeatures {
+			found = append(found[:maxFeatures], "...")
+		}
+		return failedItem(name, fmt.Errorf("%s: expected an image's bytes in the feature %s, got the "+
+			"features %q: --feature names the image's", name, strings.Join(wanted, " or "), found))
+	}
+	return streamedItem(name, data)
+}
+
+// maxFeatures bounds those that an error names.
+const maxFeatures = 20
+
+// streamedItem is an image whose bytes are there, and good until the sequence goes on.
+func streamedItem(name string, data []byte) Item {
+	if err := checkSize(name, int64(len(data))); err != nil {
+		return failedItem(name, err)
+	}
+	return Item{Path: name, Size: int64(len(data)), Streamed: true,
+		Read: func() ([]byte, error) { return slices.Clone(data), nil }}
 }
 
 func firstOf(features map[string][]byte, keys ...string) []byte {
 	for _, key := range keys {
-		if value, ok := features[key]; ok {
+		if value := features[key]; value != nil {
 			return value
 		}
 	}
 	return nil
 }
 
-// exampleBytes returns the first bytes value of each feature: Example{Features features = 1},
+// exampleBytes returns the first bytes value of each feature, nil where it holds something else:
+// Example{Features features = 1},
 // Features{map<string, Feature> feature = 1}, Feature{BytesList bytes_list = 1}, BytesList{repeated
 // bytes value = 1}.
 func exampleBytes(example []byte) (map[string][]byte, error) {
@@ -86,9 +177,7 @@ func exampleBytes(example []byte) (map[string][]byte, error) {
 						})
 					})
 				}))
-			if value != nil {
-				out[key] = value
-			}
+			out[key] = value
 			return err
 		})
 	})

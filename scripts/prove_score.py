@@ -212,7 +212,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
     try:
-        side = manifest.read(options.small)["input"]["height"]
+        side = manifest.read(options.small)["inputs"][0]["shape"][1]
     except manifest.ManifestError as error:
         parser.error(f"--small: {error}")
     if side != 32:

@@ -189,6 +189,28 @@ func TestServingClassifyKinds(t *testing.T) {
 	}
 }
 
+// :regress has the one number of an image.
+func TestServingRegressImages(t *testing.T) {
+	for _, c := range []struct {
+		row  []float32
+		code int
+		want string
+	}{
+		{[]float32{-0.1}, 200, `{"results": [-0.1, -0.1]}`},
+		{[]float32{1, 2}, 400, "expected one number an example, got 2: use predict"},
+	} {
+		m := &answerModel{output: contract.Output{Name: "y", Kind: contract.Regression}, row: c.row,
+			shape: tensor.Shape{int64(len(c.row))}}
+		example := `{"images": {"b64": "` +
+			base64.StdEncoding.EncodeToString(pngImage(t, 1, 2, 3)) + `"}}`
+		w := request(startServer(t, m, nil).Handler(), "POST", "/v1/models/fake:regress",
+			`{"examples": [`+example+`, `+example+`]}`)
+		if w.Code != c.code || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("got %d %s, want %s", w.Code, w.Body, c.want)
+		}
+	}
+}
+
 // The bytes of an image go beside a plain tensor, and rows are joined into batches of both.
 func TestImageBesideTensor(t *testing.T) {
 	m := &answerModel{output: contract.Output{Name: "y", Kind: contract.Regression},

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"google.golang.org/grpc/codes"
@@ -84,15 +85,11 @@ type mapClass struct {
 	Color  string `json:"color"` // in the PNG, "#rrggbb"
 }
 
-const syntheticWarning = "The model has synthetic weights, not trained ones: its classes mean nothing."
-
 // set writes what the answer says.
 func (c *classified) set(a classify.Answer, v *version) (err error) {
 	c.Output, c.Kind, c.Predictions = a.Output, a.Kind, a.Predictions
 	manifest := v.model.SavedModel().Manifest
-	if manifest.Weights.Synthetic() {
-		c.Warning = syntheticWarning
-	}
+	c.Warning = v.warning()
 	switch {
 	case a.Map != nil:
 		if c.Map, err = newClassMap(a.Map); err != nil {
@@ -145,11 +142,11 @@ type times struct {
 
 // classify answers an image, the body itself or the one file of a form, with its top classes, or
 // with what else the model says of it.
-// ?model names the model, otherwise the first that is configured; ?top says how many classes,
-// otherwise 5.
+// ?model, or the form's field of that name, names the model, otherwise the first that is
+// configured; ?top says how many classes, otherwise 5.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
-	c, top, err := s.classifyQuery(r)
-	if err != nil {
+	query := r.URL.Query()
+	if _, _, err := s.classifyQuery(query); err != nil { // before the image is read
 		return err
 	}
 	body, held, err := s.readBody(w, r)
@@ -157,9 +154,21 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	image, err := imageOf(r.Header.Get("Content-Type"), body, held)
+	image, fields, err := imageOf(r.Header.Get("Content-Type"), body, held)
 	if err != nil {
 		return invalid(err)
+	}
+	for name, value := range fields {
+		if query.Has(name) && query.Get(name) != value {
+			return errorf(codes.InvalidArgument,
+				"%s: expected it once, got %.40q in the address and %.40q in the form", name,
+				query.Get(name), value)
+		}
+		query.Set(name, value)
+	}
+	c, top, err := s.classifyQuery(query)
+	if err != nil {
+		return err
 	}
 	return s.withVersion(r.Context(), protocolClassify, c, func(v *version) (timing, error) {
 		if v.images == nil {
@@ -193,9 +202,8 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func (s *Server) classifyQuery(r *http.Request) (c choice, top int, err error) {
+func (s *Server) classifyQuery(query url.Values) (c choice, top int, err error) {
 	c.model, top = s.config.Models[0].Name, 5
-	query := r.URL.Query()
 	for name := range query {
 		value := query.Get(name)
 		switch name {
@@ -214,16 +222,21 @@ func (s *Server) classifyQuery(r *http.Request) (c choice, top int, err error) {
 	return c, top, nil
 }
 
-// imageOf returns the image in a body: all of it, or the one file of a form.
-func imageOf(contentType string, body []byte, held *account) ([]byte, error) {
+// maxFieldBytes is more than a field of a form has to say.
+const maxFieldBytes = 1 << 10
+
+// imageOf returns the image in a body: all of it, or the one file of a form, and the form's fields
+// that have a meaning.
+func imageOf(contentType string, body []byte, held *account) (image []byte,
+	fields map[string]string, err error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil || kind != "multipart/form-data" {
 		if len(body) == 0 {
-			return nil, errors.New("expected an image, got an empty body")
+			return nil, nil, errors.New("expected an image, got an empty body")
 		}
-		return body, nil
+		return body, nil, nil
 	}
-	var image []byte
+	fields = map[string]string{}
 	files := 0
 	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for {
@@ -232,7 +245,19 @@ func imageOf(contentType string, body []byte, held *account) ([]byte, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the form cannot be read: %w", err)
+			return nil, nil, fmt.Errorf("the form cannot be read: %w", err)
+		}
+		name := part.FormName()
+		if part.FileName() == "" && (name == "top" || name == "model") {
+			value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
+			if err != nil || len(value) > maxFieldBytes {
+				return nil, nil, fmt.Errorf("the form's field %s: expected at most %d bytes, got "+
+					"more, or %v", name, maxFieldBytes, err)
+			}
+			if _, ok := fields[name]; ok {
+				return nil, nil, fmt.Errorf("the form's field %s comes twice", name)
+			}
+			fields[name] = string(value)
 		}
 		if part.FileName() == "" {
 			continue
@@ -242,16 +267,16 @@ func imageOf(contentType string, body []byte, held *account) ([]byte, error) {
 		}
 		// A file takes at most the body's memory once more.
 		if err := held.take(int64(len(body))); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		file := bytes.NewBuffer(make([]byte, 0, len(body)))
 		if _, err := file.ReadFrom(part); err != nil {
-			return nil, fmt.Errorf("the form cannot be read: %w", err)
+			return nil, nil, fmt.Errorf("the form cannot be read: %w", err)
 		}
 		image = file.Bytes()
 	}
 	if files != 1 {
-		return nil, fmt.Errorf("expected a form with one file, got %d", files)
+		return nil, nil, fmt.Errorf("expected a form with one file, got %d", files)
 	}
-	return image, nil
+	return image, fields, nil
 }

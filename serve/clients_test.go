@@ -10,7 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	"kerasrun/internal/pythontest"
+	"kerasrun/serve/internal/oip"
 )
 
 // listen answers on loopback until the test ends.
@@ -50,7 +55,20 @@ func TestPublishedClients(t *testing.T) {
 	if err := os.WriteFile(green, pngImage(t, 0, 255, 0), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	clients := exec.Command(pythontest.Python(t), "testdata/clients.py", http, grpc, green)
+	spoken, err := proto.Marshal(&descriptorpb.FileDescriptorSet{
+		File: []*descriptorpb.FileDescriptorProto{
+			protodesc.ToFileDescriptorProto(oip.File_inference_proto),
+			protodesc.ToFileDescriptorProto(oip.File_model_config_proto),
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptors := filepath.Join(t.TempDir(), "descriptors")
+	if err := os.WriteFile(descriptors, spoken, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clients := exec.Command(pythontest.Python(t), "testdata/clients.py", http, grpc, green,
+		descriptors)
 	if out, err := clients.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -5,6 +5,7 @@
 //	POST /classify                                         an image in, labelled predictions out
 //	GET  /v1/models/NAME, POST /v1/models/NAME:predict ... TensorFlow Serving's REST API
 //	GET  /v2/models/NAME, POST /v2/models/NAME/infer ...   Open Inference Protocol over HTTP
+//	GET  /v2/models/NAME/config, /v2/models/stats ...      Triton's extensions, to look at a server
 //	GET  /v2/health/live, /v2/health/ready                 for probes
 //	GET  /metrics, /monitoring/prometheus/metrics          Prometheus
 //	inference.GRPCInferenceService, grpc.health.v1.Health  Open Inference Protocol over gRPC

@@ -12,6 +12,7 @@ import (
 	"kerasrun/batch"
 	"kerasrun/classify"
 	"kerasrun/preprocess"
+	"kerasrun/worker"
 )
 
 // Error is why a request was not answered, with the code that TensorFlow and gRPC share.
@@ -83,6 +84,8 @@ func asError(err error) *Error {
 	var longImage *classify.TooLongError
 	var noClasses *classify.OutputError
 	var unsupported *preprocess.UnsupportedError
+	var died *worker.DiedError
+	var down *worker.DownError
 	var answered interface{ GRPCStatus() *status.Status }
 	switch {
 	case errors.As(err, &known):
@@ -103,6 +106,8 @@ func asError(err error) *Error {
 		return &Error{Code: codes.InvalidArgument, Err: err}
 	case errors.As(err, &unsupported):
 		return &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType, Err: err}
+	case errors.As(err, &died), errors.As(err, &down):
+		return &Error{Code: codes.Unavailable, Err: err}
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrTimeout),
 		errors.Is(err, batch.ErrClosed):
 		return &Error{Code: codes.Unavailable, Err: err}

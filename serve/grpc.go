@@ -35,6 +35,7 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: l.Idle}),
 		grpc.InTapHandle(s.admitGRPC),
 		grpc.ChainUnaryInterceptor(s.answerGRPC),
+		grpc.ChainStreamInterceptor(s.answerStream),
 	}
 }
 
@@ -82,7 +83,10 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 	if !probeCall(info.FullMethod) {
 		var span trace.Span
 		ctx, span = traceCall(ctx, info.FullMethod)
-		defer span.End()
+		defer func() {
+			endCall(span, err)
+			s.metrics.answers.WithLabelValues("grpc", status.Code(err).String()).Inc()
+		}()
 		level = slog.LevelInfo
 	}
 	ctx, log := s.withRequest(ctx, id)
@@ -182,6 +186,10 @@ func (g *grpcService) ModelInfer(ctx context.Context,
 
 func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferResponse, error) {
 	answer := &oip.ModelInferResponse{ModelName: v.name, ModelVersion: fmt.Sprint(v.number), Id: id}
+	if warning := v.warning(); warning != "" {
+		answer.Parameters = map[string]*oip.InferParameter{"warning": {
+			ParameterChoice: &oip.InferParameter_StringParam{StringParam: warning}}}
+	}
 	for _, o := range outputs {
 		raw, err := rawTensor(o.Tensor)
 		if err != nil {
@@ -198,6 +206,13 @@ func writeGRPC(v *version, id string, outputs []oipTensor) (*oip.ModelInferRespo
 func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err error) {
 	request = oipRequest{id: r.Id, signature: r.Parameters["signature_name"].GetStringParam(),
 		inputs: map[string]tensor.Tensor{}, binary: true}
+	if request.schedule, err = readSchedule(r.Parameters); err != nil {
+		return request, err
+	}
+	if err := checkContentType(r.Parameters["content_type"].GetStringParam(), nil, "np",
+		"str"); err != nil {
+		return request, err
+	}
 	if len(r.Inputs) == 0 {
 		return request, fmt.Errorf("expected inputs, got none")
 	}
@@ -218,11 +233,19 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 					"input %.100q: expected contents or raw_input_contents, got both", in.Name)
 			}
 		}
-		if request.inputs[in.Name], err = readGRPCInput(in, raw, held); err != nil {
+		t, err := readGRPCInput(in, raw, held)
+		if err == nil {
+			t, err = decodeContent(t, in.Parameters["content_type"].GetStringParam(), held)
+		}
+		if err != nil {
 			return request, fmt.Errorf("input %.100q: %w", in.Name, err)
 		}
+		request.inputs[in.Name] = t
 	}
 	for _, o := range r.Outputs {
+		if o.Parameters["shared_memory_region"] != nil {
+			return request, fmt.Errorf("output %.100q: %w", o.Name, errSharedMemory)
+		}
 		top := o.Parameters["classification"].GetInt64Param()
 		if top < 0 || top > 1<<20 {
 			return request, fmt.Errorf(

@@ -41,6 +41,12 @@ func (s *Server) reserving(service *grpc.ServiceDesc) *grpc.ServiceDesc {
 			return interceptor(ctx, &raw, &info, handler)
 		}
 	}
+	desc.Streams = slices.Clone(desc.Streams)
+	for i := range desc.Streams { // of which there is one, ModelStreamInfer
+		desc.Streams[i].Handler = func(_ any, stream grpc.ServerStream) error {
+			return s.streamInfer(stream)
+		}
+	}
 	return &desc
 }
 

@@ -21,7 +21,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, methods := range s.routes() {
-		mux.Handle(pattern, s.methods(methods))
+		mux.Handle(pattern, routed(pattern, s.methods(methods)))
 	}
 	mux.Handle("/", s.errors(func(_ http.ResponseWriter, r *http.Request) error {
 		return errorf(codes.NotFound, "there is nothing at %s", r.URL.Path)
@@ -33,7 +33,8 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return s.logged(s.recovered(s.limitConnections(s.forHost(s.sameOrigin(s.authorised(mux))))))
+	ours := s.crossOrigin(s.sameOrigin(s.authorised(mux)))
+	return s.logged(s.recovered(s.limitConnections(s.forHost(ours))))
 }
 
 func (s *Server) routes() map[string]map[string]handler {
@@ -55,6 +56,23 @@ func (s *Server) routes() map[string]map[string]handler {
 		"/v2/models/{model}/versions/{version}":       {get: s.modelMetadata},
 		"/v2/models/{model}/versions/{version}/ready": {get: s.modelReady},
 		"/v2/models/{model}/versions/{version}/infer": {post: s.infer},
+
+		"/v2/models/{model}/config":                    {get: s.writeModelConfig},
+		"/v2/models/{model}/versions/{version}/config": {get: s.writeModelConfig},
+		"/v2/models/stats":                             {get: s.statistics},
+		"/v2/models/{model}/stats":                     {get: s.statistics},
+		"/v2/models/{model}/versions/{version}/stats":  {get: s.statistics},
+		"/v2/repository/index":                         {post: s.writeRepositoryIndex},
+		"/v2/repository/models/{model}/load":           {post: refuse(errModelControl)},
+		"/v2/repository/models/{model}/unload":         {post: refuse(errModelControl)},
+		"/v2/trace/setting": {get: s.writeTraceSettings,
+			post: refuse(errTraceUpdate)},
+		"/v2/models/{model}/trace/setting": {get: s.writeTraceSettings,
+			post: refuse(errTraceUpdate)},
+		"/v2/logging":                      {get: s.writeLogSettings, post: refuse(errLogUpdate)},
+		"/v2/systemsharedmemory/{rest...}": {get: refuse(errSharedMemory), post: refuse(errSharedMemory)},
+		"/v2/cudasharedmemory/{rest...}":   {get: refuse(errSharedMemory), post: refuse(errSharedMemory)},
+
 		"/metrics":                       {get: handlerOf(s.metrics.handler())},
 		"/monitoring/prometheus/metrics": {get: handlerOf(s.metrics.servingHandler())},
 	}
@@ -143,10 +161,16 @@ func (s *Server) withVersion(ctx context.Context, p protocol, c choice,
 	defer release()
 	note(ctx, "model", v.name)
 	note(ctx, "version", v.number)
+	warn(ctx, v)
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	start := time.Now()
-	took, err := f(v)
-	s.metrics.answered(v, p, time.Since(start), took, err)
+	parts, err := f(v)
+	took := time.Since(start)
+	if !parts.ran.IsZero() {
+		parts.Output = time.Since(parts.ran)
+	}
+	s.metrics.answered(v, p, took, parts, err)
+	v.statistics.answered(start, took, parts, err)
 	return err
 }

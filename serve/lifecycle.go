@@ -32,7 +32,7 @@ type Listeners struct {
 // taken has been answered. The models stay loaded until Close.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	a := &listeners{Listeners: l, web: s.webServer(l.TLS), webDone: make(chan error, 1),
-		rpcDone: make(chan error, 1)}
+		rpcDone: make(chan error, 1), stopStreams: s.stopStreams}
 	limit := s.config.Limits.Connections
 	a.web.ConnState = a.connections.change
 	a.web.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
@@ -75,7 +75,12 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 
 func (s *Server) webServer(c *tls.Config) *http.Server {
 	limits := s.config.Limits
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // as gRPC has it: by those who know that it is there
 	return &http.Server{
+		Protocols:         protocols,
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,
@@ -95,6 +100,7 @@ type listeners struct {
 	connections      connections
 	rpc              *grpc.Server // nil: no gRPC
 	webDone, rpcDone chan error
+	stopStreams      func()
 }
 
 // drain takes requests for a little longer, then none, and waits for those that were taken.
@@ -105,6 +111,7 @@ func (a *listeners) drain() error {
 	case <-ctx.Done():
 	case <-time.After(a.DrainDelay):
 	}
+	a.stopStreams()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -36,7 +36,7 @@ func DefaultLimits() Limits {
 		Body:           64 << 20,
 		InFlight:       1 << 30,
 		Image:          20 << 20,
-		Pixels:         1 << 24, // 16.8 MP
+		Pixels:         1 << 26, // 67 MP: a telephone's photographs
 		PixelsInFlight: 1 << 26,
 		Decoders:       runtime.GOMAXPROCS(0),
 		Rows:           8192,
@@ -51,6 +51,13 @@ func DefaultLimits() Limits {
 
 // PixelBytes is what decoding an image takes at most for each of its pixels.
 const PixelBytes = 10
+
+// WithPixelsFor returns the limits with fewer pixels of an image where decoding it would take more
+// than half of so many bytes, but 16 megapixels at least.
+func (l Limits) WithPixelsFor(total int64) Limits {
+	l.Pixels = max(min(l.Pixels, 1<<24), min(l.Pixels, int(total/2/PixelBytes)))
+	return l
+}
 
 // LeastMemory returns the smallest total for WithMemory: that of an image that is decoded, and of a
 // body while it moves to more memory.

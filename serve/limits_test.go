@@ -117,8 +117,8 @@ func TestFullQueueIs503(t *testing.T) {
 	})
 }
 
-// A request that comes after one of thousands of rows waits for a batch of it, not for all of it, and
-// finds room in the queue.
+// A request that comes after one of thousands of rows waits for a batch of it, not for all of it,
+// and finds room in the queue.
 func TestSmallRequestAfterHugeOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &fakeModel{}
@@ -209,7 +209,8 @@ func (f *flood) Read(p []byte) (int, error) {
 }
 
 // Many large bodies at a time, of every form that takes much memory for its size: the heap stays
-// within the total and the half of it that the collector may let lie, what has no room is answered 503 with Retry-After, and nothing is a 500.
+// within the total and the half of it that the collector may let lie, what has no room is answered
+// 503 with Retry-After, and nothing is a 500.
 func TestManyLargeBodies(t *testing.T) {
 	const total, size, clients = 48 << 20, 8 << 20, 16
 	numbers := `{"signature_name": "half_plus_two", "instances": [` +
@@ -295,7 +296,8 @@ func TestManyLargeBodies(t *testing.T) {
 	}
 }
 
-// A client that sends all of a large body before it looks gets the 503 too, not a broken connection.
+// A client that sends all of a large body before it looks gets the 503 too, not a broken
+// connection.
 func TestRefusedBodyIsRead(t *testing.T) {
 	address, _ := listen(t, startServer(t, &fakeModel{}, func(c *Config) {
 		c.Limits.InFlight = 1 << 20
@@ -382,7 +384,7 @@ func TestOneBodyTakesWhatIsReserved(t *testing.T) {
 func TestLimitsWithMemory(t *testing.T) {
 	l := DefaultLimits()
 	for _, total := range []int64{300 << 20, 768 << 20, 2 << 30, 64 << 30} {
-		got, err := l.WithMemory(total)
+		got, err := l.WithPixelsFor(total).WithMemory(total)
 		if err != nil {
 			t.Fatal(err)
 		}

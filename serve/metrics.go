@@ -26,6 +26,10 @@ type metrics struct {
 	inference  *prometheus.HistogramVec
 	batchRows  *prometheus.HistogramVec
 	warmup     *prometheus.HistogramVec
+	classes    *prometheus.CounterVec
+	answers    *prometheus.CounterVec
+	cache      *prometheus.CounterVec
+	confidence *prometheus.HistogramVec
 
 	triton tritonMetrics
 	tf     servingMetrics
@@ -35,6 +39,7 @@ type metrics struct {
 type tritonMetrics struct {
 	success, failure, count, executions   *prometheus.CounterVec
 	requestTime, queueTime, inferenceTime *prometheus.CounterVec
+	hits, misses                          *prometheus.CounterVec
 }
 
 // servingMetrics are TensorFlow Serving's; latencies are in microseconds.
@@ -46,19 +51,21 @@ type servingMetrics struct {
 	warmup             *prometheus.HistogramVec
 }
 
-func newMetrics(r *repository) *metrics {
+func newMetrics(s *Server) *metrics {
 	m := &metrics{own: prometheus.NewRegistry(), serving: prometheus.NewRegistry()}
 	m.own.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&pending{repository: r})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s},
+		&workers{repository: s.repository})
 	m.addOwn()
 	m.addTriton()
 	m.addServing()
 	return m
 }
 
-// seconds are buckets from 0.1 ms to 100 s.
-var seconds = prometheus.ExponentialBucketsRange(1e-4, 100, 25)
+// seconds are buckets from 0.1 ms to 100 s, of round numbers, so that what is asked of them can be
+// told exactly.
+var seconds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+	0.5, 1, 2.5, 5, 10, 25, 50, 100}
 
 func (m *metrics) addOwn() {
 	model := []string{"model", "version"}
@@ -75,7 +82,22 @@ func (m *metrics) addOwn() {
 	}, []string{"model", "version", "protocol", "code"})
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "kerasrun_requests_in_flight",
 		Help: "Requests that are being answered."})
-	m.own.MustRegister(m.requests, m.inFlight)
+	m.classes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kerasrun_predicted_class_total",
+		Help: "Rows of answers by the class that they say, of outputs with " +
+			strconv.Itoa(maxCountedClasses) + " classes or fewer; NaN where they say none.",
+	}, []string{"model", "version", "class", "name"})
+	m.answers = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kerasrun_answers_total",
+		Help: "Answers but those of probes, by the status over HTTP or the code over gRPC; " +
+			"those too that no model was asked for.",
+	}, []string{"transport", "code"})
+	m.cache = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kerasrun_cache_total",
+		Help: "Requests of which the response cache had an answer (hit), or none (miss)."},
+		[]string{"model", "version", "result"})
+	m.own.MustRegister(m.requests, m.inFlight, m.classes, m.answers, m.cache)
+	m.confidence = histogram("kerasrun_confidence",
+		"Probability of the class that a row of an answer says.",
+		[]float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1}, model...)
 	m.latency = histogram("kerasrun_request_duration_seconds",
 		"From a request's arrival to its answer.", seconds, "model", "version", "protocol")
 	m.preprocess = histogram("kerasrun_preprocess_duration_seconds",
@@ -110,6 +132,8 @@ func (m *metrics) addTriton() {
 			"Cumulative inference request duration in microseconds"),
 		queueTime: counter("nv_inference_queue_duration_us",
 			"Cumulative inference queuing duration in microseconds"),
+		hits:   counter("nv_cache_num_hits_per_model", "Number of cache hits per model"),
+		misses: counter("nv_cache_num_misses_per_model", "Number of cache misses per model"),
 		inferenceTime: counter("nv_inference_compute_infer_duration_us",
 			"Cumulative compute inference duration in microseconds"),
 	}
@@ -158,6 +182,7 @@ type protocol struct{ name, api, entrypoint string }
 var (
 	protocolPredict      = protocol{"tensorflow_serving", "predict", "REST"}
 	protocolTFClassify   = protocol{"tensorflow_serving", "classify", "REST"}
+	protocolTFRegress    = protocol{"tensorflow_serving", "regress", "REST"}
 	protocolOIP          = protocol{"kserve_http", "infer", "REST"}
 	protocolGRPC         = protocol{"kserve_grpc", "infer", "GRPC"}
 	protocolPredictGRPC  = protocol{"tensorflow_serving_grpc", "predict", "GRPC"}
@@ -202,6 +227,14 @@ func servingCode(c codes.Code) string {
 	return names[c]
 }
 
+// cached counts a request that looked into the cache: a hit or a miss.
+func (m *metrics) cached(v *version, result string) {
+	number := strconv.FormatInt(v.number, 10)
+	m.cache.WithLabelValues(v.name, number, result).Inc()
+	counts := map[string]*prometheus.CounterVec{"hit": m.triton.hits, "miss": m.triton.misses}
+	counts[result].WithLabelValues(v.name, number).Inc()
+}
+
 // preprocessed counts the decoding of one request's images.
 func (m *metrics) preprocessed(v *version, took time.Duration) {
 	m.preprocess.WithLabelValues(v.name, strconv.FormatInt(v.number, 10)).Observe(took.Seconds())
@@ -243,34 +276,13 @@ func (m *metrics) warmed(v *version, path string, took time.Duration, err error)
 func (m *metrics) unloaded(v *version) {
 	labels := prometheus.Labels{"model": v.name, "version": strconv.FormatInt(v.number, 10)}
 	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.cache, m.triton.hits, m.triton.misses, m.classes, m.confidence,
 		m.requests, m.latency, m.preprocess, m.queue, m.inference, m.batchRows, m.warmup,
 		m.triton.success, m.triton.failure, m.triton.count, m.triton.executions,
 		m.triton.requestTime, m.triton.queueTime, m.triton.inferenceTime,
 	} {
 		vec.DeletePartialMatch(labels)
 	}
-}
-
-// pending counts what waits when it is asked.
-type pending struct{ repository *repository }
-
-var (
-	pendingOwn = prometheus.NewDesc("kerasrun_requests_pending",
-		"Requests that wait in the queue.", []string{"model", "version"}, nil)
-	pendingTriton = prometheus.NewDesc("nv_inference_pending_request_count",
-		"Instantaneous number of pending requests awaiting execution per-model.", []string{"model",
-			"version"}, nil)
-)
-
-func (p *pending) Describe(out chan<- *prometheus.Desc) { out <- pendingOwn; out <- pendingTriton }
-
-func (p *pending) Collect(out chan<- prometheus.Metric) {
-	p.repository.each(func(v *version) {
-		for _, desc := range []*prometheus.Desc{pendingOwn, pendingTriton} {
-			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(v.pending()),
-				v.name, strconv.FormatInt(v.number, 10))
-		}
-	})
 }
 
 func (m *metrics) handler() http.Handler {

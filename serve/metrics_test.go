@@ -1,12 +1,13 @@
 package serve
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 )
 
 func TestMetrics(t *testing.T) {
-	s := startServer(t, &fakeModel{}, nil)
+	s := startServer(t, &fakeModel{}, func(c *Config) { c.Runtime = "fake 1" })
 	for range 3 {
 		request(s.Handler(), "POST", "/v1/models/fake:predict",
 			`{"signature_name": "half_plus_two", "instances": [1, 2]}`)
@@ -39,6 +40,21 @@ func TestMetrics(t *testing.T) {
 			`nv_inference_queue_duration_us{model="fake",version="1"} `,
 			`nv_inference_compute_infer_duration_us{model="fake",version="1"} `,
 			`process_resident_memory_bytes `,
+			`kerasrun_build_info{go_version="` + runtime.Version() + `",runtime="fake 1",` +
+				`version="test"} 1`,
+			`kerasrun_model_info{architecture="",graph="",id="",model="fake",precision="",` +
+				`version="1",weights=""} 1`,
+			`kerasrun_ready 1`,
+			`kerasrun_answers_total{code="400",transport="http"} 1`,
+			`kerasrun_answers_total{code="404",transport="http"} 1`,
+			`kerasrun_versions_refused{model="fake"} 0`,
+			`kerasrun_predicted_class_total{class="2",model="fake",name="blue",version="1"} 1`,
+			`kerasrun_confidence_count{model="fake",version="1"} 1`,
+			`kerasrun_confidence_bucket{model="fake",version="1",le="0.4"} 0`,
+			`kerasrun_confidence_bucket{model="fake",version="1",le="0.5"} 1`,
+			`kerasrun_queue_duration_seconds_bucket{model="fake",version="1",le="0.25"} 4`,
+			`kerasrun_batch_size_bucket{model="fake",version="1",le="1"} 1`,
+			`kerasrun_batch_size_bucket{model="fake",version="1",le="2"} 4`,
 		},
 		"/monitoring/prometheus/metrics": {
 			`:tensorflow:serving:request_count{model_name="fake",status="OK"} 4`,
@@ -67,6 +83,10 @@ func TestMetrics(t *testing.T) {
 		t.Error("clients can make up metrics")
 	}
 	s.Close()
+	if w := request(s.Handler(), "GET", "/metrics", ""); !strings.Contains(w.Body.String(),
+		"\nkerasrun_ready 0\n") {
+		t.Error("a server that is closed is ready")
+	}
 	if w := request(s.Handler(), "GET", "/metrics", ""); strings.Contains(w.Body.String(),
 		`version="1"`) {
 		t.Error("the metrics of a version outlive it")

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,14 +98,17 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		if s.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
+		answer := &recorder{ResponseWriter: w}
 		if !probe(r) {
 			var span trace.Span
 			r, span = traceRequest(r)
-			defer span.End()
+			defer func() {
+				endRequest(span, answer.status)
+				s.metrics.answers.WithLabelValues("http", strconv.Itoa(answer.status)).Inc()
+			}()
 		}
 		ctx, log := s.withRequest(r.Context(), id)
-		answer := &recorder{ResponseWriter: w}
-		next.ServeHTTP(answer, r.WithContext(ctx))
+		next.ServeHTTP(answer, r.WithContext(withHeader(ctx, w.Header())))
 		level := slog.LevelInfo
 		if probe(r) || r.Method == http.MethodGet && answer.status < http.StatusBadRequest {
 			level = slog.LevelDebug // probes, scrapes and those who look
@@ -171,6 +175,9 @@ func ownHost(host string, names []string) bool {
 // sameOrigin refuses what a browser sends from another site's page.
 func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
+	for _, origin := range s.config.Origins {
+		_ = protection.AddTrustedOrigin(origin) // validate has asked for its error
+	}
 	protection.SetDenyHandler(s.errors(func(http.ResponseWriter, *http.Request) error {
 		return errorf(codes.PermissionDenied, "requests from other sites' pages are refused")
 	}))

@@ -36,6 +36,8 @@ type version struct {
 	images     *classify.Preprocessor // nil: the model takes no images
 	imageInput string                 // the input that takes them, "" where none does
 	labels     map[outputKey]labels.Labels
+	statistics *statistics
+	observe    func(batch.Observation) // of runs
 
 	// those that use the version; the repository's lock orders Add before Wait
 	requests sync.WaitGroup
@@ -51,6 +53,8 @@ type signature struct {
 	run             batch.Run // the model, which takes pixels too where it takes images
 	// nil where requests cannot be joined: a tensor's first dimension is not free
 	batcher *batch.Batcher
+	down    func() error     // why nothing is run now; nil: it is
+	watched *contract.Output // whose classes are counted; nil: none's
 }
 
 // newVersion prepares a model to be served.
@@ -61,8 +65,14 @@ func newVersion(
 	if err != nil {
 		return nil, err
 	}
-	v := &version{name: name, number: number, model: m,
-		signatures: map[string]*signature{}}
+	v := &version{name: name, number: number, model: m, signatures: map[string]*signature{},
+		statistics: newStatistics()}
+	observe := parameters.Observe
+	v.observe = func(o batch.Observation) {
+		observe(o)
+		v.statistics.ran(o)
+	}
+	parameters.Observe = v.observe
 	if v.labels, err = labelsOf(m); err != nil {
 		return nil, err
 	}
@@ -80,17 +90,23 @@ func newVersion(
 			Signature: s,
 			inputs:    slices.Sorted(maps.Keys(s.Inputs)),
 			outputs:   slices.Sorted(maps.Keys(s.Outputs)),
+			down:      v.down,
 		}
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call
 		}
+		sig.watched = v.watched(sig)
 		sig.run = func(ctx context.Context, in map[string]tensor.Tensor) (
 			map[string]tensor.Tensor, error,
 		) {
+			var out map[string]tensor.Tensor
+			var err error
 			if v.images == nil {
-				return m.RunSignature(ctx, s.Key, in)
+				out, err = m.RunSignature(ctx, s.Key, in)
+			} else {
+				out, err = v.images.Run(ctx, m, s, in)
 			}
-			return v.images.Run(ctx, m, s, in)
+			return out, lost(err)
 		}
 		if batched(s.Inputs) && batched(s.Outputs) {
 			if sig.batcher, err = batch.New(sig.run, parameters); err != nil {

@@ -36,7 +36,8 @@ type oipRequest struct {
 	signature string // the parameter signature_name
 	inputs    map[string]tensor.Tensor
 	outputs   []oipOutput // none: all
-	binary    bool        // an answer with all outputs has them after the JSON rather than in it
+	schedule  schedule
+	binary    bool // an answer with all outputs has them after the JSON rather than in it
 }
 
 // oipOutput is an output that was asked for.
@@ -78,6 +79,8 @@ func (s *Server) inferOIP(
 		}
 		asked[o.name] = true
 	}
+	ctx, cancel := request.schedule.apply(ctx)
+	defer cancel()
 	out, took, err := s.run(ctx, v, sig, request.inputs)
 	if err != nil {
 		return nil, took, err
@@ -133,7 +136,8 @@ func classificationText(p labels.Prediction) []byte {
 }
 
 // serverExtensions are the parts of the protocol that go beyond its core.
-var serverExtensions = []string{"binary_tensor_data", "classification"}
+var serverExtensions = []string{"binary_tensor_data", "classification", "model_configuration",
+	"model_repository", "statistics", "schedule_policy", "trace", "logging"}
 
 // oipMetadata describes the tensors of one side of a signature, in the order of their names.
 func oipMetadata(names []string, tensors map[string]savedmodel.TensorInfo) []tensorMetadata {
@@ -184,15 +188,15 @@ func (s *Server) describe(c choice) (modelMetadata, error) {
 // choose reads a version as the protocol has it: a string, empty for the server's choice.
 func choose(model, version string) choice { return choice{model: model, number: version} }
 
-// modelIsReady says whether a version can answer; it is an error where there is no such model.
+// modelIsReady returns nil where a version can answer now.
 func (s *Server) modelIsReady(c choice) error {
 	if s.draining.Load() {
 		return errorf(codes.Unavailable, "the server is shutting down")
 	}
-	_, release, err := s.repository.acquire(c)
+	v, release, err := s.repository.acquire(c)
 	if err != nil {
 		return err
 	}
-	release()
-	return nil
+	defer release()
+	return v.down()
 }

@@ -209,7 +209,9 @@ func TestOIPMetadata(t *testing.T) {
 		`"inputs":[{"name":"images","datatype":"FP32","shape":[-1,2,2,3]}],` +
 		`"outputs":[{"name":"logits","datatype":"FP32","shape":[-1,3]},{"name":"probs",` +
 		`"datatype":"FP32","shape":[-1,3]}]}`
-	server := `{"extensions":["binary_tensor_data","classification"],"name":"kerasrun",` +
+	server := `{"extensions":["binary_tensor_data","classification",` +
+		`"model_configuration","model_repository","statistics","schedule_policy","trace",` +
+		`"logging"],"name":"kerasrun",` +
 		`"version":"test"}`
 	for _, c := range []struct {
 		path string

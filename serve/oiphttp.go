@@ -96,7 +96,12 @@ func writeOIP(v *version, id string, outputs []oipTensor) (text []byte, tensors 
 		text = append(jsontensor.AppendString(append(text, `"id": `...), id), ", "...)
 	}
 	text = jsontensor.AppendString(append(text, `"model_name": `...), v.name)
-	text = fmt.Appendf(text, `, "model_version": "%d", "outputs": [`, v.number)
+	text = fmt.Appendf(text, `, "model_version": "%d", `, v.number)
+	if warning := v.warning(); warning != "" {
+		text = jsontensor.AppendString(append(text, `"parameters": {"warning": `...), warning)
+		text = append(text, "}, "...)
+	}
+	text = append(text, `"outputs": [`...)
 	for i, o := range outputs {
 		if i > 0 {
 			text = append(text, ", "...)
@@ -155,7 +160,8 @@ func readOIP(header string, body []byte, held *account, v *version) (request oip
 		return request, err
 	}
 	request = oipRequest{id: parsed.id, signature: parsed.signature, binary: parsed.binary,
-		inputs: map[string]tensor.Tensor{}}
+		schedule: parsed.schedule,
+		inputs:   map[string]tensor.Tensor{}}
 	for _, out := range parsed.outputs {
 		out.oipOutput.binary = parsed.binary
 		if out.binary != nil {

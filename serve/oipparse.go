@@ -7,8 +7,6 @@ import (
 	"slices"
 	"unsafe"
 
-	"google.golang.org/grpc/codes"
-
 	"kerasrun/serve/internal/jsontensor"
 	"kerasrun/tensor"
 )
@@ -19,6 +17,7 @@ const maxTensors, maxDimensions = 1024, 1024
 // parsedOIP is the JSON of an inference request.
 type parsedOIP struct {
 	id, signature string
+	schedule      schedule
 	binary        bool // binary_data_output
 	inputs        []parsedInput
 	outputs       []parsedOutput
@@ -27,6 +26,7 @@ type parsedOIP struct {
 // parsedInput is an input whose data is yet to be read.
 type parsedInput struct {
 	name, datatype string
+	contentType    string
 	shape          tensor.Shape
 	data           *jsontensor.Decoder // nil where the tensor comes after the JSON
 	size           int64               // of that tensor in bytes, -1 where data is there
@@ -48,6 +48,12 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 			err = parseParameters(d, map[string]func() error{
 				"binary_data_output": func() (err error) { p.binary, err = d.Bool(); return },
 				"signature_name":     func() (err error) { p.signature, err = d.String(); return },
+				"content_type": func() error {
+					contentType, err := d.String()
+					return checkContentType(contentType, err, "np", "str")
+				},
+				"timeout":  func() error { return p.schedule.parseTimeout(d.Int()) },
+				"priority": func() error { return p.schedule.parsePriority(d.Int()) },
 			})
 		case "inputs":
 			err = d.Array(func(i int) error {
@@ -80,8 +86,6 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 	}
 	return p, d.End()
 }
-
-var errSharedMemory = errorf(codes.Unimplemented, "shared memory is not served")
 
 func within(list string, i int, err error) error {
 	if err != nil {
@@ -133,6 +137,7 @@ func parseInput(d *jsontensor.Decoder) (in parsedInput, err error) {
 					}
 					return err
 				},
+				"content_type": func() (err error) { in.contentType, err = d.String(); return },
 			})
 		case "data":
 			in.data, err = d.Raw()
@@ -190,6 +195,15 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 // tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of
 // which it returns the rest.
 func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte, err error) {
+	if t, rest, err = in.plainTensor(after, held); err == nil {
+		t, err = decodeContent(t, in.contentType, held)
+	}
+	return t, rest, err
+}
+
+// plainTensor is tensor, without what the parameter content_type says of the elements.
+func (in parsedInput) plainTensor(after []byte, held *account) (t tensor.Tensor, rest []byte,
+	err error) {
 	dtype, err := parseDatatype(in.datatype)
 	if err != nil {
 		return t, after, err

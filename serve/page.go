@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 )
 
 //go:embed page.html
@@ -24,8 +25,14 @@ var pagePolicy = func() string {
 		"form-action 'none'; frame-ancestors 'none'", hash("script"), hash("style"))
 }()
 
-func page(w http.ResponseWriter, _ *http.Request) error {
+// page answers browsers, which say that they take HTML, and those who say nothing. To others it is
+// what KServe's first protocol asks, whether the server lives.
+func page(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
+	h.Set("Vary", "Accept")
+	if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "text/html") {
+		return writeJSON(w, map[string]string{"status": "alive"})
+	}
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

@@ -28,6 +28,7 @@ type Status struct {
 	Version int64
 	State   State
 	Err     error // why the version was refused
+	Down    error // why an available version cannot answer now; nil where it can
 }
 
 // repository holds the models and their versions.
@@ -147,7 +148,11 @@ func (r *repository) statuses(c choice) ([]Status, error) {
 	}
 	var all []Status
 	for _, s := range m.status {
-		all = append(all, *s)
+		status := *s
+		if v := m.available[s.Version]; v != nil {
+			status.Down = v.down()
+		}
+		all = append(all, status)
 	}
 	if c.number != "" || c.label != "" {
 		number, err := m.number(c)
@@ -183,8 +188,8 @@ func (r *repository) versions(model string) []string {
 	return text
 }
 
-// ready returns an error that names every model without an available version.
-func (r *repository) ready() error {
+// loaded returns an error that names every model without an available version.
+func (r *repository) loaded() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var missing []error
@@ -194,6 +199,24 @@ func (r *repository) ready() error {
 		}
 	}
 	return errors.Join(missing...)
+}
+
+// ready returns an error that names every model without an available version, or whose newest
+// cannot answer now.
+func (r *repository) ready() error {
+	if err := r.loaded(); err != nil {
+		return err
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var down []error
+	for _, name := range r.names {
+		m := r.models[name]
+		if v := m.available[m.newest()]; v != nil {
+			down = append(down, v.down())
+		}
+	}
+	return errors.Join(down...)
 }
 
 // each calls f for every available version.
@@ -275,6 +298,9 @@ func (s *Server) load(ctx context.Context, m *served, d directory) bool {
 	m.status[d.number] = &Status{Version: d.number, State: StateAvailable}
 	s.repository.mu.Unlock()
 	log.Info("version available", "seconds", time.Since(start).Seconds())
+	if warning := v.warning(); warning != "" {
+		log.Warn(warning)
+	}
 	s.updateHealth()
 	return true
 }
@@ -296,6 +322,9 @@ func (s *Server) open(ctx context.Context, name string, d directory) (*version, 
 	if err != nil {
 		return nil, errors.Join(err, model.Close())
 	}
+	if m, ok := model.(Restarting); ok {
+		m.Watch(s.updateHealth)
+	}
 	return v, nil
 }
 
@@ -310,6 +339,7 @@ func (s *Server) unload(m *served, number int64) {
 	s.unloading.Go(func() {
 		err := v.close()
 		s.metrics.unloaded(v)
+		s.cache.forget(v)
 		s.repository.setStatus(m, number, StateEnd, err)
 		s.config.Logger.Info("version unloaded", "model", v.name, "version", number, "error", err)
 	})

@@ -18,6 +18,9 @@ type timing struct {
 	Queue      time.Duration // waiting for the run
 	Inference  time.Duration // in the run
 	Batch      int           // rows of the run
+	Output     time.Duration // writing the answer
+	Hit, Miss  time.Duration // in the cache: finding an answer, or looking and keeping one
+	ran        time.Time     // when the run had ended
 }
 
 // header writes the timing as the standard header, in milliseconds.
@@ -34,7 +37,15 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	ctx, span := startSpan(ctx, "run", v, sig)
 	defer span.End()
-	out, took, err := s.runSpanned(ctx, v, sig, in)
+	out, took, err := s.runCached(ctx, v, sig, in)
+	if err == nil && sig.watched != nil {
+		names := v.labels[outputKey{sig.Key, sig.watched.Name}]
+		if fault := s.metrics.predicted(v, sig.watched, names, out[sig.watched.Name]); fault != nil {
+			s.logger(ctx).Warn("the classes of an answer are not counted", "error", fault)
+		}
+	}
+	took.ran = time.Now()
+	s.reportDeath(ctx, v, sig, err)
 	endSpan(span, took, err)
 	return out, took, err
 }
@@ -42,6 +53,9 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
+	if err := sig.down(); err != nil {
+		return nil, took, err
+	}
 	if err := sig.checkRows(s.config.Limits.Rows, in); err != nil {
 		return nil, took, err
 	}
@@ -79,13 +93,18 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 		start := time.Now()
 		out, err := sig.run(ctx, in)
 		took.Inference = time.Since(start)
+		v.observe(batch.Observation{Rows: 1, Compute: took.Inference, Err: err})
 		return out, took, err
 	}
-	answer := sig.batcher.Run
-	if place != nil {
-		answer = place.Run
+	if place == nil {
+		var err error
+		if place, err = sig.batcher.Reserve(int(in[sig.inputs[0]].Shape[0])); err != nil {
+			return nil, took, err
+		}
+		defer place.Release()
 	}
-	r, err := answer(ctx, in)
+	place.Priority = priorityOf(ctx)
+	r, err := place.Run(ctx, in)
 	took.Queue, took.Inference, took.Batch = r.Queue, r.Compute, r.Batch
 	return r.Outputs, took, err
 }
@@ -123,6 +142,9 @@ func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) 
 // checkAdmission returns an error where even a request of one row would be refused now. It is asked
 // before a long body is parsed.
 func (sig *signature) checkAdmission() error {
+	if err := sig.down(); err != nil {
+		return err
+	}
 	if sig.batcher == nil {
 		return nil
 	}

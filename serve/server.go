@@ -33,9 +33,17 @@ type Config struct {
 	Token    string        // that requests must have; "": none is needed
 	// Hosts are the names that requests over HTTP may be for, beside localhost and any address; nil
 	// is any name. A page that has its own name point here is refused by it (DNS rebinding).
-	Hosts   []string
+	Hosts []string
+	// Origins are those of other sites' pages that may send requests: "https://host" or with a
+	// port. Their requests need the token as any other does: no browser sends it, or a cookie, by
+	// itself.
+	Origins []string
 	Pprof   bool   // serve /debug/pprof/, which shows what the process does
 	Version string // of the program, for the metadata
+	// Cache is how many bytes of answers are kept, to answer the same request again without a run;
+	// 0 is none. They come beside Limits.InFlight.
+	Cache   int64
+	Runtime string // what runs the models, and its version, for the metrics
 }
 
 func (c Config) validate() error {
@@ -54,6 +62,20 @@ func (c Config) validate() error {
 		}
 		names[m.Name] = true
 	}
+	for _, origin := range c.Origins {
+		err := http.NewCrossOriginProtection().AddTrustedOrigin(origin)
+		if err == nil && strings.Contains(origin, "*") {
+			err = errors.New("each origin has to be given whole")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf(
+				"an origin of pages: expected one as https://host or https://host:port, got %q: %w",
+				origin, err))
+		}
+	}
+	if c.Cache < 0 {
+		faults = append(faults, fmt.Errorf("cache: expected 0 bytes or more, got %d", c.Cache))
+	}
 	return errors.Join(append(faults, c.Limits.Validate(), c.Batching.Validate())...)
 }
 
@@ -62,14 +84,19 @@ type Server struct {
 	config     Config
 	repository *repository
 	memory     *memory
+	cache      *cache // nil: none
 	decoders   *classify.Decoders
 	metrics    *metrics
 	health     *health.Server
+	healthMu   sync.Mutex // from the look at what is ready until the service is told
 
-	draining  atomic.Bool
-	stopPoll  context.CancelFunc
-	polling   sync.WaitGroup
-	unloading sync.WaitGroup
+	draining atomic.Bool
+	stopPoll context.CancelFunc
+	// ends when streams are to end: they would otherwise go on as long as their clients
+	streams     context.Context
+	stopStreams context.CancelFunc
+	polling     sync.WaitGroup
+	unloading   sync.WaitGroup
 }
 
 // New returns a server that has loaded nothing yet.
@@ -88,11 +115,13 @@ func New(c Config) (*Server, error) {
 		config:     c,
 		repository: newRepository(c.Models),
 		memory:     newMemory(c.Limits.InFlight),
+		cache:      newCache(c.Cache),
 		decoders:   decoders,
 		health:     health.NewServer(),
 		stopPoll:   func() {},
 	}
-	s.metrics = newMetrics(s.repository)
+	s.streams, s.stopStreams = context.WithCancel(context.Background())
+	s.metrics = newMetrics(s)
 	s.updateHealth()
 	return s, nil
 }
@@ -105,7 +134,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := s.repository.ready(); err != nil {
+	if err := s.repository.loaded(); err != nil {
 		var refused []error
 		for _, name := range s.repository.names {
 			statuses, _ := s.repository.statuses(choice{model: name}) // none is what ready says
@@ -139,7 +168,7 @@ func (s *Server) poll(ctx context.Context) {
 }
 
 // Ready returns nil when requests for every model will be answered: each has a version that is
-// loaded, proven and warm, and the server is not draining.
+// loaded, proven, warm and not being started again, and the server is not draining.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errors.New("the server is shutting down")
@@ -160,6 +189,7 @@ func (s *Server) Drain() {
 // further request is answered.
 func (s *Server) Close() {
 	s.Drain()
+	s.stopStreams()
 	s.stopPoll()
 	s.polling.Wait()
 	for _, name := range s.repository.names {
@@ -177,6 +207,8 @@ func (s *Server) updateHealth() {
 		true:  grpc_health_v1.HealthCheckResponse_SERVING,
 		false: grpc_health_v1.HealthCheckResponse_NOT_SERVING,
 	}
+	s.healthMu.Lock()
+	defer s.healthMu.Unlock()
 	ready := s.repository.ready() == nil
 	s.health.SetServingStatus("", state[ready])
 	for _, service := range grpcServices {

@@ -101,7 +101,8 @@ func TestReadTensorProtoRefuses(t *testing.T) {
 			TensorContent: []byte{1, 'a', 'b'}}, "1 bytes are left"},
 		{"type", &tfserving.TensorProto{Dtype: 20, TensorShape: shape(1)}, "RESOURCE"},
 	} {
-		if got, err := readTensorProto(c.proto, held); err == nil || !strings.Contains(err.Error(), c.want) {
+		got, err := readTensorProto(c.proto, held)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, %v, want an error with %q", c.name, got, err, c.want)
 		}
 	}

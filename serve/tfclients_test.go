@@ -9,8 +9,8 @@ import (
 	"kerasrun/internal/pythontest"
 )
 
-// The clients that are published for TensorFlow Serving and for OpenVINO's server, which speaks the
-// same.
+// The clients that are published for TensorFlow Serving, for OpenVINO's server, which speaks the
+// same, and for KServe; and MLServer's types.
 func TestServingClients(t *testing.T) {
 	http, grpc := listen(t, startServer(t, &fakeModel{}, nil))
 	green := filepath.Join(t.TempDir(), "green.png")
@@ -18,15 +18,23 @@ func TestServingClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	python := pythontest.Python(t)
-	for _, client := range []string{"tensorflow_serving", "ovmsclient"} {
+	for client, program := range map[string]string{
+		"tensorflow_serving": "testdata/serving_clients.py",
+		"ovmsclient":         "testdata/serving_clients.py",
+		"kserve":             "testdata/kserve_clients.py",
+		"mlserver":           "testdata/kserve_clients.py",
+	} {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
 			if exec.Command(python, "-c", "import importlib.util, sys; "+
 				"sys.exit(not importlib.util.find_spec('"+client+"'))").Run() != nil {
+				if program == "testdata/kserve_clients.py" {
+					// They pin what the exporter's packages do not agree with.
+					t.Skipf("%s is not installed", client)
+				}
 				pythontest.Skip(t, "%s is not installed; `make setup` installs it", client)
 			}
-			out, err := exec.Command(python, "testdata/serving_clients.py", client, http, grpc,
-				green).CombinedOutput()
+			out, err := exec.Command(python, program, client, http, grpc, green).CombinedOutput()
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}

@@ -49,8 +49,8 @@ func (p *predictionService) Regress(ctx context.Context, r *tfserving.Regression
 	return answer, err
 }
 
-func (p *predictionService) MultiInference(ctx context.Context, r *tfserving.MultiInferenceRequest) (
-	*tfserving.MultiInferenceResponse, error) {
+func (p *predictionService) MultiInference(ctx context.Context,
+	r *tfserving.MultiInferenceRequest) (*tfserving.MultiInferenceResponse, error) {
 	if len(r.Tasks) == 0 {
 		return nil, errorf(codes.InvalidArgument, "MultiInferenceRequest: expected tasks, got none")
 	}
@@ -140,8 +140,8 @@ func (s *Server) classifyExamples(ctx context.Context, v *version, key string,
 		return nil, timing{}, err
 	}
 	if !output.HasClasses() {
-		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected classes, got %s: "+
-			"ask for it by Predict", output.Name, output.Kind)
+		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected classes, which "+
+			"classify is for, got %s: use predict", output.Name, output.Kind)
 	}
 	values, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {
@@ -187,8 +187,8 @@ func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 		return nil, timing{}, err
 	}
 	if output.Kind != contract.Regression {
-		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, got "+
-			"%s: ask for it by Predict", output.Name, output.Kind)
+		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, which "+
+			"regress is for, got %s: use predict", output.Name, output.Kind)
 	}
 	rows, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 		}
 		if len(values) != 1 {
 			return nil, took, errorf(codes.InvalidArgument, "output %q: expected one number an "+
-				"example, got %d: ask for them by Predict", output.Name, len(values))
+				"example, got %d: use predict", output.Name, len(values))
 		}
 		result.Regressions = append(result.Regressions, &tfserving.Regression{Value: values[0]})
 	}

@@ -239,7 +239,7 @@ func TestServingGRPCErrors(t *testing.T) {
 		{"state of a version", state(specVersion(7)), codes.NotFound,
 			"Could not find version 7 of model fake"},
 		{"reload", reload, codes.Unimplemented, "--model-config-file"},
-		{"regress", regress, codes.InvalidArgument, "expected a regression, got probabilities"},
+		{"regress", regress, codes.InvalidArgument, "regress is for, got probabilities"},
 		{"classify nothing", classify(""), codes.InvalidArgument, "Input is empty."},
 		{"classify no signature", classify("none", floatsExample("a")), codes.InvalidArgument,
 			"No signature was found with the name: none"},

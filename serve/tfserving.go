@@ -58,9 +58,9 @@ func (s *Server) servingPost(w http.ResponseWriter, r *http.Request) error {
 			return s.servingClassify(w, r, v, body, held)
 		})
 	default:
-		return errorf(codes.InvalidArgument,
-			"regress wants a signature of the method tensorflow/serving/regress, which no model "+
-				"here has")
+		return s.withVersion(r.Context(), protocolTFRegress, c, func(v *version) (timing, error) {
+			return s.servingRegress(w, r, v, body, held)
+		})
 	}
 }
 

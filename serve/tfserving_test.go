@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"kerasrun/labels"
 )
 
 func b64(data []byte) string { return `{"b64": "` + base64.StdEncoding.EncodeToString(data) + `"}` }
@@ -93,6 +95,54 @@ func TestServingClassify(t *testing.T) {
 	}
 }
 
+type unnamedModel struct{ *fakeModel }
+
+func (unnamedModel) Labels() labels.Labels { return nil }
+
+// The labels of classes without names are their numbers, for they come by their scores.
+func TestServingClassifyWithoutNames(t *testing.T) {
+	h := startServer(t, unnamedModel{&fakeModel{}}, nil).Handler()
+	w := request(h, "POST", "/v1/models/fake:classify",
+		`{"examples": [{"images": `+b64(pngImage(t, 0, 100, 50))+`}]}`)
+	want := `{"results": [[["1", 0.6666667], ["2", 0.33333334], ["0", 0.0]]]}`
+	if got := strings.TrimSpace(w.Body.String()); w.Code != 200 || got != want {
+		t.Errorf("got %d %s, want %s", w.Code, got, want)
+	}
+}
+
+// Signatures that take examples answer over REST what they answer over gRPC, and a feature is of
+// the kind that TensorFlow Serving's AddValueToFeature makes of it.
+func TestServingExamples(t *testing.T) {
+	h := startServer(t, exampleModel{&fakeModel{}}, nil).Handler()
+	for _, c := range []struct{ path, body, want string }{
+		{"regress", `"context": {"b": 10.0}, "examples": [{"a": 1.0}, {"b": [2.0, 0.25]}]`,
+			`{"results": [11.0, 2.25]}`},
+		{"classify", `"examples": [{"a": [1.0, 2e0]}]`,
+			`{"results": [[["long", 3.0], ["short", -3.0]]]}`},
+		// whole numbers, booleans and bytes are no floats
+		{"regress", `"examples": [{"a": [1, true], "b": ["x", {"b64": "AA=="}], "c": []}]`,
+			`{"results": [0.0]}`},
+		{"regress", `"examples": [{"a": [1, 2.0]}]`,
+			`{"error":"example 0: feature \"a\": unexpected element type, expecting type: int64"}`},
+		{"regress", `"examples": [{"a": [2.0, "x"]}]`,
+			`{"error":"example 0: feature \"a\": unexpected element type, expecting type: float"}`},
+		{"regress", `"examples": [{"a": ["x", false]}]`,
+			`{"error":"example 0: feature \"a\": unexpected element type, expecting type: bytes"}`},
+		{"regress", `"examples": [{"a": [[1.0]]}]`,
+			`{"error":"example 0: feature \"a\": element with unexpected JSON type: Array"}`},
+		{"regress", `"examples": [{"a": 1e40}]`, `{"error":"example 0: feature \"a\": ` +
+			`value 1e40 at offset: 49 is out of the range of float32"}`},
+		{"regress", `"context": {"a": null}, "examples": [{}]`,
+			`{"error":"context: feature \"a\": element with unexpected JSON type: Null"}`},
+	} {
+		w := request(h, "POST", "/v1/models/fake:"+c.path,
+			`{"signature_name": "`+c.path+`", `+c.body+`}`)
+		if got := strings.TrimSpace(w.Body.String()); got != c.want {
+			t.Errorf("%s %s: got %d %s, want %s", c.path, c.body, w.Code, got, c.want)
+		}
+	}
+}
+
 func TestServingErrors(t *testing.T) {
 	h := startServer(t, &fakeModel{}, nil).Handler()
 	for _, c := range []struct {
@@ -135,7 +185,9 @@ func TestServingErrors(t *testing.T) {
 		{"no image", ":predict", `{"instances": [{"b64": "AAAA"}]}`, 400, ""},
 		{"model fails", ":predict", `{"signature_name": "half_plus_two", "instances": [666]}`, 500,
 			"the fake failed"},
-		{"regress", ":regress", `{}`, 400, "regress"},
+		{"regress nothing", ":regress", `{}`, 400, "When method is regress, key 'examples' is"},
+		{"regress", ":regress", `{"examples": [{"images": {"b64": ""}}]}`, 400,
+			"expected a regression, which regress is for, got probabilities"},
 		{"unknown verb", ":sing", `{}`, 400, "Malformed request"},
 		{"version", "/versions/7:predict", `{"instances": [1]}`, 404,
 			"Servable not found for request: Specific(fake, 7)"},
@@ -149,7 +201,7 @@ func TestServingErrors(t *testing.T) {
 		{"empty examples", ":classify", `{"examples": []}`, 400, "empty array"},
 		{"feature", ":classify", `{"examples": [{"x": {"b64": ""}}]}`, 400,
 			`expected the feature "images"`},
-		{"no feature", ":classify", `{"examples": [{}]}`, 400, "got none"},
+		{"no feature", ":classify", `{"examples": [{}]}`, 400, "got 0 features"},
 		{"context", ":classify", `{"examples": [{}], "context": {"a": 1}}`, 400, "context"},
 		{"signature without images", ":classify",
 			`{"signature_name": "sum", "examples": [{"images": {"b64": ""}}]}`, 400, ""},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -22,11 +23,13 @@ func init() {
 }
 
 // Batch is a fixed cut of the input: Names[i] is how the i-th image is called in the output,
-// Paths[i] where a worker opens it.
+// Paths[i] where a worker opens it. Errors[i] is why there is nothing to open, as of an empty
+// directory; "" for an image.
 type Batch struct {
-	First int64
-	Names []string
-	Paths []string
+	First  int64
+	Names  []string
+	Paths  []string
+	Errors []string
 }
 
 // writeBatches lists the batches that `kerasrun score` forms in a file, one a line; a pipeline that
@@ -50,20 +53,37 @@ func writeBatches(ctx context.Context, fs filesystem.Interface, list string, sou
 				}
 				b = Batch{First: index}
 			}
-			path := item.Path
+			path, reason := item.Path, ""
 			if !remote(path) {
 				var err error
 				if path, err = filepath.Abs(path); err != nil {
 					return err
 				}
+				reason = listed(item)
 			}
 			b.Names, b.Paths = append(b.Names, item.Path), append(b.Paths, path)
+			b.Errors = append(b.Errors, reason)
 		}
 		if index < 0 {
 			return errors.New("the inputs hold no image")
 		}
 		return lines.Encode(b)
 	})
+}
+
+// listed is why an item that is there is no image: a directory or an archive without one. What is
+// not here may be where the workers are.
+func listed(item score.Item) string {
+	if item.Size >= 0 {
+		return ""
+	}
+	if _, err := os.Stat(item.Path); err != nil {
+		return ""
+	}
+	if _, err := item.Read(); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // readBatches emits what writeBatches wrote.

@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,27 +58,55 @@ func TestBatchesRefuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, "a.tar", archive.Bytes())
-	for input, want := range map[string]string{"a.tar": "a.tar/a.jpg: expected files",
-		".": "no image"} {
-		if err := list(t, input); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want an error with %q", input, err, want)
-		}
+	const want = "a.tar/a.jpg: expected files"
+	if err := list(t, "a.tar"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a.tar: got %v, want an error with %q", err, want)
 	}
 	if left, _ := filepath.Glob("list*"); left != nil {
 		t.Errorf("got %q, want nothing left", left)
 	}
 }
 
+// An empty directory is a row with score's own reason; what is only not here may be elsewhere.
+func TestBatchesOfNoImage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("empty", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := list(t, "empty", "none.jpg"); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := readBatches(t.Context(), "list", func(b Batch) { got = append(got, b.Errors...) })
+	want := []string{"empty: no images in it: it is empty", ""}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	source, err := score.List(strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = listOf(t, source)
+	if err == nil || !strings.Contains(err.Error(), "no image") {
+		t.Errorf("an empty list: got %v, want an error with %q", err, "no image")
+	}
+}
+
 func list(t *testing.T, inputs ...string) error {
+	t.Helper()
+	source, _, err := score.Open(inputs, score.InputOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listOf(t, source)
+}
+
+func listOf(t *testing.T, source score.Source) error {
 	t.Helper()
 	fs, err := filesystem.New(t.Context(), "list")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer fs.Close()
-	source, err := score.Open(inputs, score.InputOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return writeBatches(t.Context(), fs, "list", source, 2)
 }

@@ -25,6 +25,7 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
+	"kerasrun/runner"
 	"kerasrun/score"
 )
 
@@ -45,7 +46,17 @@ var (
 	shards = flag.Int("output-shards", 4, "files that the output is cut in")
 )
 
+// probeCommand has this program try a model that a worker is to open.
+const probeCommand = "probe"
+
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == probeCommand {
+		if err := runner.Probe(context.Background(), os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	beam.Init() // a worker process goes no further
 	if err := run(context.Background()); err != nil {
@@ -115,7 +126,8 @@ func inputs(ctx context.Context) (score.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return score.Open(args, score.InputOptions{})
+		source, _, err := score.Open(args, score.InputOptions{})
+		return source, err
 	case "-":
 		return score.List(os.Stdin)
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -49,7 +51,11 @@ func (f *scoreFn) Setup(ctx context.Context) error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users == 0 {
-		m, err := runner.Open(ctx, f.Model)
+		program, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		m, err := runner.Open(ctx, f.Model, runner.WithProbe(program, probeCommand))
 		if err != nil {
 			return err
 		}
@@ -81,8 +87,12 @@ func (f *scoreFn) Teardown() error {
 func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure func(Row)) error {
 	items := make([]score.Item, len(b.Paths))
 	for i, path := range b.Paths {
-		items[i] = score.Item{Path: b.Names[i],
-			Read: func() ([]byte, error) { return readFile(ctx, path) }}
+		items[i] = score.Item{Path: b.Names[i], Read: func() ([]byte, error) {
+			if b.Errors[i] != "" {
+				return nil, errors.New(b.Errors[i])
+			}
+			return readFile(ctx, path)
+		}}
 	}
 	records, err := f.answerer.Answer(ctx, b.First, items)
 	if err != nil {

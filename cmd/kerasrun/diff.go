@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,12 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kerasrun/internal/atomicfile"
 	"kerasrun/score"
 )
 
 func newDiffCommand() *cobra.Command {
 	var tolerance float64
 	var maxFlips limitFlag
+	var rows, html string
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Compare what two runs of score wrote",
@@ -24,18 +27,24 @@ one TensorFlow and the next: top classes that flipped and to which, how far prob
 numbers of other outputs moved, and the images that moved most, with both classes and probabilities.
 Of a model with several labels an image a flip is a label that was lost or came.
 
+--rows writes every image: index, path, then class, label and score of its best class in A and in B,
+the largest difference, whether it flipped, and the errors. --html shows the images that flipped.
+
 Exit status: 1 when more images flipped than --max-flips, an image has a result in only one run, or
 a number moved by more than the tolerance.`,
 		Example: `  kerasrun diff --tolerance 1e-4 cpu.parquet gpu.parquet
-  kerasrun diff --max-flips 0.5% --tolerance 1 float.jsonl quantized.jsonl`,
+  kerasrun diff --max-flips 0.5% --tolerance 1 float.jsonl quantized.jsonl
+  kerasrun diff --rows moved.csv --html flips.html before.parquet after.parquet`,
 		Args: twoOutputs,
 	}
 	cmd.Flags().Float64Var(&tolerance, "tolerance", 1e-5,
 		"how far a probability, or a number of another output, may move")
 	cmd.Flags().Var(&maxFlips, "max-flips", "how many images may change their class: `N` or P%")
+	cmd.Flags().StringVar(&rows, "rows", "", "write a row for each image to a `file`, .csv or .parquet")
+	cmd.Flags().StringVar(&html, "html", "", "write a page with the images that flipped to a `file`")
 	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := score.Diff(args[0], args[1], tolerance)
+		d, err := diff(args[0], args[1], tolerance, rows, html)
 		if err != nil {
 			return asUsage(err)
 		}
@@ -54,6 +63,32 @@ a number moved by more than the tolerance.`,
 		return nil
 	}
 	return cmd
+}
+
+// diff compares two outputs, and writes the rows and the page where they have a file.
+func diff(a, b string, tolerance float64, rows, html string) (d score.Difference, err error) {
+	page := new(score.DifferencePage)
+	each := page.Add
+	compare := func() (err error) {
+		d, err = score.Diff(a, b, tolerance, each)
+		return err
+	}
+	if rows == "" {
+		err = compare()
+	} else {
+		err = atomicfile.Write(rows, func(w io.Writer) error {
+			out, err := score.NewCaseWriter(w, rows)
+			if err != nil {
+				return err
+			}
+			each = func(c score.Case) error { return errors.Join(out.Write(c), page.Add(c)) }
+			return errors.Join(compare(), out.Close())
+		})
+	}
+	if err == nil && html != "" {
+		err = atomicfile.Write(html, func(w io.Writer) error { return page.Write(w, a, b, d) })
+	}
+	return d, err
 }
 
 // twoOutputs allows two arguments.

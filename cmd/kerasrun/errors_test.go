@@ -30,7 +30,8 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ args, want string }{
-		{"inspect", "models/resnext50" + missing + "; `make run` exports it, --model names another"},
+		{"inspect", "models/resnext50" + missing + "; it is the default: --model DIR names " +
+			"yours, and in kerasrun's repository `make run` exports this one"},
 		{"inspect none", "none" + missing},
 		{"inspect notes.txt/model", "notes.txt/model: not a directory"},
 		{"inspect notes.txt", "notes.txt: expected a SavedModel's directory, got a file"},

@@ -172,24 +172,27 @@ func TestEvaluateErrors(t *testing.T) {
 	}
 }
 
-func TestCheckEvaluated(t *testing.T) {
+func TestEvaluatedKind(t *testing.T) {
 	for _, test := range []struct {
 		output contract.Output
 		size   int64
-		want   string
+		want   string // "": an error
 	}{
-		{contract.Output{Kind: contract.Probabilities}, 3, ""},
-		{contract.Output{Kind: contract.Binary}, 1, ""},
-		{contract.Output{Kind: contract.Logits, Activation: "softmax"}, 3, ""},
-		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 1, ""},
-		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 3, "a sigmoid for each class"},
-		{contract.Output{Kind: contract.Multilabel}, 3, "expected one class an image"},
-		{contract.Output{Kind: contract.Embedding}, 3, "got embedding, which cannot be evaluated"},
+		{contract.Output{Kind: contract.Probabilities}, 3, contract.Probabilities},
+		{contract.Output{Kind: contract.Binary}, 1, contract.Binary},
+		{contract.Output{Kind: contract.Logits, Activation: "softmax"}, 3, contract.Probabilities},
+		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 1, contract.Binary},
+		{contract.Output{Kind: contract.Logits, Activation: "sigmoid"}, 3, contract.Multilabel},
+		{contract.Output{Kind: contract.Multilabel}, 3, contract.Multilabel},
+		{contract.Output{Kind: contract.Regression}, 1, contract.Regression},
+		{contract.Output{Kind: contract.Embedding}, 3, ""},
 	} {
-		err := checkEvaluated(test.output, tensor.Shape{test.size})
-		if (err != nil) != (test.want != "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%+v: got %v, want %s", test.output, err, test.want)
+		got, err := evaluatedKind(test.output, tensor.Shape{test.size})
+		if got != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%+v: got %q, %v, want %q", test.output, got, err, test.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "got embedding, which cannot be evaluated") {
+			t.Error(err)
 		}
 	}
 }
@@ -226,8 +229,84 @@ func TestEvaluateOwnModels(t *testing.T) {
 			t.Errorf("%s: got %+v, want %d of %d right", name, got, right, len(images))
 		}
 	}
-	status, _, stderr := call(t, nil, "evaluate", "--model", filepath.Join(dir, "many"), dir)
-	if status != exitFailed || !strings.Contains(stderr, "expected one class an image") {
-		t.Errorf("multilabel: got exit status %d, %s", status, stderr)
+}
+
+// A model of several labels, with truth in one column and in a column for each class, and one of
+// numbers: where the truth is Keras's own answer all is right.
+func TestEvaluateSetsAndNumbers(t *testing.T) {
+	dir, images, models := ownModels(t)
+	names := []string{"ape", "bee", "cow", "dog"}
+	one, several := "file,labels\n", "file,"+strings.Join(names, ",")+"\n"
+	numbers, off := "file,x,y\n", "file,x,y\n"
+	for i, path := range images {
+		var labels, cells []string
+		for class, p := range models["many"].Rows[i] {
+			yes := p > []float32{0.3, 0.5, 0.7, 0.5}[class]
+			cells = append(cells, map[bool]string{true: "1", false: "0"}[yes])
+			if yes {
+				labels = append(labels, names[class])
+			}
+		}
+		place := models["numbers"].Rows[i]
+		one += path + "," + strings.Join(labels, "|") + "\n"
+		several += path + "," + strings.Join(cells, ",") + "\n"
+		numbers += fmt.Sprintf("%s,%v,%v\n", path, place[0], place[1])
+		off += fmt.Sprintf("%s,%v,%v\n", path, place[0]+2, place[1])
+	}
+	tables := t.TempDir()
+	for name, text := range map[string]string{
+		"one.csv": one, "several.csv": several, "numbers.csv": numbers, "off.csv": off,
+	} {
+		if err := os.WriteFile(filepath.Join(tables, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := func(model, table string, more ...string) []string {
+		return append([]string{"evaluate", "--model", filepath.Join(dir, model), "--filename-col",
+			"file", filepath.Join(tables, table)}, more...)
+	}
+	columns := []string{"--label-col", "ape", "--label-col", "bee", "--label-col", "cow",
+		"--label-col", "dog"}
+	xy := []string{"--label-col", "x", "--label-col", "y"}
+	report := filepath.Join(tables, "report")
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		want   []string
+	}{
+		{"sets in one column", args("many", "one.csv", "--label-col", "labels", "--format", "json",
+			"--min-subset-accuracy", "1", "--min-micro-f1", "1", "--html", report+".html", "--junit",
+			report+".xml"), 0, []string{`"subset_accuracy": 1,`, `"wrong": []`}},
+		{"sets in several columns", append(args("many", "several.csv"), columns...), 0,
+			[]string{"subset accuracy", "1.0000  5 of 5", "Hamming loss", "0.0000"}},
+		{"numbers", append(args("numbers", "numbers.csv", "--max-mae", "1e-4"), xy...), 0,
+			[]string{"MAE", "RMSE", "R2", "value 1"}},
+		{"numbers that are off", append(args("numbers", "off.csv", "--max-mae", "0.5"), xy...), 1,
+			[]string{"MAE: expected at most 0.5, got 1"}},
+		{"a folder of sets", []string{"evaluate", "--model", filepath.Join(dir, "many"), dir}, 2,
+			[]string{"expected a table for a model of several labels an image"}},
+		{"a folder of numbers", []string{"evaluate", "--model", filepath.Join(dir, "numbers"), dir},
+			2, []string{"expected a table for a model of numbers"}},
+		{"one column of two", args("numbers", "numbers.csv", "--label-col", "x"), 1,
+			[]string{"expected a column of numbers for each of the model's 2 values"}},
+		{"another kind's threshold", args("many", "one.csv", "--min-top1", "1"), 2,
+			[]string{"--min-top1: expected a model of probabilities or binary, got multilabel"}},
+		{"columns that miss a class", append(args("many", "several.csv"), columns[:6]...), 1,
+			[]string{"expected a column for each of the model's 4 classes, got none for dog"}},
+		{"several columns of one class", append(args("grey", "several.csv"), columns...), 2,
+			[]string{"expected one column for a model that answers with one class, got 4"}},
+	} {
+		status, stdout, stderr := call(t, nil, c.args...)
+		for _, want := range c.want {
+			if status != c.status || !strings.Contains(stdout+stderr, want) {
+				t.Errorf("%s: got exit status %d and %q %q, want %d and %q", c.name, status, stdout,
+					stderr, c.status, want)
+			}
+		}
+	}
+	if page := readFile(t, report+".html"); !strings.Contains(page, "Micro F1") ||
+		!strings.Contains(readFile(t, report+".xml"), "subset accuracy is at least 1") {
+		t.Errorf("got %s", page)
 	}
 }

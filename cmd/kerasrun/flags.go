@@ -114,6 +114,27 @@ func (l *limitFlag) orNil() *score.Limit {
 	return &l.Limit
 }
 
+// separatorFlag is the value of --separator; 0 has the table's header decide.
+type separatorFlag struct {
+	rune
+	text string
+}
+
+func (s *separatorFlag) String() string { return s.text }
+
+func (s *separatorFlag) Type() string { return "character" }
+
+func (s *separatorFlag) Set(text string) (err error) {
+	s.text = text
+	s.rune, err = score.ParseSeparator(text)
+	return err
+}
+
+func (s *separatorFlag) register(cmd *cobra.Command) {
+	cmd.Flags().Var(s, "separator",
+		"what is between the columns of a .csv or .tsv table, as ; or tab (default as its header has it)")
+}
+
 // noArgs refuses arguments.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -137,5 +137,5 @@ func runEffects(t *testing.T, imports ...string) effect {
 		t.Errorf("%v: standard error is not the file that it was given: %s", imports, state)
 	}
 	// TensorFlow's lines begin with times and thread numbers.
-	return effect{state, regexp.MustCompile(`[0-9]+`).ReplaceAllString(string(written), "0")}
+	return effect{state, regexp.MustCompile(` *[0-9]+`).ReplaceAllString(string(written), " 0")}
 }

@@ -29,16 +29,19 @@ var mayImport = map[string][]string{
 	"golden": {
 		"contract", "internal/*", "labels", "preprocess", "savedmodel", "tensor", "tensor/npy",
 	},
-	"internal/*": {},
-	"evaluate":   {"classify", "internal/*", "labels", "preprocess", "score"},
+	"internal/*":    {},
+	"internal/page": {"preprocess"},
+	"evaluate":      {"classify", "internal/*", "labels", "score"},
 	"score": {
 		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
+		"worker",
 	},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",
-		"serve/internal/*", "tensor", "tfserving",
+		"serve/internal/*", "tensor", "tfserving", "worker",
 	},
 	"serve/internal/*": {"serve/internal/*", "tensor", "tfserving"},
+	"worker":           {"labels", "savedmodel", "tensor"},
 	"runner": {
 		"classify", "contract", "internal/*", "labels", "preprocess", "runner/internal/*",
 		"savedmodel", "tensor",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kerasrun/contract"
+	"kerasrun/internal/vouched"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
@@ -23,7 +25,8 @@ func newInspectCommand() *cobra.Command {
 		Use:   "inspect [DIR]",
 		Short: "Show what is in a model's directory",
 		Long: `Show a model's manifest, its graphs with their signatures, parameters and operations, and
-its files, as saved_model_cli show does.
+its files, as saved_model_cli show does; the SHA-256 of all of them, which --model-sha256 takes, and
+what vouches for it.
 
 The model is read without TensorFlow and nothing of it is run. The parameters of a graph are counted
 in the graph; those of the manifest are the published architecture's. FLOPs are the manifest's, and
@@ -44,6 +47,9 @@ a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directo
 			return err
 		}
 		d := describe(model.dir, m)
+		if err := d.vouch(cmd.Context(), m); err != nil {
+			return err
+		}
 		if format.value == "json" {
 			err = writeJSON(cmd.OutOrStdout(), d)
 		} else {
@@ -83,6 +89,10 @@ type description struct {
 	Variables []variableDescription `json:"variables"`
 	Files     []fileDescription     `json:"files"`
 	Bytes     int64                 `json:"bytes"` // of all files
+	// SHA256 is of all files; "" where links lead out of the directory.
+	SHA256  string          `json:"sha256"`
+	Vouched []vouched.Entry `json:"vouched"` // what vouches for it in this user's cache
+	unknown string          // why nothing does
 }
 
 type graphDescription struct {
@@ -135,6 +145,44 @@ func describe(dir string, m *savedmodel.Model) description {
 		d.Bytes += f.Bytes
 	}
 	return d
+}
+
+// vouch finds the directory's hash, and what vouches for it.
+func (d *description) vouch(ctx context.Context, m *savedmodel.Model) (err error) {
+	d.Vouched = []vouched.Entry{}
+	if d.SHA256, err = m.SHA256(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.unknown = err.Error()
+		return nil
+	}
+	found, err := vouched.List(d.SHA256)
+	d.Vouched = append(d.Vouched, found...)
+	if err != nil {
+		d.unknown = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return nil
+}
+
+// writeVouched prints the directory's hash, and what vouches for it.
+func (d description) writeVouched(b *strings.Builder) {
+	fmt.Fprintf(b, "\nSHA-256 %s\n", cmp.Or(d.SHA256, "unknown"))
+	for _, e := range d.Vouched {
+		if e.By == vouched.ByExport {
+			fmt.Fprintln(b, "  vouched for by its export, by this user")
+			continue
+		}
+		p := e.Probe
+		fmt.Fprintf(b, "  vouched for by a probe: TensorFlow %s, kerasrun %s, %s, device %s\n",
+			p.TensorFlow, p.Kerasrun, p.Precision, strings.Join(p.Devices, ","))
+	}
+	if len(d.Vouched) == 0 {
+		fmt.Fprintln(b, "  not vouched for: its first start probes it")
+	}
+	if d.unknown != "" {
+		fmt.Fprintf(b, "  %s\n", d.unknown)
+	}
 }
 
 func describeGraph(g *savedmodel.MetaGraph) graphDescription {
@@ -193,6 +241,7 @@ func (d description) write(w io.Writer) error {
 			row(f.Path, fmt.Sprintf("%15s", digits(f.Bytes)))
 		}
 	})
+	d.writeVouched(&b)
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
 }

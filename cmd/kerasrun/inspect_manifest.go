@@ -16,14 +16,16 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 	rows(b, func(row func(cells ...string)) {
 		row("model", fmt.Sprintf("%s, %s graph, %s", m.Architecture, m.Graph, m.Precision))
 		row("parameters", digits(m.Parameters))
-		if m.FLOPs > 0 { // of an adopted graph they are not known
-			row("FLOPs", digits(m.FLOPs)+" an image")
+		operations := "unknown"
+		if m.FLOPs > 0 {
+			operations = digits(m.FLOPs) + " an image"
 		}
+		row("FLOPs", operations)
 		row("weights", fmt.Sprintf("%s, sha256 %s", m.Weights.Source, m.Weights.SHA256))
 		if m.Conversion != "" {
 			row("conversion", m.Conversion)
 		}
-		row("reference", fmt.Sprintf("differs by at most %.2g", m.ReferenceDifference))
+		row("difference", differenceWords(m))
 		if m.Goldens != "" {
 			row("goldens", m.Goldens)
 		}
@@ -51,6 +53,21 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 			}
 		}
 	})
+}
+
+// differenceWords says what the manifest's difference is between, and in what.
+func differenceWords(m *contract.Manifest) string {
+	whose, what := "Keras's", "this graph's answers and %s, in the image's largest number"
+	if m.Graph == "adopted" {
+		whose = "TensorFlow's in Python"
+	}
+	if slices.ContainsFunc(m.Outputs[m.Signature], func(o contract.Output) bool {
+		return o.Name == contract.OutputProbabilities
+	}) {
+		what = "this graph's probabilities and %s"
+	}
+	return fmt.Sprintf("at most %.2g between "+what+", on the images of its export",
+		m.ReferenceDifference, whose)
 }
 
 // writeInput says in words how an input is made.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kerasrun/internal/pythontest"
+	"kerasrun/runner"
 )
 
 // With KERASRUN_TEST_MAIN set the test program is kerasrun itself, for what only a process of its
@@ -22,12 +23,21 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Setenv("KERASRUN_TEST_MAIN", "1")
+	cache, err := os.MkdirTemp("", "cache")
+	if err != nil {
+		panic(err)
+	}
+	removeAtEnd = append(removeAtEnd, cache)
+	os.Setenv("XDG_CACHE_HOME", cache) // the user's stays as it is
 	status := m.Run()
 	for _, dir := range removeAtEnd {
 		os.RemoveAll(dir)
 	}
 	os.Exit(status)
 }
+
+// probed has runner.Open probe by this program.
+var probed = runner.WithProbe(os.Args[0], probeCommand)
 
 // removeAtEnd are directories that several tests share.
 var removeAtEnd []string
@@ -213,7 +223,7 @@ func TestNoModel(t *testing.T) {
 	}
 	t.Chdir(empty)
 	_, _, stderr := call(t, nil, "inspect")
-	if !strings.Contains(stderr, "`make run` exports it") {
+	if !strings.Contains(stderr, "`make run` exports this one") {
 		t.Errorf("inspect without the default model: got %q", stderr)
 	}
 }

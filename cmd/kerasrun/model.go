@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -69,7 +70,8 @@ func (m *modelDir) read(ctx context.Context) (*savedmodel.Model, error) {
 // hint says how the default model is made, where there is none.
 func (m *modelDir) hint(err error) error {
 	if m.dir == defaultModel && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; `make run` exports it, --model names another", err)
+		return fmt.Errorf("%w; it is the default: --model DIR names yours, and in kerasrun's "+
+			"repository `make run` exports this one", err)
 	}
 	return err
 }
@@ -119,6 +121,7 @@ type modelFlags struct {
 	precision    *choice
 	scan         scanFlags
 	unverified   bool
+	sha256       []string
 }
 
 func (m *modelFlags) register(cmd *cobra.Command) {
@@ -141,8 +144,10 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 		"tensorflow-inter-op-parallelism", "per-process-gpu-memory-fraction", "gpu-memory-growth")
 	m.scan.register(cmd)
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
-		"run a model without a manifest too, after a probe in a process of its own")
-	underHeading(cmd, safetyFlags, "allow-unverified")
+		"run a model without a manifest too")
+	flags.StringSliceVar(&m.sha256, "model-sha256", nil,
+		"the model's `SHA-256`, as inspect prints it, in place of a probe; another model is refused")
+	underHeading(cmd, safetyFlags, "allow-unverified", "model-sha256")
 }
 
 // options are what the flags choose.
@@ -153,6 +158,14 @@ func (m *modelFlags) options() []runner.Option {
 		runner.WithGPUMemoryGrowth(m.gpuGrowth),
 		runner.WithPrecision(runner.Precision(m.precision.value)),
 		runner.WithScan(m.scan.options()...),
+		runner.WithProbe(probeProgram(), probeCommand),
+		runner.WithWarnings(m.warn),
+	}
+	if len(m.sha256) > 0 {
+		options = append(options, runner.WithModelSHA256(m.sha256...))
+	}
+	if m.unverified {
+		options = append(options, runner.AllowUnverified())
 	}
 	if m.gpuFraction != 1 {
 		options = append(options, runner.WithGPUMemoryFraction(m.gpuFraction))
@@ -167,13 +180,6 @@ const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
 // made for GPUs goes without one.
 func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.Model, error) {
 	options := append(m.options(), more...)
-	if m.unverified {
-		program, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, runner.WithProbe(program, probeCommand))
-	}
 	model, err := runner.Open(ctx, m.dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
@@ -181,7 +187,7 @@ func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.M
 	gpu := slices.ContainsFunc(m.devices, func(d string) bool { return strings.HasPrefix(d, "gpu") })
 	switch {
 	case errors.Is(err, runner.ErrUnverified):
-		err = fmt.Errorf("%w; --allow-unverified runs it after a probe in a process of its own", err)
+		err = fmt.Errorf("%w; --allow-unverified runs it", err)
 	case err != nil && gpu && !runner.HasCUDA():
 		err = fmt.Errorf("--device %s: TensorFlow %s is built for the CPU only; %s",
 			strings.Join(m.devices, ","), runner.Version(), gpuSetup)
@@ -193,7 +199,19 @@ func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.M
 
 const probeCommand = "probe"
 
-// newProbeCommand is what --allow-unverified starts.
+// probeProgram is this program, also where its file has been replaced since it started.
+func probeProgram() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return "kerasrun"
+	}
+	return program
+}
+
+// newProbeCommand is what opening a model starts that nothing vouches for.
 func newProbeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    probeCommand,

@@ -22,7 +22,8 @@ func TestInspect(t *testing.T) {
 	text := well(t, "inspect", model)
 	for _, want := range []string{
 		"resnext50, optimized graph, float32", "25,097,128", "by pillow, bgr\n",
-		"by pillow, nearest, stretched to the size", "before softmax, classes in assets.extra/labels.json",
+		"by pillow, nearest, stretched to the size",
+		"before softmax, classes in assets.extra/labels.json",
 		"answers an image",
 		"signature serving_default", "signature features",
 		"float32  (-1, 224, 224, 3)  images:0", "53 Conv2D", "saved_model.pb",
@@ -160,6 +161,54 @@ func TestUnverified(t *testing.T) {
 	}
 	if got, err := arrays["y"].Float32s(); err != nil || !slices.Equal(got, []float32{2.5, 4.5}) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestVouched takes the model's hash, as inspect prints it, in place of a probe, and refuses another.
+func TestVouched(t *testing.T) {
+	inRepository(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	if text := well(t, "inspect", model); !strings.Contains(text, "\n  not vouched for: ") {
+		t.Errorf("before: got\n%s", text)
+	}
+	var d description
+	unmarshal(t, []byte(well(t, "inspect", "--format", "json", model)), &d)
+	if len(d.SHA256) != 64 || d.Vouched == nil || len(d.Vouched) != 0 {
+		t.Fatalf("got %q, %+v", d.SHA256, d.Vouched)
+	}
+	other := strings.Repeat("0", 64)
+	status, _, stderr := call(t, nil, "classify", "--model-sha256", other, cat)
+	if want := model + ": expected a model of the SHA-256 " + other + ", got " + d.SHA256; status !=
+		exitFailed || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("another hash: exit status %d, %q, want %q", status, stderr, want)
+	}
+	status, _, stderr = call(t, nil, "classify", "--model-sha256", "12", cat)
+	if status != exitUsage || !strings.Contains(stderr, "expected 64 hexadecimal digits") {
+		t.Errorf("no hash: exit status %d, %q", status, stderr)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want int // of the entries that are remembered then
+	}{
+		{"its own hash", []string{"--model-sha256", other + "," + d.SHA256}, 0},
+		{"a probe", nil, 1}, {"the second start", nil, 1},
+	} {
+		well(t, append([]string{"classify", cat}, c.args...)...)
+		unmarshal(t, []byte(well(t, "inspect", "--format", "json", model)), &d)
+		if len(d.Vouched) != c.want {
+			t.Errorf("%s: got %+v, want %d entries", c.name, d.Vouched, c.want)
+		}
+	}
+	if text := well(t, "inspect", model); !strings.Contains(text, "\nSHA-256 "+d.SHA256+
+		"\n  vouched for by a probe: TensorFlow ") {
+		t.Errorf("after: got\n%s", text)
+	}
+	// Without a place to remember in, a line says so, and the answer is the same.
+	t.Setenv("XDG_CACHE_HOME", "/dev/null")
+	status, _, stderr = call(t, nil, "classify", cat)
+	if status != 0 || strings.Count(stderr, "the probe cannot be remembered") != 1 {
+		t.Errorf("no cache: exit status %d, %q", status, stderr)
 	}
 }
 

@@ -40,10 +40,10 @@ func TestScoreOutcomes(t *testing.T) {
 	}
 	output := filepath.Join(t.TempDir(), "out.jsonl")
 	args := []string{"score", "--model", smallModel, "--batch", "256", "--topk", "1", "-o", output, dir}
-	for _, end := range []string{"out.jsonl\n", "complete before\n"} {
+	for _, end := range []string{"out.jsonl.report.html\n", "complete before\n"} {
 		status, _, stderr := call(t, nil, args...)
 		if status != exitFailedImages ||
-			!strings.Contains(stderr, "kerasrun: 3000 images, 2936 scored, 64 failed: ") ||
+			!strings.Contains(stderr, "kerasrun: 3000 images, 2936 scored, 64 failed, in ") ||
 			!strings.HasSuffix(stderr, end) {
 			t.Fatalf("got %d and %q, want status 3, the numbers, and %q", status, stderr, end)
 		}
@@ -143,5 +143,6 @@ func TestScoreOutputs(t *testing.T) {
 	if string(d["flips"]) != "[]" {
 		t.Errorf("got the flips %s, want none", d["flips"])
 	}
-	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"), "testdata/photos")
+	well(t, "score", "-q", "--outputs", "features", "-o", filepath.Join(dir, "f.csv"),
+		"testdata/photos")
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type ownModel struct {
 	Rows   [][]float32 // the answer of each image, flat; after softmax
 	Images []string    // where they are others
 	Ages   [][]float32 // of two_inputs
+	Steps  string      // of sequence: the file of its tensor
 }
 
 var ownModelsDir struct {
@@ -79,7 +81,7 @@ func TestClassifyOwnModels(t *testing.T) {
 		if want.Images != nil {
 			images = want.Images
 		}
-		if want.Ages != nil {
+		if want.Ages != nil || want.Steps != "" {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +187,7 @@ func sameAnswer(rows []map[string]any, want ownModel, values []float32) error {
 // TestModelAnswer has the same by Go's API, and an output that is not the first.
 func TestModelAnswer(t *testing.T) {
 	dir, images, models := ownModels(t)
-	m, err := runner.Open(t.Context(), filepath.Join(dir, "numbers"))
+	m, err := runner.Open(t.Context(), filepath.Join(dir, "numbers")) // its export vouches for it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +279,7 @@ func TestServeOwnModels(t *testing.T) {
 		s, err := serve.New(serve.Config{
 			Models: []serve.ModelConfig{{Name: "own", Path: base}},
 			Load: func(ctx context.Context, dir string) (serve.Model, error) {
-				return runner.Open(ctx, dir, runner.WithScan(savedmodel.AllowOps(allow...)))
+				return runner.Open(ctx, dir, runner.WithScan(savedmodel.AllowOps(allow...)), probed)
 			},
 			Batching: batch.Default(), Limits: serve.DefaultLimits(), Version: "test",
 		})
@@ -352,6 +354,32 @@ func TestServeOwnModels(t *testing.T) {
 	}
 	body = `{"instances": [` + strings.Join(instances, ", ") + `]}`
 	compare(post("two_inputs", "/v1/models/own:predict", body), both.Rows)
+}
+
+// TestPredictSequence runs an LSTM on a tensor that might have been taken for grey images.
+func TestPredictSequence(t *testing.T) {
+	dir, images, models := ownModels(t)
+	want, out := models["sequence"], t.TempDir()
+	model := filepath.Join(dir, "sequence")
+	file := filepath.Join(out, "out.npz")
+	well(t, "predict", "--model", model, "--inputs", "steps="+want.Steps, "-o", file)
+	arrays, err := npy.ReadZip(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := arrays["probs"].Data.([]float32)
+	for i, x := range slices.Concat(want.Rows...) {
+		if d := math.Abs(float64(values[i] - x)); !(d <= 1e-6) {
+			t.Errorf("value %d: got %v, want %v", i, values[i], x)
+		}
+	}
+	status, _, stderr := call(t, nil, "classify", "--model", model, images[0])
+	if status == 0 || !strings.Contains(stderr, "does not say how to make the input of an image") {
+		t.Errorf("classify: got exit status %d and %q, want a refusal", status, stderr)
+	}
+	if text := well(t, "inspect", model); !regexp.MustCompile(`FLOPs +unknown`).MatchString(text) {
+		t.Errorf("inspect: got %s, want unknown FLOPs", text)
+	}
 }
 
 // TestPredictStrings runs a model of strings on NumPy's, and reads back strings that it gives.

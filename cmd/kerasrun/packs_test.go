@@ -84,6 +84,13 @@ func TestVerifyAnyModel(t *testing.T) {
 			t.Errorf("got %s, want %q", text, want)
 		}
 	})
+	t.Run("a pack of an adopted model", func(t *testing.T) {
+		text := well(t, "verify", "--goldens", at("of_adopted"), "--allow-op", "DecodeImage",
+			at("adopted"))
+		if want := "5 cases of tensorflow "; !strings.Contains(text, want) {
+			t.Errorf("got %s, want %q", text, want)
+		}
+	})
 	for name, test := range map[string]struct {
 		args []string
 		want []string // of standard output and error

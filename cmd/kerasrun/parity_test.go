@@ -39,7 +39,7 @@ func TestExportsAnswerAsKerasApplications(t *testing.T) {
 	}
 	for _, export := range exports {
 		t.Run(filepath.Base(export), func(t *testing.T) {
-			model, err := runner.Open(t.Context(), export)
+			model, err := runner.Open(t.Context(), export, probed)
 			if err != nil {
 				t.Fatal(err)
 			}

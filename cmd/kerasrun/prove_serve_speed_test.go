@@ -27,7 +27,7 @@ import (
 // each alone gives, in this process.
 func distinct(t *testing.T, n int) (inputs [][]byte, want [][]float32) {
 	t.Helper()
-	m, err := runner.Open(t.Context(), smallModel)
+	m, err := runner.Open(t.Context(), smallModel, probed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ type speed struct {
 func newSpeed(t *testing.T) *speed {
 	t.Helper()
 	inRepository(t)
-	m, err := runner.Open(t.Context(), defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel, probed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
 // the medians.
 func TestProveLatency(t *testing.T) {
 	inRepository(t)
-	m, err := runner.Open(t.Context(), defaultModel)
+	m, err := runner.Open(t.Context(), defaultModel, probed)
 	if err != nil {
 		t.Fatal(err)
 	}

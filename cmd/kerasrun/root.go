@@ -45,7 +45,8 @@ stopped by an interrupt or SIGTERM.`,
 	root.SetCompletionCommandGroupID("other")
 	versionCommand := newVersionCommand()
 	versionCommand.GroupID = "other"
-	root.AddCommand(versionCommand, newManCommand(), newProbeCommand())
+	root.AddCommand(versionCommand, newManCommand(), newProbeCommand(),
+		newWorkerCommand())
 	for _, cmd := range root.Commands() {
 		cmd.RunE = markFailures(cmd.RunE)
 		cmd.Flags().SortFlags = false

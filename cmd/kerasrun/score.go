@@ -13,6 +13,7 @@ import (
 
 	"kerasrun/runner"
 	"kerasrun/score"
+	"kerasrun/worker"
 )
 
 // outputExtensions are the endings of what score writes.
@@ -21,10 +22,14 @@ var outputExtensions = []string{"jsonl", "csv", "parquet", "npz"}
 // scoreFlags are the command line of score.
 type scoreFlags struct {
 	model     modelFlags
+	isolated  isolation
 	output    string
 	filesFrom string
 	null      bool
 	column    string
+	separator separatorFlag
+	keep      []string
+	feature   string
 	shard     string
 	batch     int
 	top       int
@@ -36,6 +41,7 @@ type scoreFlags struct {
 	values    *choice
 	labels    *choice
 	onError   *choice
+	failed    string
 }
 
 func newScoreCommand() *cobra.Command {
@@ -44,12 +50,17 @@ func newScoreCommand() *cobra.Command {
 		Use:   "score --output OUT INPUT...",
 		Short: "Classify any number of images, resumably",
 		Long: `Classify images offline and write a row for each, in the order of the input. An INPUT is an
-image, a directory, a glob, an archive (.tar, .tar.gz, .tgz, .zip; WebDataset shards), a .tfrecord
-file (image/encoded), a .csv or .parquet file with a --column of paths, or - for a list of paths on
-standard input.
+image, a directory, a glob, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst; WebDataset
+shards), a TFRecord file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv,
+.parquet, .arrow, .feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes,
+path}, or - for a list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on.
+Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: each is a row that
+says so.
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
-it is complete, with OUT.manifest.json beside it. Until then OUT.journal holds the finished rows.
+it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
+failures by reason, what was skipped, classes, confidence, the slowest images (OUT.report.json holds
+the same). Until then OUT.journal holds the finished rows.
 Whatever stops the run, even kill -9, the same command goes on from there and ends with the same
 bytes. An image that cannot be classified is a row with its error.
 
@@ -64,8 +75,8 @@ directories are followed, each target once.
 In path a byte that is not UTF-8, a zero byte and a carriage return are \xNN, and a backslash before
 such a text is \x5c.
 
-Columns: index, path, class, label, probability (lists of the k best; class_0, label_0,
-probability_0, ... in csv or with --results-separate-col), then what --outputs names, and error.
+Columns: index, path, what --keep names, class, label, probability (lists of the k best; class_0,
+label_0, probability_0, ... in csv or with --results-separate-col), what --outputs names, and error.
 A binary model's classes are both, the one decided for first; those of a model with several labels
 an image are all over their thresholds. With --output-type logit the numbers are logits.
 
@@ -74,6 +85,7 @@ their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1
 in npz. Without top or probs the classes are left out.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
+  kerasrun score --output scores.parquet --column file --keep id,label=truth table.csv
   kerasrun score --output vectors.npz --outputs features photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
@@ -85,7 +97,13 @@ in npz. Without top or probs the classes are left out.`,
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
 		"paths in the list end with a zero byte, as find -print0 writes them")
-	flags.StringVar(&f.column, "column", "", "the column of paths in .csv and .parquet inputs")
+	flags.StringVar(&f.column, "column", "", "the column of paths or images in tables")
+	f.separator.register(cmd)
+	flags.StringVar(&f.feature, "feature", "",
+		"the feature of TFRecords that holds the image (default image/encoded, or image)")
+	flags.StringSliceVar(&f.keep, "keep", nil,
+		"`COLUMNS` of tables, or endings of WebDataset's members, to carry through to the output; "+
+			"COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")
 	flags.StringSliceVar(&f.outputs, "outputs", nil,
@@ -103,12 +121,15 @@ in npz. Without top or probs the classes are left out.`,
 		"record", "skip", "stop")
 	flags.Var(&f.failures, "max-failures",
 		"fail when more images than `N`, or P% of them, cannot be classified (default all may)")
+	flags.StringVar(&f.failed, "failures", "",
+		"write the index, path and error of each image that cannot be classified to a CSV `file`")
 	flags.BoolVar(&f.empty, "allow-empty", false,
 		"inputs without an image are an output without rows; standard input may always be empty")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
 	must(cmd.MarkFlagFilename("output", outputExtensions...))
 	must(cmd.MarkFlagFilename("files-from"))
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
 		case f.output == "":
@@ -119,6 +140,8 @@ in npz. Without top or probs the classes are left out.`,
 			return fmt.Errorf("--null: expected a list, --files-from or -, got none")
 		case len(args) > 0 && f.filesFrom != "":
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
+		case f.failed != "" && f.output == "-":
+			return fmt.Errorf("--failures: expected an --output FILE, got -, which is not kept")
 		case f.batch < 1 || f.top < 1:
 			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
@@ -136,8 +159,9 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			return usagef("--%v", err)
 		}
 	}
+	stderr := cmd.ErrOrStderr()
 	skipped := new(score.Skipped)
-	source, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
+	source, kept, err := f.source(cmd.Context(), args, cmd.InOrStdin(), skipped)
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped before the list ended, with no image scored; " +
@@ -145,7 +169,11 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		return asUsage(err)
 	}
-	model, err := f.model.open(cmd.Context())
+	shown := newProgress(stderr, f.quiet, "loading the model")
+	defer shown.close()
+	model, err := f.isolated.open(cmd.Context(), f.model, worker.Config{
+		Stderr: func(line string) { shown.line("%s\n", line) },
+	})
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return fmt.Errorf("stopped while the model was loaded; the same command goes on from where " +
@@ -167,16 +195,16 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	stderr := cmd.ErrOrStderr()
-	shown := newProgress(stderr, f.quiet)
 	summary, err := score.Run(cmd.Context(), score.Config{
 		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Kept:  kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),
-		Versions:    versions(),
-		Warn:        func(message string) { fmt.Fprintln(stderr, "kerasrun:", message) },
-		Progress:    shown.update,
+		Failures:    f.failed,
+		Versions:    versions(), Machine: thisMachine().String(), Skipped: skipped,
+		Warn:     func(message string) { shown.line("kerasrun: %s\n", message) },
+		Progress: shown.update,
 	})
 	shown.close()
 	if err != nil {
@@ -197,16 +225,19 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
-		already := ""
+		words := fmt.Sprintf("%d images, %d scored, %d failed", summary.Images, summary.Answered,
+			summary.Failed)
+		if passed := skipped.String(); passed != "" {
+			words += ", " + passed
+		}
+		words += ": " + summary.Output
+		if r := summary.Report; r != nil {
+			words = fmt.Sprintf("%s: %s, report %s", r.Summary(), r.Output, r.Page())
+		}
 		if summary.Already {
-			already = ", complete before"
+			words += ", complete before"
 		}
-		passed := skipped.String()
-		if passed != "" {
-			passed = ", " + passed
-		}
-		fmt.Fprintf(stderr, "kerasrun: %d images, %d scored, %d failed%s: %s%s\n",
-			summary.Images, summary.Answered, summary.Failed, passed, summary.Output, already)
+		fmt.Fprintln(stderr, "kerasrun:", words)
 	}
 	if summary.Failed > 0 {
 		return errFailedImages
@@ -221,24 +252,46 @@ func (f *scoreFlags) fromStdin(args []string) bool {
 
 func (f *scoreFlags) source(
 	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
-) (score.Source, error) {
+) (score.Source, []score.Kept, error) {
+	keep, err := f.kept(args)
+	if err != nil {
+		return nil, nil, err
+	}
 	read := score.List
 	if f.null {
 		read = score.ListNull
 	}
 	switch {
 	case f.fromStdin(args):
-		return read(stdin)
+		source, err := read(stdin)
+		return source, nil, err
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Skipped: skipped,
-			AllowEmpty: f.empty})
+		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
+			Feature: f.feature, Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer list.Close()
-	return read(newReader(ctx, list))
+	source, err := read(newReader(ctx, list))
+	return source, nil, err
+}
+
+// kept are the columns that --keep names.
+func (f *scoreFlags) kept(args []string) ([]score.Keep, error) {
+	if len(f.keep) > 0 && (f.filesFrom != "" || f.fromStdin(args)) {
+		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of paths")
+	}
+	var keep []score.Keep
+	for _, text := range f.keep {
+		k, err := score.ParseKeep(text)
+		if err != nil {
+			return nil, usagef("--%v", err)
+		}
+		keep = append(keep, k)
+	}
+	return keep, nil
 }
 
 func versions() map[string]string {

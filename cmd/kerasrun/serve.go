@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,26 +25,30 @@ import (
 	"kerasrun/internal/version"
 	"kerasrun/runner"
 	"kerasrun/serve"
+	"kerasrun/worker"
 )
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	model    modelFlags
+	isolated isolation
 	name     string
 	file     string // of models
 	verifies bool
 	poll     float64 // seconds
 
 	addr, grpcAddr     string
-	hosts              []string
+	hosts, origins     []string
 	cert, key, token   string
 	batching           batch.Parameters
 	batchingFile       string
 	batchTimeoutMicros int
 	limits             serve.Limits
 	memory             int64 // in bytes; 0 is the default
+	pixelsGiven        bool  // --max-pixels
 	drainDelay         time.Duration
 	drainTimeout       time.Duration
+	cache              int64 // bytes
 	logFormat          *choice
 	logLevel           *choice
 	pprof              bool
@@ -83,6 +88,7 @@ and the exit status is 0. A second signal ends the program at once.`,
 func (f *serveFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.model.register(cmd)
+	f.isolated.register(cmd)
 	flags.StringVar(&f.name, "model-name", "",
 		"what clients call the model (default the directory's name)")
 	flags.StringVar(&f.file, "model-config-file", "",
@@ -101,6 +107,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.grpcAddr, "grpc-addr", "", "`address` to serve gRPC on (default none)")
 	flags.StringSliceVar(&f.hosts, "host", nil, "`name` that HTTP requests may be for, beside "+
 		"localhost and addresses; 421 for others (default any, and none where --addr is loopback)")
+	flags.StringSliceVar(&f.origins, "cors-origin", nil, "`origin` of another site's pages that "+
+		"may send requests, as https://app.example (default none)")
 	flags.StringVar(&f.cert, "tls-cert", "", "`file` of the certificate, PEM")
 	flags.StringVar(&f.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -108,8 +116,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("tls-cert"))
 	must(cmd.MarkFlagFilename("tls-key"))
 	must(cmd.MarkFlagFilename("token-file"))
-	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "tls-cert", "tls-key",
-		"token-file")
+	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "cors-origin", "tls-cert",
+		"tls-key", "token-file")
 
 	batching := []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches",
 		"num-batch-threads", "allowed-batch-sizes"}
@@ -138,12 +146,16 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.Int64Var(&f.memory, "max-memory-bytes", 0,
 		"bytes of all requests together, images that are decoded included, reserved before they "+
 			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
+	flags.Int64Var(&f.cache, "cache-bytes", 0,
+		"bytes of answers that are kept, to answer the same request again without a run; they come "+
+			"beside --max-memory-bytes (default none)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
 		"bytes of an image; 413 beyond")
 	flags.IntVar(&f.limits.Pixels, "max-pixels", f.limits.Pixels,
-		"width x height of an image; 422 beyond")
+		"width x height of an image; 422 beyond; by default fewer where one would take more than "+
+			"half of --max-memory-bytes, 10 bytes a pixel")
 	flags.IntVar(&f.limits.Rows, "max-rows", f.limits.Rows, "rows of a request; 413 beyond")
 	flags.IntVar(&f.limits.Connections, "max-connections", f.limits.Connections,
 		"connections at a time")
@@ -153,8 +165,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"time to accept requests still, after a signal to end")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
-	underHeading(cmd, "Limit flags", "max-memory-bytes", "max-body-bytes", "max-image-bytes", "max-pixels",
-		"max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
+	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes",
+		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
@@ -175,6 +187,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		floor := make([]byte, 32<<20)
 		defer runtime.KeepAlive(floor)
 	}
+	f.pixelsGiven = cmd.Flags().Changed("max-pixels")
 	log := f.logger(cmd.ErrOrStderr())
 	config, err := f.config(cmd.Context(), log)
 	if err != nil {
@@ -200,10 +213,16 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	if listeners.GRPC != nil {
 		about = append(about, "grpc", listeners.GRPC.Addr().String())
 	}
-	log.Info("listening", append(about, "tensorflow", runner.Version())...)
+	log.Info("loading", "models", len(config.Models), "tensorflow", runner.Version())
 	// Probes are answered while the models are loaded.
 	group, ctx := errgroup.WithContext(cmd.Context())
-	group.Go(func() error { return server.Start(ctx) })
+	group.Go(func() error {
+		err := server.Start(ctx)
+		if err == nil && ctx.Err() == nil {
+			log.Info("listening", about...)
+		}
+		return err
+	})
 	group.Go(func() error { return server.Serve(ctx, listeners.Listeners) })
 	return group.Wait()
 }
@@ -240,7 +259,8 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	c = serve.Config{
 		Load: f.load(log), Batching: f.batching, Limits: f.limits,
 		Poll:   time.Duration(f.poll * float64(time.Second)),
-		Logger: log, Pprof: f.pprof, Version: version.String(),
+		Logger: log, Pprof: f.pprof, Origins: f.origins, Cache: f.cache, Version: version.String(),
+		Runtime: "TensorFlow " + runner.Version(),
 	}
 	if c.Models, err = f.models(ctx); err != nil {
 		return c, err
@@ -253,9 +273,12 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 			return c, err
 		}
 	}
-	total := f.memory
+	total, group := f.memory, cgroup.Memory(os.DirFS("/"))
+	if !f.pixelsGiven {
+		c.Limits = c.Limits.WithPixelsFor(cmp.Or(total, int64(min(2<<30, group/4))))
+	}
 	if total == 0 {
-		total = defaultMemory(c.Limits, cgroup.Memory(os.DirFS("/")))
+		total = defaultMemory(c.Limits, group)
 	}
 	if c.Limits, err = c.Limits.WithMemory(total); err != nil {
 		return c, &usageError{err}
@@ -305,7 +328,9 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 		flags := f.model
 		flags.dir = dir
 		flags.warn = func(message string) { log.Warn(message) }
-		m, err := flags.open(ctx)
+		backoff := worker.DefaultBackoff()
+		m, err := f.isolated.open(ctx, flags, worker.Config{Backoff: &backoff, Logger: log,
+			Stderr: workerLog(log)})
 		if err != nil {
 			return nil, err
 		}
@@ -316,7 +341,7 @@ func (f *serveFlags) load(log *slog.Logger) func(context.Context, string) (serve
 	}
 }
 
-func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m *runner.Model,
+func (f *serveFlags) verify(ctx context.Context, log *slog.Logger, m golden.Model,
 	dir string) error {
 	manifest := m.SavedModel().Manifest
 	if !f.verifies || manifest == nil || manifest.Goldens == "" {

@@ -139,8 +139,8 @@ func TestServeTraces(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	want := map[string]string{"POST": id, "run": id}
-	delete(names, "GET") // what waitReady asked
+	want := map[string]string{"POST /classify": id, "run": id}
+	delete(names, "GET /v2/health/ready") // what waitReady asked
 	if diff := cmp.Diff(want, names); diff != "" || !services["service.name=images"] {
 		t.Errorf("spans and their traces (-want +got):\n%sof %v", diff, services)
 	}

@@ -83,7 +83,7 @@ func TestServeOwnNames(t *testing.T) {
 }
 
 func TestServeDefaultMemory(t *testing.T) {
-	l := serve.DefaultLimits()
+	small := serve.DefaultLimits().WithPixelsFor(64 << 20)
 	for _, c := range []struct {
 		group float64
 		want  int64
@@ -91,8 +91,10 @@ func TestServeDefaultMemory(t *testing.T) {
 		{math.Inf(1), 2 << 30},
 		{64 << 30, 2 << 30},
 		{3 << 30, 768 << 20},
-		{256 << 20, l.LeastMemory()},
+		{2 << 30, 512 << 20},
+		{256 << 20, small.LeastMemory()},
 	} {
+		l := serve.DefaultLimits().WithPixelsFor(int64(min(2<<30, c.group/4)))
 		got := defaultMemory(l, c.group)
 		if got != c.want {
 			t.Errorf("a group of %v bytes: got %d, want %d", c.group, got, c.want)

@@ -61,7 +61,7 @@ func growth(
 
 func openSmall(t *testing.T) *runner.Model {
 	t.Helper()
-	m, err := runner.Open(t.Context(), smallModel)
+	m, err := runner.Open(t.Context(), smallModel, probed)
 	if err != nil {
 		t.Fatal(err)
 	}

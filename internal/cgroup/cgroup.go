@@ -23,7 +23,8 @@ func Memory(root fs.FS) float64 {
 // limit reads the limit of one group's directory.
 type limit func(root fs.FS, group string) float64
 
-// smallest returns the smallest limit that a controller has, of the process's group and those above.
+// smallest returns the smallest limit that a controller has, of the process's group and those
+// above.
 func smallest(root fs.FS, controller string, v1, v2 limit) float64 {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {

@@ -21,7 +21,7 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	if binary.LittleEndian.Uint32(head[8:]) != masked(head[:8]) {
+	if !Begins(head[:]) {
 		return nil, errors.New("the checksum of the length is wrong")
 	}
 	length := binary.LittleEndian.Uint64(head[:8])
@@ -41,6 +41,12 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 		return nil, errors.New("the checksum of the data is wrong")
 	}
 	return data, nil
+}
+
+// Begins says whether a file that begins so, with 12 bytes, is one of TFRecords: whether the
+// checksum of the first length is right.
+func Begins(head []byte) bool {
+	return len(head) >= 12 && binary.LittleEndian.Uint32(head[8:]) == masked(head[:8])
 }
 
 // masked is the checksum as TFRecords have it: rotated and shifted, since a checksum of data that

@@ -312,6 +312,10 @@ def main(photos, out):
     save(out / "variables", [(["serve"], variables)])
     save(out / "faulty", [(["serve"], faulty)])
     save(out / "aborts", [(["serve"], aborts)])
+    shutil.copytree(out / "conv", out / "aborts_manifest")
+    shutil.copy(out / "aborts/saved_model.pb", out / "aborts_manifest")
+    shutil.rmtree(out / "aborts_manifest/assets.extra")
+    write_manifest(out / "aborts_manifest")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Triton's two for the Open Inference Protocol; for TensorFlow Serving's REST API what its
 documentation does.
 
-python clients.py HTTP_ADDRESS GRPC_ADDRESS IMAGE: IMAGE is all green.
+python clients.py HTTP_ADDRESS GRPC_ADDRESS IMAGE DESCRIPTORS: IMAGE is all green, DESCRIPTORS are
+the FileDescriptorSet of what the server speaks.
 """
 
 import base64
@@ -13,6 +14,7 @@ import sys
 
 import numpy as np
 import requests
+import triton_extensions
 import tritonclient.grpc as grpc
 import tritonclient.http as http
 from tritonclient.grpc import service_pb2
@@ -89,6 +91,7 @@ def triton(module, client, image):
 def only_http(address, image):
     client = http.InferenceServerClient(address)
     triton(http, client, image)
+    triton_extensions.extensions(http, client, image)
     tensor = http.InferInput("images", [1, 2, 2, 3], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 2, 2, 3), np.float32), binary_data=False)
     output = http.InferRequestedOutput("logits", binary_data=False)
@@ -106,6 +109,8 @@ def only_http(address, image):
 def only_grpc(address, image):
     client = grpc.InferenceServerClient(address)
     triton(grpc, client, image)
+    triton_extensions.extensions(grpc, client, image)
+    triton_extensions.stream(grpc, client)
     # Typed contents rather than raw ones, which Triton's client never sends.
     stub = client._client_stub
     request = service_pb2.ModelInferRequest(model_name="fake")
@@ -166,7 +171,8 @@ def people(url, image):
 
 
 def main():
-    http_address, grpc_address, path = sys.argv[1:]
+    http_address, grpc_address, path, descriptors = sys.argv[1:]
+    triton_extensions.descriptors(descriptors)
     with open(path, "rb") as f:
         image = f.read()
     only_http(http_address, image)

@@ -65,7 +65,7 @@ func TestEvaluationPage(t *testing.T) {
 	}
 	report.Model = "models/<b>fake</b>"
 	least, less := 0.99, 0.2
-	checks := evaluate.Thresholds{Top1: &least, MacroRecall: &less}.Checks(report)
+	checks := report.Checks(evaluate.Thresholds{Top1: &least, MacroRecall: &less})
 	path := filepath.Join(t.TempDir(), "report.html")
 	file, err := os.Create(path)
 	if err != nil {

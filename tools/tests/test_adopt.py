@@ -10,7 +10,7 @@ import tf_keras
 
 from kerasrun_export import images, manifest, sample_images, saved_model
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.cli import export
+from kerasrun_export.cli import export, golden
 from kerasrun_export.contract import input_from_json
 
 SHAPE = (12, 16, 3)
@@ -139,6 +139,7 @@ def test_what_others_saved(tmp_path, kind):
     assert all(path.startswith("assets.extra/") for path in after.keys() - before.keys())
     stored = manifest.read(tmp_path / "out")
     assert stored["graph"] == "adopted"
+    assert "flops" not in stored  # nothing counted them
     assert stored["answer"] == answer
     (output,) = stored["outputs"]["serving_default"]
     assert (output["name"], output["kind"]) == (answer, said)
@@ -160,6 +161,23 @@ def test_what_others_saved(tmp_path, kind):
 
 def adopted(directory: Path, out: Path, *more: str) -> int:
     return export.main(["--saved-model", str(directory), "--out", str(out), *SAID, *more])
+
+
+def test_rows_of_numbers(tmp_path, capsys):
+    """An input that may be of grey images or of a sequence has to be named."""
+    steps = keras.Input((None, 4), name="steps")
+    model = keras.Model(steps, keras.layers.Dense(2)(keras.layers.LSTM(3)(steps)))
+    model.export(tmp_path / "saved", verbose=False)
+    line = ["--saved-model", str(tmp_path / "saved"), "--out", str(tmp_path / "out")]
+    assert export.main(line) == 2
+    assert "--input steps=tensor (it is served as it is" in capsys.readouterr().err
+    said = ["--input", "steps=tensor", "--kind", "output_0=regression"]
+    assert export.main([*line, *said]) == 0
+    stored = manifest.read(tmp_path / "out")
+    assert [one["kind"] for one in stored["inputs"]] == ["tensor"]
+    rows = np.random.default_rng(2).normal(0, 1, (3, 9, 4)).astype(np.float32)
+    got = saved_model.run(tmp_path / "out", {"steps": rows})["output_0"]
+    np.testing.assert_allclose(got, model.predict(rows, verbose=0), atol=1e-6)
 
 
 def test_another_signature_and_tags(tmp_path, capsys):
@@ -202,8 +220,18 @@ def test_random_answers(tmp_path, capsys):
     module = Noise()
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.__call__)
     assert adopted(tmp_path / "saved", tmp_path / "out") == 1
-    assert "got another y the second time" in capsys.readouterr().err
+    assert "got another y when asked again" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_random_flip(tmp_path, capsys):
+    """Of Keras 2, with training=True fixed: it leaves an image as it is half of the time."""
+    inputs = tf_keras.Input(SHAPE)
+    x = tf_keras.layers.RandomFlip("horizontal")(inputs, training=True)
+    x = tf_keras.layers.Dense(3, activation="softmax")(tf_keras.layers.Flatten()(x))
+    tf_keras.Model(inputs, x).save(tmp_path / "saved", save_format="tf")
+    assert adopted(tmp_path / "saved", tmp_path / "out") == 1
+    assert "when asked again: the graph draws random numbers" in capsys.readouterr().err
 
 
 def test_samples_that_a_graph_does_not_decode(tmp_path, capsys):
@@ -235,6 +263,59 @@ def test_samples_that_a_graph_does_not_decode(tmp_path, capsys):
     ]
     assert export.main(line) == 1
     assert "answers the bytes of an image file, got none" in capsys.readouterr().err
+
+
+def test_a_pack_of_an_adopted_directory(tmp_path, capsys):
+    """Its reference is the SavedModel as TensorFlow in Python runs it, by the adopted signature."""
+    predict = by_tensorflow_1(tmp_path / "saved", ("serve", "gpu"), "classify_images")
+    assert adopted(tmp_path / "saved", tmp_path / "out") == 0
+    arguments = [str(tmp_path / "out"), "--images", str(sample_images.DIRECTORY), "--out"]
+    assert golden.main([*arguments, str(tmp_path / "pack")]) == 0
+    index = json.loads((tmp_path / "pack" / "goldens.json").read_text())
+    assert (index["signature"], index["outputs"]) == ("classify_images", ["y"])
+    assert index["reference"] == f"tensorflow {tf.version.VERSION} out classify_images"
+    assert len(index["cases"]) == len(sample_images.paths())
+    for case in index["cases"]:
+        image = keras.utils.load_img(tmp_path / "pack" / case["image"], target_size=SHAPE[:2])
+        arrays = np.load(tmp_path / "pack" / case["arrays"])
+        want = predict(np.asarray(image, np.float32)[None] * np.float32(1 / 255))[0]
+        np.testing.assert_allclose(arrays["y"], want, rtol=0, atol=1e-6)
+
+    capsys.readouterr()
+    assert golden.main([*arguments, str(tmp_path / "none"), "--predict", "json:loads"]) == 1
+    assert "--predict cannot see what a function feeds it" in capsys.readouterr().err
+    assert golden.main([*arguments, str(tmp_path / "none"), "--unsafe-lambda"]) == 1
+    assert "expected no flags of these" in capsys.readouterr().err
+    shard = next((tmp_path / "out" / "variables").glob("*.data*"))
+    shard.write_bytes(shard.read_bytes()[::-1])
+    assert golden.main([*arguments, str(tmp_path / "none")]) == 1
+    assert "expected the graph and variables that were adopted" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_module_that_holds_a_keras_3_model(tmp_path, capsys):
+    """TensorFlow in Python loads it, the C API finds no values: the advice is the way out."""
+
+    class Module(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = classifier()
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *SHAPE), tf.float32, name="x")])
+        def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": self.model(x, training=False)}
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.__call__)
+    assert adopted(tmp_path / "saved", tmp_path / "out") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Could not find variable" in line
+    assert "give kerasrun-export the .keras file itself" in line
+    assert line.endswith("by Keras's model.export(DIR)")
+    module.model.export(tmp_path / "exported", verbose=False)
+    assert adopted(tmp_path / "exported", tmp_path / "out") == 0
+    module.model.save(tmp_path / "own.keras")
+    assert export.main([str(tmp_path / "own.keras"), *SAID, "--out", str(tmp_path / "out")]) == 0
 
 
 def test_what_cannot_be_adopted(tmp_path, capsys):

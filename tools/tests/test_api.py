@@ -115,7 +115,7 @@ def subclassed() -> keras.Model:
             {"class_names": [1, 2, 3]},
             "class names: expected a name, a string, for each class, got 1",
         ),
-        (trained, {"image_size": (9, 9)}, "takes 40x48, not 9x9"),
+        (trained, {"image_size": (9, 9)}, "takes 40x48, got 9x9"),
         (lambda: trained("free size"), {}, "--image-size HxW"),
         (unsized, {}, "expected a model that knows the shape of its input"),
         (subclassed, {}, "own: expected a model that knows the shape of its input"),

@@ -250,7 +250,12 @@ def test_flags_are_read_as_they_are_written():
     from kerasrun_export.cli.export import parser
 
     given = said(
-        pipeline="decode_image", color="bgr", antialias=False, offset="-1,-2,-3", divide=127.5
+        pipeline="decode_image",
+        color="bgr",
+        antialias=False,
+        offset="-1,-2,-3",
+        divide=127.5,
+        input={"photo": "image", "steps": "tensor"},
     )
     words = ["my.keras", "--out", "x", *choices.flags(given.to_manifest())]
     assert flags.read(parser().parse_args(words)) == given

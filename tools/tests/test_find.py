@@ -1,5 +1,6 @@
 """Contracts found from functions as people write them, and none where there is none."""
 
+import io
 import json
 import shutil
 import tempfile
@@ -321,6 +322,201 @@ def test_it_says_none(predict, stage, near, photos):
         accepted = find_contract(predict, photos, accept=nearest.largest)
         assert accepted.difference == nearest.largest
         assert accepted.inputs[0].resize == near
+
+
+def near(function):
+    """A predict function of what makes the tensor of a path."""
+    return lambda path: model.predict(np.asarray(function(path))[np.newaxis], verbose=0)
+
+
+def rgb(path: str) -> Image.Image:
+    return Image.open(path).convert("RGB")
+
+
+def decoded(path: str) -> tf.Tensor:
+    return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+
+
+def encoded_again(path: str) -> Image.Image:
+    file = io.BytesIO()
+    rgb(path).save(file, "JPEG", quality=75)
+    return Image.open(file)
+
+
+BICUBIC, BILINEAR = Resize(method="bicubic"), Resize("tensorflow", "bilinear")
+# What each does, the stage at which it leaves what a contract can say, the decoder and the resize
+# that come nearest; None: any.
+NEAR_MISSES = {
+    "convert_image_dtype before the resize": (
+        lambda path: tf.image.resize(tf.image.convert_image_dtype(decoded(path), tf.float32), SIZE),
+        ("normalize", "tensorflow", BILINEAR),
+    ),
+    "JPEG encoded again": (
+        lambda path: np.array(encoded_again(path).resize(WIDTH_HEIGHT)) / 255.0,
+        ("decode", "pillow", BICUBIC),
+    ),
+    "adjust_jpeg_quality": (
+        lambda path: tf.image.resize(tf.image.adjust_jpeg_quality(decoded(path), 75), SIZE) / 255.0,
+        ("decode", "tensorflow", BILINEAR),
+    ),
+    "gamma": (
+        lambda path: (np.array(rgb(path).resize(WIDTH_HEIGHT)) / 255.0) ** 2.2,
+        ("normalize", "pillow", BICUBIC),
+    ),
+    "gamma of floats": (
+        lambda path: (tf.image.resize(decoded(path), SIZE) / 255.0) ** (1 / 2.2),
+        ("normalize", "tensorflow", BILINEAR),
+    ),
+    "resized twice": (
+        lambda path: np.array(rgb(path).resize((128, 128)).resize(WIDTH_HEIGHT)) / 255.0,
+        ("resize", "pillow", None),
+    ),
+    "resized twice by TensorFlow": (
+        lambda path: tf.image.resize(tf.image.resize(decoded(path), (128, 128)), SIZE) / 255.0,
+        ("resize", "tensorflow", None),
+    ),
+    "the image's own mean": (
+        lambda path: tf.image.per_image_standardization(tf.image.resize(decoded(path), SIZE)),
+        ("normalize", "tensorflow", BILINEAR),
+    ),
+    "colours of another image": (
+        lambda path: tf.image.adjust_hue(tf.image.resize(decoded(path), SIZE) / 255.0, 0.1),
+        ("decode", "tensorflow", BILINEAR),
+    ),
+    "the middle of the image": (
+        lambda path: tf.image.resize(tf.image.central_crop(decoded(path), 0.875), SIZE) / 255.0,
+        ("resize", None, None),
+    ),
+    "turned round": (
+        lambda path: np.array(rgb(path).resize(WIDTH_HEIGHT))[:, ::-1] / 255.0,
+        ("resize", None, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+def test_the_stage_of_near_misses(name, photos):
+    function, (stage, decoder, resize) = NEAR_MISSES[name]
+    with pytest.raises(find.NoContractError) as caught:
+        find_contract(near(function), photos)
+    got = caught.value.nearest
+    assert got.stage == stage
+    assert decoder in (None, got.preprocessing.decode.by)
+    assert resize in (None, got.preprocessing.resize)
+    assert got.largest > 0
+
+
+def by_keras(*layers, decode=decoded, dtype="float32"):
+    """Layers before the model, as a Sequential of their own that has no weights."""
+    prepare = keras.Sequential(layers)
+    return near(lambda path: prepare(tf.cast(decode(path), dtype)[np.newaxis])[0])
+
+
+def padding(method: str = "bilinear", antialias: bool = False, fill: float = 127) -> Resize:
+    return Resize("tensorflow", method, "pad_first", antialias, fill)
+
+
+RESIZING = keras.layers.Resizing
+PADDED = {"pad_to_aspect_ratio": True, "fill_value": 127}
+
+
+def short_side(path: str) -> np.ndarray:
+    """torchvision's Resize(97) and CenterCrop."""
+    image = rgb(path)
+    shape = np.array(image).shape[:2]
+    height, width = (97, int(97 * shape[1] / shape[0]))
+    if shape[1] < shape[0]:
+        height, width = int(97 * shape[0] / shape[1]), 97
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    top, left = round((height - SIZE[0]) / 2), round((width - SIZE[1]) / 2)
+    return np.array(image)[top : top + SIZE[0], left : left + SIZE[1]] / 255.0
+
+
+FITS = {
+    "Resizing": (by_keras(RESIZING(*SIZE)), BILINEAR),
+    "Resizing, crop": (
+        by_keras(RESIZING(*SIZE, crop_to_aspect_ratio=True)),
+        Resize("tensorflow", "bilinear", "crop"),
+    ),
+    "Resizing, pad": (by_keras(RESIZING(*SIZE, pad_to_aspect_ratio=True)), padding(fill=0)),
+    "Resizing, fill": (by_keras(RESIZING(*SIZE, **PADDED)), padding()),
+    "Resizing, bytes": (by_keras(RESIZING(*SIZE, **PADDED), dtype="uint8"), padding()),
+    "Resizing, bicubic": (
+        by_keras(RESIZING(*SIZE, "bicubic", antialias=True, **PADDED)),
+        padding("bicubic", True),
+    ),
+    "keras.ops": (
+        near(
+            lambda path: (
+                keras.ops.image.resize(
+                    tf.cast(decoded(path), tf.float32),
+                    SIZE,
+                    pad_to_aspect_ratio=True,
+                    fill_value=255.0,
+                )
+                / 127.5
+                - 1
+            )
+        ),
+        padding(fill=255),
+    ),
+    "ImageOps.pad": (
+        near(
+            lambda path: (
+                np.array(ImageOps.pad(rgb(path), WIDTH_HEIGHT, color=(114, 114, 114))) / 255.0
+            )
+        ),
+        Resize("pillow", "bicubic", "pad", fill=114),
+    ),
+    "a short side of its own": (
+        near(short_side),
+        Resize("pillow", "bilinear", "short_side", short_side=97),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_fits_are_exact(name, photos):
+    function, want = FITS[name]
+    found = find_contract(function, photos)
+    assert found.difference == 0
+    assert found.inputs[0].resize == want
+    assert found.equivalent == ()
+
+
+def test_what_pads_shows_in_any_of_the_images(photos, tmp_path):
+    """The smallest image has the tensor's shape, so that nothing is padded."""
+    with Image.open(photos[0]) as image:
+        image.resize(WIDTH_HEIGHT).save(tmp_path / "small.png")
+    found = find_contract(FITS["Resizing, fill"][0], [tmp_path / "small.png", *photos])
+    assert found.inputs[0].resize == padding()
+
+
+def test_an_input_beside_the_image(photos):
+    """A state that is always the same is a tensor; one that is no image has to be named."""
+    image, state = keras.Input((*SIZE, 3), name="photo"), keras.Input((20, 10), name="state")
+    x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(image), state[:, 0]])
+    both = keras.Model([image, state], keras.layers.Dense(3)(x))
+
+    def predict(path: str, **state):
+        pixels = np.asarray(rgb(path).resize(WIDTH_HEIGHT), np.float32)[np.newaxis]
+        number = 0.0 if not state else np.sin(pixels[:, :20, :10, 0])
+        return both.predict([pixels, np.zeros((1, 20, 10)) + number], verbose=0)
+
+    found = find_contract(predict, photos, both)
+    assert [one.kind for one in found.inputs] == ["image", "tensor"]
+    line = find.export_command("my.keras", found, "c.json")
+    assert "--input state=tensor" in line
+    told = lambda path: predict(path, told=True)  # noqa: E731
+    asks = r"input state \(-1, 20, 10\).*--input state=tensor .*--input state=image says"
+    with pytest.raises(FindError, match=asks):
+        find_contract(told, photos, both)
+    found = find_contract(told, photos, both, input_kinds={"state": "tensor"})
+    assert [one.kind for one in found.inputs] == ["image", "tensor"]
+    with pytest.raises(find.NoContractError, match="The nearest is"):
+        find_contract(told, photos, both, input_kinds={"state": "image"})
+    with pytest.raises(FindError, match="expected an input of photo, state and one of tensor"):
+        find_contract(told, photos, both, input_kinds={"stats": "tensor"})
 
 
 USER = '''

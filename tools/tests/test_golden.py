@@ -11,7 +11,7 @@ from PIL import Image
 
 from kerasrun_export import exporter, manifest, sample_images, saved_model
 from kerasrun_export.backend import keras
-from kerasrun_export.cli import export, golden
+from kerasrun_export.cli import contract, export, golden
 
 
 @pytest.fixture
@@ -209,6 +209,10 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
     (broken / "cut.png").write_bytes((broken / "whole.png").read_bytes()[:60])
     changed = tmp_path / "changed"
     manifest.write(changed, {"inputs": [{"name": "caffe"}]})
+    first = tmp_path / "first"
+    (first / manifest.PATH).parent.mkdir(parents=True)
+    of_go = Path(__file__).parents[2] / "contract/testdata/kerasrun.json"
+    (first / manifest.PATH).write_bytes(of_go.read_bytes())
     assert manifest.read(changed)["inputs"] == [{"name": "caffe"}]
     (changed / manifest.PATH).write_text(
         (changed / manifest.PATH).read_text().replace("caffe", "torch")
@@ -220,6 +224,7 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
         (own, images, "images", "images: is there and not an empty directory"),
         (tmp_path / "none.keras", images, "d", "none.keras: no such file"),
         (empty, images, "e", "not a manifest"),
+        (first, images, "g", "expected a manifest of format 2, got 1: export the model again"),
         (changed, images, "f", "expected the manifest as it was written"),
     ):
         said = ["--pipeline", "load_img", "--mode", "caffe"]
@@ -240,6 +245,85 @@ def test_what_cannot_be_made(tmp_path, own, images, capsys):
     with pytest.raises(SystemExit) as exit_status:
         golden.main([str(own)])
     assert exit_status.value.code == 2
+
+
+def test_a_file_is_loaded_as_the_exporter_does(tmp_path, images, capsys, monkeypatch):
+    """Of Keras 2, with a user's own class and a Lambda layer."""
+    monkeypatch.chdir(tmp_path)
+    Path("golden_own.py").write_text(OWN)
+    Path("golden_write.py").write_text(WRITE)
+    subprocess.run([sys.executable, "golden_write.py"], check=True, capture_output=True)
+    arguments = ["own.h5", "--pipeline", "load_img", "--mode", "tf", "--images", str(images)]
+    for more, message in (
+        ([], "the Lambda layer 'twice' holds code"),
+        (["--unsafe-lambda"], "--custom-objects MODULE names the module"),
+    ):
+        assert golden.main([*arguments, *more, "--out", "pack"]) == 1
+        assert message in capsys.readouterr().err
+    flags = ["--unsafe-lambda", "--custom-objects", "golden_own"]
+    assert golden.main([*arguments, *flags, "--out", "pack"]) == 0
+    index = json.loads(Path("pack/goldens.json").read_text())
+    assert index["reference"].startswith("tf_keras ")
+    assert "--custom-objects golden_own --unsafe-lambda" in index["command"]
+    want = np.load("want.npz")
+    for case in index["cases"]:
+        arrays = np.load(Path("pack", case["arrays"]))
+        np.testing.assert_allclose(arrays["probs"], want[Path(case["image"]).stem], atol=1e-5)
+
+    Path("golden_notebook.py").write_text(NOTEBOOK)
+    find = ["find", "--predict", "golden_notebook:predict", "--out", "contract.json"]
+    answers = {"cat.JPG": [round(float(x), 5) for x in want["cat_JPG"]]}
+    Path("answers.json").write_text(json.dumps(answers))
+    check = ["check", "--contract", "contract.json", "--expect", "answers.json"]
+    for command in (find, check):
+        command += ["--images", str(images), "own.h5"]
+        assert contract.main(command) == 1
+        assert "the Lambda layer 'twice' holds code" in capsys.readouterr().err
+        assert contract.main([*command, *flags]) == 0
+    assert "1 answers as expected" in capsys.readouterr().out
+
+
+# The notebook that reads it again.
+NOTEBOOK = """
+import numpy as np, tf_keras
+from golden_own import Halved
+
+own = {"Halved": Halved}
+model = tf_keras.models.load_model("own.h5", custom_objects=own, compile=False, safe_mode=False)
+
+
+def predict(path):
+    image = tf_keras.utils.load_img(path, target_size=(12, 16))
+    return model.predict(np.array(image, "float32")[None] / 127.5 - 1, verbose=0)
+"""
+
+OWN = """
+import tf_keras
+
+
+class Halved(tf_keras.layers.Layer):
+    def call(self, x):
+        return x * 0.5
+"""
+# What a notebook with tf_keras writes, and what its model predicts of the images.
+WRITE = """
+import numpy as np, tf_keras
+from pathlib import Path
+from golden_own import Halved
+
+kinds = tf_keras.layers
+inputs = tf_keras.Input((12, 16, 3))
+x = Halved()(kinds.Lambda(lambda x: x * 2.0, name="twice")(inputs))
+x = kinds.Dense(3, activation="softmax")(kinds.Flatten()(x))
+model = tf_keras.Model(inputs, x)
+model.save("own.h5")
+want = {}
+for path, name in (("cat.JPG", "cat_JPG"), ("cat.png", "cat_png"), ("flower.webp", "flower")):
+    image = tf_keras.utils.load_img(Path("images", path), target_size=(12, 16))
+    batch = np.array(image, "float32")[None] / 127.5 - 1
+    want[name] = model.predict(batch, verbose=0)[0]
+np.savez("want.npz", **want)
+"""
 
 
 def test_preprocessing_is_asked_for_where_it_is_not_known(tmp_path, own, images, capsys):

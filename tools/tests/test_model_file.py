@@ -341,7 +341,58 @@ def test_both_libraries_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"\A[^\n]*\Z") as caught:
         model_file.load(str(tmp_path / "old.h5"))
     message = str(caught.value)
-    assert re.search(r"tried keras 3\.\S+: .*OwnNormalization.*; tf_keras 2\.\S+: ", message)
+    assert re.search(r"tried tf_keras 2\.\S+: .*OwnNormalization.*; keras 3\.\S+: ", message)
     assert message.count("OwnNormalization") >= 2
     assert message.endswith("--custom-objects MODULE names the module that has its own classes")
     assert tf.executing_eagerly()
+
+
+HARD = {
+    "activation": lambda kinds: kinds.Activation("hard_sigmoid", name="gate"),
+    "layer's own": lambda kinds: kinds.Conv2D(4, 1, activation="hard_sigmoid", name="gate"),
+}
+
+
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_what_keras_3_computes_otherwise(tmp_path, kind, suffix, monkeypatch):
+    """hard_sigmoid: Keras 2 has x / 5 + 1 / 2, Keras 3 x / 6 + 1 / 2, and reads the file too."""
+    written = small(tf_keras, HARD[kind](tf_keras.layers))
+    path = tmp_path / f"old{suffix}"
+    written.save(path)
+    assert_exports(path, written.predict, tmp_path)
+    if suffix == ".h5":
+        monkeypatch.setattr(model_file, "_libraries", lambda _: [keras])  # tf_keras not installed
+        with pytest.raises(ModelError, match=r"hard_sigmoid in 'gate'.*: pip install tf-keras"):
+            model_file.load(str(path))
+
+
+LAYERS = {
+    "conv transpose": lambda kinds: kinds.Conv2DTranspose(3, 3, strides=2, padding="same"),
+    "depthwise": lambda kinds: kinds.DepthwiseConv2D(3, depth_multiplier=2),
+    "GRU": lambda kinds: tf_keras.Sequential(
+        [kinds.Reshape((12, 64)), kinds.GRU(5, recurrent_activation="hard_sigmoid")]
+    ),
+    "leaky": lambda kinds: kinds.LeakyReLU(alpha=0.1),
+    "locally connected": lambda kinds: kinds.LocallyConnected2D(3, 3),
+    "mitchell": lambda kinds: kinds.UpSampling2D(2, interpolation="mitchellcubic"),
+    "random height": lambda kinds: kinds.RandomHeight(0.2),
+    "separable": lambda kinds: kinds.SeparableConv2D(5, 3, strides=2, padding="same"),
+    "thresholded": lambda kinds: kinds.ThresholdedReLU(0.5),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_of_keras_2(tmp_path, kind):
+    """Some of them Keras 3 reads, and fails as it answers."""
+    inputs = tf_keras.Input((12, 16, 4))
+    x = LAYERS[kind](tf_keras.layers)(inputs)
+    x = tf_keras.layers.Flatten()(x) if len(x.shape) > 2 and None not in x.shape[1:] else x
+    x = tf_keras.layers.GlobalMaxPooling2D()(x) if len(x.shape) > 2 else x
+    written = tf_keras.Model(inputs, tf_keras.layers.Dense(3, activation="softmax")(x))
+    written.save(tmp_path / "old.h5")
+    model = model_file.load(str(tmp_path / "old.h5"))
+    images = np.random.default_rng(1).uniform(0, 2, (4, 12, 16, 4)).astype(np.float32)
+    np.testing.assert_array_equal(
+        model.predict(images, verbose=0), written.predict(images, verbose=0)
+    )

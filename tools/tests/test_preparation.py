@@ -1,5 +1,7 @@
 """What is read from a model of its own preparation of images."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -101,7 +103,17 @@ def test_a_model_that_prepares_images(model, words):
 )
 def test_a_model_that_does_not(model):
     found = preparation.read(model())
-    assert found == preparation.Preparation()
+    assert replace(found, of_images=False) == preparation.Preparation()
+
+
+def test_layers_that_only_images_are_given():
+    for layer, want in (
+        (KINDS.RandomFlip(), True),
+        (KINDS.Rescaling(1 / 127.5, offset=-1), True),
+        (KINDS.Rescaling(0.5), False),
+        (KINDS.ZeroPadding2D(), False),
+    ):
+        assert preparation.read(stack(layer)).of_images is want
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def test_it_takes_and_gives_what_keras_does(tmp_path, seed, kind, graph):
 def test_a_size_for_a_model_of_any_size():
     served = serving.trace(classifier((None, None, 3)), size=(20, 24))
     assert served.inputs[0].shape == (-1, 20, 24, 3)
-    with pytest.raises(ModelError, match="--image-size: mine takes 12x16, not 9x9"):
+    with pytest.raises(ModelError, match="--image-size: mine takes 12x16, got 9x9"):
         model = classifier((12, 16, 3))
         model.name = "mine"
         serving.trace(model, size=(9, 9))

@@ -267,4 +267,13 @@ ages = random.random((len(paths), 2), np.float32)
 rows = model.predict_on_batch([photos, ages])
 expected["two_inputs"] = {"ages": ages.tolist(), "rows": np.asarray(rows).tolist()}
 
+# Rows of numbers, whose shape might be that of grey images.
+steps = keras.Input((20, 4), name="steps")
+model = keras.Model(steps, layers.Dense(3, activation="softmax")(layers.LSTM(8)(steps)))
+fields = export(model, out / "sequence", input_kinds={"steps": "tensor"})
+given = random.normal(0, 2, (5, 20, 4)).astype(np.float32)
+rows = np.asarray(model.predict_on_batch(given))
+np.save(out / "steps.npy", given)
+expected["sequence"] = {"steps": str(out / "steps.npy"), "rows": rows.tolist()}
+
 (out / "expected.json").write_text(json.dumps(expected))

@@ -155,6 +155,7 @@ def main(out: Path) -> None:
     arguments = ["--saved-model", str(out / "reader"), "--images", str(images)]
     if command.main([*arguments, "--out", str(out / "adopted")]) != 0:
         raise SystemExit("not adopted")
+    golden(out / "adopted", images, out / "of_adopted")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ func areaRowAVX2(out *float32, row *uint8, runs *areaRun, weights *float32, step
 
 func areaAddAVX2(sum, line *float32, weight float32, blocks int) { panic("cvimage: no vectors") }
 
-func roundAVX2(out *uint8, line *float32, blocks int, squeezed bool) { panic("cvimage: no vectors") }
+func roundAVX2(out *uint8, line *float32, blocks int, squeezed bool) {
+	panic("cvimage: no vectors")
+}
 
 func halveAVX2(out, upper, lower *uint8, pairs *[32]uint8, step, outStep, blocks int) {
 	panic("cvimage: no vectors")

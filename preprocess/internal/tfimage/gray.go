@@ -27,20 +27,3 @@ func GrayUint8(dst, rgb []uint8) []uint8 {
 	}
 	return dst
 }
-
-// GrayFloat32 is [GrayUint8] for float32, of any range.
-func GrayFloat32(dst, rgb []float32) []float32 {
-	n := len(rgb) / 3
-	dst = grow(dst, n)
-	if n == 1 { // a dot product of vectors, whose kernel fuses products and sums
-		sum := float32(rgb[0] * redWeight)
-		sum = float32(float64(rgb[1])*float64(greenWeight) + float64(sum))
-		dst[0] = float32(float64(rgb[2])*float64(blueWeight) + float64(sum))
-		return dst
-	}
-	for i := range dst {
-		p := rgb[3*i : 3*i+3]
-		dst[i] = float32(p[0]*redWeight) + float32(p[1]*greenWeight) + float32(p[2]*blueWeight)
-	}
-	return dst
-}

@@ -2,7 +2,6 @@ package tfimage
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"testing"
 )
 
@@ -17,22 +16,5 @@ func TestGrayUint8EqualsTensorFlow(t *testing.T) {
 		"shape": []int{side, side, 3}}, rgb)
 	if got := GrayUint8(nil, rgb); !bytes.Equal(got, want.bytes) {
 		t.Error(sameBits(answer{bytes: got}.floats(), want.floats()))
-	}
-}
-
-func TestGrayFloat32EqualsTensorFlow(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range 300 {
-		h, w := side(rng), side(rng)
-		if i < 100 {
-			h, w = 1+i%4/2, 1+i%2
-		}
-		rgb := image[float32](rng, 3*h*w)
-		body, _ := raw(rgb)
-		want := startTensorFlow(t).ask(t, map[string]any{"op": "gray", "dtype": "float32",
-			"shape": []int{h, w, 3}}, body)
-		if d := sameBits(GrayFloat32(nil, rgb), want.floats()); d != "" {
-			t.Errorf("%d x %d: %s", h, w, d)
-		}
 	}
 }

@@ -31,7 +31,8 @@ func startTensorFlow(t testing.TB) *tensorflow {
 	t.Helper()
 	python := pythontest.Python(t)
 	tensorflowOnce.Do(func() {
-		sharedTensorFlow.Process, sharedTensorFlow.err = pythontest.NewProcess(python, "testdata/reference.py")
+		sharedTensorFlow.Process, sharedTensorFlow.err = pythontest.NewProcess(python,
+			"testdata/reference.py")
 	})
 	if sharedTensorFlow.err != nil {
 		t.Fatal(sharedTensorFlow.err)

@@ -42,7 +42,7 @@ func TestTensor(t *testing.T) {
 		{"[4294967295]", tensor.Uint32, tensor.Shape{1}, []uint32{math.MaxUint32}},
 		{"[18446744073709551615]", tensor.Uint64, tensor.Shape{1}, []uint64{math.MaxUint64}},
 		{"[true, false]", tensor.Bool, tensor.Shape{2}, []bool{true, false}},
-		{`["a\u00e9\n", {"b64": "AP8="}, {"b64": "A\nP\r\n8 =\t"}, ""]`, tensor.String, tensor.Shape{4},
+		{`["a\u00e9\n", {"b64": "AP8="}, {"b64": "A\nP\r\n8 .\t"}, ""]`, tensor.String, tensor.Shape{4},
 			[][]byte{[]byte("aé\n"), {0, 255}, {0, 255}, {}}},
 	} {
 		got, err := NewDecoder([]byte(c.text)).Tensor(c.dtype)
@@ -108,6 +108,10 @@ func TestTensorRefuses(t *testing.T) {
 		{`[{}]`, tensor.String, "base64"},
 		{`[{"b64": "", "more": 1}]`, tensor.String, "base64"},
 		{`[{"b64": "?"}]`, tensor.String, "unable to base64 decode"},
+		{`[{"b64": "AP8=="}]`, tensor.String, "expected padding of 1 characters or none, got 2"},
+		{`[{"b64": "AP8A="}]`, tensor.String, "expected padding of 0 characters or none, got 1"},
+		{`[{"b64": "AP=8"}]`, tensor.String, "unable to base64 decode"},
+		{`[{"b64": "A"}]`, tensor.String, "unable to base64 decode"},
 		{strings.Repeat("[", 101) + strings.Repeat("]", 101), tensor.Float32,
 			"nested more than 100 deep"},
 		{"[1]", tensor.Float16, "float16 has no form in JSON"},

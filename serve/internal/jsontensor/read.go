@@ -144,8 +144,8 @@ type leaves interface {
 	tensor(shape tensor.Shape) (tensor.Tensor, error)
 }
 
-// newLeaves returns a collector of elements. Where the decoder has no others, there is memory for all
-// of them from the start.
+// newLeaves returns a collector of elements. Where the decoder has no others, there is memory for
+// all of them from the start.
 func newLeaves(dtype tensor.DType, alone bool) (leaves, error) {
 	switch dtype {
 	case tensor.Float32:
@@ -276,7 +276,7 @@ func (b *bools) tensor(shape tensor.Shape) (tensor.Tensor, error) {
 type texts struct{ data [][]byte }
 
 func (t *texts) read(d *Decoder) error {
-	v, err := d.bytes()
+	v, err := d.Bytes()
 	if err != nil {
 		return err
 	}
@@ -291,8 +291,38 @@ func (t *texts) tensor(shape tensor.Shape) (tensor.Tensor, error) {
 	return tensor.New(shape, t.data)
 }
 
-// bytes reads a string, or {"b64": string}.
-func (d *Decoder) bytes() ([]byte, error) {
+// Float32 reads a number, rounded once from its decimal text.
+func (d *Decoder) Float32() (float32, error) {
+	kind := d.Kind()
+	if kind != Number {
+		return 0, d.unexpected(kind, "a number")
+	}
+	start := d.pos
+	token, err := d.number()
+	if err != nil {
+		return 0, err
+	}
+	v, err := strconv.ParseFloat(string(token), 32)
+	if err != nil {
+		return 0, fmt.Errorf("value %.40s at offset: %d is out of the range of float32", token,
+			d.base+start)
+	}
+	return float32(v), nil
+}
+
+// DecimalNext says whether the next value is a number with a decimal point or an exponent, or none
+// that is finite.
+func (d *Decoder) DecimalNext() bool {
+	ahead := *d
+	if ahead.Kind() != Number {
+		return false
+	}
+	token, err := ahead.number()
+	return err == nil && bytes.ContainsAny(token, ".eEIN")
+}
+
+// Bytes reads a string, or {"b64": string}. They may lie in the decoder's text.
+func (d *Decoder) Bytes() ([]byte, error) {
 	if d.Kind() != Object {
 		return d.quoted()
 	}
@@ -313,21 +343,33 @@ func (d *Decoder) bytes() ([]byte, error) {
 	if keys != 1 {
 		return nil, errNotBytes
 	}
-	// TensorFlow Serving takes it without the padding too, and with line breaks and other space.
+	data, err := DecodeBase64(text, d.take)
+	if err != nil {
+		return nil, fmt.Errorf("unable to base64 decode: %w", err)
+	}
+	return data, nil
+}
+
+// DecodeBase64 reads standard base64 as Abseil does, and so TensorFlow Serving: with line breaks and
+// other space, the padding whole or left out, and dots in its place. take is asked for memory first.
+func DecodeBase64(text []byte, take func(bytes int64) error) ([]byte, error) {
 	if slices.ContainsFunc(text, asciiSpace) {
-		if err := d.take(int64(len(text))); err != nil {
+		if err := take(int64(len(text))); err != nil {
 			return nil, err
 		}
 		text = slices.DeleteFunc(slices.Clone(text), asciiSpace)
 	}
-	text = bytes.TrimRight(text, "=")
-	if err := d.take(int64(base64.RawStdEncoding.DecodedLen(len(text)))); err != nil {
+	digits := bytes.TrimRight(text, "=.")
+	if padding, want := len(text)-len(digits), -len(digits)&3; padding != 0 && padding != want {
+		return nil, fmt.Errorf("expected padding of %d characters or none, got %d", want, padding)
+	}
+	if err := take(int64(base64.RawStdEncoding.DecodedLen(len(digits)))); err != nil {
 		return nil, err
 	}
-	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
-	n, err := base64.RawStdEncoding.Decode(data, text)
+	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(digits)))
+	n, err := base64.RawStdEncoding.Decode(data, digits)
 	if err != nil {
-		return nil, fmt.Errorf("unable to base64 decode: %w", err)
+		return nil, err
 	}
 	return data[:n], nil
 }

@@ -28,6 +28,7 @@ KERAS_HUB = "keras_hub"
 PIPELINE_NAMES = (*PIPELINES, KERAS_HUB)
 FIT_NAMES = tuple(fit.replace("_", "-") for fit in FITS)
 NUMBERS = ("scale", "divide", "offset", "mean", "std")
+INPUT_KINDS = ("tensor", "image")
 # What each way of loading is, for errors that list the choices.
 PIPELINE_WORDS = {
     "load_img": "keras.utils.load_img(path, target_size=...)",
@@ -54,7 +55,8 @@ class Choices:
     resample: a method of the decoder's library, or LIBRARY:METHOD. fit: with "-" or "_". fill: what
     fit "pad" pads with. short_side: of fit "short-side", in pixels. Numbers are one for all
     channels or one for each, in the order of the tensor's channels. contract: all of it, as
-    `read_contract` gives it, in place of the others.
+    `read_contract` gives it, in place of the others. input: by name of an input, whether it is an
+    "image" or a "tensor", where its shape does not tell.
     """
 
     pipeline: str | None = None
@@ -73,6 +75,12 @@ class Choices:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     contract: dict | None = None
+    input: dict[str, str] | None = None
+
+    @property
+    def says_images(self) -> bool:
+        """Whether they say anything of images, and so that the model takes some."""
+        return bool(self.to_manifest().keys() - {"input"})
 
     @property
     def said_fit(self) -> str | None:
@@ -106,6 +114,9 @@ def flags(options: dict[str, object]) -> list[str]:
         flag = f"--{key.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
+            continue
+        if key == "input":
+            words += [word for pair in value.items() for word in (flag, "=".join(pair))]
             continue
         if isinstance(value, dict):  # a contract, whose file's name is not kept
             words += [flag, "contract.json"]
@@ -153,6 +164,11 @@ def said(**options: object) -> Choices:
         key: numbers(value) if key in NUMBERS and value is not None else value
         for key, value in options.items()
     }
+    for name, kind in (read.get("input") or {}).items():
+        if kind not in INPUT_KINDS:
+            raise ChoiceError(
+                f"--input {name}={kind}: expected one of {', '.join(INPUT_KINDS)}, got {kind!r}"
+            )
     if read.get("contract") is not None:
         read["contract"] = read_contract(read["contract"])
     return Choices(**read)
@@ -194,7 +210,7 @@ def check(choices: Choices) -> None:
             raise ChoiceError(f"--{key}: expected one of {', '.join(known)}, got {value!r}")
     if fit is not None and fit not in FIT_NAMES:
         raise ChoiceError(f"--fit: expected one of {', '.join(FIT_NAMES)}, got {choices.fit!r}")
-    others = sorted(choices.to_manifest().keys() - {"contract"})
+    others = sorted(choices.to_manifest().keys() - {"contract", "input"})
     if choices.contract is not None and others:
         raise ChoiceError(
             f"--contract and --{others[0].replace('_', '-')}: expected one of them, for a contract "

@@ -1,12 +1,12 @@
 """Compares a written directory with Keras, on the user's images or on the samples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import answers, goldens, images, outputs, sample_images, saved_model
+from kerasrun_export import answers, image_files, images, outputs, sample_images, saved_model
 from kerasrun_export.backend import tf
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import ExportError, ImageError
@@ -14,7 +14,12 @@ from kerasrun_export.reference import Reference
 
 # Probabilities: absolute; else relative to the image's largest.
 TOLERANCE, LOGITS_TOLERANCE = 1e-5, 1e-4
+FREE_SIDE = 32  # of a plain tensor's side that the model leaves free
 BATCH = 32  # images that are in memory at a time
+ALONE = 8  # of them that are asked for one by one too
+# By how many tolerances they may then move: what rounding gives, in float16 too, stays far below
+# what other images in the batch do.
+ROUNDING = 10
 
 
 class DifferenceError(ExportError):
@@ -43,19 +48,27 @@ def compare(
 ) -> Compared:
     """Compares a signature of a written directory with the reference on images.
 
-    Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN or the graph
-    does not run.
+    Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN, or an image
+    otherwise among others than alone, or the graph does not run.
     """
     largest: dict[str, float] = {}
     answered, same, total = [], 0, 0
     for tensors in batches(inputs, paths):
         want = expected.predict(tensors)
         answers.check_numbers(want)
+        if not largest:
+            _check_alone(expected, tensors)
         try:
             got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
             lines = error.message.replace("Graph execution error:", "").strip().splitlines()
             reason = " ".join(line.strip() for line in lines[:3])
+            if "Could not find variable" in reason:
+                reason += (
+                    ". The SavedModel keeps no value that its loader finds, as where a tf.Module "
+                    "holds a Keras 3 model: give kerasrun-export the .keras file itself, or write "
+                    "the SavedModel by Keras's model.export(DIR)"
+                )
             raise ExportError(f"TensorFlow cannot run the graph: {reason}") from error
         for name, value in want.items():
             difference = largest_difference(got[name], value, relative=name != "probs")
@@ -66,11 +79,10 @@ def compare(
                 same += int((_class(got[answer]) == _class(want[answer])).sum())
                 total += len(want[answer])
     for name, difference in largest.items():
-        allowed = LOGITS_TOLERANCE if name == "logits" else TOLERANCE
-        if not difference <= allowed:  # NaN too
+        if not difference <= _allowed(name):  # NaN too
             raise DifferenceError(
                 f"{name}: differ by {difference:.2g} from {expected.description}, more than "
-                f"{allowed:.0e}"
+                f"{_allowed(name):.0e}"
             )
     if min_top1 is not None and total and same / total < min_top1:
         raise DifferenceError(
@@ -79,6 +91,38 @@ def compare(
         )
     known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
     return Compared(largest.get("probs", max(largest.values())), known)
+
+
+def _allowed(name: str) -> float:
+    return LOGITS_TOLERANCE if name == "logits" else TOLERANCE
+
+
+def _check_alone(expected: Reference, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises ExportError where the reference answers an image otherwise with others in the batch
+    than alone: whoever serves it joins and parts batches.
+    """
+    rows = len(next(iter(tensors.values())))
+    if rows == 1:  # the other one is made of it: all that it has, in reverse order
+        reversed_ = {name: x.ravel()[::-1].reshape(x.shape) for name, x in tensors.items()}
+        tensors = {name: np.concatenate([x, reversed_[name]]) for name, x in tensors.items()}
+    together, count = expected.predict(tensors), min(max(rows, 2), ALONE)
+    single = [expected.predict({k: x[i : i + 1] for k, x in tensors.items()}) for i in range(count)]
+    for name, among in together.items():
+        shape = single[0][name].shape
+        if shape[:1] != (1,) or among.shape != (max(rows, 2), *shape[1:]):
+            raise ExportError(
+                f"{name}: expected a row for each image, got the shape {among.shape} for "
+                f"{max(rows, 2)} of them and {shape} for one"
+            )
+        alone = np.concatenate([answer[name] for answer in single])
+        moved = largest_difference(alone, among[:count], relative=name != "probs")
+        if not moved <= ROUNDING * _allowed(name):
+            raise ExportError(
+                f"{name}: expected the same answer for an image whatever else is in the batch, got "
+                f"one that differs by {moved:.2g} alone from that among others, in "
+                f"{expected.description}: a layer computes over the whole batch (its mean, its "
+                "largest, a softmax over axis 0, batch normalization in training)"
+            )
 
 
 def _class(values: np.ndarray) -> np.ndarray:
@@ -105,7 +149,9 @@ def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str
                 encoded = [path.read_bytes() for path in part]
                 tensors[each.name] = np.array(encoded, object)
             else:
-                shape = (len(part), *(1 if side < 0 else side for side in each.shape[1:]))
+                # a sequence, and what has no image's channels, needs more than one step
+                free = FREE_SIDE if len(each.shape) > 2 else 1
+                shape = (len(part), *(free if side < 0 else side for side in each.shape[1:]))
                 drawn = random.random(shape, np.float32)
                 tensors[each.name] = drawn.astype(tf.as_dtype(each.dtype).as_numpy_dtype)
         yield tensors
@@ -128,12 +174,7 @@ def image_paths(directory: Path | None, inputs: Sequence[Input]) -> list[Path]:
     """
     if directory is None:
         return _readable_samples(inputs)
-    if not directory.is_dir():
-        raise ExportError(f"{directory}: expected a directory of images, got none")
-    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in goldens.SUFFIXES)
-    if not paths:
-        raise ExportError(f"{directory}: no images ({', '.join(goldens.SUFFIXES)})")
-    return paths
+    return image_files.below(directory)
 
 
 def _readable_samples(inputs: Sequence[Input]) -> list[Path]:

@@ -25,6 +25,7 @@ from kerasrun_export import (
     sample_images,
     saved_model,
     serving,
+    vouched,
 )
 from kerasrun_export import expected as expected_answers
 from kerasrun_export.backend import keras, tf
@@ -83,6 +84,7 @@ def export(
     mean: float | str | Sequence[float] | None = None,
     std: float | str | Sequence[float] | None = None,
     contract: object = None,
+    input_kinds: Mapping[str, Literal["tensor", "image"]] | None = None,
     class_names: Sequence[str] | None = None,
     activation: Literal["softmax", "sigmoid"] | None = None,
     threshold: float | Sequence[float] | None = None,
@@ -121,6 +123,8 @@ def export(
         a number, a quotient as "1/255", or one number for each channel in the tensor's order.
     contract: all of the above, in place of it: what `find_contract` returns, or the file that
         kerasrun-contract find --out writes.
+    input_kinds: by name of an input, "image" or "tensor", where its shape does not tell:
+        (batch, 20, 4) may be a sequence's or a grey image's.
     confirm_preprocessing: that this is meant though the model begins with a preparation of its own.
 
     What comes out:
@@ -147,6 +151,9 @@ def export(
     not, the reference graph is written, with an ExportWarning. So are answers that a right export
     seldom has.
 
+    That this user has exported the directory is remembered in the user's cache: kerasrun opens it
+    without a probe.
+
     Returns the manifest's fields. Raises ExportError, whose message is one paragraph, where
     anything is left open or contradicts the model, and where the model cannot be exported or gives
     other results than Keras; OSError where files cannot be written. Then nothing is left behind and
@@ -171,6 +178,7 @@ def export(
         mean=mean,
         std=std,
         contract=contract,
+        input=None if input_kinds is None else dict(input_kinds),
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)
@@ -200,7 +208,11 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
     check_replaceable(out)
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
         served = serving.trace(
-            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+            loaded.model,
+            size=loaded.image_size,
+            headless=loaded.headless,
+            caffe=loaded.caffe,
+            kinds=loaded.choices.input,
         )
         inputs = describe(served.inputs, loaded, options.confirmed)
         meaning, class_bytes = _class_names(options.meaning, loaded)
@@ -236,7 +248,6 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
                 "graph": graph,
                 "precision": _precision(served),
                 "parameters": flops.parameters(loaded.model),
-                "flops": flops.count(loaded.model),
                 "weights": loaded.weights,
                 "conversion": serving.CONVERSIONS[loaded.caffe] if loaded.caffe else "",
                 "reference_difference": difference,
@@ -248,8 +259,11 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
                 "goldens": manifest.GOLDENS.as_posix() if has_goldens else "",
                 "recipe": made_by,
             }
+            if operations := flops.count(loaded.model):
+                fields["flops"] = operations
             manifest.write(directory, fields)
             replace(directory, out)
+    vouched.remember(out)
     return fields
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export.backend import keras, tf
-from kerasrun_export.errors import FindError, ModelError, first_line
+from kerasrun_export.backend import tf
+from kerasrun_export.errors import FindError, first_line
 from kerasrun_export.recording import Call, recording
 
 Predict = Callable[[str], object]
@@ -81,33 +81,33 @@ def _where(error: Exception) -> str:
 class Target:
     """The model whose inputs are looked at.
 
-    model: a live model; the path of its file, whose weights tell it from the other models that the
-    function calls; or None, where the function calls but one.
+    model: the one that the function calls, or another with its weights, as of its file, which tell
+    it from the other models that the function calls; or None, where it calls but one.
     """
 
-    def __init__(self, model: object | str | Path | None) -> None:
-        self.name = str(getattr(model, "name", model))
-        self._live = not isinstance(model, (str, Path)) and model is not None
-        self._model = load_model(model) if isinstance(model, (str, Path)) else model
+    def __init__(self, model: object | None) -> None:
+        self._model = model
         self._known: dict[int, bool] = {}
 
     def choose(self, calls: Sequence[Call]) -> list[Call]:
         """The calls of the model. Raises FindError where none or several models may be it."""
         if self._model is None:
             outer = [call for call in calls if call.depth == 0]
+            # A Sequential of layers that prepare has no weights.
+            outer = [call for call in outer if call.model.weights] or outer
             if len({id(call.model) for call in outer}) > 1:
                 raise FindError(
                     f"expected a function that calls one model, got {_names(outer)}: name the one "
                     "that is meant"
                 )
             return outer
-        if self._live and any(call.model is self._model for call in calls):
+        if any(call.model is self._model for call in calls):
             return [call for call in calls if call.model is self._model]
         chosen = [call for call in calls if self._is(call.model)]
         if calls and not chosen:
             raise FindError(
-                f"{self.name}: expected a function that calls this model, with its weights, got "
-                f"calls of {_names(calls)}"
+                f"{self._model.name}: expected a function that calls this model, with its "
+                f"weights, got calls of {_names(calls)}"
             )
         return chosen
 
@@ -130,26 +130,6 @@ def _twins(a, b) -> bool:
         and len(weights[0]) == len(weights[1])
         and all(np.array_equal(x, y) for x, y in zip(*weights, strict=True))
     )
-
-
-def load_model(path: str | Path):
-    """A model file as Keras 3 reads it, else tf_keras. Raises ModelError."""
-    if not Path(path).exists():
-        raise ModelError(f"{path}: no such file")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        if importlib.util.find_spec("tf_keras") is None:
-            raise ModelError(f"{path}: Keras cannot load it: {first_line(error)}") from error
-        try:
-            import tf_keras
-
-            return tf_keras.models.load_model(path, compile=False)
-        except Exception as second:
-            raise ModelError(
-                f"{path}: expected a model that Keras {keras.__version__} or tf_keras "
-                f"{tf_keras.__version__} loads, got: {first_line(error)}; {first_line(second)}"
-            ) from second
 
 
 def feed(predict: Predict, target: Target, image: Path) -> Fed:

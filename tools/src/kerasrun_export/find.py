@@ -8,18 +8,20 @@ them apart, and the function is run on these.
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from kerasrun_export import probes
+from kerasrun_export import image_files, model_file, probes
 from kerasrun_export.backend import keras
+from kerasrun_export.choices import INPUT_KINDS
 from kerasrun_export.contract import MODES, Input, Preprocessing
 from kerasrun_export.errors import FindError
 from kerasrun_export.feeds import Fed, Predict, Target, feed, same
+from kerasrun_export.inputs import layout_of
 from kerasrun_export.search import Feed, Nearest, Search
 from kerasrun_export.signature import identifier, takes
 from kerasrun_export.words import words
@@ -32,7 +34,6 @@ FLAGS = {
     "mean": "subtract",
     "std": "divide",
 }
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ def find_contract(
     model: keras.Model | str | os.PathLike | None = None,
     *,
     accept: float = 0.0,
+    input_kinds: Mapping[str, str] | None = None,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
 ) -> Found:
     """Finds the contract by which a function makes tensors of image files.
 
@@ -77,11 +81,18 @@ def find_contract(
     images: a directory, or paths.
     model: the model that it calls, live or as its file; needed where it calls several.
     accept: the largest difference of a tensor's numbers that is accepted where none is exact.
+    input_kinds: by name, "image" or "tensor" of an input of which neither its shape nor what it is
+        fed tells.
+    custom_objects, unsafe_lambda: of the model's file, as kerasrun-export takes them.
 
     Raises NoContractError where no contract is exact, or near enough; FindError where several are
     and nothing tells them apart, or the function fails.
     """
     paths = image_paths(images)
+    if isinstance(model, (str, os.PathLike)):
+        model = model_file.load(
+            str(model), custom_objects=custom_objects, unsafe_lambda=unsafe_lambda
+        )
     target = Target(model)
     fed = [feed(predict, target, path) for path in paths]
     if not same(fed[0].inputs, feed(predict, target, paths[0]).inputs):
@@ -90,13 +101,16 @@ def find_contract(
             "does something at random (augmentation, noise, dropout), which no contract says"
         )
     names = serving_names(fed[0].model, list(fed[0].inputs))
+    kinds = _kinds(input_kinds or {}, names)
     inputs, others, unlike, largest = [], [], [], 0.0
     for name in fed[0].inputs:
-        searched = _input(fed, name)
+        searched = _input(fed, name, kinds.get(names[name]))
         if searched.kind == "image":
             search = Search(searched)
             feeds = [Feed(path, one.inputs[name]) for path, one in zip(paths, fed, strict=True)]
             found = search.exact(feeds)
+            if not found and searched.layout == "NHW" and names[name] not in kinds:
+                raise FindError(_unknown(names[name], searched.shape))
             if not found:
                 nearest = search.nearest(feeds)
                 if nearest.largest > accept:
@@ -115,6 +129,26 @@ def find_contract(
         )
     size = _image_size(fed[0].model, inputs)
     return Found(tuple(inputs), len(paths), largest, tuple(others), size, tuple(unlike))
+
+
+def _kinds(kinds: Mapping[str, str], names: Mapping[str, str]) -> Mapping[str, str]:
+    """The kinds that are said, checked."""
+    for name, kind in kinds.items():
+        if name not in names.values() or kind not in INPUT_KINDS:
+            raise FindError(
+                f"--input {name}={kind}: expected an input of {', '.join(names.values())} and one "
+                f"of {', '.join(INPUT_KINDS)}"
+            )
+    return kinds
+
+
+def _unknown(name: str, shape: Sequence[int]) -> str:
+    return (
+        f"no contract makes the tensors of the input {name} {tuple(shape)}, and its shape may be "
+        "that of grey images and that of anything else, as a sequence of rows: expected to be told "
+        f"which it is. --input {name}=tensor looks for no contract of it, --input {name}=image "
+        "says which contract comes nearest"
+    )
 
 
 def _unlike(
@@ -164,24 +198,27 @@ def serving_names(model: object, names: Sequence[str]) -> dict[str, str]:
 
 def image_paths(images: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
     """The images of a directory and of those inside it, or the paths as they are."""
-    if not isinstance(images, (str, os.PathLike)):
-        paths = [Path(path) for path in images]
-    elif Path(images).is_dir():
-        every = sorted(Path(images).rglob("*"))
-        paths = [path for path in every if path.suffix.lower() in SUFFIXES and path.is_file()]
-    else:
-        raise FindError(f"{images}: no such directory")
+    if isinstance(images, (str, os.PathLike)):
+        return image_files.below(Path(images))
+    paths = [Path(path) for path in images]
     if not paths:
-        raise FindError(f"{images}: expected images ({', '.join(SUFFIXES)}), got none")
+        raise FindError("expected paths of images, got none")
     return paths
 
 
-def _input(fed: Sequence[Fed], name: str) -> Input:
-    """The input as the model takes it, without a contract."""
+def _input(fed: Sequence[Fed], name: str, said: str | None) -> Input:
+    """The input as the model takes it, without a contract. said: its kind."""
     tensors = [one.inputs[name] for one in fed]
     shape = _shape(fed[0].model, name, tensors)
     dtype = tensors[0].dtype.name
-    layout = _layout(shape)
+    layout = layout_of("float32", shape) if said != "tensor" else None
+    if layout == "NHW" and said is None and _constant(tensors):
+        layout = None  # whatever the image, as a state to begin with
+    if layout is None and said == "image":
+        raise FindError(
+            f"--input {name}=image: expected a tensor of 1, 3 or 4 channels, or of none, got "
+            f"{shape}"
+        )
     if layout is None:
         kind = "encoded" if dtype.startswith(("str", "bytes", "object")) else "tensor"
         return Input(name, kind, "string" if kind == "encoded" else dtype, shape)
@@ -203,13 +240,10 @@ def _shape(model, name: str, tensors: Sequence[np.ndarray]) -> tuple[int, ...]:
     return (-1 if shape[0] is None else shape[0], *sides)
 
 
-def _layout(shape: tuple[int, ...]) -> str | None:
-    """NHWC, NCHW or NHW by the channels' place; None where it is no image's."""
-    if len(shape) == 4:
-        if shape[3] in (1, 3, 4):
-            return "NHWC"
-        return "NCHW" if shape[1] in (1, 3, 4) else None
-    return "NHW" if len(shape) == 3 and min(shape[1:]) >= 8 else None
+def _constant(tensors: Sequence[np.ndarray]) -> bool:
+    """Whether every image is fed the same, or but one number."""
+    same = len(tensors) > 1 and all(np.array_equal(one, tensors[0]) for one in tensors[1:])
+    return same or all(np.ptp(one) == 0 for one in tensors)
 
 
 def _told_apart(
@@ -258,7 +292,8 @@ def _told_apart(
 def _none(nearest: Nearest, images: int) -> str:
     stage = {
         "decode": "the decoded image is another (its decoder, or something done to its colours)",
-        "resize": "the image is resized in another way, or something is done to it afterwards",
+        "resize": "the image is cut, turned or resized in another way, or something is done to it "
+        "afterwards",
         "normalize": "the pixels are the same, the arithmetic on them is not",
     }[nearest.stage]
     return (
@@ -289,6 +324,8 @@ def export_command(model: str, found: Found, contract: str) -> str:
     """The line that exports the model with what was found; contract: the file that says it."""
     flags = []
     for one in found.inputs:
+        if len(one.shape) == 3 and len(found.inputs) > 1:
+            flags += ["--input", f"{one.name}={one.kind}"]
         if one.kind == "image":
             flags += _flags(one) or ["--contract", contract]
     if found.image_size:

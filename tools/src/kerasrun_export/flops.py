@@ -6,10 +6,12 @@ from kerasrun_export.backend import keras
 from kerasrun_export.group_sum import GCONV_SUFFIX, GroupSum
 from kerasrun_export.layers import walk
 
-L = keras.layers
-CONVOLUTIONS = (L.Conv1D, L.Conv2D, L.Conv3D)
-DEPTHWISE = (L.DepthwiseConv1D, L.DepthwiseConv2D)
-SEPARABLE = (L.SeparableConv1D, L.SeparableConv2D)
+# By the names of their classes, which Keras 3 and tf_keras share.
+CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D"}
+DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}
+SEPARABLE = {"SeparableConv1D", "SeparableConv2D"}
+# tf_keras has them under Conv2D and Conv3D; their kernels lie otherwise.
+TRANSPOSED = {"Conv2DTranspose", "Conv3DTranspose"}
 
 
 def parameters(model: keras.Model) -> int:
@@ -54,14 +56,16 @@ def _count(layer: keras.layers.Layer) -> int:
         raise _UncountableError from error
     if None in shape:
         raise _UncountableError
-    outputs = math.prod(shape)
-    if isinstance(layer, L.Dense):
+    outputs, kinds = math.prod(shape), {kind.__name__ for kind in type(layer).__mro__}
+    if kinds & TRANSPOSED:
+        raise _UncountableError
+    if "Dense" in kinds:
         return 2 * layer.kernel.shape[0] * outputs
-    if isinstance(layer, CONVOLUTIONS):
+    if kinds & CONVOLUTIONS:
         return 2 * math.prod(layer.kernel.shape[:-1]) * outputs
-    if isinstance(layer, DEPTHWISE):
+    if kinds & DEPTHWISE:
         return 2 * math.prod(layer.kernel_size) * outputs
-    if isinstance(layer, SEPARABLE):
+    if kinds & SEPARABLE:
         between = layer.pointwise_kernel.shape[-2] * outputs // layer.filters
         return 2 * (math.prod(layer.kernel_size) + layer.filters) * between
     raise _UncountableError

@@ -3,14 +3,14 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import adopted, find, image_files, manifest, recipe, serving
 from kerasrun_export import choices as choosing
-from kerasrun_export import find, manifest, recipe, serving
 from kerasrun_export import pack as packs
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
@@ -22,8 +22,6 @@ from kerasrun_export.inputs import describe
 from kerasrun_export.pack import Case
 from kerasrun_export.reference import Reference, reference
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-
 
 def golden(
     model: keras.Model | str | os.PathLike,
@@ -31,17 +29,21 @@ def golden(
     out: str | os.PathLike,
     *,
     predict: Predict | str | None = None,
+    custom_objects: str | None = None,
+    unsafe_lambda: bool = False,
     **said: object,
 ) -> dict:
     """Makes a golden pack: what Python Keras makes of a directory's images at every stage.
 
-    model: a directory that `export` or kerasrun-export wrote, which is built again by its recipe;
-        the path of a .keras or .h5 file; or a live Keras model, as `export` takes it.
-    images: a directory; every .jpg, .jpeg, .png, .gif, .bmp and .webp file in it is a case.
+    model: a directory that `export` or kerasrun-export wrote, which is built again by its recipe,
+        or, of an adopted SavedModel, run by TensorFlow in Python; the path of a .keras or .h5 file;
+        or a live Keras model, as `export` takes it.
+    images: a directory; every image in it and in those inside it is a case.
     out: the pack to write, a directory that is empty or not there.
     predict: your own function, or MODULE:FUNCTION of it: takes the path of an image, calls the
         model. Its tensors and its answers are then the reference; the contract has to make the same
         tensors. Where nothing says the contract it is found as `find_contract` does.
+    custom_objects, unsafe_lambda: of a file, as kerasrun-export takes them.
     said: how images become tensors, by the names that `export` has (pipeline, mode, ...); for a
         file or a live model, and only there.
 
@@ -52,60 +54,112 @@ def golden(
     pack is left behind.
     """
     images, out, choices = Path(images), Path(out), choosing.said(**said)
-    if not images.is_dir():
-        raise GoldenError(f"{images}: no such directory")
-    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise GoldenError(f"{images}: no images ({', '.join(SUFFIXES)})")
+    paths = image_files.below(images)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise GoldenError(f"{out}: is there and not an empty directory")
     function = load_function(predict) if isinstance(predict, str) else predict
+    file = {"custom_objects": custom_objects, "unsafe_lambda": unsafe_lambda}
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
-        loaded, inputs = _load(model, choices)
+        command = _command(model, images, choices, predict, file)
+        stored = _stored(model, choices, file)
+        if stored is not None and stored["graph"] == "adopted":
+            if predict is not None:
+                raise GoldenError(
+                    f"{model}: a SavedModel that was adopted, of which --predict cannot see what a "
+                    "function feeds it: leave --predict away"
+                )
+            return _put(out, lambda pack: _adopted(Path(model), stored, pack, paths, command))
+        loaded, inputs = _load(model, choices, stored, file)
         if inputs is None and function is not None and choices == Choices():
             contract = find.find_contract(function, paths, loaded.model)
             inputs = list(contract.inputs)
             loaded = replace(loaded, image_size=contract.image_size)
         served = serving.trace(
-            loaded.model, size=loaded.image_size, headless=loaded.headless, caffe=loaded.caffe
+            loaded.model,
+            size=loaded.image_size,
+            headless=loaded.headless,
+            caffe=loaded.caffe,
+            kinds=loaded.choices.input,
         )
         if inputs is None:
             inputs = describe(served.inputs, loaded, confirmed=False)
         expected = reference(served, loaded.architecture if loaded.published else "")
-        command = _command(model, images, choices, predict)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-            pack = Path(scratch) / "pack"
-            if function is None:
-                index = write(pack, expected, inputs, paths, command, bounded(served))
-            else:
-                made = [_case(function, loaded.model, inputs, path, expected) for path in paths]
-                words = predict if isinstance(predict, str) else getattr(predict, "__name__", "")
-                expected = replace(expected, description=f"{words} on {expected.description}")
-                index = packs.write(
-                    pack,
-                    inputs,
-                    made,
-                    expected,
-                    kind="function",
-                    bounded=bounded(served),
-                    command=command,
-                )
-            os.rename(pack, out)
+        if function is None:
+            return _put(
+                out, lambda pack: write(pack, expected, inputs, paths, command, bounded(served))
+            )
+        made = [_case(function, loaded.model, inputs, path, expected) for path in paths]
+        words = predict if isinstance(predict, str) else getattr(predict, "__name__", "")
+        described = replace(expected, description=f"{words} on {expected.description}")
+        return _put(
+            out,
+            lambda pack: packs.write(
+                pack,
+                inputs,
+                made,
+                described,
+                kind="function",
+                bounded=bounded(served),
+                command=command,
+            ),
+        )
+
+
+def _put(out: Path, fill: Callable[[Path], dict]) -> dict:
+    """Has a pack written, and puts it into place when it is whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        index = fill(Path(scratch) / "pack")
+        os.rename(Path(scratch) / "pack", out)
     return index
 
 
+def _stored(
+    model: keras.Model | str | os.PathLike, choices: Choices, file: dict[str, object]
+) -> dict | None:
+    """The manifest of an exported directory; None of a file or a live model."""
+    if not isinstance(model, (str, os.PathLike)) or not Path(model).is_dir():
+        return None
+    if choices != Choices() or any(file.values()):
+        raise GoldenError(
+            f"{model}: an exported directory says itself how images are made and its model is "
+            "loaded: expected no flags of these"
+        )
+    return manifest.read(Path(model))
+
+
+def _adopted(
+    directory: Path, stored: dict, pack: Path, paths: Sequence[Path], command: str
+) -> dict:
+    """Writes a pack of an adopted SavedModel, which TensorFlow in Python runs."""
+    if adopted.sha256(directory) != stored["weights"]["sha256"]:
+        raise GoldenError(
+            f"{directory}: expected the graph and variables that were adopted, got others: adopt "
+            "the SavedModel again"
+        )
+    found = adopted.read(directory, stored.get("signature", packs.SIGNATURE))
+    return write(
+        pack,
+        adopted.reference(found),
+        [input_from_json(one) for one in stored["inputs"]],
+        paths,
+        command,
+        _bounded(adopted.results(found)),
+        signature=found.signature,
+    )
+
+
 def _load(
-    model: keras.Model | str | os.PathLike, choices: Choices
+    model: keras.Model | str | os.PathLike,
+    choices: Choices,
+    stored: dict | None,
+    file: dict[str, object],
 ) -> tuple[recipe.Loaded, list[Input] | None]:
     """The model and, of a directory, the manifest's description of its inputs."""
-    if isinstance(model, keras.Model):
+    if not isinstance(model, (str, os.PathLike)):
         return recipe.from_model(model, choices, None), None
-    if not Path(model).is_dir():
-        return recipe.Recipe(architecture=str(model), choices=choices).load(), None
-    if choices != Choices():
-        raise GoldenError(f"{model}: an exported directory says itself how images are made")
-    stored = manifest.read(Path(model))
+    if stored is None:
+        return recipe.Recipe(architecture=str(model), choices=choices, **file).load(), None
     loaded = recipe.from_manifest(stored).load()
     if loaded.weights["sha256"] != stored["weights"]["sha256"]:
         source = loaded.weights["source"]
@@ -115,7 +169,11 @@ def _load(
 
 def bounded(served: serving.Served) -> set[str]:
     """The outputs that a softmax or sigmoid gives."""
-    return {one.name for one in served.outputs if one.activation in ("softmax", "sigmoid")}
+    return _bounded(served.outputs)
+
+
+def _bounded(outputs: Sequence[serving.Output]) -> set[str]:
+    return {one.name for one in outputs if one.activation in ("softmax", "sigmoid")}
 
 
 def _case(
@@ -171,13 +229,15 @@ def _command(
     images: Path,
     choices: Choices,
     predict: Predict | str | None,
+    file: dict[str, object],
 ) -> str:
     """What makes the pack again, without where it goes."""
-    if isinstance(model, keras.Model):
+    if not isinstance(model, (str, os.PathLike)):
         words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
         words += [f"predict={getattr(predict, '__name__', predict)}"] if predict else []
         return f"kerasrun_export.golden({', '.join(['model', repr(str(images)), *words])})"
-    flags = choosing.flags(choices.to_manifest())
+    said = {key: value for key, value in file.items() if value}
+    flags = choosing.flags(said | choices.to_manifest())
     if predict is not None:
         flags += ["--predict", predict if isinstance(predict, str) else "MODULE:FUNCTION"]
     return shlex.join(["kerasrun-golden", str(model), "--images", str(images), *flags])

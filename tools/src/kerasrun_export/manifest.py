@@ -7,11 +7,9 @@ from pathlib import Path
 
 from kerasrun_export import __version__
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.contract import MODES, Decode, Input, Normalize, Output, Resize
 from kerasrun_export.errors import ManifestError
 
 FORMAT = 2
-READABLE = (1, 2)
 PATH = Path("assets.extra/kerasrun.json")
 LABELS = Path("assets.extra/labels.json")
 GOLDENS = Path("assets.extra/goldens")
@@ -67,50 +65,13 @@ def read(directory: Path) -> dict:
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path}: not a manifest of an exported model: {error}") from error
     stored = manifest.get("format") if isinstance(manifest, dict) else None
-    if stored not in READABLE:
-        known = " or ".join(map(str, READABLE))
-        raise ManifestError(f"{path}: expected a manifest of format {known}, got {stored}")
+    if stored != FORMAT:
+        raise ManifestError(
+            f"{path}: expected a manifest of format {FORMAT}, got {stored}: export the model again"
+        )
     held = manifest.get("sha256")
     if not isinstance(held, str) or len(held) != len(BLANK) or own_sha256(text, held) != held:
         raise ManifestError(
             f"{path}: expected the manifest as it was written; export the model again"
         )
-    return upgraded(manifest) if stored == 1 else manifest
-
-
-def upgraded(first: dict) -> dict:
-    """A manifest of format 1 as format 2 says it: all its images were decoded by Pillow."""
-    old = dict(first)
-    image, labels, mode = old.pop("input"), old.pop("labels"), old.pop("trained_with")
-    fit = {"keep_aspect_ratio": "crop", "center_crop": "short_side"}.get(image["fit"], image["fit"])
-    short = min(image["height"], image["width"]) if fit == "short_side" else 0
-    made = Input(
-        image["name"],
-        "image",
-        image["dtype"],
-        (-1, image["height"], image["width"], image["channels"]),
-        image["layout"],
-        Decode("pillow", image["color_order"].lower()),
-        Resize("pillow", image["resample"], fit, short_side=short),
-        Normalize(steps=MODES[image["mode"]]),
-    )
-    old["format"] = FORMAT
-    old["inputs"] = [made.to_json()]
-    # It did not say what kind an output is, but for these.
-    kinds = {"probs": "probabilities", "features": "embedding"}
-    old["outputs"] = {
-        key: [
-            Output(name, kinds.get(name, "tensor"), labels=labels if name == "probs" else "")
-            for name in names
-        ]
-        for key, names in old["outputs"].items()
-    }
-    old["outputs"] = {
-        key: [output.to_json() for output in outputs] for key, outputs in old["outputs"].items()
-    }
-    default = [output["name"] for output in old["outputs"].get("serving_default", [])]
-    old["answer"] = "probs" if "probs" in default else ""
-    old["recipe"] = {
-        {"trained_with": "mode"}.get(key, key): value for key, value in old["recipe"].items()
-    } | ({"mode": mode} if old["recipe"] else {})
-    return old
+    return manifest

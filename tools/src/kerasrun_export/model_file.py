@@ -1,4 +1,7 @@
-"""Loads the model in a .keras or .h5 file: by Keras 3, or by tf_keras what Keras 2 wrote."""
+"""Loads the model in a .keras or .h5 file: by Keras 3, or by tf_keras what Keras 2 wrote.
+
+Keras 3 reads much of what Keras 2 wrote, but not always as it was: its hard_sigmoid is another.
+"""
 
 import contextlib
 import importlib
@@ -14,6 +17,7 @@ from types import ModuleType
 
 import h5py
 
+from kerasrun_export import training
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, paragraph
 
@@ -22,6 +26,7 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "keras_nlp": "keras-nlp"}
 # Layers of ConvNeXt that Keras has, but does not find by their names, which are all that .h5 says.
 UNLISTED = ("LayerScale", "StochasticDepth")
+OTHERWISE = "hard_sigmoid"
 
 
 def is_file(architecture: str) -> bool:
@@ -43,7 +48,7 @@ class _Description:
 
 
 def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = False):
-    """The model as Keras loads it, of `keras` or, where that cannot read it, of `tf_keras`.
+    """The model as Keras loads it, of `keras`, or of `tf_keras` what Keras 2 wrote.
 
     custom_objects: the name of a module that has or registers the classes and functions that Keras
         does not know; it is looked for in the working directory too.
@@ -64,7 +69,7 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
         for library in _libraries(description):
             known = _unlisted(library) if description.suffix == ".h5" else {}
             try:
-                return library.models.load_model(
+                model = library.models.load_model(
                     file,
                     custom_objects=known | own,
                     compile=False,
@@ -73,7 +78,24 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
             except Exception as error:  # Keras raises whatever its parts raise
                 cause = paragraph(error).replace(str(file), path)
                 causes[f"{library.__name__} {library.__version__}"] = cause
+            else:
+                if description.of_keras_2 and library is keras:
+                    _check_read_by_keras_3(path, description)
+                return model
     raise ModelError(_failed(path, description, causes))
+
+
+def _check_read_by_keras_3(path: str, description: _Description) -> None:
+    """Refuses of a file of Keras 2 what Keras 3 reads as something else."""
+    training.check_file(_parts(description.config), path)
+    for part in _parts(description.config):
+        if OTHERWISE in part.values():
+            name = part.get("name", OTHERWISE)
+            raise ModelError(
+                f"{path}: has {OTHERWISE} in {name!r}, which Keras 2 computes as x / 5 + 1 / 2 and "
+                "Keras 3, which has read the file, as x / 6 + 1 / 2: pip install tf-keras, which "
+                "reads it as it was"
+            )
 
 
 def _failed(path: str, description: _Description, causes: dict[str, str]) -> str:
@@ -217,9 +239,9 @@ def _unlisted(library: ModuleType) -> dict[str, object]:
 
 
 def _libraries(description: _Description) -> Iterator[ModuleType]:
-    yield keras
     if description.of_keras_2 and importlib.util.find_spec("tf_keras"):
         yield importlib.import_module("tf_keras")  # seconds: only where it is needed
+    yield keras
 
 
 @contextlib.contextmanager

@@ -63,16 +63,18 @@ class Preparation:
 
     steps: in words, in order. values: whether it takes images of 0 to 255 and prepares them itself.
     scaled_before: whether it has a normalisation whose numbers are not those of 0 to 255.
-    resizes: whether it resizes or crops. readable: False for a subclassed model, of which only
-    layers can be listed, and where a step does not run by itself. converter: what its KerasHub
-    preprocessor does before it, and the size that gives; the decoding in it is load_img's. others:
-    of its other inputs, in their order.
+    resizes: whether it resizes or crops. of_images: whether it has a layer that only images are
+    given: one that resizes or turns them, or a scale of 1/255 or 1/127.5. readable: False for a
+    subclassed model, of which only layers can be listed, and where a step does not run by itself.
+    converter: what its KerasHub preprocessor does before it, and the size that gives; the decoding
+    in it is load_img's. others: of its other inputs, in their order.
     """
 
     steps: tuple[str, ...] = ()
     values: bool = False
     scaled_before: bool = False
     resizes: bool = False
+    of_images: bool = False
     readable: bool = True
     converter: Preprocessing | None = None
     converter_size: tuple[int, int] | None = None
@@ -121,6 +123,7 @@ def _read(functional, number: int) -> Preparation:
         values=plain,
         scaled_before=changed and not plain,
         resizes=walk.resizes,
+        of_images=walk.of_images,
         readable=walk.readable,
     )
 
@@ -160,7 +163,7 @@ class _Walk:
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.frontier: np.ndarray | None = None
-        self.changed = self.resizes = False
+        self.changed = self.resizes = self.of_images = False
         self.readable = True
 
     def run(self, model, given: dict[int, tf.Tensor]) -> dict[int, tf.Tensor]:
@@ -201,6 +204,7 @@ class _Walk:
             self.readable = False
             return None
         resizes = _kind(operation) in RESIZING
+        self.of_images |= resizes or _of_images(operation)
         changed = not resizes and _changes(before, results[0])
         self.resizes |= resizes
         self.changed |= changed
@@ -245,6 +249,14 @@ def _prepares(operation: object) -> bool:
     if module.startswith("keras.src.ops."):
         return not module.endswith((".nn", ".linalg"))
     return not module.startswith(("keras.", "keras_hub.", "tf_keras.")) and not operation.weights
+
+
+def _of_images(operation: object) -> bool:
+    """Whether it is an augmentation of images, or a scale of their bytes."""
+    if ".layers.preprocessing.image_preprocessing" in type(operation).__module__:
+        return True
+    scale = getattr(operation, "scale", None) if _kind(operation) == "Rescaling" else None
+    return scale is not None and bool(np.isclose(1 / np.mean(scale), (255, 127.5)).any())
 
 
 def _changes(before: tf.Tensor, after: tf.Tensor) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kerasrun_export import choices as choosing
-from kerasrun_export import efficientnet_lite0, preparation, weights
+from kerasrun_export import efficientnet_lite0, own_predict, preparation, training, weights
 from kerasrun_export.backend import keras
 from kerasrun_export.choices import Choices
 from kerasrun_export.errors import ChoiceError, ManifestError, ModelError
@@ -49,6 +49,8 @@ class Loaded:
 
 def from_model(model: keras.Model, choices: Choices, size: tuple[int, int] | None) -> Loaded:
     """A live model as it is; size: (height, width), where its own is free. Raises ModelError."""
+    own_predict.check(model, model.name)
+    training.check(model, model.name)
     origin: weights.WeightsInfo = {"source": model.name, "sha256": weights.hash_arrays(model)}
     found = preparation.read(model)
     size = _image_size(size, found, choices, model.name)
@@ -162,6 +164,8 @@ class Recipe:
             custom_objects=self.custom_objects,
             unsafe_lambda=self.unsafe_lambda,
         )
+        own_predict.check(model, self.architecture)
+        training.check(model, self.architecture)
         origin: weights.WeightsInfo = {
             "source": self.architecture,
             "sha256": sha256(Path(self.architecture)),
@@ -196,11 +200,6 @@ class Recipe:
 def from_manifest(stored: dict) -> Recipe:
     """The recipe that a directory was made by; ManifestError where it does not say."""
     options = dict(stored["recipe"])
-    if stored["graph"] == "adopted":
-        raise ManifestError(
-            f"adopted from the SavedModel {stored['architecture']}, whose goldens come with it: to "
-            "have those of your own images, adopt it again with --images DIR"
-        )
     if not options:
         raise ManifestError(
             f"exported from a live model, {stored['architecture']}: save it as a .keras file "

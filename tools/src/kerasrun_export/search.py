@@ -6,9 +6,11 @@ image is gone through whole; what is exact on it, to the bit, is held against th
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from kerasrun_export import images, normalization
 from kerasrun_export.contract import (
@@ -23,10 +25,15 @@ from kerasrun_export.contract import (
     Step,
 )
 from kerasrun_export.errors import ImageError
+from kerasrun_export.stage import Compared, differs, unexplained
 
 ROUND = Step("round", ())
 CLOSE = 0.02  # of a pixel's 255 steps: what rounding alone may make of a line
 FEW = 512  # pixels looked at before all are
+SAMPLE = 4096  # pixels by which ways are told from each other where none is exact
+KEPT = 3  # ways of a decoder, which are held against all images
+STAGED = 8  # images by which the stage is told that differs
+OTHER_FILTERS = {"pillow": ("box", "bilinear", "lanczos"), "tensorflow": ("bilinear", "nearest")}
 # Methods of Keras's own crop and padding; the other fits have all of the library's.
 KERAS_METHODS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 # Lengths of the short side for 224, by what libraries and papers say.
@@ -66,7 +73,9 @@ class Search:
         self.channels = {"NHWC": model_input.shape[-1], "NCHW": model_input.shape[1]}.get(
             model_input.layout, 1
         )
-        self._decoded: dict[tuple, tuple[np.ndarray, int] | None] = {}
+        # Of one image, the last that was asked for.
+        self._image: Path | None = None
+        self._decoded: dict[Decode, tuple[np.ndarray, int] | None] = {}
         self._resized: dict[tuple, np.ndarray | None] = {}
 
     def input_of(self, how: Preprocessing) -> Input:
@@ -75,8 +84,11 @@ class Search:
 
     def exact(self, feeds: Sequence[Feed]) -> list[Preprocessing]:
         """Every contract that makes each tensor, in every bit; what people do most comes first."""
-        first, *others = sorted(feeds, key=_cost)
+        first, *others = sorted(feeds, key=self._cost)
         found = [how for how in self._exact_on(first) if self.makes(how, first)]
+        if not found:
+            sides = self._short_sides(first)
+            found = [how for how in self._exact_on(first, sides) if self.makes(how, first)]
         for feed in others:
             found = [how for how in found if self.makes(how, feed)]
         return _without_twins(sorted(found, key=_order), self.channels, first.tensor.dtype)
@@ -91,10 +103,12 @@ class Search:
         resized = self._resize(how.decode, how.resize, image, self.input.size)
         return None if resized is None else images.tensor(self.input_of(how), resized)
 
-    def _exact_on(self, feed: Feed) -> Iterator[Preprocessing]:
+    def _exact_on(self, feed: Feed, sides: Sequence[int] = ()) -> Iterator[Preprocessing]:
+        """The contracts whose arithmetic is exact on an image. sides: lengths of the short side, in
+        place of every usual resize."""
         values = self._flat(feed.tensor)
         few = slice(None, None, max(1, len(values) // FEW))
-        for decodes, resize, rounded, pixels in self._pixels(feed):
+        for decodes, resize, rounded, pixels in self._pixels(feed, sides):
             for color, ordered in self._orders(decodes[0], values):
                 if not _on_a_line(pixels[few], ordered[few]) or not _on_a_line(pixels, ordered):
                     continue
@@ -108,29 +122,60 @@ class Search:
                         yield Preprocessing(replace(decode, color=color_of), resize, how)
 
     def nearest(self, feeds: Sequence[Feed]) -> Nearest:
-        """The contract whose tensors are the nearest on the first image, measured on all."""
-        first = min(feeds, key=_cost)
+        """The contract that leaves the least of the tensors unexplained, over all images.
+
+        The best of each decoder are found on one image and held against the others. What is judged
+        is how far the tensor's numbers are from any function of the pixels, so that another
+        arithmetic hides neither the decoder nor the resize.
+        """
+        first = min(feeds, key=self._cost)
         values = self._flat(first.tensor)
-        best, how = np.inf, None
-        for decodes, resize, rounded, pixels in self._pixels(first):
+        few = slice(None, None, max(1, len(values) // SAMPLE))
+        found: dict[Decode, list[tuple[float, Resize, str]]] = {}
+        for decodes, resize, rounded, pixels in self._pixels(first, rough=True):
             if rounded:
                 continue
             for color, ordered in self._orders(decodes[0], values):
-                slope, offset = normalization.line(pixels, ordered)
-                if not np.isfinite(slope).all() or (slope <= 0).any():
-                    continue
-                fitted = (ordered - offset) / slope
-                distance = float(np.mean(np.abs(fitted - pixels)))
-                if distance < best:
-                    normalize = self._ordered(normalization.nearest(slope, offset), color)
-                    best = distance
-                    how = Preprocessing(replace(decodes[0], color=color), resize, normalize)
+                off = float(np.abs(unexplained(pixels[few], ordered[few])).mean())
+                if np.isfinite(off):
+                    for decode in decodes:
+                        found.setdefault(decode, []).append((off, resize, color))
+        off = dict.fromkeys(_kept(found), 0.0)
+        for feed in feeds:
+            for how in off:
+                off[how] += self._unexplained(how, feed)
+        how = min(off, key=lambda how: (off[how], _order(how)), default=None)
         if how is None:
             raise ImageError(
-                f"{first.image}: expected a tensor that rises with the image's pixels, got one "
+                f"{first.image}: expected a tensor that changes with the image's pixels, got one "
                 "that no decoder and no resize comes near"
             )
-        return self.measure(how, feeds)
+        compared = [self._compared(how, feed) for feed in feeds[:STAGED]]
+        pixels = np.concatenate([one.resized.reshape(-1, self.channels) for one in compared])
+        values = np.concatenate([one.values.reshape(-1, self.channels) for one in compared])
+        slope, offset = normalization.line(pixels, values)
+        normalize = self._ordered(normalization.nearest(slope, offset), how.decode.color)
+        return self.measure(replace(how, normalize=normalize), feeds)
+
+    def _unexplained(self, how: Preprocessing, feed: Feed) -> float:
+        """The mean of what is no function of the pixels; infinite where the library cannot read the
+        image."""
+        one = self._compared(how, feed)
+        if one is None:
+            return np.inf
+        pixels, values = (x.reshape(-1, self.channels) for x in (one.resized, one.values))
+        few = slice(None, None, max(1, len(values) // SAMPLE))
+        off = float(np.abs(unexplained(pixels[few], values[few])).mean())
+        return off if np.isfinite(off) else 0.0  # one colour tells nothing
+
+    def _compared(self, how: Preprocessing, feed: Feed) -> Compared | None:
+        """The image as the contract resizes it, and the tensor in that order of channels."""
+        resized = self._resize(how.decode, how.resize, feed.image, self.input.size)
+        values = self._flat(feed.tensor)
+        if resized is None or resized.size != values.size:
+            return None
+        values = values[:, ::-1] if how.decode.color == "bgr" else values
+        return Compared(resized, values.reshape(resized.shape))
 
     def measure(self, how: Preprocessing, feeds: Sequence[Feed]) -> Nearest:
         """How far a contract's tensors are from those that were fed."""
@@ -143,31 +188,48 @@ class Search:
             total, count = total + float(off.sum()), count + off.size
             if off.max() > largest:
                 largest, worst = float(off.max()), feed
-        difference, stage = self._stage(how, worst)
-        return Nearest(how, worst.image, largest, total / count, stage, difference)
+        stage = differs(
+            [
+                replace(self._compared(how, feed), others=self._others(how, feed))
+                for feed in feeds[:STAGED]
+            ]
+        )
+        return Nearest(
+            how, worst.image, largest, total / count, stage, self._difference(how, worst)
+        )
 
-    def _stage(self, how: Preprocessing, feed: Feed) -> tuple[np.ndarray, str]:
-        """The difference in pixels, and the first stage that makes one.
+    def _others(self, how: Preprocessing, feed: Feed) -> list[np.ndarray]:
+        """The image by other filters of the same fit, and moved before it is resized."""
+        if how.resize.fit == "none":
+            return []
+        found = []
+        for by, methods in OTHER_FILTERS.items():
+            if how.resize.fit not in images.FITS[by]:
+                continue
+            for method in methods:
+                other = Resize(by, method, how.resize.fit, short_side=how.resize.short_side)
+                resized = self._resize(how.decode, other, feed.image, self.input.size)
+                if resized is not None:
+                    found.append(resized)
+        pixels, _ = self._decode(how.decode, feed.image)
+        height, width = (
+            max(1, round(side / target / 3))
+            for side, target in zip(pixels.shape[:2], self.input.size, strict=True)
+        )
+        for dy, dx in product(range(-2, 3), repeat=2):
+            if dy or dx:
+                moved = np.roll(pixels, (dy * height, dx * width), (0, 1))
+                found.append(images.resize(how.resize, moved, self.input.size))
+        return found
 
-        Where pixels lie on a line, only the arithmetic differs. Where the means over squares of 8
-        pixels do not agree, the decoded image was another; where only the detail differs, the
-        resize.
-        """
-        resized = self._resize(how.decode, how.resize, feed.image, self.input.size)
-        pixels = resized.reshape(-1, self.channels).astype(np.float64)
-        values = self._flat(feed.tensor)
-        if how.decode.color == "bgr":
-            values = values[:, ::-1]
+    def _difference(self, how: Preprocessing, feed: Feed) -> np.ndarray:
+        """The difference in pixels, (height, width, channels)."""
+        one = self._compared(how, feed)
+        pixels, values = (x.reshape(-1, self.channels) for x in (one.resized, one.values))
         slope, offset = normalization.line(pixels, values)
         with np.errstate(divide="ignore", invalid="ignore"):
             off = np.nan_to_num((values - offset) / slope - pixels)
-        difference = off.reshape(resized.shape)
-        if np.abs(off).max() < CLOSE:
-            return difference, "normalize"
-        height, width = (side // 8 * 8 for side in difference.shape[:2])
-        squares = difference[:height, :width].reshape(height // 8, 8, width // 8, 8, -1)
-        coarse = np.abs(squares.mean(axis=(1, 3))).mean() if squares.size else 0.0
-        return difference, "decode" if coarse > 0.35 * np.abs(off).mean() else "resize"
+        return off.reshape(one.resized.shape)
 
     def _flat(self, tensor: np.ndarray) -> np.ndarray:
         """(height * width, channels) of a tensor of any layout."""
@@ -187,11 +249,14 @@ class Search:
             return how
         return replace(how, steps=tuple(Step(s.op, s.values[::-1]) for s in how.steps))
 
-    def _pixels(self, feed: Feed) -> Iterator[tuple[list[Decode], Resize, bool, np.ndarray]]:
+    def _pixels(
+        self, feed: Feed, sides: Sequence[int] = (), rough: bool = False
+    ) -> Iterator[tuple[list[Decode], Resize, bool, np.ndarray]]:
         """Every resized image that is possible, (height * width, channels), and its making.
 
         The first are all decoders that give the same pixels. The third says whether the floats of a
-        resize were rounded.
+        resize were rounded. sides: as in `_exact_on`. rough: also with what is padded with where
+        that is not exact.
         """
         height, width = self._flat_size(feed.tensor)
         groups: dict[tuple, list[Decode]] = {}
@@ -201,14 +266,83 @@ class Search:
                 pixels, digest = decoded
                 groups.setdefault((pixels.shape, digest), []).append(decode)
         for (shape, _), decodes in groups.items():
-            for resize in self._resizes(shape[:2], (height, width)):
-                resized = self._resize(decodes[0], resize, feed.image, (height, width))
-                if resized is None or resized.shape[:2] != (height, width):
+            usual = self._resizes(shape[:2], (height, width))
+            for resize in _by_short_sides(sides) if sides else usual:
+                for way in self._filled(decodes[0], resize, feed, (height, width), rough):
+                    resized = self._resize(decodes[0], way, feed.image, (height, width))
+                    if resized is None or resized.shape[:2] != (height, width):
+                        continue
+                    flat = resized.reshape(-1, self.channels)
+                    yield decodes, way, False, flat
+                    if flat.dtype == np.float32:
+                        yield decodes, way, True, np.clip(np.rint(flat), 0, 255)
+
+    def _filled(
+        self, decode: Decode, how: Resize, feed: Feed, size: tuple[int, int], rough: bool
+    ) -> Iterator[Resize]:
+        """A resize, and where it pads, the same with what the tensor is padded with.
+
+        That is read from the line on which the image's own pixels lie.
+        """
+        yield how
+        if how.fit not in ("pad", "pad_first") or (how.by, how.fit) == ("tensorflow", "pad"):
+            return
+        resized = self._resize(decode, how, feed.image, size)
+        if resized is None:
+            return
+        pixels, _ = self._decode(decode, feed.image)
+        inside = images.resize(how, np.full((*pixels.shape[:2], 1), 255, np.uint8), size).ravel()
+        image, padding = inside > 254.5, inside < 0.5
+        if not image.any() or not padding.any():
+            return
+        flat, whole = resized.reshape(-1, self.channels), self._flat(feed.tensor)
+        for _, values in self._orders(decode, whole):
+            for own in (flat[image], np.clip(np.rint(flat[image]), 0, 255)):
+                slope, offset = normalization.line(own, values[image])
+                if not np.isfinite(slope).all() or (slope == 0).any():
                     continue
-                flat = resized.reshape(-1, self.channels)
-                yield decodes, resize, False, flat
-                if flat.dtype == np.float32:
-                    yield decodes, resize, True, np.clip(np.rint(flat), 0, 255)
+                if not rough and not _on_a_line(own, values[image]):
+                    continue
+                fill = (np.median(values[padding], axis=0) - offset) / slope
+                value = round(float(fill.mean()))
+                if 0 < value <= 255 and (rough or np.abs(fill - value).max() < 0.1):
+                    yield replace(how, fill=float(value))
+                    return
+
+    def _short_sides(self, feed: Feed) -> list[int]:
+        """The lengths of the short side that may have been resized to, other than the usual."""
+        target = self._flat_size(feed.tensor)
+        if -1 in self.input.size:
+            return []
+        values = self._flat(feed.tensor)
+        few = slice(None, None, max(1, len(values) // FEW))
+        found = []
+        for decode in self._decodes():
+            if self._decode(decode, feed.image) is None:
+                continue
+            for side in range(max(target), 2 * max(target)):
+                how = Resize("pillow", "bilinear", "short_side", short_side=side)
+                resized = self._resize(decode, how, feed.image, target)
+                if resized is None:
+                    continue
+                pixels = resized.reshape(-1, self.channels)
+                for _, ordered in self._orders(decode, values):
+                    off = float(np.abs(unexplained(pixels[few], ordered[few])).mean())
+                    found.append((off, side))
+            break  # a side shows by whatever decoder
+        best = list(dict.fromkeys(side for _, side in sorted(found)))[:KEPT]
+        return [side for side in best if side not in _usual_sides(target)]
+
+    def _cost(self, feed: Feed) -> tuple[bool, bool, int]:
+        """Small images come first, those of the tensor's own shape after them, for they are neither
+        cut nor padded, and those of one colour last: they tell nothing."""
+        height, width = self._flat_size(feed.tensor)
+        try:
+            with Image.open(feed.image) as image:
+                alike = abs(image.width * height - image.height * width) < max(image.size)
+        except OSError:
+            alike = False
+        return bool(np.ptp(feed.tensor) == 0), alike, feed.image.stat().st_size
 
     def _flat_size(self, tensor: np.ndarray) -> tuple[int, int]:
         return tensor.shape[1:3] if self.input.layout == "NCHW" else tensor.shape[:2]
@@ -239,22 +373,18 @@ class Search:
                     yield Resize("tensorflow", method, "pad_first", antialias)
         for method in METHODS["opencv"]:
             yield Resize("opencv", method, "stretch")
-        for side in sorted({round(max(target) * ratio) for ratio in SHORT_SIDES}):
-            for method in ("bilinear", "bicubic", "lanczos", "nearest"):
-                yield Resize("pillow", method, "short_side", short_side=side)
-            for method in ("bilinear", "bicubic"):
-                for antialias in (False, True):
-                    yield Resize("tensorflow", method, "short_side", antialias, short_side=side)
-            for method in ("linear", "area", "cubic"):
-                yield Resize("opencv", method, "short_side", short_side=side)
+        yield from _by_short_sides(_usual_sides(target))
 
     def _decode(self, how: Decode, image: Path) -> tuple[np.ndarray, int] | None:
         """The pixels and their hash; None where the library cannot read the image."""
-        how = replace(how, color="rgb" if how.color == "bgr" else how.color)
-        key = (how, image)
+        if image != self._image:
+            self._image = image
+            self._decoded.clear()
+            self._resized.clear()
+        key = replace(how, color="rgb" if how.color == "bgr" else how.color)
         if key not in self._decoded:
             try:
-                pixels = images.decode(how, image.read_bytes())
+                pixels = images.decode(key, image.read_bytes())
                 self._decoded[key] = pixels, hash(pixels.tobytes())
             except ImageError:
                 self._decoded[key] = None
@@ -277,9 +407,27 @@ class Search:
         return self._resized[key]
 
 
-def _cost(feed: Feed) -> tuple[bool, int]:
-    """Small images come first, but those of one colour last: they tell nothing."""
-    return bool(np.ptp(feed.tensor) == 0), feed.image.stat().st_size
+def _kept(found: dict[Decode, list[tuple[float, Resize, str]]]) -> Iterator[Preprocessing]:
+    """The best ways of each decoder, whose first number is what they leave unexplained."""
+    for decode, ways in found.items():
+        for _, resize, color in sorted(ways, key=lambda way: way[0])[:KEPT]:
+            color = color if decode.color == "rgb" else decode.color
+            yield Preprocessing(replace(decode, color=color), resize, Normalize())
+
+
+def _usual_sides(target: tuple[int, int]) -> list[int]:
+    return sorted({round(max(target) * ratio) for ratio in SHORT_SIDES})
+
+
+def _by_short_sides(sides: Sequence[int]) -> Iterator[Resize]:
+    for side in sides:
+        for method in ("bilinear", "bicubic", "lanczos", "nearest"):
+            yield Resize("pillow", method, "short_side", short_side=side)
+        for method in ("bilinear", "bicubic"):
+            for antialias in (False, True):
+                yield Resize("tensorflow", method, "short_side", antialias, short_side=side)
+        for method in ("linear", "area", "cubic"):
+            yield Resize("opencv", method, "short_side", short_side=side)
 
 
 def _on_a_line(pixels: np.ndarray, values: np.ndarray) -> bool:

@@ -13,16 +13,33 @@ from kerasrun_export.signature import IMAGES, TensorSpec, in_batches, outputs, t
 
 SAME = ("Identity", "Cast")  # operations that give the numbers they take
 MOVED = ("Reshape", "Squeeze")  # and these in another shape
-RANDOM = (
-    "Multinomial",
-    "ParameterizedTruncatedNormal",
-    "RandomGamma",
-    "RandomPoissonV2",
-    "RandomShuffle",
-    "RandomStandardNormal",
-    "RandomUniform",
-    "RandomUniformInt",
-    "TruncatedNormal",
+# Every operation of TensorFlow that draws numbers anew each time.
+RANDOM = frozenset(
+    {
+        "Multinomial",
+        "NonDeterministicInts",
+        "ParameterizedTruncatedNormal",
+        "RandomCrop",
+        "RandomGamma",
+        "RandomPoisson",
+        "RandomPoissonV2",
+        "RandomShuffle",
+        "RandomStandardNormal",
+        "RandomUniform",
+        "RandomUniformInt",
+        "RngReadAndSkip",
+        "RngSkip",
+        "SampleDistortedBoundingBox",
+        "SampleDistortedBoundingBoxV2",
+        "StatefulRandomBinomial",
+        "StatefulStandardNormal",
+        "StatefulStandardNormalV2",
+        "StatefulTruncatedNormal",
+        "StatefulUniform",
+        "StatefulUniformFullInt",
+        "StatefulUniformInt",
+        "TruncatedNormal",
+    }
 )
 # Of B, G, R, as in keras.applications.imagenet_utils
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
@@ -122,10 +139,12 @@ def trace(
     size: tuple[int, int] | None = None,
     headless: bool = False,
     caffe: str | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Served:
     """Traces a model of Keras 3 or tf_keras: it takes what the model takes.
 
-    size: (height, width) where the model's own is free; None leaves it free.
+    size: (height, width) where the model's own is free; None leaves it free. kinds: as
+    `signature.takes` takes them.
     headless: the one output is called `features`.
     caffe: for a design whose SavedModel takes caffe-style `images` whatever its weights were
         trained with: that mode. Otherwise nothing is put before the model.
@@ -138,7 +157,7 @@ def trace(
     Raises ModelError where the model does not say what it takes, or changes its own state as it
     answers.
     """
-    taken = takes(model, size)
+    taken = takes(model, size, kinds)
     inputs = taken.inputs
     if caffe is not None:
         (only,) = inputs
@@ -224,7 +243,8 @@ def _widened(value: tf.Tensor) -> tf.Tensor:
     return tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value
 
 
-def _nodes(function: tf.types.experimental.ConcreteFunction) -> list:
+def operations(function: tf.types.experimental.ConcreteFunction) -> list:
+    """The nodes of a traced function, those of the functions in it included."""
     definition = function.graph.as_graph_def()
     inside = [node for f in definition.library.function for node in f.node_def]
     return [*definition.node, *inside]
@@ -234,22 +254,22 @@ def _is_mixed(function: tf.types.experimental.ConcreteFunction) -> bool:
     half = (tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum)
     return any(
         attribute.type in half
-        for node in _nodes(function)
+        for node in operations(function)
         if node.op not in ("Placeholder", "Cast")
         for attribute in node.attr.values()
     )
 
 
 def _check_stateless(function: tf.types.experimental.ConcreteFunction, what: str) -> None:
-    operations = {node.op for node in _nodes(function)}
-    changing = sorted(op for op in operations if op.startswith("Assign"))
+    names = {node.op for node in operations(function)}
+    changing = sorted(name for name in names if name.startswith("Assign"))
     if changing:
         raise ModelError(
             f"{what}: expected a model that answers the same image the same each time, got one "
             f"that changes its own variables as it answers ({', '.join(changing)}): a layer that "
             "ignores training=False, or one with stateful=True"
         )
-    drawing = sorted(operations & set(RANDOM))
+    drawing = sorted(names & RANDOM)
     if drawing:
         raise ModelError(
             f"{what}: expected a model that answers the same image the same each time, got one "

@@ -37,19 +37,24 @@ def identifier(name: str) -> str:
     return name if re.match(r"[A-Za-z]", name) else f"tensor_{name.lstrip('_')}"
 
 
-def takes(model, size: tuple[int, int] | None = None) -> Takes:
+def takes(
+    model, size: tuple[int, int] | None = None, kinds: Mapping[str, str] | None = None
+) -> Takes:
     """What a model of Keras 3 or tf_keras takes.
 
     An input has the name that `predict` takes it by, as an identifier. One that Keras numbered
     (`input_layer_3`, `keras_tensor`, `input_1`) is `images`, or `images_1`, `images_2`, ... in
     their order where there are several. size: (height, width) for an image input whose own are
-    free, or of a model that was not built. Raises ModelError where the model does not say its
+    free, or of a model that was not built. kinds: by name, "tensor" or "image" of inputs whose
+    shape does not tell. Raises ModelError where the model does not say its
     shapes, or size contradicts them.
     """
     keys, tensors, call = _functional(model) or _subclassed(model)
-    shapes = [_sized(tuple(t.shape), size, model.name) for t in tensors]
     dtypes = [tf.as_dtype(t.dtype).name for t in tensors]
     names = _input_names(keys)
+    shapes = [tuple(t.shape) for t in tensors]
+    if size is not None:
+        shapes = sized(dict(zip(names, shapes, strict=True)), size, kinds or {}, model.name)
     inputs = tuple(
         TensorSpec(name, dtype, tuple(-1 if side is None else side for side in shape))
         for name, dtype, shape in zip(names, dtypes, shapes, strict=True)
@@ -77,7 +82,10 @@ def _functional(model) -> tuple[list[str], list, Callable] | None:
         struct = getattr(functional, "_nested_inputs", None)  # tf_keras
     if isinstance(struct, dict) and all(hasattr(t, "shape") for t in struct.values()):
         keys = list(struct)
-        call = lambda given: model(dict(zip(keys, given, strict=True)), training=False)  # noqa: E731
+
+        def call(given: list) -> object:
+            return model(dict(zip(keys, given, strict=True)), training=False)
+
         return keys, [struct[key] for key in keys], call
     names = getattr(functional, "input_names", None) or [tensor.name for tensor in tensors]
     pack = (lambda given: given) if isinstance(struct, (list, tuple)) else (lambda given: given[0])
@@ -148,16 +156,29 @@ def unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _sized(shape: tuple, size: tuple[int, int] | None, what: str) -> tuple:
-    """The shape with free sides made `size`."""
-    if size is None or len(shape) not in (3, 4):
-        return shape
+def sized(
+    shapes: Mapping[str, tuple], size: tuple[int, int], kinds: Mapping[str, str], what: str
+) -> list[tuple]:
+    """The shapes with the free sides (None or -1) of images made `size`, (height, width). One
+    without channels is an image's where that is said, or no other input can be one. Raises
+    ModelError where a side is another.
+    """
+    other = any(len(shape) == 4 and kinds.get(key) != "tensor" for key, shape in shapes.items())
+    made = []
+    for name, shape in shapes.items():
+        kind = kinds.get(name, "tensor" if len(shape) == 3 and other else "image")
+        fits = len(shape) in (3, 4) and kind == "image"
+        made.append(_sized_one(shape, size, what) if fits else shape)
+    return made
+
+
+def _sized_one(shape: tuple, size: tuple[int, int], what: str) -> tuple:
     first = len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4)
     at = 2 if first else 1
     own = shape[at : at + 2]
-    if any(side not in (None, wish) for side, wish in zip(own, size, strict=True)):
+    if any(side not in (None, -1, wish) for side, wish in zip(own, size, strict=True)):
         sides = "x".join(map(str, own))
-        raise ModelError(f"--image-size: {what} takes {sides}, not {size[0]}x{size[1]}")
+        raise ModelError(f"--image-size: {what} takes {sides}, got {size[0]}x{size[1]}")
     return (*shape[:at], *size, *shape[at + 2 :])
 
 

@@ -1,7 +1,7 @@
 """kerasrun-contract: finds how your own Python makes tensors of images, or checks a contract.
 
-kerasrun-contract find --predict mymodule:predict --images photos/ my.keras
-kerasrun-contract check --contract contract.json --expect answers.json --images photos/ my.keras
+kerasrun-contract find --predict mymodule:predict --images photos --out contract.json my.keras
+kerasrun-contract check --contract contract.json --expect answers.json --images photos my.keras
 """
 
 import argparse
@@ -10,17 +10,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerasrun_export import __version__, expected, find
+from kerasrun_export import __version__, expected, find, model_file
+from kerasrun_export.cli import flags
 from kerasrun_export.contract import Preprocessing, input_from_json
 from kerasrun_export.errors import ExportError
-from kerasrun_export.feeds import load_function, load_model
+from kerasrun_export.feeds import load_function
 from kerasrun_export.words import words
 
 PROGRAM = "kerasrun-contract"
 
 
 def parser() -> argparse.ArgumentParser:
-    command_line = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    command_line = flags.command_line(PROGRAM, __doc__)
     command_line.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = command_line.add_subparsers(dest="command", required=True)
 
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="the largest difference of a tensor's number to accept where none is exact; 0",
     )
+    flags.add_input(finds)
     finds.add_argument(
         "--diff-image",
         type=Path,
@@ -59,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--images", required=True, type=Path, metavar="DIR", help="your images"
         )
+        flags.add_file(command)
     return command_line
 
 
@@ -76,7 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _find(options: argparse.Namespace) -> int:
     try:
         found = find.find_contract(
-            load_function(options.predict), options.images, options.model, accept=options.accept
+            load_function(options.predict),
+            options.images,
+            options.model,
+            accept=options.accept,
+            input_kinds=flags.inputs(options),
+            custom_objects=options.custom_objects,
+            unsafe_lambda=options.unsafe_lambda,
         )
     except find.NoContractError as error:
         if options.diff_image:
@@ -113,8 +122,10 @@ def _check(options: argparse.Namespace) -> int:
             f"{options.contract}: expected a contract as kerasrun-contract find --out writes it, "
             f"got {error}"
         ) from error
-    result = expected.check(load_model(options.model), inputs, options.expect, options.images)
-    print(result)
+    model = model_file.load(
+        options.model, custom_objects=options.custom_objects, unsafe_lambda=options.unsafe_lambda
+    )
+    print(expected.check(model, inputs, options.expect, options.images))
     return 0
 
 

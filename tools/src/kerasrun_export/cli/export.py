@@ -1,9 +1,8 @@
 """kerasrun-export: exports a Keras model as a SavedModel directory that comes with its manifest.
 
-kerasrun-export resnext50 --out models/resnext50
-kerasrun-export MobileNetV2 --weights imagenet --out models/mobilenet
-kerasrun-export my.keras --pipeline load_img --mode tf --class-names my.txt --out models/mine
-kerasrun-export --saved-model saved/ --pipeline load_img --mode tf --out models/mine
+kerasrun-export my.keras --pipeline load_img --mode tf --class-names names.txt --out exported
+kerasrun-export my.keras --pipeline image_dataset_from_directory --scale 1/255 --out exported
+kerasrun-export --saved-model saved --pipeline load_img --mode tf --out exported
 """
 
 import argparse
@@ -19,13 +18,13 @@ from kerasrun_export.choices import numbers
 from kerasrun_export.cli import flags
 from kerasrun_export.contract import OUTPUT_KINDS
 from kerasrun_export.errors import ChoiceError, ExportError, UnreachableError
-from kerasrun_export.outputs import ACTIVATIONS, Meaning
+from kerasrun_export.outputs import ACTIVATIONS, DEFAULT, Meaning
 
 PROGRAM = "kerasrun-export"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    parser = flags.command_line(PROGRAM, __doc__)
     add = parser.add_argument
     add(
         "model",
@@ -67,16 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add("--classes", type=positive, metavar="N", help="classes of the top (default 1000)")
     add("--no-top", action="store_true", help="leave out the classifier: the output is features")
     add("--pooling", choices=("avg", "max"), help="pooling of the features, with --no-top")
-    add(
-        "--custom-objects",
-        metavar="MODULE",
-        help="that has or registers the classes of a file that Keras does not know",
-    )
-    add(
-        "--unsafe-lambda",
-        action="store_true",
-        help="to run the code that is in a file's Lambda layers: where you trust its source",
-    )
+    flags.add_file(parser)
     add("--image-size", type=size, metavar="HxW", help="height and width of the input")
     add("--class-names", type=Path, metavar="FILE", help="one a line, or Keras's JSON form")
     add(
@@ -164,17 +154,18 @@ def named_kind(text: str) -> tuple[str, str]:
 def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
     """What was written, as a table. found: what the model does to images itself."""
     files = json.loads((out / manifest.PATH).read_text(encoding="utf-8"))["files"]
-    total, parameters = sum(file["bytes"] for file in files.values()), fields["parameters"]
+    total = sum(file["bytes"] for file in files.values())
+    packed = [name for name in files if name.startswith(f"{manifest.GOLDENS.as_posix()}/")]
+    goldens = sum(files[name]["bytes"] for name in packed)
     conversion = fields["conversion"]
-    ratio = f", {total / (4 * parameters):.3f} x the parameters" if parameters else ""
     rows = {
-        "directory": f"{out}, {total / 1e6:.1f} MB{ratio}",
+        "directory": f"{out}, {total / 1e6:.1f} MB, {goldens / 1e6:.1f} of it goldens",
         "architecture": fields["architecture"],
         "weights": fields["weights"]["source"],
-        "parameters": f"{parameters:,}",
+        "parameters": f"{fields['parameters']:,}",
         "FLOPs": f"{fields['flops'] / 1e9:.2f} G an image (a multiply-add counts as two)"
-        if fields["flops"]
-        else "",
+        if "flops" in fields
+        else "unknown",
         "graph": fields["graph"],
         "inputs": "; ".join(described(each) for each in fields["inputs"]),
         "found": "; ".join(found),
@@ -183,9 +174,20 @@ def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
             f"{key}: {', '.join(kind_of(output) for output in value)}"
             for key, value in fields["outputs"].items()
         ),
-        "difference": f"{fields['reference_difference']:.1e} at most from Python",
+        "difference": difference(fields),
     }
     return "\n".join(f"{key:<13} {value}" for key, value in rows.items() if value)
+
+
+def difference(fields: dict) -> str:
+    """What `reference_difference` says, in words."""
+    outputs = fields["outputs"][fields.get("signature", DEFAULT)]
+    whose = "TensorFlow's in Python" if fields["graph"] == "adopted" else "Keras's"
+    what = "this graph's answers and {}, in the image's largest number"
+    if any(output["name"] == "probs" for output in outputs):
+        what = "this graph's probabilities and {}"
+    between = what.format(whose)
+    return f"at most {fields['reference_difference']:.1e} between {between}, on the images compared"
 
 
 def described(each: dict) -> str:

@@ -1,4 +1,4 @@
-"""The flags that say how images become tensors, for each command that asks."""
+"""What the commands share: their help, and the flags of how images become tensors."""
 
 import argparse
 
@@ -6,6 +6,17 @@ from kerasrun_export import choices
 from kerasrun_export.choices import Choices
 from kerasrun_export.contract import COLORS, LIBRARIES, METHODS, MODES
 from kerasrun_export.errors import ChoiceError
+
+
+def command_line(program: str, words: str) -> argparse.ArgumentParser:
+    """A parser whose help begins with the first of the words' lines and ends with the others."""
+    first, _, examples = words.partition("\n\n")
+    return argparse.ArgumentParser(
+        prog=program,
+        description=first,
+        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add(command_line: argparse.ArgumentParser) -> None:
@@ -42,6 +53,7 @@ def add(command_line: argparse.ArgumentParser) -> None:
     )
     loading.add_argument("--short-side", type=int, metavar="N", help="pixels, of --fit short-side")
     loading.add_argument("--fill", type=float, metavar="X", help="what --fit pad pads with")
+    add_input(loading)
     values = command_line.add_argument_group(
         "what is done to their values before the model",
         "a mode, or numbers: 0.5 or 1/255, one or one a channel with commas; where numbers are "
@@ -58,9 +70,50 @@ def add(command_line: argparse.ArgumentParser) -> None:
         values.add_argument(flag, type=_numbers, metavar=flag[2].upper(), help=words)
 
 
+def add_input(command_line: argparse._ActionsContainer) -> None:
+    """Adds --input alone."""
+    command_line.add_argument(
+        "--input",
+        action="append",
+        type=_named,
+        metavar="NAME=KIND",
+        help="what an input is whose shape does not tell, as (batch, 20, 4) of a sequence or of "
+        f"grey images: {' or '.join(choices.INPUT_KINDS)}",
+    )
+
+
+def inputs(options: argparse.Namespace) -> dict[str, str] | None:
+    """What --input says, by name."""
+    return dict(options.input) if options.input else None
+
+
+def add_file(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags of `model_file.load`."""
+    command_line.add_argument(
+        "--custom-objects",
+        metavar="MODULE",
+        help="that has or registers the classes of a file that Keras does not know",
+    )
+    command_line.add_argument(
+        "--unsafe-lambda",
+        action="store_true",
+        help="to run the code that is in a file's Lambda layers: where you trust its source",
+    )
+
+
 def read(options: argparse.Namespace) -> Choices:
     """What the flags say."""
-    return choices.said(**{name: getattr(options, name) for name in choices.NAMES})
+    said = {name: getattr(options, name) for name in choices.NAMES}
+    return choices.said(**said | {"input": inputs(options)})
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, kind = text.rpartition("=")
+    if not equals or not name or kind not in choices.INPUT_KINDS:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=KIND, a kind of {', '.join(choices.INPUT_KINDS)}, got {text!r}"
+        )
+    return name, kind
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
 """kerasrun-golden: makes a golden pack, images and what Python Keras makes of them at every stage.
 
-kerasrun-golden models/resnext50 --images photos/ --out goldens/
-kerasrun-golden my.keras --pipeline load_img --mode tf --images photos/ --out goldens/
-kerasrun-golden models/mine --predict mymodule:predict --images photos/ --out goldens/
+kerasrun-golden exported --images photos --out pack
+kerasrun-golden exported --predict mymodule:predict --images photos --out pack
+kerasrun-golden my.keras --pipeline load_img --mode tf --images photos --out pack
 """
 
 import argparse
@@ -18,7 +18,7 @@ PROGRAM = "kerasrun-golden"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    parser = flags.command_line(PROGRAM, __doc__)
     add = parser.add_argument
     add("model", metavar="MODEL_OR_DIR", help="an exported directory, or a .keras or .h5 file")
     add(
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="your own function, which takes the path of an image and calls the model: its tensors "
         "and answers are the reference",
     )
+    flags.add_file(parser)
     flags.add(parser)
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -53,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = flags.read(options).to_manifest()
     try:
         index = goldens.golden(
-            options.model, options.images, options.out, predict=options.predict, **said
+            options.model,
+            options.images,
+            options.out,
+            predict=options.predict,
+            custom_objects=options.custom_objects,
+            unsafe_lambda=options.unsafe_lambda,
+            **said,
         )
     except ChoiceError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-package evaluate
+package page
 
 import (
 	"bytes"
@@ -10,18 +10,13 @@ import (
 	"golang.org/x/image/draw"
 
 	"kerasrun/preprocess"
-	"kerasrun/score"
 )
 
 // thumbnailSide is the longer side of a thumbnail in pixels.
 const thumbnailSide = 200
 
-// thumbnail is a small JPEG of an image file, as the address of an image in a page.
-func thumbnail(path string) (template.URL, error) {
-	data, err := score.File(path).Read()
-	if err != nil {
-		return "", err
-	}
+// Thumbnail is a small JPEG of an encoded image, as the address of an image in a page.
+func Thumbnail(data []byte) (template.URL, error) {
 	decoded, err := preprocess.Decode{}.Image(data, 0)
 	if err != nil {
 		return "", err

@@ -1,0 +1,549 @@
+package score
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kerasrun/internal/pythontest"
+)
+
+// inputs is a folder of what testdata/write_inputs.py writes, once for all tests.
+var inputs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func inputsFolder(t *testing.T) string {
+	t.Helper()
+	python := pythontest.Python(t)
+	inputs.once.Do(func() {
+		if inputs.dir, inputs.err = os.MkdirTemp("", "kerasrun-inputs-"); inputs.err == nil {
+			cmd := exec.Command(python, "testdata/write_inputs.py", inputs.dir)
+			cmd.Stderr = os.Stderr
+			inputs.err = cmd.Run()
+		}
+	})
+	if inputs.err != nil {
+		t.Fatal(inputs.err)
+	}
+	return inputs.dir
+}
+
+// removeInputs is called after the tests.
+func removeInputs() {
+	if inputs.dir != "" {
+		os.RemoveAll(inputs.dir)
+	}
+}
+
+// A table that pandas wrote is read in every encoding, with every separator. The rows are the same:
+// two files, a null, an address.
+func TestTableTexts(t *testing.T) {
+	dir := inputsFolder(t)
+	var names []string
+	for _, separator := range []string{"comma", "tab", "semicolon", "bar"} {
+		for _, encoding := range []string{"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"} {
+			names = append(names, separator+"-"+encoding+".csv")
+		}
+	}
+	for _, name := range append(names, "tab.tsv", "table.parquet") {
+		o := InputOptions{Column: "file"}
+		if strings.HasPrefix(name, "bar") { // not looked for
+			if _, _, err := Open([]string{filepath.Join(dir, name)}, o); err == nil ||
+				!strings.Contains(err.Error(), `expected a column "file", got ["id|file|note"]`) {
+				t.Errorf("%s: got %v, want an error that shows the header", name, err)
+			}
+			o.Separator = '|'
+		}
+		path := filepath.Join(dir, name)
+		s, _, err := Open([]string{path}, o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		url := "https://example.com//c;d.jpg"
+		want := []string{
+			dir + "/a, b.jpg: first", dir + "/sub/é€😀.jpg: second",
+			path + "/2: ! " + path + ": row 2, counted from 0: expected a path in the column " +
+				`"file", got none`,
+			url + ": ! " + url + ": not fetched: expected the path of a file, got an address: fetch it " +
+				"first, and name the file",
+		}
+		for range 2 {
+			if got := items(s); !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+func TestListTexts(t *testing.T) {
+	dir := inputsFolder(t)
+	want := []string{dir + "/a, b.jpg: first", dir + "/sub/é€😀.jpg: second"}
+	for _, encoding := range []string{"utf-8", "utf-8-sig", "utf-16", "utf-16-be"} {
+		s, err := List(strings.NewReader(read(t, dir+"/list-"+encoding+".txt")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", encoding, got, want)
+		}
+	}
+	for _, list := range []string{"\xff\xfea", "\xff\xfe\x00\xd8a\x00", "\xfe\xff\xdc\x00"} {
+		if _, err := List(strings.NewReader(list)); err == nil ||
+			!strings.Contains(err.Error(), "expected UTF-16") {
+			t.Errorf("%q: got %v, want an error that says that it is no UTF-16", list, err)
+		}
+	}
+}
+
+// What a table's columns hold reaches every output format, in its type, also of rows that failed;
+// over shards and a merge too. testdata/read_kept.py compares it with the table, as pandas reads
+// both.
+func TestKeep(t *testing.T) {
+	dir, out := inputsFolder(t), t.TempDir()
+	names := []string{"text", "i8", "i64", "u8", "u64", "f32", "f64", "truth", "ms", "us", "ns",
+		"label=input_label", "kind"}
+	var keep []Keep
+	for _, name := range names {
+		k, err := ParseKeep(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep = append(keep, k)
+	}
+	args := []string{python(t), "testdata/read_kept.py"}
+	for _, table := range []string{"kept.parquet", "kept.csv", "whole.parquet"} {
+		s, kept, err := Open([]string{filepath.Join(dir, table)},
+			InputOptions{Column: "file", Keep: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []string{"jsonl", "csv", "parquet", "npz"} {
+			for _, separate := range []bool{false, true} {
+				if separate && (format == "csv" || format == "npz") {
+					continue // which are as they are without
+				}
+				c := config(filepath.Join(out, fmt.Sprintf("%v.%s.%s", separate, table, format)), s)
+				c.Kept, c.Batch, c.Columns.Separate = kept, 2, separate
+				if format == "npz" && table == "kept.parquet" {
+					var usage *UsageError
+					if _, err := Run(t.Context(), c); !errors.As(err, &usage) || !strings.Contains(err.Error(),
+						`the kept column "i8" is null, for which NumPy has no int8: write .parquet`) {
+						t.Errorf("%s: got %v, want a refusal of null", c.Output, err)
+					}
+					continue
+				}
+				if s := mustRun(t, c); s.Answered != 3 || s.Failed != 2 {
+					t.Errorf("%s: got %+v, want 3 answered and 2 failed", c.Output, s)
+				}
+				whole := c.Output
+				if IsTable(whole) { // as evaluate reads it
+					var labels []string
+					for row, err := range Table(whole, 0, "path", "input_label") {
+						if err != nil {
+							t.Fatal(err)
+						}
+						labels = append(labels, row.Texts[0])
+					}
+					if want := []string{"cat", "dog", "cat", "", "dog"}; table != "whole.parquet" &&
+						!slices.Equal(labels, want) {
+						t.Errorf("%s: got the labels %q, want %q", whole, labels, want)
+					}
+				}
+				args = append(args, filepath.Join(dir, table), whole)
+				var shards []string
+				for i := range 2 {
+					c.Shard = Shard{i, 2}
+					shards = append(shards, mustRun(t, c).Output)
+				}
+				merged := filepath.Join(out, "merged."+filepath.Base(c.Output))
+				if _, err := Merge(merged, shards, nil); err != nil {
+					t.Fatal(err)
+				}
+				if read(t, merged) != read(t, whole) {
+					t.Errorf("%s: the merged output differs", merged)
+				}
+				if d, err := Diff(merged, whole, 0, nil); err != nil || !d.OK() {
+					t.Errorf("%s: got %+v, %v, want no difference", whole, d, err)
+				}
+			}
+		}
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func python(t *testing.T) string { return pythontest.Python(t) }
+
+func TestKeepRefuses(t *testing.T) {
+	dir := inputsFolder(t)
+	for _, c := range []struct {
+		input, keep, format, want string
+	}{
+		{"kept.parquet", "label", "csv", `other than those of the output's own columns, got "label": ` +
+			`--keep COLUMN=NAME gives it another name, as input_label`},
+		{"kept.parquet", "text=class_0", "jsonl", `got "class_0"`},
+		{"kept.parquet", "text=x,kind=x", "jsonl", `expected each name once, got "x" twice`},
+		{"kept.parquet", "none", "jsonl", `expected a column "none", got ["file"`},
+		{"kept.parquet", "day", "jsonl", `expected a column "day" of texts, numbers, bool or ` +
+			`timestamps, got DATE`},
+		{"kept.parquet", "list", "jsonl", "of texts, numbers, bool or timestamps, got a group"},
+		{"kept.parquet", "price", "jsonl", "got DECIMAL"},
+		{"kept.parquet", "raw", "jsonl", "got bytes"},
+		{"kept.parquet", "far", "csv", "a timestamp of the year 38504"},
+		{"kept.parquet", "nan", "jsonl", "NaN, for which JSON has no number"},
+		{"kept.parquet", "crlf", "csv", "a line end of Windows, which a .csv does not keep"},
+		{"kept.parquet kept.csv", "i64", "csv", "keep: expected columns of one type in all inputs, got " +
+			"[{i64 int64}]"},
+		{"sub", "i64", "csv", "sub: expected a table or a tar file, of which columns"},
+		{"latin.csv", "note", "csv", `latin.csv: line 2, column "note": expected UTF-8, got "caf\xe9"`},
+	} {
+		o := InputOptions{Column: "file"}
+		for _, text := range strings.Split(c.keep, ",") {
+			k, err := ParseKeep(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Keep = append(o.Keep, k)
+		}
+		var args []string
+		for _, name := range strings.Fields(c.input) {
+			args = append(args, filepath.Join(dir, name))
+		}
+		s, kept, err := Open(args, o)
+		if err == nil {
+			run := config(filepath.Join(t.TempDir(), "out."+c.format), s)
+			run.Kept = kept
+			_, err = Run(t.Context(), run)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: got %v, want an error with %q", c.input, c.keep, err, c.want)
+		}
+	}
+	for _, text := range []string{"", "=a", "a="} {
+		if _, err := ParseKeep(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// Images whose bytes are in a column, as pyarrow and datasets write them: one with a path, one
+// without, an empty one, one of which there is only the path's name or nothing.
+func TestEmbeddedImages(t *testing.T) {
+	dir := inputsFolder(t)
+	png := read(t, dir+"/0.png")
+	none := func(file string, row int, column string) string {
+		name := fmt.Sprintf("%s/%d", file, row)
+		return fmt.Sprintf("%s: ! %s: row %d, counted from 0: expected an image in the column %q, "+
+			"got none", name, file, row, column)
+	}
+	rows := func(file, column string) []string {
+		if column != "image" {
+			return []string{file + "/0: " + png, file + "/1: raw", file + "/2: ", none(file, 3, column),
+				none(file, 4, column)}
+		}
+		return []string{file + "/0.png: " + png, file + "/1: raw", file + "/dir/1.png: ",
+			none(file, 3, column), dir + "/4.png: " + read(t, dir+"/4.png")}
+	}
+	files := map[string][]string{}
+	for _, kind := range []string{"none", "gzip", "zstd", "snappy", "brotli", "lz4"} {
+		files["images-"+kind+".parquet"] = []string{"image", "raw", "large"}
+	}
+	for _, kind := range []string{"None", "lz4", "zstd"} {
+		files["images-"+kind+".feather"] = []string{"image", "raw", "large", "view"}
+		files["images-"+kind+".arrow"] = []string{"image", "raw", "large", "view"}
+	}
+	keep := []Keep{{"id", "id"}, {"kind", "kind"}, {"at", "at"}}
+	wantKept := []Kept{{"id", "int64"}, {"kind", "string"}, {"at", "timestamp[ms]"}}
+	wantValues := [][]any{{int64(0), "x", int64(0)}, {int64(1), "y", int64(-1000)},
+		{int64(2), "x", int64(2000)}, {int64(3), "y", nil}, {int64(4), "x", int64(4000)}}
+	for name, columns := range files {
+		for _, column := range columns {
+			file := filepath.Join(dir, name)
+			s, kept, err := Open([]string{file}, InputOptions{Column: column, Keep: keep})
+			if err != nil {
+				t.Errorf("%s %s: %v", name, column, err)
+				continue
+			}
+			if !slices.Equal(kept, wantKept) {
+				t.Errorf("%s: got %v, want %v", name, kept, wantKept)
+			}
+			for range 2 {
+				if got := items(s); !slices.Equal(got, rows(file, column)) {
+					t.Errorf("%s %s: got %.300q, want %.300q", name, column, got, rows(file, column))
+				}
+			}
+			number := 0
+			for item := range s {
+				if !slices.Equal(item.Kept, wantValues[number]) {
+					t.Errorf("%s: row %d: got %v, want %v", name, number, item.Kept, wantValues[number])
+				}
+				number++
+			}
+		}
+	}
+	s, _, err := Open([]string{dir + "/train-*-of-00003.parquet"}, InputOptions{Column: "image"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(filepath.Join(t.TempDir(), "out.csv"), s)
+	if got := mustRun(t, c); got.Answered != 2 || got.Failed != 3 {
+		t.Errorf("shards: got %+v, want 2 answered and 3 failed", got)
+	}
+}
+
+func TestEmbeddedRefused(t *testing.T) {
+	dir := inputsFolder(t)
+	old := maxPart
+	defer func() { maxPart = old }()
+	for _, c := range []struct {
+		file, column string
+		part         int
+		want         string
+	}{
+		{"kept.parquet", "i64", old, `expected a column "i64" of paths, of images' bytes or of {bytes, ` +
+			"path}, got int64"},
+		{"cut.arrow", "raw", old, "Arrow's stream format to its end mark, got a file without it"},
+		{"sub.arrow", "raw", old, "no such file"},
+		{"images-none.parquet", "raw", 50, `column "raw": expected pages of at most 50 bytes, got`},
+		{"deep.feather", "raw", 1000, "exceeds limit 1000"},
+		{"images-None.arrow", "raw", 100, "expected a record batch of at most 100 bytes"},
+		{"images-zstd.feather", "raw", 400, "expected a record batch of at most 400 bytes"},
+	} {
+		maxPart = c.part
+		_, _, err := Open([]string{filepath.Join(dir, c.file)}, InputOptions{Column: c.column})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", c.file, err, c.want)
+		}
+	}
+}
+
+// TFRecords as TensorFlow's writer has them: compressed, with another feature, in shards.
+func TestTFRecords(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	for _, kind := range []string{"none", "gzip", "zlib"} {
+		name := "raw-" + kind + ".tfrecord"
+		s, _, err := Open([]string{name}, InputOptions{Feature: "image_raw"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{name + "/0: first", name + "/1: " + strings.Repeat("second", 100)}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
+		want = []string{name + "/0: ! " + name + "/0: expected an image's bytes in the feature " +
+			"image/encoded or image, got the features " +
+			`["image/class/label" "image_raw" "other"]: --feature names the image's`}
+		if got := items(source(t, name))[:1]; !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
+	}
+	want := []string{"shards/x-00000-of-00003/0: 0", "shards/x-00001-of-00003/0: 1",
+		"shards/x-00002-of-00003/0: 2"}
+	for _, arg := range []string{"shards/x@3", "shards", "shards/x-*-of-00003"} {
+		skipped := new(Skipped)
+		s, _, err := Open([]string{arg}, InputOptions{Skipped: skipped})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", arg, got, want)
+		}
+		wantSkipped := ""
+		if arg == "shards" {
+			wantSkipped = "skipped 1 (1 .json)"
+		}
+		if skipped.String() != wantSkipped {
+			t.Errorf("%s: got %q, want %q", arg, skipped, wantSkipped)
+		}
+	}
+	s, _, err := Open([]string{"train@3.parquet"}, InputOptions{Column: "image"})
+	if err != nil || len(items(s)) != 5 {
+		t.Errorf("got %v, want 5 images of three tables", err)
+	}
+	for arg, want := range map[string]string{
+		"shards/x@4":   "shards/x@4: expected 4 shards, got no shards/x-00000-of-00004",
+		"shards/x@0":   "expected 1 to 100000 shards, got 0",
+		"shards/x@1e9": "", // a file, which is not there
+		"torn":         "torn: expected all shards x-*-of-00003, got 2 of them",
+		"both":         "both: expected shards or images, got both: both/x-00000-of-00003 and both/im",
+		".":            "expected shards or images, got both",
+	} {
+		_, _, err := Open([]string{arg}, InputOptions{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", arg, err, want)
+		}
+	}
+	got := items(source(t, "raw-more.tfrecord"))
+	if last := got[len(got)-1]; !strings.Contains(last, "behind its zlib stream, got more") {
+		t.Errorf("got %q, want an error for what is behind the stream", last)
+	}
+}
+
+// Tar files that Python's tarfile and zstd wrote, with WebDataset's texts beside the images.
+func TestWebDataset(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	keep := []Keep{{"json", "json"}, {"cls", "class_id"}}
+	for _, ending := range []string{"tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"} {
+		name := "web." + ending
+		skipped := new(Skipped)
+		s, kept, err := Open([]string{name}, InputOptions{Keep: keep, Skipped: skipped})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []Kept{{"json", "string"}, {"class_id", "string"}}; !slices.Equal(kept, want) {
+			t.Errorf("%s: got %v, want %v", name, kept, want)
+		}
+		want := []string{
+			name + "/a/0001.jpg: first", name + "/a/0002.PNG: second", name + "/a/0002.seg.png: third",
+			name + "/0001.jpg: fourth",
+			name + "/0004.jpg: ! " + name + "/0004.json: expected a text in UTF-8 of at most 1048576 " +
+				"bytes, which can be kept, got 1 bytes",
+		}
+		if got := items(s); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		if want := "skipped 3 (2 .txt, 1 keys without an image)"; skipped.String() != want {
+			t.Errorf("%s: got %q, want %q", name, skipped, want)
+		}
+		wantKept := [][]any{{`{"a": 1}`, "7"}, {`{"é": 2}`, nil}, {`{"é": 2}`, nil}, {nil, "9\n"},
+			{nil, nil}}
+		number := 0
+		for item := range s {
+			if !slices.Equal(item.Kept, wantKept[number]) {
+				t.Errorf("%s: got %q, want %q", item.Path, item.Kept, wantKept[number])
+			}
+			number++
+		}
+		if got := items(source(t, name)); len(got) != 5 || got[4] != name+"/0004.jpg: fifth" {
+			t.Errorf("%s without texts: got %q", name, got)
+		}
+	}
+}
+
+// Decompressing takes no more memory than a window, however large the file says that it is.
+func TestWindows(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	for name, want := range map[string]string{
+		"wide.tar.zst": "expected a window of at most 134217728 bytes",
+		"wide.tar.xz":  "expected a dictionary of at most 134217728 bytes, got 268435456",
+		"x86.tar.xz":   "expected xz with the filter LZMA2 alone",
+		"bad.tar.xz":   "expected xz's format",
+		"bad.tar.bz2":  "bzip2 data invalid",
+		"bad.tar.zst":  "magic number mismatch",
+	} {
+		before := allocated()
+		got := items(source(t, name))
+		if len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s: got %q, want an error with %q", name, got, want)
+		}
+		if grown := allocated() - before; grown > 16<<20 {
+			t.Errorf("%s: %d bytes were allocated", name, grown)
+		}
+	}
+}
+
+// A run that goes on finds kept values that changed, though paths and sizes are the same.
+func TestKeptValuesChange(t *testing.T) {
+	dir := images(t, 20)
+	table := filepath.Join(dir, "table.csv")
+	input := func(id int) (Source, []Kept) {
+		rows := "file,id\n"
+		for i := range 20 {
+			rows += fmt.Sprintf("%05d.jpg,%d\n", i, id+i)
+		}
+		write(t, table, rows)
+		s, kept, err := Open([]string{table}, InputOptions{Column: "file", Keep: []Keep{{"id", "id"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, kept
+	}
+	c := config(filepath.Join(dir, "out.csv"), nil)
+	c.Source, c.Kept = input(0)
+	whole := c
+	whole.Output = filepath.Join(dir, "whole.csv")
+	mustRun(t, whole)
+	stopped, stop := context.WithCancel(t.Context())
+	c.Progress = func(Counts) { stop() }
+	if _, err := Run(stopped, c); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the run to be stopped", err)
+	}
+	c.Progress = nil
+	changed := c
+	changed.Source, changed.Kept = input(1)
+	var mismatch *MismatchError
+	if _, err := Run(t.Context(), changed); !errors.As(err, &mismatch) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if mustRun(t, c); read(t, c.Output) != read(t, whole.Output) {
+		t.Error("the resumed output differs")
+	}
+}
+
+// The separator of a table is never guessed where two would do.
+func TestSeparators(t *testing.T) {
+	dir := inputsFolder(t)
+	for _, c := range []struct {
+		table     string
+		separator rune
+		want      string // the path, or the error
+	}{
+		{"path;id,path\na;7,b\n", 0, `whether , or ; separates them: say it with --separator`},
+		{"path;id,path\na;7,b\n", ';', "a"},
+		{"path;id,path\na;7,b\n", ',', "b"},
+		{"path\na;b\n", 0, "a;b"},
+		{"path\na,b\n", 0, "wrong number of fields"},
+		{"id,path\n1;2,a\n", 0, "a"},
+		{"id,path\n1\t2,a,\n", 0, "wrong number of fields"},
+		{"\"a,b\";path\nx;a\n", 0, "a"},
+		{"id\tfile\n1\ta\n", 0, `expected a column "path", got ["id\tfile"]`},
+		{"", 0, "EOF"},
+		{strings.Repeat("x", maxHeader+1), 0, "expected a header of at most"},
+	} {
+		name := filepath.Join(t.TempDir(), "x.csv")
+		write(t, name, c.table)
+		s, _, err := Open([]string{name}, InputOptions{Column: "path", Separator: c.separator})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			for item := range s {
+				got = filepath.Base(item.Path)
+			}
+		}
+		if err != nil && !strings.Contains(got, c.want) || err == nil && got != c.want {
+			t.Errorf("%.40q, %q: got %q, want %q", c.table, c.separator, got, c.want)
+		}
+	}
+	for name, want := range map[string]string{
+		"one.csv":      "",
+		"unmarked.csv": "the first line holds a zero byte: expected UTF-8, or UTF-16 with its",
+	} {
+		_, _, err := Open([]string{filepath.Join(dir, name)}, InputOptions{Column: "file"})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+	for text, want := range map[string]rune{"": 0, "tab": '\t', "\t": '\t', ";": ';', "§": '§',
+		"ab": -1, "\"": -1, "\n": -1, "\xff": -1} {
+		got, err := ParseSeparator(text)
+		if want == -1 && err == nil || want != -1 && (err != nil || got != want) {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package score
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// shardName is train-00000-of-00010, with or without an ending.
+var shardName = regexp.MustCompile(`^(.*)-(\d+)-of-(\d+)((?:\.[^/]*)?)$`)
+
+// shardPattern is train@10 or train@10.parquet, which stands for ten files.
+var shardPattern = regexp.MustCompile(`^(.*)@(\d+)((?:\.[^/@]*)?)$`)
+
+// maxShards bounds how many files a pattern may stand for.
+const maxShards = 100_000
+
+// expandShards returns the files that train@10 stands for, in their order, or nil where the
+// argument is no such pattern.
+func expandShards(arg string) ([]string, error) {
+	parts := shardPattern.FindStringSubmatch(arg)
+	if parts == nil {
+		return nil, nil
+	}
+	count, err := strconv.Atoi(parts[2])
+	if err != nil || count < 1 || count > maxShards {
+		return nil, &UsageError{fmt.Sprintf("%s: expected 1 to %d shards, got %s", arg, maxShards,
+			parts[2])}
+	}
+	var paths []string
+	for i := range count {
+		path := fmt.Sprintf("%s-%05d-of-%05d%s", parts[1], i, count, parts[3])
+		if _, err := os.Stat(path); err != nil {
+			return nil, &UsageError{fmt.Sprintf("%s: expected %d shards, got no %s", arg, count, path)}
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// shardsIn returns the shards in a directory, in their order: TFRecord files, and with a column
+// tables that are shards. A directory that has some and images too, or not all shards, is an error.
+// What else there is, is counted as skipped.
+func shardsIn(dir string, o InputOptions) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var shards []string
+	counts := map[string]int{} // of each set of shards, by its name
+	var image string
+	skipped := map[string]int{}
+	for _, entry := range entries {
+		name, path := entry.Name(), filepath.Join(dir, entry.Name())
+		parts := shardName.FindStringSubmatch(name)
+		switch {
+		case entry.IsDir():
+			skipped["directories"]++
+		case isHidden(name):
+			skipped["hidden"]++
+		case o.Column != "" && parts != nil && IsTable(name), isTFRecord(path):
+			shards = append(shards, path)
+			if parts != nil {
+				counts[parts[1]+"-*-of-"+parts[3]+parts[4]]++
+			}
+		case hasImageName(name):
+			image = path
+		default:
+			skipped[skippedName(name)]++
+		}
+	}
+	if len(shards) == 0 {
+		return nil, nil
+	}
+	if image != "" {
+		return nil, &UsageError{fmt.Sprintf("%s: expected shards or images, got both: %s and %s", dir,
+			shards[0], image)}
+	}
+	for set, count := range counts {
+		number := strings.SplitN(set[strings.LastIndex(set, "-of-")+len("-of-"):], ".", 2)[0]
+		if want, err := strconv.Atoi(number); err != nil || want != count {
+			return nil, &UsageError{fmt.Sprintf("%s: expected all shards %s, got %d of them: fetch the "+
+				"others, or name the files", dir, set, count)}
+		}
+	}
+	part := o.Skipped.part()
+	part.reset()
+	for reason, n := range skipped {
+		for range n {
+			part.add(reason)
+		}
+	}
+	slices.Sort(shards)
+	return shards, nil
+}

@@ -1,0 +1,1 @@
+"""Looks for operations that end the process: see __main__.py."""

@@ -1,0 +1,191 @@
+"""Runs tries eagerly, in a process that may die of them."""
+
+import contextlib
+import marshal
+import random
+import resource
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import context
+from tensorflow.python.framework import constant_op, dtypes, op_def_registry
+
+from . import draw
+
+# Above what the process has when it starts: a try that wants more is refused, or ends it.
+MEMORY = 1 << 30
+HEADER = struct.Struct("qqqq")  # tries begun, of these done without an error, bytes of the last, 0
+BOARD = 1 << 20  # bytes of the memory that parent and child share
+
+
+def limit_memory():
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Runner:
+    """Makes a try's tensors and runs the operation."""
+
+    def __init__(self, name):
+        context.ensure_initialized()
+        self.name, self.context = name, context.context()
+        self.op = op_def_registry.get(name)
+        self.made, self.resources = {}, 0
+
+    def execute(self, name, inputs, **attrs):
+        flat = tuple(part for pair in attrs.items() for part in pair)
+        return pywrap_tfe.TFE_Py_Execute(
+            self.context._handle, None, name, inputs, flat, 64
+        )  # outputs at most
+
+    def run(self, tried):
+        inputs = []
+        for arg in self.op.input_arg:
+            inputs += [self.tensor(t, tried["attrs"]) for t in tried["inputs"][arg.name]]
+        return self.execute(self.name, inputs, **tried["attrs"])
+
+    def tensor(self, drawn, attrs):
+        dtype, shape, values = drawn
+        if isinstance(shape, str):
+            size, other, shape = values
+            # Mostly of the type that the operation is told.
+            told = [attrs[name] for name in TOLD if name in attrs and size != 17]
+            make = self.resource if dtype == draw.RESOURCE else self.variant
+            return make(size, (told or [other])[0], shape)
+        key = marshal.dumps(drawn)
+        if key not in self.made:
+            if len(self.made) > 2000:
+                self.made.clear()
+            self.made[key] = self.new(dtype, shape, values)
+        return self.made[key]
+
+    def new(self, dtype, shape, values):
+        dtype = dtypes.as_dtype(dtype)
+        n = int(np.prod(shape, dtype=np.int64))
+        values = list(values)[: max(n, 1)] or [0]
+        if dtype == dtypes.string:
+            array = np.array((values * (n // len(values) + 1))[:n], dtype=object).reshape(shape)
+        else:
+            kind = dtype.as_numpy_dtype
+            if dtype in QUANTISED:
+                array = np.array(values, QUANTISED[dtype]).view(kind)
+            else:
+                array = np.array(values, dtype=kind)
+            array = np.tile(array, n // len(values) + 1)[:n].reshape(shape)
+        return constant_op.convert_to_eager_tensor(array, self.context, dtype)
+
+    def one(self, dtype, shape=()):
+        return self.new(dtype, shape, [b"a" if dtype == draw.STRING else 1])
+
+    def number(self, n):
+        return self.new(draw.INT32, [], [n])
+
+    def variant(self, size, dtype, shape):
+        """A list of tensors, or a ragged one."""
+        if self.name.startswith("Ragged"):
+            splits = self.new(draw.INT64, [2], [0, 2])
+            return self.execute(
+                "RaggedTensorToVariant",
+                [splits, self.one(dtype, [2])],
+                RAGGED_RANK=1,
+                Tvalues=dtype,
+                batched_input=size > 1,
+            )[0]
+        sizes = self.number(-1) if shape is None else self.new(draw.INT32, [len(shape)], shape)
+        made = self.execute("TensorListReserve", [sizes, self.number(size)], element_dtype=dtype)[0]
+        if size > 1:  # one of its elements is there
+            inputs = [made, self.number(0), self.one(dtype, shape or [])]
+            made = self.execute("TensorListSetItem", inputs, element_dtype=dtype)[0]
+        return made
+
+    def resource(self, size, dtype, shape):
+        """An array, a table or a variable."""
+        self.resources += 1
+        name = f"{self.name}-{self.resources}".encode()
+        if self.name.startswith("TensorArray"):
+            return self.execute(
+                "TensorArrayV3",
+                [self.number(size)],
+                dtype=dtype,
+                element_shape=shape,
+                dynamic_size=size % 2 == 0,
+                clear_after_read=size % 3 == 0,
+            )[0]
+        if "Table" in self.name:
+            types = {"key_dtype": dtype, "value_dtype": draw.INT64}
+            made = self.execute("HashTableV2", [], **types, shared_name=name)[0]
+            if "Initialize" not in self.name:
+                inputs = [made, self.one(dtype, [1]), self.new(draw.INT64, [1], [1])]
+                self.execute("InitializeTableV2", inputs)
+            return made
+        made = self.execute("VarHandleOp", [], dtype=dtype, shape=shape, shared_name=name)[0]
+        if size > 0:
+            inputs = [made, self.one(dtype, shape or [])]
+            self.execute("AssignVariableOp", inputs, dtype=dtype)
+        return made
+
+
+TOLD = ("dtype", "element_dtype", "Tvalues", "Tin", "Tkey")
+QUANTISED = {
+    dtypes.qint8: np.int8,
+    dtypes.quint8: np.uint8,
+    dtypes.qint16: np.int16,
+    dtypes.quint16: np.uint16,
+    dtypes.qint32: np.int32,
+}
+
+
+def run(name, tries, first, seed, board, corpus):
+    """Runs tries number `first` and on. It writes each down first: the last one is what died."""
+    warnings.simplefilter("ignore")
+    runner = Runner(name)
+    kept = list(read(corpus))
+    drawer = draw.Drawer(runner.op, random.Random(f"{seed} {name} {first}"), kept)
+    limit_memory()
+    good, slow = 0, HEADER.unpack_from(board)[3]
+    drawer.large = slow < 3
+    with open(corpus, "ab", buffering=0) as file:
+        for i in range(tries):
+            tried = drawer.draw()
+            text = marshal.dumps(tried)
+            if len(text) > BOARD - HEADER.size:
+                continue
+            board[HEADER.size : HEADER.size + len(text)] = text
+            HEADER.pack_into(board, 0, i + 1, good, len(text), slow)
+            try:
+                outputs = runner.run(tried)
+                good += 1
+                answer = "ok " + " ".join(kind(o) for o in outputs[:3])
+                del outputs
+            except draw.Unsupported:
+                raise
+            except Exception as e:
+                answer = type(e).__name__ + draw.kind_of(str(e))
+            if drawer.learn(answer, tried):
+                file.write(marshal.dumps((answer, tried)))
+        HEADER.pack_into(board, 0, tries, good, 0, slow)
+
+
+def again(name, tried):
+    warnings.simplefilter("ignore")
+    runner = Runner(name)
+    limit_memory()
+    with contextlib.suppress(Exception):
+        runner.run(tried)
+
+
+def kind(output):
+    return (
+        f"{output.dtype._type_enum}:{output.shape.rank}" if output.shape.rank is not None else "?"
+    )
+
+
+def read(corpus):
+    with contextlib.suppress(FileNotFoundError, EOFError, ValueError), open(corpus, "rb") as file:
+        while True:
+            yield marshal.load(file)

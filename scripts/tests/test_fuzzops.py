@@ -1,0 +1,28 @@
+"""The fuzzer of operations: it sees what dies, and a sample of what is allowed lives."""
+
+import json
+import subprocess
+import sys
+
+SAMPLE = ["AddV2", "ConcatV2", "LookupTableFindV2", "MatMul", "ResizeArea", "SparseToDense",
+          "StridedSlice", "StringSplitV2", "TensorArrayReadV3"]  # fmt: skip
+# It is off the list, for it dies: the control.
+DYING = "FakeQuantWithMinMaxVarsPerChannel"
+
+
+def test_a_sample_lives_and_what_dies_is_seen(tmp_path):
+    command = [sys.executable, "-m", "scripts.fuzzops", "--tries", "100", "--seed", "3"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path, *SAMPLE, DYING, "While"],
+        capture_output=True,
+        text=True,
+        timeout=800,
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    counts = json.loads((tmp_path / "counts.json").read_text())["operations"]
+    for op in SAMPLE:
+        assert counts[op]["deaths"] == [], op
+        assert counts[op]["tries"] == 100, (op, counts[op])
+    assert sum(counts[op]["good"] for op in SAMPLE) > 50, counts
+    assert counts[DYING]["deaths"][0]["signal"] == "SIGABRT", counts[DYING]
+    assert "passed_over" in counts["While"]

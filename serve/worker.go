@@ -1,0 +1,86 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"kerasrun/batch"
+	"kerasrun/worker"
+)
+
+// Restarting is a Model that runs in a process which may die and is started again, as
+// *worker.Model is.
+type Restarting interface {
+	Model
+	Down() error    // why no run can be answered now, nil where it can
+	Restarts() int  // so far
+	Watch(f func()) // has f called after each change of Down
+}
+
+// down returns why the version cannot answer now, nil where it can.
+func (v *version) down() error {
+	m, ok := v.model.(Restarting)
+	if !ok || m.Down() == nil {
+		return nil
+	}
+	return errorf(codes.Unavailable, "model %q version %d: %w", v.name, v.number,
+		&worker.DownError{Why: m.Down()})
+}
+
+// lost keeps a batch from being run again where it may have been the end of its worker.
+func lost(err error) error {
+	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
+		return &batch.LostError{Err: err}
+	}
+	return err
+}
+
+// reportDeath writes down that this request was in flight when a worker died, and whether it was
+// alone: then it is what killed it.
+func (s *Server) reportDeath(ctx context.Context, v *version, sig *signature, err error) {
+	var died *worker.DiedError
+	if !errors.As(err, &died) {
+		return
+	}
+	requests := 1
+	if lost := (*batch.LostError)(nil); errors.As(err, &lost) {
+		requests = lost.Requests
+	}
+	s.logger(ctx).Error("a request was in flight when the worker died", "model", v.name, "version",
+		v.number, "signature", sig.Key, "signal", died.Cause, "death", died.Death,
+		"alone", died.Runs == 1 && requests == 1, "runs", died.Runs, "requests_in_run", requests)
+}
+
+// workers counts what is known of the versions' workers when it is asked.
+type workers struct{ repository *repository }
+
+var (
+	workerUp = prometheus.NewDesc("kerasrun_worker_up",
+		"Whether the process that runs the version is there (with --isolate).",
+		[]string{"model", "version"}, nil)
+	workerRestarts = prometheus.NewDesc("kerasrun_worker_restarts_total",
+		"How often the process that runs the version has died and was started again.",
+		[]string{"model", "version"}, nil)
+)
+
+func (w *workers) Describe(out chan<- *prometheus.Desc) { out <- workerUp; out <- workerRestarts }
+
+func (w *workers) Collect(out chan<- prometheus.Metric) {
+	w.repository.each(func(v *version) {
+		m, ok := v.model.(Restarting)
+		if !ok {
+			return
+		}
+		number, up := strconv.FormatInt(v.number, 10), 1.0
+		if m.Down() != nil {
+			up = 0
+		}
+		out <- prometheus.MustNewConstMetric(workerUp, prometheus.GaugeValue, up, v.name, number)
+		out <- prometheus.MustNewConstMetric(workerRestarts, prometheus.CounterValue,
+			float64(m.Restarts()), v.name, number)
+	})
+}

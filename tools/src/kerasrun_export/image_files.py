@@ -1,0 +1,33 @@
+"""Which files of a directory are images: by the names that Go's `score` takes for one."""
+
+from pathlib import Path
+
+from kerasrun_export.errors import ImageError
+
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+# Of formats that Python's libraries read and Go does not.
+FOREIGN = (".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
+
+
+def below(directory: Path) -> list[Path]:
+    """The images of a directory and of those inside it, but for hidden ones, in order.
+
+    Raises ImageError where there are none, or one of a format that Go does not read.
+    """
+    if not directory.is_dir():
+        raise ImageError(f"{directory}: no such directory")
+    found = []
+    for path in sorted(directory.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        ending = path.suffix.lower()
+        if hidden or ending not in (*ENDINGS, *FOREIGN) or not path.is_file():
+            continue
+        if ending in FOREIGN:
+            raise ImageError(
+                f"{path}: expected images that kerasrun reads ({', '.join(ENDINGS)}), got "
+                f"{ending}: take it away or convert it, to PNG for instance"
+            )
+        found.append(path)
+    if not found:
+        raise ImageError(f"{directory}: no images ({', '.join(ENDINGS)})")
+    return found

@@ -1,0 +1,88 @@
+"""Models whose answer to an image depends on the others in its batch: refused by these words."""
+
+import numpy as np
+import pytest
+import tf_keras
+
+from kerasrun_export import adopt, exporter, sample_images
+from kerasrun_export.backend import keras, tf
+from kerasrun_export.choices import Choices
+from kerasrun_export.errors import ExportError
+from kerasrun_export.outputs import Meaning
+
+SHAPE = (12, 16, 3)
+SAID = {"pipeline": "load_img", "divide": 255}
+
+
+class OverBatch(keras.layers.Layer):
+    """A user's own layer; `kind` is a key of OVER."""
+
+    def __init__(self, kind: str, **options: object) -> None:
+        super().__init__(**options)
+        self.kind = kind
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return OVER[self.kind](x)
+
+
+OVER = {
+    "less the mean": lambda x: x - tf.reduce_mean(x, 0, keepdims=True),
+    "by the largest": lambda x: x / (tf.reduce_max(x) + 1e-3),
+    "a softmax over images": lambda x: tf.nn.softmax(x, axis=0),
+    "in reverse order": lambda x: x[::-1],
+    "the first alone": lambda x: x[:1] + 0 * x,
+}
+
+
+def over_batch(kind: str, shape: tuple = SHAPE, batch: int | None = None) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input(shape, batch_size=batch)
+    x = OverBatch(kind)(keras.layers.Conv2D(4, 3)(inputs)) if kind else inputs
+    x = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(4, 3)(x))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("kind", OVER)
+def test_batches(tmp_path, kind):
+    model = over_batch(kind)
+    images = np.random.default_rng(1).uniform(0, 1, (4, *SHAPE)).astype(np.float32)
+    alone = np.concatenate([model.predict(images[i : i + 1], verbose=0) for i in range(4)])
+    assert np.abs(alone - model.predict(images, verbose=0)).max() > 1e-3
+    with pytest.raises(ExportError, match="expected the same answer for an image whatever else"):
+        exporter.export(model, tmp_path / "out", **SAID)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("how", ["free size", "one image", "fixed batch"])
+@pytest.mark.parametrize("kind", ["less the mean", ""])
+def test_where_no_two_images_are_compared_at_once(tmp_path, how, kind):
+    """Images of any size go one by one, and a user may have one alone."""
+    options = dict(SAID)
+    if how == "one image":
+        (tmp_path / "images").mkdir()
+        source = sample_images.paths()[0]
+        (tmp_path / "images" / source.name).write_bytes(source.read_bytes())
+        options["images"] = tmp_path / "images"
+    if how == "free size":
+        options["fit"] = "none"
+    shape = (None, None, 3) if how == "free size" else SHAPE
+    model = over_batch(kind, shape, 3 if how == "fixed batch" else None)
+    if kind:
+        with pytest.raises(ExportError, match="whatever else is in the batch"):
+            exporter.export(model, tmp_path / "out", **options)
+    else:
+        exporter.export(model, tmp_path / "out", **options)
+
+
+def test_an_adopted_graph(tmp_path):
+    inputs = tf_keras.Input(SHAPE)
+    x = tf_keras.layers.Lambda(lambda x: x - tf.reduce_mean(x, 0, keepdims=True))(inputs)
+    x = tf_keras.layers.Dense(3, activation="softmax")(tf_keras.layers.Flatten()(x))
+    tf_keras.Model(inputs, x).save(tmp_path / "saved", save_format="tf")
+    with pytest.raises(ExportError, match=r"whatever else is in the batch.* in tensorflow "):
+        adopt.adopt(
+            tmp_path / "saved",
+            tmp_path / "out",
+            Choices("load_img", divide=(255.0,)),
+            exporter.Options(Meaning()),
+        )
