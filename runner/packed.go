@@ -44,6 +44,7 @@ type optimizedGraph struct {
 	graph    *graphpb.GraphDef
 	kernels  []string // the placeholders
 	replaced bool     // convolutions are package cpuconv's
+	packed   []cpuconv.PackedKernel
 }
 
 // packedSession is a session and what it is fed beside its inputs.
@@ -90,7 +91,7 @@ func (p *packer) call(s savedmodel.Signature) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, fed, err := newKernels(o.graph, values)
+	g, fed, err := newKernels(o, values)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,11 @@ func (p *packer) optimize(s savedmodel.Signature) (optimizedGraph, error) {
 		return optimizedGraph{}, fmt.Errorf("the optimised graph: %w", err)
 	}
 	if p.plan.own || p.plan.bf16 {
-		o.replaced = cpuconv.Replace(o.graph, kernels, graph.Endpoints(s), p.plan.bf16)
+		endpoints := graph.Endpoints(s)
+		o.graph, o.packed, o.replaced = cpuconv.Regions(o.graph, kernels, endpoints, p.plan.bf16)
+		if !o.replaced {
+			o.replaced = cpuconv.Replace(o.graph, kernels, endpoints, p.plan.bf16)
+		}
 	}
 	return o, nil
 }
@@ -178,7 +183,7 @@ type kernels struct {
 var newMemory = cpuconv.NewMemory
 
 // newKernels takes over the kernels' values, and returns a graph that is fed them.
-func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGraph *graphpb.GraphDef,
+func newKernels(o optimizedGraph, values map[string]*session.Tensor) (fedGraph *graphpb.GraphDef,
 	k kernels, err error) {
 	defer func() {
 		for _, b := range k.bound {
@@ -189,7 +194,10 @@ func newKernels(g *graphpb.GraphDef, values map[string]*session.Tensor) (fedGrap
 			k, err = kernels{}, errors.Join(err, k.free())
 		}
 	}()
-	fedGraph, fed := graph.FeedKernels(g, slices.Collect(maps.Keys(values)), cpuconv.Op)
+	fedGraph, fed := graph.FeedKernels(o.graph, slices.Collect(maps.Keys(values)), cpuconv.Op)
+	for _, kernel := range o.packed {
+		fed.Packed = append(fed.Packed, graph.PackedKernel(kernel))
+	}
 	bind := func(name string, t *session.Tensor) {
 		k.bound = append(k.bound, session.Bound{At: session.Endpoint{Op: name}, Tensor: t})
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
@@ -16,6 +17,7 @@ import (
 	"kerasrun/runner/internal/session"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
+	"kerasrun/tensor/npy"
 )
 
 // TestKernelsInVariables holds that a model with its kernels in variables answers as one with
@@ -35,9 +37,9 @@ func TestKernelsInVariables(t *testing.T) {
 		tolerance float64
 		packed    map[string]int
 	}{
-		{FP32, true, 1e-5, map[string]int{cpuconv.Op: 6}},
+		{FP32, true, 1e-5, map[string]int{cpuconv.RegionOp: 2}},
 		{FP32, false, 1e-5, map[string]int{"_MklNativeFusedConv2D": 6}},
-		{BF16, true, 0.05, map[string]int{cpuconv.Op: 6}},
+		{BF16, true, 0.05, map[string]int{cpuconv.RegionOp: 2}},
 		{BF16, false, 0.05, map[string]int{}},
 	} {
 		ownConvolutions[test.precision] = test.own
@@ -79,7 +81,7 @@ func testKernelsInVariables(t *testing.T, name string, precision Precision, tole
 	}
 	packed := map[string]int{}
 	for _, node := range runNodes(t, m) {
-		if node.Op == cpuconv.Op || node.Attr["is_filter_const"].GetB() {
+		if node.Op == cpuconv.RegionOp || node.Attr["is_filter_const"].GetB() {
 			packed[node.Op]++
 		}
 		if node.Op == "ReadVariableOp" {
@@ -126,14 +128,53 @@ func TestUnsupportedConvolutions(t *testing.T) {
 		}
 		probs[precision] = out["probs"]
 		for _, node := range runNodes(t, m) {
-			if node.Op == cpuconv.Op {
-				t.Errorf("%s: the convolution %s is package cpuconv's", precision, node.Name)
+			if node.Op == cpuconv.Op || node.Op == cpuconv.RegionOp {
+				t.Errorf("%s: the operation %s is package cpuconv's", precision, node.Name)
 			}
 		}
 	}
 	near(t, "bf16", probs[FP32], probs[BF16], 0.05)
 	if cmp.Equal(probs[FP32], probs[BF16], cmpopts.EquateApprox(0, 1e-5)) {
 		t.Error("the answers of bf16 are those of float32")
+	}
+}
+
+// TestRegions holds that regions answer as TensorFlow does, each signature in batches of several
+// sizes, and how many there are: an operation that is in none divides a graph in two.
+func TestRegions(t *testing.T) {
+	want, err := npy.ReadZip(filepath.Join(models, "blocks.npz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, "blocks")
+	for key, outputs := range map[string][]string{"serving_default": {"logits", "probs"},
+		"features": {"middle", "features"}} {
+		for _, rows := range []int64{1, 3, 2} {
+			part, err := tensor.RowsOfAll(want, 0, rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := m.RunSignature(t.Context(), key,
+				map[string]tensor.Tensor{"images": part["images"]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range outputs {
+				near(t, fmt.Sprintf("%s of %d", name, rows), part[name], out[name], 1e-5)
+			}
+		}
+	}
+	regions := 0
+	for _, node := range runNodes(t, m) {
+		if node.Op == cpuconv.RegionOp {
+			regions++
+		}
+		if strings.Contains(node.Op, "Conv2D") || strings.Contains(node.Op, "Depthwise") {
+			t.Errorf("TensorFlow computes %s, a %s", node.Name, node.Op)
+		}
+	}
+	if regions != 4 {
+		t.Errorf("got %d regions, want 4: two of each signature", regions)
 	}
 }
 
@@ -202,7 +243,7 @@ func TestPackWithoutMemory(t *testing.T) {
 		return nil,
 			errors.New("expected memory, got none")
 	}
-	if _, _, err := newKernels(o.graph, values); !matches(err, "expected memory, got none") {
+	if _, _, err := newKernels(o, values); !matches(err, "expected memory, got none") {
 		t.Errorf("got %v, want that there is no memory", err)
 	}
 	for i, tensor := range read {

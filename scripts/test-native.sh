@@ -61,8 +61,8 @@ first=$!
   for kind in a t; do
     flags=$address
     [ $kind = a ] || flags=$thread
-    for name in conv2d max_pool threadpool; do compile $conv/${name}_linux_amd64.c ${name}_$kind $flags; done
-    for name in conv2d threadpool buffer; do compile "$tests/${name}_test.c" ${name}_test_$kind $flags; done
+    for name in conv2d max_pool region threadpool; do compile $conv/${name}_linux_amd64.c ${name}_$kind $flags; done
+    for name in conv2d region threadpool buffer; do compile "$tests/${name}_test.c" ${name}_test_$kind $flags; done
     for name in buffer pages; do compile "$runner/$name.c" ${name}_$kind $flags; done
   done
 } &
@@ -74,11 +74,15 @@ for kind in a t; do
   [ $kind = a ] || flags=$thread
   common="conv2d_test_$kind.o conv2d_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o"
   link conv2d_$kind "$flags" "$common avx512_$kind.o"
+  common="region_test_$kind.o region_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o"
+  link region_$kind "$flags" "$common avx512_$kind.o"
   link threadpool_$kind "$flags" "threadpool_test_$kind.o threadpool_$kind.o"
   link buffer_$kind "$flags" "buffer_test_$kind.o buffer_$kind.o pages_$kind.o"
 done
 link conv2d_emulated_a "$address" \
   "conv2d_test_a.o conv2d_a.o max_pool_a.o threadpool_a.o avx2_a.o emulated_a.o"
+link region_emulated_a "$address" \
+  "region_test_a.o region_a.o max_pool_a.o threadpool_a.o avx2_a.o emulated_a.o"
 
 runs=("conv2d_a avx2" "conv2d_emulated_a avx512")
 if has avx512f avx512vl avx512dq avx512bw; then
@@ -93,11 +97,17 @@ for run in "${runs[@]}"; do
   for short in x filter packed bias y; do
     must_fail AddressSanitizer "$build/$program" "$isa" "short-$short"
   done
+  region=region${program#conv2d}
+  echo "address, undefined: $("$build/$region" "$isa" "$CASES")$how"
+  for short in x filter bias y; do
+    must_fail AddressSanitizer "$build/$region" "$isa" "short-$short"
+  done
 done
 echo "address, undefined: $("$build/threadpool_a")"
 echo "address, undefined: $("$build/buffer_a")"
 must_fail AddressSanitizer "$build/buffer_a" control
 echo "thread: $("${fixed[@]}" "$build/conv2d_t" avx2 $((CASES / 10)))"
+echo "thread: $("${fixed[@]}" "$build/region_t" avx2 $((CASES / 10)))"
 echo "thread: $("${fixed[@]}" "$build/threadpool_t")"
 must_fail "data race" "${fixed[@]}" "$build/threadpool_t" control
 echo "thread: $("${fixed[@]}" "$build/buffer_t")"

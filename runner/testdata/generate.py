@@ -8,6 +8,8 @@ kernels    the same with its kernels in variables, as the exporter writes them
 short      that with one zero in the place of its first convolution's kernel
 exchanged  that with the last two axes of that kernel exchanged, of as many numbers
 elu        that with another activation, which our convolutions do not have
+blocks     kernels in variables, in a graph of what regions compute, with one elu in it; blocks.npz
+           has TensorFlow's answers of both signatures for a tensor
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
@@ -83,6 +85,53 @@ def elu():
     return kernels(tf.nn.elu)
 
 
+def blocks():
+    random = np.random.default_rng(2)
+    images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
+
+    def kernel(*shape, scale=None):
+        value = random.normal(size=shape).astype("float32")
+        value *= scale or np.sqrt(2 / np.prod(shape[:-1]))
+        return v1.get_variable(
+            f"kernel_{len(v1.global_variables())}", initializer=value, use_resource=True
+        )
+
+    def constants(*shape):
+        return random.normal(size=shape).astype("float32")
+
+    def conv(x, size, channels, strides=1):
+        filters = kernel(size, size, x.shape[3], channels)
+        return tf.nn.conv2d(x, filters, strides, "SAME")
+
+    def depthwise(x, strides, padding):
+        filters = kernel(3, 3, x.shape[3], 1, scale=0.3)
+        x = tf.nn.depthwise_conv2d(x, filters, [1, strides, strides, 1], padding)
+        return tf.nn.relu6(tf.nn.bias_add(x, constants(x.shape[3])))
+
+    def biased(x):
+        return tf.nn.bias_add(x, constants(x.shape[-1]))
+
+    def swish(x):
+        return tf.identity(x * tf.sigmoid(x))
+
+    x = swish(biased(conv(tf.reshape(images, (-1, 32, 32, 3)) / 60, 3, 16, 2)))
+    y = depthwise(x, 1, "SAME")
+    squeezed = tf.reshape(tf.reduce_mean(y, (1, 2)), (-1, 1, 1, 16))
+    excited = tf.sigmoid(biased(conv(swish(biased(conv(squeezed, 1, 4))), 1, 16)))
+    x = x + biased(conv(y * excited, 1, 16))
+    middle = depthwise(tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, "VALID")
+    joined = tf.concat((middle, tf.nn.relu(conv(middle, 3, 8))), 3)
+    joined = tf.nn.relu(joined * constants(1, 1, 1, 24) + constants(24))
+    last = tf.nn.relu(biased(conv(tf.nn.elu(joined), 1, 32)))
+    last = tf.nn.avg_pool2d(tf.nn.max_pool2d(last, 3, 2, "SAME"), 2, 2, "VALID")
+    features = tf.reduce_mean(last, (1, 2))
+    logits = biased(tf.matmul(features, kernel(32, 5)))
+    return {
+        "serving_default": ({"images": images}, {"logits": logits, "probs": tf.nn.softmax(logits)}),
+        "features": ({"images": images}, {"middle": middle, "features": features}),
+    }
+
+
 def constant(value):
     def build():
         x = v1.placeholder(tf.float32, (None,), "x")
@@ -143,7 +192,7 @@ def aborts():
     return {"serving_default": ({"x": x}, {"y": tf.size(y)})}
 
 
-def write_manifest(path):
+def write_manifest(path, features=("features",)):
     (path / "assets.extra").mkdir()
     labels = {str(i): [f"n{i:08d}", f"class_{i}"] for i in range(5)}
     (path / "assets.extra/labels.json").write_text(json.dumps(labels))
@@ -178,7 +227,7 @@ def write_manifest(path):
             "resample": "nearest",
             "fit": "stretch",
         },
-        "outputs": {"serving_default": ["logits", "probs"], "features": ["features"]},
+        "outputs": {"serving_default": ["logits", "probs"], "features": list(features)},
         "labels": "assets.extra/labels.json",
         "goldens": "",
         "recipe": {},
@@ -209,6 +258,20 @@ def answers(photos):
     return arrays
 
 
+def answers_of_blocks():
+    """What TensorFlow answers without oneDNN's fusions: the session optimises nothing."""
+    images = np.random.default_rng(1).normal(0, 60, (3, 32, 32, 3)).astype("float32")
+    config = v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    arrays = {"images": images}
+    with tf.Graph().as_default(), v1.Session(config=config) as session:
+        signatures = blocks()
+        session.run(v1.global_variables_initializer())
+        for inputs, outputs in signatures.values():
+            arrays |= session.run(outputs, {inputs["images"]: images})
+    return arrays
+
+
 def damaged(source, path, variable, change):
     """Copies a model and replaces a variable, under its name.
 
@@ -236,11 +299,14 @@ def main(photos, out):
     for build in (conv, kernels, elu):
         save(out / build.__name__, [(["serve"], build)])
         write_manifest(out / build.__name__)
+    save(out / "blocks", [(["serve"], blocks)])
+    write_manifest(out / "blocks", ("features", "middle"))
     damaged(out / "kernels", out / "short", "filters", lambda value: np.zeros(1, "float32"))
     damaged(
         out / "kernels", out / "exchanged", "filters", lambda value: value.transpose(0, 1, 3, 2)
     )
     np.savez(out / "conv.npz", **answers(photos))
+    np.savez(out / "blocks.npz", **answers_of_blocks())
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])
     save(out / "variables", [(["serve"], variables)])

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "activation.h"
 #include "layout.h"
 
 // kerasrun_conv2d is a convolution, all but the image's size.
@@ -22,7 +23,7 @@ struct kerasrun_conv2d {
   int64_t groups;
   int64_t stride_h, stride_w;
   int64_t pad_top, pad_bottom, pad_left, pad_right;
-  int relu;
+  enum kerasrun_act act;
   int bf16;  // x, the filter and y are rounded to bfloat16; products and sums are not
   struct kerasrun_layout x, add, y;
 };
@@ -53,14 +54,14 @@ static inline int kerasrun_conv2d_is_1x1(const struct kerasrun_conv2d* c) {
          c->pad_bottom == 0 && c->pad_right == 0;
 }
 
-// kerasrun_conv2d_window_valid checks strides, padding and layouts.
+// kerasrun_conv2d_window_valid checks strides, padding, layouts and the activation.
 static inline int kerasrun_conv2d_window_valid(const struct kerasrun_conv2d* c) {
   const int64_t pads[] = {c->pad_top, c->pad_bottom, c->pad_left, c->pad_right};
   for (int i = 0; i < 4; i++)
     if (pads[i] < 0 || pads[i] > INT32_MAX) return 0;
-  return c->stride_h > 0 && c->stride_h <= INT32_MAX && c->stride_w > 0 &&
-         c->stride_w <= INT32_MAX && kerasrun_layout_valid(c->x) && kerasrun_layout_valid(c->add) &&
-         kerasrun_layout_valid(c->y);
+  return (unsigned)c->act < KERASRUN_ACTS && c->stride_h > 0 && c->stride_h <= INT32_MAX &&
+         c->stride_w > 0 && c->stride_w <= INT32_MAX && kerasrun_layout_valid(c->x) &&
+         kerasrun_layout_valid(c->add) && kerasrun_layout_valid(c->y);
 }
 
 // kerasrun_conv2d_filter_valid checks the filter: eight output channels a group or a multiple.
@@ -97,6 +98,23 @@ static inline int kerasrun_conv2d_fits(const struct kerasrun_conv2d* c, int64_t 
                               w + c->pad_left + c->pad_right, channels) &&
          kerasrun_layout_fits(c->add, n, out_h, out_w, c->oc) &&
          kerasrun_layout_fits(c->y, n, out_h, out_w, c->oc);
+}
+
+// kerasrun_depthwise_valid checks a depthwise convolution: groups and oc are the channels, ic is 1,
+// and x has the zeros around it that the filter reads.
+static inline int kerasrun_depthwise_valid(const struct kerasrun_conv2d* c) {
+  return kerasrun_conv2d_window_valid(c) && c->ic == 1 && c->groups == c->oc && c->oc > 0 &&
+         c->oc <= INT32_MAX && c->oc % 8 == 0 && c->kh > 0 && c->kw > 0 && c->kh <= INT32_MAX &&
+         c->kw <= INT32_MAX && c->kh * c->kw <= KERASRUN_MAX_FLOATS / c->oc &&
+         c->x.kind == KERASRUN_NCHW8C && !c->bf16 &&
+         c->x.padding >= max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
+}
+
+static inline int kerasrun_depthwise_fits(const struct kerasrun_conv2d* c, int64_t n, int64_t h,
+                                          int64_t w) {
+  return kerasrun_layout_fits(c->x, n, h, w, c->oc) &&
+         kerasrun_layout_fits(c->y, n, kerasrun_conv2d_out_h(c, h), kerasrun_conv2d_out_w(c, w),
+                              c->oc);
 }
 
 // kerasrun_conv2d_preferred returns whether this processor has AVX2 and FMA; for bfloat16, whether

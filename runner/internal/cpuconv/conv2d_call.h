@@ -106,7 +106,7 @@ static inline struct output_tile output_tile_of(const struct conv2d_call* call,
                               .add_offsets = add_offsets,
                               .add_c8_stride = call->add.c8_stride,
                               .bias = call->bias + channel,
-                              .relu = call->c->relu,
+                              .act = call->c->act,
                               .bf16 = call->c->bf16};
 }
 

@@ -1,5 +1,6 @@
 // A convolution: its filter packed, the work divided into tasks, and the run. What includes this
-// defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, load, broadcast, fmadd, add, relu.
+// defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, and those of
+// activation_vector.h.
 //
 //   tasks = 1x1:    m_blocks * m_splits * n_blocks            conv_1x1_microkernel.h
 //           other:  n * m_blocks * group_blocks * n_blocks    direct_conv_microkernels.h
@@ -64,8 +65,8 @@ static void pack_filter(const struct kerasrun_conv2d* c, const float* filter, fl
   kerasrun_threadpool_run(pack_task, &call, c->groups * k_blocks(c));
 }
 
-// divide divides a call into tasks.
-static void divide(struct conv2d_call* call) {
+// divide_tasks divides a call into tasks.
+static void divide_tasks(struct conv2d_call* call) {
   const struct kerasrun_conv2d* c = call->c;
   // Threads that share few tasks wait for the last.
   int64_t wanted = 4 * kerasrun_threadpool_size(), images = 1, max_splits = KERASRUN_MC / MR;
@@ -113,7 +114,7 @@ static int run(const struct kerasrun_conv2d* c, const float* packed, const float
   call.y = kerasrun_view(c->y, y, out_h, out_w, c->oc);
   if (add) call.add = kerasrun_view(c->add, add, out_h, out_w, c->oc);
   kerasrun_zero_padding(&call.y, n, c->oc);
-  divide(&call);
+  divide_tasks(&call);
   kerasrun_threadpool_task* task = kerasrun_conv2d_is_1x1(c) ? conv_1x1_task : direct_conv_task;
   kerasrun_threadpool_run(task, &call, call.tasks);
   return !atomic_load(&call.failed);

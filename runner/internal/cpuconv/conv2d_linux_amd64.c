@@ -14,7 +14,7 @@ int kerasrun_conv2d_preferred(int bf16) {
          !(bf16 && __builtin_cpu_supports("avx512bf16"));
 }
 
-static const struct kerasrun_conv2d_isa* isa(void) {
+const struct kerasrun_conv2d_isa* kerasrun_isa(void) {
 #ifdef KERASRUN_EMULATE_AVX512
   (void)has_avx512;
   return &kerasrun_conv2d_avx512;
@@ -25,16 +25,16 @@ static const struct kerasrun_conv2d_isa* isa(void) {
 
 int64_t kerasrun_conv2d_packed_size(const struct kerasrun_conv2d* c) {
   assert(kerasrun_conv2d_valid(c));
-  return isa()->packed_size(c);
+  return kerasrun_isa()->packed_size(c);
 }
 
 void kerasrun_conv2d_pack(const struct kerasrun_conv2d* c, const float* filter, float* packed) {
   assert(kerasrun_conv2d_valid(c) && filter && packed);
-  isa()->pack(c, filter, packed);
+  kerasrun_isa()->pack(c, filter, packed);
 }
 
 int kerasrun_conv2d_run(const struct kerasrun_conv2d* c, const float* packed, const float* bias,
                         const float* add, const float* x, int64_t n, int64_t h, int64_t w,
                         float* y) {
-  return isa()->run(c, packed, bias, add, x, n, h, w, y);
+  return kerasrun_isa()->run(c, packed, bias, add, x, n, h, w, y);
 }

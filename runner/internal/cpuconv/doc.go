@@ -1,9 +1,11 @@
 // Package cpuconv has operations for TensorFlow that compute its fused convolutions, products of
 // matrices and max pools faster, on Linux and processors with AVX2 or AVX-512.
 //
-// Replace puts them into a graph in the place of TensorFlow's, after Register. A convolution reads
-// its filter as Pack has packed it, in memory of NewMemory: the caller frees that (Memory.Free)
-// after the last session that reads it.
+// Regions makes one operation of all that it can of a graph (lowering.go says what that is, region.h
+// what an operation computes), if it can have all convolutions. Else Replace puts single ones into a
+// graph in the place of TensorFlow's. Register comes before a session of either. A convolution
+// reads its filter as Pack has packed it, in memory of NewMemory: the caller frees that
+// (Memory.Free) after the last session that reads it.
 //
 // Between two of our operations images lie in memory as the next one reads them (layout.h):
 //

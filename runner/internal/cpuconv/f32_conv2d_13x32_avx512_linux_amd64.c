@@ -4,7 +4,7 @@
 #ifdef KERASRUN_EMULATE_AVX512
 #pragma GCC target("avx2,fma")
 #else
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw")
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #endif
 
 #include <immintrin.h>
@@ -29,10 +29,27 @@ static inline vector fmadd(vector a, vector b, vector c) {
 static inline vector add(vector a, vector b) {
   return concat(_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high));
 }
-static inline vector relu(vector x) {
-  return concat(_mm256_max_ps(_mm256_setzero_ps(), x.low),
-                _mm256_max_ps(_mm256_setzero_ps(), x.high));
+static inline vector mul(vector a, vector b) {
+  return concat(_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high));
 }
+static inline vector divide(vector a, vector b) {
+  return concat(_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high));
+}
+static inline vector at_least(vector limit, vector x) {
+  return concat(_mm256_max_ps(limit.low, x.low), _mm256_max_ps(limit.high, x.high));
+}
+static inline vector at_most(vector limit, vector x) {
+  return concat(_mm256_min_ps(limit.low, x.low), _mm256_min_ps(limit.high, x.high));
+}
+static inline __m256 half_power_of_2(__m256 n) {
+  __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+static inline vector power_of_2(vector n) {
+  return concat(half_power_of_2(n.low), half_power_of_2(n.high));
+}
+static inline vector all(float x) { return broadcast(&x); }
+static inline vector zero(void) { return concat(_mm256_setzero_ps(), _mm256_setzero_ps()); }
 #else
 typedef __m512 vector;
 static inline __m256 low(vector x) { return _mm512_castps512_ps256(x); }
@@ -44,7 +61,17 @@ static inline vector load(const float* p) { return _mm512_loadu_ps(p); }
 static inline vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
 static inline vector fmadd(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vector add(vector a, vector b) { return _mm512_add_ps(a, b); }
-static inline vector relu(vector x) { return _mm512_max_ps(_mm512_setzero_ps(), x); }
+static inline vector mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
+static inline vector divide(vector a, vector b) { return _mm512_div_ps(a, b); }
+// NaN in x stays: the second operand is returned where either is NaN.
+static inline vector at_least(vector limit, vector x) { return _mm512_max_ps(limit, x); }
+static inline vector at_most(vector limit, vector x) { return _mm512_min_ps(limit, x); }
+static inline vector power_of_2(vector n) {
+  __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
+static inline vector all(float x) { return _mm512_set1_ps(x); }
+static inline vector zero(void) { return _mm512_setzero_ps(); }
 #endif
 
 // 13 x 2 accumulators, two vectors of the filter and one float of the image leave the compiler
@@ -60,5 +87,8 @@ enum { K_UNROLL = 2 };
       f(1, 12) f(1, 13) f(1, 14)
 
 #include "conv2d_driver.h"
+#include "depthwise.h"
+#include "image_ops.h"
 
-const struct kerasrun_conv2d_isa kerasrun_conv2d_avx512 = {packed_size, pack_filter, run};
+const struct kerasrun_conv2d_isa kerasrun_conv2d_avx512 = {
+    packed_size, pack_filter, run, depthwise, scale, mean, dense};

@@ -11,7 +11,17 @@ static inline vector load(const float* p) { return _mm256_loadu_ps(p); }
 static inline vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 static inline vector fmadd(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vector add(vector a, vector b) { return _mm256_add_ps(a, b); }
-static inline vector relu(vector x) { return _mm256_max_ps(_mm256_setzero_ps(), x); }
+static inline vector mul(vector a, vector b) { return _mm256_mul_ps(a, b); }
+static inline vector divide(vector a, vector b) { return _mm256_div_ps(a, b); }
+// NaN in x stays: the second operand is returned where either is NaN.
+static inline vector at_least(vector limit, vector x) { return _mm256_max_ps(limit, x); }
+static inline vector at_most(vector limit, vector x) { return _mm256_min_ps(limit, x); }
+static inline vector power_of_2(vector n) {
+  __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+static inline vector all(float x) { return _mm256_set1_ps(x); }
+static inline vector zero(void) { return _mm256_setzero_ps(); }
 
 // 6 x 2 accumulators, two vectors of the filter and one float of the image take 15 of 16 registers.
 // With one vector a row, 12 rows make as many accumulators.
@@ -23,5 +33,8 @@ enum { K_UNROLL = 8 };
   f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12)
 
 #include "conv2d_driver.h"
+#include "depthwise.h"
+#include "image_ops.h"
 
-const struct kerasrun_conv2d_isa kerasrun_conv2d_avx2 = {packed_size, pack_filter, run};
+const struct kerasrun_conv2d_isa kerasrun_conv2d_avx2 = {packed_size, pack_filter, run,  depthwise,
+                                                         scale,       mean,        dense};

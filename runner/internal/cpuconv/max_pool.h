@@ -1,9 +1,9 @@
-// Max pooling of float32, eight channels at a time:
+// Pooling of float32, eight channels at a time:
 //
 //   y[n][oh][ow][c] = max over i < kh, j < kw of
 //                       x[n][oh * stride_h + i - pad_top][ow * stride_w + j - pad_left][c]
 //
-// where that is in the image. NaN is the largest.
+// where that is in the image, NaN is the largest; or the mean of those numbers.
 
 #pragma once
 
@@ -17,6 +17,7 @@ static inline int kerasrun_max_pool_valid(const struct kerasrun_conv2d* c) {
          c->oc > 0 && c->oc <= INT32_MAX && c->oc % 8 == 0 && c->x.kind != KERASRUN_TILED;
 }
 
-// kerasrun_max_pool_run pools n images of h x w pixels. c is valid, and sizes fit the layouts.
-void kerasrun_max_pool_run(const struct kerasrun_conv2d* c, const float* x, int64_t n, int64_t h,
-                           int64_t w, float* y);
+// kerasrun_pool_run pools n images of h x w pixels: the mean, or else the largest. c is valid, and
+// sizes fit the layouts.
+void kerasrun_pool_run(const struct kerasrun_conv2d* c, int mean, const float* x, int64_t n,
+                       int64_t h, int64_t w, float* y);

@@ -11,16 +11,17 @@
 
 #include "threadpool.h"
 
-struct max_pool_call {
+struct pool_call {
   const struct kerasrun_conv2d* c;
+  int mean;
   struct kerasrun_view x, y;
 };
 
 // So many offsets of a row are computed at a time.
 #define PIXELS 64
 
-__attribute__((target("avx2"))) static void max_pool_task(void* context, int64_t task) {
-  const struct max_pool_call* call = context;
+__attribute__((target("avx2"))) static void pool_task(void* context, int64_t task) {
+  const struct pool_call* call = context;
   const struct kerasrun_conv2d* c = call->c;
   const struct kerasrun_view *x = &call->x, *y = &call->y;
   int64_t image = task / y->h, first_row = task % y->h * c->stride_h - c->pad_top;
@@ -34,28 +35,31 @@ __attribute__((target("avx2"))) static void max_pool_task(void* context, int64_t
         int64_t left = (first + j) * c->stride_w - c->pad_left;
         int64_t begin = max(left, 0), end = min(left + c->kw, x->w);
         assert(begin < end);
-        __m256 largest = _mm256_set1_ps(-INFINITY);
+        __m256 largest = _mm256_set1_ps(-INFINITY), sum = _mm256_setzero_ps();
         for (int64_t row = row_begin; row < row_end; row++)
           for (int64_t k = begin; k < end; k++) {
             __m256 value = _mm256_loadu_ps(x->data + image * x->image_stride + row * x->row_stride +
                                            k * x->pixel_stride + c8 * x->c8_stride);
+            sum = _mm256_add_ps(sum, value);
             // max returns the second where either is NaN; one that was found stays.
             largest = _mm256_blendv_ps(_mm256_max_ps(largest, value), largest,
                                        _mm256_cmp_ps(largest, largest, _CMP_UNORD_Q));
           }
-        _mm256_storeu_ps(y->data + c8 * y->c8_stride + offsets[j], largest);
+        __m256 count = _mm256_set1_ps((row_end - row_begin) * (end - begin));
+        _mm256_storeu_ps(y->data + c8 * y->c8_stride + offsets[j],
+                         call->mean ? _mm256_div_ps(sum, count) : largest);
       }
   }
 }
 
-void kerasrun_max_pool_run(const struct kerasrun_conv2d* c, const float* x, int64_t n, int64_t h,
-                           int64_t w, float* y) {
+void kerasrun_pool_run(const struct kerasrun_conv2d* c, int mean, const float* x, int64_t n,
+                       int64_t h, int64_t w, float* y) {
   int64_t out_h = kerasrun_conv2d_out_h(c, h), out_w = kerasrun_conv2d_out_w(c, w);
   assert(kerasrun_max_pool_valid(c) && x && y && n > 0 && out_h > 0 && out_w > 0);
   assert(kerasrun_layout_fits(c->x, n, h, w, c->oc));
   assert(kerasrun_layout_fits(c->y, n, out_h, out_w, c->oc));
-  struct max_pool_call call = {c, kerasrun_view(c->x, x, h, w, c->oc),
-                               kerasrun_view(c->y, y, out_h, out_w, c->oc)};
+  struct pool_call call = {c, mean, kerasrun_view(c->x, x, h, w, c->oc),
+                           kerasrun_view(c->y, y, out_h, out_w, c->oc)};
   kerasrun_zero_padding(&call.y, n, c->oc);
-  kerasrun_threadpool_run(max_pool_task, &call, n * out_h);
+  kerasrun_threadpool_run(pool_task, &call, n * out_h);
 }

@@ -2,7 +2,7 @@
 //
 //   load_accumulators   acc[i][j] = bias[j] + add[i][j]       or y[i][j]: the k blocks before
 //   k_loop              acc[i][j] += x[i][k] * w[k][j]        for k < kc
-//   epilogue            y[i][j] = relu(acc[i][j])             stored, and rounded for bf16
+//   epilogue            y[i][j] = act(acc[i][j])              stored, and rounded for bf16
 //
 // for i < mr, j < nr.
 //
@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "activation_vector.h"
 
 #define NR (2 * LANES)
 #define NR_NARROW LANES
@@ -30,7 +30,8 @@ struct output_tile {
   const int64_t* add_offsets;
   int64_t add_c8_stride;
   const float* bias;
-  int relu, bf16;
+  enum kerasrun_act act;
+  int bf16;
 };
 
 // round_bf16 rounds to eight bits of the significand's 24, ties to even; NaN stays NaN.
@@ -88,6 +89,16 @@ INLINE float* y_at(const struct output_tile* o, int i, int c8) {
   return o->y + o->y_offsets[i] + c8 * o->y_c8_stride;
 }
 
+// activate_tile applies an activation that takes more registers than a tile leaves.
+static __attribute__((noinline)) void activate_tile(const struct output_tile* o, int mr) {
+  for (int i = 0; i < mr; i++)
+    for (int k = 0; k < o->c8; k += LANES / 8) {
+      int both = k + 1 < o->c8;
+      float* y = y_at(o, i, k);
+      store_split(y, o->y_c8_stride, both, activated(load_split(y, o->y_c8_stride, both), o->act));
+    }
+}
+
 INLINE void load_accumulators(int mr, int nv, vector acc[][2], const struct output_tile* o,
                               int k_flags) {
   if (k_flags & K_FIRST) {
@@ -124,8 +135,11 @@ INLINE void k_loop(int mr, int nv, int kc, const float* x, int64_t x_stride, con
 }
 
 INLINE void epilogue(int mr, int nv, vector acc[][2], const struct output_tile* o, int k_flags) {
-  if (k_flags & K_LAST && o->relu)
-    FOR_EACH_ACC (i, v) acc[i][v] = relu(acc[i][v]);
+  if (k_flags & K_LAST && (o->act == KERASRUN_RELU || o->act == KERASRUN_RELU6))
+    FOR_EACH_ACC (i, v) acc[i][v] = at_least(zero(), acc[i][v]);
+  if (k_flags & K_LAST && o->act == KERASRUN_RELU6)
+    FOR_EACH_ACC (i, v) acc[i][v] = at_most(all(6), acc[i][v]);
   FOR_EACH_ACC (i, v) store_split(y_at(o, i, C8), o->y_c8_stride, BOTH, acc[i][v]);
+  if (k_flags & K_LAST && o->act > KERASRUN_RELU6) activate_tile(o, mr);
   if (k_flags & K_LAST && o->bf16) round_tile(o, mr);
 }

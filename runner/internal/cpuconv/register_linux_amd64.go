@@ -39,10 +39,12 @@ func Register(threads int) error {
 			registered.err = fmt.Errorf("cpuconv: expected a thread or more, got %d", threads)
 			return
 		}
-		names := [...]*C.char{C.CString(Op), C.CString(MaxPoolOp)}
-		defer C.free(unsafe.Pointer(names[0]))
-		defer C.free(unsafe.Pointer(names[1]))
-		if fault := C.kerasrun_register_ops(names[0], names[1], C.int(threads)); fault != nil {
+		names := [...]*C.char{C.CString(Op), C.CString(MaxPoolOp), C.CString(RegionOp)}
+		for _, name := range names {
+			defer C.free(unsafe.Pointer(name))
+		}
+		fault := C.kerasrun_register_ops(names[0], names[1], names[2], C.int(threads))
+		if fault != nil {
 			registered.err = fmt.Errorf("cpuconv: TensorFlow: %s", C.GoString(fault))
 			C.free(unsafe.Pointer(fault))
 		}

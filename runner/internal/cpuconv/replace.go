@@ -15,6 +15,7 @@ import (
 const (
 	Op        = "KerasrunConv2D"
 	MaxPoolOp = "KerasrunMaxPool"
+	RegionOp  = "KerasrunRegion"
 )
 
 // Replace puts our operations in the place of the graph's fused convolutions whose kernels, which

@@ -22,7 +22,7 @@ static void* conv2d_create(TF_OpKernelConstruction* construction) {
   if (ok(status)) {
     struct kerasrun_conv2d* c = &op->conv;
     kerasrun_conv2d_set_filter(c, filter);
-    c->relu = relu;
+    c->act = relu ? KERASRUN_RELU : KERASRUN_LINEAR;
     c->bf16 = bf16;
     if (!kerasrun_conv2d_filter_valid(c))
       set_invalid(
@@ -122,11 +122,13 @@ static void define_conv2d(const char* name, TF_Status* status) {
   register_op(op, name, conv2d_create, conv2d_compute, free, status);
 }
 
-char* kerasrun_register_ops(const char* conv2d, const char* max_pool, int threads) {
+char* kerasrun_register_ops(const char* conv2d, const char* max_pool, const char* region,
+                            int threads) {
   kerasrun_threadpool_start(threads);
   TF_Status* status = TF_NewStatus();
   define_conv2d(conv2d, status);
   if (ok(status)) kerasrun_define_max_pool(max_pool, status);
+  if (ok(status)) kerasrun_define_region(region, status);
   char* fault = ok(status) ? NULL : strdup(TF_Message(status));
   TF_DeleteStatus(status);
   return fault;

@@ -47,7 +47,7 @@ static void max_pool_compute(void* data, TF_OpKernelContext* context) {
   }
   if (ok(status)) out = allocate(context, shape_of(c->y, x.n, out_h, out_w, c->oc), status);
   if (ok(status) && x.n > 0)
-    kerasrun_max_pool_run(c, TF_TensorData(in), x.n, x.h, x.w, TF_TensorData(out));
+    kerasrun_pool_run(c, 0, TF_TensorData(in), x.n, x.h, x.w, TF_TensorData(out));
   if (!ok(status)) TF_OpKernelContext_Failure(context, status);
   if (in) TF_DeleteTensor(in);
   if (out) TF_DeleteTensor(out);

@@ -164,3 +164,6 @@ static inline void register_op(TF_OpDefinitionBuilder* op, const char* name,
 
 // kerasrun_define_max_pool registers the operation of tf_max_pool_op_linux_amd64.c.
 void kerasrun_define_max_pool(const char* name, TF_Status* status);
+
+// kerasrun_define_region registers the operation of tf_region_op_linux_amd64.c.
+void kerasrun_define_region(const char* name, TF_Status* status);

@@ -80,7 +80,7 @@ static void draw(struct problem* p, uint64_t* random) {
                                   .groups = is_1x1 ? 1 : random_int(random, 1, 4),
                                   .stride_h = random_int(random, 1, 3),
                                   .stride_w = random_int(random, 1, 3),
-                                  .relu = random_int(random, 0, 1),
+                                  .act = random_int(random, 0, KERASRUN_ACTS - 1),
                                   .bf16 = random_int(random, 0, 3) == 0};
     if (random_int(random, 0, 1)) c->kw = is_1x1 ? 1 : 3;
     if (random_int(random, 0, 1)) c->ic = 8 * random_int(random, 1, is_1x1 ? 80 : 4);
@@ -129,19 +129,20 @@ static double reference(const struct problem* p, const float* x, const float* fi
         *size += fabs(product);
       }
     }
-  return c->relu && sum < 0 ? 0 : sum;
+  return act_of(sum, c->act);
 }
 
 static void describe(const struct problem* p, char* text, size_t length) {
   const struct kerasrun_conv2d* c = &p->c;
   snprintf(text, length,
-           "%dx%dx%d filter %dx%dx%dx%d groups %d stride %d,%d padding %d,%d,%d,%d relu %d bf16 %d "
+           "%dx%dx%d filter %dx%dx%dx%d groups %d stride %d,%d padding %d,%d,%d,%d activation %d "
+           "bf16 %d "
            "layouts %d/%d %d/%d %d/%d add %d%s",
            (int)p->n, (int)p->h, (int)p->w, (int)c->kh, (int)c->kw, (int)c->ic, (int)c->oc,
            (int)c->groups, (int)c->stride_h, (int)c->stride_w, (int)c->pad_top, (int)c->pad_bottom,
-           (int)c->pad_left, (int)c->pad_right, c->relu, c->bf16, (int)c->x.kind, (int)c->x.padding,
-           (int)c->add.kind, (int)c->add.padding, (int)c->y.kind, (int)c->y.padding, p->add,
-           p->in_place ? " in place" : "");
+           (int)c->pad_left, (int)c->pad_right, (int)c->act, c->bf16, (int)c->x.kind,
+           (int)c->x.padding, (int)c->add.kind, (int)c->add.padding, (int)c->y.kind,
+           (int)c->y.padding, p->add, p->in_place ? " in place" : "");
 }
 
 // shrink returns a copy that ends a float earlier.
@@ -181,7 +182,7 @@ static void check_conv2d(const struct kerasrun_conv2d_isa* isa, const struct pro
     double size, want = reference(p, images, filter, bias, added, i, &size);
     float got = y[offset_of(&v, y, i / c->oc / p->out_w / p->out_h, i / c->oc / p->out_w % p->out_h,
                             i / c->oc % p->out_w, i % c->oc)];
-    double tolerance = 1e-6 * size + (c->bf16 ? fabs(want) / 256 : 0);
+    double tolerance = 1e-6 * (size + fabs(want)) + (c->bf16 ? fabs(want) / 256 : 0);
     if (fabs(got - want) <= tolerance && (!c->bf16 || got == round_bf16(got))) continue;
     char text[512];
     describe(p, text, sizeof text);
@@ -203,7 +204,7 @@ static void check_max_pool(struct problem p, uint64_t* random) {
   float* x = lay_out(images, c->x, p.n, p.h, p.w, c->oc);
   float* y = malloc(kerasrun_layout_size(c->y, p.n, p.out_h, p.out_w, c->oc) * sizeof(float));
   CHECK(y, "out of memory");
-  kerasrun_max_pool_run(c, x, p.n, p.h, p.w, y);
+  kerasrun_pool_run(c, 0, x, p.n, p.h, p.w, y);
   struct kerasrun_view v = kerasrun_view(c->y, y, p.out_h, p.out_w, c->oc);
   for (int64_t i = 0; i < p.n * p.out_h * p.out_w * c->oc; i++) {
     int64_t channel = i % c->oc, ow = i / c->oc % p.out_w, oh = i / c->oc / p.out_w % p.out_h;

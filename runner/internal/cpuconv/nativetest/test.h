@@ -2,9 +2,12 @@
 
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "../activation.h"
 
 // random_next is splitmix64.
 static inline uint64_t random_next(uint64_t* state) {
@@ -21,6 +24,22 @@ static inline int64_t random_int(uint64_t* state, int64_t low, int64_t high) {
 
 static inline float random_float(uint64_t* state) {
   return (float)((double)random_next(state) / 0x1p63 - 1);
+}
+
+// act_of is an activation by its definition.
+static inline double act_of(double x, int act) {
+  switch (act) {
+    case KERASRUN_RELU:
+      return fmax(x, 0);
+    case KERASRUN_RELU6:
+      return fmin(fmax(x, 0), 6);
+    case KERASRUN_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case KERASRUN_SWISH:
+      return x / (1 + exp(-x));
+    default:
+      return x;
+  }
 }
 
 #define CHECK(condition, ...)                         \

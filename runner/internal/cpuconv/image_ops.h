@@ -1,0 +1,179 @@
+// What is done to images beside convolutions, eight channels at a time: scale, mean, dense. What
+// includes this defines what activation_vector.h needs.
+
+#pragma once
+
+#include "conv2d.h"
+#include "isa.h"
+#include "microkernel.h"
+#include "threadpool.h"
+
+// So many offsets of pixels are computed at a time.
+#define SPAN 64
+
+INLINE __m256 activated8(__m256 x, enum kerasrun_act act) {
+  if (act == KERASRUN_LINEAR) return x;
+  float y[8];
+  _mm256_storeu_ps(y, x);
+  store_split(y, 8, 0, activated(load_split(y, 8, 0), act));
+  return _mm256_loadu_ps(y);
+}
+
+struct scale_call {
+  const struct kerasrun_scale* s;
+  struct kerasrun_view y;
+  int64_t pixels;  // of an image
+  int64_t blocks;
+};
+
+// scale_part computes n pixels, from first on, of one input, whose channels begin at c8.
+static void scale_part(const struct scale_call* call, const struct kerasrun_view* x, int64_t parts,
+                       int64_t c8, int64_t first, int64_t n, const int64_t* y_offsets) {
+  const struct kerasrun_scale* s = call->s;
+  int64_t x_offsets[SPAN], add_offsets[SPAN];
+  kerasrun_pixel_offsets(x, first, n, x_offsets);
+  if (s->add.data) kerasrun_pixel_offsets(&s->add, first, n, add_offsets);
+  const float* scale = s->scale;
+  if (scale) scale += first / call->pixels * s->scale_stride;
+  for (int64_t i = 0; i < parts; i++) {
+    int64_t channel = 8 * (c8 + i);
+    __m256 a = scale ? _mm256_loadu_ps(scale + channel) : _mm256_set1_ps(1);
+    __m256 b = s->shift ? _mm256_loadu_ps(s->shift + channel) : _mm256_setzero_ps();
+    const float* from = x->data + i * x->c8_stride;
+    const float* add = s->add.data ? s->add.data + (c8 + i) * s->add.c8_stride : NULL;
+    float* to = call->y.data + (c8 + i) * call->y.c8_stride;
+    for (int64_t j = 0; j < n; j++) {
+      __m256 value = _mm256_loadu_ps(from + x_offsets[j]);
+      if (scale && s->shift)
+        value = _mm256_fmadd_ps(value, a, b);
+      else if (scale)
+        value = _mm256_mul_ps(value, a);
+      else if (s->shift)
+        value = _mm256_add_ps(value, b);
+      if (add) value = _mm256_add_ps(value, _mm256_loadu_ps(add + add_offsets[j]));
+      if (s->act == KERASRUN_RELU || s->act == KERASRUN_RELU6)
+        value = _mm256_max_ps(_mm256_setzero_ps(), value);
+      if (s->act == KERASRUN_RELU6) value = _mm256_min_ps(_mm256_set1_ps(6), value);
+      if (s->act > KERASRUN_RELU6) value = activated8(value, s->act);
+      _mm256_storeu_ps(to + y_offsets[j], value);
+    }
+  }
+}
+
+// A task is a block of pixels of an image.
+static void scale_task(void* context, int64_t task) {
+  const struct scale_call* call = context;
+  const struct kerasrun_scale* s = call->s;
+  int64_t image = task / call->blocks, block = task % call->blocks;
+  int64_t begin = call->pixels * block / call->blocks, y_offsets[SPAN];
+  int64_t end = call->pixels * (block + 1) / call->blocks;
+  for (int64_t first = begin, n; first < end; first += n) {
+    n = min(SPAN, end - first);
+    kerasrun_pixel_offsets(&call->y, image * call->pixels + first, n, y_offsets);
+    int64_t c8 = 0;
+    for (int64_t i = 0; i < s->inputs; i++) {
+      scale_part(call, &s->x[i], s->channels[i] / 8, c8, image * call->pixels + first, n,
+                 y_offsets);
+      c8 += s->channels[i] / 8;
+    }
+  }
+}
+
+static void scale(const struct kerasrun_scale* s, int64_t n, const struct kerasrun_view* y,
+                  int64_t channels) {
+  struct scale_call call = {.s = s, .y = *y, .pixels = y->h * y->w};
+  kerasrun_zero_padding(&call.y, n, channels);
+  // Few floats are not worth to be shared.
+  int64_t wanted = n * call.pixels * channels < 8192 ? 1 : 4 * kerasrun_threadpool_size();
+  call.blocks = min(div_round_up(call.pixels, 8), div_round_up(wanted, n));
+  kerasrun_threadpool_run(scale_task, &call, n * call.blocks);
+}
+
+struct mean_call {
+  const struct kerasrun_view* x;
+  int64_t channels;
+  float* y;
+};
+
+// A task is eight channels of an image. Sums of SPAN are added up, so that their rounding does not.
+static void mean_task(void* context, int64_t task) {
+  const struct mean_call* call = context;
+  const struct kerasrun_view* x = call->x;
+  int64_t image = task / (call->channels / 8), c8 = task % (call->channels / 8);
+  int64_t pixels = x->h * x->w, offsets[SPAN];
+  const float* from = x->data + c8 * x->c8_stride;
+  __m256 total = _mm256_setzero_ps();
+  for (int64_t first = 0, n; first < pixels; first += n) {
+    n = min(SPAN, pixels - first);
+    kerasrun_pixel_offsets(x, image * pixels + first, n, offsets);
+    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+      for (int j = 0; j < 4; j++)
+        sum[j] = _mm256_add_ps(sum[j], _mm256_loadu_ps(from + offsets[i + j]));
+    for (; i < n; i++) sum[0] = _mm256_add_ps(sum[0], _mm256_loadu_ps(from + offsets[i]));
+    sum[0] = _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]));
+    total = _mm256_add_ps(total, sum[0]);
+  }
+  total = _mm256_div_ps(total, _mm256_set1_ps(pixels));
+  _mm256_storeu_ps(call->y + image * call->channels + 8 * c8, total);
+}
+
+static void mean(const struct kerasrun_view* x, int64_t n, int64_t channels, float* y) {
+  struct mean_call call = {x, channels, y};
+  kerasrun_threadpool_run(mean_task, &call, n * (channels / 8));
+}
+
+// So many output channels of a dense layer are computed at a time.
+#define DENSE_BLOCK 32
+
+struct dense_call {
+  const struct kerasrun_dense* d;
+  const float* x;
+  float* y;
+  int64_t blocks;
+};
+
+static void dense_task(void* context, int64_t task) {
+  const struct dense_call* call = context;
+  const struct kerasrun_dense* d = call->d;
+  int64_t row = task / call->blocks, o = task % call->blocks * DENSE_BLOCK;
+  int64_t n = min(DENSE_BLOCK, d->oc - o);
+  const float *x = call->x + row * d->ic, *w = d->filter + o;
+  float sums[DENSE_BLOCK] = {0};
+  memcpy(sums, d->bias + o, n * sizeof(float));
+  if (n == DENSE_BLOCK) {
+    __m256 acc[4];
+    for (int v = 0; v < 4; v++) acc[v] = _mm256_loadu_ps(sums + 8 * v);
+    for (int64_t k = 0; k < d->ic; k++, w += d->oc) {
+      __m256 a = _mm256_broadcast_ss(x + k);
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; v++) acc[v] = _mm256_fmadd_ps(a, _mm256_loadu_ps(w + 8 * v), acc[v]);
+    }
+    for (int v = 0; v < 4; v++) _mm256_storeu_ps(sums + 8 * v, acc[v]);
+  } else {
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int64_t v = 0; 8 * v < n; v++) {
+      __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8 * v), lanes);
+      __m256 acc = _mm256_loadu_ps(sums + 8 * v);
+      for (int64_t k = 0; k < d->ic; k++)
+        acc = _mm256_fmadd_ps(_mm256_broadcast_ss(x + k),
+                              _mm256_maskload_ps(w + k * d->oc + 8 * v, mask), acc);
+      _mm256_storeu_ps(sums + 8 * v, acc);
+    }
+  }
+  for (int v = 0; v < DENSE_BLOCK / 8; v++)
+    _mm256_storeu_ps(sums + 8 * v, activated8(_mm256_loadu_ps(sums + 8 * v), d->act));
+  memcpy(call->y + row * d->oc + o, sums, n * sizeof(float));
+}
+
+static void dense(const struct kerasrun_dense* d, const float* x, int64_t n, float* y) {
+  struct dense_call call = {d, x, y, div_round_up(d->oc, DENSE_BLOCK)};
+  int64_t tasks = n * call.blocks;
+  if (n * d->ic * d->oc >= 32768) {
+    kerasrun_threadpool_run(dense_task, &call, tasks);
+  } else {
+    for (int64_t i = 0; i < tasks; i++) dense_task(&call, i);
+  }
+}

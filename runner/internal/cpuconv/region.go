@@ -1,0 +1,327 @@
+package cpuconv
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+)
+
+// PackedKernel is a kernel that a region reads packed.
+type PackedKernel struct {
+	Node     *nodepb.NodeDef // what Pack and PackedLength take
+	Variable string          // the read of the variable whose value it is
+	Name     string          // the placeholder that it is fed to
+}
+
+// Regions returns a graph with the largest parts that we compute as one operation each, and the
+// kernels that these read packed. There is none, and ok is false, where some convolution is in no
+// part: TensorFlow's threads and ours would be in each other's way.
+//
+// Kernels are the placeholders whose values do not change, endpoints the operations whose outputs
+// leave the graph. With bf16 a convolution's images, filter and output are rounded to bfloat16.
+func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
+	*graphpb.GraphDef, []PackedKernel, bool) {
+	l := newLowering(graph, kernels, endpoints, bf16)
+	if !l.lowerAll() || !l.simplify() {
+		return graph, nil, false
+	}
+	var regions []*region
+	for _, s := range l.steps {
+		for len(regions) <= s.region {
+			regions = append(regions, &region{name: "kerasrun/region_" +
+				strconv.Itoa(len(regions)), step: map[string]*step{}})
+		}
+		r := regions[s.region]
+		r.steps = append(r.steps, s)
+		r.step[s.name] = s
+	}
+	var nodes []*nodepb.NodeDef
+	leaves := map[string]string{} // where a value that leaves a region is
+	var packed []PackedKernel
+	for _, r := range regions {
+		node := r.operation(l)
+		nodes = append(nodes, node)
+		for i, name := range r.outputs {
+			leaves[name] = node.Name + ":" + strconv.Itoa(i)
+		}
+		packed = append(packed, r.packed...)
+	}
+	float := &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}
+	for _, kernel := range packed {
+		nodes = append(nodes, &nodepb.NodeDef{Name: kernel.Name, Op: "Placeholder",
+			Attr: map[string]*attrpb.AttrValue{"dtype": float}})
+	}
+	nodes = slices.Concat(nodes, l.added, l.left())
+	for _, name := range slices.Sorted(maps.Keys(l.endpoints)) {
+		if l.lowered(name) {
+			nodes = append(nodes, &nodepb.NodeDef{Name: name, Op: "Identity",
+				Input: []string{l.resolve(name)}, Attr: map[string]*attrpb.AttrValue{"T": float}})
+		}
+	}
+	result := &graphpb.GraphDef{Versions: graph.Versions, Library: graph.Library}
+	there := map[string]bool{}
+	for _, node := range nodes {
+		there[node.Name] = true
+	}
+	for _, node := range nodes {
+		read := &nodepb.NodeDef{Name: node.Name, Op: node.Op, Device: node.Device, Attr: node.Attr}
+		for _, input := range node.Input {
+			if at := leaves[l.resolve(input)]; at != "" {
+				input = at
+			}
+			if !there[producerOf(input)] {
+				return graph, nil, false // another output of what a step computes
+			}
+			read.Input = append(read.Input, input)
+		}
+		result.Node = append(result.Node, read)
+	}
+	return result, packed, true
+}
+
+// region is a part of a graph that becomes one operation.
+type region struct {
+	name    string
+	steps   []*step // each behind those that it reads
+	step    map[string]*step
+	inputs  []string
+	outputs []string
+	packed  []PackedKernel
+	layouts map[string]layoutChoice
+}
+
+type layoutChoice struct{ kind, padding int64 }
+
+// operation returns the region's operation, as region.h describes it.
+func (r *region) operation(l *lowering) *nodepb.NodeDef {
+	r.copyImages(l)
+	r.chooseLayouts(l)
+	for _, s := range r.steps {
+		for _, name := range s.operands() {
+			if name != "" && r.step[name] == nil && !slices.Contains(r.inputs, name) {
+				r.inputs = append(r.inputs, name)
+			}
+		}
+		if s.kind == stepConv {
+			r.packed = append(r.packed, PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
+				Name: s.packed()})
+		}
+		if l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {
+			return r.step[other.name] == nil && slices.Contains(other.operands(), s.name)
+		}) {
+			r.outputs = append(r.outputs, s.name)
+		}
+	}
+	value := make(map[string]int64, len(r.inputs)+len(r.steps))
+	for i, name := range r.inputs {
+		value[name] = int64(i)
+	}
+	for i, s := range r.steps {
+		value[s.name] = int64(len(r.inputs) + i)
+	}
+	plan := []int64{int64(len(r.inputs)), int64(len(r.outputs))}
+	for _, name := range r.outputs {
+		plan = append(plan, value[name])
+	}
+	for _, s := range r.steps {
+		layout, bf16 := r.layouts[s.name], int64(0)
+		if s.kind == stepConv && l.bf16 && !s.matrix {
+			bf16 = 1
+		}
+		plan = append(plan, s.kind, s.act, bf16, s.rank, layout.kind, layout.padding)
+		plan = append(plan, s.window[:]...)
+		plan = append(plan, s.strides[:]...)
+		plan = append(plan, s.padding[:]...)
+		operands := s.operands()
+		plan = append(plan, int64(len(operands)))
+		for _, name := range operands {
+			if name == "" {
+				plan = append(plan, -1)
+			} else {
+				plan = append(plan, value[name])
+			}
+		}
+	}
+	count := func(n int) *attrpb.AttrValue {
+		return &attrpb.AttrValue{Value: &attrpb.AttrValue_I{I: int64(n)}}
+	}
+	return &nodepb.NodeDef{Name: r.name, Op: RegionOp, Input: r.inputs,
+		Attr: map[string]*attrpb.AttrValue{"inputs": count(len(r.inputs)),
+			"outputs": count(len(r.outputs)), "plan": list(plan)}}
+}
+
+// readers calls f for each step of the region that reads a value as an image.
+func (r *region) readers(name string, f func(s *step)) {
+	for _, s := range r.steps {
+		if slices.Contains(s.images, name) {
+			f(s)
+		}
+	}
+}
+
+// isNHWC says whether a value of the region has to be in NHWC.
+func (r *region) isNHWC(l *lowering, s *step) bool {
+	if s.shape.c%8 != 0 || s.rank == 2 || s.kind == stepMean || s.kind == stepDense ||
+		l.leaving[s.name] {
+		return true
+	}
+	for _, other := range l.steps {
+		if r.step[other.name] == nil && slices.Contains(other.operands(), s.name) ||
+			other.scale == s.name ||
+			slices.Contains(other.images, s.name) &&
+				(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// copyImages puts a step before a depthwise convolution whose image is in NHWC, which it does not
+// read.
+func (r *region) copyImages(l *lowering) {
+	var steps []*step
+	for _, s := range r.steps {
+		if s.kind == stepDepthwise {
+			image := s.images[0]
+			from := r.step[image]
+			if from == nil || r.isNHWC(l, from) {
+				name := s.name + "/image"
+				c := &step{name: name, kind: stepScale, rank: 4, shape: s.in, images: []string{image},
+					strides: [2]int64{1, 1}, region: s.region}
+				s.images[0], r.step[name] = name, c
+				steps = append(steps, c)
+			}
+		}
+		steps = append(steps, s)
+	}
+	r.steps = steps
+	l.steps = append(l.steps, slices.DeleteFunc(slices.Clone(steps), func(s *step) bool {
+		return slices.Contains(l.steps, s)
+	})...)
+}
+
+// chooseLayouts has each value lie in memory as those read it best who do.
+func (r *region) chooseLayouts(l *lowering) {
+	r.layouts = map[string]layoutChoice{}
+	for _, s := range r.steps {
+		if r.isNHWC(l, s) {
+			continue
+		}
+		layout := layoutChoice{layoutTiled, 0}
+		r.readers(s.name, func(reader *step) {
+			pad := int64(0)
+			switch reader.kind {
+			case stepConv:
+				if reader.is1x1() {
+					return
+				}
+				pad = slices.Max(reader.padding[:])
+			case stepDepthwise:
+				pad = slices.Max(reader.padding[:])
+			case stepMaxPool, stepAvgPool:
+			default:
+				return
+			}
+			layout = layoutChoice{layoutNCHW8C, max(layout.padding, pad)}
+		})
+		r.layouts[s.name] = layout
+	}
+}
+
+// Kinds of steps, as region.h has them.
+const (
+	stepConv = iota
+	stepDepthwise
+	stepDense
+	stepMaxPool
+	stepAvgPool
+	stepMean
+	stepScale
+)
+
+// Activations, as activation.h has them.
+const (
+	actLinear = iota
+	actRelu
+	actRelu6
+	actSigmoid
+	actSwish
+)
+
+type imageShape struct{ h, w, c int64 }
+
+// step computes a value of a region, which is named as the TensorFlow operation whose output it is.
+type step struct {
+	name          string
+	kind, act     int64
+	rank          int64
+	in, shape     imageShape // of the first image, and of what it computes
+	window        [5]int64   // kh, kw, ic, oc, groups
+	strides       [2]int64
+	padding       [4]int64
+	matrix        bool     // a product of matrices
+	images        []string // one, but for concatenated ones
+	filter, bias  string
+	scale, shift  string
+	added         string
+	region        int
+	constantScale bool // scale is a constant
+}
+
+func (s *step) packed() string { return s.name + "/packed" }
+
+func (s *step) is1x1() bool {
+	return s.window[0] == 1 && s.window[1] == 1 && s.window[4] == 1 && slices.Max(s.padding[:]) == 0
+}
+
+// packing returns what Pack takes for a convolution.
+func (s *step) packing(bf16 bool) *nodepb.NodeDef {
+	return &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
+		"filter": list(s.window[:]), "strides": list(s.strides[:]), "padding": list(s.padding[:]),
+		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix}},
+	}}
+}
+
+// operands returns the names of what it reads, in region.h's order; "" is none.
+func (s *step) operands() []string {
+	switch s.kind {
+	case stepConv:
+		names := []string{s.images[0], s.packed(), s.bias}
+		if s.added != "" {
+			names = append(names, s.added)
+		}
+		return names
+	case stepDepthwise, stepDense:
+		return []string{s.images[0], s.filter, s.bias}
+	case stepScale:
+		return append([]string{s.scale, s.shift, s.added}, s.images...)
+	}
+	return s.images
+}
+
+// values returns the names of the values among its operands.
+func (s *step) values() []string {
+	names := slices.Clone(s.images)
+	if s.added != "" {
+		names = append(names, s.added)
+	}
+	if s.scale != "" && !s.constantScale {
+		names = append(names, s.scale)
+	}
+	return names
+}
+
+// plain says whether it hands on its images, concatenated.
+func (s *step) plain() bool {
+	return s.kind == stepScale && s.scale == "" && s.shift == "" && s.added == "" &&
+		s.act == actLinear
+}
+
+// nameOf returns the name of an input's operation where that is its first output, else the input.
+func nameOf(input string) string { return strings.TrimSuffix(input, ":0") }

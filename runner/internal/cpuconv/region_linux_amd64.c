@@ -1,0 +1,518 @@
+// A call is in four passes over the steps:
+//
+//   shapes    what each step makes, and whether its operands fit
+//   memory    where in one piece of it each value is: values that are not needed at the same time
+//             share a place, and a sum may take that of a summand
+//   outputs   the memory of those
+//   compute
+
+#define _GNU_SOURCE
+#include "region.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "max_pool.h"
+
+enum { STEP_INTS = 18, MAX_VALUES = 1 << 16 };
+enum { IMAGE, FILTER, BIAS, ADD };           // operands of most
+enum { SCALE, SHIFT, ADDED, FIRST_SCALED };  // operands of SCALE
+
+struct step {
+  enum kerasrun_step_kind kind;
+  int rank;
+  struct kerasrun_conv2d conv;
+  int64_t operands;
+  const int32_t* operand;
+};
+
+// As many pieces of memory stay with a region for its next call: calls at once need one each.
+#define KEPT 4
+
+struct arena {
+  float* memory;
+  int64_t floats;
+};
+
+struct kerasrun_region {
+  const struct kerasrun_conv2d_isa* isa;
+  int32_t* plan;
+  int64_t inputs, outputs, steps;
+  const int32_t* output;
+  struct step* step;
+  int64_t* last_use;  // of each value: the step, the number of steps for outputs
+  pthread_mutex_t lock;
+  struct arena kept[KEPT];
+};
+
+__attribute__((format(printf, 2, 3))) static int invalid(char* fault, const char* format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(fault, KERASRUN_FAULT, format, args);
+  va_end(args);
+  return 0;
+}
+
+static int64_t operands_of(enum kerasrun_step_kind kind) {
+  switch (kind) {
+    case KERASRUN_CONV:
+    case KERASRUN_DEPTHWISE:
+    case KERASRUN_DENSE:
+      return 3;
+    case KERASRUN_SCALE:
+      return FIRST_SCALED + 1;
+    default:
+      return 1;
+  }
+}
+
+// read_step reads a step from the plan, and returns its length, 0 where it is none.
+static int64_t read_step(struct step* s, int64_t number, int64_t value, const int32_t* plan,
+                         int64_t left, char* fault) {
+  if (left < STEP_INTS)
+    return invalid(fault, "step %" PRId64 ": expected %d integers, got %" PRId64, number, STEP_INTS,
+                   left);
+  s->kind = plan[0];
+  s->rank = plan[3];
+  s->conv = (struct kerasrun_conv2d){.act = plan[1],
+                                     .bf16 = plan[2] != 0,
+                                     .y = {plan[4], plan[5]},
+                                     .stride_h = plan[11],
+                                     .stride_w = plan[12],
+                                     .pad_top = plan[13],
+                                     .pad_bottom = plan[14],
+                                     .pad_left = plan[15],
+                                     .pad_right = plan[16]};
+  kerasrun_conv2d_set_filter(&s->conv, plan + 6);
+  s->operands = plan[17];
+  s->operand = plan + STEP_INTS;
+  if ((unsigned)s->kind >= KERASRUN_STEP_KINDS || (s->rank != 2 && s->rank != 4) ||
+      (s->rank == 2 && s->conv.y.kind != KERASRUN_NHWC))
+    return invalid(fault, "step %" PRId64 ": expected a kind and a rank of 2 or 4, got %d and %d",
+                   number, (int)s->kind, s->rank);
+  if (!kerasrun_conv2d_window_valid(&s->conv))
+    return invalid(fault,
+                   "step %" PRId64
+                   ": expected an activation, strides of 1 or more, padding of 0 or more and a "
+                   "layout of which nChw8c alone has padding, got activation %d, strides %d,%d, "
+                   "padding %d,%d,%d,%d, layout %d,%d",
+                   number, plan[1], plan[11], plan[12], plan[13], plan[14], plan[15], plan[16],
+                   plan[4], plan[5]);
+  int64_t fewest = operands_of(s->kind), most = fewest;
+  if (s->kind == KERASRUN_CONV) most = 4;
+  if (s->kind == KERASRUN_SCALE) most = MAX_VALUES;
+  if (s->operands < fewest || s->operands > most || s->operands > left - STEP_INTS)
+    return invalid(fault, "step %" PRId64 ": expected %" PRId64 " operands or more, got %" PRId64,
+                   number, fewest, s->operands);
+  for (int64_t i = 0; i < s->operands; i++) {
+    int optional = s->kind == KERASRUN_SCALE && i < FIRST_SCALED;
+    if (s->operand[i] >= value || s->operand[i] < (optional ? -1 : 0))
+      return invalid(fault, "step %" PRId64 ": expected values before %" PRId64 ", got %d", number,
+                     value, s->operand[i]);
+  }
+  // Checks of the image's layout are left to the call.
+  if (s->kind == KERASRUN_CONV && !kerasrun_conv2d_filter_valid(&s->conv))
+    return invalid(fault,
+                   "step %" PRId64
+                   ": expected a filter of a pixel or more, with 8 channels a group or a multiple, "
+                   "got %dx%dx%dx%d in %d groups",
+                   number, plan[6], plan[7], plan[8], plan[9], plan[10]);
+  if (s->kind == KERASRUN_DENSE && (s->conv.ic < 1 || s->conv.oc < 1))
+    return invalid(fault, "step %" PRId64 ": expected a matrix, got %d x %d", number, plan[8],
+                   plan[9]);
+  return STEP_INTS + s->operands;
+}
+
+static int read_plan(struct kerasrun_region* r, int64_t length, char* fault) {
+  const int32_t* plan = r->plan;
+  if (length < 2 || plan[0] < 1 || plan[0] > MAX_VALUES || plan[1] < 1 || plan[1] > length - 2)
+    return invalid(fault, "expected a region with inputs and outputs, got %" PRId64 " integers",
+                   length);
+  r->inputs = plan[0];
+  r->outputs = plan[1];
+  r->output = plan + 2;
+  r->step = calloc(length / STEP_INTS + 1, sizeof *r->step);
+  r->last_use = calloc(r->inputs + length / STEP_INTS + 1, sizeof *r->last_use);
+  if (!r->step || !r->last_use) return invalid(fault, "out of memory");
+  for (int64_t at = 2 + r->outputs; at < length;) {
+    int64_t value = r->inputs + r->steps;
+    struct step* s = &r->step[r->steps];
+    int64_t n = read_step(s, r->steps, value, plan + at, length - at, fault);
+    if (n == 0) return 0;
+    for (int64_t i = 0; i < s->operands; i++)
+      if (s->operand[i] >= 0) r->last_use[s->operand[i]] = r->steps;
+    r->last_use[value] = r->steps;
+    r->steps++;
+    at += n;
+  }
+  for (int64_t i = 0; i < r->outputs; i++) {
+    int64_t v = r->output[i];
+    if (v < r->inputs || v >= r->inputs + r->steps || r->last_use[v] == r->steps ||
+        r->step[v - r->inputs].conv.y.kind != KERASRUN_NHWC)
+      return invalid(
+          fault, "output %" PRId64 ": expected a step's value in NHWC, got value %" PRId64, i, v);
+    r->last_use[v] = r->steps;
+  }
+  return 1;
+}
+
+struct kerasrun_region* kerasrun_region_new(const struct kerasrun_conv2d_isa* isa,
+                                            const int32_t* plan, int64_t length, char* fault) {
+  struct kerasrun_region* r = calloc(1, sizeof *r);
+  if (!r) return invalid(fault, "out of memory"), NULL;
+  pthread_mutex_init(&r->lock, NULL);
+  r->isa = isa;
+  r->plan = calloc(length + 1, sizeof *plan);
+  if (r->plan && length > 0) memcpy(r->plan, plan, length * sizeof *plan);
+  if (!r->plan) invalid(fault, "out of memory");
+  if (r->plan && read_plan(r, length, fault)) return r;
+  kerasrun_region_free(r);
+  return NULL;
+}
+
+void kerasrun_region_free(struct kerasrun_region* r) {
+  if (!r) return;
+  for (int i = 0; i < KEPT; i++) free(r->kept[i].memory);
+  pthread_mutex_destroy(&r->lock);
+  free(r->step);
+  free(r->last_use);
+  free(r->plan);
+  free(r);
+}
+
+int64_t kerasrun_region_inputs(const struct kerasrun_region* r) { return r->inputs; }
+
+static int has_floats(const struct kerasrun_value* v, int64_t floats) {
+  if (v->layout.kind != KERASRUN_NHWC) return 0;
+  int64_t n = v->n;
+  return !__builtin_mul_overflow(n, v->h, &n) && !__builtin_mul_overflow(n, v->w, &n) &&
+         !__builtin_mul_overflow(n, v->c, &n) && n == floats;
+}
+
+static int same_shape(const struct kerasrun_value* a, const struct kerasrun_value* b) {
+  return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
+// is_images returns whether a value is images, all of them in memory of this layout.
+static int is_images(const struct kerasrun_value* v) {
+  return (v->rank == 2 || v->rank == 4) && (v->layout.kind == KERASRUN_NHWC || v->c % 8 == 0) &&
+         kerasrun_layout_fits(v->layout, v->n, v->h, v->w, v->c);
+}
+
+#define VALUE_FORMAT "%" PRId64 " of %" PRId64 "x%" PRId64 "x%" PRId64 " in layout %d,%" PRId64
+#define VALUE_ARGS(v) (v)->n, (v)->h, (v)->w, (v)->c, (int)(v)->layout.kind, (v)->layout.padding
+
+// convolution returns a step's convolution or pool with the layouts of its operands.
+static struct kerasrun_conv2d convolution(const struct step* s, const struct kerasrun_value* v) {
+  struct kerasrun_conv2d c = s->conv;
+  const struct kerasrun_value* x = &v[s->operand[IMAGE]];
+  c.x = x->layout;
+  if (s->kind == KERASRUN_CONV && s->operands > ADD) c.add = v[s->operand[ADD]].layout;
+  if (s->kind == KERASRUN_MAX_POOL || s->kind == KERASRUN_AVG_POOL) c.ic = c.oc = x->c;
+  return c;
+}
+
+// scale_channels returns how many channels a SCALE makes, 0 where its images do not fit.
+static int64_t scale_channels(const struct step* s, const struct kerasrun_value* v) {
+  const struct kerasrun_value* first = &v[s->operand[FIRST_SCALED]];
+  int64_t channels = 0;
+  for (int64_t i = FIRST_SCALED; i < s->operands; i++) {
+    const struct kerasrun_value* x = &v[s->operand[i]];
+    if (!is_images(x) || x->n != first->n || x->h != first->h || x->w != first->w || x->c < 8 ||
+        x->c % 8 != 0)
+      return 0;
+    channels += x->c;  // of at most MAX_VALUES
+    if (channels > INT32_MAX) return 0;
+  }
+  return channels;
+}
+
+// shape writes what a step makes, and checks that its operands are what it reads.
+static int shape(const struct step* s, const struct kerasrun_value* v, struct kerasrun_value* y) {
+  const struct kerasrun_value* x = &v[s->operand[IMAGE]];
+  struct kerasrun_conv2d c = s->conv;
+  *y = (struct kerasrun_value){.rank = s->rank, .layout = c.y};
+  if (s->kind == KERASRUN_SCALE) {
+    x = &v[s->operand[FIRST_SCALED]];
+    int64_t channels = scale_channels(s, v);
+    if (channels == 0) return 0;
+    y->n = x->n, y->h = x->h, y->w = x->w, y->c = channels;
+    const int32_t* o = s->operand;
+    if (o[SCALE] >= 0 && !has_floats(&v[o[SCALE]], channels) &&
+        !has_floats(&v[o[SCALE]], channels * x->n))
+      return 0;
+    if (o[SHIFT] >= 0 && !has_floats(&v[o[SHIFT]], channels)) return 0;
+    if (o[ADDED] >= 0 && (!same_shape(&v[o[ADDED]], y) || !is_images(&v[o[ADDED]]))) return 0;
+  } else {
+    if (!is_images(x)) return 0;
+    c = convolution(s, v);
+    y->n = x->n, y->h = 1, y->w = 1, y->c = c.oc;
+    switch (s->kind) {
+      case KERASRUN_CONV:
+        if (!kerasrun_conv2d_valid(&c) || x->c != c.ic * c.groups) return 0;
+        y->h = kerasrun_conv2d_out_h(&c, x->h), y->w = kerasrun_conv2d_out_w(&c, x->w);
+        if (y->h < 1 || y->w < 1 || !kerasrun_conv2d_fits(&c, x->n, x->h, x->w)) return 0;
+        if (s->operands > ADD &&
+            (!same_shape(&v[s->operand[ADD]], y) || !is_images(&v[s->operand[ADD]])))
+          return 0;
+        break;
+      case KERASRUN_DEPTHWISE:
+        if (!kerasrun_depthwise_valid(&c) || x->c != c.oc) return 0;
+        y->h = kerasrun_conv2d_out_h(&c, x->h), y->w = kerasrun_conv2d_out_w(&c, x->w);
+        if (y->h < 1 || y->w < 1 || !kerasrun_depthwise_fits(&c, x->n, x->h, x->w)) return 0;
+        break;
+      case KERASRUN_MAX_POOL:
+      case KERASRUN_AVG_POOL:
+        if (!kerasrun_max_pool_valid(&c)) return 0;
+        y->h = kerasrun_conv2d_out_h(&c, x->h), y->w = kerasrun_conv2d_out_w(&c, x->w);
+        if (y->h < 1 || y->w < 1) return 0;
+        break;
+      case KERASRUN_MEAN:
+        y->c = x->c;
+        if (x->h < 1 || x->w < 1 || x->c < 8 || x->c % 8 != 0) return 0;
+        break;
+      default:  // DENSE
+        if (x->h != 1 || x->w != 1 || x->c != c.ic || x->layout.kind != KERASRUN_NHWC) return 0;
+    }
+  }
+  if ((s->kind == KERASRUN_MEAN || s->kind == KERASRUN_DENSE) && y->layout.kind != KERASRUN_NHWC)
+    return 0;
+  if (s->rank == 2 && (y->h != 1 || y->w != 1)) return 0;
+  return is_images(y);
+}
+
+// weights checks the sizes of a filter and a bias.
+static int weights(const struct kerasrun_region* r, const struct step* s,
+                   const struct kerasrun_value* v) {
+  if (s->kind > KERASRUN_DENSE) return 1;
+  struct kerasrun_conv2d c = convolution(s, v);
+  int64_t floats;
+  switch (s->kind) {
+    case KERASRUN_CONV:
+      floats = r->isa->packed_size(&c);
+      break;
+    case KERASRUN_DEPTHWISE:
+      floats = c.kh * c.kw * c.oc;
+      break;
+    default:
+      floats = c.ic * c.oc;
+  }
+  return has_floats(&v[s->operand[FILTER]], floats) && has_floats(&v[s->operand[BIAS]], c.oc);
+}
+
+static int shapes(const struct kerasrun_region* r, struct kerasrun_value* v, char* fault) {
+  for (int64_t i = 0; i < r->steps; i++) {
+    const struct step* s = &r->step[i];
+    struct kerasrun_value* y = &v[r->inputs + i];
+    if (shape(s, v, y) && weights(r, s, v)) continue;
+    const struct kerasrun_value* x = &v[s->operand[s->kind == KERASRUN_SCALE ? FIRST_SCALED : 0]];
+    return invalid(fault,
+                   "step %" PRId64 " of kind %d with a filter of %" PRId64 "x%" PRId64 "x%" PRId64
+                   "x%" PRId64 " in %" PRId64
+                   " groups: expected operands of sizes that fit, got images " VALUE_FORMAT,
+                   i, (int)s->kind, s->conv.kh, s->conv.kw, s->conv.ic, s->conv.oc, s->conv.groups,
+                   VALUE_ARGS(x));
+  }
+  return 1;
+}
+
+// place is where in the memory a value is: floats from its begin. None: size is 0.
+struct place {
+  int64_t begin, size;
+};
+
+// in_place returns the operand whose memory a step's value may take, -1 where there is none.
+static int64_t in_place(const struct kerasrun_region* r, int64_t i, const struct kerasrun_value* v,
+                        const struct place* places) {
+  const struct step* s = &r->step[i];
+  int64_t at = -1;
+  if (s->kind == KERASRUN_CONV && s->operands > ADD && s->operand[ADD] != s->operand[IMAGE])
+    at = s->operand[ADD];
+  if (s->kind == KERASRUN_SCALE && s->operands == FIRST_SCALED + 1 &&
+      s->operand[FIRST_SCALED] != s->operand[SCALE])
+    at = s->operand[FIRST_SCALED];
+  if (at < 0 || places[at].size == 0 || r->last_use[at] != i) return -1;
+  struct kerasrun_layout from = v[at].layout, to = s->conv.y;
+  return from.kind == to.kind && from.padding == to.padding ? at : -1;
+}
+
+// free_place returns the first place of a size that no value of these has.
+static int64_t free_place(const struct place* places, int64_t values, int64_t size) {
+  int64_t begin = 0;
+  for (int64_t i = 0; i < values; i++) {
+    const struct place* p = &places[i];
+    if (p->size == 0 || p->begin >= begin + size || p->begin + p->size <= begin) continue;
+    begin = p->begin + p->size;
+    i = -1;  // from the beginning: begin only grows
+  }
+  return begin;
+}
+
+// plan_memory places the values of the steps that are no outputs, and returns how many floats they
+// take. begins has one for each.
+static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasrun_value* v,
+                           struct place* places, int64_t* begins) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < r->steps; i++) {
+    int64_t value = r->inputs + i;
+    const struct kerasrun_value* y = &v[value];
+    if (r->last_use[value] < r->steps) {
+      int64_t from = in_place(r, i, v, places);
+      if (from >= 0) {
+        places[value] = places[from];
+        places[from].size = 0;
+      } else {
+        // Whole cache lines.
+        int64_t size =
+            div_round_up(kerasrun_layout_size(y->layout, y->n, y->h, y->w, y->c), 16) * 16;
+        places[value] = (struct place){free_place(places, value, size), size};
+      }
+      begins[value] = places[value].begin;
+      total = max(total, places[value].begin + places[value].size);
+    }
+    for (int64_t j = 0; j < r->step[i].operands; j++) {
+      int64_t operand = r->step[i].operand[j];
+      if (operand >= 0 && r->last_use[operand] == i) places[operand].size = 0;
+    }
+    if (r->last_use[value] == i) places[value].size = 0;
+  }
+  return total;
+}
+
+// take_arena returns memory of so many floats, which give_arena takes back.
+static struct arena take_arena(struct kerasrun_region* r, int64_t floats) {
+  struct arena a = {0};
+  pthread_mutex_lock(&r->lock);
+  for (int i = 0; i < KEPT && !a.memory; i++)
+    if (r->kept[i].memory && r->kept[i].floats >= floats) {
+      a = r->kept[i];
+      r->kept[i] = (struct arena){0};
+    }
+  pthread_mutex_unlock(&r->lock);
+  if (a.memory) return a;
+  enum { HUGE_PAGE = 2 << 20 };
+  size_t bytes = max(floats, 1) * sizeof(float), alignment = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
+  void* memory;
+  if (posix_memalign(&memory, alignment, bytes)) return a;
+  if (alignment == HUGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);  // a system may have none
+  return (struct arena){memory, max(floats, 1)};
+}
+
+// give_arena keeps memory for the next call, in the place of a smaller piece if need be.
+static void give_arena(struct kerasrun_region* r, struct arena a) {
+  pthread_mutex_lock(&r->lock);
+  for (int i = 0; i < KEPT && a.memory; i++)
+    if (r->kept[i].floats < a.floats) {
+      struct arena smaller = r->kept[i];
+      r->kept[i] = a;
+      a = smaller;
+    }
+  pthread_mutex_unlock(&r->lock);
+  free(a.memory);
+}
+
+static struct kerasrun_view view(const struct kerasrun_value* v) {
+  return kerasrun_view(v->layout, v->data, v->h, v->w, v->c);
+}
+
+static int compute_scale(const struct kerasrun_region* r, const struct step* s,
+                         const struct kerasrun_value* v, const struct kerasrun_value* y) {
+  int64_t inputs = s->operands - FIRST_SCALED;
+  struct kerasrun_view* x = malloc(inputs * sizeof *x);
+  int64_t* channels = malloc(inputs * sizeof *channels);
+  const int32_t* o = s->operand;
+  if (x && channels) {
+    for (int64_t i = 0; i < inputs; i++) {
+      const struct kerasrun_value* from = &v[o[FIRST_SCALED + i]];
+      x[i] = view(from);
+      channels[i] = from->c;
+    }
+    struct kerasrun_scale scale = {
+        .inputs = inputs, .x = x, .channels = channels, .act = s->conv.act};
+    if (o[SCALE] >= 0) {
+      scale.scale = v[o[SCALE]].data;
+      scale.scale_stride = has_floats(&v[o[SCALE]], y->c) ? 0 : y->c;
+    }
+    if (o[SHIFT] >= 0) scale.shift = v[o[SHIFT]].data;
+    if (o[ADDED] >= 0) scale.add = view(&v[o[ADDED]]);
+    struct kerasrun_view to = view(y);
+    r->isa->scale(&scale, y->n, &to, y->c);
+  }
+  int done = x && channels;
+  free(x);
+  free(channels);
+  return done;
+}
+
+// compute computes a step, and returns 0 where there is no memory.
+static int compute(const struct kerasrun_region* r, const struct step* s,
+                   const struct kerasrun_value* v, const struct kerasrun_value* y) {
+  if (s->kind == KERASRUN_SCALE) return compute_scale(r, s, v, y);
+  const struct kerasrun_value* x = &v[s->operand[IMAGE]];
+  struct kerasrun_conv2d c = convolution(s, v);
+  const float *filter = NULL, *bias = NULL, *add = NULL;
+  if (s->kind <= KERASRUN_DENSE)
+    filter = v[s->operand[FILTER]].data, bias = v[s->operand[BIAS]].data;
+  if (s->kind == KERASRUN_CONV && s->operands > ADD) add = v[s->operand[ADD]].data;
+  struct kerasrun_view image = view(x);
+  switch (s->kind) {
+    case KERASRUN_CONV:
+      return r->isa->run(&c, filter, bias, add, x->data, x->n, x->h, x->w, y->data);
+    case KERASRUN_DEPTHWISE:
+      r->isa->depthwise(&c, filter, bias, x->data, x->n, x->h, x->w, y->data);
+      return 1;
+    case KERASRUN_DENSE:
+      r->isa->dense(&(struct kerasrun_dense){c.ic, c.oc, filter, bias, c.act}, x->data, x->n,
+                    y->data);
+      return 1;
+    case KERASRUN_MEAN:
+      r->isa->mean(&image, x->n, x->c, y->data);
+      return 1;
+    default:
+      kerasrun_pool_run(&c, s->kind == KERASRUN_AVG_POOL, x->data, x->n, x->h, x->w, y->data);
+      return 1;
+  }
+}
+
+enum kerasrun_outcome kerasrun_region_run(struct kerasrun_region* r,
+                                          const struct kerasrun_value* inputs,
+                                          float* (*output)(void* context, int64_t i,
+                                                           const struct kerasrun_value* v),
+                                          void* context, char* fault) {
+  int64_t values = r->inputs + r->steps;
+  struct kerasrun_value* v = calloc(values, sizeof *v);
+  struct place* places = calloc(values, sizeof *places);
+  int64_t* begins = calloc(values, sizeof *begins);
+  struct arena arena = {0};
+  enum kerasrun_outcome outcome = KERASRUN_NO_MEMORY;
+  if (v && places && begins) {
+    memcpy(v, inputs, r->inputs * sizeof *v);
+    outcome = shapes(r, v, fault) ? KERASRUN_DONE : KERASRUN_INVALID;
+  }
+  if (outcome == KERASRUN_DONE) {
+    arena = take_arena(r, plan_memory(r, v, places, begins));
+    if (!arena.memory) outcome = KERASRUN_NO_MEMORY;
+  }
+  for (int64_t i = 0; i < r->steps && outcome == KERASRUN_DONE; i++)
+    v[r->inputs + i].data = arena.memory + begins[r->inputs + i];
+  for (int64_t i = 0; i < r->outputs && outcome == KERASRUN_DONE; i++) {
+    struct kerasrun_value* y = &v[r->output[i]];
+    y->data = output(context, i, y);
+    if (!y->data) outcome = KERASRUN_NO_MEMORY;
+  }
+  for (int64_t i = 0; i < r->steps && outcome == KERASRUN_DONE; i++) {
+    const struct kerasrun_value* y = &v[r->inputs + i];
+    if (y->n > 0 && !compute(r, &r->step[i], v, y)) outcome = KERASRUN_NO_MEMORY;
+  }
+  give_arena(r, arena);
+  free(v);
+  free(places);
+  free(begins);
+  if (outcome == KERASRUN_NO_MEMORY) invalid(fault, "out of memory");
+  return outcome;
+}
