@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/parquet-go/parquet-go"
 
 	"kerasrun/evaluate"
 	"kerasrun/internal/pythontest"
@@ -162,5 +163,24 @@ func TestAnswersTables(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want %s", c.text, err, c.want)
 		}
+	}
+}
+
+// The numbers of a Parquet table may be floats, as pandas writes them.
+func TestNumbersOfParquet(t *testing.T) {
+	type row struct {
+		File string  `parquet:"file"`
+		Age  float64 `parquet:"age"`
+	}
+	table := filepath.Join(t.TempDir(), "table.parquet")
+	if err := parquet.WriteFile(table, []row{{"a.jpg", 1.5}, {"b.jpg", 2}}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := evaluate.Numbers(table, 0, "file", "age")
+	if err != nil || d.Images() != 2 {
+		t.Fatalf("got %v, %v, want two images", d, err)
+	}
+	if _, err := evaluate.Table(table, 0, "file", "age"); err == nil {
+		t.Error("as classes: got no error, want one")
 	}
 }

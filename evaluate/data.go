@@ -95,7 +95,7 @@ func Table(table string, separator rune, paths, labels string) (*Data, error) {
 	d := &Data{Name: table, unit: "row"}
 	d.each = func(yield func(labelled, error) bool) {
 		number := 0
-		for row, err := range score.Table(table, separator, paths, labels) {
+		for row, err := range score.Table(table, separator, false, paths, labels) {
 			number++
 			if err == nil && row.Texts[0] == "" {
 				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,

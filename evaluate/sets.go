@@ -17,7 +17,7 @@ const between = "\x00"
 // labels, which may be none. One column has them separated by "|"; several columns are named as
 // the classes and have 0 or 1, or false or true.
 func Sets(table string, separator rune, paths string, columns ...string) (*Data, error) {
-	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, paths, columns)}
+	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, false, paths, columns)}
 	seen := map[string]bool{}
 	for image, err := range d.each {
 		if err != nil {
@@ -42,7 +42,7 @@ func Sets(table string, separator rune, paths string, columns ...string) (*Data,
 // Numbers are the images of a .csv or .parquet file, as [Table] has them, each with a number in
 // each of some columns, in the order of the model's values.
 func Numbers(table string, separator rune, paths string, columns ...string) (*Data, error) {
-	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, paths, columns)}
+	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, true, paths, columns)}
 	for image, err := range d.each {
 		if err != nil {
 			return nil, err
@@ -65,9 +65,11 @@ func Numbers(table string, separator rune, paths string, columns ...string) (*Da
 }
 
 // rows yields the images of a table with the texts of some columns as the label.
-func rows(table string, separator rune, paths string, columns []string) iter.Seq2[labelled, error] {
+func rows(
+	table string, separator rune, floats bool, paths string, columns []string,
+) iter.Seq2[labelled, error] {
 	return func(yield func(labelled, error) bool) {
-		for row, err := range score.Table(table, separator, paths, columns...) {
+		for row, err := range score.Table(table, separator, floats, paths, columns...) {
 			if err != nil {
 				yield(labelled{}, err)
 				return

@@ -149,7 +149,7 @@ func TestKeep(t *testing.T) {
 				whole := c.Output
 				if IsTable(whole) { // as evaluate reads it
 					var labels []string
-					for row, err := range Table(whole, 0, "path", "input_label") {
+					for row, err := range Table(whole, 0, false, "path", "input_label") {
 						if err != nil {
 							t.Fatal(err)
 						}

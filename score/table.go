@@ -24,18 +24,24 @@ func IsTable(path string) bool {
 }
 
 // Table yields the rows of a table: the path in one column, and the texts of more columns, which
-// may also hold numbers, which become decimal. separator is that of [InputOptions]. An error is
-// the last that is yielded.
-func Table(path string, separator rune, paths string, more ...string) iter.Seq2[Row, error] {
+// may also hold integers, and with floats any numbers, which become decimal. separator is that of
+// [InputOptions]. An error is the last that is yielded.
+func Table(
+	path string, separator rune, floats bool, paths string, more ...string,
+) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		t := table{path, separator}
 		places := append([]string{paths}, more...)
 		check := func(i int, f field) error {
-			number := strings.Contains(f.kind, "int") || strings.HasPrefix(f.kind, "float")
+			number := strings.HasPrefix(f.kind, "int") || strings.HasPrefix(f.kind, "uint") ||
+				floats && strings.HasPrefix(f.kind, "float")
 			if f.kind != "string" && (i == 0 || !number) {
 				of := "texts"
-				if i > 0 {
+				switch {
+				case i > 0 && floats:
 					of = "texts or numbers"
+				case i > 0:
+					of = "texts or integers"
 				}
 				return fmt.Errorf("expected a column %q of %s, got %s", f.name, of, f.kind)
 			}

@@ -145,6 +145,9 @@ func parquetValues(
 ) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		for i, group := range opened.RowGroups() {
+			if group.NumRows() == 0 {
+				continue
+			}
 			chunk := opened.Metadata().RowGroups[i].Columns[leaf.ColumnIndex]
 			if err := checkPages(file, chunk.MetaData); err != nil {
 				yield(nil, err)

@@ -78,7 +78,7 @@ func TestClassifyErrors(t *testing.T) {
 		{"nothing", "POST", "/classify", "", "", 400},
 		{"text", "POST", "/classify", "", "no image", 400},
 		{"cut short", "POST", "/classify", "", good[:40], 400},
-		{"another format", "POST", "/classify", "", "II*\x00\x08\x00\x00\x00", 415},
+		{"another format", "POST", "/classify", "", "\x00\x00\x00\x0cjP  \r\n\x87\n", 415},
 		{"no boundary", "POST", "/classify", "multipart/form-data", good, 400},
 		{"no form", "POST", "/classify", "multipart/form-data; boundary=x", good, 400},
 		{"two files", "POST", "/classify", contentType, two, 400},

@@ -153,7 +153,7 @@ func TestEvaluateErrors(t *testing.T) {
 		{"--label-type nouns " + folders, exitUsage, "expected one of auto, name, id, index"},
 		{"--label-col wnid " + folders, exitUsage, "expected a table, got the folder"},
 		{"go.mod", exitUsage,
-			"expected a folder, or a table that ends in .csv or .parquet, got go.mod"},
+			"expected a folder, or a table that ends in .csv, .tsv or .parquet, got go.mod"},
 		{"--min-topk 0.9 --topk 1000 " + folders, exitUsage,
 			"--min-topk: expected a --topk under the model's 1000 classes, got 1000"},
 		{"none", exitFailed, "none: no such file or directory"},

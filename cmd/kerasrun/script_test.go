@@ -25,6 +25,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing vouches for the model
 	var chdir sync.Mutex // the working directory is the process's
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join(repository, "cmd/kerasrun/testdata/script"),
