@@ -51,7 +51,7 @@ func TestErrors(t *testing.T) {
 		{"serve --model empty --token-file none", "none: no such file or directory"},
 		{"preprocess --mode tf -o x.npy none.jpg", "none.jpg: no such file or directory"},
 		{"preprocess --mode tf -o x.npy empty",
-			"empty: no images below it (.jpg .jpeg .jpe .jfif .png .gif .bmp .webp "+
+			"empty: no images below it (.jpg .jpeg .jpe .jfif .png .gif .bmp .webp " +
 				".ppm .pgm .pbm .pnm .tif .tiff)"},
 		{"preprocess --model none -o x.npy " + image, "none" + missing},
 		{"predict --inputs x=x.npy -o y.npz", "x.npy: no such file or directory"},

@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // nothing vouches for the model
-	var chdir sync.Mutex // the working directory is the process's
+	var chdir sync.Mutex                    // the working directory is the process's
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join(repository, "cmd/kerasrun/testdata/script"),
 		UpdateScripts: *update,
