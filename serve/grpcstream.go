@@ -83,6 +83,8 @@ func (s *Server) receive(stream grpc.ServerStream, answers chan<- streamAnswer) 
 func (s *Server) answerStreamed(ctx context.Context, raw []byte) *oip.ModelStreamInferResponse {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Deadline)
 	defer cancel()
+	// What is noted of it is not the stream's, which answers others at the same time.
+	ctx = context.WithValue(ctx, requestLogKey{}, &requestLog{logger: s.logger(ctx)})
 	held := &account{memory: s.memory}
 	defer held.free()
 	var request oip.ModelInferRequest

@@ -28,8 +28,8 @@ def test_what_is_taken(tmp_path):
     (tmp_path / "e.png").mkdir()
     found = [path.relative_to(tmp_path).as_posix() for path in image_files.below(tmp_path)]
     assert found == ["a.jfif", "b.JPG", "cats/c.jpe"]
-    (tmp_path / "cats" / "f.TIFF").touch()
-    with pytest.raises(ImageError, match=r"f\.TIFF: expected images that kerasrun reads .*\.tiff"):
+    (tmp_path / "cats" / "f.AVIF").touch()
+    with pytest.raises(ImageError, match=r"f\.AVIF: expected images that kerasrun reads .*\.avif"):
         image_files.below(tmp_path)
 
 

@@ -240,7 +240,7 @@ def test_kinds_of_answers(tmp_path, options, said, want):
             {"kinds": {"end": "regression"}, "class_names": CATS},
             "expected an output of classes",
         ),
-        ({}, {"images": "none"}, "expected a directory of images"),
+        ({}, {"images": "none"}, "none: no such directory"),
     ],
 )
 def test_what_is_refused_of_answers(tmp_path, options, said, message):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from kerasrun_export.errors import ImageError
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff"),
+)
 # Of formats that Python's libraries read and Go does not.
-FOREIGN = (".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx")
+FOREIGN = (".avif", ".jp2", ".j2k", ".jpx")
 
 
 def below(directory: Path) -> list[Path]:
