@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"kerasrun/internal/page"
 )
 
 // String is what a class is called: its name, else its id or index, on one line.
@@ -139,7 +141,7 @@ func (r *Report) writeConfused(b *strings.Builder) {
 		return
 	}
 	shown := all[:min(textConfused, len(all))]
-	fmt.Fprintf(b, "\nconfused%s\n", shownOf(len(shown), len(all)))
+	fmt.Fprintf(b, "\nconfused%s\n", page.ShownOf(len(shown), len(all)))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  truth\tanswer\timages\n")
 	for _, c := range shown {
@@ -154,7 +156,7 @@ func (r *Report) writeWrong(b *strings.Builder) {
 		return
 	}
 	shown := r.Wrong[:min(textWrong, len(r.Wrong))]
-	fmt.Fprintf(b, "\nwrong, the most confident first%s\n", shownOf(len(shown), r.wrongImages()))
+	fmt.Fprintf(b, "\nwrong, the most confident first%s\n", page.ShownOf(len(shown), r.wrongImages()))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  answer\tprobability\ttruth\tprobability\timage\n")
 	for _, w := range shown {
@@ -171,12 +173,4 @@ func (r *Report) wrongImages() int {
 		right += c.Correct
 	}
 	return int(r.Images - right)
-}
-
-// shownOf says how many of a list there are, where not all are shown.
-func shownOf(shown, all int) string {
-	if shown == all {
-		return ""
-	}
-	return fmt.Sprintf(", %d of %d", shown, all)
 }
