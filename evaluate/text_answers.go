@@ -19,13 +19,9 @@ func (r *MultilabelReport) WriteText(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "subset accuracy\t%.4f  %.0f of %d\n", r.SubsetAccuracy,
-		r.SubsetAccuracy*float64(r.Images), r.Images)
+	fmt.Fprintf(t, "subset accuracy\t%s\n", right(r.SubsetAccuracy, r.Images))
 	fmt.Fprintf(t, "Hamming loss\t%.4f\n", r.HammingLoss)
-	for _, mean := range r.means() {
-		fmt.Fprintf(t, "%s precision, recall, F1\t%.4f  %.4f  %.4f\n", mean.Name, mean.Precision,
-			mean.Recall, mean.F1)
-	}
+	writeMeans(t, r.means())
 	fmt.Fprintf(t, "micro, macro average precision\t%.4f  %.4f\n", r.MicroAveragePrecision,
 		r.MacroAveragePrecision)
 	t.Flush()
@@ -75,12 +71,6 @@ func (r *RegressionReport) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// namedScores are means by their names.
-type namedScores struct {
-	Name string
-	Scores
 }
 
 func (r *MultilabelReport) means() []namedScores {
