@@ -22,6 +22,9 @@ type Outcome struct {
 	Failures  []Failure `json:"failures"`             // the first of them
 }
 
+// Common is what every report has, to be read and changed whatever the report.
+func (r *Outcome) Common() *Outcome { return r }
+
 // Failure is an image without an answer.
 type Failure struct {
 	Path  string `json:"path"`

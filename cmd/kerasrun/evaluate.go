@@ -203,32 +203,19 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 		},
 	}
 	var report report
-	var outcome *evaluate.Outcome
-	switch kind {
+	switch ctx, names := cmd.Context(), classifier.Labels(); kind {
 	case contract.Multilabel:
-		var r *evaluate.MultilabelReport
-		if r, err = evaluate.RunMultilabel(cmd.Context(), classifier, classifier.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.RunMultilabel(ctx, classifier, names, data, options)
 	case contract.Regression:
-		var r *evaluate.RegressionReport
-		if r, err = evaluate.RunRegression(cmd.Context(), classifier, classifier.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.RunRegression(ctx, classifier, names, data, options)
 	default:
-		var r *evaluate.Report
-		if r, err = evaluate.Run(cmd.Context(), classifier, model.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.Run(ctx, classifier, model.Labels(), data, options)
 	}
 	shown.close()
 	if err != nil {
 		return err
 	}
-	outcome.Model = f.model.dir
+	report.Common().Model = f.model.dir
 	if !f.quiet {
 		noteSkipped(stderr, skipped)
 		if len(data.Passed) > 0 {
@@ -236,11 +223,12 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 				"%s\n", path, len(data.Passed), evaluate.Few(data.Passed))
 		}
 	}
-	return f.write(cmd, report, outcome.Failed)
+	return f.write(cmd, report)
 }
 
 // report is what each kind of evaluation gives.
 type report interface {
+	Common() *evaluate.Outcome
 	Checks(evaluate.Thresholds) []evaluate.Check
 	WriteText(io.Writer) error
 	WriteJUnit(io.Writer, []evaluate.Check) error
@@ -312,7 +300,7 @@ func (f *evaluateFlags) data(path, kind string, skipped *score.Skipped) (*evalua
 	return evaluate.Table(path, f.separator.rune, f.filenames, f.labels[0])
 }
 
-func (f *evaluateFlags) write(cmd *cobra.Command, report report, failed int64) error {
+func (f *evaluateFlags) write(cmd *cobra.Command, report report) error {
 	checks := report.Checks(f.min)
 	for _, out := range []struct {
 		path  string
@@ -345,7 +333,7 @@ func (f *evaluateFlags) write(cmd *cobra.Command, report report, failed int64) e
 	if len(missed) > 0 {
 		return errors.Join(missed...)
 	}
-	if failed > 0 {
+	if report.Common().Failed > 0 {
 		return errFailedImages
 	}
 	return nil
