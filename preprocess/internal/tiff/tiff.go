@@ -211,22 +211,31 @@ func Decode(dst, data []byte) ([]byte, error) {
 	size := m.Bounds().Size()
 	dst = slices.Grow(dst[:0], 3*size.X*size.Y)
 	for y := range size.Y {
-		for x := range size.X {
-			switch m := m.(type) {
-			case *image.Gray:
-				v := m.Pix[y*m.Stride+x]
+		switch m := m.(type) {
+		case *image.Gray:
+			for _, v := range m.Pix[y*m.Stride:][:size.X] {
 				dst = append(dst, v, v, v)
-			case *image.RGBA:
-				dst = append(dst, m.Pix[y*m.Stride+4*x:][:3]...)
-			case *image.NRGBA:
-				dst = append(dst, m.Pix[y*m.Stride+4*x:][:3]...)
-			case *image.Paletted:
-				r, g, b, _ := m.Palette[m.Pix[y*m.Stride+x]].RGBA()
-				dst = append(dst, byte(r>>8), byte(g>>8), byte(b>>8))
-			default:
-				return nil, codec.UnsupportedError(fmt.Sprintf("an image of %T", m))
 			}
+		case *image.RGBA:
+			dst = appendRGB(dst, m.Pix[y*m.Stride:][:4*size.X])
+		case *image.NRGBA:
+			dst = appendRGB(dst, m.Pix[y*m.Stride:][:4*size.X])
+		case *image.Paletted:
+			for _, v := range m.Pix[y*m.Stride:][:size.X] {
+				r, g, b, _ := m.Palette[v].RGBA()
+				dst = append(dst, byte(r>>8), byte(g>>8), byte(b>>8))
+			}
+		default:
+			return nil, codec.UnsupportedError(fmt.Sprintf("an image of %T", m))
 		}
 	}
 	return dst, nil
+}
+
+// appendRGB appends the colours of pixels of four bytes.
+func appendRGB(dst, pixels []byte) []byte {
+	for i := 0; i < len(pixels); i += 4 {
+		dst = append(dst, pixels[i:i+3]...)
+	}
+	return dst
 }
