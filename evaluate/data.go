@@ -95,8 +95,8 @@ func Table(table string, separator rune, paths, labels string) (*Data, error) {
 	d := &Data{Name: table, unit: "row", each: rows(table, separator, false, paths, labels)}
 	return d.findLabels(func(label string) error {
 		if label == "" {
-			return fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table, d.images,
-				labels)
+			return fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,
+				d.images, labels)
 		}
 		if len(d.labels) > maxLabels {
 			return fmt.Errorf("%s: expected a class in the column %q, got over %d different texts",

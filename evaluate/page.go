@@ -27,7 +27,8 @@ const (
 // WritePage writes the report as one HTML file that needs no other and no network. It has a
 // thumbnail of each image of Wrong, for which these are read once more.
 func (r *Report) WritePage(w io.Writer, checks []Check) error {
-	p := pageData{Report: r, Absent: absent(r.Classes), Counted: r.counted(r.Images), Checks: checks}
+	p := pageData{Report: r, Absent: absent(r.Classes), Counted: r.counted(r.Images),
+		Checks: checks}
 	p.Cards = []pageLine{
 		{"Top-1", decimals(r.Top1)}, {fmt.Sprintf("Top-%d", r.K), decimals(r.TopK)},
 		{"Macro precision", decimals(r.Macro.Precision)},

@@ -131,8 +131,8 @@ func RunRegression(
 ) (*RegressionReport, error) {
 	values := len(d.columns)
 	if shape := c.Shape(0); len(shape) == 1 && shape[0] >= 0 && shape[0] != int64(values) {
-		return nil, fmt.Errorf("%s: expected a column of numbers for each of the model's %d values, "+
-			"in their order, got %d: %q", d.Name, shape[0], values, d.columns)
+		return nil, fmt.Errorf("%s: expected a column of numbers for each of the model's %d "+
+			"values, in their order, got %d: %q", d.Name, shape[0], values, d.columns)
 	}
 	counts := NewRegressionCounts(values)
 	wrong := worst[WrongNumbers]{most: cmp.Or(o.Wrong, 50)}

@@ -21,8 +21,8 @@ func Sets(table string, separator rune, paths string, columns ...string) (*Data,
 		each: rows(table, separator, false, paths, columns...)}
 	return d.findLabels(func(string) error {
 		if len(d.labels) > maxLabels {
-			return fmt.Errorf("%s: expected labels in %q, got over %d different sets of them", table,
-				columns, maxLabels)
+			return fmt.Errorf("%s: expected labels in %q, got over %d different sets of them",
+				table, columns, maxLabels)
 		}
 		return nil
 	})
@@ -38,8 +38,8 @@ func Numbers(table string, separator rune, paths string, columns ...string) (*Da
 		for i, text := range strings.Split(label, between) {
 			numbers[i], err = strconv.ParseFloat(strings.TrimSpace(text), 64)
 			if err != nil || numbers[i]-numbers[i] != 0 {
-				return fmt.Errorf("%s: row %d: expected a finite number in the column %q, got %q", table,
-					d.images, columns[i], text)
+				return fmt.Errorf("%s: row %d: expected a finite number in the column %q, got %q",
+					table, d.images, columns[i], text)
 			}
 		}
 		d.numbers = append(d.numbers, numbers)
@@ -66,7 +66,9 @@ func rows(
 
 // sets finds the classes that each text means, by its place in d.labels: sets[i][class] says
 // whether the class is in it.
-func (d *Data) sets(classes int, l labels.Labels, as LabelType) (sets [][]bool, t truth, err error) {
+func (d *Data) sets(
+	classes int, l labels.Labels, as LabelType,
+) (sets [][]bool, t truth, err error) {
 	if len(d.columns) > 1 {
 		return d.columnSets(classes, l, as)
 	}
@@ -85,8 +87,8 @@ func (d *Data) sets(classes int, l labels.Labels, as LabelType) (sets [][]bool, 
 		}
 	}
 	if len(atoms.labels) == 0 {
-		return nil, t, fmt.Errorf("%s: expected labels in the column %q, separated by |, got none in "+
-			"every row", d.Name, d.columns[0])
+		return nil, t, fmt.Errorf("%s: expected labels in the column %q, separated by |, got none "+
+			"in every row", d.Name, d.columns[0])
 	}
 	if t, err = atoms.resolve(classes, l, as); err != nil {
 		return nil, t, fmt.Errorf("%w; several labels of an image are separated by |", err)
@@ -134,8 +136,8 @@ func (d *Data) columnSets(classes int, l labels.Labels, as LabelType) (sets [][]
 	}
 	for class, name := range column {
 		if name == "" {
-			return nil, t, fmt.Errorf("%s: expected a column for each of the model's %d classes, got "+
-				"none for %v", d.Name, classes, className(l, class))
+			return nil, t, fmt.Errorf("%s: expected a column for each of the model's %d classes, "+
+				"got none for %v", d.Name, classes, className(l, class))
 		}
 	}
 	for _, text := range d.labels {
@@ -146,8 +148,8 @@ func (d *Data) columnSets(classes int, l labels.Labels, as LabelType) (sets [][]
 				set[t.classes[d.columns[i]]] = true
 			case "0", "0.0", "false":
 			default:
-				return nil, t, fmt.Errorf("%s: column %q: expected 0 or 1, or false or true, got %q",
-					d.Name, d.columns[i], cell)
+				return nil, t, fmt.Errorf("%s: column %q: expected 0 or 1, or false or true, "+
+					"got %q", d.Name, d.columns[i], cell)
 			}
 		}
 		sets = append(sets, set)

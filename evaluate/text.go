@@ -159,7 +159,8 @@ func (r *Report) writeWrong(b *strings.Builder) {
 		return
 	}
 	shown := r.Wrong[:min(textWrong, len(r.Wrong))]
-	fmt.Fprintf(b, "\nwrong, the most confident first%s\n", page.ShownOf(len(shown), r.wrongImages()))
+	fmt.Fprintf(b, "\nwrong, the most confident first%s\n",
+		page.ShownOf(len(shown), r.wrongImages()))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  answer\tprobability\ttruth\tprobability\timage\n")
 	for _, w := range shown {

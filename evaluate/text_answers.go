@@ -33,7 +33,8 @@ func (r *MultilabelReport) WriteText(w io.Writer) error {
 	}
 	t.Flush()
 	if shown := r.Wrong[:min(textWrong, len(r.Wrong))]; len(shown) > 0 {
-		fmt.Fprintf(&b, "\nwrong, the most confident first%s\n", page.ShownOf(len(shown), r.wrongImages()))
+		fmt.Fprintf(&b, "\nwrong, the most confident first%s\n",
+			page.ShownOf(len(shown), r.wrongImages()))
 		fmt.Fprintf(t, "  missed\ttoo many\tdifference\timage\n")
 		for _, w := range shown {
 			fmt.Fprintf(t, "  %s\t%s\t%.4f\t%s\n", list(w.Missed), list(w.Extra), w.Difference,
@@ -53,7 +54,8 @@ func (r *RegressionReport) WriteText(w io.Writer) error {
 	fmt.Fprintf(t, "MAE\t%.6g\nRMSE\t%.6g\nR2\t%s\n", r.MAE, r.RMSE, r.Errors.r2())
 	t.Flush()
 	if len(r.Values) > 1 {
-		fmt.Fprintf(&b, "\nvalues%s\n", page.ShownOf(min(textClasses, len(r.Values)), len(r.Values)))
+		fmt.Fprintf(&b, "\nvalues%s\n",
+			page.ShownOf(min(textClasses, len(r.Values)), len(r.Values)))
 		fmt.Fprintf(t, "  value\tMAE\tRMSE\tR2\n")
 		for _, v := range r.Values[:min(textClasses, len(r.Values))] {
 			fmt.Fprintf(t, "  %s\t%.6g\t%.6g\t%s\n", v.called(), v.MAE, v.RMSE, v.r2())

@@ -266,10 +266,11 @@ func (f *evaluateFlags) checkPath(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir() && f.tableFlagsSet:
-		return usagef("--filename-col, --label-col, --separator: expected a table, got the folder %s",
-			path)
+		return usagef("--filename-col, --label-col, --separator: expected a table, "+
+			"got the folder %s", path)
 	case !info.IsDir() && !score.IsTable(path):
-		return usagef("expected a folder, or a table that ends in .csv, .tsv or .parquet, got %s", path)
+		return usagef("expected a folder, or a table that ends in .csv, .tsv or .parquet, got %s",
+			path)
 	}
 	return nil
 }
@@ -281,12 +282,12 @@ func (f *evaluateFlags) data(path, kind string, skipped *score.Skipped) (*evalua
 	case err != nil:
 		return nil, err
 	case info.IsDir() && kind == contract.Multilabel:
-		return nil, usagef("%s: expected a table for a model of several labels an image, as folders "+
-			"say one: a file whose column --label-col has labels separated by |, or with a column of 0 "+
-			"and 1 for each class, got a folder", path)
+		return nil, usagef("%s: expected a table for a model of several labels an image, as "+
+			"folders say one: a file whose column --label-col has labels separated by |, or with a "+
+			"column of 0 and 1 for each class, got a folder", path)
 	case info.IsDir() && kind == contract.Regression:
-		return nil, usagef("%s: expected a table for a model of numbers, with a column --label-col of "+
-			"numbers for each value, got a folder", path)
+		return nil, usagef("%s: expected a table for a model of numbers, with a column "+
+			"--label-col of numbers for each value, got a folder", path)
 	case info.IsDir():
 		return evaluate.Folders(path, skipped)
 	case kind == contract.Multilabel:

@@ -225,8 +225,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
-		r := &score.Report{Images: summary.Images, Answered: summary.Answered, Failed: summary.Failed,
-			Skipped: skipped.Reasons(), Output: summary.Output}
+		r := &score.Report{Output: summary.Output, Images: summary.Images,
+			Answered: summary.Answered, Failed: summary.Failed, Skipped: skipped.Reasons()}
 		page := ""
 		if summary.Report != nil {
 			r = summary.Report
@@ -280,7 +280,8 @@ func (f *scoreFlags) source(
 // kept are the columns that --keep names.
 func (f *scoreFlags) kept(args []string) ([]score.Keep, error) {
 	if len(f.keep) > 0 && (f.filesFrom != "" || f.fromStdin(args)) {
-		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of paths")
+		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of " +
+			"paths")
 	}
 	var keep []score.Keep
 	for _, text := range f.keep {
