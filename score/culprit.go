@@ -33,8 +33,8 @@ func (p *pipeline) findCulprit(ctx context.Context, b *classify.Batch) error {
 			if died.Reason != "" {
 				why += ": " + died.Reason
 			}
-			p.Warn(fmt.Sprintf("%s: image %d killed the model's process: %s", EscapePath(image.Name),
-				image.Index, why))
+			p.Warn(fmt.Sprintf("%s: image %d killed the model's process: %s",
+				EscapePath(image.Name), image.Index, why))
 			b.Errors[i], b.Rows[i] = &CulpritError{died.Cause}, nil
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", image.Name, err)

@@ -82,8 +82,8 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 	}
 	for s, count := range counts {
 		if want, err := strconv.Atoi(s.count); err != nil || want != count {
-			return nil, &UsageError{fmt.Sprintf("%s: expected all shards %s-*-of-%s%s, got %d of them: "+
-				"fetch the others, or name the files", dir, s.name, s.count, s.ending, count)}
+			return nil, &UsageError{fmt.Sprintf("%s: expected all shards %s-*-of-%s%s, got %d of "+
+				"them: fetch the others, or name the files", dir, s.name, s.count, s.ending, count)}
 		}
 	}
 	part := o.Skipped.part()
