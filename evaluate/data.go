@@ -88,45 +88,51 @@ func Folders(dir string, skipped *score.Skipped) (*Data, error) {
 // as many classes.
 const maxLabels = 1 << 20
 
-// Table are the images of a table (.csv, .tsv, .parquet) that has a column of paths, which are
+// Table are the images of a table (see [score.IsTable]) that has a column of paths, which are
 // relative to the table's own folder, and a column of labels. separator is that of
 // [score.InputOptions].
 func Table(table string, separator rune, paths, labels string) (*Data, error) {
-	d := &Data{Name: table, unit: "row"}
-	d.each = func(yield func(labelled, error) bool) {
-		number := 0
-		for row, err := range score.Table(table, separator, false, paths, labels) {
-			number++
-			if err == nil && row.Texts[0] == "" {
-				err = fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,
-					number, labels)
-			}
-			if err != nil {
-				yield(labelled{}, err)
-				return
-			}
-			if !yield(labelled{row.Item, row.Texts[0]}, nil) {
-				return
-			}
+	d := &Data{Name: table, unit: "row", each: rows(table, separator, false, paths, labels)}
+	return d.findLabels(func(label string) error {
+		if label == "" {
+			return fmt.Errorf("%s: row %d: expected a class in the column %q, got none", table,
+				d.images, labels)
 		}
-	}
+		if len(d.labels) > maxLabels {
+			return fmt.Errorf("%s: expected a class in the column %q, got over %d different texts",
+				table, labels, maxLabels)
+		}
+		return nil
+	})
+}
+
+// findLabels goes through the rows for the labels that there are, and has check look at each row's.
+// It returns the data where all is well.
+func (d *Data) findLabels(check func(label string) error) (*Data, error) {
 	seen := map[string]bool{}
+	return d.scan(func(label string) error {
+		if !seen[label] {
+			seen[label] = true
+			d.labels = append(d.labels, label)
+		}
+		return check(label)
+	})
+}
+
+// scan goes through the rows and counts them. It ends with the first error of add, and returns the
+// data where there is none.
+func (d *Data) scan(add func(label string) error) (*Data, error) {
 	for image, err := range d.each {
 		if err != nil {
 			return nil, err
 		}
 		d.images++
-		if !seen[image.label] {
-			seen[image.label] = true
-			d.labels = append(d.labels, image.label)
-		}
-		if len(seen) > maxLabels {
-			return nil, fmt.Errorf("%s: expected a class in the column %q, got over %d "+
-				"different texts", table, labels, maxLabels)
+		if err := add(image.label); err != nil {
+			return nil, err
 		}
 	}
 	if d.images == 0 {
-		return nil, fmt.Errorf("%s: expected a row for each image, found none", table)
+		return nil, fmt.Errorf("%s: expected a row for each image, found none", d.Name)
 	}
 	return d, nil
 }

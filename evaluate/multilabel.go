@@ -208,7 +208,7 @@ func RunMultilabel(
 		}
 		return nil, counts.Add(row, answer, truth)
 	}
-	if err := r.answer(ctx, c, d, o, index, add, func() int64 { return counts.images }); err != nil {
+	if err := r.answer(ctx, c, d, o, index, add); err != nil {
 		return nil, err
 	}
 	r.MultilabelMetrics = counts.Metrics(l)

@@ -22,6 +22,9 @@ type Outcome struct {
 	Failures  []Failure `json:"failures"`             // the first of them
 }
 
+// Common is what every report has, to be read and changed whatever the report.
+func (r *Outcome) Common() *Outcome { return r }
+
 // Failure is an image without an answer.
 type Failure struct {
 	Path  string `json:"path"`
@@ -33,14 +36,15 @@ const maxFailures = 50
 
 // answer has a classifier answer every image of the data and passes each answer to add, whose
 // failure is of the image alone and whose err is of the whole run. index is what tells add the
-// truth: the image's Index. answered is how many add has counted.
+// truth: the image's Index.
 func (r *Outcome) answer(
 	ctx context.Context, c *classify.Classifier, d *Data, o Options,
 	index func(labelled) (int64, bool),
-	add func(classify.Image, classify.Row) (failure, err error), answered func() int64,
+	add func(classify.Image, classify.Row) (failure, err error),
 ) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	answered := int64(0)
 	runBatch := func(ctx context.Context, b *classify.Batch) error { return b.Run(ctx) }
 	for b, err := range c.Batches(ctx, images(d, index, stop), runBatch) {
 		if err != nil {
@@ -56,13 +60,15 @@ func (r *Outcome) answer(
 			}
 			if failure != nil {
 				r.fail(image.Name, failure, o)
+			} else {
+				answered++
 			}
 		}
 		if o.Progress != nil {
-			o.Progress(answered(), r.Failed)
+			o.Progress(answered, r.Failed)
 		}
 	}
-	if answered() == 0 {
+	if answered == 0 {
 		return fmt.Errorf("%s: expected an answer to some image, got none: %d failed, the first "+
 			"by: %s", d.Name, r.Failed, r.firstFailure())
 	}

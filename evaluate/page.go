@@ -27,18 +27,20 @@ const (
 // WritePage writes the report as one HTML file that needs no other and no network. It has a
 // thumbnail of each image of Wrong, for which these are read once more.
 func (r *Report) WritePage(w io.Writer, checks []Check) error {
-	p := pageData{Report: r, Absent: r.absent(), Counted: r.counted(r.Images), Checks: checks}
-	p.Cards = []pageCard{
-		{"Top-1", r.Top1}, {fmt.Sprintf("Top-%d", r.K), r.TopK},
-		{"Macro precision", r.Macro.Precision}, {"Macro recall", r.Macro.Recall},
-		{"Macro F1", r.Macro.F1},
-		{"Calibration error", r.Calibration.ExpectedError}, {"Log loss", r.Calibration.LogLoss},
-		{"Brier score", r.Calibration.Brier},
+	p := pageData{Report: r, Absent: absent(r.Classes), Counted: r.counted(r.Images),
+		Checks: checks}
+	p.Cards = []pageLine{
+		{"Top-1", decimals(r.Top1)}, {fmt.Sprintf("Top-%d", r.K), decimals(r.TopK)},
+		{"Macro precision", decimals(r.Macro.Precision)},
+		{"Macro recall", decimals(r.Macro.Recall)}, {"Macro F1", decimals(r.Macro.F1)},
+		{"Calibration error", decimals(r.Calibration.ExpectedError)},
+		{"Log loss", decimals(r.Calibration.LogLoss)},
+		{"Brier score", decimals(r.Calibration.Brier)},
 	}
-	p.WrongNote = shownOf(len(r.Wrong), r.wrongImages())
+	p.WrongNote = page.ShownOf(len(r.Wrong), r.wrongImages())
 	for _, wrong := range r.Wrong {
 		image := pageImage{Wrong: wrong}
-		image.Thumbnail, image.Problem = thumbnail(wrong.file)
+		image.Thumbnail, image.Problem = page.Thumbnail(score.File(wrong.file).Read)
 		p.Images = append(p.Images, image)
 	}
 	p.Matrix, p.MatrixNote = r.matrix()
@@ -47,19 +49,22 @@ func (r *Report) WritePage(w io.Writer, checks []Check) error {
 		p.Confused = append(p.Confused, pageConfusion{
 			r.Classes[c.Truth].ClassName, r.Classes[c.Answer].ClassName, c.Images})
 	}
-	p.ConfusedNote = shownOf(len(p.Confused), len(all))
+	p.ConfusedNote = page.ShownOf(len(p.Confused), len(all))
 	p.Bars = bars(r.Calibration.Bins)
 	p.PerClass, p.PerClassNote = r.lowest(pageClasses)
-	p.FailuresNote = shownOf(len(r.Failures), int(r.Failed))
+	p.FailuresNote = page.ShownOf(len(r.Failures), int(r.Failed))
 	return reportPage.ExecuteTemplate(w, "classes", p)
 }
+
+// decimals is a metric as pages show it.
+func decimals(x float64) string { return fmt.Sprintf("%.4f", x) }
 
 // pageData is what the page's template shows.
 type pageData struct {
 	*Report
 	Counted, Absent string
 	Checks          []Check
-	Cards           []pageCard
+	Cards           []pageLine
 	Images          []pageImage
 	WrongNote       string
 	Matrix          *pageMatrixData // nil where there are too many classes for one
@@ -70,11 +75,6 @@ type pageData struct {
 	PerClass        []Class
 	PerClassNote    string
 	FailuresNote    string
-}
-
-type pageCard struct {
-	Name  string
-	Value float64
 }
 
 type pageImage struct {
@@ -167,16 +167,4 @@ func bars(bins []Bin) (bars []pageBar) {
 		}
 	}
 	return bars
-}
-
-// thumbnail is a thumbnail of an image file, or why there is none.
-func thumbnail(path string) (address template.URL, problem string) {
-	data, err := score.File(path).Read()
-	if err == nil {
-		address, err = page.Thumbnail(data)
-	}
-	if err != nil {
-		problem = err.Error()
-	}
-	return address, problem
 }

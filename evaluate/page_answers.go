@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+
+	"kerasrun/internal/page"
+	"kerasrun/score"
 )
 
 // answersPage is what the page of an evaluation of sets or of numbers shows.
@@ -37,42 +40,41 @@ type answersImage struct {
 
 func newAnswersImage(path, file string, lines ...pageLine) answersImage {
 	image := answersImage{Path: path, Lines: lines}
-	image.Thumbnail, image.Problem = thumbnail(file)
+	image.Thumbnail, image.Problem = page.Thumbnail(score.File(file).Read)
 	return image
 }
 
 // WritePage writes the report as one HTML file, as [Report.WritePage] does.
 func (r *MultilabelReport) WritePage(w io.Writer, checks []Check) error {
-	number := func(x float64) string { return fmt.Sprintf("%.4f", x) }
 	shown := r.Classes[:min(pageClasses, len(r.Classes))]
 	p := answersPage{
 		Outcome: r.Outcome, Counted: r.counted(r.Images), Absent: absent(r.plainClasses()),
-		Checks: checks, FailuresNote: shownOf(len(r.Failures), int(r.Failed)),
+		Checks: checks, FailuresNote: page.ShownOf(len(r.Failures), int(r.Failed)),
 		Cards: []pageLine{
-			{"Subset accuracy", number(r.SubsetAccuracy)}, {"Micro F1", number(r.Micro.F1)},
-			{"Macro F1", number(r.Macro.F1)}, {"Hamming loss", number(r.HammingLoss)},
-			{"Macro average precision", number(r.MacroAveragePrecision)},
-			{"Micro average precision", number(r.MicroAveragePrecision)},
+			{"Subset accuracy", decimals(r.SubsetAccuracy)}, {"Micro F1", decimals(r.Micro.F1)},
+			{"Macro F1", decimals(r.Macro.F1)}, {"Hamming loss", decimals(r.HammingLoss)},
+			{"Macro average precision", decimals(r.MacroAveragePrecision)},
+			{"Micro average precision", decimals(r.MicroAveragePrecision)},
 		},
 		WrongTitle: "Wrong, the most confident first",
-		WrongNote:  shownOf(len(r.Wrong), r.wrongImages()),
-		TableTitle: "Classes", TableNote: shownOf(len(shown), len(r.Classes)),
+		WrongNote:  page.ShownOf(len(r.Wrong), r.wrongImages()),
+		TableTitle: "Classes", TableNote: page.ShownOf(len(shown), len(r.Classes)),
 		Columns: []string{"class", "precision", "recall", "F1", "average precision", "images",
 			"answers"},
 	}
 	for _, c := range shown {
-		p.Rows = append(p.Rows, answersRow{c.String(), []string{number(c.Precision),
-			number(c.Recall), number(c.F1), number(c.AveragePrecision), fmt.Sprint(c.Support),
+		p.Rows = append(p.Rows, answersRow{c.String(), []string{decimals(c.Precision),
+			decimals(c.Recall), decimals(c.F1), decimals(c.AveragePrecision), fmt.Sprint(c.Support),
 			fmt.Sprint(c.Answered)}})
 	}
 	for _, mean := range r.means() {
-		p.Rows = append(p.Rows, answersRow{mean.Name, []string{number(mean.Precision),
-			number(mean.Recall), number(mean.F1), "", "", ""}})
+		p.Rows = append(p.Rows, answersRow{mean.Name, []string{decimals(mean.Precision),
+			decimals(mean.Recall), decimals(mean.F1), "", "", ""}})
 	}
 	for _, one := range r.Wrong {
 		p.Images = append(p.Images, newAnswersImage(one.Path, one.file,
 			pageLine{"missed", list(one.Missed)}, pageLine{"too many", list(one.Extra)},
-			pageLine{"difference", number(float64(one.Difference))}))
+			pageLine{"difference", decimals(float64(one.Difference))}))
 	}
 	return reportPage.ExecuteTemplate(w, "answers", p)
 }
@@ -83,10 +85,10 @@ func (r *RegressionReport) WritePage(w io.Writer, checks []Check) error {
 	shown := r.Values[:min(pageClasses, len(r.Values))]
 	p := answersPage{
 		Outcome: r.Outcome, Counted: r.counted(r.Images), Checks: checks,
-		FailuresNote: shownOf(len(r.Failures), int(r.Failed)),
+		FailuresNote: page.ShownOf(len(r.Failures), int(r.Failed)),
 		Cards:        []pageLine{{"MAE", number(r.MAE)}, {"RMSE", number(r.RMSE)}, {"R2", r.r2()}},
 		WrongTitle:   "The largest differences",
-		TableTitle:   "Values", TableNote: shownOf(len(shown), len(r.Values)),
+		TableTitle:   "Values", TableNote: page.ShownOf(len(shown), len(r.Values)),
 		Columns: []string{"value", "MAE", "RMSE", "R2"},
 	}
 	for _, v := range shown {

@@ -131,8 +131,8 @@ func RunRegression(
 ) (*RegressionReport, error) {
 	values := len(d.columns)
 	if shape := c.Shape(0); len(shape) == 1 && shape[0] >= 0 && shape[0] != int64(values) {
-		return nil, fmt.Errorf("%s: expected a column of numbers for each of the model's %d values, "+
-			"in their order, got %d: %q", d.Name, shape[0], values, d.columns)
+		return nil, fmt.Errorf("%s: expected a column of numbers for each of the model's %d "+
+			"values, in their order, got %d: %q", d.Name, shape[0], values, d.columns)
 	}
 	counts := NewRegressionCounts(values)
 	wrong := worst[WrongNumbers]{most: cmp.Or(o.Wrong, 50)}
@@ -142,7 +142,6 @@ func RunRegression(
 		number++
 		return number, number < int64(len(d.numbers))
 	}
-	images := int64(0)
 	add := func(image classify.Image, given classify.Row) (failure, err error) {
 		answer, err := c.AnswerRow(given, 0)
 		if err != nil {
@@ -158,7 +157,7 @@ func RunRegression(
 				"values, in their order, got %d: %q", d.Name, len(got), len(truth), d.columns)
 		}
 		w := WrongNumbers{Path: score.EscapePath(image.Name), Answer: got, Truth: truth,
-			file: image.Name, order: images}
+			file: image.Name, order: image.Index}
 		for i, x := range truth {
 			w.Difference = max(w.Difference, math.Abs(float64(got[i])-x))
 		}
@@ -168,10 +167,9 @@ func RunRegression(
 		if w.Difference > 0 {
 			wrong.add(w)
 		}
-		images++
 		return nil, counts.Add(got, truth)
 	}
-	if err := r.answer(ctx, c, d, o, index, add, func() int64 { return images }); err != nil {
+	if err := r.answer(ctx, c, d, o, index, add); err != nil {
 		return nil, err
 	}
 	r.RegressionMetrics = counts.Metrics(l)

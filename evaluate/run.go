@@ -72,8 +72,7 @@ func Run(
 		class, ok := t.classes[image.label]
 		return int64(class), ok
 	}
-	answered := func() int64 { return r.counts.images }
-	if err := r.report.answer(ctx, c, d, o, index, r.add, answered); err != nil {
+	if err := r.report.answer(ctx, c, d, o, index, r.add); err != nil {
 		return nil, err
 	}
 	r.report.Metrics = r.counts.Metrics(l)

@@ -13,60 +13,43 @@ import (
 // between stands between the texts of several columns.
 const between = "\x00"
 
-// Sets are the images of a .csv or .parquet file, as [Table] has them, each with any number of
-// labels, which may be none. One column has them separated by "|"; several columns are named as
-// the classes and have 0 or 1, or false or true.
+// Sets are the images of a table, as [Table] has them, each with any number of labels, which may be
+// none. One column has them separated by "|"; several columns are named as the classes and have 0
+// or 1, or false or true.
 func Sets(table string, separator rune, paths string, columns ...string) (*Data, error) {
-	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, false, paths, columns)}
-	seen := map[string]bool{}
-	for image, err := range d.each {
-		if err != nil {
-			return nil, err
-		}
-		d.images++
-		if !seen[image.label] {
-			seen[image.label] = true
-			d.labels = append(d.labels, image.label)
-		}
-		if len(seen) > maxLabels {
-			return nil, fmt.Errorf("%s: expected labels in %q, got over %d different sets of them",
+	d := &Data{Name: table, unit: "row", columns: columns,
+		each: rows(table, separator, false, paths, columns...)}
+	return d.findLabels(func(string) error {
+		if len(d.labels) > maxLabels {
+			return fmt.Errorf("%s: expected labels in %q, got over %d different sets of them",
 				table, columns, maxLabels)
 		}
-	}
-	if d.images == 0 {
-		return nil, fmt.Errorf("%s: expected a row for each image, found none", table)
-	}
-	return d, nil
+		return nil
+	})
 }
 
-// Numbers are the images of a .csv or .parquet file, as [Table] has them, each with a number in
-// each of some columns, in the order of the model's values.
+// Numbers are the images of a table, as [Table] has them, each with a number in each of some
+// columns, in the order of the model's values.
 func Numbers(table string, separator rune, paths string, columns ...string) (*Data, error) {
-	d := &Data{Name: table, unit: "row", columns: columns, each: rows(table, separator, true, paths, columns)}
-	for image, err := range d.each {
-		if err != nil {
-			return nil, err
-		}
-		d.images++
+	d := &Data{Name: table, unit: "row", columns: columns,
+		each: rows(table, separator, true, paths, columns...)}
+	return d.scan(func(label string) (err error) {
 		numbers := make([]float64, len(columns))
-		for i, text := range strings.Split(image.label, between) {
+		for i, text := range strings.Split(label, between) {
 			numbers[i], err = strconv.ParseFloat(strings.TrimSpace(text), 64)
 			if err != nil || numbers[i]-numbers[i] != 0 {
-				return nil, fmt.Errorf("%s: row %d: expected a finite number in the column %q, got %q",
+				return fmt.Errorf("%s: row %d: expected a finite number in the column %q, got %q",
 					table, d.images, columns[i], text)
 			}
 		}
 		d.numbers = append(d.numbers, numbers)
-	}
-	if d.images == 0 {
-		return nil, fmt.Errorf("%s: expected a row for each image, found none", table)
-	}
-	return d, nil
+		return nil
+	})
 }
 
 // rows yields the images of a table with the texts of some columns as the label.
 func rows(
-	table string, separator rune, floats bool, paths string, columns []string,
+	table string, separator rune, floats bool, paths string, columns ...string,
 ) iter.Seq2[labelled, error] {
 	return func(yield func(labelled, error) bool) {
 		for row, err := range score.Table(table, separator, floats, paths, columns...) {
@@ -83,7 +66,9 @@ func rows(
 
 // sets finds the classes that each text means, by its place in d.labels: sets[i][class] says
 // whether the class is in it.
-func (d *Data) sets(classes int, l labels.Labels, as LabelType) (sets [][]bool, t truth, err error) {
+func (d *Data) sets(
+	classes int, l labels.Labels, as LabelType,
+) (sets [][]bool, t truth, err error) {
 	if len(d.columns) > 1 {
 		return d.columnSets(classes, l, as)
 	}
@@ -102,8 +87,8 @@ func (d *Data) sets(classes int, l labels.Labels, as LabelType) (sets [][]bool, 
 		}
 	}
 	if len(atoms.labels) == 0 {
-		return nil, t, fmt.Errorf("%s: expected labels in the column %q, separated by |, got none in "+
-			"every row", d.Name, d.columns[0])
+		return nil, t, fmt.Errorf("%s: expected labels in the column %q, separated by |, got none "+
+			"in every row", d.Name, d.columns[0])
 	}
 	if t, err = atoms.resolve(classes, l, as); err != nil {
 		return nil, t, fmt.Errorf("%w; several labels of an image are separated by |", err)
@@ -151,8 +136,8 @@ func (d *Data) columnSets(classes int, l labels.Labels, as LabelType) (sets [][]
 	}
 	for class, name := range column {
 		if name == "" {
-			return nil, t, fmt.Errorf("%s: expected a column for each of the model's %d classes, got "+
-				"none for %v", d.Name, classes, className(l, class))
+			return nil, t, fmt.Errorf("%s: expected a column for each of the model's %d classes, "+
+				"got none for %v", d.Name, classes, className(l, class))
 		}
 	}
 	for _, text := range d.labels {
@@ -163,8 +148,8 @@ func (d *Data) columnSets(classes int, l labels.Labels, as LabelType) (sets [][]
 				set[t.classes[d.columns[i]]] = true
 			case "0", "0.0", "false":
 			default:
-				return nil, t, fmt.Errorf("%s: column %q: expected 0 or 1, or false or true, got %q",
-					d.Name, d.columns[i], cell)
+				return nil, t, fmt.Errorf("%s: column %q: expected 0 or 1, or false or true, "+
+					"got %q", d.Name, d.columns[i], cell)
 			}
 		}
 		sets = append(sets, set)

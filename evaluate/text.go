@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"kerasrun/internal/page"
 )
 
 // String is what a class is called: its name, else its id or index, on one line.
@@ -37,7 +39,7 @@ const (
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s on %s: %s\n", r.Model, r.Data, r.counted(r.Images))
-	if absent := r.absent(); absent != "" {
+	if absent := absent(r.Classes); absent != "" {
 		fmt.Fprintln(&b, absent)
 	}
 	b.WriteString("\n")
@@ -60,10 +62,6 @@ func (r *Outcome) counted(images int64) string {
 }
 
 // absent says which classes of the model no image has.
-func (r *Report) absent() string {
-	return absent(r.Classes)
-}
-
 func absent(classes []Class) string {
 	var names []string
 	for _, c := range classes {
@@ -83,21 +81,28 @@ func absent(classes []Class) string {
 }
 
 // right is how many images have a share.
-func (r *Report) right(share float64) string {
-	return fmt.Sprintf("%.4f  %.0f of %d", share, share*float64(r.Images), r.Images)
+func right(share float64, images int64) string {
+	return fmt.Sprintf("%.4f  %.0f of %d", share, share*float64(images), images)
+}
+
+// namedScores are means by their names.
+type namedScores struct {
+	Name string
+	Scores
+}
+
+func writeMeans(w io.Writer, means []namedScores) {
+	for _, mean := range means {
+		fmt.Fprintf(w, "%s precision, recall, F1\t%.4f  %.4f  %.4f\n", mean.Name, mean.Precision,
+			mean.Recall, mean.F1)
+	}
 }
 
 func (r *Report) writeSummary(b *strings.Builder) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "top-1\t%s\n", r.right(r.Top1))
-	fmt.Fprintf(t, "top-%d\t%s\n", r.K, r.right(r.TopK))
-	for _, mean := range []struct {
-		name string
-		Scores
-	}{{"macro", r.Macro}, {"weighted", r.Weighted}} {
-		fmt.Fprintf(t, "%s precision, recall, F1\t%.4f  %.4f  %.4f\n", mean.name, mean.Precision,
-			mean.Recall, mean.F1)
-	}
+	fmt.Fprintf(t, "top-1\t%s\n", right(r.Top1, r.Images))
+	fmt.Fprintf(t, "top-%d\t%s\n", r.K, right(r.TopK, r.Images))
+	writeMeans(t, []namedScores{{"macro", r.Macro}, {"weighted", r.Weighted}})
 	fmt.Fprintf(t, "expected calibration error\t%.4f\n", r.Calibration.ExpectedError)
 	fmt.Fprintf(t, "log loss\t%.4f\n", r.Calibration.LogLoss)
 	fmt.Fprintf(t, "Brier score\t%.4f\n", r.Calibration.Brier)
@@ -139,7 +144,7 @@ func (r *Report) writeConfused(b *strings.Builder) {
 		return
 	}
 	shown := all[:min(textConfused, len(all))]
-	fmt.Fprintf(b, "\nconfused%s\n", shownOf(len(shown), len(all)))
+	fmt.Fprintf(b, "\nconfused%s\n", page.ShownOf(len(shown), len(all)))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  truth\tanswer\timages\n")
 	for _, c := range shown {
@@ -154,7 +159,8 @@ func (r *Report) writeWrong(b *strings.Builder) {
 		return
 	}
 	shown := r.Wrong[:min(textWrong, len(r.Wrong))]
-	fmt.Fprintf(b, "\nwrong, the most confident first%s\n", shownOf(len(shown), r.wrongImages()))
+	fmt.Fprintf(b, "\nwrong, the most confident first%s\n",
+		page.ShownOf(len(shown), r.wrongImages()))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "  answer\tprobability\ttruth\tprobability\timage\n")
 	for _, w := range shown {
@@ -171,12 +177,4 @@ func (r *Report) wrongImages() int {
 		right += c.Correct
 	}
 	return int(r.Images - right)
-}
-
-// shownOf says how many of a list there are, where not all are shown.
-func shownOf(shown, all int) string {
-	if shown == all {
-		return ""
-	}
-	return fmt.Sprintf(", %d of %d", shown, all)
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"kerasrun/internal/page"
 )
 
 // WriteText writes the report for people.
@@ -17,17 +19,13 @@ func (r *MultilabelReport) WriteText(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "subset accuracy\t%.4f  %.0f of %d\n", r.SubsetAccuracy,
-		r.SubsetAccuracy*float64(r.Images), r.Images)
+	fmt.Fprintf(t, "subset accuracy\t%s\n", right(r.SubsetAccuracy, r.Images))
 	fmt.Fprintf(t, "Hamming loss\t%.4f\n", r.HammingLoss)
-	for _, mean := range r.means() {
-		fmt.Fprintf(t, "%s precision, recall, F1\t%.4f  %.4f  %.4f\n", mean.Name, mean.Precision,
-			mean.Recall, mean.F1)
-	}
+	writeMeans(t, r.means())
 	fmt.Fprintf(t, "micro, macro average precision\t%.4f  %.4f\n", r.MicroAveragePrecision,
 		r.MacroAveragePrecision)
 	t.Flush()
-	fmt.Fprintf(&b, "\nclasses%s\n", shownOf(min(textClasses, len(r.Classes)), len(r.Classes)))
+	fmt.Fprintf(&b, "\nclasses%s\n", page.ShownOf(min(textClasses, len(r.Classes)), len(r.Classes)))
 	fmt.Fprintf(t, "  class\tprecision\trecall\tF1\taverage precision\timages\tanswers\n")
 	for _, c := range r.Classes[:min(textClasses, len(r.Classes))] {
 		fmt.Fprintf(t, "  %v\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%d\n", c.ClassName, c.Precision, c.Recall,
@@ -35,7 +33,8 @@ func (r *MultilabelReport) WriteText(w io.Writer) error {
 	}
 	t.Flush()
 	if shown := r.Wrong[:min(textWrong, len(r.Wrong))]; len(shown) > 0 {
-		fmt.Fprintf(&b, "\nwrong, the most confident first%s\n", shownOf(len(shown), r.wrongImages()))
+		fmt.Fprintf(&b, "\nwrong, the most confident first%s\n",
+			page.ShownOf(len(shown), r.wrongImages()))
 		fmt.Fprintf(t, "  missed\ttoo many\tdifference\timage\n")
 		for _, w := range shown {
 			fmt.Fprintf(t, "  %s\t%s\t%.4f\t%s\n", list(w.Missed), list(w.Extra), w.Difference,
@@ -55,7 +54,8 @@ func (r *RegressionReport) WriteText(w io.Writer) error {
 	fmt.Fprintf(t, "MAE\t%.6g\nRMSE\t%.6g\nR2\t%s\n", r.MAE, r.RMSE, r.Errors.r2())
 	t.Flush()
 	if len(r.Values) > 1 {
-		fmt.Fprintf(&b, "\nvalues%s\n", shownOf(min(textClasses, len(r.Values)), len(r.Values)))
+		fmt.Fprintf(&b, "\nvalues%s\n",
+			page.ShownOf(min(textClasses, len(r.Values)), len(r.Values)))
 		fmt.Fprintf(t, "  value\tMAE\tRMSE\tR2\n")
 		for _, v := range r.Values[:min(textClasses, len(r.Values))] {
 			fmt.Fprintf(t, "  %s\t%.6g\t%.6g\t%s\n", v.called(), v.MAE, v.RMSE, v.r2())
@@ -73,12 +73,6 @@ func (r *RegressionReport) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// namedScores are means by their names.
-type namedScores struct {
-	Name string
-	Scores
 }
 
 func (r *MultilabelReport) means() []namedScores {
@@ -124,7 +118,7 @@ func (v Value) called() string {
 	return v.ClassName.String()
 }
 
-// numberShown is how many numbers of an image a report for people shows.
+// numbersShown is how many numbers of an image a report for people shows.
 const numbersShown = 4
 
 func (w WrongNumbers) answer() string {

@@ -4,8 +4,8 @@
 //
 // A [Pipeline] says which library, and what it is asked for. [Pipeline.Tensor] does all: it
 // decodes, resizes, normalises, casts to a type and lays the values out. [Pipeline.Image] stops
-// after the resize. JPEG, PNG, GIF, BMP and WebP are read; the format is told from the bytes, not
-// from the file's name.
+// after the resize. JPEG, PNG, GIF, BMP and WebP are read, as Pillow also PNM and TIFF; the format
+// is told from the bytes, not from the file's name.
 //
 // What a library does with transparency, colour profiles, 16-bit images and damaged files is done
 // here too, and differs between them; docs/parity.md has what was compared and what is refused.

@@ -5,7 +5,7 @@ import "fmt"
 // FormatError says why the bytes are not an image of the format they begin like: damaged, cut
 // short or contradictory. Pillow refuses these files too.
 type FormatError struct {
-	// "JPEG", "PNG", "GIF", "BMP" or "WebP"; empty when the bytes begin like no image at all
+	// that of [Config]; empty when the bytes begin like no image at all
 	Format string
 	Err    error
 }

@@ -16,9 +16,8 @@ import (
 // pillow is Image.open, exif_transpose where EXIF says so, and convert.
 func (d Decode) pillow(f format) decoder {
 	return decoder{f.config, func(m *Image, data []byte) error {
-		isWide := map[string]func([]byte) (bool, error){"PNG": png.IsGray16, "PNM": pnm.IsGray16}
-		if d.Color == Grayscale && isWide[f.name] != nil {
-			wide, err := isWide[f.name](data)
+		if d.Color == Grayscale {
+			wide, err := f.isGray16(data)
 			if err != nil {
 				return err
 			}
@@ -47,6 +46,17 @@ func (d Decode) pillow(f format) decoder {
 			orientation)
 		return nil
 	}}
+}
+
+// isGray16 says whether an image is grey of 16 bits in Pillow.
+func (f format) isGray16(data []byte) (bool, error) {
+	switch f.name {
+	case "PNG":
+		return png.IsGray16(data)
+	case "PNM":
+		return pnm.IsGray16(data)
+	}
+	return false, nil
 }
 
 // convert decodes to the colour.

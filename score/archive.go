@@ -1,9 +1,7 @@
 package score
 
 import (
-	"archive/tar"
 	"archive/zip"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,46 +18,6 @@ func noImages(path string, skipped *skippedPart) error {
 		reason = s
 	}
 	return fmt.Errorf("%s: no images in it: %s", path, reason)
-}
-
-// tarItem returns false for a member that is no image.
-func tarItem(name string, header *tar.Header, member io.Reader, skipped *skippedPart) (Item, bool) {
-	image := hasImageName(header.Name) && !isHidden(header.Name)
-	switch header.Typeflag {
-	case tar.TypeDir, tar.TypeXGlobalHeader:
-		return Item{}, false
-	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-	case tar.TypeLink:
-		if image {
-			return failedItem(name, fmt.Errorf("%s: a hard link to %s, which stands for it: "+
-				"expected the image itself", name, header.Linkname)), true
-		}
-		skipped.add("hard links")
-		return Item{}, false
-	case tar.TypeSymlink:
-		skipped.add("links")
-		return Item{}, false
-	default:
-		return failedItem(name, fmt.Errorf("%s: expected a regular file, got a member of type %q",
-			name, header.Typeflag)), true
-	}
-	if isHidden(header.Name) {
-		skipped.add("hidden")
-		return Item{}, false
-	}
-	if !image {
-		head, err := io.ReadAll(io.LimitReader(member, headBytes))
-		if err != nil {
-			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
-		}
-		if !classify.IsImage(head) {
-			skipped.add(skippedName(header.Name))
-			return Item{}, false
-		}
-		member = io.MultiReader(bytes.NewReader(head), member)
-	}
-	return memberItem(name, header.Size,
-		func() ([]byte, error) { return readExactly(member, header.Size) }), true
 }
 
 // zipArchive lists the images of a zip file in the order of its directory.

@@ -29,8 +29,12 @@ func (p *pipeline) findCulprit(ctx context.Context, b *classify.Batch) error {
 		}
 		err := b.RunAlone(ctx, i)
 		if errors.As(err, &died) {
-			p.Warn(fmt.Sprintf("%s: image %d killed the model's process: %s%s", EscapePath(image.Name),
-				image.Index, died.Cause, prefixed(": ", died.Reason)))
+			why := died.Cause
+			if died.Reason != "" {
+				why += ": " + died.Reason
+			}
+			p.Warn(fmt.Sprintf("%s: image %d killed the model's process: %s",
+				EscapePath(image.Name), image.Index, why))
 			b.Errors[i], b.Rows[i] = &CulpritError{died.Cause}, nil
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", image.Name, err)
@@ -42,12 +46,4 @@ func (p *pipeline) findCulprit(ctx context.Context, b *classify.Batch) error {
 			"which a smaller --batch takes less; the same command goes on from here", err)
 	}
 	return err
-}
-
-// prefixed returns text behind a prefix, nothing where there is none.
-func prefixed(prefix, text string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text
 }

@@ -55,7 +55,7 @@ func (p *DifferencePage) Write(w io.Writer, a, b string, d Difference) error {
 	for _, flip := range d.Flips[:min(len(d.Flips), pageFlips)] {
 		data.Named = append(data.Named, diffFlip{className(flip.From), className(flip.To), flip.Images})
 	}
-	data.NamedNote = note(len(data.Named), len(d.Flips))
+	data.NamedNote = page.ShownOf(len(data.Named), len(d.Flips))
 	var most int64 = 1
 	for _, step := range d.Histogram {
 		most = max(most, step.Images)
@@ -74,25 +74,11 @@ func (p *DifferencePage) Write(w io.Writer, a, b string, d Difference) error {
 	for _, c := range p.flipped {
 		image := diffImage{Case: c, From: className(Class{c.TopA, c.LabelA}),
 			To: className(Class{c.TopB, c.LabelB})}
-		file, err := File(UnescapePath(c.Path)).Read()
-		if err == nil {
-			image.Thumbnail, err = page.Thumbnail(file)
-		}
-		if err != nil {
-			image.Problem = err.Error()
-		}
+		image.Thumbnail, image.Problem = page.Thumbnail(File(UnescapePath(c.Path)).Read)
 		data.Images = append(data.Images, image)
 	}
-	data.ImagesNote = note(len(data.Images), int(d.TopFlips))
+	data.ImagesNote = page.ShownOf(len(data.Images), int(d.TopFlips))
 	return diffPage.Execute(w, data)
-}
-
-// note says that not all are shown, where they are not.
-func note(shown, all int) string {
-	if shown == all {
-		return ""
-	}
-	return fmt.Sprintf(", %d of %d", shown, all)
 }
 
 // diffData is what the page's template shows.

@@ -43,11 +43,11 @@ func NewCaseWriter(w io.Writer, name string) (*CaseWriter, error) {
 			"score_b", "difference", "flipped", "error_a", "error_b"})
 		return &CaseWriter{
 			write: func(c Case) error {
-				float := func(f float64, bits int) string { return strconv.FormatFloat(f, 'g', -1, bits) }
 				return out.Write([]string{strconv.FormatInt(c.Index, 10), c.Path,
-					strconv.FormatInt(c.TopA, 10), c.LabelA, float(float64(c.ScoreA), 32),
-					strconv.FormatInt(c.TopB, 10), c.LabelB, float(float64(c.ScoreB), 32),
-					float(c.Difference, 64), strconv.FormatBool(c.Flipped), c.ErrorA, c.ErrorB})
+					strconv.FormatInt(c.TopA, 10), c.LabelA, formatFloat(c.ScoreA),
+					strconv.FormatInt(c.TopB, 10), c.LabelB, formatFloat(c.ScoreB),
+					strconv.FormatFloat(c.Difference, 'g', -1, 64), strconv.FormatBool(c.Flipped),
+					c.ErrorA, c.ErrorB})
 			},
 			close: func() error {
 				out.Flush()

@@ -40,18 +40,6 @@ func (c Config) writeFailuresOf(output string, m Manifest) error {
 			"remove the output to score again", output, m.Skipped, c.Failures)
 	}
 	return c.writeFailures(func(add func(Record) error) error {
-		_, records, err := ReadOutput(output)
-		if err != nil {
-			return err
-		}
-		for r, err := range records {
-			if err == nil {
-				err = add(r)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return inOrder([]string{output}, add)
 	})
 }

@@ -304,10 +304,13 @@ func unpackKept(entries []keptEntry) ([]any, error) {
 	return values, nil
 }
 
-// appendKept appends values as bytes that no other values have.
-func appendKept(dst []byte, values []any) []byte {
+// keptBytes are values as bytes that no other values have; nil where nothing is kept.
+func keptBytes(values []any) []byte {
+	if values == nil {
+		return nil
+	}
 	text, _ := json.Marshal(packKept(values)) // it has nothing that JSON does not
-	return append(dst, text...)
+	return text
 }
 
 // checkItem returns an error where the format cannot hold what is kept of an item.

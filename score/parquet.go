@@ -24,10 +24,10 @@ const rowGroupValues = 1 << 20
 const rowGroupTexts = 16 << 20
 
 // parquetSink writes index int64, path string, kept columns of their own types, class list<int64>,
-// label list<string>, probability list<float>, error string; with Separate class_0 int64 and so on. An output is a list of its
-// numbers in row-major order, or a number where the shape is (). Its shape is in the file's
-// metadata under kerasrun.outputs, as [Schema.Outputs] in JSON; one that is not the same for every
-// image is in a column NAME_shape too. What a failed image lacks is null.
+// label list<string>, probability list<float>, error string; with Separate class_0 int64 and so on.
+// An output is a list of its numbers in row-major order, or a number where the shape is (). Its
+// shape is in the file's metadata under kerasrun.outputs, as [Schema.Outputs] in JSON; one that is
+// not the same for every image is in a column NAME_shape too. What a failed image lacks is null.
 type parquetSink struct {
 	out    *parquet.GenericWriter[map[string]any]
 	schema Schema

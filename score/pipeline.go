@@ -79,7 +79,7 @@ func (p *pipeline) eachImage(
 	}
 	for item := range p.Source {
 		index++
-		paths.add(item)
+		paths.add(item.Path, keptBytes(item.Kept))
 		number := index / size
 		if (index+1)%size == 0 {
 			if err := check(); err != nil {

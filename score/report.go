@@ -161,29 +161,26 @@ func (r *reporter) fail(f Failure) {
 	if r.reasons[reason] == nil && len(r.reasons) >= maxReasonKinds {
 		reason = otherReasons
 	}
-	known := r.reasons[reason]
+	r.count(Reason{reason, 1, []Failure{f}})
+}
+
+// count adds failures to those of their reason.
+func (r *reporter) count(more Reason) {
+	known := r.reasons[more.Reason]
 	if known == nil {
-		known = &Reason{Reason: reason}
-		r.reasons[reason] = known
+		known = &Reason{Reason: more.Reason}
+		r.reasons[more.Reason] = known
 	}
-	known.Images++
-	if len(known.Examples) < reasonExamples {
-		known.Examples = append(known.Examples, f)
-	}
+	known.Images += more.Images
+	missing := min(reasonExamples-len(known.Examples), len(more.Examples))
+	known.Examples = append(known.Examples, more.Examples[:missing]...)
 }
 
 // merge adds what the report of a shard has. Its entries that were passed over are those of the
 // whole input, which every shard goes through.
 func (r *reporter) merge(shard Report) {
 	for _, reason := range shard.Reasons {
-		known := r.reasons[reason.Reason]
-		if known == nil {
-			known = &Reason{Reason: reason.Reason}
-			r.reasons[reason.Reason] = known
-		}
-		known.Images += reason.Images
-		known.Examples = append(known.Examples, reason.Examples...)
-		known.Examples = known.Examples[:min(len(known.Examples), reasonExamples)]
+		r.count(reason)
 	}
 	for _, c := range shard.Classes {
 		r.classes[c.Class] += c.Images

@@ -22,13 +22,13 @@ const pageClasses = 50
 // WritePage writes the report as one HTML file that needs no other and no network.
 func (r *Report) WritePage(w io.Writer) error {
 	p := pageData{Report: r, Title: "Scores: " + r.Output}
-	p.Cards = []pageCard{
+	p.Cards = []pageLine{
 		{"Images", fmt.Sprint(r.Images)}, {"Scored", fmt.Sprint(r.Answered)},
 		{"Failed", fmt.Sprint(r.Failed)},
 	}
 	if rate := r.Rate(); rate > 0 {
-		p.Cards = append(p.Cards, pageCard{"Images a second", fmt.Sprintf("%.1f", rate)},
-			pageCard{"Time", readable(r.Seconds)})
+		p.Cards = append(p.Cards, pageLine{"Images a second", fmt.Sprintf("%.1f", rate)},
+			pageLine{"Time", readable(r.Seconds)})
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Skipped)) {
 		p.Passed = append(p.Passed, pageCount{Name: reason, Images: r.Skipped[reason]})
@@ -37,7 +37,7 @@ func (r *Report) WritePage(w io.Writer) error {
 		p.Counted = append(p.Counted, pageCount{className(c.Class), c.Images,
 			100 * float64(c.Images) / float64(max(r.Classes[0].Images, 1))})
 	}
-	p.CountedNote = note(len(p.Counted), len(r.Classes))
+	p.CountedNote = page.ShownOf(len(p.Counted), len(r.Classes))
 	if len(r.Confidence) > 0 {
 		most := max(slices.Max(r.Confidence), 1)
 		width := 100 / float64(len(r.Confidence))
@@ -50,21 +50,21 @@ func (r *Report) WritePage(w io.Writer) error {
 		}
 		p.Most = most
 	}
-	p.Facts = []pageFact{
+	p.Facts = []pageLine{
 		{"output", r.Output}, {"shard", r.Shard}, {"model", r.Model},
 		{"model's manifest, SHA-256", r.ModelID}, {"images are", r.Preprocessing},
 		{"machine", r.Machine}, {"started", r.Started.Format(time.RFC3339)},
 		{"finished", r.Finished.Format(time.RFC3339)},
 	}
 	if r.Resumed > 0 {
-		p.Facts = append(p.Facts, pageFact{"resumed after", fmt.Sprintf("%d images; the rate and "+
+		p.Facts = append(p.Facts, pageLine{"resumed after", fmt.Sprintf("%d images; the rate and "+
 			"the slowest images are of the rest", r.Resumed)})
 	}
 	if r.LeftOut > 0 {
-		p.Facts = append(p.Facts, pageFact{"left out of the output", fmt.Sprint(r.LeftOut)})
+		p.Facts = append(p.Facts, pageLine{"left out of the output", fmt.Sprint(r.LeftOut)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		p.Facts = append(p.Facts, pageFact{name, r.Versions[name]})
+		p.Facts = append(p.Facts, pageLine{name, r.Versions[name]})
 	}
 	return reportPage.Execute(w, p)
 }
@@ -73,19 +73,16 @@ func (r *Report) WritePage(w io.Writer) error {
 type pageData struct {
 	*Report
 	Title       string
-	Cards       []pageCard
+	Cards       []pageLine
 	Passed      []pageCount
 	Counted     []pageCount // of the classes
 	CountedNote string
 	Bars        []pageBar // of the confidence, in a square of 0 to 100 whose y grows upwards
 	Most        int64     // images of the highest bar
-	Facts       []pageFact
+	Facts       []pageLine
 }
 
-type (
-	pageCard struct{ Name, Value string }
-	pageFact struct{ Name, Value string }
-)
+type pageLine struct{ Name, Text string }
 
 type pageCount struct {
 	Name   string

@@ -158,7 +158,7 @@ func (s Schema) score() string {
 	return "probability"
 }
 
-// check returns an error where a format cannot hold the columns.
+// check returns an error where a format cannot hold the columns of the classes and the outputs.
 func (s Schema) check(f outputFormat) error {
 	taken := []string{"index", "path", "class", "label", s.score(), "error"}
 	for _, c := range s.Outputs {
@@ -174,7 +174,7 @@ func (s Schema) check(f outputFormat) error {
 				"has, got %v: write .jsonl or .parquet", c.Name, c.Shape)}
 		}
 	}
-	return s.checkKept()
+	return nil
 }
 
 // checkKept returns an error where a kept column has the name of another column, in any format.

@@ -180,7 +180,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		return s, fmt.Errorf("score: %w", err)
 	}
 	recorder.schema.Kept = c.Kept
-	if err := recorder.schema.check(format); err != nil {
+	if err := recorder.schema.checkKept(); err != nil {
 		return s, err
 	}
 	schema := recorder.schema

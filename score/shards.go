@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // shardName is train-00000-of-00010, with or without an ending.
@@ -51,7 +50,8 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 		return nil, err
 	}
 	var shards []string
-	counts := map[string]int{} // of each set of shards, by its name
+	type set struct{ name, count, ending string }
+	counts := map[set]int{} // of the shards of each set
 	var image string
 	skipped := map[string]int{}
 	for _, entry := range entries {
@@ -65,7 +65,7 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 		case o.Column != "" && parts != nil && IsTable(name), isTFRecord(path):
 			shards = append(shards, path)
 			if parts != nil {
-				counts[parts[1]+"-*-of-"+parts[3]+parts[4]]++
+				counts[set{parts[1], parts[3], parts[4]}]++
 			}
 		case hasImageName(name):
 			image = path
@@ -80,11 +80,10 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 		return nil, &UsageError{fmt.Sprintf("%s: expected shards or images, got both: %s and %s", dir,
 			shards[0], image)}
 	}
-	for set, count := range counts {
-		number := strings.SplitN(set[strings.LastIndex(set, "-of-")+len("-of-"):], ".", 2)[0]
-		if want, err := strconv.Atoi(number); err != nil || want != count {
-			return nil, &UsageError{fmt.Sprintf("%s: expected all shards %s, got %d of them: fetch the "+
-				"others, or name the files", dir, set, count)}
+	for s, count := range counts {
+		if want, err := strconv.Atoi(s.count); err != nil || want != count {
+			return nil, &UsageError{fmt.Sprintf("%s: expected all shards %s-*-of-%s%s, got %d of "+
+				"them: fetch the others, or name the files", dir, s.name, s.count, s.ending, count)}
 		}
 	}
 	part := o.Skipped.part()

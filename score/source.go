@@ -169,10 +169,7 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 		// their lengths come first, as either may hold any byte
 		head := binary.AppendUvarint(nil, uint64(len(item.Path)))
 		head = binary.AppendUvarint(head, uint64(len(reason)))
-		var kept []byte
-		if len(item.Kept) > 0 {
-			kept = appendKept(nil, item.Kept)
-		}
+		kept := keptBytes(item.Kept)
 		head = binary.AppendUvarint(head, uint64(len(kept)))
 		_, err := out.WriteString(string(head) + item.Path + reason + string(kept))
 		return err
@@ -354,10 +351,11 @@ func digestInputs(s Source, batch int, check func(Item) error) (d inputDigest, e
 		}
 		d.images++
 		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
-		if item.Kept != nil {
-			all.Write(append(appendKept(nil, item.Kept), '\n'))
+		kept := keptBytes(item.Kept)
+		if kept != nil {
+			fmt.Fprintf(all, "%s\n", kept)
 		}
-		paths.add(item)
+		paths.add(item.Path, kept)
 		if d.images%int64(batch) == 0 {
 			d.batches = append(d.batches, paths.sum())
 		}
@@ -374,12 +372,10 @@ type pathHash struct{ h hash.Hash64 }
 
 func newPathHash() pathHash { return pathHash{fnv.New64a()} }
 
-// a hash takes everything
-func (p pathHash) add(item Item) {
-	fmt.Fprintf(p.h, "%d %s", len(item.Path), item.Path)
-	if item.Kept != nil {
-		p.h.Write(appendKept(nil, item.Kept))
-	}
+// add takes a path and the [keptBytes] that belong to it. A hash takes everything.
+func (p pathHash) add(path string, kept []byte) {
+	fmt.Fprintf(p.h, "%d %s", len(path), path)
+	p.h.Write(kept)
 }
 
 func (p pathHash) sum() uint64 {

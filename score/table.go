@@ -5,7 +5,6 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -59,29 +58,13 @@ func Table(
 			}
 			row := Row{Item: item}
 			for _, value := range values[1:] {
-				row.Texts = append(row.Texts, tableText(value))
+				row.Texts = append(row.Texts, Kept{}.text(value)) // a float as one of 64 bits
 			}
 			if number++; !yield(row, nil) {
 				return
 			}
 		}
 	}
-}
-
-func tableText(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case uint64:
-		return strconv.FormatUint(v, 10)
-	case float32:
-		return strconv.FormatFloat(float64(v), 'g', -1, 32)
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
-	}
-	return "" // null
 }
 
 // table is a file of rows.
@@ -157,9 +140,8 @@ func (t table) item(number int64, column field, value any) Item {
 		return t.pathItem(number, column.name, value)
 	}
 	image, _ := value.(embedded)
-	switch v := value.(type) {
-	case []byte:
-		image.data = v
+	if data, ok := value.([]byte); ok {
+		image.data = data
 	}
 	if image.data == nil && image.path != "" {
 		return t.pathItem(number, column.name, image.path)

@@ -3,6 +3,7 @@ package score
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
+
+	"kerasrun/classify"
 )
 
 // tarEndings are the endings of tar files, with what they are compressed by.
@@ -155,6 +158,46 @@ func tarArchive(
 			}
 		}
 	}
+}
+
+// tarItem returns false for a member that is no image.
+func tarItem(name string, header *tar.Header, member io.Reader, skipped *skippedPart) (Item, bool) {
+	image := hasImageName(header.Name) && !isHidden(header.Name)
+	switch header.Typeflag {
+	case tar.TypeDir, tar.TypeXGlobalHeader:
+		return Item{}, false
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+	case tar.TypeLink:
+		if image {
+			return failedItem(name, fmt.Errorf("%s: a hard link to %s, which stands for it: "+
+				"expected the image itself", name, header.Linkname)), true
+		}
+		skipped.add("hard links")
+		return Item{}, false
+	case tar.TypeSymlink:
+		skipped.add("links")
+		return Item{}, false
+	default:
+		return failedItem(name, fmt.Errorf("%s: expected a regular file, got a member of type %q",
+			name, header.Typeflag)), true
+	}
+	if isHidden(header.Name) {
+		skipped.add("hidden")
+		return Item{}, false
+	}
+	if !image {
+		head, err := io.ReadAll(io.LimitReader(member, headBytes))
+		if err != nil {
+			return failedItem(name, fmt.Errorf("%s: %w", name, err)), true
+		}
+		if !classify.IsImage(head) {
+			skipped.add(skippedName(header.Name))
+			return Item{}, false
+		}
+		member = io.MultiReader(bytes.NewReader(head), member)
+	}
+	return memberItem(name, header.Size,
+		func() ([]byte, error) { return readExactly(member, header.Size) }), true
 }
 
 // sample is the members of a WebDataset with one key: the name up to the first dot of its last

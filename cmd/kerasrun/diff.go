@@ -40,8 +40,10 @@ a number moved by more than the tolerance.`,
 	cmd.Flags().Float64Var(&tolerance, "tolerance", 1e-5,
 		"how far a probability, or a number of another output, may move")
 	cmd.Flags().Var(&maxFlips, "max-flips", "how many images may change their class: `N` or P%")
-	cmd.Flags().StringVar(&rows, "rows", "", "write a row for each image to a `file`, .csv or .parquet")
-	cmd.Flags().StringVar(&html, "html", "", "write a page with the images that flipped to a `file`")
+	cmd.Flags().StringVar(&rows, "rows", "",
+		"write a row for each image to a `file`, .csv or .parquet")
+	cmd.Flags().StringVar(&html, "html", "",
+		"write a page with the images that flipped to a `file`")
 	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		d, err := diff(args[0], args[1], tolerance, rows, html)

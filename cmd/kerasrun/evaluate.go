@@ -203,32 +203,19 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 		},
 	}
 	var report report
-	var outcome *evaluate.Outcome
-	switch kind {
+	switch ctx, names := cmd.Context(), classifier.Labels(); kind {
 	case contract.Multilabel:
-		var r *evaluate.MultilabelReport
-		if r, err = evaluate.RunMultilabel(cmd.Context(), classifier, classifier.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.RunMultilabel(ctx, classifier, names, data, options)
 	case contract.Regression:
-		var r *evaluate.RegressionReport
-		if r, err = evaluate.RunRegression(cmd.Context(), classifier, classifier.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.RunRegression(ctx, classifier, names, data, options)
 	default:
-		var r *evaluate.Report
-		if r, err = evaluate.Run(cmd.Context(), classifier, model.Labels(), data,
-			options); err == nil {
-			report, outcome = r, &r.Outcome
-		}
+		report, err = evaluate.Run(ctx, classifier, model.Labels(), data, options)
 	}
 	shown.close()
 	if err != nil {
 		return err
 	}
-	outcome.Model = f.model.dir
+	report.Common().Model = f.model.dir
 	if !f.quiet {
 		noteSkipped(stderr, skipped)
 		if len(data.Passed) > 0 {
@@ -236,11 +223,12 @@ func (f *evaluateFlags) run(cmd *cobra.Command, path string) error {
 				"%s\n", path, len(data.Passed), evaluate.Few(data.Passed))
 		}
 	}
-	return f.write(cmd, report, outcome.Failed)
+	return f.write(cmd, report)
 }
 
 // report is what each kind of evaluation gives.
 type report interface {
+	Common() *evaluate.Outcome
 	Checks(evaluate.Thresholds) []evaluate.Check
 	WriteText(io.Writer) error
 	WriteJUnit(io.Writer, []evaluate.Check) error
@@ -278,10 +266,11 @@ func (f *evaluateFlags) checkPath(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir() && f.tableFlagsSet:
-		return usagef("--filename-col, --label-col, --separator: expected a table, got the folder %s",
-			path)
+		return usagef("--filename-col, --label-col, --separator: expected a table, "+
+			"got the folder %s", path)
 	case !info.IsDir() && !score.IsTable(path):
-		return usagef("expected a folder, or a table that ends in .csv, .tsv or .parquet, got %s", path)
+		return usagef("expected a folder, or a table that ends in .csv, .tsv or .parquet, got %s",
+			path)
 	}
 	return nil
 }
@@ -293,12 +282,12 @@ func (f *evaluateFlags) data(path, kind string, skipped *score.Skipped) (*evalua
 	case err != nil:
 		return nil, err
 	case info.IsDir() && kind == contract.Multilabel:
-		return nil, usagef("%s: expected a table for a model of several labels an image, as folders "+
-			"say one: a file whose column --label-col has labels separated by |, or with a column of 0 "+
-			"and 1 for each class, got a folder", path)
+		return nil, usagef("%s: expected a table for a model of several labels an image, as "+
+			"folders say one: a file whose column --label-col has labels separated by |, or with a "+
+			"column of 0 and 1 for each class, got a folder", path)
 	case info.IsDir() && kind == contract.Regression:
-		return nil, usagef("%s: expected a table for a model of numbers, with a column --label-col of "+
-			"numbers for each value, got a folder", path)
+		return nil, usagef("%s: expected a table for a model of numbers, with a column "+
+			"--label-col of numbers for each value, got a folder", path)
 	case info.IsDir():
 		return evaluate.Folders(path, skipped)
 	case kind == contract.Multilabel:
@@ -312,7 +301,7 @@ func (f *evaluateFlags) data(path, kind string, skipped *score.Skipped) (*evalua
 	return evaluate.Table(path, f.separator.rune, f.filenames, f.labels[0])
 }
 
-func (f *evaluateFlags) write(cmd *cobra.Command, report report, failed int64) error {
+func (f *evaluateFlags) write(cmd *cobra.Command, report report) error {
 	checks := report.Checks(f.min)
 	for _, out := range []struct {
 		path  string
@@ -345,7 +334,7 @@ func (f *evaluateFlags) write(cmd *cobra.Command, report report, failed int64) e
 	if len(missed) > 0 {
 		return errors.Join(missed...)
 	}
-	if failed > 0 {
+	if report.Common().Failed > 0 {
 		return errFailedImages
 	}
 	return nil

@@ -225,15 +225,14 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.quiet {
 		noteSynthetic(stderr, model.SavedModel())
-		words := fmt.Sprintf("%d images, %d scored, %d failed", summary.Images, summary.Answered,
-			summary.Failed)
-		if passed := skipped.String(); passed != "" {
-			words += ", " + passed
+		r := &score.Report{Output: summary.Output, Images: summary.Images,
+			Answered: summary.Answered, Failed: summary.Failed, Skipped: skipped.Reasons()}
+		page := ""
+		if summary.Report != nil {
+			r = summary.Report
+			page = ", report " + r.Page()
 		}
-		words += ": " + summary.Output
-		if r := summary.Report; r != nil {
-			words = fmt.Sprintf("%s: %s, report %s", r.Summary(), r.Output, r.Page())
-		}
+		words := fmt.Sprintf("%s: %s%s", r.Summary(), r.Output, page)
 		if summary.Already {
 			words += ", complete before"
 		}
@@ -281,7 +280,8 @@ func (f *scoreFlags) source(
 // kept are the columns that --keep names.
 func (f *scoreFlags) kept(args []string) ([]score.Keep, error) {
 	if len(f.keep) > 0 && (f.filesFrom != "" || f.fromStdin(args)) {
-		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of paths")
+		return nil, usagef("--keep: expected inputs with columns, such as a table, got a list of " +
+			"paths")
 	}
 	var keep []score.Keep
 	for _, text := range f.keep {

@@ -3,6 +3,7 @@ package page
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 )
 
@@ -20,4 +21,12 @@ func Parse(text string) *template.Template {
 		"style": func() template.CSS { return template.CSS(style) },
 	})
 	return template.Must(template.Must(t.New("head").Parse(head)).New("page").Parse(text))
+}
+
+// ShownOf says how many of a list there are, where not all are shown.
+func ShownOf(shown, all int) string {
+	if shown == all {
+		return ""
+	}
+	return fmt.Sprintf(", %d of %d", shown, all)
 }

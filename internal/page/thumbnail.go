@@ -15,8 +15,20 @@ import (
 // thumbnailSide is the longer side of a thumbnail in pixels.
 const thumbnailSide = 200
 
-// Thumbnail is a small JPEG of an encoded image, as the address of an image in a page.
-func Thumbnail(data []byte) (template.URL, error) {
+// Thumbnail is a small JPEG of the encoded image that read returns, as the address of an image in a
+// page, or why there is none.
+func Thumbnail(read func() ([]byte, error)) (address template.URL, problem string) {
+	data, err := read()
+	if err == nil {
+		address, err = thumbnail(data)
+	}
+	if err != nil {
+		problem = err.Error()
+	}
+	return address, problem
+}
+
+func thumbnail(data []byte) (template.URL, error) {
 	decoded, err := preprocess.Decode{}.Image(data, 0)
 	if err != nil {
 		return "", err

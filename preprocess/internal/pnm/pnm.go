@@ -13,6 +13,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kerasrun/preprocess/internal/codec"
 )
@@ -21,10 +22,12 @@ var errTruncated = errors.New("the file is truncated")
 
 const whitespace = " \t\n\v\f\r"
 
+func isSpace(c byte) bool { return strings.IndexByte(whitespace, c) >= 0 }
+
 // Match says whether a file begins as one.
 func Match(data []byte) bool {
 	return len(data) >= 3 && data[0] == 'P' && '1' <= data[1] && data[1] <= '6' &&
-		bytes.IndexByte([]byte(whitespace), data[2]) >= 0
+		isSpace(data[2])
 }
 
 // header is what precedes the pixels.
@@ -75,13 +78,10 @@ func readHeader(data []byte) (header, error) {
 // number takes a number and one whitespace behind it off the data. A comment does not end it.
 func (h *header) number() (int, error) {
 	var token []byte
-	for len(token) <= 10 {
-		if len(h.data) == 0 {
-			break
-		}
+	for len(token) <= 10 && len(h.data) > 0 {
 		c := h.data[0]
 		h.data = h.data[1:]
-		if bytes.IndexByte([]byte(whitespace), c) >= 0 {
+		if isSpace(c) {
 			if len(token) > 0 {
 				break
 			}
@@ -150,9 +150,8 @@ func Decode(dst, data []byte) ([]byte, error) {
 			}
 		}
 	case h.kind == '1':
-		digits := withoutComments(h.data)
-		for _, c := range digits {
-			if bytes.IndexByte([]byte(whitespace), c) >= 0 {
+		for _, c := range withoutComments(h.data) {
+			if isSpace(c) {
 				continue
 			}
 			if c != '0' && c != '1' {

@@ -70,16 +70,17 @@ func readHeader(data []byte) (header, error) {
 			return nil, codec.UnsupportedError("tags that are not in order, each once")
 		}
 		last = int(tag)
-		known := []uint16{tagWidth, tagHeight, tagBits, tagCompression, tagPhotometric, tagFillOrder,
-			tagOrientation, tagSamples, tagPlanar, tagPredictor, tagExtraSamples, tagSampleFormat}
+		known := []uint16{tagWidth, tagHeight, tagBits, tagCompression, tagPhotometric,
+			tagFillOrder, tagOrientation, tagSamples, tagPlanar, tagPredictor, tagExtraSamples,
+			tagSampleFormat}
 		if !slices.Contains(known, tag) {
 			continue
 		}
 		size := map[uint16]uint64{1: 1, 3: 2, 4: 4}[kind]
 		n := uint64(order.Uint32(entry[4:]))
 		if size == 0 || n < 1 || n > 4 {
-			return nil, codec.UnsupportedError(fmt.Sprintf("tag %d of type %d with %d values", tag, kind,
-				n))
+			return nil, codec.UnsupportedError(fmt.Sprintf("tag %d of type %d with %d values", tag,
+				kind, n))
 		}
 		values := entry[8:]
 		if n*size > 4 {
@@ -139,8 +140,8 @@ func (h header) check() error {
 		{tagPlanar, "planar configuration"},
 	} {
 		if v := h.first(one.tag, 1); v != 1 || len(h[one.tag]) > 1 {
-			return codec.UnsupportedError(fmt.Sprintf("the %s %d: convert the image, to PNG for example",
-				one.what, v))
+			return codec.UnsupportedError(fmt.Sprintf("the %s %d: convert the image, to PNG for "+
+				"example", one.what, v))
 		}
 	}
 	for _, v := range h[tagSampleFormat] {
@@ -150,8 +151,8 @@ func (h header) check() error {
 	}
 	compression, predictor := h.first(tagCompression, raw), h.first(tagPredictor, 1)
 	if !slices.Contains([]uint32{raw, lzw, deflate, oldDeflate, packBits}, compression) {
-		return codec.UnsupportedError(fmt.Sprintf("the compression %d, such as JPEG or fax in TIFF: "+
-			"convert the image, to PNG for example", compression))
+		return codec.UnsupportedError(fmt.Sprintf("the compression %d, such as JPEG or fax in "+
+			"TIFF: convert the image, to PNG for example", compression))
 	}
 	photometric, bits := h.first(tagPhotometric, 0), h[tagBits]
 	if bits == nil {
@@ -173,14 +174,14 @@ func (h header) check() error {
 		extra = nil
 	}
 	if !ok || len(extra) > 0 || len(h[tagPhotometric]) != 1 {
-		return codec.UnsupportedError(fmt.Sprintf("the photometric interpretation %d with samples of %v "+
-			"bits (and the extra samples %v): convert the image, to PNG for example", photometric, bits,
-			h[tagExtraSamples]))
+		return codec.UnsupportedError(fmt.Sprintf("the photometric interpretation %d with samples "+
+			"of %v bits (and the extra samples %v): convert the image, to PNG for example",
+			photometric, bits, h[tagExtraSamples]))
 	}
-	if predictor != 1 && (predictor != horizontal || compression == raw || compression == packBits ||
-		!eight) {
-		return codec.UnsupportedError(fmt.Sprintf("the predictor %d with the compression %d", predictor,
-			compression))
+	if predictor != 1 &&
+		(predictor != horizontal || compression == raw || compression == packBits || !eight) {
+		return codec.UnsupportedError(fmt.Sprintf("the predictor %d with the compression %d",
+			predictor, compression))
 	}
 	return nil
 }
@@ -211,22 +212,31 @@ func Decode(dst, data []byte) ([]byte, error) {
 	size := m.Bounds().Size()
 	dst = slices.Grow(dst[:0], 3*size.X*size.Y)
 	for y := range size.Y {
-		for x := range size.X {
-			switch m := m.(type) {
-			case *image.Gray:
-				v := m.Pix[y*m.Stride+x]
+		switch m := m.(type) {
+		case *image.Gray:
+			for _, v := range m.Pix[y*m.Stride:][:size.X] {
 				dst = append(dst, v, v, v)
-			case *image.RGBA:
-				dst = append(dst, m.Pix[y*m.Stride+4*x:][:3]...)
-			case *image.NRGBA:
-				dst = append(dst, m.Pix[y*m.Stride+4*x:][:3]...)
-			case *image.Paletted:
-				r, g, b, _ := m.Palette[m.Pix[y*m.Stride+x]].RGBA()
-				dst = append(dst, byte(r>>8), byte(g>>8), byte(b>>8))
-			default:
-				return nil, codec.UnsupportedError(fmt.Sprintf("an image of %T", m))
 			}
+		case *image.RGBA:
+			dst = appendRGB(dst, m.Pix[y*m.Stride:][:4*size.X])
+		case *image.NRGBA:
+			dst = appendRGB(dst, m.Pix[y*m.Stride:][:4*size.X])
+		case *image.Paletted:
+			for _, v := range m.Pix[y*m.Stride:][:size.X] {
+				r, g, b, _ := m.Palette[v].RGBA()
+				dst = append(dst, byte(r>>8), byte(g>>8), byte(b>>8))
+			}
+		default:
+			return nil, codec.UnsupportedError(fmt.Sprintf("an image of %T", m))
 		}
 	}
 	return dst, nil
+}
+
+// appendRGB appends the colours of pixels of four bytes.
+func appendRGB(dst, pixels []byte) []byte {
+	for i := 0; i < len(pixels); i += 4 {
+		dst = append(dst, pixels[i:i+3]...)
+	}
+	return dst
 }
