@@ -17,7 +17,7 @@ import (
 //
 // (In a volume of Kubernetes' without what is behind ..data by other names.) It is an error where
 // the directory has links that lead out of it, and other things that are no files: what they
-// lead to may change. Files that the last Scan has compared with the manifest are not read again.
+// lead to may change. Each file is read once, also by Scan, until the next Scan compares it anew.
 func (m *Model) SHA256(ctx context.Context) (string, error) {
 	if len(m.links) > 0 {
 		return "", fmt.Errorf("%s: %s", m.links[0].path, m.links[0].fault)

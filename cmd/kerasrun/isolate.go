@@ -53,7 +53,7 @@ func (m *modelFlags) openForWorker(ctx context.Context) (worker.Opened, error) {
 	}
 	opened := worker.Opened{Runner: model}
 	if !model.SavedModel().Verified(m.scan.options()...) {
-		opened.Files, err = worker.HashFiles(m.dir, model.SavedModel())
+		opened.Files, err = model.SavedModel().SHA256(ctx)
 	}
 	return opened, err
 }
