@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"kerasrun/batch"
 )
@@ -225,6 +226,11 @@ func servingCode(c codes.Code) string {
 		"DATA_LOSS", "UNAUTHENTICATED",
 	}
 	return names[c]
+}
+
+// answeredGRPC counts an answer to a call, or to a request of a stream.
+func (m *metrics) answeredGRPC(err error) {
+	m.answers.WithLabelValues("grpc", status.Code(err).String()).Inc()
 }
 
 // cached counts a request that looked into the cache: a hit or a miss.
