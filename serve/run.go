@@ -53,7 +53,7 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
-	if err := sig.down(); err != nil {
+	if err := v.down(); err != nil {
 		return nil, took, err
 	}
 	if err := sig.checkRows(s.config.Limits.Rows, in); err != nil {
@@ -141,8 +141,8 @@ func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) 
 
 // checkAdmission returns an error where even a request of one row would be refused now. It is asked
 // before a long body is parsed.
-func (sig *signature) checkAdmission() error {
-	if err := sig.down(); err != nil {
+func (v *version) checkAdmission(sig *signature) error {
+	if err := v.down(); err != nil {
 		return err
 	}
 	if sig.batcher == nil {

@@ -24,11 +24,15 @@ type Restarting interface {
 // down returns why the version cannot answer now, nil where it can.
 func (v *version) down() error {
 	m, ok := v.model.(Restarting)
-	if !ok || m.Down() == nil {
+	if !ok {
+		return nil
+	}
+	why := m.Down()
+	if why == nil {
 		return nil
 	}
 	return errorf(codes.Unavailable, "model %q version %d: %w", v.name, v.number,
-		&worker.DownError{Why: m.Down()})
+		&worker.DownError{Why: why})
 }
 
 // lost keeps a batch from being run again where it may have been the end of its worker.
