@@ -89,12 +89,8 @@ func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config)
 		}
 		return m, nil
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	c.Dir = model.dir
-	c.Command = append([]string{program, workerCommand}, i.arguments(model.dir)...)
+	c.Command = append([]string{ownProgram(), workerCommand}, i.arguments(model.dir)...)
 	m, err := worker.Open(ctx, c)
 	if usage := (*worker.UsageError)(nil); errors.As(err, &usage) {
 		return nil, &usageError{usage}
@@ -110,14 +106,9 @@ func (i *isolation) arguments(dir string) []string {
 	arguments := []string{"--model=" + dir}
 	newWorkerCommand().Flags().VisitAll(func(known *pflag.Flag) {
 		given := i.command.Flags().Lookup(known.Name)
-		if known.Name == "model" || !given.Changed {
-			return
+		if known.Name != "model" && given.Changed {
+			arguments = append(arguments, argument(given))
 		}
-		value := given.Value.String()
-		if _, list := given.Value.(pflag.SliceValue); list {
-			value = value[1 : len(value)-1] // the brackets around what the flag reads
-		}
-		arguments = append(arguments, "--"+known.Name+"="+value)
 	})
 	return arguments
 }
