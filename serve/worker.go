@@ -38,7 +38,7 @@ func (v *version) down() error {
 // lost keeps a batch from being run again where it may have been the end of its worker.
 func lost(err error) error {
 	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
-		return &batch.LostError{Err: err}
+		return &batch.LostError{Requests: 1, Err: err} // the batcher counts those of a batch
 	}
 	return err
 }
