@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"kerasrun/batch"
 	"kerasrun/serve/internal/oip"
 )
@@ -84,19 +86,10 @@ func (s *statistics) ran(o batch.Observation) {
 func (s *statistics) of(v *version) *oip.ModelStatistics {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	duration := func(d *oip.StatisticDuration) *oip.StatisticDuration {
-		return &oip.StatisticDuration{Count: d.Count, Ns: d.Ns}
-	}
 	answer := &oip.ModelStatistics{
 		Name: v.name, Version: strconv.FormatInt(v.number, 10),
 		InferenceCount: s.inferences, ExecutionCount: s.executions,
-		InferenceStats: &oip.InferStatistics{
-			Success: duration(s.requests.Success), Fail: duration(s.requests.Fail),
-			Queue: duration(s.requests.Queue), ComputeInput: duration(s.requests.ComputeInput),
-			ComputeInfer:  duration(s.requests.ComputeInfer),
-			ComputeOutput: duration(s.requests.ComputeOutput),
-			CacheHit:      duration(s.requests.CacheHit), CacheMiss: duration(s.requests.CacheMiss),
-		},
+		InferenceStats: proto.CloneOf(&s.requests),
 	}
 	if !s.last.IsZero() {
 		answer.LastInference = uint64(s.last.UnixMilli())
@@ -105,7 +98,7 @@ func (s *statistics) of(v *version) *oip.ModelStatistics {
 		// Images are decoded before they are joined, and answers written after they are parted.
 		answer.BatchStats = append(answer.BatchStats, &oip.InferBatchStatistics{
 			BatchSize: uint64(rows), ComputeInput: &oip.StatisticDuration{},
-			ComputeInfer: duration(s.batches[rows]), ComputeOutput: &oip.StatisticDuration{}})
+			ComputeInfer: proto.CloneOf(s.batches[rows]), ComputeOutput: &oip.StatisticDuration{}})
 	}
 	return answer
 }
