@@ -23,6 +23,17 @@ type timing struct {
 	ran        time.Time     // when the run had ended
 }
 
+// add adds another run of the same request, which came after.
+func (t *timing) add(part timing) {
+	t.Preprocess += part.Preprocess
+	t.Queue += part.Queue
+	t.Inference += part.Inference
+	t.Batch = max(t.Batch, part.Batch)
+	t.Hit += part.Hit
+	t.Miss += part.Miss
+	t.ran = part.ran
+}
+
 // header writes the timing as the standard header, in milliseconds.
 func (t timing) header(h http.Header) {
 	h.Set("Server-Timing", fmt.Sprintf("preprocess;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f",

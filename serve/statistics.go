@@ -57,10 +57,12 @@ func (s *statistics) answered(start time.Time, took time.Duration, parts timing,
 	add(s.requests.Queue, parts.Queue)
 	if parts.Hit > 0 {
 		add(s.requests.CacheHit, parts.Hit)
-		return
 	}
 	if parts.Miss > 0 {
 		add(s.requests.CacheMiss, parts.Miss)
+	}
+	if parts.Hit > 0 && parts.Miss == 0 { // no task of a MultiInference was run
+		return
 	}
 	add(s.requests.ComputeInput, parts.Preprocess)
 	add(s.requests.ComputeInfer, parts.Inference)

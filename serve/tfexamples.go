@@ -64,10 +64,7 @@ func (p *predictionService) MultiInference(ctx context.Context,
 			}
 			for _, task := range r.Tasks {
 				result, took, err := p.server.inferTask(ctx, v, task, r.Input, held)
-				whole.Preprocess += took.Preprocess
-				whole.Queue += took.Queue
-				whole.Inference += took.Inference
-				whole.Batch = max(whole.Batch, took.Batch)
+				whole.add(took)
 				if err != nil {
 					return whole, err
 				}
