@@ -55,8 +55,7 @@ type servingMetrics struct {
 func newMetrics(s *Server) *metrics {
 	m := &metrics{own: prometheus.NewRegistry(), serving: prometheus.NewRegistry()}
 	m.own.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s},
-		&workers{repository: s.repository})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s})
 	m.addOwn()
 	m.addTriton()
 	m.addServing()
