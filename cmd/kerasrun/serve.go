@@ -275,7 +275,7 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	}
 	total, group := f.memory, cgroup.Memory(os.DirFS("/"))
 	if !f.pixelsGiven {
-		c.Limits = c.Limits.WithPixelsFor(cmp.Or(total, int64(min(2<<30, group/4))))
+		c.Limits = c.Limits.WithPixelsFor(cmp.Or(total, memoryShare(group)))
 	}
 	if total == 0 {
 		total = defaultMemory(c.Limits, group)
@@ -295,11 +295,15 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	return c, nil
 }
 
-// defaultMemory is what requests may take of a control group's memory, in bytes: a quarter, for a
-// model takes about a third and the collector lets half of what is in use lie.
+// defaultMemory is what requests may take of a control group's memory, in bytes: its share, or what
+// the limits need at least.
 func defaultMemory(l serve.Limits, group float64) int64 {
-	return max(l.LeastMemory(), int64(min(2<<30, group/4)))
+	return max(l.LeastMemory(), memoryShare(group))
 }
+
+// memoryShare is a quarter of a control group's memory, for a model takes about a third and the
+// collector lets half of what is in use lie.
+func memoryShare(group float64) int64 { return int64(min(2<<30, group/4)) }
 
 func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 	if f.file != "" {
