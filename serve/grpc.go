@@ -224,8 +224,8 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 	if request.schedule, err = readSchedule(r.Parameters); err != nil {
 		return request, err
 	}
-	if err := checkContentType(r.Parameters["content_type"].GetStringParam(), nil, "np",
-		"str"); err != nil {
+	contentType := r.Parameters["content_type"].GetStringParam()
+	if err := checkContentType(contentType, "np", "str"); err != nil {
 		return request, err
 	}
 	if len(r.Inputs) == 0 {

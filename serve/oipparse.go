@@ -50,7 +50,10 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 				"signature_name":     func() (err error) { p.signature, err = d.String(); return },
 				"content_type": func() error {
 					contentType, err := d.String()
-					return checkContentType(contentType, err, "np", "str")
+					if err != nil {
+						return err
+					}
+					return checkContentType(contentType, "np", "str")
 				},
 				"timeout":  func() error { return p.schedule.parseTimeout(d.Int()) },
 				"priority": func() error { return p.schedule.parsePriority(d.Int()) },
