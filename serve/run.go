@@ -112,7 +112,6 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 		if place, err = sig.batcher.Reserve(int(in[sig.inputs[0]].Shape[0])); err != nil {
 			return nil, took, err
 		}
-		defer place.Release()
 	}
 	place.Priority = priorityOf(ctx)
 	r, err := place.Run(ctx, in)
