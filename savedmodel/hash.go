@@ -10,8 +10,8 @@ import (
 )
 
 // SHA256 returns a hash of the whole directory: the names and the bytes of all files, whoever reads
-// them, the manifest's too. It is the SHA-256, in hexadecimal, of what GNU's sha256sum prints of the
-// files in the order of their names:
+// them, the manifest's too. It is the SHA-256, in hexadecimal, of what GNU's sha256sum prints of
+// the files in the order of their names:
 //
 //	cd DIR && find -L . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum -z | sha256sum
 //

@@ -35,8 +35,8 @@ func decodeContent(t tensor.Tensor, contentType string, held *account) (tensor.T
 	for i, element := range elements {
 		data, err := jsontensor.DecodeBase64(element, held.take)
 		if err != nil {
-			return t, fmt.Errorf("element %d: expected base64, as the parameter content_type says: "+
-				"%w", i, err)
+			return t, fmt.Errorf(
+				"element %d: expected base64, as the parameter content_type says: %w", i, err)
 		}
 		elements[i] = data
 	}

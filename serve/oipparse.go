@@ -197,7 +197,8 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 
 // tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of
 // which it returns the rest.
-func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte, err error) {
+func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte,
+	err error) {
 	if t, rest, err = in.plainTensor(after, held); err == nil {
 		t, err = decodeContent(t, in.contentType, held)
 	}

@@ -50,8 +50,9 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	defer span.End()
 	out, took, err := s.runCached(ctx, v, sig, in)
 	if err == nil && sig.watched != nil {
-		names := v.labels[outputKey{sig.Key, sig.watched.Name}]
-		if fault := s.metrics.predicted(v, sig.watched, names, out[sig.watched.Name]); fault != nil {
+		o := sig.watched
+		fault := s.metrics.predicted(v, o, v.labels[outputKey{sig.Key, o.Name}], out[o.Name])
+		if fault != nil {
 			s.logger(ctx).Warn("the classes of an answer are not counted", "error", fault)
 		}
 	}

@@ -184,8 +184,8 @@ func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 		return nil, timing{}, err
 	}
 	if output.Kind != contract.Regression {
-		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, which "+
-			"regress is for, got %s: use predict", output.Name, output.Kind)
+		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, "+
+			"which regress is for, got %s: use predict", output.Name, output.Kind)
 	}
 	rows, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {

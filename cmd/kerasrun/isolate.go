@@ -81,7 +81,8 @@ func (i *isolation) register(cmd *cobra.Command) {
 
 // open opens the model in dir, in a process of its own where --isolate says so. The logger is told
 // what happens to that.
-func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config) (openModel, error) {
+func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config) (
+	openModel, error) {
 	if !i.on {
 		m, err := model.open(ctx)
 		if err != nil {

@@ -145,7 +145,8 @@ func TestServeIsolated(t *testing.T) {
 	// that the last one died.
 	restarted := func(times int) {
 		t.Helper()
-		want := fmt.Sprintf("kerasrun_worker_restarts_total{model=\"model\",version=\"1\"} %d\n", times)
+		want := `kerasrun_worker_restarts_total{model="model",version="1"} ` +
+			strconv.Itoa(times) + "\n"
 		for end := time.Now().Add(time.Minute); !strings.Contains(get(t, url+"/metrics"), want); {
 			if time.Now().After(end) {
 				t.Fatalf("got no %s within a minute", want)
@@ -196,8 +197,8 @@ func TestServeIsolated(t *testing.T) {
 	}
 }
 
-// TestServeIsolatedDrains sends SIGTERM to the server and its worker together, as systemd does, while
-// a request runs.
+// TestServeIsolatedDrains sends SIGTERM to the server and its worker together, as systemd does,
+// while a request runs.
 func TestServeIsolatedDrains(t *testing.T) {
 	inRepository(t)
 	exe, err := os.Executable()

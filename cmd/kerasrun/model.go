@@ -144,7 +144,8 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
 		"run a model without a manifest too")
 	flags.StringSliceVar(&m.sha256, "model-sha256", nil,
-		"the model's `SHA-256`, as inspect prints it, in place of a probe; another model is refused")
+		"the model's `SHA-256`, as inspect prints it, in place of a probe; another model is "+
+			"refused")
 	underHeading(cmd, safetyFlags, "allow-unverified", "model-sha256")
 }
 

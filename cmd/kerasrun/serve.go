@@ -147,8 +147,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"bytes of all requests together, images that are decoded included, reserved before they "+
 			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
 	flags.Int64Var(&f.cache, "cache-bytes", 0,
-		"bytes of answers that are kept, to answer the same request again without a run; they come "+
-			"beside --max-memory-bytes (default none)")
+		"bytes of answers that are kept, to answer the same request again without a run; they "+
+			"come beside --max-memory-bytes (default none)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
@@ -166,7 +166,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
 	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes",
-		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
+		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay",
+		"drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
