@@ -3,10 +3,11 @@
 // uses no TensorFlow.
 //
 // A request is a set of tensors whose first dimension counts its rows. Requests wait in one queue,
-// first come, first served among those of one priority. A goroutine takes as many from its head as fit in a batch. A request of
-// more rows than a batch takes turns with the others: one batch of it is run, then the rest waits
-// behind what came meanwhile. A batch that fails is halved until the one request that fails is
-// alone; only that request gets the error. A request whose context ends leaves the queue.
+// first come, first served among those of one priority. A goroutine takes as many from its head as
+// fit in a batch. A request of more rows than a batch takes turns with the others: one batch of it
+// is run, then the rest waits behind what came meanwhile. A batch that fails is halved until the
+// one request that fails is alone; only that request gets the error, but a [LostError] all do. A
+// request whose context ends leaves the queue.
 //
 // A [Batcher] is safe for concurrent use. [Batcher.Close] ends its goroutines; whoever called [New]
 // calls it. Inputs belong to the batcher until their request is answered, outputs to the caller.

@@ -13,11 +13,11 @@
 //
 // # What vouches for a model
 //
-// TensorFlow runs in this process, and a model may end it. So Open loads only what something vouches
-// for: that this user has exported it or that a process of its own has survived it, both remembered
-// by the model's SHA-256 in the user's cache ([os.UserCacheDir]), or that the program names its
-// SHA-256 ([WithModelSHA256]). Else it is [ErrUnvouched]. Open starts a process only where
-// [WithProbe] says which; it may be the program itself:
+// TensorFlow runs in this process, and a model may end it. So Open loads only what something
+// vouches for: that this user has exported it or that a process of its own has survived it, both
+// remembered by the model's SHA-256 in the user's cache ([os.UserCacheDir]), or that the program
+// names its SHA-256 ([WithModelSHA256]). Else it is [ErrUnvouched]. Open starts a process only
+// where [WithProbe] says which; it may be the program itself:
 //
 //	func main() {
 //		if len(os.Args) == 2 && os.Args[1] == "probe" {

@@ -21,9 +21,9 @@ var ErrUnverified = errors.New("expected files that match a manifest's hashes, g
 
 // ErrUnvouched says that nothing vouches for a model's content, and that Open was given no probe:
 // see [WithProbe] and [WithModelSHA256].
-var ErrUnvouched = errors.New("expected a model that this user has exported, that a probe of this " +
-	"user has survived or whose SHA-256 the program names, got one that nothing vouches for; " +
-	"`kerasrun verify DIR` probes it once")
+var ErrUnvouched = errors.New("expected a model that this user has exported, that a probe of " +
+	"this user has survived or whose SHA-256 the program names, got one that nothing vouches " +
+	"for; `kerasrun verify DIR` probes it once")
 
 // InputError says that tensors were not those of the signature. TensorFlow did not see them.
 type InputError struct {

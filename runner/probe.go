@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"kerasrun/internal/crash"
 	"kerasrun/savedmodel"
 )
 
@@ -134,16 +135,15 @@ func (b *beginning) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// crashLine matches the lines that say why a process dies: of TensorFlow's CHECK, of C++, of Go.
-var crashLine = regexp.MustCompile(
-	`(?m)^(F\d{4} .*|terminate called .*|SIG[A-Z]+: .*|panic: .*|fatal error: .*)$`)
-
-// reason returns ": " and the line that says why the process ended, nothing where it wrote none.
+// reason returns ": " and the first line that says why the process ended, or else the last; nothing
+// where it wrote none.
 func (b *beginning) reason() string {
-	text := strings.TrimSpace(b.String())
-	line := crashLine.FindString(text)
-	if line == "" {
-		line = text[strings.LastIndexByte(text, '\n')+1:]
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	line := lines[len(lines)-1]
+	if i := slices.IndexFunc(lines, func(line string) bool {
+		return crash.IsReason(line) || crash.Signal(line) != ""
+	}); i >= 0 {
+		line = lines[i]
 	}
 	if line == "" {
 		return ""

@@ -113,8 +113,10 @@ func (c config) probed() *vouched.Probe {
 	p := &vouched.Probe{
 		TensorFlow: Version(), Kerasrun: version.String(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		CUDA:     HasCUDA(), OneDNN: session.UsesOneDNN(), Convolutions: ownConvolutions[c.precision],
-		Devices: c.devices, Precision: string(c.precision), Tags: c.tags, Signature: c.signature,
+		CUDA:     HasCUDA(), OneDNN: session.UsesOneDNN(),
+		Convolutions: ownConvolutions[c.precision],
+		Devices:      c.devices, Precision: string(c.precision),
+		Tags: c.tags, Signature: c.signature,
 	}
 	if p.CUDA && c.devices[0] != "cpu" {
 		gpus, _ := cuda.GPUs() // none where the driver has none

@@ -10,14 +10,14 @@ import (
 )
 
 // SHA256 returns a hash of the whole directory: the names and the bytes of all files, whoever reads
-// them, the manifest's too. It is the SHA-256, in hexadecimal, of what GNU's sha256sum prints of the
-// files in the order of their names:
+// them, the manifest's too. It is the SHA-256, in hexadecimal, of what GNU's sha256sum prints of
+// the files in the order of their names:
 //
 //	cd DIR && find -L . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum -z | sha256sum
 //
 // (In a volume of Kubernetes' without what is behind ..data by other names.) It is an error where
 // the directory has links that lead out of it, and other things that are no files: what they
-// lead to may change. Files that the last Scan has compared with the manifest are not read again.
+// lead to may change. Each file is read once, also by Scan, until the next Scan compares it anew.
 func (m *Model) SHA256(ctx context.Context) (string, error) {
 	if len(m.links) > 0 {
 		return "", fmt.Errorf("%s: %s", m.links[0].path, m.links[0].fault)

@@ -129,8 +129,8 @@ var saverOps = map[reacher]map[string]bool{
 // another one TensorFlow ends the process. scripts/fuzzops finds them.
 var trusting = opSet(`BlockLSTM BlockLSTMV2 Conv Dequantize FakeQuantWithMinMaxVarsPerChannel
 	FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell
-	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax
-	TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
+	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd
+	TensorScatterMax TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

@@ -97,8 +97,8 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 				continue
 			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
-				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input %d "+
-					"that the model itself says, got one that a client may choose, through %s "+
+				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input "+
+					"%d that the model itself says, got one that a client may choose, through %s "+
 					"(--allow-op %s takes it)", trusted.what, trusted.input, source, n.op))
 			}
 		}

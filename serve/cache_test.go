@@ -7,8 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"kerasrun/savedmodel"
+	"kerasrun/serve/internal/oip"
 	"kerasrun/tensor"
 )
 
@@ -162,5 +164,27 @@ func TestCacheIsBounded(t *testing.T) {
 	clients.Wait()
 	if bytes, _ := s.cache.held(); bytes > 3*entry {
 		t.Errorf("got %d bytes, want at most %d", bytes, 3*entry)
+	}
+}
+
+// A MultiInference of which one task was answered from the cache has been run too.
+func TestStatisticsOfTasks(t *testing.T) {
+	var whole timing
+	whole.add(timing{Hit: 1})
+	whole.add(timing{Miss: 2, Inference: 3, Queue: 4})
+	s := newStatistics()
+	s.answered(time.Now(), 5, whole, nil)
+	for _, c := range []struct {
+		name string
+		got  *oip.StatisticDuration
+		ns   uint64
+	}{
+		{"cache_hit", s.requests.CacheHit, 1}, {"cache_miss", s.requests.CacheMiss, 2},
+		{"compute_infer", s.requests.ComputeInfer, 3}, {"queue", s.requests.Queue, 4},
+		{"success", s.requests.Success, 5},
+	} {
+		if c.got.Count != 1 || c.got.Ns != c.ns {
+			t.Errorf("%s: got %v, want 1 of %d ns", c.name, c.got, c.ns)
+		}
 	}
 }

@@ -247,19 +247,10 @@ func imageOf(contentType string, body []byte, held *account) (image []byte,
 		if err != nil {
 			return nil, nil, fmt.Errorf("the form cannot be read: %w", err)
 		}
-		name := part.FormName()
-		if part.FileName() == "" && (name == "top" || name == "model") {
-			value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
-			if err != nil || len(value) > maxFieldBytes {
-				return nil, nil, fmt.Errorf("the form's field %s: expected at most %d bytes, got "+
-					"more, or %v", name, maxFieldBytes, err)
-			}
-			if _, ok := fields[name]; ok {
-				return nil, nil, fmt.Errorf("the form's field %s comes twice", name)
-			}
-			fields[name] = string(value)
-		}
 		if part.FileName() == "" {
+			if err := readField(fields, part); err != nil {
+				return nil, nil, err
+			}
 			continue
 		}
 		if files++; files > 1 {
@@ -279,4 +270,25 @@ func imageOf(contentType string, body []byte, held *account) (image []byte,
 		return nil, nil, fmt.Errorf("expected a form with one file, got %d", files)
 	}
 	return image, fields, nil
+}
+
+// readField adds a field of a form that has a meaning.
+func readField(fields map[string]string, part *multipart.Part) error {
+	name := part.FormName()
+	if name != "top" && name != "model" {
+		return nil
+	}
+	value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
+	if err != nil {
+		return fmt.Errorf("the form cannot be read: %w", err)
+	}
+	if len(value) > maxFieldBytes {
+		return fmt.Errorf("the form's field %s: expected at most %d bytes, got more", name,
+			maxFieldBytes)
+	}
+	if _, ok := fields[name]; ok {
+		return fmt.Errorf("the form's field %s comes twice", name)
+	}
+	fields[name] = string(value)
+	return nil
 }

@@ -8,12 +8,9 @@ import (
 	"kerasrun/tensor"
 )
 
-// checkContentType is an error where MLServer's parameter content_type, read with err, is none of
-// those that are known: what the data mean would then be a guess.
-func checkContentType(contentType string, err error, known ...string) error {
-	if err != nil {
-		return err
-	}
+// checkContentType is an error where MLServer's parameter content_type is none of those that are
+// known: what the data mean would then be a guess.
+func checkContentType(contentType string, known ...string) error {
 	if contentType != "" && !slices.Contains(known, contentType) {
 		return fmt.Errorf("parameter content_type: expected one of %q, got %.40q", known,
 			contentType)
@@ -24,7 +21,7 @@ func checkContentType(contentType string, err error, known ...string) error {
 // decodeContent undoes what the parameter content_type says of an input's elements: "base64" of
 // BYTES, such as image files in JSON. "np" and "str" are what the datatype says anyway.
 func decodeContent(t tensor.Tensor, contentType string, held *account) (tensor.Tensor, error) {
-	if err := checkContentType(contentType, nil, "base64", "np", "str"); err != nil {
+	if err := checkContentType(contentType, "base64", "np", "str"); err != nil {
 		return t, err
 	}
 	if contentType != "base64" {
@@ -38,8 +35,8 @@ func decodeContent(t tensor.Tensor, contentType string, held *account) (tensor.T
 	for i, element := range elements {
 		data, err := jsontensor.DecodeBase64(element, held.take)
 		if err != nil {
-			return t, fmt.Errorf("element %d: expected base64, as the parameter content_type says: "+
-				"%w", i, err)
+			return t, fmt.Errorf(
+				"element %d: expected base64, as the parameter content_type says: %w", i, err)
 		}
 		elements[i] = data
 	}

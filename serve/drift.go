@@ -14,7 +14,8 @@ import (
 const maxCountedClasses = 1024
 
 // watched is the output whose classes and confidence are counted, so that a drift of what is sent
-// shows: the one that answers images, where its classes exclude each other. nil where there is none.
+// shows: the one that answers images, where its classes exclude each other. nil where there is
+// none.
 func (v *version) watched(sig *signature) *contract.Output {
 	manifest := v.model.SavedModel().Manifest
 	if manifest == nil || sig.Key != v.model.SavedModel().DefaultSignature() {

@@ -72,26 +72,41 @@ func probeCall(method string) bool {
 		strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
 }
 
-// answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe,
-// and keeps a panic within the call.
+// answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe.
 func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnaryServerInfo,
 	next grpc.UnaryHandler) (answer any, err error) {
-	start := time.Now()
-	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
-	grpc.SetHeader(ctx, metadata.Pairs("x-request-id", id)) // fails only after the header was sent
 	level := slog.LevelDebug
 	if !probeCall(info.FullMethod) {
 		var span trace.Span
 		ctx, span = traceCall(ctx, info.FullMethod)
 		defer func() {
 			endCall(span, err)
-			s.metrics.answers.WithLabelValues("grpc", status.Code(err).String()).Inc()
+			s.metrics.answeredGRPC(err)
 		}()
 		level = slog.LevelInfo
 	}
-	ctx, log := s.withRequest(ctx, id)
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Deadline)
 	defer cancel()
+	ctx, log := s.withCall(ctx)
+	err = s.recorded(ctx, log, level, "request", info.FullMethod, func() (err error) {
+		answer, err = next(ctx, request)
+		return err
+	})
+	return answer, err
+}
+
+// withCall gives a call its id, which the answer has too, and ctx the log of it.
+func (s *Server) withCall(ctx context.Context) (context.Context, *requestLog) {
+	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
+	// It fails only after the header was sent.
+	_ = grpc.SetHeader(ctx, metadata.Pairs("x-request-id", id))
+	return s.withRequest(ctx, id)
+}
+
+// recorded runs f, keeps a panic within it, and writes its line in the log. The error is gRPC's.
+func (s *Server) recorded(ctx context.Context, log *requestLog, level slog.Level, what,
+	method string, f func() error) (err error) {
+	start := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			err = s.panicked(ctx, p)
@@ -101,14 +116,14 @@ func (s *Server) answerGRPC(ctx context.Context, request any, info *grpc.UnarySe
 			log.notes = append(log.notes, "error", known.Error())
 			err = known.GRPCStatus().Err()
 		}
-		notes := []any{"method", info.FullMethod, "code", status.Code(err).String(), "ms",
+		notes := []any{"method", method, "code", status.Code(err).String(), "ms",
 			milliseconds(time.Since(start))}
 		if p, ok := peer.FromContext(ctx); ok {
 			notes = append(notes, "remote", p.Addr.String())
 		}
-		log.logger.Log(ctx, level, "request", append(notes, log.notes...)...)
+		log.logger.Log(ctx, level, what, append(notes, log.notes...)...)
 	}()
-	return next(ctx, request)
+	return f()
 }
 
 // grpcService is the Open Inference Protocol over gRPC.
@@ -166,10 +181,10 @@ func (g *grpcService) ModelInfer(ctx context.Context,
 	if err := held.take(int64(proto.Size(r))); err != nil {
 		return nil, err
 	}
+	note(ctx, "id", r.Id)
 	var answer *oip.ModelInferResponse
 	err := g.server.withVersion(ctx, protocolGRPC, choose(r.ModelName, r.ModelVersion),
 		func(v *version) (timing, error) {
-			note(ctx, "id", r.Id)
 			request, err := readGRPC(r, held)
 			if err != nil {
 				return timing{}, invalid(err)
@@ -209,8 +224,8 @@ func readGRPC(r *oip.ModelInferRequest, held *account) (request oipRequest, err 
 	if request.schedule, err = readSchedule(r.Parameters); err != nil {
 		return request, err
 	}
-	if err := checkContentType(r.Parameters["content_type"].GetStringParam(), nil, "np",
-		"str"); err != nil {
+	contentType := r.Parameters["content_type"].GetStringParam()
+	if err := checkContentType(contentType, "np", "str"); err != nil {
 		return request, err
 	}
 	if len(r.Inputs) == 0 {

@@ -4,18 +4,17 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"strings"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"kerasrun/serve/internal/oip"
 )
+
+const streamMethod = oip.GRPCInferenceService_ModelStreamInfer_FullMethodName
 
 // streamDepth is how many requests of one stream are answered at a time; the next waits unread.
 const streamDepth = 32
@@ -79,20 +78,25 @@ func (s *Server) receive(stream grpc.ServerStream, answers chan<- streamAnswer) 
 	}
 }
 
-// answerStreamed answers one request of a stream.
+// answerStreamed answers one request of a stream, which is logged and counted as a call is.
 func (s *Server) answerStreamed(ctx context.Context, raw []byte) *oip.ModelStreamInferResponse {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Deadline)
 	defer cancel()
-	// What is noted of it is not the stream's, which answers others at the same time.
-	ctx = context.WithValue(ctx, requestLogKey{}, &requestLog{logger: s.logger(ctx)})
+	ctx, log := withLog(ctx, s.logger(ctx))
 	held := &account{memory: s.memory}
 	defer held.free()
 	var request oip.ModelInferRequest
-	answer, err := s.inferStreamed(ctx, raw, &request, held)
+	var answer *oip.ModelInferResponse
+	err := s.recorded(ctx, log, slog.LevelInfo, "request", streamMethod, func() error {
+		err := decodeReserved(raw, &request, held)
+		if err == nil {
+			answer, err = (&grpcService{server: s}).ModelInfer(ctx, &request)
+		}
+		return err
+	})
+	s.metrics.answeredGRPC(err)
 	if err != nil {
-		e := asError(err)
-		s.logger(ctx).Info("request in a stream", "id", request.Id, "error", e.Error())
-		return &oip.ModelStreamInferResponse{ErrorMessage: e.Error(),
+		return &oip.ModelStreamInferResponse{ErrorMessage: status.Convert(err).Message(),
 			InferResponse: &oip.ModelInferResponse{Id: request.Id}}
 	}
 	if answer.Parameters == nil {
@@ -103,19 +107,6 @@ func (s *Server) answerStreamed(ctx context.Context, raw []byte) *oip.ModelStrea
 	return &oip.ModelStreamInferResponse{InferResponse: answer}
 }
 
-func (s *Server) inferStreamed(ctx context.Context, raw []byte, request *oip.ModelInferRequest,
-	held *account) (answer *oip.ModelInferResponse, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.panicked(ctx, p)
-		}
-	}()
-	if err := decodeReserved(raw, request, held); err != nil {
-		return nil, err
-	}
-	return (&grpcService{server: s}).ModelInfer(ctx, request)
-}
-
 // serverStream is a stream whose context is another one.
 type serverStream struct {
 	grpc.ServerStream
@@ -124,15 +115,12 @@ type serverStream struct {
 
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// answerStream is answerGRPC for a stream, which has no deadline: its requests have.
+// answerStream is answerGRPC for a stream, which has no deadline and is no answer: its requests
+// have, and are.
 func (s *Server) answerStream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
 	next grpc.StreamHandler) (err error) {
-	start, ctx := time.Now(), stream.Context()
-	id := requestID(strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ""))
-	// fails only after the header was sent
-	_ = stream.SetHeader(metadata.Pairs("x-request-id", id))
-	level := slog.LevelDebug // reflection, and who watches the health
-	if info.FullMethod == oip.GRPCInferenceService_ModelStreamInfer_FullMethodName {
+	ctx, level := stream.Context(), slog.LevelDebug // reflection, and who watches the health
+	if info.FullMethod == streamMethod {
 		var span trace.Span
 		ctx, span = traceCall(ctx, info.FullMethod)
 		defer func() { endCall(span, err) }()
@@ -144,18 +132,8 @@ func (s *Server) answerStream(service any, stream grpc.ServerStream, info *grpc.
 		defer cancel()
 		defer context.AfterFunc(s.streams, cancel)()
 	}
-	ctx, log := s.withRequest(ctx, id)
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.panicked(ctx, p)
-		}
-		if err != nil {
-			known := asError(err)
-			log.notes = append(log.notes, "error", known.Error())
-			err = known.GRPCStatus().Err()
-		}
-		log.logger.Log(ctx, level, "stream", append([]any{"method", info.FullMethod, "code",
-			status.Code(err).String(), "ms", milliseconds(time.Since(start))}, log.notes...)...)
-	}()
-	return next(service, &serverStream{stream, ctx})
+	ctx, log := s.withCall(ctx)
+	return s.recorded(ctx, log, level, "stream", info.FullMethod, func() error {
+		return next(service, &serverStream{stream, ctx})
+	})
 }

@@ -1,9 +1,14 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
+	"regexp"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"kerasrun/serve/internal/oip"
@@ -105,6 +111,61 @@ func TestStreamedPanic(t *testing.T) {
 	if _, err := stream.Recv(); err != io.EOF {
 		t.Errorf("got %v, want %v", err, io.EOF)
 	}
+}
+
+// Each request of a stream has its own line in the log, and counts as an answer.
+func TestStreamedRequestsAreLogged(t *testing.T) {
+	log := &lockedBuffer{}
+	s := startServer(t, &fakeModel{}, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
+	stream, err := oip.NewGRPCInferenceServiceClient(dial(t, s)).ModelStreamInfer(
+		metadata.AppendToOutgoingContext(t.Context(), "x-request-id", "of-the-stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := halfRequest()
+	unknown.ModelName, unknown.Id = "none", "8"
+	for _, r := range []*oip.ModelInferRequest{halfRequest(), unknown} {
+		if err := stream.Send(r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const line = `msg=request request_id=of-the-stream method=\S+/ModelStreamInfer `
+	for _, want := range []string{line + `code=OK ms=\S+ remote=\S+ id=7 model=fake version=1\n`,
+		line + `code=NotFound ms=\S+ remote=\S+ id=8 error=.*Latest\(none\)`} {
+		if n := len(regexp.MustCompile(want).FindAllString(log.String(), -1)); n != 1 {
+			t.Errorf("got %d lines %s, want one, in\n%s", n, want, log)
+		}
+	}
+	scraped := request(s.Handler(), "GET", "/metrics", "").Body.String()
+	for _, code := range []string{"OK", "NotFound"} {
+		want := `kerasrun_answers_total{code="` + code + `",transport="grpc"} 1`
+		if !strings.Contains(scraped, want) {
+			t.Errorf("got no %s in the metrics", want)
+		}
+	}
+}
+
+// lockedBuffer takes a log that is read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestHealthOfUnknownService(t *testing.T) {

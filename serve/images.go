@@ -108,10 +108,7 @@ func (s *Server) runGroups(
 	for _, group := range groups {
 		out, took, err := s.runSpanned(ctx, v, sig,
 			map[string]tensor.Tensor{v.imageInput: group.images})
-		whole.Preprocess += took.Preprocess
-		whole.Queue += took.Queue
-		whole.Inference += took.Inference
-		whole.Batch = max(whole.Batch, took.Batch)
+		whole.add(took)
 		if err != nil {
 			return nil, whole, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"kerasrun/batch"
 )
@@ -54,8 +55,7 @@ type servingMetrics struct {
 func newMetrics(s *Server) *metrics {
 	m := &metrics{own: prometheus.NewRegistry(), serving: prometheus.NewRegistry()}
 	m.own.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s},
-		&workers{repository: s.repository})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &state{s})
 	m.addOwn()
 	m.addTriton()
 	m.addServing()
@@ -225,6 +225,11 @@ func servingCode(c codes.Code) string {
 		"DATA_LOSS", "UNAUTHENTICATED",
 	}
 	return names[c]
+}
+
+// answeredGRPC counts an answer to a call, or to a request of a stream.
+func (m *metrics) answeredGRPC(err error) {
+	m.answers.WithLabelValues("grpc", status.Code(err).String()).Inc()
 }
 
 // cached counts a request that looked into the cache: a hit or a miss.

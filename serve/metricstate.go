@@ -28,15 +28,28 @@ var (
 		"version")
 	descCacheBytes = describe("kerasrun_cache_bytes", "Bytes of answers that are kept.")
 	descCacheSize  = describe("kerasrun_cache_entries", "Answers that are kept.")
-	descRefused    = describe("kerasrun_versions_refused",
+	descWorker     = describe("kerasrun_worker_up",
+		"Whether the process that runs the version is there (with --isolate).", "model", "version")
+	descRestarts = describe("kerasrun_worker_restarts_total",
+		"How often the process that runs the version has died and was started again.", "model",
+		"version")
+	descRefused = describe("kerasrun_versions_refused",
 		"Versions in a model's directory that were refused when they were loaded.", "model")
 )
 
 func (s *state) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{descBuild, descReady, descModel, descPending,
-		descPendingTriton, descCacheBytes, descCacheSize, descRefused} {
+		descPendingTriton, descCacheBytes, descCacheSize, descWorker, descRestarts, descRefused} {
 		out <- desc
 	}
+}
+
+// boolean is a metric's value.
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (s *state) Collect(out chan<- prometheus.Metric) {
@@ -44,11 +57,7 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(descBuild, 1, s.server.config.Version, runtime.Version(), s.server.config.Runtime)
-	ready := 0.0
-	if s.server.Ready() == nil {
-		ready = 1
-	}
-	gauge(descReady, ready)
+	gauge(descReady, boolean(s.server.Ready() == nil))
 	if s.server.cache != nil {
 		bytes, entries := s.server.cache.held()
 		gauge(descCacheBytes, float64(bytes))
@@ -74,5 +83,10 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 			info = [5]string{m.Architecture, m.Graph, m.Precision, m.Weights.Source, m.ID()}
 		}
 		gauge(descModel, 1, append([]string{v.name, number}, info[:]...)...)
+		if m, ok := v.model.(Restarting); ok {
+			gauge(descWorker, boolean(m.Down() == nil), v.name, number)
+			out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue,
+				float64(m.Restarts()), v.name, number)
+		}
 	})
 }

@@ -58,7 +58,12 @@ func requestID(given string) string {
 
 // withRequest gives a request its id, and ctx the log of it.
 func (s *Server) withRequest(ctx context.Context, id string) (context.Context, *requestLog) {
-	l := &requestLog{logger: s.config.Logger.With("request_id", id)}
+	return withLog(ctx, s.config.Logger.With("request_id", id))
+}
+
+// withLog gives ctx the log of one request.
+func withLog(ctx context.Context, logger *slog.Logger) (context.Context, *requestLog) {
+	l := &requestLog{logger: logger}
 	return context.WithValue(ctx, requestLogKey{}, l), l
 }
 

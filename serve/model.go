@@ -53,7 +53,6 @@ type signature struct {
 	run             batch.Run // the model, which takes pixels too where it takes images
 	// nil where requests cannot be joined: a tensor's first dimension is not free
 	batcher *batch.Batcher
-	down    func() error     // why nothing is run now; nil: it is
 	watched *contract.Output // whose classes are counted; nil: none's
 }
 
@@ -90,7 +89,6 @@ func newVersion(
 			Signature: s,
 			inputs:    slices.Sorted(maps.Keys(s.Inputs)),
 			outputs:   slices.Sorted(maps.Keys(s.Outputs)),
-			down:      v.down,
 		}
 		if len(s.Inputs) == 0 || len(s.Outputs) == 0 {
 			continue // an initialiser, not something to call

@@ -154,7 +154,7 @@ func readOIP(header string, body []byte, held *account, v *version) (request oip
 	}
 	sig, err := v.signature(parsed.signature)
 	if err == nil {
-		err = sig.checkAdmission()
+		err = v.checkAdmission(sig)
 	}
 	if err != nil {
 		return request, err

@@ -50,7 +50,10 @@ func parseOIP(text []byte, held *account) (p parsedOIP, err error) {
 				"signature_name":     func() (err error) { p.signature, err = d.String(); return },
 				"content_type": func() error {
 					contentType, err := d.String()
-					return checkContentType(contentType, err, "np", "str")
+					if err != nil {
+						return err
+					}
+					return checkContentType(contentType, "np", "str")
 				},
 				"timeout":  func() error { return p.schedule.parseTimeout(d.Int()) },
 				"priority": func() error { return p.schedule.parsePriority(d.Int()) },
@@ -194,7 +197,8 @@ func parseOutput(d *jsontensor.Decoder) (out parsedOutput, err error) {
 
 // tensor reads an input's elements, from its data or from the front of the bytes after the JSON, of
 // which it returns the rest.
-func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte, err error) {
+func (in parsedInput) tensor(after []byte, held *account) (t tensor.Tensor, rest []byte,
+	err error) {
 	if t, rest, err = in.plainTensor(after, held); err == nil {
 		t, err = decodeContent(t, in.contentType, held)
 	}

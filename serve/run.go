@@ -23,6 +23,17 @@ type timing struct {
 	ran        time.Time     // when the run had ended
 }
 
+// add adds another run of the same request, which came after.
+func (t *timing) add(part timing) {
+	t.Preprocess += part.Preprocess
+	t.Queue += part.Queue
+	t.Inference += part.Inference
+	t.Batch = max(t.Batch, part.Batch)
+	t.Hit += part.Hit
+	t.Miss += part.Miss
+	t.ran = part.ran
+}
+
 // header writes the timing as the standard header, in milliseconds.
 func (t timing) header(h http.Header) {
 	h.Set("Server-Timing", fmt.Sprintf("preprocess;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f",
@@ -39,8 +50,9 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 	defer span.End()
 	out, took, err := s.runCached(ctx, v, sig, in)
 	if err == nil && sig.watched != nil {
-		names := v.labels[outputKey{sig.Key, sig.watched.Name}]
-		if fault := s.metrics.predicted(v, sig.watched, names, out[sig.watched.Name]); fault != nil {
+		o := sig.watched
+		fault := s.metrics.predicted(v, o, v.labels[outputKey{sig.Key, o.Name}], out[o.Name])
+		if fault != nil {
 			s.logger(ctx).Warn("the classes of an answer are not counted", "error", fault)
 		}
 	}
@@ -53,7 +65,7 @@ func (s *Server) run(ctx context.Context, v *version, sig *signature,
 func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 	in map[string]tensor.Tensor) (map[string]tensor.Tensor, timing, error) {
 	var took timing
-	if err := sig.down(); err != nil {
+	if err := v.down(); err != nil {
 		return nil, took, err
 	}
 	if err := sig.checkRows(s.config.Limits.Rows, in); err != nil {
@@ -101,7 +113,6 @@ func (s *Server) runSpanned(ctx context.Context, v *version, sig *signature,
 		if place, err = sig.batcher.Reserve(int(in[sig.inputs[0]].Shape[0])); err != nil {
 			return nil, took, err
 		}
-		defer place.Release()
 	}
 	place.Priority = priorityOf(ctx)
 	r, err := place.Run(ctx, in)
@@ -141,8 +152,8 @@ func (sig *signature) reserve(images tensor.Tensor) (*batch.Reservation, error) 
 
 // checkAdmission returns an error where even a request of one row would be refused now. It is asked
 // before a long body is parsed.
-func (sig *signature) checkAdmission() error {
-	if err := sig.down(); err != nil {
+func (v *version) checkAdmission(sig *signature) error {
+	if err := v.down(); err != nil {
 		return err
 	}
 	if sig.batcher == nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"kerasrun/batch"
 	"kerasrun/serve/internal/oip"
 )
@@ -55,10 +57,12 @@ func (s *statistics) answered(start time.Time, took time.Duration, parts timing,
 	add(s.requests.Queue, parts.Queue)
 	if parts.Hit > 0 {
 		add(s.requests.CacheHit, parts.Hit)
-		return
 	}
 	if parts.Miss > 0 {
 		add(s.requests.CacheMiss, parts.Miss)
+	}
+	if parts.Hit > 0 && parts.Miss == 0 { // no task of a MultiInference was run
+		return
 	}
 	add(s.requests.ComputeInput, parts.Preprocess)
 	add(s.requests.ComputeInfer, parts.Inference)
@@ -84,19 +88,10 @@ func (s *statistics) ran(o batch.Observation) {
 func (s *statistics) of(v *version) *oip.ModelStatistics {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	duration := func(d *oip.StatisticDuration) *oip.StatisticDuration {
-		return &oip.StatisticDuration{Count: d.Count, Ns: d.Ns}
-	}
 	answer := &oip.ModelStatistics{
 		Name: v.name, Version: strconv.FormatInt(v.number, 10),
 		InferenceCount: s.inferences, ExecutionCount: s.executions,
-		InferenceStats: &oip.InferStatistics{
-			Success: duration(s.requests.Success), Fail: duration(s.requests.Fail),
-			Queue: duration(s.requests.Queue), ComputeInput: duration(s.requests.ComputeInput),
-			ComputeInfer:  duration(s.requests.ComputeInfer),
-			ComputeOutput: duration(s.requests.ComputeOutput),
-			CacheHit:      duration(s.requests.CacheHit), CacheMiss: duration(s.requests.CacheMiss),
-		},
+		InferenceStats: proto.CloneOf(&s.requests),
 	}
 	if !s.last.IsZero() {
 		answer.LastInference = uint64(s.last.UnixMilli())
@@ -105,7 +100,7 @@ func (s *statistics) of(v *version) *oip.ModelStatistics {
 		// Images are decoded before they are joined, and answers written after they are parted.
 		answer.BatchStats = append(answer.BatchStats, &oip.InferBatchStatistics{
 			BatchSize: uint64(rows), ComputeInput: &oip.StatisticDuration{},
-			ComputeInfer: duration(s.batches[rows]), ComputeOutput: &oip.StatisticDuration{}})
+			ComputeInfer: proto.CloneOf(s.batches[rows]), ComputeOutput: &oip.StatisticDuration{}})
 	}
 	return answer
 }

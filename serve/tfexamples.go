@@ -64,10 +64,7 @@ func (p *predictionService) MultiInference(ctx context.Context,
 			}
 			for _, task := range r.Tasks {
 				result, took, err := p.server.inferTask(ctx, v, task, r.Input, held)
-				whole.Preprocess += took.Preprocess
-				whole.Queue += took.Queue
-				whole.Inference += took.Inference
-				whole.Batch = max(whole.Batch, took.Batch)
+				whole.add(took)
 				if err != nil {
 					return whole, err
 				}
@@ -187,8 +184,8 @@ func (s *Server) regressExamples(ctx context.Context, v *version, key string,
 		return nil, timing{}, err
 	}
 	if output.Kind != contract.Regression {
-		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, which "+
-			"regress is for, got %s: use predict", output.Name, output.Kind)
+		return nil, timing{}, errorf(codes.InvalidArgument, "output %q: expected a regression, "+
+			"which regress is for, got %s: use predict", output.Name, output.Kind)
 	}
 	rows, took, err := s.exampleRows(ctx, v, sig, input, held)
 	if err != nil {

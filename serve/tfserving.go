@@ -72,7 +72,7 @@ func (s *Server) servingPredict(w http.ResponseWriter, r *http.Request, v *versi
 	}
 	sig, err := v.signature(request.signature)
 	if err == nil {
-		err = sig.checkAdmission()
+		err = v.checkAdmission(sig)
 	}
 	if err != nil {
 		return timing{}, err

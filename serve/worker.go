@@ -3,9 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
-	"strconv"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
 	"kerasrun/batch"
@@ -24,17 +22,21 @@ type Restarting interface {
 // down returns why the version cannot answer now, nil where it can.
 func (v *version) down() error {
 	m, ok := v.model.(Restarting)
-	if !ok || m.Down() == nil {
+	if !ok {
+		return nil
+	}
+	why := m.Down()
+	if why == nil {
 		return nil
 	}
 	return errorf(codes.Unavailable, "model %q version %d: %w", v.name, v.number,
-		&worker.DownError{Why: m.Down()})
+		&worker.DownError{Why: why})
 }
 
 // lost keeps a batch from being run again where it may have been the end of its worker.
 func lost(err error) error {
 	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
-		return &batch.LostError{Err: err}
+		return &batch.LostError{Requests: 1, Err: err} // the batcher counts those of a batch
 	}
 	return err
 }
@@ -53,34 +55,4 @@ func (s *Server) reportDeath(ctx context.Context, v *version, sig *signature, er
 	s.logger(ctx).Error("a request was in flight when the worker died", "model", v.name, "version",
 		v.number, "signature", sig.Key, "signal", died.Cause, "death", died.Death,
 		"alone", died.Runs == 1 && requests == 1, "runs", died.Runs, "requests_in_run", requests)
-}
-
-// workers counts what is known of the versions' workers when it is asked.
-type workers struct{ repository *repository }
-
-var (
-	workerUp = prometheus.NewDesc("kerasrun_worker_up",
-		"Whether the process that runs the version is there (with --isolate).",
-		[]string{"model", "version"}, nil)
-	workerRestarts = prometheus.NewDesc("kerasrun_worker_restarts_total",
-		"How often the process that runs the version has died and was started again.",
-		[]string{"model", "version"}, nil)
-)
-
-func (w *workers) Describe(out chan<- *prometheus.Desc) { out <- workerUp; out <- workerRestarts }
-
-func (w *workers) Collect(out chan<- prometheus.Metric) {
-	w.repository.each(func(v *version) {
-		m, ok := v.model.(Restarting)
-		if !ok {
-			return
-		}
-		number, up := strconv.FormatInt(v.number, 10), 1.0
-		if m.Down() != nil {
-			up = 0
-		}
-		out <- prometheus.MustNewConstMetric(workerUp, prometheus.GaugeValue, up, v.name, number)
-		out <- prometheus.MustNewConstMetric(workerRestarts, prometheus.CounterValue,
-			float64(m.Restarts()), v.name, number)
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ import (
 	"kerasrun/worker"
 )
 
-// mortalModel is the fake in a worker that dies of half_plus_two's x of 13.
+// mortalModel is the fake in a worker that dies of an x of 13.
 type mortalModel struct {
 	*fakeModel
 	mu       sync.Mutex
@@ -55,16 +56,27 @@ func (m *mortalModel) set(down error) {
 func (m *mortalModel) RunSignature(ctx context.Context, key string, in map[string]tensor.Tensor) (
 	map[string]tensor.Tensor, error) {
 	out, err := m.fakeModel.RunSignature(ctx, key, in)
-	if x, ok := in["x"].Data.([]float32); ok {
-		for _, x := range x {
-			if x == 13 {
-				died := &worker.DiedError{Cause: "SIGABRT", Death: 1, Runs: 1}
-				m.set(died)
-				return nil, died
-			}
-		}
+	x, _ := in["x"].ConvertFloat32() // none where there is no x
+	if slices.Contains(x, 13) {
+		died := &worker.DiedError{Cause: "SIGABRT", Death: 1, Runs: 1}
+		m.set(died)
+		return nil, died
 	}
 	return out, err
+}
+
+// TestWorkerDiesUnbatched has a request that joins no batch kill the worker: it was alone.
+func TestWorkerDiesUnbatched(t *testing.T) {
+	var log bytes.Buffer
+	s := startServer(t, &mortalModel{fakeModel: &fakeModel{}}, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	request(s.Handler(), "POST", "/v1/models/fake:predict",
+		`{"signature_name": "sum", "inputs": [13]}`)
+	want := "signature=sum signal=SIGABRT death=1 alone=true runs=1 requests_in_run=1"
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("got the log %s, want %q", &log, want)
+	}
 }
 
 // TestWorkerDies has a request kill the worker, asks in every protocol while there is none, and

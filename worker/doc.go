@@ -4,8 +4,8 @@
 //
 // [Open] starts the process, a command that calls [Serve]; [Model] has the methods by which other
 // packages run a model. The two sides speak over a pair of connected sockets: a gob message for
-// each request and answer, and behind it the bytes of its tensors as they lie in memory. The package
-// links no TensorFlow.
+// each request and answer, and behind it the bytes of its tensors as they lie in memory. The
+// package links no TensorFlow.
 //
 // A worker ends with the program that started it. It is no sandbox: it may do what the program may.
 package worker

@@ -79,7 +79,7 @@ func openFake(dir string) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	files, err := HashFiles(dir, m)
+	files, err := m.SHA256(context.Background())
 	return Opened{fake{m}, files}, err
 }
 

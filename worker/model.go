@@ -22,8 +22,8 @@ type Config struct {
 	// [Connection].
 	Command []string
 	// Backoff, if any, is for servers: a run is refused with a [*DownError] while there is no
-	// worker, and a worker that cannot be started is tried again. Nil is for one caller: a worker is
-	// started at once, runs wait for it, and one that cannot be started ends the model.
+	// worker, and a worker that cannot be started is tried again. Nil is for one caller: a worker
+	// is started at once, runs wait for it, and one that cannot be started ends the model.
 	Backoff *Backoff
 	Stderr  func(line string) // gets what the worker writes; nil: it is dropped
 	Logger  *slog.Logger      // is told of deaths and starts; nil: nobody is

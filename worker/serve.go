@@ -26,8 +26,7 @@ type Runner interface {
 // Opened is a model that a worker has opened.
 type Opened struct {
 	Runner
-	// Files is a hash of the model's files, where they have not been compared with a manifest; see
-	// [HashFiles].
+	// Files is [savedmodel.Model.SHA256], where the files have not been compared with a manifest.
 	Files string
 }
 

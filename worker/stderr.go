@@ -2,9 +2,11 @@ package worker
 
 import (
 	"bytes"
-	"regexp"
+	"cmp"
 	"strings"
 	"sync"
+
+	"kerasrun/internal/crash"
 )
 
 // lineBytes is how much of a line of standard error is kept.
@@ -38,21 +40,12 @@ func (l *lines) Write(p []byte) (int, error) {
 func (l *lines) end() {
 	line := strings.ToValidUTF8(strings.TrimRight(string(l.rest), " \r"), "\ufffd")
 	l.rest = l.rest[:0]
-	if match := signalLine.FindStringSubmatch(line); match != nil {
-		l.signal = match[1]
-	}
-	if reasonLine.MatchString(line) {
+	l.signal = cmp.Or(crash.Signal(line), l.signal)
+	if crash.IsReason(line) {
 		l.reason = line
 	}
 	l.emit(line)
 }
-
-var (
-	// Go's runtime takes signals of native code, and exits with status 2 after such a line.
-	signalLine = regexp.MustCompile(`^(?:\[signal )?(SIG[A-Z]+): `)
-	// of TensorFlow's CHECK, of C++, of Go
-	reasonLine = regexp.MustCompile(`^(F\d{4} |terminate called |panic: |fatal error: )`)
-)
 
 // death returns the signal and the reason that the lines name, each "" where none does.
 func (l *lines) death() (signal, reason string) {

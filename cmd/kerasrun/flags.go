@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kerasrun/score"
 )
@@ -133,6 +136,27 @@ func (s *separatorFlag) Set(text string) (err error) {
 func (s *separatorFlag) register(cmd *cobra.Command) {
 	cmd.Flags().Var(s, "separator",
 		"what is between the columns of a .csv or .tsv table, as ; or tab (default as its header has it)")
+}
+
+// argument is a flag and its value in one argument, for another process of this program.
+func argument(f *pflag.Flag) string {
+	value := f.Value.String()
+	if _, list := f.Value.(pflag.SliceValue); list {
+		value = value[1 : len(value)-1] // the brackets around what the flag reads
+	}
+	return "--" + f.Name + "=" + value
+}
+
+// ownProgram is this program, also where its file has been replaced since it started.
+func ownProgram() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return "kerasrun"
+	}
+	return program
 }
 
 // noArgs refuses arguments.

@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 		"serve/internal/*", "tensor", "tfserving", "worker",
 	},
 	"serve/internal/*": {"serve/internal/*", "tensor", "tfserving"},
-	"worker":           {"labels", "savedmodel", "tensor"},
+	"worker":           {"internal/*", "labels", "savedmodel", "tensor"},
 	"runner": {
 		"classify", "contract", "internal/*", "labels", "preprocess", "runner/internal/*",
 		"savedmodel", "tensor",

@@ -53,7 +53,7 @@ func (m *modelFlags) openForWorker(ctx context.Context) (worker.Opened, error) {
 	}
 	opened := worker.Opened{Runner: model}
 	if !model.SavedModel().Verified(m.scan.options()...) {
-		opened.Files, err = worker.HashFiles(m.dir, model.SavedModel())
+		opened.Files, err = model.SavedModel().SHA256(ctx)
 	}
 	return opened, err
 }
@@ -81,7 +81,8 @@ func (i *isolation) register(cmd *cobra.Command) {
 
 // open opens the model in dir, in a process of its own where --isolate says so. The logger is told
 // what happens to that.
-func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config) (openModel, error) {
+func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config) (
+	openModel, error) {
 	if !i.on {
 		m, err := model.open(ctx)
 		if err != nil {
@@ -89,12 +90,8 @@ func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config)
 		}
 		return m, nil
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	c.Dir = model.dir
-	c.Command = append([]string{program, workerCommand}, i.arguments(model.dir)...)
+	c.Command = append([]string{ownProgram(), workerCommand}, i.arguments(model.dir)...)
 	m, err := worker.Open(ctx, c)
 	if usage := (*worker.UsageError)(nil); errors.As(err, &usage) {
 		return nil, &usageError{usage}
@@ -110,14 +107,9 @@ func (i *isolation) arguments(dir string) []string {
 	arguments := []string{"--model=" + dir}
 	newWorkerCommand().Flags().VisitAll(func(known *pflag.Flag) {
 		given := i.command.Flags().Lookup(known.Name)
-		if known.Name == "model" || !given.Changed {
-			return
+		if known.Name != "model" && given.Changed {
+			arguments = append(arguments, argument(given))
 		}
-		value := given.Value.String()
-		if _, list := given.Value.(pflag.SliceValue); list {
-			value = value[1 : len(value)-1] // the brackets around what the flag reads
-		}
-		arguments = append(arguments, "--"+known.Name+"="+value)
 	})
 	return arguments
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -146,7 +144,8 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&m.unverified, "allow-unverified", false,
 		"run a model without a manifest too")
 	flags.StringSliceVar(&m.sha256, "model-sha256", nil,
-		"the model's `SHA-256`, as inspect prints it, in place of a probe; another model is refused")
+		"the model's `SHA-256`, as inspect prints it, in place of a probe; another model is "+
+			"refused")
 	underHeading(cmd, safetyFlags, "allow-unverified", "model-sha256")
 }
 
@@ -158,7 +157,7 @@ func (m *modelFlags) options() []runner.Option {
 		runner.WithGPUMemoryGrowth(m.gpuGrowth),
 		runner.WithPrecision(runner.Precision(m.precision.value)),
 		runner.WithScan(m.scan.options()...),
-		runner.WithProbe(probeProgram(), probeCommand),
+		runner.WithProbe(ownProgram(), probeCommand),
 		runner.WithWarnings(m.warn),
 	}
 	if len(m.sha256) > 0 {
@@ -198,18 +197,6 @@ func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.M
 }
 
 const probeCommand = "probe"
-
-// probeProgram is this program, also where its file has been replaced since it started.
-func probeProgram() string {
-	if runtime.GOOS == "linux" {
-		return "/proc/self/exe"
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return "kerasrun"
-	}
-	return program
-}
 
 // newProbeCommand is what opening a model starts that nothing vouches for.
 func newProbeCommand() *cobra.Command {

@@ -147,8 +147,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"bytes of all requests together, images that are decoded included, reserved before they "+
 			"are taken; 503 beyond (default a quarter of the control group's limit, at most 2 GiB)")
 	flags.Int64Var(&f.cache, "cache-bytes", 0,
-		"bytes of answers that are kept, to answer the same request again without a run; they come "+
-			"beside --max-memory-bytes (default none)")
+		"bytes of answers that are kept, to answer the same request again without a run; they "+
+			"come beside --max-memory-bytes (default none)")
 	flags.Int64Var(&f.limits.Body, "max-body-bytes", f.limits.Body,
 		"bytes of a request, also unpacked; 413 beyond")
 	flags.Int64Var(&f.limits.Image, "max-image-bytes", f.limits.Image,
@@ -166,7 +166,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 29*time.Second,
 		"time to complete accepted requests, the delay included")
 	underHeading(cmd, "Limit flags", "max-memory-bytes", "cache-bytes", "max-body-bytes",
-		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay", "drain-timeout")
+		"max-image-bytes", "max-pixels", "max-rows", "max-connections", "deadline", "drain-delay",
+		"drain-timeout")
 
 	f.logFormat = addChoice(cmd, "log-format", "of the log on standard error", "text", "json")
 	f.logLevel = addChoice(cmd, "log-level", "least severe message that is logged",
@@ -275,7 +276,7 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	}
 	total, group := f.memory, cgroup.Memory(os.DirFS("/"))
 	if !f.pixelsGiven {
-		c.Limits = c.Limits.WithPixelsFor(cmp.Or(total, int64(min(2<<30, group/4))))
+		c.Limits = c.Limits.WithPixelsFor(cmp.Or(total, memoryShare(group)))
 	}
 	if total == 0 {
 		total = defaultMemory(c.Limits, group)
@@ -295,11 +296,15 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	return c, nil
 }
 
-// defaultMemory is what requests may take of a control group's memory, in bytes: a quarter, for a
-// model takes about a third and the collector lets half of what is in use lie.
+// defaultMemory is what requests may take of a control group's memory, in bytes: its share, or what
+// the limits need at least.
 func defaultMemory(l serve.Limits, group float64) int64 {
-	return max(l.LeastMemory(), int64(min(2<<30, group/4)))
+	return max(l.LeastMemory(), memoryShare(group))
 }
+
+// memoryShare is a quarter of a control group's memory, for a model takes about a third and the
+// collector lets half of what is in use lie.
+func memoryShare(group float64) int64 { return int64(min(2<<30, group/4)) }
 
 func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 	if f.file != "" {

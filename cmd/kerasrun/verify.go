@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -115,20 +114,10 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 // TensorFlow has tf32 on or off for a whole process. In one that has computed in fp32 on a GPU it
 // would go on with the convolutions that it chose for that.
 func verifyElsewhere(cmd *cobra.Command, args []string) (*golden.Report, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	command := []string{cmd.Name()}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		value := f.Value.String()
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			value = strings.Join(list.GetSlice(), ",")
-		}
-		command = append(command, fmt.Sprintf("--%s=%s", f.Name, value))
-	})
+	cmd.Flags().Visit(func(f *pflag.Flag) { command = append(command, argument(f)) })
 	command = append(command, "--precision=fp32", "--format=json", "--")
-	other := exec.CommandContext(cmd.Context(), program, append(command, args...)...)
+	other := exec.CommandContext(cmd.Context(), ownProgram(), append(command, args...)...)
 	var stderr bytes.Buffer
 	other.Stderr = &stderr
 	out, failed := other.Output() // with 1 too where the report says so

@@ -350,8 +350,9 @@ func (d *Decoder) Bytes() ([]byte, error) {
 	return data, nil
 }
 
-// DecodeBase64 reads standard base64 as Abseil does, and so TensorFlow Serving: with line breaks and
-// other space, the padding whole or left out, and dots in its place. take is asked for memory first.
+// DecodeBase64 reads standard base64 as Abseil does, and so TensorFlow Serving: with line breaks
+// and other space, the padding whole or left out, and dots in its place. take is asked for memory
+// first.
 func DecodeBase64(text []byte, take func(bytes int64) error) ([]byte, error) {
 	if slices.ContainsFunc(text, asciiSpace) {
 		if err := take(int64(len(text))); err != nil {
