@@ -75,10 +75,6 @@ type reader struct {
 	input int
 }
 
-func list(n []int64) *attrpb.AttrValue {
-	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
-}
-
 // Layouts, as layout.h has them.
 const (
 	layoutNHWC = iota
@@ -190,48 +186,6 @@ func maxPool(node *nodepb.NodeDef, nodes []*nodepb.NodeDef,
 		Device: node.Device,
 		Attr:   attrs,
 	}
-}
-
-// paddingOf returns the rows and columns, top, bottom, left and right, around an image of a size,
-// nil where that is not known.
-func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
-	if slices.Min(strides) < 1 {
-		return nil
-	}
-	padding := make([]int64, 4)
-	switch string(node.Attr["padding"].GetS()) {
-	case "VALID":
-	case "EXPLICIT":
-		explicit := node.Attr["explicit_paddings"].GetList().GetI()
-		if len(explicit) != 8 {
-			return nil
-		}
-		copy(padding, explicit[2:6])
-	case "SAME":
-		for i, size := range sizes {
-			if size < 1 {
-				return nil
-			}
-			pad := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+window[i]-size)
-			padding[2*i], padding[2*i+1] = pad/2, pad-pad/2
-		}
-	default:
-		return nil
-	}
-	return padding
-}
-
-// fusion returns what is fused with an operation of float32: whether something is added, and
-// whether relu follows. ok says that it is that, behind a bias.
-func fusion(node *nodepb.NodeDef) (add, relu, ok bool) {
-	fused := ""
-	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
-		fused += string(op)
-	}
-	add = fused == "BiasAddAdd" || fused == "BiasAddAddRelu"
-	relu = fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
-	ok = fused == "BiasAdd" || add || relu
-	return add, relu, ok && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
 }
 
 // operation returns our operation for a node. filter is kh, kw, ic, oc and groups.
