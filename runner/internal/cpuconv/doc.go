@@ -1,5 +1,5 @@
-// Package cpuconv has operations for TensorFlow that compute convolutions, and what is between them,
-// faster, on Linux and processors with AVX2 or AVX-512.
+// Package cpuconv has operations for TensorFlow that compute convolutions, and what lies between
+// them, faster, on Linux and processors with AVX2 or AVX-512.
 //
 // Regions makes one operation of all that it can of a graph, if it can have all convolutions
 // (operations.go says what becomes a step of one, region.h what a step computes). Else Replace puts

@@ -6,6 +6,8 @@ import (
 
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+
+	"kerasrun/runner/internal/graph"
 )
 
 // lowering makes steps of a graph's operations.
@@ -33,12 +35,12 @@ type pad struct {
 	padding [4]int64
 }
 
-func newLowering(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) *lowering {
-	l := &lowering{graph: graph, bf16: bf16, node: map[string]*nodepb.NodeDef{},
+func newLowering(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) *lowering {
+	l := &lowering{graph: g, bf16: bf16, node: map[string]*nodepb.NodeDef{},
 		kernels: map[string]bool{}, endpoints: map[string]bool{}, step: map[string]*step{},
 		alias: map[string]string{}, pads: map[string]pad{}, kept: map[string]bool{},
 		leaving: map[string]bool{}}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		l.node[node.Name] = node
 	}
 	for _, name := range kernels {
@@ -55,11 +57,11 @@ func newLowering(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool
 		}
 		seen[node.Name] = true
 		for _, input := range node.Input {
-			visit(l.node[producerOf(input)])
+			visit(l.node[graph.Producer(input)])
 		}
 		l.order = append(l.order, node)
 	}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		visit(node)
 	}
 	return l
@@ -109,7 +111,7 @@ func (l *lowering) lowerAll() bool {
 			if p := l.pads[name]; p.of != "" {
 				name = l.resolve(p.of)
 			}
-			name = producerOf(name)
+			name = graph.Producer(name)
 			before := depth[name]
 			if from := l.step[name]; from != nil {
 				before = from.region
@@ -142,10 +144,10 @@ func (l *lowering) lowerAll() bool {
 		}
 		for _, node := range l.left() {
 			for _, input := range node.Input {
-				if strings.HasPrefix(input, "^") && l.lowered(producerOf(input)) {
+				if strings.HasPrefix(input, "^") && l.lowered(graph.Producer(input)) {
 					return false
 				}
-				if name := producerOf(input); l.step[name] != nil && nameOf(input) != name {
+				if name := graph.Producer(input); l.step[name] != nil && nameOf(input) != name {
 					return false
 				}
 				keep(nameOf(input))

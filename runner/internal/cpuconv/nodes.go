@@ -8,15 +8,10 @@ import (
 
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 )
-
-// producerOf returns the operation that an input comes from.
-func producerOf(input string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
-	return name
-}
 
 // nameOf returns the name of an input's operation where that is its first output, else the input.
 func nameOf(input string) string { return strings.TrimSuffix(input, ":0") }
@@ -28,41 +23,39 @@ func list(n []int64) *attrpb.AttrValue {
 // fusedOps returns what is fused with an operation behind a bias: whether something is added, and
 // the activation. An operation alone has nothing.
 func fusedOps(node *nodepb.NodeDef) (add bool, act int64, ok bool) {
-	var fused []string
-	if !strings.Contains(node.Op, "Fused") && len(node.Input) == 2 {
-		return false, actLinear, node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
+	if node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT {
+		return false, actLinear, false
 	}
+	if !strings.Contains(node.Op, "Fused") && len(node.Input) == 2 {
+		return false, actLinear, true
+	}
+	var fused []string
 	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
 		fused = append(fused, string(op))
 	}
-	if len(fused) == 0 || fused[0] != "BiasAdd" ||
-		node.Attr["T"].GetType() != typespb.DataType_DT_FLOAT {
-		return false, 0, false
+	if len(fused) == 0 || fused[0] != "BiasAdd" {
+		return false, actLinear, false
 	}
 	fused = fused[1:]
 	if len(fused) > 0 && fused[0] == "Add" {
 		add, fused = true, fused[1:]
 	}
-	acts := map[string]int64{"Relu": actRelu, "Relu6": actRelu6, "Sigmoid": actSigmoid,
-		"_MklSwish": actSwish, "_FusedSwish": actSwish}
 	if len(fused) == 0 {
 		return add, actLinear, true
 	}
-	act, ok = acts[fused[0]]
+	act, ok = activations[fused[0]]
 	return add, act, ok && len(fused) == 1
 }
 
-// fusion returns what is fused with an operation of float32: whether something is added, and
-// whether relu follows. ok says that it is that, behind a bias.
+// activations are those that TensorFlow fuses, by their names.
+var activations = map[string]int64{"Relu": actRelu, "Relu6": actRelu6, "Sigmoid": actSigmoid,
+	"_MklSwish": actSwish, "_FusedSwish": actSwish}
+
+// fusion returns what is fused with an operation that has a bias: whether something is added, and
+// whether relu follows. ok says that there is no more.
 func fusion(node *nodepb.NodeDef) (add, relu, ok bool) {
-	fused := ""
-	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
-		fused += string(op)
-	}
-	add = fused == "BiasAddAdd" || fused == "BiasAddAddRelu"
-	relu = fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
-	ok = fused == "BiasAdd" || add || relu
-	return add, relu, ok && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
+	add, act, ok := fusedOps(node)
+	return add, act == actRelu, ok && (act == actLinear || act == actRelu)
 }
 
 // paddingOf returns the rows and columns, top, bottom, left and right, around an image of a size,
@@ -114,13 +107,18 @@ func sizesOf(shape *shapepb.TensorShapeProto) []int64 {
 	return sizes
 }
 
-// integers returns the numbers of a constant of integers.
-func (l *lowering) integers(input string) ([]int64, bool) {
+// constant returns the value of a constant, nil where an input is none.
+func (l *lowering) constant(input string) *tensorpb.TensorProto {
 	node := l.node[nameOf(input)]
 	if node == nil || node.Op != "Const" {
-		return nil, false
+		return nil
 	}
-	t := node.Attr["value"].GetTensor()
+	return node.Attr["value"].GetTensor()
+}
+
+// integers returns the numbers of a constant of integers.
+func (l *lowering) integers(input string) ([]int64, bool) {
+	t := l.constant(input)
 	n := int64(1)
 	for _, dim := range t.GetTensorShape().GetDim() {
 		n *= dim.Size
@@ -152,11 +150,7 @@ func (l *lowering) integers(input string) ([]int64, bool) {
 
 // scalar returns a constant of one number of float32.
 func (l *lowering) scalar(input string) (float32, bool) {
-	node := l.node[nameOf(input)]
-	if node == nil || node.Op != "Const" {
-		return 0, false
-	}
-	t := node.Attr["value"].GetTensor()
+	t := l.constant(input)
 	if t.GetDtype() != typespb.DataType_DT_FLOAT || len(t.GetTensorShape().GetDim()) != 0 {
 		return 0, false
 	}
@@ -171,11 +165,7 @@ func (l *lowering) scalar(input string) (float32, bool) {
 
 // isChannels says whether an input is a constant of one number a channel.
 func (l *lowering) isChannels(input string, channels int64) bool {
-	node := l.node[nameOf(input)]
-	if node == nil || node.Op != "Const" {
-		return false
-	}
-	t := node.Attr["value"].GetTensor()
+	t := l.constant(input)
 	sizes := sizesOf(t.GetTensorShape())
 	if t.GetDtype() != typespb.DataType_DT_FLOAT || len(sizes) != 1 && len(sizes) != 4 {
 		return false

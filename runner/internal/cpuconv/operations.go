@@ -6,11 +6,13 @@ import (
 	"strconv"
 	"strings"
 
-	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+
+	"kerasrun/runner/internal/graph"
+	"kerasrun/tensor"
 )
 
 // lower returns the step of an operation, nil where there is none or where it hands on a value.
@@ -166,12 +168,8 @@ func (l *lowering) bias(node *nodepb.NodeDef, channels int64) string {
 	}
 	name := "kerasrun/zeros_" + strconv.FormatInt(channels, 10)
 	if l.node[name] == nil {
-		shape := &shapepb.TensorShapeProto{Dim: []*shapepb.TensorShapeProto_Dim{{Size: channels}}}
-		zeros := &tensorpb.TensorProto{Dtype: typespb.DataType_DT_FLOAT, TensorShape: shape,
-			FloatVal: []float32{0}}
-		l.node[name] = &nodepb.NodeDef{Name: name, Op: "Const", Attr: map[string]*attrpb.AttrValue{
-			"dtype": {Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}},
-			"value": {Value: &attrpb.AttrValue_Tensor{Tensor: zeros}}}}
+		l.node[name] = graph.Constant(name, tensor.Float32, tensor.Shape{channels},
+			&tensorpb.TensorProto{FloatVal: []float32{0}})
 		l.added = append(l.added, l.node[name])
 	}
 	return name

@@ -9,14 +9,10 @@ import (
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
-)
 
-// PackedKernel is a kernel that a region reads packed.
-type PackedKernel struct {
-	Node     *nodepb.NodeDef // what Pack and PackedLength take
-	Variable string          // the read of the variable whose value it is
-	Name     string          // the placeholder that it is fed to
-}
+	"kerasrun/runner/internal/graph"
+	"kerasrun/tensor"
+)
 
 // Regions returns a graph with the largest parts that we compute as one operation each, and the
 // kernels that these read packed. There is none, and ok is false, where some convolution is in no
@@ -24,11 +20,11 @@ type PackedKernel struct {
 //
 // Kernels are the placeholders whose values do not change, endpoints the operations whose outputs
 // leave the graph. With bf16 a convolution's images, filter and output are rounded to bfloat16.
-func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
-	*graphpb.GraphDef, []PackedKernel, bool) {
-	l := newLowering(graph, kernels, endpoints, bf16)
+func Regions(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
+	*graphpb.GraphDef, []graph.PackedKernel, bool) {
+	l := newLowering(g, kernels, endpoints, bf16)
 	if !l.lowerAll() || !l.simplify() {
-		return graph, nil, false
+		return g, nil, false
 	}
 	var regions []*region
 	for _, s := range l.steps {
@@ -42,7 +38,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	}
 	var nodes []*nodepb.NodeDef
 	leaves := map[string]string{} // where a value that leaves a region is
-	var packed []PackedKernel
+	var packed []graph.PackedKernel
 	for _, r := range regions {
 		node := r.operation(l)
 		nodes = append(nodes, node)
@@ -53,8 +49,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	}
 	float := &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}
 	for _, kernel := range packed {
-		nodes = append(nodes, &nodepb.NodeDef{Name: kernel.Name, Op: "Placeholder",
-			Attr: map[string]*attrpb.AttrValue{"dtype": float}})
+		nodes = append(nodes, graph.Placeholder(kernel.Name, tensor.Float32))
 	}
 	nodes = slices.Concat(nodes, l.added, l.left())
 	for _, name := range slices.Sorted(maps.Keys(l.endpoints)) {
@@ -63,7 +58,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 				Input: []string{l.resolve(name)}, Attr: map[string]*attrpb.AttrValue{"T": float}})
 		}
 	}
-	result := &graphpb.GraphDef{Versions: graph.Versions, Library: graph.Library}
+	result := &graphpb.GraphDef{Versions: g.Versions, Library: g.Library}
 	there := map[string]bool{}
 	for _, node := range nodes {
 		there[node.Name] = true
@@ -74,8 +69,8 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 			if at := leaves[l.resolve(input)]; at != "" {
 				input = at
 			}
-			if !there[producerOf(input)] {
-				return graph, nil, false // another output of what a step computes
+			if !there[graph.Producer(input)] {
+				return g, nil, false // another output of what a step computes
 			}
 			read.Input = append(read.Input, input)
 		}
@@ -91,7 +86,7 @@ type region struct {
 	step    map[string]*step
 	inputs  []string
 	outputs []string
-	packed  []PackedKernel
+	packed  []graph.PackedKernel
 	layouts map[string]layoutChoice
 }
 
@@ -108,7 +103,7 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 			}
 		}
 		if s.kind == stepConv {
-			r.packed = append(r.packed, PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
+			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
 				Name: s.packed()})
 		}
 		if l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {

@@ -9,6 +9,8 @@ import (
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+
+	"kerasrun/runner/internal/graph"
 )
 
 // The operations' names in TensorFlow.
@@ -26,10 +28,10 @@ const (
 //
 // Endpoints are the operations whose outputs leave the graph. With bf16 a convolution's images,
 // filter and output are rounded to bfloat16. An operation reads its kernel as Pack packs it.
-func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
-	replaced := slices.Clone(graph.Node)
+func Replace(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
+	replaced := slices.Clone(g.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
-	for i, node := range graph.Node {
+	for i, node := range g.Node {
 		if !strings.Contains(strings.ToLower(node.Op), "conv2d") {
 			continue
 		}
@@ -51,15 +53,15 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 			replaced[i] = pool
 		}
 	}
-	graph.Node = replaced
+	g.Node = replaced
 	readers := map[string][]reader{}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		for i, input := range node.Input {
-			name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
+			name := graph.Producer(input)
 			readers[name] = append(readers[name], reader{node, i})
 		}
 	}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		if ours(node) && !slices.Contains(endpoints, node.Name) {
 			setLayout(node, readers[node.Name], shapes)
 		}
