@@ -106,9 +106,7 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
 				Name: s.packed()})
 		}
-		if l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {
-			return r.step[other.name] == nil && slices.Contains(other.operands(), s.name)
-		}) {
+		if l.leaves(s) {
 			r.outputs = append(r.outputs, s.name)
 		}
 	}
@@ -159,21 +157,23 @@ func (r *region) readers(name string, f func(s *step)) {
 	}
 }
 
-// isNHWC says whether a value of the region has to be in NHWC.
-func (r *region) isNHWC(l *lowering, s *step) bool {
+// leaves says whether TensorFlow or another region reads a value of a region.
+func (l *lowering) leaves(s *step) bool {
+	return l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {
+		return other.region != s.region && slices.Contains(other.operands(), s.name)
+	})
+}
+
+// isNHWC says whether a value of a region has to be in NHWC.
+func (l *lowering) isNHWC(s *step) bool {
 	if s.shape.c%8 != 0 || s.rank == 2 || s.kind == stepMean || s.kind == stepDense ||
-		l.leaving[s.name] {
+		l.leaves(s) {
 		return true
 	}
-	for _, other := range l.steps {
-		if r.step[other.name] == nil && slices.Contains(other.operands(), s.name) ||
-			other.scale == s.name ||
-			slices.Contains(other.images, s.name) &&
-				(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.steps, func(other *step) bool {
+		return other.scale == s.name || slices.Contains(other.images, s.name) &&
+			(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0)
+	})
 }
 
 // copyImages puts a step before a depthwise convolution whose image is in NHWC, which it does not
@@ -184,7 +184,7 @@ func (r *region) copyImages(l *lowering) {
 		if s.kind == stepDepthwise {
 			image := s.images[0]
 			from := r.step[image]
-			if from == nil || r.isNHWC(l, from) {
+			if from == nil || l.isNHWC(from) {
 				name := s.name + "/image"
 				c := &step{name: name, kind: stepScale, rank: 4, shape: s.in, images: []string{image},
 					strides: [2]int64{1, 1}, region: s.region}
@@ -204,7 +204,7 @@ func (r *region) copyImages(l *lowering) {
 func (r *region) chooseLayouts(l *lowering) {
 	r.layouts = map[string]layoutChoice{}
 	for _, s := range r.steps {
-		if r.isNHWC(l, s) {
+		if l.isNHWC(s) {
 			continue
 		}
 		layout := layoutChoice{layoutTiled, 0}

@@ -7,42 +7,44 @@ import (
 // simplify leaves out steps that nothing reads, and has steps do what those behind them would. It
 // returns whether all that are left can be computed.
 func (l *lowering) simplify() bool {
-	for again := true; again; {
-		again = false
-		read := map[string][]*step{}
-		for _, s := range l.steps {
-			for _, name := range s.values() {
-				read[name] = append(read[name], s)
-			}
+	reads := map[string]int{} // how many of each value
+	for _, s := range l.steps {
+		for _, name := range s.values() {
+			reads[name]++
 		}
-		for _, s := range l.steps {
-			if len(read[s.name]) == 0 && !l.leaving[s.name] {
-				l.remove(s)
-				again = true
-				break
-			}
-			if s.kind != stepScale || len(s.images) != 1 {
-				continue
-			}
-			from := l.step[s.images[0]]
-			if from == nil || len(read[from.name]) != 1 || l.leaving[from.name] ||
-				from.region != s.region || !join(from, s) {
-				continue
-			}
-			// The first takes the name of the second.
-			l.remove(s)
-			delete(l.step, from.name)
-			delete(l.alias, s.name)
-			l.alias[from.name] = s.name
-			from.name = s.name
-			l.step[s.name] = from
-			again = true
-			break
-		}
+	}
+	for slices.ContainsFunc(l.steps, func(s *step) bool { return l.simplifyOne(s, reads) }) {
 	}
 	return !slices.ContainsFunc(l.steps, func(s *step) bool {
 		return s.kind == stepScale && (s.rank != 4 || s.shape.c%8 != 0)
 	})
+}
+
+// simplifyOne removes a step if it can, and returns whether it has.
+func (l *lowering) simplifyOne(s *step, reads map[string]int) bool {
+	if reads[s.name] == 0 && !l.leaving[s.name] {
+		for _, name := range s.values() {
+			reads[name]--
+		}
+		l.remove(s)
+		return true
+	}
+	if s.kind != stepScale || len(s.images) != 1 {
+		return false
+	}
+	from := l.step[s.images[0]]
+	if from == nil || reads[from.name] != 1 || l.leaving[from.name] ||
+		from.region != s.region || !join(from, s) {
+		return false
+	}
+	// The first takes the name of the second, which alone has read it.
+	l.remove(s)
+	delete(l.step, from.name)
+	delete(l.alias, s.name)
+	l.alias[from.name] = s.name
+	from.name = s.name
+	l.step[s.name] = from
+	return true
 }
 
 func (l *lowering) remove(s *step) {
