@@ -138,8 +138,8 @@ static inline void round_to_bf16(float* x, int64_t n) {
   memcpy(x + whole, rest, (n - whole) * sizeof(float));
 }
 
-// needs_rounding returns whether x is copied as bfloat16: in NHWC it may come from TensorFlow. What a
-// region's other steps make in another layout is read as it is.
+// needs_rounding returns whether x is copied as bfloat16: in NHWC it may come from TensorFlow. What
+// a region's other steps make in another layout is read as it is.
 static inline int needs_rounding(const struct kerasrun_conv2d* c) {
   return c->bf16 && c->x.kind == KERASRUN_NHWC;
 }

@@ -1,6 +1,6 @@
 // Convolutions and max pools of random shapes, in random layouts, against their definition in
-// double. Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees each
-// access beside it.
+// double. Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees
+// each access beside it.
 //
 //   conv2d_test avx2|avx512 CASES [SEED]
 //   conv2d_test avx2|avx512 short-x|short-filter|short-packed|short-bias|short-y
@@ -143,15 +143,6 @@ static void describe(const struct problem* p, char* text, size_t length) {
            (int)c->pad_left, (int)c->pad_right, (int)c->act, c->bf16, (int)c->x.kind,
            (int)c->x.padding, (int)c->add.kind, (int)c->add.padding, (int)c->y.kind,
            (int)c->y.padding, p->add, p->in_place ? " in place" : "");
-}
-
-// shrink returns a copy that ends a float earlier.
-static float* shrink(float* x, int64_t n) {
-  float* shorter = malloc((n - 1) * sizeof(float));
-  CHECK(shorter, "out of memory");
-  memcpy(shorter, x, (n - 1) * sizeof(float));
-  free(x);
-  return shorter;
 }
 
 static void check_conv2d(const struct kerasrun_conv2d_isa* isa, const struct problem* p,
