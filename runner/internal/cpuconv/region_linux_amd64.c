@@ -267,7 +267,7 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
         break;
       case KERASRUN_MAX_POOL:
       case KERASRUN_AVG_POOL:
-        if (!kerasrun_max_pool_valid(&c)) return 0;
+        if (!kerasrun_pool_valid(&c)) return 0;
         y->h = kerasrun_conv2d_out_h(&c, x->h), y->w = kerasrun_conv2d_out_w(&c, x->w);
         if (y->h < 1 || y->w < 1) return 0;
         break;

@@ -18,7 +18,7 @@ static void* max_pool_create(TF_OpKernelConstruction* construction) {
     c->kh = window[0];
     c->kw = window[1];
     c->ic = c->oc = op->sizes[2];
-    if (!kerasrun_max_pool_valid(c))
+    if (!kerasrun_pool_valid(c))
       set_invalid(
           status,
           "expected a window larger than the padding, 8 channels or a multiple, and no tiled "

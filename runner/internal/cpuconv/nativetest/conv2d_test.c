@@ -190,7 +190,7 @@ static void check_max_pool(struct problem p, uint64_t* random) {
   c->x = nhwc;
   if (random_int(random, 0, 1))
     c->x = (struct kerasrun_layout){KERASRUN_NCHW8C, random_int(random, 0, 3)};
-  if (!kerasrun_max_pool_valid(c)) return;
+  if (!kerasrun_pool_valid(c)) return;
   float* images = random_floats(p.n * p.h * p.w * c->oc, 0, random);
   float* x = lay_out(images, c->x, p.n, p.h, p.w, c->oc);
   float* y = malloc(kerasrun_layout_size(c->y, p.n, p.out_h, p.out_w, c->oc) * sizeof(float));
