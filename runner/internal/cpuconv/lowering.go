@@ -126,39 +126,44 @@ func (l *lowering) lowerAll() bool {
 			}
 		}
 	}
-	if convolutions == 0 {
+	if convolutions == 0 || !l.keepRead() {
 		return false
-	}
-	// What TensorFlow reads of a shape or with zeros that no step has, it computes.
-	for again := true; again; {
-		again = false
-		keep := func(name string) {
-			for ; l.lowered(name); name = nameOf(l.node[name].Input[0]) {
-				if l.step[name] != nil {
-					return
-				}
-				if l.pads[name].of != "" || l.rankOf(name) != l.step[l.resolve(name)].rank {
-					l.kept[name], again = true, true
-				}
-			}
-		}
-		for _, node := range l.left() {
-			for _, input := range node.Input {
-				if strings.HasPrefix(input, "^") && l.lowered(graph.Producer(input)) {
-					return false
-				}
-				if name := graph.Producer(input); l.step[name] != nil && nameOf(input) != name {
-					return false
-				}
-				keep(nameOf(input))
-			}
-		}
-		for name := range l.endpoints {
-			keep(name)
-		}
 	}
 	l.findLeaving()
 	return true
+}
+
+// keepRead has TensorFlow compute what it reads of a shape or with zeros that no step has. It
+// returns whether TensorFlow reads nothing else that it does not compute.
+func (l *lowering) keepRead() bool {
+	for again := true; again; {
+		again = false
+		for _, node := range l.left() {
+			for _, input := range node.Input {
+				name := graph.Producer(input)
+				if strings.HasPrefix(input, "^") && l.lowered(name) ||
+					l.step[name] != nil && nameOf(input) != name {
+					return false
+				}
+				again = l.keep(nameOf(input)) || again
+			}
+		}
+		for name := range l.endpoints {
+			again = l.keep(name) || again
+		}
+	}
+	return true
+}
+
+// keep keeps the operations between a name and a step whose value the step's is not. It returns
+// whether there are any.
+func (l *lowering) keep(name string) (kept bool) {
+	for ; l.lowered(name) && l.step[name] == nil; name = nameOf(l.node[name].Input[0]) {
+		if l.pads[name].of != "" || l.rankOf(name) != l.step[l.resolve(name)].rank {
+			l.kept[name], kept = true, true
+		}
+	}
+	return kept
 }
 
 // rankOf returns the rank of an operation that hands a value on.

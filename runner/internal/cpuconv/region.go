@@ -19,7 +19,8 @@ import (
 // part: TensorFlow's threads and ours would be in each other's way.
 //
 // Kernels are the placeholders whose values do not change, endpoints the operations whose outputs
-// leave the graph. With bf16 a convolution's images, filter and output are rounded to bfloat16.
+// leave the graph. With bf16 a convolution's filter and output are rounded to bfloat16, and so are
+// its images, but for those that another kind of step hands on tiled or in nChw8c.
 func Regions(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	*graphpb.GraphDef, []graph.PackedKernel, bool) {
 	l := newLowering(g, kernels, endpoints, bf16)
