@@ -42,9 +42,9 @@ type packer struct {
 // optimizedGraph is what TensorFlow makes of a signature, with placeholders for its variables.
 type optimizedGraph struct {
 	graph    *graphpb.GraphDef
-	kernels  []string // the placeholders
-	replaced bool     // convolutions are package cpuconv's
-	packed   []cpuconv.PackedKernel
+	kernels  []string             // the placeholders
+	replaced bool                 // convolutions are package cpuconv's
+	packed   []graph.PackedKernel // of cpuconv.Regions
 }
 
 // packedSession is a session and what it is fed beside its inputs.
@@ -173,7 +173,7 @@ func (p *packer) close() (err error) {
 }
 
 // kernels are what a session's operations read from placeholders in every run: those of package
-// conv's operations packed, and those of TensorFlow's as they are.
+// cpuconv's operations packed, and those of TensorFlow's as they are.
 type kernels struct {
 	bound  []session.Bound
 	memory *cpuconv.Memory
@@ -195,9 +195,7 @@ func newKernels(o optimizedGraph, values map[string]*session.Tensor) (fedGraph *
 		}
 	}()
 	fedGraph, fed := graph.FeedKernels(o.graph, slices.Collect(maps.Keys(values)), cpuconv.Op)
-	for _, kernel := range o.packed {
-		fed.Packed = append(fed.Packed, graph.PackedKernel(kernel))
-	}
+	fed.Packed = append(fed.Packed, o.packed...)
 	bind := func(name string, t *session.Tensor) {
 		k.bound = append(k.bound, session.Bound{At: session.Endpoint{Op: name}, Tensor: t})
 	}

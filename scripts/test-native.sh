@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds the C of convolutions and buffers with gcc's sanitizers and assert, and runs the tests of
-# runner/internal/cpuconv/nativetest. It needs gcc and no TensorFlow. `make test-native` calls it.
+# Builds the C of convolutions, regions and buffers with gcc's sanitizers and assert, and runs the
+# tests of runner/internal/cpuconv/nativetest. It needs gcc and no TensorFlow. `make test-native`
+# calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 conv=runner/internal/cpuconv
 tests=$conv/nativetest
 runner=$(dirname "$(find runner -name buffer.c)")
-CASES=${CASES:-500} # random convolutions of each instruction set
+CASES=${CASES:-500} # random convolutions, and regions, of each instruction set
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
@@ -61,8 +62,12 @@ first=$!
   for kind in a t; do
     flags=$address
     [ $kind = a ] || flags=$thread
-    for name in conv2d max_pool region threadpool; do compile $conv/${name}_linux_amd64.c ${name}_$kind $flags; done
-    for name in conv2d region threadpool buffer; do compile "$tests/${name}_test.c" ${name}_test_$kind $flags; done
+    for name in conv2d max_pool region threadpool; do
+      compile $conv/${name}_linux_amd64.c ${name}_$kind $flags
+    done
+    for name in conv2d region threadpool buffer; do
+      compile "$tests/${name}_test.c" ${name}_test_$kind $flags
+    done
     for name in buffer pages; do compile "$runner/$name.c" ${name}_$kind $flags; done
   done
 } &

@@ -17,6 +17,7 @@ faulty     a signature that TensorFlow fails to run, one that gives NaN, and one
            steps as it is told
 aborts     a graph that ends the process that runs it: a list of tensors whose sizes, which the
            graph computes, overflow
+aborts_manifest  the same with a manifest
 """
 
 import hashlib

@@ -100,14 +100,19 @@ static inline int kerasrun_conv2d_fits(const struct kerasrun_conv2d* c, int64_t 
          kerasrun_layout_fits(c->y, n, out_h, out_w, c->oc);
 }
 
+// kerasrun_conv2d_has_padding returns whether x has the zeros around it that the filter reads.
+static inline int kerasrun_conv2d_has_padding(const struct kerasrun_conv2d* c) {
+  return c->x.kind == KERASRUN_NCHW8C &&
+         c->x.padding >= max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
+}
+
 // kerasrun_depthwise_valid checks a depthwise convolution: groups and oc are the channels, ic is 1,
 // and x has the zeros around it that the filter reads.
 static inline int kerasrun_depthwise_valid(const struct kerasrun_conv2d* c) {
   return kerasrun_conv2d_window_valid(c) && c->ic == 1 && c->groups == c->oc && c->oc > 0 &&
          c->oc <= INT32_MAX && c->oc % 8 == 0 && c->kh > 0 && c->kw > 0 && c->kh <= INT32_MAX &&
          c->kw <= INT32_MAX && c->kh * c->kw <= KERASRUN_MAX_FLOATS / c->oc &&
-         c->x.kind == KERASRUN_NCHW8C && !c->bf16 &&
-         c->x.padding >= max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
+         !c->bf16 && kerasrun_conv2d_has_padding(c);
 }
 
 static inline int kerasrun_depthwise_fits(const struct kerasrun_conv2d* c, int64_t n, int64_t h,

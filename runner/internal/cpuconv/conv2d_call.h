@@ -138,13 +138,8 @@ static inline void round_to_bf16(float* x, int64_t n) {
   memcpy(x + whole, rest, (n - whole) * sizeof(float));
 }
 
-// needs_rounding returns whether x may have floats that are no bfloat16: it comes from TensorFlow.
+// needs_rounding returns whether x is copied as bfloat16: in NHWC it may come from TensorFlow. What
+// a region's other steps make in another layout is read as it is.
 static inline int needs_rounding(const struct kerasrun_conv2d* c) {
   return c->bf16 && c->x.kind == KERASRUN_NHWC;
-}
-
-// has_padding returns whether x has the zeros around it that the filter reads.
-static inline int has_padding(const struct kerasrun_conv2d* c) {
-  return c->x.kind == KERASRUN_NCHW8C &&
-         c->x.padding >= max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
 }

@@ -1,6 +1,5 @@
 // A convolution: its filter packed, the work divided into tasks, and the run. What includes this
-// defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, and those of
-// activation_vector.h.
+// defines the vectors: LANES, MR, MR_NARROW, K_UNROLL, and those of activation_vector.h.
 //
 //   tasks = 1x1:    m_blocks * m_splits * n_blocks            conv_1x1_microkernel.h
 //           other:  n * m_blocks * group_blocks * n_blocks    direct_conv_microkernels.h
@@ -77,7 +76,7 @@ static void divide_tasks(struct conv2d_call* call) {
   } else {
     images = call->n;
     call->m_blocks = 1;
-    if (has_padding(c)) {
+    if (kerasrun_conv2d_has_padding(c)) {
       call->group_blocks = min(c->groups, div_round_up(wanted, images));
     } else {
       call->group_blocks = min(c->groups, div_round_up(c->groups * c->ic, COPY_CHANNELS));

@@ -106,8 +106,8 @@ func (s shape) want(of operands) (sums, sizes []float64) {
 	return sums, sizes
 }
 
-// graph is the operation in a session.
-type graph struct {
+// opGraph is the operation in a session.
+type opGraph struct {
 	session       *tf.Session
 	x, kernel     tf.Output
 	bias, add     tf.Output
@@ -276,10 +276,10 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
-func (s shape) graph(t testing.TB) *graph {
+func (s shape) graph(t testing.TB) *opGraph {
 	t.Helper()
 	g := newGraph(t)
-	of := &graph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
+	of := &opGraph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
 	// Not what is fed itself: only an operation's output, with nobody else who needs it, becomes
 	// another's memory.
 	of.twice = g.op("Neg", "neg", nil, g.op("Neg", "negneg", nil, of.add))
@@ -313,7 +313,7 @@ func feed(t testing.TB, numbers []float32, dims ...int64) *tf.Tensor {
 	return one
 }
 
-func (s shape) feeds(t testing.TB, g *graph, of operands) map[tf.Output]*tf.Tensor {
+func (s shape) feeds(t testing.TB, g *opGraph, of operands) map[tf.Output]*tf.Tensor {
 	packed := s.packed(t, of.kernel)
 	return map[tf.Output]*tf.Tensor{
 		g.x:      feed(t, of.x, s.n, s.h, s.w, s.in*s.groups),
@@ -323,7 +323,7 @@ func (s shape) feeds(t testing.TB, g *graph, of operands) map[tf.Output]*tf.Tens
 }
 
 // run computes the convolution and returns the output's elements.
-func (s shape) run(g *graph, feeds map[tf.Output]*tf.Tensor) ([]float32, error) {
+func (s shape) run(g *opGraph, feeds map[tf.Output]*tf.Tensor) ([]float32, error) {
 	fetches := []tf.Output{g.output}
 	if s.shared {
 		fetches = append(fetches, g.twice)
@@ -599,23 +599,23 @@ func TestConvNaN(t *testing.T) {
 func TestConvRefuses(t *testing.T) {
 	s := same(1, 6, 3, 4, 16, 2, 1, 1)
 	s.add = true
-	for what, change := range map[string]func(g *graph, feeds map[tf.Output]*tf.Tensor){
-		"rank of the image": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+	for what, change := range map[string]func(g *opGraph, feeds map[tf.Output]*tf.Tensor){
+		"rank of the image": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.x] = feed(t, make([]float32, 8*36), 6, 6, 8)
 		},
-		"channels of the image": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"channels of the image": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.x] = feed(t, make([]float32, 7*36), 1, 6, 6, 7)
 		},
-		"rank of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"rank of the kernel": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.kernel] = feed(t, make([]float32, 36*16), 9, 64)
 		},
-		"size of the kernel": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"size of the kernel": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.kernel] = feed(t, make([]float32, 35*16), 35*16)
 		},
-		"bias": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"bias": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.bias] = feed(t, make([]float32, 8), 8)
 		},
-		"like the output": func(g *graph, feeds map[tf.Output]*tf.Tensor) {
+		"like the output": func(g *opGraph, feeds map[tf.Output]*tf.Tensor) {
 			feeds[g.add] = feed(t, make([]float32, 16), 1, 1, 1, 16)
 		},
 	} {
@@ -664,7 +664,7 @@ func TestConvRefuses(t *testing.T) {
 		fed := wrong
 		test.change(&wrong)
 		g := newGraph(t)
-		of := &graph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
+		of := &opGraph{x: g.fed("x"), kernel: g.fed("kernel"), bias: g.fed("bias"), add: g.fed("add")}
 		of.output = g.op(Op, "conv", wrong.attrs(), of.x, of.kernel, of.bias, tf.OutputList{})
 		of.session = g.session()
 		_, err := fed.run(of, fed.feeds(t, of, fed.operands(1)))

@@ -151,7 +151,7 @@ static void direct_conv_task(void* context, int64_t task) {
   int64_t groups = c->groups * (group_block + 1) / call->group_blocks - group;
   int64_t height = (rows - 1) * c->stride_h + c->kh, width = (call->y.w - 1) * c->stride_w + c->kw;
   int64_t cb = channel_block(c), line = call->y.w + MR_NARROW;
-  int64_t copied = has_padding(c) ? 0 : groups * c->ic * height * width;
+  int64_t copied = kerasrun_conv2d_has_padding(c) ? 0 : groups * c->ic * height * width;
   int64_t* y_offsets =
       thread_scratch(call, 2 * rows * line * sizeof(int64_t) + copied * sizeof(float));
   if (!y_offsets) return;
@@ -164,7 +164,7 @@ static void direct_conv_task(void* context, int64_t task) {
   struct direct_input p = {
       .cb = cb, .count = c->ic / cb, .kh = c->kh, .kw = c->kw, .stride = c->stride_w};
   const float* x;
-  if (has_padding(c)) {
+  if (kerasrun_conv2d_has_padding(c)) {
     p.plane_stride = call->x.c8_stride;
     p.row_stride = call->x.row_stride;
     x = call->x.data + image * call->x.image_stride +

@@ -9,9 +9,9 @@
 
 #include "conv2d.h"
 
-// kerasrun_max_pool_valid checks the attributes of a pool, in a convolution's terms: kh and kw are
+// kerasrun_pool_valid checks the attributes of a pool, in a convolution's terms: kh and kw are
 // the window, ic and oc the channels. Each window reaches into the image.
-static inline int kerasrun_max_pool_valid(const struct kerasrun_conv2d* c) {
+static inline int kerasrun_pool_valid(const struct kerasrun_conv2d* c) {
   return kerasrun_conv2d_window_valid(c) && c->kh <= INT32_MAX && c->kw <= INT32_MAX &&
          c->kh > max(c->pad_top, c->pad_bottom) && c->kw > max(c->pad_left, c->pad_right) &&
          c->oc > 0 && c->oc <= INT32_MAX && c->oc % 8 == 0 && c->x.kind != KERASRUN_TILED;

@@ -2,7 +2,7 @@
 //
 //   for each block of PIXELS
 //     for each eight channels
-//       for each pixel: the largest of kh x kw vectors of eight
+//       for each pixel: the largest of kh x kw vectors of eight, or their mean
 
 #include "max_pool.h"
 
@@ -13,14 +13,16 @@
 
 struct pool_call {
   const struct kerasrun_conv2d* c;
-  int mean;
   struct kerasrun_view x, y;
 };
 
 // So many offsets of a row are computed at a time.
 #define PIXELS 64
 
-__attribute__((target("avx2"))) static void pool_task(void* context, int64_t task) {
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __attribute__((always_inline)) void pool_row(void* context, int64_t task,
+                                                                int mean) {
   const struct pool_call* call = context;
   const struct kerasrun_conv2d* c = call->c;
   const struct kerasrun_view *x = &call->x, *y = &call->y;
@@ -47,19 +49,22 @@ __attribute__((target("avx2"))) static void pool_task(void* context, int64_t tas
           }
         __m256 count = _mm256_set1_ps((row_end - row_begin) * (end - begin));
         _mm256_storeu_ps(y->data + c8 * y->c8_stride + offsets[j],
-                         call->mean ? _mm256_div_ps(sum, count) : largest);
+                         mean ? _mm256_div_ps(sum, count) : largest);
       }
   }
 }
 
+AVX2 static void max_pool_task(void* context, int64_t task) { pool_row(context, task, 0); }
+AVX2 static void avg_pool_task(void* context, int64_t task) { pool_row(context, task, 1); }
+
 void kerasrun_pool_run(const struct kerasrun_conv2d* c, int mean, const float* x, int64_t n,
                        int64_t h, int64_t w, float* y) {
   int64_t out_h = kerasrun_conv2d_out_h(c, h), out_w = kerasrun_conv2d_out_w(c, w);
-  assert(kerasrun_max_pool_valid(c) && x && y && n > 0 && out_h > 0 && out_w > 0);
+  assert(kerasrun_pool_valid(c) && x && y && n > 0 && out_h > 0 && out_w > 0);
   assert(kerasrun_layout_fits(c->x, n, h, w, c->oc));
   assert(kerasrun_layout_fits(c->y, n, out_h, out_w, c->oc));
-  struct pool_call call = {c, mean, kerasrun_view(c->x, x, h, w, c->oc),
+  struct pool_call call = {c, kerasrun_view(c->x, x, h, w, c->oc),
                            kerasrun_view(c->y, y, out_h, out_w, c->oc)};
   kerasrun_zero_padding(&call.y, n, c->oc);
-  kerasrun_threadpool_run(pool_task, &call, n * out_h);
+  kerasrun_threadpool_run(mean ? avg_pool_task : max_pool_task, &call, n * out_h);
 }

@@ -42,10 +42,10 @@ func (b builder) maxPool(s shape, x tf.Output) tf.Output {
 
 // maxPoolGraph is the operation in a session, between convolutions that change nothing but the
 // layout.
-func (s shape) maxPoolGraph(t *testing.T) *graph {
+func (s shape) maxPoolGraph(t *testing.T) *opGraph {
 	t.Helper()
 	g := newGraph(t)
-	of := &graph{x: g.fed("x")}
+	of := &opGraph{x: g.fed("x")}
 	y := g.maxPool(s, g.converted("converted", of.x, layout{}, s.x, s.h, s.w, s.in))
 	of.output = g.converted("output", y, s.y, layout{}, s.outH(), s.outW(), s.in)
 	of.session = g.session()
@@ -95,7 +95,7 @@ func TestMaxPoolRefuses(t *testing.T) {
 		change(&s)
 		g := newGraph(t)
 		x := g.fed("x")
-		of := &graph{x: x, output: g.maxPool(s, x), session: g.session()}
+		of := &opGraph{x: x, output: g.maxPool(s, x), session: g.session()}
 		_, err := s.run(of, map[tf.Output]*tf.Tensor{x: feed(t, make([]float32, 36*s.in), 1, 6, 6,
 			s.in)})
 		if err == nil || !strings.Contains(err.Error(), "expected ") {

@@ -4,32 +4,28 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
-)
 
-// PackedKernel is a kernel that a region reads packed.
-type PackedKernel struct {
-	Node     *nodepb.NodeDef // what Pack and PackedLength take
-	Variable string          // the read of the variable whose value it is
-	Name     string          // the placeholder that it is fed to
-}
+	"kerasrun/runner/internal/graph"
+	"kerasrun/tensor"
+)
 
 // Regions returns a graph with the largest parts that we compute as one operation each, and the
 // kernels that these read packed. There is none, and ok is false, where some convolution is in no
 // part: TensorFlow's threads and ours would be in each other's way.
 //
 // Kernels are the placeholders whose values do not change, endpoints the operations whose outputs
-// leave the graph. With bf16 a convolution's images, filter and output are rounded to bfloat16.
-func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
-	*graphpb.GraphDef, []PackedKernel, bool) {
-	l := newLowering(graph, kernels, endpoints, bf16)
+// leave the graph. With bf16 a convolution's filter and output are rounded to bfloat16, and so are
+// its images, but for those that another kind of step hands on tiled or in nChw8c.
+func Regions(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
+	*graphpb.GraphDef, []graph.PackedKernel, bool) {
+	l := newLowering(g, kernels, endpoints, bf16)
 	if !l.lowerAll() || !l.simplify() {
-		return graph, nil, false
+		return g, nil, false
 	}
 	var regions []*region
 	for _, s := range l.steps {
@@ -43,7 +39,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	}
 	var nodes []*nodepb.NodeDef
 	leaves := map[string]string{} // where a value that leaves a region is
-	var packed []PackedKernel
+	var packed []graph.PackedKernel
 	for _, r := range regions {
 		node := r.operation(l)
 		nodes = append(nodes, node)
@@ -54,8 +50,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	}
 	float := &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: typespb.DataType_DT_FLOAT}}
 	for _, kernel := range packed {
-		nodes = append(nodes, &nodepb.NodeDef{Name: kernel.Name, Op: "Placeholder",
-			Attr: map[string]*attrpb.AttrValue{"dtype": float}})
+		nodes = append(nodes, graph.Placeholder(kernel.Name, tensor.Float32))
 	}
 	nodes = slices.Concat(nodes, l.added, l.left())
 	for _, name := range slices.Sorted(maps.Keys(l.endpoints)) {
@@ -64,7 +59,7 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 				Input: []string{l.resolve(name)}, Attr: map[string]*attrpb.AttrValue{"T": float}})
 		}
 	}
-	result := &graphpb.GraphDef{Versions: graph.Versions, Library: graph.Library}
+	result := &graphpb.GraphDef{Versions: g.Versions, Library: g.Library}
 	there := map[string]bool{}
 	for _, node := range nodes {
 		there[node.Name] = true
@@ -75,8 +70,8 @@ func Regions(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 			if at := leaves[l.resolve(input)]; at != "" {
 				input = at
 			}
-			if !there[producerOf(input)] {
-				return graph, nil, false // another output of what a step computes
+			if !there[graph.Producer(input)] {
+				return g, nil, false // another output of what a step computes
 			}
 			read.Input = append(read.Input, input)
 		}
@@ -92,7 +87,7 @@ type region struct {
 	step    map[string]*step
 	inputs  []string
 	outputs []string
-	packed  []PackedKernel
+	packed  []graph.PackedKernel
 	layouts map[string]layoutChoice
 }
 
@@ -109,12 +104,10 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 			}
 		}
 		if s.kind == stepConv {
-			r.packed = append(r.packed, PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
+			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
 				Name: s.packed()})
 		}
-		if l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {
-			return r.step[other.name] == nil && slices.Contains(other.operands(), s.name)
-		}) {
+		if l.leaves(s) {
 			r.outputs = append(r.outputs, s.name)
 		}
 	}
@@ -165,21 +158,23 @@ func (r *region) readers(name string, f func(s *step)) {
 	}
 }
 
-// isNHWC says whether a value of the region has to be in NHWC.
-func (r *region) isNHWC(l *lowering, s *step) bool {
+// leaves says whether TensorFlow or another region reads a value of a region.
+func (l *lowering) leaves(s *step) bool {
+	return l.leaving[s.name] || slices.ContainsFunc(l.steps, func(other *step) bool {
+		return other.region != s.region && slices.Contains(other.operands(), s.name)
+	})
+}
+
+// isNHWC says whether a value of a region has to be in NHWC.
+func (l *lowering) isNHWC(s *step) bool {
 	if s.shape.c%8 != 0 || s.rank == 2 || s.kind == stepMean || s.kind == stepDense ||
-		l.leaving[s.name] {
+		l.leaves(s) {
 		return true
 	}
-	for _, other := range l.steps {
-		if r.step[other.name] == nil && slices.Contains(other.operands(), s.name) ||
-			other.scale == s.name ||
-			slices.Contains(other.images, s.name) &&
-				(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.steps, func(other *step) bool {
+		return other.scale == s.name || slices.Contains(other.images, s.name) &&
+			(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0)
+	})
 }
 
 // copyImages puts a step before a depthwise convolution whose image is in NHWC, which it does not
@@ -190,7 +185,7 @@ func (r *region) copyImages(l *lowering) {
 		if s.kind == stepDepthwise {
 			image := s.images[0]
 			from := r.step[image]
-			if from == nil || r.isNHWC(l, from) {
+			if from == nil || l.isNHWC(from) {
 				name := s.name + "/image"
 				c := &step{name: name, kind: stepScale, rank: 4, shape: s.in, images: []string{image},
 					strides: [2]int64{1, 1}, region: s.region}
@@ -210,7 +205,7 @@ func (r *region) copyImages(l *lowering) {
 func (r *region) chooseLayouts(l *lowering) {
 	r.layouts = map[string]layoutChoice{}
 	for _, s := range r.steps {
-		if r.isNHWC(l, s) {
+		if l.isNHWC(s) {
 			continue
 		}
 		layout := layoutChoice{layoutTiled, 0}
@@ -233,95 +228,3 @@ func (r *region) chooseLayouts(l *lowering) {
 		r.layouts[s.name] = layout
 	}
 }
-
-// Kinds of steps, as region.h has them.
-const (
-	stepConv = iota
-	stepDepthwise
-	stepDense
-	stepMaxPool
-	stepAvgPool
-	stepMean
-	stepScale
-)
-
-// Activations, as activation.h has them.
-const (
-	actLinear = iota
-	actRelu
-	actRelu6
-	actSigmoid
-	actSwish
-)
-
-type imageShape struct{ h, w, c int64 }
-
-// step computes a value of a region, which is named as the TensorFlow operation whose output it is.
-type step struct {
-	name          string
-	kind, act     int64
-	rank          int64
-	in, shape     imageShape // of the first image, and of what it computes
-	window        [5]int64   // kh, kw, ic, oc, groups
-	strides       [2]int64
-	padding       [4]int64
-	matrix        bool     // a product of matrices
-	images        []string // one, but for concatenated ones
-	filter, bias  string
-	scale, shift  string
-	added         string
-	region        int
-	constantScale bool // scale is a constant
-}
-
-func (s *step) packed() string { return s.name + "/packed" }
-
-func (s *step) is1x1() bool {
-	return s.window[0] == 1 && s.window[1] == 1 && s.window[4] == 1 && slices.Max(s.padding[:]) == 0
-}
-
-// packing returns what Pack takes for a convolution.
-func (s *step) packing(bf16 bool) *nodepb.NodeDef {
-	return &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
-		"filter": list(s.window[:]), "strides": list(s.strides[:]), "padding": list(s.padding[:]),
-		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix}},
-	}}
-}
-
-// operands returns the names of what it reads, in region.h's order; "" is none.
-func (s *step) operands() []string {
-	switch s.kind {
-	case stepConv:
-		names := []string{s.images[0], s.packed(), s.bias}
-		if s.added != "" {
-			names = append(names, s.added)
-		}
-		return names
-	case stepDepthwise, stepDense:
-		return []string{s.images[0], s.filter, s.bias}
-	case stepScale:
-		return append([]string{s.scale, s.shift, s.added}, s.images...)
-	}
-	return s.images
-}
-
-// values returns the names of the values among its operands.
-func (s *step) values() []string {
-	names := slices.Clone(s.images)
-	if s.added != "" {
-		names = append(names, s.added)
-	}
-	if s.scale != "" && !s.constantScale {
-		names = append(names, s.scale)
-	}
-	return names
-}
-
-// plain says whether it hands on its images, concatenated.
-func (s *step) plain() bool {
-	return s.kind == stepScale && s.scale == "" && s.shift == "" && s.added == "" &&
-		s.act == actLinear
-}
-
-// nameOf returns the name of an input's operation where that is its first output, else the input.
-func nameOf(input string) string { return strings.TrimSuffix(input, ":0") }

@@ -235,8 +235,7 @@ static int64_t scale_channels(const struct step* s, const struct kerasrun_value*
 // shape writes what a step makes, and checks that its operands are what it reads.
 static int shape(const struct step* s, const struct kerasrun_value* v, struct kerasrun_value* y) {
   const struct kerasrun_value* x = &v[s->operand[IMAGE]];
-  struct kerasrun_conv2d c = s->conv;
-  *y = (struct kerasrun_value){.rank = s->rank, .layout = c.y};
+  *y = (struct kerasrun_value){.rank = s->rank, .layout = s->conv.y};
   if (s->kind == KERASRUN_SCALE) {
     x = &v[s->operand[FIRST_SCALED]];
     int64_t channels = scale_channels(s, v);
@@ -250,7 +249,7 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
     if (o[ADDED] >= 0 && (!same_shape(&v[o[ADDED]], y) || !is_images(&v[o[ADDED]]))) return 0;
   } else {
     if (!is_images(x)) return 0;
-    c = convolution(s, v);
+    struct kerasrun_conv2d c = convolution(s, v);
     y->n = x->n, y->h = 1, y->w = 1, y->c = c.oc;
     switch (s->kind) {
       case KERASRUN_CONV:
@@ -268,7 +267,7 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
         break;
       case KERASRUN_MAX_POOL:
       case KERASRUN_AVG_POOL:
-        if (!kerasrun_max_pool_valid(&c)) return 0;
+        if (!kerasrun_pool_valid(&c)) return 0;
         y->h = kerasrun_conv2d_out_h(&c, x->h), y->w = kerasrun_conv2d_out_w(&c, x->w);
         if (y->h < 1 || y->w < 1) return 0;
         break;
@@ -341,10 +340,10 @@ static int64_t in_place(const struct kerasrun_region* r, int64_t i, const struct
   return from.kind == to.kind && from.padding == to.padding ? at : -1;
 }
 
-// free_place returns the first place of a size that no value of these has.
-static int64_t free_place(const struct place* places, int64_t values, int64_t size) {
+// free_place returns the first place of a size that none of these has.
+static int64_t free_place(const struct place* places, int64_t n, int64_t size) {
   int64_t begin = 0;
-  for (int64_t i = 0; i < values; i++) {
+  for (int64_t i = 0; i < n; i++) {
     const struct place* p = &places[i];
     if (p->size == 0 || p->begin >= begin + size || p->begin + p->size <= begin) continue;
     begin = p->begin + p->size;
@@ -354,9 +353,9 @@ static int64_t free_place(const struct place* places, int64_t values, int64_t si
 }
 
 // plan_memory places the values of the steps that are no outputs, and returns how many floats they
-// take. begins has one for each.
+// take. A value that is needed no more keeps its begin, and has no size.
 static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasrun_value* v,
-                           struct place* places, int64_t* begins) {
+                           struct place* places) {
   int64_t total = 0;
   for (int64_t i = 0; i < r->steps; i++) {
     int64_t value = r->inputs + i;
@@ -370,9 +369,8 @@ static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasru
         // Whole cache lines.
         int64_t size =
             div_round_up(kerasrun_layout_size(y->layout, y->n, y->h, y->w, y->c), 16) * 16;
-        places[value] = (struct place){free_place(places, value, size), size};
+        places[value] = (struct place){free_place(places + r->inputs, i, size), size};
       }
-      begins[value] = places[value].begin;
       total = max(total, places[value].begin + places[value].size);
     }
     for (int64_t j = 0; j < r->step[i].operands; j++) {
@@ -487,19 +485,18 @@ enum kerasrun_outcome kerasrun_region_run(struct kerasrun_region* r,
   int64_t values = r->inputs + r->steps;
   struct kerasrun_value* v = calloc(values, sizeof *v);
   struct place* places = calloc(values, sizeof *places);
-  int64_t* begins = calloc(values, sizeof *begins);
   struct arena arena = {0};
   enum kerasrun_outcome outcome = KERASRUN_NO_MEMORY;
-  if (v && places && begins) {
+  if (v && places) {
     memcpy(v, inputs, r->inputs * sizeof *v);
     outcome = shapes(r, v, fault) ? KERASRUN_DONE : KERASRUN_INVALID;
   }
   if (outcome == KERASRUN_DONE) {
-    arena = take_arena(r, plan_memory(r, v, places, begins));
+    arena = take_arena(r, plan_memory(r, v, places));
     if (!arena.memory) outcome = KERASRUN_NO_MEMORY;
   }
   for (int64_t i = 0; i < r->steps && outcome == KERASRUN_DONE; i++)
-    v[r->inputs + i].data = arena.memory + begins[r->inputs + i];
+    v[r->inputs + i].data = arena.memory + places[r->inputs + i].begin;
   for (int64_t i = 0; i < r->outputs && outcome == KERASRUN_DONE; i++) {
     struct kerasrun_value* y = &v[r->output[i]];
     y->data = output(context, i, y);
@@ -512,7 +509,6 @@ enum kerasrun_outcome kerasrun_region_run(struct kerasrun_region* r,
   give_arena(r, arena);
   free(v);
   free(places);
-  free(begins);
   if (outcome == KERASRUN_NO_MEMORY) invalid(fault, "out of memory");
   return outcome;
 }

@@ -8,20 +8,15 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
-	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	"github.com/google/go-cmp/cmp"
 )
 
 // kernel returns the placeholder of a kernel.
 func kernel(name string, sizes ...int64) *nodeDef {
-	shape := new(shapepb.TensorShapeProto)
-	for _, size := range sizes {
-		shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
-	}
 	return &nodeDef{Name: name, Op: "Placeholder", Attr: attrs{
 		"dtype": ofType(typespb.DataType_DT_FLOAT),
-		"shape": {Value: &attrpb.AttrValue_Shape{Shape: shape}}}}
+		"shape": {Value: &attrpb.AttrValue_Shape{Shape: shapeOf(sizes)}}}}
 }
 
 // TestRegions holds which convolutions become a region, and with what zeros around their image:
@@ -33,10 +28,12 @@ func TestRegions(t *testing.T) {
 		edit func(attr attrs, node *nodeDef)
 		want []int64 // nil: no region
 	}{
-		"bias":           {fused("BiasAdd"), nil, valid},
-		"relu":           {fused("BiasAdd", "Relu"), nil, valid},
-		"relu6":          {fused("BiasAdd", "Relu6"), nil, valid},
-		"without oneDNN": {fused("BiasAdd"), func(_ attrs, n *nodeDef) { n.Op = "_FusedConv2D" }, valid},
+		"bias":  {fused("BiasAdd"), nil, valid},
+		"relu":  {fused("BiasAdd", "Relu"), nil, valid},
+		"relu6": {fused("BiasAdd", "Relu6"), nil, valid},
+		"without oneDNN": {fused("BiasAdd"), func(_ attrs, n *nodeDef) {
+			n.Op = "_FusedConv2D"
+		}, valid},
 		"without a bias": {fused(), func(_ attrs, n *nodeDef) {
 			n.Op, n.Input = "_MklNativeConv2D", n.Input[:2]
 		}, valid},

@@ -9,6 +9,8 @@ import (
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+
+	"kerasrun/runner/internal/graph"
 )
 
 // The operations' names in TensorFlow.
@@ -26,10 +28,10 @@ const (
 //
 // Endpoints are the operations whose outputs leave the graph. With bf16 a convolution's images,
 // filter and output are rounded to bfloat16. An operation reads its kernel as Pack packs it.
-func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
-	replaced := slices.Clone(graph.Node)
+func Replace(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bool {
+	replaced := slices.Clone(g.Node)
 	shapes := map[string][]*shapepb.TensorShapeProto{}
-	for i, node := range graph.Node {
+	for i, node := range g.Node {
 		if !strings.Contains(strings.ToLower(node.Op), "conv2d") {
 			continue
 		}
@@ -51,15 +53,15 @@ func Replace(graph *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) bo
 			replaced[i] = pool
 		}
 	}
-	graph.Node = replaced
+	g.Node = replaced
 	readers := map[string][]reader{}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		for i, input := range node.Input {
-			name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
+			name := graph.Producer(input)
 			readers[name] = append(readers[name], reader{node, i})
 		}
 	}
-	for _, node := range graph.Node {
+	for _, node := range g.Node {
 		if ours(node) && !slices.Contains(endpoints, node.Name) {
 			setLayout(node, readers[node.Name], shapes)
 		}
@@ -73,10 +75,6 @@ func ours(node *nodepb.NodeDef) bool { return node.Op == Op || node.Op == MaxPoo
 type reader struct {
 	node  *nodepb.NodeDef
 	input int
-}
-
-func list(n []int64) *attrpb.AttrValue {
-	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: &attrpb.AttrValue_ListValue{I: n}}}
 }
 
 // Layouts, as layout.h has them.
@@ -190,48 +188,6 @@ func maxPool(node *nodepb.NodeDef, nodes []*nodepb.NodeDef,
 		Device: node.Device,
 		Attr:   attrs,
 	}
-}
-
-// paddingOf returns the rows and columns, top, bottom, left and right, around an image of a size,
-// nil where that is not known.
-func paddingOf(node *nodepb.NodeDef, sizes, window, strides []int64) []int64 {
-	if slices.Min(strides) < 1 {
-		return nil
-	}
-	padding := make([]int64, 4)
-	switch string(node.Attr["padding"].GetS()) {
-	case "VALID":
-	case "EXPLICIT":
-		explicit := node.Attr["explicit_paddings"].GetList().GetI()
-		if len(explicit) != 8 {
-			return nil
-		}
-		copy(padding, explicit[2:6])
-	case "SAME":
-		for i, size := range sizes {
-			if size < 1 {
-				return nil
-			}
-			pad := max(0, ((size+strides[i]-1)/strides[i]-1)*strides[i]+window[i]-size)
-			padding[2*i], padding[2*i+1] = pad/2, pad-pad/2
-		}
-	default:
-		return nil
-	}
-	return padding
-}
-
-// fusion returns what is fused with an operation of float32: whether something is added, and
-// whether relu follows. ok says that it is that, behind a bias.
-func fusion(node *nodepb.NodeDef) (add, relu, ok bool) {
-	fused := ""
-	for _, op := range node.Attr["fused_ops"].GetList().GetS() {
-		fused += string(op)
-	}
-	add = fused == "BiasAddAdd" || fused == "BiasAddAddRelu"
-	relu = fused == "BiasAddRelu" || fused == "BiasAddAddRelu"
-	ok = fused == "BiasAdd" || add || relu
-	return add, relu, ok && node.Attr["T"].GetType() == typespb.DataType_DT_FLOAT
 }
 
 // operation returns our operation for a node. filter is kh, kw, ic, oc and groups.

@@ -28,6 +28,14 @@ func text(s string) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_S{S: []byte(s)}}
 }
 
+func shapeOf(sizes []int64) *shapepb.TensorShapeProto {
+	shape := new(shapepb.TensorShapeProto)
+	for _, size := range sizes {
+		shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
+	}
+	return shape
+}
+
 // fused returns a fused convolution as TensorFlow's optimiser leaves it: 3 x 3, 16 channels of 7 x
 // 8 pixels to 32, in two groups.
 func fused(ops ...string) *nodeDef {
@@ -37,11 +45,7 @@ func fused(ops ...string) *nodeDef {
 	}
 	shapes := &attrpb.AttrValue_ListValue{}
 	for _, sizes := range [][]int64{{-2, 7, 8, 16}, {3, 3, 8, 32}} {
-		s := new(shapepb.TensorShapeProto)
-		for _, size := range sizes {
-			s.Dim = append(s.Dim, &shapepb.TensorShapeProto_Dim{Size: size})
-		}
-		shapes.Shape = append(shapes.Shape, s)
+		shapes.Shape = append(shapes.Shape, shapeOf(sizes))
 	}
 	inputs := []string{"x", "k", "b", "add"}[:2+min(2, len(ops))]
 	return &nodeDef{Name: "c", Op: "_MklNativeFusedConv2D", Input: inputs, Attr: attrs{

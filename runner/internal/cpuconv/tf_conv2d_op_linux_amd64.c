@@ -76,7 +76,7 @@ static void compute(const struct tf_op* op, TF_OpKernelContext* context, TF_Tens
                                            &forwarded, status);
     if (ok(status) && forwarded == ADD) add = TF_TensorData(*out);
   } else {
-    *out = allocate(context, output, status);
+    *out = allocate(context, 0, output, status);
   }
   if (!ok(status)) return;
   if (TF_NumInputs(context) > ADD && !add) {

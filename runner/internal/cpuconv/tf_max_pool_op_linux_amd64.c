@@ -18,7 +18,7 @@ static void* max_pool_create(TF_OpKernelConstruction* construction) {
     c->kh = window[0];
     c->kw = window[1];
     c->ic = c->oc = op->sizes[2];
-    if (!kerasrun_max_pool_valid(c))
+    if (!kerasrun_pool_valid(c))
       set_invalid(
           status,
           "expected a window larger than the padding, 8 channels or a multiple, and no tiled "
@@ -45,7 +45,7 @@ static void max_pool_compute(void* data, TF_OpKernelContext* context) {
       set_invalid(status, "expected an image with a window, of %d channels, got " IMAGE_FORMAT,
                   op->sizes[2], IMAGE_ARGS(x));
   }
-  if (ok(status)) out = allocate(context, shape_of(c->y, x.n, out_h, out_w, c->oc), status);
+  if (ok(status)) out = allocate(context, 0, shape_of(c->y, x.n, out_h, out_w, c->oc), status);
   if (ok(status) && x.n > 0)
     kerasrun_pool_run(c, 0, TF_TensorData(in), x.n, x.h, x.w, TF_TensorData(out));
   if (!ok(status)) TF_OpKernelContext_Failure(context, status);

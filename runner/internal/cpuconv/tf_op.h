@@ -139,11 +139,12 @@ static inline struct images images_of(const struct tf_op* op, const TF_Tensor* t
   return x;
 }
 
-// allocate returns the operation's output.
-static inline TF_Tensor* allocate(TF_OpKernelContext* context, struct shape s, TF_Status* status) {
+// allocate returns the operation's i-th output.
+static inline TF_Tensor* allocate(TF_OpKernelContext* context, int i, struct shape s,
+                                  TF_Status* status) {
   size_t bytes = sizeof(float);
   for (int i = 0; i < s.rank; i++) bytes *= s.dims[i];
-  return TF_AllocateOutput(context, 0, TF_FLOAT, s.dims, s.rank, bytes, status);
+  return TF_AllocateOutput(context, i, TF_FLOAT, s.dims, s.rank, bytes, status);
 }
 
 static inline void infer_nothing(TF_ShapeInferenceContext* context, TF_Status* status) {

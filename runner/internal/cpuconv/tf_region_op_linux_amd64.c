@@ -63,11 +63,9 @@ static float* output(void* context, int64_t i, const struct kerasrun_value* v) {
   struct outputs* o = context;
   struct shape s = {4, {v->n, v->h, v->w, v->c}};
   if (v->rank == 2) s = (struct shape){2, {v->n, v->c}};
-  size_t bytes = sizeof(float);
-  for (int j = 0; j < s.rank; j++) bytes *= s.dims[j];
-  TF_Tensor* t = TF_AllocateOutput(o->context, i, TF_FLOAT, s.dims, s.rank, bytes, o->status);
+  TF_Tensor* t = allocate(o->context, i, s, o->status);
   float* data = ok(o->status) ? TF_TensorData(t) : NULL;
-  if (ok(o->status) && bytes == 0) data = &nothing;
+  if (ok(o->status) && TF_TensorByteSize(t) == 0) data = &nothing;
   if (t) TF_DeleteTensor(t);  // the context has it
   return data;
 }

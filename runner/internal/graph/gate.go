@@ -34,7 +34,7 @@ func ReplaceVariables(g *graphpb.GraphDef, variables []Variable) (*graphpb.Graph
 		if v.Shape == nil || slices.Contains(v.Shape, -1) {
 			return nil, fmt.Errorf("variable %s: expected a known shape, got %v", v.Read, v.Shape)
 		}
-		p := placeholder(v.Read, v.DType)
+		p := Placeholder(v.Read, v.DType)
 		p.Attr["shape"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_Shape{Shape: shapeOf(v.Shape)}}
 		p.Input = []string{"^" + neverName}
 		placeholders[v.Read] = p
@@ -62,7 +62,7 @@ func gateName(in savedmodel.TensorInfo) string { return fmt.Sprintf("%s/gate_%d"
 // stands the side of a Switch that is never taken. TensorFlow does not run what depends on it.
 func Gate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) *graphpb.GraphDef {
 	gates := map[string]string{}
-	taken := constant(predicateName, tensor.Bool, tensor.Shape{},
+	taken := Constant(predicateName, tensor.Bool, tensor.Shape{},
 		&tensorpb.TensorProto{BoolVal: []bool{true}})
 	// A Switch itself runs. What reads the side that is not taken, of any input, does not.
 	never := &nodepb.NodeDef{Name: neverName, Op: "Identity"}
@@ -99,7 +99,7 @@ func Ungate(g *graphpb.GraphDef, inputs map[string]savedmodel.TensorInfo) (*grap
 	fed, placeholders := map[string]savedmodel.TensorInfo{}, map[string]*nodepb.NodeDef{}
 	for name, in := range inputs {
 		in.Op, in.Index = gateName(in), 0
-		fed[name], placeholders[in.Op] = in, placeholder(in.Op, in.DType)
+		fed[name], placeholders[in.Op] = in, Placeholder(in.Op, in.DType)
 	}
 	var nodes []*nodepb.NodeDef
 	for _, node := range g.Node {

@@ -52,9 +52,9 @@ func copied(n *nodepb.NodeDef) *nodepb.NodeDef {
 	}
 }
 
-// producer returns the operation that an input comes from: "^" before its name is a control
+// Producer returns the operation that an input comes from: "^" before its name is a control
 // dependency, ":1" behind it the second output.
-func producer(input string) string {
+func Producer(input string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(input, "^"), ":")
 	return name
 }
@@ -79,7 +79,7 @@ func Prune(g *graphpb.GraphDef, needed []string) (*graphpb.GraphDef, []Variable)
 	var variables []Variable
 	taken := map[string]bool{}
 	for needed = slices.Clone(needed); len(needed) > 0; {
-		name := producer(needed[0])
+		name := Producer(needed[0])
 		needed = needed[1:]
 		if byName[name] == nil || taken[name] {
 			continue
@@ -102,7 +102,7 @@ func variable(read *nodepb.NodeDef, byName map[string]*nodepb.NodeDef) Variable 
 	if len(read.Input) == 0 {
 		return v
 	}
-	shape := byName[producer(read.Input[0])].GetAttr()["shape"].GetShape()
+	shape := byName[Producer(read.Input[0])].GetAttr()["shape"].GetShape()
 	if shape == nil || shape.UnknownRank {
 		return v
 	}
@@ -125,7 +125,7 @@ func Freeze(g *graphpb.GraphDef, values map[string]tensor.Tensor) (*graphpb.Grap
 		if err != nil {
 			return nil, fmt.Errorf("variable %s: %w", node.Name, err)
 		}
-		nodes[i] = constant(node.Name, value.DType, value.Shape,
+		nodes[i] = Constant(node.Name, value.DType, value.Shape,
 			&tensorpb.TensorProto{TensorContent: content})
 	}
 	return with(g, nodes), nil
@@ -144,7 +144,8 @@ func Place(g *graphpb.GraphDef, device string) *graphpb.GraphDef {
 	return with(g, nodes)
 }
 
-func constant(name string, dtype tensor.DType, shape tensor.Shape,
+// Constant returns an operation of no inputs whose output is a value, which it is given.
+func Constant(name string, dtype tensor.DType, shape tensor.Shape,
 	value *tensorpb.TensorProto) *nodepb.NodeDef {
 	value.Dtype, value.TensorShape = typespb.DataType(dtype), shapeOf(shape)
 	return &nodepb.NodeDef{Name: name, Op: "Const", Attr: map[string]*attrpb.AttrValue{
@@ -152,7 +153,8 @@ func constant(name string, dtype tensor.DType, shape tensor.Shape,
 	}}
 }
 
-func placeholder(name string, dtype tensor.DType) *nodepb.NodeDef {
+// Placeholder returns an operation whose output is fed.
+func Placeholder(name string, dtype tensor.DType) *nodepb.NodeDef {
 	return &nodepb.NodeDef{Name: name, Op: "Placeholder",
 		Attr: map[string]*attrpb.AttrValue{"dtype": typeAttr(dtype)}}
 }

@@ -37,7 +37,7 @@ func shapeAttr(sizes ...int64) *attrpb.AttrValue {
 // model is relu(conv2d(images, filters)), its filters in a variable, with an initialiser beside it.
 func model() *graphpb.GraphDef {
 	return &graphpb.GraphDef{Node: []*nodepb.NodeDef{
-		placeholder("images", tensor.Float32),
+		Placeholder("images", tensor.Float32),
 		attr(node("filters", "VarHandleOp"), "shape", shapeAttr(3, 3, 3, 8)),
 		attr(node("filters/read", readOp, "filters"), "dtype", typeAttr(tensor.Float32)),
 		attr(node("conv", "Conv2D", "images", "filters/read"), "_class", &attrpb.AttrValue{}),

@@ -63,10 +63,10 @@ func FeedKernels(g *graphpb.GraphDef, kernels []string, packedOp string) (*graph
 	}
 	slices.Sort(fed.Plain)
 	for _, name := range fed.Plain {
-		nodes = append(nodes, placeholder(name, tensor.Float32))
+		nodes = append(nodes, Placeholder(name, tensor.Float32))
 	}
 	for _, kernel := range fed.Packed {
-		nodes = append(nodes, placeholder(kernel.Name, tensor.Float32))
+		nodes = append(nodes, Placeholder(kernel.Name, tensor.Float32))
 	}
 	return with(g, nodes), fed
 }

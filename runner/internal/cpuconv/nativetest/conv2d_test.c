@@ -1,6 +1,6 @@
 // Convolutions and max pools of random shapes, in random layouts, against their definition in
-// double. Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees each
-// access beside it.
+// double. Every buffer is its own allocation of exactly its size, so that AddressSanitizer sees
+// each access beside it.
 //
 //   conv2d_test avx2|avx512 CASES [SEED]
 //   conv2d_test avx2|avx512 short-x|short-filter|short-packed|short-bias|short-y
@@ -145,15 +145,6 @@ static void describe(const struct problem* p, char* text, size_t length) {
            (int)c->y.padding, p->add, p->in_place ? " in place" : "");
 }
 
-// shrink returns a copy that ends a float earlier.
-static float* shrink(float* x, int64_t n) {
-  float* shorter = malloc((n - 1) * sizeof(float));
-  CHECK(shorter, "out of memory");
-  memcpy(shorter, x, (n - 1) * sizeof(float));
-  free(x);
-  return shorter;
-}
-
 static void check_conv2d(const struct kerasrun_conv2d_isa* isa, const struct problem* p,
                          const char* control, uint64_t* random) {
   const struct kerasrun_conv2d* c = &p->c;
@@ -199,7 +190,7 @@ static void check_max_pool(struct problem p, uint64_t* random) {
   c->x = nhwc;
   if (random_int(random, 0, 1))
     c->x = (struct kerasrun_layout){KERASRUN_NCHW8C, random_int(random, 0, 3)};
-  if (!kerasrun_max_pool_valid(c)) return;
+  if (!kerasrun_pool_valid(c)) return;
   float* images = random_floats(p.n * p.h * p.w * c->oc, 0, random);
   float* x = lay_out(images, c->x, p.n, p.h, p.w, c->oc);
   float* y = malloc(kerasrun_layout_size(c->y, p.n, p.out_h, p.out_w, c->oc) * sizeof(float));

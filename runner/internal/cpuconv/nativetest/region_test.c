@@ -17,20 +17,22 @@
 
 const char* __asan_default_options(void) { return "allocator_may_return_null=1"; }
 
-enum { MAX_STEPS = 40, MAX_PLAN = 4000 };
+// FIRST_STEP is the number of the first step's value until it is known how many inputs there are.
+enum { MAX_STEPS = 40, MAX_INPUTS = 3 * MAX_STEPS, FIRST_STEP = MAX_INPUTS, MAX_PLAN = 4000 };
+enum { OPERANDS = 17, STEP_INTS = 18 };  // of a step: where their number is, and they begin
 
 // An image that the test computes in double beside the region.
 struct image {
   int64_t h, w, c;
   double* data;
-  int value;  // of the region: of an input, or MAX_STEPS and the step's number
+  int value;  // of the region: of an input, or FIRST_STEP and the step's number
   struct kerasrun_layout layout;
 };
 
 struct program {
   int64_t n;
   int inputs, steps;
-  struct kerasrun_value input[3 * MAX_STEPS];
+  struct kerasrun_value input[MAX_INPUTS];
   int32_t step[MAX_STEPS][24];
   int length[MAX_STEPS];
   int32_t plan[MAX_PLAN];
@@ -49,15 +51,6 @@ static float* floats(int64_t n, float scale) {
   return x;
 }
 
-// shrink returns a copy that ends a float earlier.
-static float* shrink(float* x, int64_t n) {
-  float* shorter = malloc((n - 1) * sizeof(float));
-  CHECK(shorter, "out of memory");
-  memcpy(shorter, x, (n - 1) * sizeof(float));
-  free(x);
-  return shorter;
-}
-
 static int add_input(struct program* p, float* data, int rank, int64_t n, int64_t h, int64_t w,
                      int64_t c) {
   p->input[p->inputs] = (struct kerasrun_value){data, rank, n, h, w, c, {KERASRUN_NHWC, 0}};
@@ -68,7 +61,7 @@ static int add_input(struct program* p, float* data, int rank, int64_t n, int64_
 static void begin_step(struct program* p, struct image* y, const struct kerasrun_conv2d* c,
                        int kind, int rank) {
   CHECK(p->steps < MAX_STEPS, "too many steps");
-  y->value = MAX_STEPS * 3 + p->steps;
+  y->value = FIRST_STEP + p->steps;
   const int32_t ints[] = {kind,        c->act,         0,
                           rank,        y->layout.kind, y->layout.padding,
                           c->kh,       c->kw,          c->ic,
@@ -81,7 +74,7 @@ static void begin_step(struct program* p, struct image* y, const struct kerasrun
 
 static void operand(struct program* p, int value) {
   int i = p->steps - 1;
-  p->step[i][17]++;
+  p->step[i][OPERANDS]++;
   p->step[i][p->length[i]++] = value;
 }
 
@@ -290,11 +283,11 @@ static void assemble(struct program* p, const struct image* y) {
   int at = 0;
   p->plan[at++] = p->inputs;
   p->plan[at++] = 1;
-  p->plan[at++] = p->inputs + y->value - 3 * MAX_STEPS;
+  p->plan[at++] = p->inputs + y->value - FIRST_STEP;
   for (int i = 0; i < p->steps; i++)
     for (int j = 0; j < p->length[i]; j++) {
       int32_t value = p->step[i][j];
-      if (j >= 18 && value >= 3 * MAX_STEPS) value += p->inputs - 3 * MAX_STEPS;
+      if (j >= STEP_INTS && value >= FIRST_STEP) value += p->inputs - FIRST_STEP;
       CHECK(at < MAX_PLAN, "too long a plan");
       p->plan[at++] = value;
     }

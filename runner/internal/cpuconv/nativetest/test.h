@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../activation.h"
 
@@ -51,3 +52,12 @@ static inline double act_of(double x, int act) {
       exit(1);                                        \
     }                                                 \
   } while (0)
+
+// shrink returns a copy that ends a float earlier.
+static inline float* shrink(float* x, int64_t n) {
+  float* shorter = malloc((n - 1) * sizeof(float));
+  CHECK(shorter, "out of memory");
+  memcpy(shorter, x, (n - 1) * sizeof(float));
+  free(x);
+  return shorter;
+}

@@ -1,0 +1,72 @@
+package cpuconv
+
+import (
+	"slices"
+)
+
+// simplify leaves out steps that nothing reads, and has steps do what those behind them would. It
+// returns whether all that are left can be computed.
+func (l *lowering) simplify() bool {
+	reads := map[string]int{} // how many of each value
+	for _, s := range l.steps {
+		for _, name := range s.values() {
+			reads[name]++
+		}
+	}
+	for slices.ContainsFunc(l.steps, func(s *step) bool { return l.simplifyOne(s, reads) }) {
+	}
+	return !slices.ContainsFunc(l.steps, func(s *step) bool {
+		return s.kind == stepScale && (s.rank != 4 || s.shape.c%8 != 0)
+	})
+}
+
+// simplifyOne removes a step if it can, and returns whether it has.
+func (l *lowering) simplifyOne(s *step, reads map[string]int) bool {
+	if reads[s.name] == 0 && !l.leaving[s.name] {
+		for _, name := range s.values() {
+			reads[name]--
+		}
+		l.remove(s)
+		return true
+	}
+	if s.kind != stepScale || len(s.images) != 1 {
+		return false
+	}
+	from := l.step[s.images[0]]
+	if from == nil || reads[from.name] != 1 || l.leaving[from.name] ||
+		from.region != s.region || !join(from, s) {
+		return false
+	}
+	// The first takes the name of the second, which alone has read it.
+	l.remove(s)
+	delete(l.step, from.name)
+	delete(l.alias, s.name)
+	l.alias[from.name] = s.name
+	from.name = s.name
+	l.step[s.name] = from
+	return true
+}
+
+func (l *lowering) remove(s *step) {
+	l.steps = slices.DeleteFunc(l.steps, func(other *step) bool { return other == s })
+	delete(l.step, s.name)
+	l.alias[s.name] = s.images[0] // TensorFlow does not compute it either
+}
+
+// join has a step do what another does with its value, if it can.
+func join(first, second *step) bool {
+	alone := second.scale+second.shift+second.added == ""
+	switch {
+	case alone && first.act == actLinear && (first.kind <= stepDense || first.kind == stepScale):
+		first.act = second.act
+	case first.kind == stepScale && first.act == actLinear && first.shift+first.added == "" &&
+		second.scale == "" && second.added == "" && second.shift != "":
+		first.shift, first.act = second.shift, second.act
+	case first.plain() && second.added == "" && (second.scale == "" || second.constantScale):
+		first.scale, first.constantScale = second.scale, second.constantScale
+		first.shift, first.act = second.shift, second.act
+	default:
+		return false
+	}
+	return true
+}

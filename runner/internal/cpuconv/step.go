@@ -1,0 +1,97 @@
+package cpuconv
+
+import (
+	"slices"
+
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+)
+
+// Kinds of steps, as region.h has them.
+const (
+	stepConv = iota
+	stepDepthwise
+	stepDense
+	stepMaxPool
+	stepAvgPool
+	stepMean
+	stepScale
+)
+
+// Activations, as activation.h has them.
+const (
+	actLinear = iota
+	actRelu
+	actRelu6
+	actSigmoid
+	actSwish
+)
+
+type imageShape struct{ h, w, c int64 }
+
+// step computes a value of a region, which is named as the TensorFlow operation whose output it is.
+type step struct {
+	name          string
+	kind, act     int64
+	rank          int64
+	in, shape     imageShape // of the first image, and of what it computes
+	window        [5]int64   // kh, kw, ic, oc, groups
+	strides       [2]int64
+	padding       [4]int64
+	matrix        bool     // a product of matrices
+	images        []string // one, but for concatenated ones
+	filter, bias  string
+	scale, shift  string
+	added         string
+	region        int
+	constantScale bool // scale is a constant
+}
+
+func (s *step) packed() string { return s.name + "/packed" }
+
+func (s *step) is1x1() bool {
+	return s.window[0] == 1 && s.window[1] == 1 && s.window[4] == 1 && slices.Max(s.padding[:]) == 0
+}
+
+// packing returns what Pack takes for a convolution.
+func (s *step) packing(bf16 bool) *nodepb.NodeDef {
+	return &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
+		"filter": list(s.window[:]), "strides": list(s.strides[:]), "padding": list(s.padding[:]),
+		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix}},
+	}}
+}
+
+// operands returns the names of what it reads, in region.h's order; "" is none.
+func (s *step) operands() []string {
+	switch s.kind {
+	case stepConv:
+		names := []string{s.images[0], s.packed(), s.bias}
+		if s.added != "" {
+			names = append(names, s.added)
+		}
+		return names
+	case stepDepthwise, stepDense:
+		return []string{s.images[0], s.filter, s.bias}
+	case stepScale:
+		return append([]string{s.scale, s.shift, s.added}, s.images...)
+	}
+	return s.images
+}
+
+// values returns the names of the values among its operands.
+func (s *step) values() []string {
+	names := slices.Clone(s.images)
+	if s.added != "" {
+		names = append(names, s.added)
+	}
+	if s.scale != "" && !s.constantScale {
+		names = append(names, s.scale)
+	}
+	return names
+}
+
+// plain says whether it hands on its images, concatenated.
+func (s *step) plain() bool {
+	return s.kind == stepScale && s.scale == "" && s.shift == "" && s.added == "" &&
+		s.act == actLinear
+}
