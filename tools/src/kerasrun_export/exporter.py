@@ -178,7 +178,7 @@ def export(
         mean=mean,
         std=std,
         contract=contract,
-        input=None if input_kinds is None else dict(input_kinds),
+        input=dict(input_kinds or {}),
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)

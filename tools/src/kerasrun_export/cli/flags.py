@@ -75,6 +75,7 @@ def add_input(command_line: argparse._ActionsContainer) -> None:
     command_line.add_argument(
         "--input",
         action="append",
+        default=[],
         type=_named,
         metavar="NAME=KIND",
         help="what an input is whose shape does not tell, as (batch, 20, 4) of a sequence or of "
@@ -82,9 +83,9 @@ def add_input(command_line: argparse._ActionsContainer) -> None:
     )
 
 
-def inputs(options: argparse.Namespace) -> dict[str, str] | None:
+def inputs(options: argparse.Namespace) -> dict[str, str]:
     """What --input says, by name."""
-    return dict(options.input) if options.input else None
+    return dict(options.input)
 
 
 def add_file(command_line: argparse.ArgumentParser) -> None:
