@@ -103,6 +103,11 @@ class Choices:
         """What was said, as a recipe keeps it."""
         return {key: value for key, value in asdict(self).items() if value not in (None, {})}
 
+    def arguments(self) -> list[str]:
+        """What was said, as `export` and `golden` of Python take it."""
+        names = {"input": "input_kinds"}
+        return [f"{names.get(k, k)}={value!r}" for k, value in self.to_manifest().items()]
+
 
 NAMES = tuple(each.name for each in fields(Choices))
 
