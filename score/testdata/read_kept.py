@@ -38,10 +38,8 @@ def read_output(path):
     return table.column_names, table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def text(value, unit=""):
+def text(value, unit):
     """What a kept value is in a text."""
-    if value is None or value is pd.NaT or value is pd.NA:
-        return ""
     if isinstance(value, pd.Timestamp):
         zone = "Z" if value.tzinfo else ""
         return value.tz_localize(None).isoformat(timespec=UNITS[unit]) + zone
@@ -58,14 +56,12 @@ def same(path, name, got, want, unit):
         return got == want
     if path.endswith(".csv") and isinstance(want, (int, float, bool, np.number, np.bool_)):
         got = type(want)(got) if not isinstance(want, (bool, np.bool_)) else got == "true"
-    missing = want is None or want is pd.NaT or want is pd.NA or want != want
-    if missing and (path.endswith(".csv") or (path.endswith(".npz") and isinstance(got, str))):
-        return got == ""
-    if missing:
-        return got is None or got is pd.NaT or got is pd.NA or got != got
+    if pd.isna(want):
+        of_text = path.endswith(".csv") or (path.endswith(".npz") and isinstance(got, str))
+        return got == "" if of_text else pd.isna(got)
     if path.endswith(".csv"):
         want = text(want, unit)
-        got = text(got)
+        got = str(got)
     if isinstance(want, float) and want == 0 and not path.endswith(".jsonl"):
         return got == 0 and np.signbit(got) == np.signbit(want)
     if isinstance(want, np.float32) or name == "f32":

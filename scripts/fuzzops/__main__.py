@@ -12,8 +12,6 @@ there.
 
 import argparse
 import json
-import marshal
-import mmap
 import os
 import re
 import signal
@@ -28,6 +26,7 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from . import eager, sessions
+from .process import Board
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SESSIONS = [sessions.name_of(kind) for kind in sessions.KINDS]
@@ -61,12 +60,11 @@ class Child:
     """One process of tries."""
 
     def __init__(self, name, tries, result, args, only=None):
-        self.board = mmap.mmap(-1, eager.BOARD)
-        slow = len(result["slow"])
-        eager.HEADER.pack_into(self.board, 0, 0, 0, 0, slow)
+        self.board = Board()
         self.errors = os.memfd_create("errors")
         corpus = args.out / "kept" / name
         first = result["tries"]
+        large = len(result["slow"]) < MOST_SLOW // 2  # what is large is mostly what is slow
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
@@ -76,7 +74,7 @@ class Child:
                 if only:
                     way.again(name, only)
                 else:
-                    way.run(name, tries, first, args.seed, self.board, corpus)
+                    way.run(name, tries, first, args.seed, self.board, corpus, large)
                 status = 0
             except BaseException:
                 import traceback
@@ -84,18 +82,6 @@ class Child:
                 traceback.print_exc()
             finally:
                 os._exit(status)
-
-    def begun(self):
-        return eager.HEADER.unpack_from(self.board)
-
-    def last(self):
-        """The try that was begun last."""
-        size = self.begun()[2]
-        return (
-            marshal.loads(self.board[eager.HEADER.size : eager.HEADER.size + size])
-            if size
-            else None
-        )
 
     def used(self):
         """The seconds of processors that the process took so far."""
@@ -111,7 +97,7 @@ class Child:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
                 return status
-            begun = self.begun()[0]
+            begun, _ = self.board.counts()
             if begun != last:
                 last, since, used = begun, time.monotonic(), self.used()
             elif self.used() - used > seconds or time.monotonic() - since > 20 * seconds:
@@ -180,13 +166,13 @@ def try_op(name, args, result):
         chunk = SESSION_CHUNK if name in SESSIONS else CHUNK
         child = Child(name, min(chunk, args.tries - result["tries"]), result, args)
         status = child.wait(args.try_seconds)
-        begun, good, _, _ = child.begun()
+        begun, good = child.board.counts()
         result["tries"] += begun
         result["good"] += good
         if status is None:
-            result["slow"].append({"try": short(child.last())})
+            result["slow"].append({"try": short(child.board.last())})
         elif os.WIFSIGNALED(status):
-            note_death(name, args, result, child.last())
+            note_death(name, args, result, child.board.last())
         elif status:
             result["failed"] = child.tail()[-500:]
             child.close()

@@ -3,10 +3,7 @@
 import contextlib
 import marshal
 import random
-import resource
-import struct
 import warnings
-from pathlib import Path
 
 import numpy as np
 from tensorflow.python import pywrap_tfe
@@ -14,18 +11,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import constant_op, dtypes, op_def_registry
 
 from . import draw
-
-# Above what the process has when it starts: a try that wants more is refused, or ends it.
-MEMORY = 1 << 30
-HEADER = struct.Struct("qqqq")  # tries begun, of these done without an error, bytes of the last, 0
-BOARD = 1 << 20  # bytes of the memory that parent and child share
-
-
-def limit_memory():
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+from .process import limit_memory
 
 
 class Runner:
@@ -140,23 +126,21 @@ QUANTISED = {
 }
 
 
-def run(name, tries, first, seed, board, corpus):
-    """Runs tries number `first` and on. It writes each down first: the last one is what died."""
+def run(name, tries, first, seed, board, corpus, large):
+    """Runs tries number `first` and on. corpus: the file of what led to new answers. large: whether
+    large sizes and numbers are drawn too."""
     warnings.simplefilter("ignore")
     runner = Runner(name)
     kept = list(read(corpus))
     drawer = draw.Drawer(runner.op, random.Random(f"{seed} {name} {first}"), kept)
     limit_memory()
-    good, slow = 0, HEADER.unpack_from(board)[3]
-    drawer.large = slow < 3
+    drawer.large = large
+    good = 0
     with open(corpus, "ab", buffering=0) as file:
         for i in range(tries):
             tried = drawer.draw()
-            text = marshal.dumps(tried)
-            if len(text) > BOARD - HEADER.size:
+            if not board.begin(i + 1, good, tried):
                 continue
-            board[HEADER.size : HEADER.size + len(text)] = text
-            HEADER.pack_into(board, 0, i + 1, good, len(text), slow)
             try:
                 outputs = runner.run(tried)
                 good += 1
@@ -168,7 +152,7 @@ def run(name, tries, first, seed, board, corpus):
                 answer = type(e).__name__ + draw.kind_of(str(e))
             if drawer.learn(answer, tried):
                 file.write(marshal.dumps((answer, tried)))
-        HEADER.pack_into(board, 0, tries, good, 0, slow)
+        board.end(tries, good)
 
 
 def again(name, tried):

@@ -1,7 +1,6 @@
 """Runs small graphs through sessions, where TensorFlow rewrites them: a convolution with what is
 fused into it, for images of any size, as a client sends them."""
 
-import marshal
 import math
 import random
 import warnings
@@ -9,7 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from .eager import HEADER, limit_memory
+from .process import limit_memory
 
 # Each with the number of dimensions of what it takes.
 KINDS = {
@@ -93,10 +92,11 @@ def build(kind, tried, x):
             kernel, channels = ones(*window, CHANNELS, 1), CHANNELS
             x = raw.DepthwiseConv2dNative(input=x, filter=kernel, **dilated)
         case "Conv2DBackpropInput" | "Conv3DBackpropInputV2":
-            around = tf.shape(x)[1:3] * tried["strides"]
+            around = tf.shape(x)[1:-1] * tried["strides"]
             sizes = tf.concat([tf.shape(x)[:1], around, [FILTERS]], 0)
             kernel = ones(*window, FILTERS, CHANNELS)
-            x = raw.Conv2DBackpropInput(input_sizes=sizes, filter=kernel, out_backprop=x, **dilated)
+            backward = getattr(raw, kind)
+            x = backward(input_sizes=sizes, filter=kernel, out_backprop=x, **dilated)
         case _:
             kernel = ones(*window, CHANNELS, FILTERS)
             x = getattr(raw, kind)(input=x, filter=kernel, **dilated)
@@ -147,7 +147,7 @@ def again(name, tried):
     attempt(name.removeprefix(name_of("")), tried)
 
 
-def run(name, tries, first, seed, board, _):
+def run(name, tries, first, seed, board, *_):
     """As eager.run. A try is a graph, run with each of its shapes."""
     warnings.simplefilter("ignore")
     kind = name.removeprefix(name_of(""))
@@ -156,8 +156,6 @@ def run(name, tries, first, seed, board, _):
     good = 0
     for i in range(tries):
         tried = draw(kind, rng)
-        text = marshal.dumps(tried)
-        board[HEADER.size : HEADER.size + len(text)] = text
-        HEADER.pack_into(board, 0, i + 1, good, len(text), 0)
+        board.begin(i + 1, good, tried)
         good += attempt(kind, tried) > 0
-    HEADER.pack_into(board, 0, tries, good, 0, 0)
+    board.end(tries, good)

@@ -2,10 +2,15 @@
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from kerasrun_export import cli  # noqa: F401  (first: it silences TensorFlow)
+from kerasrun_export import (
+    cli,  # noqa: F401  (first: it silences TensorFlow)
+    sample_images,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,3 +29,17 @@ def seed() -> int:
     number = int(os.environ.get("KERASRUN_SEED") or secrets.randbelow(2**31))
     print(f"KERASRUN_SEED={number}")
     return number
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> list[Path]:
+    """Small photographs, two JPEGs and a PNG, none with EXIF."""
+    directory = tmp_path_factory.mktemp("photos")
+    for source, name, size in (
+        ("cat.jpg", "cat.jpg", (300, 201)),
+        ("coffee.jpg", "coffee.jpg", (190, 241)),
+        ("astronaut.png", "astronaut.png", (240, 240)),
+    ):
+        with Image.open(sample_images.DIRECTORY / source) as image:
+            image.convert("RGB").resize(size).save(directory / name)
+    return sorted(directory.iterdir())

@@ -1,10 +1,10 @@
-"""Models whose answer to an image depends on the others in its batch: refused by these words."""
+"""What differs from Keras, and models whose answer depends on the others in the batch: refused."""
 
 import numpy as np
 import pytest
 import tf_keras
 
-from kerasrun_export import adopt, exporter, sample_images
+from kerasrun_export import adopt, comparison, exporter, sample_images
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.errors import ExportError
@@ -86,3 +86,18 @@ def test_an_adopted_graph(tmp_path):
             Choices("load_img", divide=(255.0,)),
             exporter.Options(Meaning()),
         )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_a_number_differs(value):
+    want = np.ones((1, 3), np.float32)
+    got = np.array([[1, value, 1]], np.float32)
+    assert not comparison.largest_difference(got, want, relative=False) <= 1e-5
+    assert not comparison.largest_difference(got, want, relative=True) <= 1e-5
+
+
+def test_a_regression_near_zero():
+    want = np.array([[1.0], [1e-9], [-0.5]], np.float32)
+    assert comparison.largest_difference(want + 1e-7, want, relative=True) < 1e-6
+    want = np.array([[1.0, 2.0], [1e-9, 1e-8]], np.float32)
+    assert comparison.largest_difference(want + 1e-7, want, relative=True) > 1

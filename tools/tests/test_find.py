@@ -1,7 +1,5 @@
-"""Contracts found from functions as people write them, and none where there is none."""
+"""Contracts found from functions as people write them."""
 
-import io
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,48 +12,23 @@ import tf_keras
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image, ImageOps
 
-from kerasrun_export import find, find_contract, images, manifest, sample_images, saved_model
+from kerasrun_export import find, find_contract
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.cli import contract as cli
-from kerasrun_export.cli import export, golden
 from kerasrun_export.contract import (
     MODES,
     Decode,
     Normalize,
     Resize,
-    input_from_json,
     steps,
 )
 from kerasrun_export.errors import FindError
+from predicting import SIZE, WIDTH_HEIGHT, decoded, model, near, network, rgb
 
-SIZE = (56, 72)
-WIDTH_HEIGHT = (72, 56)
 BY_255 = Normalize(steps=steps(("divide", 255)))
 TIMES = Normalize(steps=steps(("multiply", 1 / 255)))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def network(channels: int = 3, library=keras):
-    inputs = library.Input((*SIZE, channels))
-    x = library.layers.GlobalAveragePooling2D()(inputs)
-    return library.Model(inputs, library.layers.Dense(3, activation="softmax")(x))
-
-
-model, grey, legacy = network(), network(1), network(library=tf_keras)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> list[Path]:
-    """Small photographs, two JPEGs and a PNG, none with EXIF."""
-    directory = tmp_path_factory.mktemp("photos")
-    for source, name, size in (
-        ("cat.jpg", "cat.jpg", (300, 201)),
-        ("coffee.jpg", "coffee.jpg", (190, 241)),
-        ("astronaut.png", "astronaut.png", (240, 240)),
-    ):
-        with Image.open(sample_images.DIRECTORY / source) as image:
-            image.convert("RGB").resize(size).save(directory / name)
-    return sorted(directory.iterdir())
+BILINEAR = Resize("tensorflow", "bilinear")
+grey, legacy = network(1), network(library=tf_keras)
 
 
 def loaded(mode: str, **how):
@@ -268,144 +241,6 @@ def test_it_finds(name, photos):
         np.testing.assert_allclose(step.values, want.values, rtol=1e-7)
 
 
-def noisy(path: str):
-    image = np.asarray(Image.open(path).convert("RGB").resize(WIDTH_HEIGHT), np.float32)
-    noise = np.random.default_rng().normal(0, 2, image.shape).astype(np.float32)
-    return model.predict((image + noise)[np.newaxis], verbose=0)
-
-
-def always_the_same_noise(path: str):
-    image = np.asarray(Image.open(path).convert("RGB").resize(WIDTH_HEIGHT), np.float32)
-    noise = np.random.default_rng(7).normal(0, 2, image.shape).astype(np.float32)
-    return model.predict((image + noise)[np.newaxis], verbose=0)
-
-
-def clahe(path: str):
-    lab = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2LAB)
-    lab[..., 0] = cv2.createCLAHE(2.0, (8, 8)).apply(lab[..., 0])
-    image = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    return model.predict(cv2.resize(image, WIDTH_HEIGHT)[np.newaxis] / 255.0, verbose=0)
-
-
-def nearly(path: str):
-    """The arithmetic alone is another: with a number for each place."""
-    image = np.asarray(Image.open(path).convert("RGB").resize(WIDTH_HEIGHT), np.float32)
-    image = image * np.linspace(1, 1 + 1e-5, SIZE[1], dtype=np.float32)[:, np.newaxis]
-    return model.predict(image[np.newaxis], verbose=0)
-
-
-def test_it_says_none_at_random(photos):
-    with pytest.raises(FindError, match="does something at random"):
-        find_contract(noisy, photos)
-
-
-@pytest.mark.parametrize(
-    ("predict", "stage", "near"),
-    [
-        (always_the_same_noise, "resize", Resize(method="bicubic")),
-        (clahe, "decode", None),
-        (nearly, "normalize", Resize(method="bicubic")),
-    ],
-)
-def test_it_says_none(predict, stage, near, photos):
-    with pytest.raises(find.NoContractError) as caught:
-        find_contract(predict, photos, accept=1e-9)
-    nearest = caught.value.nearest
-    assert nearest.stage == stage
-    assert near in (None, nearest.preprocessing.resize)
-    assert nearest.largest > nearest.mean > 0
-    assert f"by stage {stage}" in str(caught.value)
-    assert "no contract makes the tensors of all 3 images" in str(caught.value)
-    difference = find.difference_image(nearest)
-    assert difference.size == WIDTH_HEIGHT
-    if stage == "normalize":
-        accepted = find_contract(predict, photos, accept=nearest.largest)
-        assert accepted.difference == nearest.largest
-        assert accepted.inputs[0].resize == near
-
-
-def near(function):
-    """A predict function of what makes the tensor of a path."""
-    return lambda path: model.predict(np.asarray(function(path))[np.newaxis], verbose=0)
-
-
-def rgb(path: str) -> Image.Image:
-    return Image.open(path).convert("RGB")
-
-
-def decoded(path: str) -> tf.Tensor:
-    return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-
-
-def encoded_again(path: str) -> Image.Image:
-    file = io.BytesIO()
-    rgb(path).save(file, "JPEG", quality=75)
-    return Image.open(file)
-
-
-BICUBIC, BILINEAR = Resize(method="bicubic"), Resize("tensorflow", "bilinear")
-# What each does, the stage at which it leaves what a contract can say, the decoder and the resize
-# that come nearest; None: any.
-NEAR_MISSES = {
-    "convert_image_dtype before the resize": (
-        lambda path: tf.image.resize(tf.image.convert_image_dtype(decoded(path), tf.float32), SIZE),
-        ("normalize", "tensorflow", BILINEAR),
-    ),
-    "JPEG encoded again": (
-        lambda path: np.array(encoded_again(path).resize(WIDTH_HEIGHT)) / 255.0,
-        ("decode", "pillow", BICUBIC),
-    ),
-    "adjust_jpeg_quality": (
-        lambda path: tf.image.resize(tf.image.adjust_jpeg_quality(decoded(path), 75), SIZE) / 255.0,
-        ("decode", "tensorflow", BILINEAR),
-    ),
-    "gamma": (
-        lambda path: (np.array(rgb(path).resize(WIDTH_HEIGHT)) / 255.0) ** 2.2,
-        ("normalize", "pillow", BICUBIC),
-    ),
-    "gamma of floats": (
-        lambda path: (tf.image.resize(decoded(path), SIZE) / 255.0) ** (1 / 2.2),
-        ("normalize", "tensorflow", BILINEAR),
-    ),
-    "resized twice": (
-        lambda path: np.array(rgb(path).resize((128, 128)).resize(WIDTH_HEIGHT)) / 255.0,
-        ("resize", "pillow", None),
-    ),
-    "resized twice by TensorFlow": (
-        lambda path: tf.image.resize(tf.image.resize(decoded(path), (128, 128)), SIZE) / 255.0,
-        ("resize", "tensorflow", None),
-    ),
-    "the image's own mean": (
-        lambda path: tf.image.per_image_standardization(tf.image.resize(decoded(path), SIZE)),
-        ("normalize", "tensorflow", BILINEAR),
-    ),
-    "colours of another image": (
-        lambda path: tf.image.adjust_hue(tf.image.resize(decoded(path), SIZE) / 255.0, 0.1),
-        ("decode", "tensorflow", BILINEAR),
-    ),
-    "the middle of the image": (
-        lambda path: tf.image.resize(tf.image.central_crop(decoded(path), 0.875), SIZE) / 255.0,
-        ("resize", None, None),
-    ),
-    "turned round": (
-        lambda path: np.array(rgb(path).resize(WIDTH_HEIGHT))[:, ::-1] / 255.0,
-        ("resize", None, None),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NEAR_MISSES)
-def test_the_stage_of_near_misses(name, photos):
-    function, (stage, decoder, resize) = NEAR_MISSES[name]
-    with pytest.raises(find.NoContractError) as caught:
-        find_contract(near(function), photos)
-    got = caught.value.nearest
-    assert got.stage == stage
-    assert decoder in (None, got.preprocessing.decode.by)
-    assert resize in (None, got.preprocessing.resize)
-    assert got.largest > 0
-
-
 def by_keras(*layers, decode=decoded, dtype="float32"):
     """Layers before the model, as a Sequential of their own that has no weights."""
     prepare = keras.Sequential(layers)
@@ -517,135 +352,6 @@ def test_an_input_beside_the_image(photos):
         find_contract(told, photos, both, input_kinds={"state": "image"})
     with pytest.raises(FindError, match="expected an input of photo, state and one of tensor"):
         find_contract(told, photos, both, input_kinds={"stats": "tensor"})
-
-
-USER = '''
-"""As a user has it: the model is loaded here."""
-import keras
-import numpy as np
-
-model = keras.models.load_model("my.keras")
-features = keras.Model(model.input, model.layers[1].output)
-
-
-def predict(path):
-    image = keras.utils.load_img(path, target_size=(56, 72))
-    x = keras.applications.mobilenet_v2.preprocess_input(np.array(image, np.float32)[None])
-    features.predict(x * 2, verbose=0)
-    return model.predict(x, verbose=0)
-
-
-def only(path):
-    return None
-
-
-def broken(path):
-    return [][0]
-
-
-def crops(path):
-    image = keras.utils.load_img(path, target_size=(56, 72))
-    x = np.array(image, np.float32)
-    return model.predict(np.stack([x, x[:, ::-1]]), verbose=0)
-
-
-def doubtful(path):
-    if "cat" not in path:
-        raise ValueError("no cat")
-    return predict(path)
-'''
-
-
-def test_the_command(photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    model.save("my.keras")
-    Path("usercode.py").write_text(USER)
-    images = str(photos[0].parent)
-    common = ["find", "--images", images, "my.keras", "--predict"]
-    assert cli.main([*common, "usercode:predict", "--out", "contract.json"]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0].endswith(
-        "decoded by pillow (rgb), resized by pillow (nearest, stretch), x / 127.5, then x - 1, in "
-        "float32"
-    )
-    assert printed[1] == "the same tensors, in every bit, of all 3 images"
-    assert printed[-1] == (
-        "kerasrun-export my.keras --decoder pillow --color rgb --resample pillow:nearest --fit "
-        "stretch --no-exif --mode tf --out exported"
-    )
-    (stored,) = json.loads(Path("contract.json").read_text())
-    assert stored["normalize"]["steps"][0] == {"op": "divide", "values": [127.5]}
-
-    answers = {}
-    for path in photos:
-        image = keras.utils.load_img(path, target_size=SIZE)
-        x = keras.applications.mobilenet_v2.preprocess_input(np.array(image, np.float32)[None])
-        answers[path.name] = [float(f"{p:.4f}") for p in model.predict(x, verbose=0)[0]]
-    Path("answers.json").write_text(json.dumps(answers))
-    rows = [",".join([name, *map(str, row)]) for name, row in answers.items()]
-    Path("answers.csv").write_text("\n".join(["file,a,b,c", *rows]))
-    check = ["check", "--contract", "contract.json", "--images", images, "my.keras", "--expect"]
-    for file in ("answers.json", "answers.csv"):
-        assert cli.main([*check, file]) == 0
-        assert "3 answers as expected" in capsys.readouterr().out
-    answers["cat.jpg"][0] += 0.01
-    Path("answers.json").write_text(json.dumps(answers))
-    assert cli.main([*check, "answers.json"]) == 1
-    assert "as number 0, as answers.json has, got" in capsys.readouterr().err
-
-    for function, message in (
-        ("usercode:only", "got none called"),
-        (
-            "usercode:broken",
-            "the function failed: IndexError: list index out of range (usercode.py",
-        ),
-        ("usercode:crops", "expected a batch of one image"),
-        ("usercode:missing", "expected a function missing in usercode, got none"),
-        ("nothere:predict", "cannot import nothere"),
-        ("usercode", "expected MODULE:FUNCTION"),
-    ):
-        assert cli.main([*common, function]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("kerasrun-contract: ")
-        assert message in line
-
-
-def test_an_export_by_what_was_found(photos, tmp_path, monkeypatch, capsys):
-    """No flags say float64: the file does. The exported model answers as the function."""
-    monkeypatch.chdir(tmp_path)
-    inputs = keras.Input((None, None, 3))
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
-    free = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
-    free.save("free.keras")
-
-    def predict(path: str):
-        image = Image.open(path).convert("RGB").resize(WIDTH_HEIGHT)
-        return free.predict(((np.array(image) / 255.0 - MEAN) / STD)[np.newaxis], verbose=0)
-
-    found = find_contract(predict, photos, free)
-    assert found.image_size == SIZE
-    assert find.export_command("free.keras", found, "c.json") == (
-        "kerasrun-export free.keras --contract c.json --image-size 56x72 --out exported"
-    )
-    Path("c.json").write_text(json.dumps([one.to_json() for one in found.inputs]))
-    line = ["free.keras", "--contract", "c.json", "--image-size", "56x72", "--out"]
-    assert export.main([*line, "exported"]) == 0
-    stored = manifest.read(Path("exported"))
-    assert [one | {"shape": [-1, *SIZE, 3]} for one in stored["inputs"]] == json.loads(
-        Path("c.json").read_text()
-    )
-    for path in photos:
-        tensor = images.stages(input_from_json(stored["inputs"][0]), path).tensor
-        got = saved_model.run(Path("exported"), {"images": tensor[np.newaxis]})["probs"]
-        np.testing.assert_allclose(got, predict(str(path)), atol=1e-5)
-    pack = ["exported", "--images", str(photos[0].parent), "--out", "pack"]
-    assert golden.main(pack) == 0  # made again by its recipe
-    capsys.readouterr()
-    assert export.main([*line, "other", "--mode", "tf"]) == 2
-    assert "--contract and --mode: expected one of them" in capsys.readouterr().err
-    Path("c.json").write_text("[]")
-    assert export.main([*line, "other"]) == 2
-    assert "expected what kerasrun-contract find --out writes" in capsys.readouterr().err
 
 
 def test_what_the_images_do_not_tell(photos, tmp_path):

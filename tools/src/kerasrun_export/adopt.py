@@ -76,7 +76,7 @@ def adopt(
             command,
             options.images,
             paths,
-            goldens.bounded(served),
+            goldens.bounded(served.outputs),
             found.signature,
         )
         fields = {

@@ -161,7 +161,7 @@ def inputs(found: Adopted, size: tuple[int, int] | None, choices: Choices) -> li
     if size is None:
         return specs
     shapes = {spec.name: spec.shape for spec in specs}
-    shapes = sized(shapes, size, choices.input or {}, str(found.directory))
+    shapes = sized(shapes, size, choices.input, str(found.directory))
     return [
         TensorSpec(spec.name, spec.dtype, shape) for spec, shape in zip(specs, shapes, strict=True)
     ]

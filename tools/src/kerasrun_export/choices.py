@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from kerasrun_export.contract import (
@@ -50,7 +50,7 @@ MODE_WORDS = {
 
 @dataclass(frozen=True)
 class Choices:
-    """The options of kerasrun-export about images, by the flags' names; None: not said.
+    """The options of kerasrun-export about images, by the flags' names; None, or {}: not said.
 
     resample: a method of the decoder's library, or LIBRARY:METHOD. fit: with "-" or "_". fill: what
     fit "pad" pads with. short_side: of fit "short-side", in pixels. Numbers are one for all
@@ -75,7 +75,7 @@ class Choices:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     contract: dict | None = None
-    input: dict[str, str] | None = None
+    input: dict[str, str] = field(default_factory=dict)
 
     @property
     def says_images(self) -> bool:
@@ -101,10 +101,15 @@ class Choices:
 
     def to_manifest(self) -> dict[str, object]:
         """What was said, as a recipe keeps it."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in asdict(self).items() if value not in (None, {})}
+
+    def arguments(self) -> list[str]:
+        """What was said, as `export` and `golden` of Python take it."""
+        names = {"input": "input_kinds"}
+        return [f"{names.get(k, k)}={value!r}" for k, value in self.to_manifest().items()]
 
 
-NAMES = tuple(field.name for field in fields(Choices))
+NAMES = tuple(each.name for each in fields(Choices))
 
 
 def flags(options: dict[str, object]) -> list[str]:
@@ -164,7 +169,7 @@ def said(**options: object) -> Choices:
         key: numbers(value) if key in NUMBERS and value is not None else value
         for key, value in options.items()
     }
-    for name, kind in (read.get("input") or {}).items():
+    for name, kind in read.get("input", {}).items():
         if kind not in INPUT_KINDS:
             raise ChoiceError(
                 f"--input {name}={kind}: expected one of {', '.join(INPUT_KINDS)}, got {kind!r}"

@@ -57,7 +57,7 @@ def compare(
         want = expected.predict(tensors)
         answers.check_numbers(want)
         if not largest:
-            _check_alone(expected, tensors)
+            _check_alone(expected, tensors, want)
         try:
             got = saved_model.run(directory, tensors, signature, tags)
         except tf.errors.OpError as error:
@@ -97,22 +97,27 @@ def _allowed(name: str) -> float:
     return LOGITS_TOLERANCE if name == "logits" else TOLERANCE
 
 
-def _check_alone(expected: Reference, tensors: Mapping[str, np.ndarray]) -> None:
+def _check_alone(
+    expected: Reference, tensors: Mapping[str, np.ndarray], together: Mapping[str, np.ndarray]
+) -> None:
     """Raises ExportError where the reference answers an image otherwise with others in the batch
     than alone: whoever serves it joins and parts batches.
+
+    together: what it answered to the tensors.
     """
     rows = len(next(iter(tensors.values())))
     if rows == 1:  # the other one is made of it: all that it has, in reverse order
         reversed_ = {name: x.ravel()[::-1].reshape(x.shape) for name, x in tensors.items()}
         tensors = {name: np.concatenate([x, reversed_[name]]) for name, x in tensors.items()}
-    together, count = expected.predict(tensors), min(max(rows, 2), ALONE)
+        rows, together = 2, expected.predict(tensors)
+    count = min(rows, ALONE)
     single = [expected.predict({k: x[i : i + 1] for k, x in tensors.items()}) for i in range(count)]
     for name, among in together.items():
         shape = single[0][name].shape
-        if shape[:1] != (1,) or among.shape != (max(rows, 2), *shape[1:]):
+        if shape[:1] != (1,) or among.shape != (rows, *shape[1:]):
             raise ExportError(
-                f"{name}: expected a row for each image, got the shape {among.shape} for "
-                f"{max(rows, 2)} of them and {shape} for one"
+                f"{name}: expected a row for each image, got the shape {among.shape} for {rows} "
+                f"of them and {shape} for one"
             )
         alone = np.concatenate([answer[name] for answer in single])
         moved = largest_difference(alone, among[:count], relative=name != "probs")

@@ -178,7 +178,7 @@ def export(
         mean=mean,
         std=std,
         contract=contract,
-        input=None if input_kinds is None else dict(input_kinds),
+        input=dict(input_kinds or {}),
     )
     rows = None if class_names is None else from_names(class_names)
     thresholds = None if threshold is None else numbers(threshold)
@@ -193,8 +193,7 @@ def export(
     )
     with tf.device("/CPU:0"):
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
-    words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
-    command = f"kerasrun_export.export({', '.join(['model', *words])})"
+    command = f"kerasrun_export.export({', '.join(['model', *choices.arguments()])})"
     for line in loaded.preparation.found():
         print(f"{model.name}: {line}")
     return write(loaded, Path(out), {}, command, options)
@@ -241,7 +240,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
                 command,
                 options.images,
                 paths,
-                goldens.bounded(served),
+                goldens.bounded(served.outputs),
             )
             fields = {
                 "architecture": loaded.architecture,

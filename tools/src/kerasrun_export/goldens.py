@@ -3,7 +3,7 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def golden(
     out: str | os.PathLike,
     *,
     predict: Predict | str | None = None,
+    input_kinds: Mapping[str, str] | None = None,
     custom_objects: str | None = None,
     unsafe_lambda: bool = False,
     **said: object,
@@ -44,8 +45,8 @@ def golden(
         model. Its tensors and its answers are then the reference; the contract has to make the same
         tensors. Where nothing says the contract it is found as `find_contract` does.
     custom_objects, unsafe_lambda: of a file, as kerasrun-export takes them.
-    said: how images become tensors, by the names that `export` has (pipeline, mode, ...); for a
-        file or a live model, and only there.
+    input_kinds, said: how images become tensors, by the names that `export` has (pipeline, mode,
+        ...); for a file or a live model, and only there.
 
     docs/parity.md describes what is in a pack.
 
@@ -53,7 +54,8 @@ def golden(
     each with a message of one paragraph, and OSError where files cannot be read or written; then no
     pack is left behind.
     """
-    images, out, choices = Path(images), Path(out), choosing.said(**said)
+    images, out = Path(images), Path(out)
+    choices = choosing.said(**said, input=dict(input_kinds or {}))
     paths = image_files.below(images)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise GoldenError(f"{out}: is there and not an empty directory")
@@ -84,10 +86,9 @@ def golden(
         if inputs is None:
             inputs = describe(served.inputs, loaded, confirmed=False)
         expected = reference(served, loaded.architecture if loaded.published else "")
+        limited = bounded(served.outputs)
         if function is None:
-            return _put(
-                out, lambda pack: write(pack, expected, inputs, paths, command, bounded(served))
-            )
+            return _put(out, lambda pack: write(pack, expected, inputs, paths, command, limited))
         made = [_case(function, loaded.model, inputs, path, expected) for path in paths]
         words = predict if isinstance(predict, str) else getattr(predict, "__name__", "")
         described = replace(expected, description=f"{words} on {expected.description}")
@@ -99,7 +100,7 @@ def golden(
                 made,
                 described,
                 kind="function",
-                bounded=bounded(served),
+                bounded=limited,
                 command=command,
             ),
         )
@@ -144,7 +145,7 @@ def _adopted(
         [input_from_json(one) for one in stored["inputs"]],
         paths,
         command,
-        _bounded(adopted.results(found)),
+        bounded(adopted.results(found)),
         signature=found.signature,
     )
 
@@ -167,12 +168,8 @@ def _load(
     return loaded, [input_from_json(one) for one in stored["inputs"]]
 
 
-def bounded(served: serving.Served) -> set[str]:
-    """The outputs that a softmax or sigmoid gives."""
-    return _bounded(served.outputs)
-
-
-def _bounded(outputs: Sequence[serving.Output]) -> set[str]:
+def bounded(outputs: Sequence[serving.Output]) -> set[str]:
+    """The names of those that a softmax or sigmoid gives."""
     return {one.name for one in outputs if one.activation in ("softmax", "sigmoid")}
 
 
@@ -233,7 +230,7 @@ def _command(
 ) -> str:
     """What makes the pack again, without where it goes."""
     if not isinstance(model, (str, os.PathLike)):
-        words = [f"{key}={value!r}" for key, value in choices.to_manifest().items()]
+        words = choices.arguments()
         words += [f"predict={getattr(predict, '__name__', predict)}"] if predict else []
         return f"kerasrun_export.golden({', '.join(['model', repr(str(images)), *words])})"
     said = {key: value for key, value in file.items() if value}

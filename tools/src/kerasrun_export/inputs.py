@@ -14,8 +14,8 @@ def describe(specs: Sequence[TensorSpec], loaded: Loaded, confirmed: bool) -> li
     """The inputs as the manifest has them. Raises ChoiceError where one is an image of which it is
     not said how it is made.
     """
-    made, kinds = [], loaded.choices.input or {}
-    unknown = kinds.keys() - {spec.name for spec in specs}
+    made = []
+    unknown = loaded.choices.input.keys() - {spec.name for spec in specs}
     if unknown:
         raise ChoiceError(
             f"--input: {loaded.architecture} has no input {', '.join(sorted(unknown))}; it takes "
@@ -30,7 +30,7 @@ def describe(specs: Sequence[TensorSpec], loaded: Loaded, confirmed: bool) -> li
         else:
             made.append(_image(spec, layout, loaded, confirmed, number))
     if loaded.choices.says_images and not any(each.kind == "image" for each in made):
-        said = replace(loaded.choices, input=None).to_manifest()
+        said = replace(loaded.choices, input={}).to_manifest()
         raise ChoiceError(
             f"{loaded.architecture}: takes no image of 1, 3 or 4 channels, so expected no flags of "
             f"how images are made, got {', '.join(said)}; it takes {_words(specs)}"
@@ -48,7 +48,7 @@ def _layout(specs: Sequence[TensorSpec], number: int, loaded: Loaded) -> str | N
     Raises ChoiceError where its shape may be a grey image's or a sequence's and nothing tells which
     it is, or where it is said to be an image and cannot be one.
     """
-    spec, said = specs[number], (loaded.choices.input or {}).get(specs[number].name)
+    spec, said = specs[number], loaded.choices.input.get(specs[number].name)
     layout = layout_of(spec.dtype, spec.shape)
     if said == "tensor":
         return None

@@ -4,7 +4,6 @@ The beginning of the model is run on plain probes, step by step, up to the first
 preparation: what becomes of 0 and of 255 there says whether the model takes images as they are.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -13,6 +12,7 @@ import numpy as np
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.contract import Decode, Normalize, Preprocessing, Resize, steps
 from kerasrun_export.errors import ModelError
+from kerasrun_export.layers import arguments, functional, nodes, parts
 from kerasrun_export.signature import input_tensors
 
 # By the names of their classes, which Keras 3 and tf_keras share. These change nothing at
@@ -95,27 +95,27 @@ class Preparation:
 def read(model: keras.Model) -> Preparation:
     """What the model does to the images of each of its inputs."""
     converter, size = _keras_hub(model)
-    functional = _functional(model)
-    if functional is None:
+    whole = functional(model)
+    if whole is None:
         named = [
             _words(layer)
             for layer in getattr(model, "layers", [])
             if _kind(layer) in ("Rescaling", "Normalization", *RESIZING)
         ]
         return Preparation(tuple(named), readable=False, converter=converter, converter_size=size)
-    known = {id(tensor): i for i, tensor in enumerate(functional.inputs)}
+    known = {id(tensor): i for i, tensor in enumerate(whole.inputs)}
     order = [known.get(id(tensor), i) for i, tensor in enumerate(input_tensors(model))]
-    first, *others = [_read(functional, number) for number in order]
+    first, *others = [_read(whole, number) for number in order]
     return replace(first, converter=converter, converter_size=size, others=tuple(others))
 
 
-def _read(functional, number: int) -> Preparation:
+def _read(model, number: int) -> Preparation:
     """What a functional model does to the images of one of its inputs."""
     walk = _Walk()
-    probe = _probe(functional.inputs[number])
+    probe = _probe(model.inputs[number])
     if probe is not None:
         with tf.device("/CPU:0"):
-            walk.run(functional, {number: probe})
+            walk.run(model, {number: probe})
     changed = walk.changed and walk.frontier is not None
     plain = changed and _is_plain(walk.frontier)
     return Preparation(
@@ -136,12 +136,6 @@ def _is_plain(prepared: np.ndarray) -> bool:
 
 def _kind(operation: object) -> str:
     return type(operation).__name__
-
-
-def _functional(model: object):
-    """The functional model that a model is or has: a Sequential one of Keras 3 has it inside."""
-    model = getattr(model, "_functional", None) or model
-    return model if getattr(model, "_nodes_by_depth", None) else None
 
 
 def _probe(tensor) -> tf.Tensor | None:
@@ -169,14 +163,14 @@ class _Walk:
     def run(self, model, given: dict[int, tf.Tensor]) -> dict[int, tf.Tensor]:
         """given: values by the number of the input. Returns those of outputs that were reached."""
         known = {id(model.inputs[i]): value for i, value in given.items()}
-        for node in _nodes(model):
+        for node in nodes(model):
             if node.is_input:
                 continue
-            operation, inputs, outputs = _parts(node)
+            operation, inputs, outputs = parts(node)
             have = [known[id(tensor)] for tensor in inputs if id(tensor) in known]
             if not have:
                 continue
-            nested = _functional(operation)
+            nested = functional(operation)
             if nested is not None and len(have) == len(inputs):
                 results = self.run(nested, dict(enumerate(have)))
                 known |= {id(outputs[i]): value for i, value in results.items()}
@@ -214,26 +208,12 @@ class _Walk:
         return results
 
 
-def _nodes(model) -> Iterator:
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from model._nodes_by_depth[depth]
-
-
-def _parts(node) -> tuple[object, list, list]:
-    """(operation, inputs, outputs) of a node of Keras 3 or of tf_keras."""
-    if hasattr(node, "arguments"):
-        return node.operation, node.arguments.keras_tensors, node.outputs
-    return node.layer, node.keras_inputs, tf.nest.flatten(node.outputs)
-
-
 def _call(node, operation, known: dict[int, tf.Tensor]) -> object:
     """What a node gives for the values of its inputs, as at inference."""
+    args, kwargs = arguments(node, known)
     if hasattr(node, "arguments"):
-        args, kwargs = node.arguments.fill_in(known)
         trains = getattr(operation, "_call_has_training_arg", False)
     else:
-        values = {str(id(t)): [known[id(t)]] * len(node.keras_inputs) for t in node.keras_inputs}
-        args, kwargs = node.map_arguments(values)
         trains = operation._expects_training_arg
     kwargs.pop("training", None)
     return operation(*args, **kwargs, **({"training": False} if trains else {}))

@@ -49,12 +49,19 @@ class Loaded:
 
 def from_model(model: keras.Model, choices: Choices, size: tuple[int, int] | None) -> Loaded:
     """A live model as it is; size: (height, width), where its own is free. Raises ModelError."""
-    own_predict.check(model, model.name)
-    training.check(model, model.name)
-    origin: weights.WeightsInfo = {"source": model.name, "sha256": weights.hash_arrays(model)}
+    return _own(model, model.name, weights.hash_arrays(model), choices, size)
+
+
+def _own(
+    model: keras.Model, source: str, sha256: str, choices: Choices, size: tuple[int, int] | None
+) -> Loaded:
+    """A user's model with its weights. source: its name, or its file, whose SHA-256 it is."""
+    own_predict.check(model, source)
+    training.check(model, source)
+    origin: weights.WeightsInfo = {"source": source, "sha256": sha256}
     found = preparation.read(model)
-    size = _image_size(size, found, choices, model.name)
-    return Loaded(model, model.name, choices, found, False, origin, False, False, image_size=size)
+    size = _image_size(size, found, choices, source)
+    return Loaded(model, source, choices, found, False, origin, False, False, image_size=size)
 
 
 def native_choices(architecture: str, spec: str) -> Choices:
@@ -164,25 +171,8 @@ class Recipe:
             custom_objects=self.custom_objects,
             unsafe_lambda=self.unsafe_lambda,
         )
-        own_predict.check(model, self.architecture)
-        training.check(model, self.architecture)
-        origin: weights.WeightsInfo = {
-            "source": self.architecture,
-            "sha256": sha256(Path(self.architecture)),
-        }
-        found = preparation.read(model)
-        size = _image_size(self.image_size, found, self.choices, self.architecture)
-        return Loaded(
-            model,
-            self.architecture,
-            self.choices,
-            found,
-            False,
-            origin,
-            False,
-            False,
-            image_size=size,
-        )
+        digest = sha256(Path(self.architecture))
+        return _own(model, self.architecture, digest, self.choices, self.image_size)
 
     def command(self) -> str:
         """The command line of kerasrun-export that makes these choices, without --out."""

@@ -107,7 +107,7 @@ class Search:
         """The contracts whose arithmetic is exact on an image. sides: lengths of the short side, in
         place of every usual resize."""
         values = self._flat(feed.tensor)
-        few = slice(None, None, max(1, len(values) // FEW))
+        few = _few(values, FEW)
         for decodes, resize, rounded, pixels in self._pixels(feed, sides):
             for color, ordered in self._orders(decodes[0], values):
                 if not _on_a_line(pixels[few], ordered[few]) or not _on_a_line(pixels, ordered):
@@ -130,20 +130,19 @@ class Search:
         """
         first = min(feeds, key=self._cost)
         values = self._flat(first.tensor)
-        few = slice(None, None, max(1, len(values) // SAMPLE))
         found: dict[Decode, list[tuple[float, Resize, str]]] = {}
         for decodes, resize, rounded, pixels in self._pixels(first, rough=True):
             if rounded:
                 continue
             for color, ordered in self._orders(decodes[0], values):
-                off = float(np.abs(unexplained(pixels[few], ordered[few])).mean())
+                off = _unexplained(pixels, ordered, SAMPLE)
                 if np.isfinite(off):
                     for decode in decodes:
                         found.setdefault(decode, []).append((off, resize, color))
         off = dict.fromkeys(_kept(found), 0.0)
         for feed in feeds:
             for how in off:
-                off[how] += self._unexplained(how, feed)
+                off[how] += self._off(how, feed)
         how = min(off, key=lambda how: (off[how], _order(how)), default=None)
         if how is None:
             raise ImageError(
@@ -157,15 +156,14 @@ class Search:
         normalize = self._ordered(normalization.nearest(slope, offset), how.decode.color)
         return self.measure(replace(how, normalize=normalize), feeds)
 
-    def _unexplained(self, how: Preprocessing, feed: Feed) -> float:
+    def _off(self, how: Preprocessing, feed: Feed) -> float:
         """The mean of what is no function of the pixels; infinite where the library cannot read the
         image."""
         one = self._compared(how, feed)
         if one is None:
             return np.inf
         pixels, values = (x.reshape(-1, self.channels) for x in (one.resized, one.values))
-        few = slice(None, None, max(1, len(values) // SAMPLE))
-        off = float(np.abs(unexplained(pixels[few], values[few])).mean())
+        off = _unexplained(pixels, values, SAMPLE)
         return off if np.isfinite(off) else 0.0  # one colour tells nothing
 
     def _compared(self, how: Preprocessing, feed: Feed) -> Compared | None:
@@ -180,6 +178,7 @@ class Search:
     def measure(self, how: Preprocessing, feeds: Sequence[Feed]) -> Nearest:
         """How far a contract's tensors are from those that were fed."""
         largest, total, count, worst = -1.0, 0.0, 0, None
+        compared = []
         for feed in feeds:
             made = self.make(how, feed.image)
             if made is None:
@@ -188,15 +187,11 @@ class Search:
             total, count = total + float(off.sum()), count + off.size
             if off.max() > largest:
                 largest, worst = float(off.max()), feed
-        stage = differs(
-            [
-                replace(self._compared(how, feed), others=self._others(how, feed))
-                for feed in feeds[:STAGED]
-            ]
-        )
-        return Nearest(
-            how, worst.image, largest, total / count, stage, self._difference(how, worst)
-        )
+            if len(compared) < STAGED:
+                one = self._compared(how, feed)
+                compared.append(replace(one, others=self._others(how, feed)))
+        difference = self._difference(how, worst)
+        return Nearest(how, worst.image, largest, total / count, differs(compared), difference)
 
     def _others(self, how: Preprocessing, feed: Feed) -> list[np.ndarray]:
         """The image by other filters of the same fit, and moved before it is resized."""
@@ -315,7 +310,6 @@ class Search:
         if -1 in self.input.size:
             return []
         values = self._flat(feed.tensor)
-        few = slice(None, None, max(1, len(values) // FEW))
         found = []
         for decode in self._decodes():
             if self._decode(decode, feed.image) is None:
@@ -327,8 +321,7 @@ class Search:
                     continue
                 pixels = resized.reshape(-1, self.channels)
                 for _, ordered in self._orders(decode, values):
-                    off = float(np.abs(unexplained(pixels[few], ordered[few])).mean())
-                    found.append((off, side))
+                    found.append((_unexplained(pixels, ordered, FEW), side))
             break  # a side shows by whatever decoder
         best = list(dict.fromkeys(side for _, side in sorted(found)))[:KEPT]
         return [side for side in best if side not in _usual_sides(target)]
@@ -428,6 +421,17 @@ def _by_short_sides(sides: Sequence[int]) -> Iterator[Resize]:
                 yield Resize("tensorflow", method, "short_side", antialias, short_side=side)
         for method in ("linear", "area", "cubic"):
             yield Resize("opencv", method, "short_side", short_side=side)
+
+
+def _few(values: np.ndarray, most: int) -> slice:
+    """Every so many rows that about `most` are left."""
+    return slice(None, None, max(1, len(values) // most))
+
+
+def _unexplained(pixels: np.ndarray, values: np.ndarray, most: int) -> float:
+    """The mean of what is no function of the pixels, of about so many of them."""
+    few = _few(values, most)
+    return float(np.abs(unexplained(pixels[few], values[few])).mean())
 
 
 def _on_a_line(pixels: np.ndarray, values: np.ndarray) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ModelError
+from kerasrun_export.layers import arguments, functional, nodes, parts
 from kerasrun_export.serving import RANDOM, operations
 
 
@@ -58,35 +59,31 @@ def _calls(model) -> Iterator[tuple[object, list, Callable]]:
     training=True, in nested models too.
     """
     seen = set()
-    for part in (model, *model._flatten_layers()):
-        functional = getattr(part, "_functional", None) or part
-        if id(functional) in seen:
+    for layer in model._flatten_layers():  # the model is the first
+        part = functional(layer)
+        if part is None or id(part) in seen:
             continue
-        seen.add(id(functional))
-        for nodes in (getattr(functional, "_nodes_by_depth", None) or {}).values():
-            yield from (found for node in nodes if (found := _fixed(node)) is not None)
+        seen.add(id(part))
+        yield from (found for node in nodes(part) if (found := _fixed(node)) is not None)
 
 
 def _fixed(node) -> tuple[object, list, Callable] | None:
-    """The same of a node of Keras 3 or of tf_keras; None where it does not fix it."""
+    """The same of one call; None where it does not fix it."""
+    layer, tensors, _ = parts(node)
     if hasattr(node, "arguments"):
-        layer, tensors, kwargs = node.operation, node.arguments.keras_tensors, node.arguments.kwargs
-        fixed = kwargs.get("training") and not _trains_unasked(layer)
+        fixed = node.arguments.kwargs.get("training") and not _trains_unasked(layer)
     else:
-        layer, tensors = node.layer, node.keras_inputs
         given = ("training", node.call_args, node.call_kwargs)
         # By position too, as Dropout(0.5)(x, True) is.
         passed = layer._call_spec.arg_was_passed(*given, inputs_in_args=True)
         fixed = passed and layer._call_spec.get_arg_value(*given, inputs_in_args=True)
 
     def call(values: list[tf.Tensor], training: bool) -> object:
+        args, kwargs = arguments(node, {id(t): v for t, v in zip(tensors, values, strict=True)})
         if hasattr(node, "arguments"):
-            known = {id(t): v for t, v in zip(tensors, values, strict=True)}
-            args, kwargs = node.arguments.fill_in(known)
             return layer(*args, **{**kwargs, "training": training})
-        known = {str(id(t)): [v] * len(tensors) for t, v in zip(tensors, values, strict=True)}
         args, kwargs = layer._call_spec.set_arg_value(
-            "training", training, *node.map_arguments(known), inputs_in_args=True
+            "training", training, args, kwargs, inputs_in_args=True
         )
         return layer(*args, **kwargs)
 

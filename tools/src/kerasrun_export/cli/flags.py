@@ -1,6 +1,7 @@
 """What the commands share: their help, and the flags of how images become tensors."""
 
 import argparse
+from collections.abc import Callable, Sequence
 
 from kerasrun_export import choices
 from kerasrun_export.choices import Choices
@@ -75,16 +76,17 @@ def add_input(command_line: argparse._ActionsContainer) -> None:
     command_line.add_argument(
         "--input",
         action="append",
-        type=_named,
+        default=[],
+        type=named(choices.INPUT_KINDS),
         metavar="NAME=KIND",
         help="what an input is whose shape does not tell, as (batch, 20, 4) of a sequence or of "
         f"grey images: {' or '.join(choices.INPUT_KINDS)}",
     )
 
 
-def inputs(options: argparse.Namespace) -> dict[str, str] | None:
+def inputs(options: argparse.Namespace) -> dict[str, str]:
     """What --input says, by name."""
-    return dict(options.input) if options.input else None
+    return dict(options.input)
 
 
 def add_file(command_line: argparse.ArgumentParser) -> None:
@@ -107,13 +109,18 @@ def read(options: argparse.Namespace) -> Choices:
     return choices.said(**said | {"input": inputs(options)})
 
 
-def _named(text: str) -> tuple[str, str]:
-    name, equals, kind = text.rpartition("=")
-    if not equals or not name or kind not in choices.INPUT_KINDS:
-        raise argparse.ArgumentTypeError(
-            f"expected NAME=KIND, a kind of {', '.join(choices.INPUT_KINDS)}, got {text!r}"
-        )
-    return name, kind
+def named(kinds: Sequence[str]) -> Callable[[str], tuple[str, str]]:
+    """What reads NAME=KIND, of an input or output and one of the kinds."""
+
+    def read(text: str) -> tuple[str, str]:
+        name, _, kind = text.rpartition("=")
+        if not name or kind not in kinds:
+            raise argparse.ArgumentTypeError(
+                f"expected NAME=KIND, a kind of {', '.join(kinds)}, got {text!r}"
+            )
+        return name, kind
+
+    return read
 
 
 def _numbers(text: str) -> tuple[float, ...]:

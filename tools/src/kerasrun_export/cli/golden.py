@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.images,
             options.out,
             predict=options.predict,
+            input_kinds=said.pop("input", None),
             custom_objects=options.custom_objects,
             unsafe_lambda=options.unsafe_lambda,
             **said,
