@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
         "--kind",
         action="append",
         default=[],
-        type=flags.named(OUTPUT_KINDS),
+        type=named_kind,
         metavar="NAME=KIND",
         help=f"of an output, where the graph does not tell: {', '.join(OUTPUT_KINDS)}",
     )
@@ -140,6 +140,15 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text!r}")
     return value
+
+
+def named_kind(text: str) -> tuple[str, str]:
+    name, equals, kind = text.partition("=")
+    if not equals or kind not in OUTPUT_KINDS:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=KIND, a kind of {', '.join(OUTPUT_KINDS)}, got {text!r}"
+        )
+    return name, kind
 
 
 def summary(fields: dict, out: Path, found: Sequence[str]) -> str:

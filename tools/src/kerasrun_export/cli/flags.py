@@ -1,7 +1,6 @@
 """What the commands share: their help, and the flags of how images become tensors."""
 
 import argparse
-from collections.abc import Callable, Sequence
 
 from kerasrun_export import choices
 from kerasrun_export.choices import Choices
@@ -77,7 +76,7 @@ def add_input(command_line: argparse._ActionsContainer) -> None:
         "--input",
         action="append",
         default=[],
-        type=named(choices.INPUT_KINDS),
+        type=_named,
         metavar="NAME=KIND",
         help="what an input is whose shape does not tell, as (batch, 20, 4) of a sequence or of "
         f"grey images: {' or '.join(choices.INPUT_KINDS)}",
@@ -109,18 +108,13 @@ def read(options: argparse.Namespace) -> Choices:
     return choices.said(**said | {"input": inputs(options)})
 
 
-def named(kinds: Sequence[str]) -> Callable[[str], tuple[str, str]]:
-    """What reads NAME=KIND, of an input or output and one of the kinds."""
-
-    def read(text: str) -> tuple[str, str]:
-        name, _, kind = text.rpartition("=")
-        if not name or kind not in kinds:
-            raise argparse.ArgumentTypeError(
-                f"expected NAME=KIND, a kind of {', '.join(kinds)}, got {text!r}"
-            )
-        return name, kind
-
-    return read
+def _named(text: str) -> tuple[str, str]:
+    name, equals, kind = text.rpartition("=")
+    if not equals or not name or kind not in choices.INPUT_KINDS:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=KIND, a kind of {', '.join(choices.INPUT_KINDS)}, got {text!r}"
+        )
+    return name, kind
 
 
 def _numbers(text: str) -> tuple[float, ...]:
