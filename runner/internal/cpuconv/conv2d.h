@@ -111,8 +111,8 @@ static inline int kerasrun_conv2d_has_padding(const struct kerasrun_conv2d* c) {
 static inline int kerasrun_depthwise_valid(const struct kerasrun_conv2d* c) {
   return kerasrun_conv2d_window_valid(c) && c->ic == 1 && c->groups == c->oc && c->oc > 0 &&
          c->oc <= INT32_MAX && c->oc % 8 == 0 && c->kh > 0 && c->kw > 0 && c->kh <= INT32_MAX &&
-         c->kw <= INT32_MAX && c->kh * c->kw <= KERASRUN_MAX_FLOATS / c->oc &&
-         !c->bf16 && kerasrun_conv2d_has_padding(c);
+         c->kw <= INT32_MAX && c->kh * c->kw <= KERASRUN_MAX_FLOATS / c->oc && !c->bf16 &&
+         kerasrun_conv2d_has_padding(c);
 }
 
 static inline int kerasrun_depthwise_fits(const struct kerasrun_conv2d* c, int64_t n, int64_t h,

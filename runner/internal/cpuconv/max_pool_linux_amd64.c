@@ -21,8 +21,8 @@ struct pool_call {
 
 #define AVX2 __attribute__((target("avx2")))
 
-AVX2 static inline __attribute__((always_inline)) void pool_row(void* context, int64_t task,
-                                                                int mean) {
+AVX2 static inline
+    __attribute__((always_inline)) void pool_row(void* context, int64_t task, int mean) {
   const struct pool_call* call = context;
   const struct kerasrun_conv2d* c = call->c;
   const struct kerasrun_view *x = &call->x, *y = &call->y;
