@@ -25,8 +25,8 @@ EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdat
 # Of tests that `make test` leaves out: the linters compile them.
 TAGS := prove,cuda
 
-.PHONY: help setup run test lint cross vulncheck test-go test-native test-race test-python \
-	test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak prove-trust \
+.PHONY: help setup programs run test lint cross vulncheck test-go test-native test-race \
+	test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak prove-trust \
 	digits fuzz fuzz-ops bench bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,14 +83,14 @@ cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; the AVX-512 convolutions also emulated
+test-go: programs bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; the AVX-512 convolutions also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
 test-native: ## the C of convolutions and buffers, under gcc's sanitizers; without TensorFlow
 	@scripts/test-native.sh
 
-test-race: setup ## the packages that need no TensorFlow, under the race detector
+test-race: programs ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
 
 test-python: setup ## the exporter's tests
@@ -109,12 +109,10 @@ digits: bin/kerasrun ## train on digits, export, score in Go, compare with Keras
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits.loaders
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -m scripts.digits
 
-test-web: setup ## the page in headless Chromium, which is installed where that may be
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		echo "test-web: installing chromium" && { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
-		} >/dev/null 2>&1; } || \
-		{ echo "test-web: expected Debian's chromium, found none and could not install it" >&2; exit 1; }
+programs: setup ## Chromium and promtool, for tests: installed where that may be
+	@scripts/programs.sh
+
+test-web: programs ## the page in headless Chromium
 	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
 dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
