@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,29 +22,14 @@ import (
 // Operations of testdata/killing.py's model.
 const killingOps = "TensorListReserve,TensorListStack"
 
-var killingDir struct {
-	sync.Once
-	dir string
-}
+var killingDir shared
 
 // killing runs testdata/killing.py, once for all tests, and returns its model, whose process an
 // image that is white all over ends, its images, and the one of them that is white.
 func killing(t *testing.T) (model, images, white string) {
 	t.Helper()
 	inRepository(t)
-	killingDir.Do(func() {
-		made, err := os.MkdirTemp("", "killing-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		removeAtEnd = append(removeAtEnd, made)
-		python(t, "killing.py", made)
-		killingDir.dir = made
-	})
-	if killingDir.dir == "" {
-		t.Skip("left out, for its model could not be made")
-	}
-	dir := killingDir.dir
+	dir := killingDir.of(t, "killing.py")
 	return filepath.Join(dir, "model"), filepath.Join(dir, "images"),
 		filepath.Join(dir, "images", "37.png")
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -41,6 +42,30 @@ var probed = runner.WithProbe(os.Args[0], probeCommand)
 
 // removeAtEnd are directories that several tests share.
 var removeAtEnd []string
+
+// shared is a directory that a script of testdata makes, once for all tests.
+type shared struct {
+	once sync.Once
+	dir  string
+}
+
+// of returns the directory, for which the first test that asks runs the script.
+func (s *shared) of(t *testing.T, script string) string {
+	t.Helper()
+	s.once.Do(func() {
+		made, err := os.MkdirTemp("", "kerasrun-shared-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		removeAtEnd = append(removeAtEnd, made)
+		python(t, script, made)
+		s.dir = made
+	})
+	if s.dir == "" {
+		t.Skipf("left out, for %s failed in the first test that needs it", script)
+	}
+	return s.dir
+}
 
 const root = "../.."
 

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"kerasrun/batch"
@@ -37,28 +36,14 @@ type ownModel struct {
 	Steps  string      // of sequence: the file of its tensor
 }
 
-var ownModelsDir struct {
-	sync.Once
-	dir string
-}
+var ownModelsDir shared
 
 // ownModels runs testdata/own_models.py, once for all tests, and returns its directory, its images
 // and its models by name. It goes to the repository as inRepository does.
 func ownModels(t *testing.T) (dir string, images []string, models map[string]ownModel) {
 	t.Helper()
 	inRepository(t)
-	ownModelsDir.Do(func() {
-		made, err := os.MkdirTemp("", "own-models-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		removeAtEnd = append(removeAtEnd, made)
-		python(t, "own_models.py", made)
-		ownModelsDir.dir = made
-	})
-	if dir = ownModelsDir.dir; dir == "" {
-		t.Skip("left out, for its models could not be made")
-	}
+	dir = ownModelsDir.of(t, "own_models.py")
 	var all map[string]json.RawMessage
 	unmarshal(t, []byte(readFile(t, filepath.Join(dir, "expected.json"))), &all)
 	unmarshal(t, all["images"], &images)
