@@ -145,6 +145,10 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 		if by&bySignature == 0 || allowed[n.op] {
 			return
 		}
+		if fault := t.skipFault(f, n); fault != "" {
+			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (--allow-op %s takes it)", fault,
+				n.op))
+		}
 		for _, trusted := range trustedInputs[n.op] {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
