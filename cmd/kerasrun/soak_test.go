@@ -188,7 +188,7 @@ func cycleTiny(t *testing.T, letGo func(*runner.Model) error) func(count int, un
 
 func TestSoakThousandOpens(t *testing.T) {
 	inRepository(t)
-	report, err := growth(t, 100, 1000, cycleTiny(t, (*runner.Model).Close))
+	report, err := growth(t, 300, 1000, cycleTiny(t, (*runner.Model).Close))
 	t.Logf("tiny models opened, run and closed: %s", report)
 	if err != nil {
 		t.Error(err)
