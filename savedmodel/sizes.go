@@ -41,7 +41,7 @@ var pads = opSet("Pad PadV2 MirrorPad")
 var transposed = opSet(`Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
 	Conv3DBackpropInputV2`)
 
-// paddingFault returns what is wrong with paddings of a convolution, two numbers for each dimension,
+// paddingFault returns what is wrong with a convolution's paddings, two numbers for each dimension,
 // of which the largest has the magnitude; "" where nothing is.
 func paddingFault(sides []int64, largest uint64) string {
 	if largest > maxPadding {

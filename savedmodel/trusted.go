@@ -48,7 +48,8 @@ var trustedInputs = map[string][]trustedInput{
 // otherwise says what lets an operation pass for which Keras has another way.
 var otherwise = map[string]string{"MaxPool": padOrResize, "MaxPool3D": padOrResize}
 
-const padOrResize = `a fixed size of images, a Resizing layer before it, or padding "same" lets it pass; `
+const padOrResize = `images of a fixed size, a Resizing layer before it, or padding "same" lets ` +
+	`it pass; `
 
 type trustedInput struct {
 	input int

@@ -214,7 +214,7 @@ func TestPools(t *testing.T) {
 	}
 }
 
-// TestSkips holds that a convolution that leaves out pixels is refused, wherever its kernel is, with
+// TestSkips holds that a convolution that leaves out pixels is refused, wherever its kernel is, and
 // what lets it pass.
 func TestSkips(t *testing.T) {
 	const refused = "Conv2D may end the process: expected strides of at most the window's size"
@@ -237,15 +237,17 @@ func TestSkips(t *testing.T) {
 		want  string // "" where it passes
 		nodes [][]byte
 	}{
-		"1 x 1 by 2":             {"", conv(1, 1, 2, same)},
-		"1 x 1 by 2, padded":     {refused, conv(1, 1, 2, ints("explicit_paddings", 0, 0, 1, 1, 0, 0, 0, 0))},
-		"1 x 5 by 5":             {refused, conv(1, 5, 5)},
-		"5 x 3 by 5":             {refused, conv(5, 3, 5)},
-		"5 x 5 by 5":             {"", conv(5, 5, 5)},
-		"3 x 3 by 2":             {"", conv(3, 3, 2, same)},
-		"2 x 2 dilated":          {"", conv(2, 2, 3, ints("dilations", 1, 2, 2, 1))},
-		"2 x 2 not dilated":      {refused, conv(2, 2, 3, ints("dilations", 1, 1, 1, 1))},
-		"channels first":         {refused, [][]byte{nodeOf("y", "Conv2D", nchw, inputs("x", "v"), ints("strides", 1, 1, 1, 3)), variable(2, 2, 3, 4)}},
+		"1 x 1 by 2": {"", conv(1, 1, 2, same)},
+		"1 x 1 by 2, padded": {refused, conv(1, 1, 2,
+			ints("explicit_paddings", 0, 0, 1, 1, 0, 0, 0, 0))},
+		"1 x 5 by 5":        {refused, conv(1, 5, 5)},
+		"5 x 3 by 5":        {refused, conv(5, 3, 5)},
+		"5 x 5 by 5":        {"", conv(5, 5, 5)},
+		"3 x 3 by 2":        {"", conv(3, 3, 2, same)},
+		"2 x 2 dilated":     {"", conv(2, 2, 3, ints("dilations", 1, 2, 2, 1))},
+		"2 x 2 not dilated": {refused, conv(2, 2, 3, ints("dilations", 1, 1, 1, 1))},
+		"channels first": {refused, [][]byte{variable(2, 2, 3, 4),
+			nodeOf("y", "Conv2D", nchw, inputs("x", "v"), ints("strides", 1, 1, 1, 3))}},
 		"a kernel in a function": {refused, [][]byte{call, variable(2, 1, 3, 4), inside}},
 		"one called twice": {refused, [][]byte{call, variable(2, 1, 3, 4), inside,
 			nodeOf("z", "PartitionedCall", inputs("x", "v"), callOf("f"))}},

@@ -101,8 +101,8 @@ func TestCulprit(t *testing.T) {
 	}
 }
 
-// TestCulpritIsRemembered has a run end after its worker's culprits are known and before their batch
-// is answered: the run that goes on does not run them again, and its output is the undisturbed one.
+// TestCulpritIsRemembered has a run end after its worker's culprits are known, before their batch is
+// answered: the run that goes on does not run them again, and its output is the undisturbed one.
 // So does one whose first process crashed itself.
 func TestCulpritIsRemembered(t *testing.T) {
 	dir := t.TempDir()
