@@ -30,6 +30,9 @@ type component struct {
 	// For files with more than one scan: all coefficients, a row of stride blocks after the other.
 	coefs  []coefBlock
 	stride int
+	// For progressive files with Huffman coding: by block, which AC coefficients are not zero, by
+	// place in the zigzag order.
+	nonzero []uint64
 }
 
 // coefBlock holds the coefficients of a block as they were coded, in natural order: row-major, by
@@ -37,8 +40,7 @@ type component struct {
 type coefBlock [64]int16
 
 func (c *component) reset(index int) {
-	coefs := c.coefs
-	*c = component{index: index, coefs: coefs[:0]}
+	*c = component{index: index, coefs: c.coefs[:0], nonzero: c.nonzero[:0]}
 }
 
 // zigzag maps the order in which coefficients are coded to natural order. A damaged file can run
