@@ -216,7 +216,7 @@ func (d *decoder) acFirst(blocks []coefBlock, nonzero []uint64) int {
 				k += run
 				v = r.number(s)
 			}
-			bit := uint64(1) << min(k, 63)
+			bit := uint64(1) << max(63-k, 0)
 			v <<= al
 			if b[zigzag[k&127]&63] = int16(v); int16(v) != 0 {
 				known |= bit
@@ -235,78 +235,91 @@ func (d *decoder) acFirst(blocks []coefBlock, nonzero []uint64) int {
 // returns as acFirst does.
 func (d *decoder) acRefine(blocks []coefBlock, nonzero []uint64) int {
 	table := &d.acTables[d.scan.comps[0].acIndex&3]
-	ss, se, al := d.scan.ss, d.scan.se, d.scan.al&15
-	r := d.segment
+	ss, se, al := d.scan.ss, d.scan.se, d.scan.al
+	band := ^uint64(0) >> (ss & 63) & (^uint64(0) << (63 - se&63))
+	if useAVX2 {
+		n := len(blocks)
+		i := acRefineBMI2(&d.segment, table, &blocks[0], &nonzero[0], n, band, al, &d.eobRun)
+		d.insufficient = d.segment.insufficient()
+		return i
+	}
 	i := 0
 	for ; i < len(blocks) && !d.insufficient; i++ {
-		b, known := &blocks[i], nonzero[i]
-		rest := uint64(2)<<(se&63) - uint64(1)<<(ss&63) // the places that are to come
-		for d.eobRun == 0 && rest != 0 {
-			r.refill()
-			e := table.fast[r.bits>>(64-fastBits)]
-			run, v := int(e>>8&255), int32(e)>>16
-			switch v {
-			case 0:
-				r.take(int(e & 255))
-				s := run
-				if e == 0 {
-					s = r.longSymbol(table)
-				}
-				run = s >> 4
-				if s &= 15; s != 0 {
-					v = 2*int32(r.bits>>63) - 1
-					r.take(1)
-				} else if run < 15 {
-					d.eobRun = 1<<run + int(r.bits>>1>>(63-run))
-					r.take(run)
-					continue
-				}
-			case 1, -1:
-				r.take(int(e & 255))
-			default:
-				// Whatever its size, there is but one bit.
-				size := bits.Len32(uint32(max(v, -v)))
-				r.take(int(e&255) - size + 1)
-				v = max(-1, min(1, v))
-			}
-			// Pass over run coefficients that are still zero, refining those that are not.
-			zeros := rest &^ known
-			for ; run > 0; run-- {
-				zeros &= zeros - 1
-			}
-			place := zeros & -zeros
-			passed := rest & (place - 1)
-			rest &^= passed | place
-			r.refine(b, passed&known, al)
-			if v != 0 {
-				at := se + 1 // where there are too few of them
-				if place != 0 {
-					at = bits.TrailingZeros64(place)
-				}
-				b[zigzag[at&127]&63] = int16(v) << al
-				known |= 1 << min(at, 63)
-			}
-		}
-		if d.eobRun > 0 {
-			r.refine(b, rest&known, al)
-			d.eobRun--
-		}
-		nonzero[i] = known
-		d.insufficient = r.insufficient()
+		nonzero[i] = d.refineBlock(table, &blocks[i], nonzero[i], band)
+		d.insufficient = d.segment.insufficient()
 	}
-	d.segment = r
 	return i
 }
 
-// refine adds a bit to each of the coefficients of a block.
+// refineBlock adds a bit to the coefficients of a block that are in rest. It takes and returns
+// which are not zero.
+func (d *decoder) refineBlock(table *huffTable, b *coefBlock, nonzero, rest uint64) uint64 {
+	r, al := &d.segment, d.scan.al&15
+	for d.eobRun == 0 && rest != 0 {
+		r.refill()
+		e := table.fast[r.bits>>(64-fastBits)]
+		run, v := int(e>>8&255), int32(e)>>16
+		switch v {
+		case 0:
+			r.take(int(e & 255))
+			s := run
+			if e == 0 {
+				s = r.longSymbol(table)
+			}
+			run = s >> 4
+			if s &= 15; s != 0 {
+				v = 2*int32(r.bits>>63) - 1
+				r.take(1)
+			} else if run < 15 {
+				d.eobRun = 1<<run + int(r.bits>>1>>(63-run))
+				r.take(run)
+				continue
+			}
+		case 1, -1:
+			r.take(int(e & 255))
+		default:
+			// Whatever its size, there is but one bit.
+			size := bits.Len32(uint32(max(v, -v)))
+			r.take(int(e&255) - size + 1)
+			v = max(-1, min(1, v))
+		}
+		// Pass over run coefficients that are still zero, refining those that are not.
+		zeros := rest &^ nonzero
+		for ; run > 0; run-- {
+			zeros &^= 1 << 63 >> bits.LeadingZeros64(zeros)
+		}
+		at := bits.LeadingZeros64(zeros)
+		place := uint64(1) << 63 >> at
+		passed := rest
+		if place != 0 {
+			passed &= -place << 1
+		} else {
+			at = d.scan.se + 1 // there are too few of them
+		}
+		rest &^= passed | place
+		r.refine(b, passed&nonzero, al)
+		if v != 0 {
+			b[zigzag[at&127]&63] = int16(v) << al
+			nonzero |= 1 << max(63-at, 0)
+		}
+	}
+	if d.eobRun > 0 {
+		r.refine(b, rest&nonzero, al)
+		d.eobRun--
+	}
+	return nonzero
+}
+
+// refine adds a bit to each of the coefficients of a block that are in places.
 func (r *segmentReader) refine(b *coefBlock, places uint64, al int) {
 	for places != 0 {
 		r.refill()
 		for range 32 {
-			c := &b[zigzag[bits.TrailingZeros64(places)]&63]
+			at := bits.LeadingZeros64(places) & 63
+			places &^= 1 << 63 >> at
+			c := &b[zigzag[at]&63]
 			*c = refined(*c, int16(r.bits>>63), al)
-			r.take(1)
-			if places &= places - 1; places == 0 {
+			if r.take(1); places == 0 {
 				break
 			}
 		}

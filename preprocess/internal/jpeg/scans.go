@@ -167,8 +167,23 @@ func (d *decoder) decodeScans() error {
 func (d *decoder) plainRow(c *component, m, y int) {
 	row := c.coefs[(m*c.v+y)*c.stride:]
 	p, b := &d.out.planes[c.index], &d.blocks[0]
+	if !useAVX2 {
+		for x := range c.blocksWide {
+			b.dequantize(&row[x], &c.natural)
+			p.put(b, x, y)
+		}
+		return
+	}
+	defer b.clear()
 	for x := range c.blocksWide {
-		b.dequantize(&row[x], &c.natural)
+		b.used = 1
+		var ac bool
+		if b.size, ac = dequantizeAVX2(&b.coefs, &row[x], &c.low); ac {
+			b.used = ^uint64(0)
+		}
+		if b.size > maxPlainSize {
+			b.dequantize(&row[x], &c.natural)
+		}
 		p.put(b, x, y)
 	}
 }

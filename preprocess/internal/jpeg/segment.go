@@ -17,9 +17,9 @@ type segmentReader struct {
 	n    int    // how many they are
 }
 
-// segmentPadding is as many zeros as an MCU can take, and those that are read ahead: at most 64
-// coefficients of at most 32 bits, or 10 of as many.
-const segmentPadding = 64*32/8 + 8
+// segmentPadding is more zeros than an MCU can take, of 64 coefficients of at most 32 bits or of 10,
+// with those that are read ahead.
+const segmentPadding = 64*32/8 + 64
 
 // openSegment takes in the segment from d.pos to the next marker, which goes to d.marker. If there
 // is one already, the segment is empty. It returns false where no marker comes.
