@@ -23,7 +23,7 @@ type losslessDecoder struct {
 	groups     []huffmanGroup
 	lengths    [literalCodes + lengthCodes + 1<<maxCacheBits]uint8
 	unused     huffmanCode
-	cache      [1 << maxCacheBits]uint32
+	cache      colorCache
 	pix        []uint32
 	rows       [2][]uint32
 }
@@ -35,6 +35,32 @@ type huffmanGroup struct {
 	green, red, blue, alpha, distance huffmanCode
 	opaque                            bool // alpha is alone, without bits
 	alphas                            uint32
+	// packed has, by the next rootBits bits, a pixel of which all codes are in them, in the upper
+	// half, and the number of their bits in the lower; elsewhere 0. hasPacked: it is not empty.
+	packed    [1 << rootBits]uint64
+	hasPacked bool
+}
+
+// finish prepares what goes beyond the codes.
+func (g *huffmanGroup) finish() {
+	g.opaque, g.alphas = g.alpha.root[0]&0xFF == 0, g.alpha.root[0]>>16<<24
+	g.hasPacked = false
+	for i := range g.packed {
+		g.packed[i] = 0
+		pixel, n := uint32(0), uint32(0)
+		for j, c := range [...]*huffmanCode{&g.green, &g.red, &g.blue, &g.alpha} {
+			e := c.root[i>>n]
+			if n += e & 0xFF; n > rootBits || e>>16 >= literalCodes {
+				n = 0
+				break
+			}
+			pixel |= e >> 16 << [...]int{8, 16, 0, 24}[j]
+		}
+		if n > 0 {
+			g.packed[i] = uint64(pixel)<<32 | uint64(n)
+			g.hasPacked = true
+		}
+	}
 }
 
 // decodeVP8L decodes a lossless bitstream of a known size to channels bytes a pixel, 3 (RGB) or 4
@@ -188,8 +214,7 @@ func (d *losslessDecoder) readGroups(width, height, cacheBits int, main bool) (p
 			}
 		}
 		if at >= 0 {
-			g := &d.groups[at]
-			g.opaque, g.alphas = g.alpha.root[0]&0xFF == 0, g.alpha.root[0]>>16<<24
+			d.groups[at].finish()
 		}
 	}
 	return parts, nil
@@ -198,52 +223,61 @@ func (d *losslessDecoder) readGroups(width, height, cacheBits int, main bool) (p
 // tiles returns how many squares of 1<<bits pixels each way cover n pixels.
 func tiles(n, bits int) int { return (n + 1<<bits - 1) >> bits }
 
+// colorCache holds the latest of the colours that share a hash.
+type colorCache struct {
+	colors [1 << maxCacheBits]uint32
+	bits   int
+}
+
+func (c *colorCache) add(pixels []uint32) {
+	if c.bits == 0 {
+		return
+	}
+	shift := 32 - c.bits
+	for _, p := range pixels {
+		c.colors[p*hashFactor>>shift&(1<<maxCacheBits-1)] = p
+	}
+}
+
+const hashFactor = 0x1E35A7BD
+
 // readPixels decodes the pixels of an image.
 func (d *losslessDecoder) readPixels(pix []uint32, width, cacheBits int, parts partition) error {
-	cache := d.cache[:1<<cacheBits]
-	clear(cache)
+	d.cache = colorCache{bits: cacheBits}
 	r := &d.bits
-	cached, x, y := 0, 0, 0
+	x, y := 0, 0
 	for p := 0; p < len(pix); {
 		g, end := &d.groups[0], p+width-x
 		if parts.groups != nil {
 			g = &d.groups[parts.groups[y>>parts.bits*parts.wide+x>>parts.bits]]
 			end = min(end, p+1<<parts.bits-x&(1<<parts.bits-1))
 		}
-		literals, symbol := r.literals(g, pix[p:end])
-		p += literals
-		if x += literals; x == width {
+		n, symbol := r.pixels(g, pix[p:end], &d.cache)
+		p += n
+		if x += n; x == width {
 			x, y = 0, y+1
 		}
 		if 8*r.pos > r.end+63 {
 			return errTruncated
 		}
-		if symbol < literalCodes {
+		if symbol == 0 {
 			continue
 		}
-		n := 1
-		if symbol -= literalCodes; symbol >= lengthCodes {
-			// One from the cache of colours.
-			for ; cached < p; cached++ {
-				cache[pix[cached]*0x1E35A7BD>>(32-cacheBits)] = pix[cached]
-			}
-			pix[p] = cache[symbol-lengthCodes]
+		n = r.length(symbol - literalCodes)
+		r.refill()
+		dist := distance(width, r.length(g.distance.symbol(r)))
+		if dist > p || n > len(pix)-p {
+			return errBackwards
+		}
+		to := pix[p : p+n]
+		if dist >= n {
+			copy(to, pix[p-dist:])
 		} else {
-			n = r.length(symbol)
-			r.refill()
-			dist := distance(width, r.length(g.distance.symbol(r)))
-			if dist > p || n > len(pix)-p {
-				return errBackwards
-			}
-			if dist >= n {
-				copy(pix[p:p+n], pix[p-dist:])
-			} else {
-				to, from := pix[p:p+n], pix[p-dist:]
-				for i := range to {
-					to[i] = from[i]
-				}
+			for i, v := range pix[p-dist : p-dist+n] {
+				to[i] = v
 			}
 		}
+		d.cache.add(to)
 		p += n
 		for x += n; x >= width; x -= width {
 			y++
@@ -252,57 +286,81 @@ func (d *losslessDecoder) readPixels(pix []uint32, width, cacheBits int, parts p
 	return nil
 }
 
-// literals decodes pixels that are coded as such, until pix is full, another symbol comes, or the
-// end of the bitstream is passed. It returns their number and the last symbol.
-func (r *losslessBits) literals(g *huffmanGroup, pix []uint32) (count, symbol int) {
+// pixels decodes pixels until pix is full, a copy comes, or the end of the bitstream is passed. It
+// returns their number and the symbol of a copy's length, else 0.
+func (r *losslessBits) pixels(g *huffmanGroup, pix []uint32, cache *colorCache) (count, copy int) {
 	data, pos, bits, n := r.data, r.pos, r.bits, r.n
 	last := len(data) - 16
 	green, red, blue, alphas := &g.green, &g.red, &g.blue, g.alphas
+	opaque, packed, cacheBits := g.opaque, g.hasPacked, cache.bits
 	i := 0
 	for ; i < len(pix); i++ {
-		if pos > last {
-			break
-		}
-		bits |= binary.LittleEndian.Uint64(data[pos:]) << (n & 63)
-		pos += (63 - n) >> 3
-		n |= 56
-		a := green.root[uint8(bits)]
-		if a&longCode != 0 {
-			a = green.longEntry(a, bits)
-		}
-		bits >>= a & 63
-		n -= int(a & 63)
-		if a >= literalCodes<<16 {
-			symbol = int(a >> 16)
-			break
-		}
-		b := red.root[uint8(bits)]
-		if b&longCode != 0 {
-			b = red.longEntry(b, bits)
-		}
-		bits >>= b & 63
-		c := blue.root[uint8(bits)]
-		if c&longCode != 0 {
-			c = blue.longEntry(c, bits)
-		}
-		bits >>= c & 63
-		n -= int(b&63 + c&63)
-		if !g.opaque {
+		if n < 45 {
+			if pos > last {
+				break
+			}
 			bits |= binary.LittleEndian.Uint64(data[pos:]) << (n & 63)
 			pos += (63 - n) >> 3
 			n |= 56
-			e := g.alpha.root[uint8(bits)]
-			if e&longCode != 0 {
-				e = g.alpha.longEntry(e, bits)
-			}
-			bits >>= e & 63
-			n -= int(e & 63)
-			alphas = e >> 16 << 24
 		}
-		pix[i] = alphas | b&0xFF0000 | a>>16<<8 | c>>16
+		var p uint32
+		if packed {
+			if e := g.packed[uint8(bits)]; e != 0 {
+				bits >>= e & 63
+				n -= int(e & 63)
+				p = uint32(e >> 32)
+				goto put
+			}
+		}
+		{
+			a := green.root[uint8(bits)]
+			if a&longCode != 0 {
+				a = green.longEntry(a, bits)
+			}
+			bits >>= a & 63
+			n -= int(a & 63)
+			if a >= literalCodes<<16 {
+				a >>= 16
+				if a < literalCodes+lengthCodes {
+					copy = int(a)
+					break
+				}
+				p = cache.colors[(a-literalCodes-lengthCodes)&(1<<maxCacheBits-1)]
+				goto put
+			}
+			b := red.root[uint8(bits)]
+			if b&longCode != 0 {
+				b = red.longEntry(b, bits)
+			}
+			bits >>= b & 63
+			c := blue.root[uint8(bits)]
+			if c&longCode != 0 {
+				c = blue.longEntry(c, bits)
+			}
+			bits >>= c & 63
+			n -= int(b&63 + c&63)
+			if !opaque {
+				bits |= binary.LittleEndian.Uint64(data[pos:]) << (n & 63)
+				pos += (63 - n) >> 3
+				n |= 56
+				e := g.alpha.root[uint8(bits)]
+				if e&longCode != 0 {
+					e = g.alpha.longEntry(e, bits)
+				}
+				bits >>= e & 63
+				n -= int(e & 63)
+				alphas = e >> 16 << 24
+			}
+			p = alphas | b&0xFF0000 | a>>16<<8 | c>>16
+		}
+	put:
+		pix[i] = p
+		if cacheBits > 0 {
+			cache.colors[p*hashFactor>>(32-cacheBits)&(1<<maxCacheBits-1)] = p
+		}
 	}
 	r.pos, r.bits, r.n = pos, bits, n
-	return i, symbol
+	return i, copy
 }
 
 // length reads the bits that follow the symbol of a length or distance.

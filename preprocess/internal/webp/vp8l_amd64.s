@@ -132,6 +132,45 @@ loop:
 	VZEROUPPER
 	RET
 
+DATA greens<>+0(SB)/8, $0x8005800580018001
+DATA greens<>+8(SB)/8, $0x800D800D80098009
+DATA greens<>+16(SB)/8, $0x8005800580018001
+DATA greens<>+24(SB)/8, $0x800D800D80098009
+GLOBL greens<>(SB), RODATA|NOPTR, $32
+
+// func addGreenAVX2(row *uint32, n int)
+TEXT ·addGreenAVX2(SB), NOSPLIT, $0-16
+	MOVQ    row+0(FP), DI
+	MOVQ    n+8(FP), CX
+	VMOVDQU greens<>(SB), Y1
+
+loop:
+	VMOVDQU (DI), Y0
+	VPSHUFB Y1, Y0, Y2
+	VPADDB  Y2, Y0, Y0
+	VMOVDQU Y0, (DI)
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JG      loop
+	VZEROUPPER
+	RET
+
+// func addRowAVX2(row, above *uint32, n int)
+TEXT ·addRowAVX2(SB), NOSPLIT, $0-24
+	MOVQ row+0(FP), DI
+	MOVQ above+8(FP), SI
+	MOVQ n+16(FP), CX
+
+loop:
+	VMOVDQU (DI), X0
+	VPADDB  (SI), X0, X0
+	VMOVDQU X0, (DI)
+	ADDQ    $16, DI
+	ADDQ    $16, SI
+	SUBQ    $4, CX
+	JG      loop
+	RET
+
 DATA toRGB<>+0(SB)/8, $0x090A040506000102
 DATA toRGB<>+8(SB)/8, $0x808080800C0D0E08
 GLOBL toRGB<>(SB), RODATA|NOPTR, $16

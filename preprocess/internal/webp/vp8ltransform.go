@@ -85,10 +85,7 @@ func (d *losslessDecoder) inverse(t *transform, row []uint32, y int) []uint32 {
 			addColors(row[x:min(t.width, x+1<<t.bits)], modes[x>>t.bits])
 		}
 	case subtractGreen:
-		for i, p := range row {
-			g := p >> 8 & 0xFF
-			row[i] = p&0xFF00FF00 | (p&0xFF00FF+g<<16+g)&0xFF00FF
-		}
+		addGreen(row)
 	case colorIndexing:
 		colors := (*[256]uint32)(t.data)
 		if t.bits == 0 {
@@ -117,6 +114,30 @@ const black = 0xFF000000
 // addPixels adds two pixels, each byte for itself.
 func addPixels(a, b uint32) uint32 {
 	return (a&0xFF00FF00+b&0xFF00FF00)&0xFF00FF00 | (a&0xFF00FF+b&0xFF00FF)&0xFF00FF
+}
+
+// addRow adds to the pixels of a row those above.
+func addRow(row, above []uint32) {
+	above = above[:len(row)]
+	if n := len(row) &^ 3; useAVX2 && n > 0 {
+		addRowAVX2(&row[0], &above[0], n)
+		row, above = row[n:], above[n:]
+	}
+	for i, p := range row {
+		row[i] = addPixels(p, above[i])
+	}
+}
+
+// addGreen adds green to red and blue.
+func addGreen(row []uint32) {
+	if n := len(row) &^ 7; useAVX2 && n > 0 {
+		addGreenAVX2(&row[0], n)
+		row = row[n:]
+	}
+	for i, p := range row {
+		g := p >> 8 & 0xFF
+		row[i] = p&0xFF00FF00 | (p&0xFF00FF+g<<16+g)&0xFF00FF
+	}
 }
 
 // addColors adds to red and blue what is foretold of them by green and red, in 1/32.
@@ -156,24 +177,9 @@ var predictors = [16]func(row, left, above []uint32){
 			row[i] = l
 		}
 	},
-	func(row, _, above []uint32) {
-		above = above[1:][:len(row)]
-		for i, p := range row {
-			row[i] = addPixels(p, above[i])
-		}
-	},
-	func(row, _, above []uint32) {
-		above = above[2:][:len(row)]
-		for i, p := range row {
-			row[i] = addPixels(p, above[i])
-		}
-	},
-	func(row, _, above []uint32) {
-		above = above[:len(row)]
-		for i, p := range row {
-			row[i] = addPixels(p, above[i])
-		}
-	},
+	func(row, _, above []uint32) { addRow(row, above[1:]) },
+	func(row, _, above []uint32) { addRow(row, above[2:]) },
+	func(row, _, above []uint32) { addRow(row, above) },
 	func(row, left, above []uint32) {
 		l, above := left[0], above[1:][:len(row)+1]
 		for i, p := range row {
