@@ -295,10 +295,10 @@ func (r *losslessBits) pixels(g *huffmanGroup, pix []uint32, cache *colorCache) 
 	opaque, packed, cacheBits := g.opaque, g.hasPacked, cache.bits
 	i := 0
 	for ; i < len(pix); i++ {
+		if pos > last {
+			break
+		}
 		if n < 45 {
-			if pos > last {
-				break
-			}
 			bits |= binary.LittleEndian.Uint64(data[pos:]) << (n & 63)
 			pos += (63 - n) >> 3
 			n |= 56
