@@ -190,8 +190,8 @@ def _said_sides(
     if sides is not None:
         raise ChoiceError(f"{where}: {asked}, or --input {name}=tensor: it is served as it is")
     raise ChoiceError(
-        f"{where}: {asked}. A tensor of any rank has no manifest: without one, kerasrun predict and "
-        "serve take such a directory with --allow-unverified"
+        f"{where}: {asked}. A manifest has no tensor of any rank: kerasrun predict and serve take "
+        "the directory without one, by --allow-unverified"
     )
 
 

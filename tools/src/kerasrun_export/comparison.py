@@ -140,13 +140,19 @@ def _nan_is_largest(value: float) -> float:
 
 
 def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
-    """The tensors of each input by name, of images and of numbers drawn for other inputs."""
+    """The tensors of each input by name, of images and of numbers drawn for other inputs.
+
+    Several inputs of images get another image each, so that it shows where they are exchanged.
+    """
     random = np.random.default_rng(0)
     free = any(-1 in each.size for each in inputs if each.kind == "image")
     step = 1 if free else BATCH
-    for part in (paths[i : i + step] for i in range(0, len(paths), step)):
-        tensors = {}
+    for start in range(0, len(paths), step):
+        rows, tensors = range(start, min(start + step, len(paths))), {}
+        taken = 0  # images of a row
         for each in inputs:
+            part = [paths[(row + taken) % len(paths)] for row in rows]
+            taken += each.kind != "tensor"
             if each.kind == "image":
                 made = [images.stages(each, path).tensor for path in part]
                 tensors[each.name] = np.stack(made)

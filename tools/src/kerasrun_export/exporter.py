@@ -366,7 +366,15 @@ def embed_goldens(
     of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
     image, or more than one.
     """
-    if sum(each.kind != "tensor" for each in inputs) != 1:
+    taken = [each.name for each in inputs if each.kind != "tensor"]
+    if len(taken) > 1:
+        warnings.warn(
+            f"the export has no goldens, for the model takes several images ({', '.join(taken)}) "
+            "and a case of a pack is one: kerasrun verify has nothing to compare",
+            ExportWarning,
+            stacklevel=3,
+        )
+    if len(taken) != 1:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         if own is not None:
