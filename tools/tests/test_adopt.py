@@ -345,6 +345,7 @@ def test_a_module_that_holds_a_keras_3_model(tmp_path, capsys):
 
 def test_what_cannot_be_adopted(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.keras").write_bytes(b"")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing of the kind")
     by_module(tmp_path / "saved")
@@ -354,6 +355,7 @@ def test_what_cannot_be_adopted(tmp_path, capsys):
         ("empty", "expected a SavedModel, got none: no saved_model.pb"),
         ("broken", "expected a SavedModel: "),
         ("ours", "has a manifest already"),
+        ("empty.keras", "expected the directory of a SavedModel, got a file: a model that Keras"),
     ):
         assert adopted(tmp_path / name, tmp_path / "none") == 1
         (line,) = capsys.readouterr().err.splitlines()

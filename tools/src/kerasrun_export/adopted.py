@@ -53,6 +53,11 @@ def find(directory: Path, signature: str | None) -> Adopted:
 def read(directory: Path, signature: str | None) -> Adopted:
     """The same, of a directory that has a manifest too."""
     path = directory / GRAPH
+    if directory.is_file():
+        raise ModelError(
+            f"{directory}: expected the directory of a SavedModel, got a file: a model that Keras "
+            "saved is given without --saved-model"
+        )
     try:
         saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     except FileNotFoundError as error:
