@@ -300,25 +300,52 @@ func TestWebDataset(t *testing.T) {
 	}
 }
 
-// Decompressing takes no more memory than a window, however large the file says that it is.
+// Decompressing takes no more memory than a window, however large the file says that it is, in
+// whichever of its parts.
 func TestWindows(t *testing.T) {
 	dir := inputsFolder(t)
 	t.Chdir(dir)
+	const window = "expected a window of at most 134217728 bytes"
+	const dictionary = "expected a dictionary of at most 134217728 bytes"
 	for name, want := range map[string]string{
-		"wide.tar.zst": "expected a window of at most 134217728 bytes",
-		"wide.tar.xz":  "expected a dictionary of at most 134217728 bytes, got 268435456",
-		"x86.tar.xz":   "expected xz with the filter LZMA2 alone",
-		"bad.tar.xz":   "expected xz's format",
-		"bad.tar.bz2":  "bzip2 data invalid",
-		"bad.tar.zst":  "magic number mismatch",
+		"wide.tar.zst":        window,
+		"wide-second.tar.zst": window,
+		"wide.tar.xz":         dictionary,
+		"wide-stream.tar.xz":  dictionary,
+		"wide-block.tar.xz":   dictionary,
+		"bad.tar.xz":          "format not recognized",
+		"bad.tar.bz2":         "bzip2 data invalid",
+		"bad.tar.zst":         "magic number mismatch",
 	} {
 		before := allocated()
 		got := items(source(t, name))
-		if len(got) != 1 || !strings.Contains(got[0], want) {
+		if len(got) == 0 || !strings.Contains(got[len(got)-1], want) {
 			t.Errorf("%s: got %q, want an error with %q", name, got, want)
+		}
+		if wantImages := strings.Count(name, "-"); len(got)-1 != wantImages {
+			t.Errorf("%s: got %q, want %d images before the error", name, got, wantImages)
 		}
 		if grown := allocated() - before; grown > 16<<20 {
 			t.Errorf("%s: %d bytes were allocated", name, grown)
+		}
+	}
+}
+
+// An archive is read to its end: nothing behind its images is passed over in silence.
+func TestEndsOfTars(t *testing.T) {
+	dir := inputsFolder(t)
+	t.Chdir(dir)
+	for name, want := range map[string]string{
+		"sum.tar.gz":   "gzip: invalid checksum",
+		"sum.tar.bz2":  "bzip2 data invalid",
+		"sum.tar.xz":   "data is corrupt",
+		"cut.tar":      "two blocks of zeros at the end of the tar file",
+		"twice.tar":    "expected nothing behind the end of the tar file, got more",
+		"twice.tar.gz": "expected nothing behind the end of the tar file, got more",
+	} {
+		got := items(source(t, name))
+		if len(got) != 2 || got[0] != name+"/1.jpg: first" || !strings.Contains(got[1], want) {
+			t.Errorf("%s: got %q, want an image and an error with %q", name, got, want)
 		}
 	}
 }
