@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,11 +90,11 @@ func xzError(err error) error {
 // tarArchive lists the images of a tar file, in the archive's order. Where keep names endings, each
 // image keeps the texts of the members of its key that have them, as WebDataset groups members.
 func tarArchive(
-	path, compression string, keep []Keep, skipped *skippedPart, allowEmpty bool,
+	ctx context.Context, path, compression string, keep []Keep, skipped *skippedPart, allowEmpty bool,
 ) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()
-		file, _, err := openRegular(path)
+		file, info, err := openRegular(path)
 		if err != nil {
 			yield(failedItem(path, err))
 			return
@@ -105,8 +106,11 @@ func tarArchive(
 			return
 		}
 		whole := &tarStream{Reader: in}
+		if compression != "" {
+			whole.Reader = &unpacked{ctx, in, unpackedLimit(info.Size())}
+		}
 		archive := tar.NewReader(whole.reader())
-		empty := true
+		declared, empty := int64(0), true
 		s := sample{keep: keep, skipped: skipped, yield: func(item Item) bool {
 			empty = false
 			return yield(item)
@@ -127,6 +131,13 @@ func tarArchive(
 				}
 				return
 			}
+			if header.Size <= MaxImageBytes {
+				declared += header.Size // of sparse ones more than is there
+			}
+			if declared > unpackedLimit(info.Size()) {
+				yield(failedItem(path, fmt.Errorf("%s: %s", path, unpackedTooLarge)))
+				return
+			}
 			name := path + "/" + header.Name
 			if len(keep) > 0 {
 				more, taken := s.member(name, header, archive)
@@ -143,6 +154,26 @@ func tarArchive(
 			}
 		}
 	}
+}
+
+// unpacked is what a compressed file unpacks to. It ends where ctx does, or with the limit: of bzip2
+// 100 kB may stand for hours of zeros.
+type unpacked struct {
+	ctx   context.Context
+	r     io.Reader
+	limit int64 // of what is left
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	if u.limit <= 0 {
+		return 0, errors.New(unpackedTooLarge)
+	}
+	n, err := u.r.Read(p[:min(int64(len(p)), u.limit)])
+	u.limit -= int64(n)
+	return n, err
 }
 
 // tarStream is the bytes of a tar file.
