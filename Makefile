@@ -125,7 +125,7 @@ $(SMALL): $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic \
 		--out models/resnext50-32
 
-PROOFS ?= Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
+PROOFS ?= Memory|Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
 prove-serve: setup $(EXPORTED) $(SMALL) ## what serve promises under load: 15 minutes, alone
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
 
