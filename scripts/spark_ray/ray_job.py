@@ -16,14 +16,15 @@ from ray.cluster_utils import Cluster
 
 from kerasrun_batch import Scorer
 
+# Of a node's two CPUs an actor has one; the other is for writing.
 mode, table, out, options = sys.argv[1:]
 options = json.loads(options)
 cluster = None
 if mode == "local":
-    ray.init(num_cpus=2, include_dashboard=False)
+    ray.init(num_cpus=4, include_dashboard=False)
 else:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    other = cluster.add_node(num_cpus=1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    other = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     ray.init(address=cluster.address)
 ray.data.DataContext.get_current().enable_progress_bars = False
