@@ -3,10 +3,9 @@
 //
 // Lossy bitstreams are decoded by package vp8; the container, lossless bitstreams, the enlargement
 // of the colour planes ("fancy upsampling") and the conversion to RGB are here, after libwebp.
-// Transparency
-// is dropped: transparent pixels keep their colour, and around a frame that is smaller than its
-// canvas everything is black. The alpha plane of a lossy image is not decoded, so damage to it goes
-// unseen.
+// Transparency is dropped: transparent pixels keep their colour, and around a frame that is smaller
+// than its canvas everything is black. The alpha plane of a lossy image is not decoded, so damage
+// to it goes unseen.
 package webp
 
 import (
