@@ -180,6 +180,8 @@ def check_maps(
         if output.name not in maps or not sizes or len(output.shape) != 4:
             continue
         height, width = output.shape[1:3]
+        if height == width == -1:
+            continue
         if all(height * size[1] != width * size[0] for size in sizes):
             raise ChoiceError(
                 f"--kind {output.name}=map: expected (batch, height, width, classes), got "
