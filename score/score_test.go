@@ -162,7 +162,7 @@ func images(t testing.TB, n int) string {
 
 func source(t testing.TB, args ...string) Source {
 	t.Helper()
-	s, _, err := Open(args, InputOptions{})
+	s, _, err := Open(t.Context(), args, InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -575,7 +575,7 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	digest, err := digestInputs(c.Source, c.Batch, func(Item) error { return nil })
+	digest, err := digestInputs(context.Background(), c.Source, c.Batch, func(Item) error { return nil })
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -144,6 +144,7 @@ type decoder struct {
 	dcTables     [4]huffTable
 	acTables     [4]huffTable
 	eobRun       int
+	segment      segmentReader // of a progressive scan
 	arithState   arithDecoder
 	arithErr     error
 	decodeCoefs  func(*decoder, []*coefBlock) error // decodes an MCU of the current scan
