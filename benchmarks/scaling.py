@@ -125,7 +125,7 @@ def main() -> None:
     )
     for workers in (int(n) for n in a.workers.split(",")):
         machines = Machines(workers, a.rate, a.start, a.spread, a.mtbf_hours * 3600, a.images_limit)
-        ideal = a.images / (workers * a.rate)
+        ideal = a.images / min(workers * a.rate, a.images_limit)
         for name, simulate, size in (("fixed", fixed_parts, a.batch), ("tasks", tasks, a.task)):
             o = simulate(machines, a.images, size, random.Random(a.seed))
             print(

@@ -214,7 +214,7 @@ def run(case: Case, table: Path, want: pa.Table, python: Path) -> float:
             [python, *command],
             stdout=said,
             stderr=said,
-            env={**os.environ, "PYSPARK_PYTHON": str(python), "RAY_DEDUP_LOGS": "0"},
+            env={**os.environ, "PYSPARK_PYTHON": str(python), "RAY_worker_niceness": "0"},
         )
         try:
             if case.kill:
