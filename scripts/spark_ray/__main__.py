@@ -214,7 +214,12 @@ def run(case: Case, table: Path, want: pa.Table, python: Path) -> float:
             [python, *command],
             stdout=said,
             stderr=said,
-            env={**os.environ, "PYSPARK_PYTHON": str(python), "RAY_worker_niceness": "0"},
+            env={
+                **os.environ,
+                "PYSPARK_PYTHON": str(python),
+                "RAY_worker_niceness": "0",
+                "RAY_raylet_start_wait_time_s": "120",
+            },
         )
         try:
             if case.kill:
