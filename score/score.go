@@ -176,9 +176,12 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		return s, err
 	}
 	schema := recorder.schema
-	inputs, err := digestInputs(c.Source, c.Batch, func(item Item) error {
+	inputs, err := digestInputs(ctx, c.Source, c.Batch, func(item Item) error {
 		return schema.checkItem(format, item)
 	})
+	if ctx.Err() != nil {
+		return s, context.Cause(ctx)
+	}
 	if err != nil {
 		return s, &UsageError{err.Error()}
 	}

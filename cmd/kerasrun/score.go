@@ -283,7 +283,7 @@ func (f *scoreFlags) source(
 		source, err := read(stdin)
 		return source, nil, err
 	case f.filesFrom == "":
-		return score.Open(args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
+		return score.Open(ctx, args, score.InputOptions{Column: f.column, Separator: f.separator.rune,
 			Feature: f.feature, Keep: keep, Skipped: skipped, AllowEmpty: f.empty})
 	}
 	list, err := openFile(ctx, f.filesFrom)
