@@ -147,7 +147,8 @@ def check(counts: list[int], listed: Path) -> None:
         machines = Machines(workers, rate, start, spread=0)
         simulated = fixed_parts(machines, images, 32, random.Random(0)).busy
         measured = measure(workers, listed)
-        print(f"| {workers} | {measured:.2f} | {simulated:.2f} | {measured / simulated:.2f} |")
+        row = f"| {workers} | {measured:.2f} | {simulated:.2f} | {measured / simulated:.2f} |"
+        print(row, flush=True)
 
 
 def main() -> None:
