@@ -78,6 +78,9 @@ func (p *pipeline) eachImage(
 		return nil
 	}
 	for item := range p.Source {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		index++
 		paths.add(item.Path, keptBytes(item.Kept))
 		number := index / size

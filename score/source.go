@@ -3,6 +3,7 @@ package score
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -68,8 +69,10 @@ func (e *UsageError) Error() string { return e.Reason }
 // .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16
 // with its byte order mark.
 //
+// The source ends with an error where ctx does: what is no image may take long to pass over.
+//
 // It returns the columns that o.Keep has the items keep, for [Config.Kept].
-func Open(args []string, o InputOptions) (Source, []Kept, error) {
+func Open(ctx context.Context, args []string, o InputOptions) (Source, []Kept, error) {
 	var paths []string
 	for _, arg := range args {
 		expanded, err := expand(arg, o.AllowEmpty)
@@ -78,18 +81,20 @@ func Open(args []string, o InputOptions) (Source, []Kept, error) {
 		}
 		paths = append(paths, expanded...)
 	}
-	return openAll(paths, o, nil)
+	return openAll(ctx, paths, o, nil)
 }
 
 // openAll opens files and directories, unless there is already an error.
-func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) {
+func openAll(
+	ctx context.Context, paths []string, o InputOptions, err error,
+) (Source, []Kept, error) {
 	if err != nil {
 		return nil, nil, err
 	}
 	var all []Source
 	var kept []Kept
 	for i, path := range paths {
-		s, columns, err := open(path, o)
+		s, columns, err := open(ctx, path, o)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -265,11 +270,11 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 }
 
 // open returns the columns that the items keep too.
-func open(path string, o InputOptions) (Source, []Kept, error) {
+func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		shards, err := shardsIn(path, o)
 		if err != nil || shards != nil {
-			return openAll(shards, o, err)
+			return openAll(ctx, shards, o, err)
 		}
 		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
@@ -281,7 +286,8 @@ func open(path string, o InputOptions) (Source, []Kept, error) {
 		for _, k := range o.Keep {
 			kept = append(kept, Kept{k.As, "string"})
 		}
-		return tarArchive(path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty), kept, nil
+		s := tarArchive(ctx, path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty)
+		return s, kept, nil
 	case strings.EqualFold(filepath.Ext(path), ".zip"):
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case isTFRecord(path):
@@ -343,9 +349,14 @@ type inputDigest struct {
 }
 
 // digestInputs ends with the error of check, if there is one.
-func digestInputs(s Source, batch int, check func(Item) error) (d inputDigest, err error) {
+func digestInputs(
+	ctx context.Context, s Source, batch int, check func(Item) error,
+) (d inputDigest, err error) {
 	all, paths := sha256.New(), newPathHash()
 	for item := range s {
+		if ctx.Err() != nil {
+			return d, context.Cause(ctx)
+		}
 		if err := check(item); err != nil {
 			return d, fmt.Errorf("%s: %w", item.Path, err)
 		}
