@@ -1,6 +1,7 @@
 """Simulates a large `kerasrun score` over many workers that fail, and prints what it takes.
 
     python -m benchmarks.scaling --workers 1,10,100,1000 --rate 16 --mtbf-hours 100
+    python -m benchmarks.scaling --workers 1,2,4 --measure LIST
 
 A run is cut into parts. With fixed parts, as of `--shard` in an Indexed Job, each worker has one,
 and goes on from its journal when it was killed: it loses the batch that it was at, and the time to
@@ -14,6 +15,14 @@ import argparse
 import dataclasses
 import heapq
 import random
+import resource
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KERASRUN = ROOT / "bin" / "kerasrun"
+MODEL = ROOT / "models" / "resnext50-32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +115,48 @@ def lifetime(machines: Machines, draw: random.Random) -> float:
     return draw.expovariate(1 / machines.mtbf)
 
 
+def measure(workers: int, listed: Path) -> float:
+    """Returns the processor seconds of `kerasrun score` over a list, by so many workers at a time.
+
+    Each has one thread. Unlike the time on the clock these are the same beside other work.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [KERASRUN, "score", "--quiet", f"--model={MODEL}", f"--files-from={listed}"]
+        command += [f"--tensorflow-{which}-op-parallelism=1" for which in ("intra", "inter")]
+        command += [f"--output={folder}/out.parquet", "--allow-empty"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        parts = [
+            subprocess.Popen([*command, f"--shard={i}/{workers}"], stderr=subprocess.DEVNULL)
+            for i in range(workers)
+        ]
+        if any(part.wait() not in (0, 3) for part in parts):
+            raise SystemExit(f"scaling: {command}: expected a complete part, got a failed one")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def check(counts: list[int], listed: Path) -> None:
+    """Compares the simulation with measured workers: start and rate are those of one alone."""
+    with tempfile.NamedTemporaryFile("w") as empty:
+        start = measure(1, Path(empty.name))
+    images = len(listed.read_text().splitlines())
+    rate = images / (measure(1, listed) - start)
+    print("| workers | measured, processor s | simulated | measured / simulated |")
+    print("|---:|---:|---:|---:|")
+    for workers in counts:
+        machines = Machines(workers, rate, start, spread=0)
+        simulated = fixed_parts(machines, images, 32, random.Random(0)).busy
+        measured = measure(workers, listed)
+        row = f"| {workers} | {measured:.2f} | {simulated:.2f} | {measured / simulated:.2f} |"
+        print(row, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--workers", default="1,10,100,1000")
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=float, required=True, help="images a second of one worker")
+    parser.add_argument("--rate", type=float, default=15.8, help="images a second of one worker")
+    parser.add_argument("--measure", type=Path, help="a list of images: measure, and compare")
     parser.add_argument("--start", type=float, default=30, help="seconds to start a worker")
     parser.add_argument("--spread", type=float, default=0.1)
     parser.add_argument("--mtbf-hours", type=float, default=float("inf"))
@@ -119,13 +165,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
+    counts = [int(n) for n in a.workers.split(",")]
+    if a.measure:
+        return check(counts, a.measure)
     print(
         "| workers | parts | minutes | of the ideal | worker hours | kills | answered twice |\n"
         "|---:|---|---:|---:|---:|---:|---:|"
     )
-    for workers in (int(n) for n in a.workers.split(",")):
+    for workers in counts:
         machines = Machines(workers, a.rate, a.start, a.spread, a.mtbf_hours * 3600, a.images_limit)
-        ideal = a.images / (workers * a.rate)
+        ideal = a.images / min(workers * a.rate, a.images_limit)
         for name, simulate, size in (("fixed", fixed_parts, a.batch), ("tasks", tasks, a.task)):
             o = simulate(machines, a.images, size, random.Random(a.seed))
             print(

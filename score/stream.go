@@ -10,7 +10,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -39,16 +38,14 @@ type StreamConfig struct {
 // its error.
 //
 // It returns when in ends as Arrow's stream format does; one that is cut is an error. When it
-// returns an error, a read of in may still be waiting. In memory are no more than Concurrency + 2
-// record batches.
+// returns an error, a read of in may still be waiting, and a batch running. In memory are no more
+// than Concurrency + 2 record batches.
 func Stream(ctx context.Context, c StreamConfig, in io.Reader, out io.Writer) (Counts, error) {
 	s, err := newStreamer(c)
 	if err != nil {
 		return Counts{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	var answering sync.WaitGroup
-	defer answering.Wait()
 	defer cancel(nil)
 
 	buffered := bufio.NewWriterSize(out, 1<<16)
@@ -69,14 +66,14 @@ func Stream(ctx context.Context, c StreamConfig, in io.Reader, out io.Writer) (C
 			case <-ctx.Done():
 				return
 			}
-			answering.Go(func() {
+			go func() {
 				records, err := s.answer(ctx, first, items)
 				if err != nil {
 					cancel(err)
 					return
 				}
 				turn <- records
-			})
+			}()
 		}
 	}()
 	for {
