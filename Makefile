@@ -171,6 +171,7 @@ bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and 
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 	@$(PYTHON) -m benchmarks.preprocess_tf
+	@$(PYTHON) -m benchmarks.decoding
 
 bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)

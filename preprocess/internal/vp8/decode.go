@@ -148,7 +148,9 @@ type Decoder struct {
 	// The two fields below form a workspace for reconstructing a macroblock.
 	// Their specific sizes are documented in reconstruct.go.
 	coeff [1*16*16 + 2*8*8 + 1*4*4]int16
-	ybr   [1 + 16 + 1 + 8][32]uint8
+	// usedCoeff tells whether coeff may have other numbers than 0.
+	usedCoeff bool
+	ybr       [1 + 16 + 1 + 8][32]uint8
 }
 
 // NewDecoder returns a new Decoder.

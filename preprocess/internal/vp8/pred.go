@@ -7,6 +7,8 @@ package vp8
 // This file implements parsing the predictor modes, as specified in chapter
 // 11.
 
+import "math/bits"
+
 func (d *Decoder) parsePredModeY16(mbx int) {
 	var p uint8
 	if !d.fp.readBit(156) {
@@ -39,39 +41,55 @@ func (d *Decoder) parsePredModeC8() {
 	}
 }
 
+// predTree is the tree of predictor modes. From a node, by the next bit, it
+// leads to another node or, negated, to one more than a mode.
+var predTree = [9][2]int8{
+	{-1 - predDC, 1},
+	{-1 - predTM, 2},
+	{-1 - predVE, 3},
+	{4, 6},
+	{-1 - predHE, 5},
+	{-1 - predRD, -1 - predVR},
+	{-1 - predLD, 7},
+	{-1 - predVL, 8},
+	{-1 - predHD, -1 - predHU},
+}
+
 func (d *Decoder) parsePredModeY4(mbx int) {
+	// What readBit does, with the state in registers.
+	fp := &d.fp
+	value, nBits, rangeM1 := fp.value, fp.nBits, fp.rangeM1
+	up := &d.upMB[mbx].pred
 	for j := 0; j < 4; j++ {
 		p := d.leftMB.pred[j]
 		for i := 0; i < 4; i++ {
-			prob := &predProb[d.upMB[mbx].pred[i]][p]
-			if !d.fp.readBit(prob[0]) {
-				p = predDC
-			} else if !d.fp.readBit(prob[1]) {
-				p = predTM
-			} else if !d.fp.readBit(prob[2]) {
-				p = predVE
-			} else if !d.fp.readBit(prob[3]) {
-				if !d.fp.readBit(prob[4]) {
-					p = predHE
-				} else if !d.fp.readBit(prob[5]) {
-					p = predRD
-				} else {
-					p = predVR
+			prob := &predProb[up[i]][p]
+			for node := int8(0); node >= 0; {
+				if nBits < 0 {
+					fp.value, fp.nBits = value, nBits
+					fp.fill()
+					value, nBits = fp.value, fp.nBits
 				}
-			} else if !d.fp.readBit(prob[6]) {
-				p = predLD
-			} else if !d.fp.readBit(prob[7]) {
-				p = predVL
-			} else if !d.fp.readBit(prob[8]) {
-				p = predHD
-			} else {
-				p = predHU
+				split := rangeM1 * uint32(prob[node]) >> 8
+				rng, next := split+1, predTree[node][0]
+				if uint32(value>>(nBits&63)) > split {
+					value -= uint64(rng) << (nBits & 63)
+					rng, next = rangeM1-split, predTree[node][1]
+				}
+				shift := bits.LeadingZeros8(uint8(rng))
+				rangeM1 = rng<<shift - 1
+				nBits -= shift
+				node = next
+				if next < 0 {
+					p = uint8(-1 - next)
+				}
 			}
 			d.predY4[j][i] = p
-			d.upMB[mbx].pred[i] = p
+			up[i] = p
 		}
 		d.leftMB.pred[j] = p
 	}
+	fp.value, fp.nBits, fp.rangeM1 = value, nBits, rangeM1
 }
 
 // predProb are the probabilities to decode a 4x4 region's predictor mode given

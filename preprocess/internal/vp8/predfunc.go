@@ -149,15 +149,11 @@ func (d *Decoder) fill16(y, x int, v uint8) {
 }
 
 func predFunc4DC(z *Decoder, y, x int) {
-	sum := uint32(4)
-	for i := 0; i < 4; i++ {
-		sum += uint32(z.ybr[y-1][x+i])
-	}
-	for j := 0; j < 4; j++ {
-		sum += uint32(z.ybr[y+j][x-1])
-	}
-	avg := uint8(sum / 8)
-	z.fill4(y, x, avg)
+	a := z.ybr[y-1][x : x+4]
+	sum := 4 + uint32(a[0]) + uint32(a[1]) + uint32(a[2]) + uint32(a[3]) +
+		uint32(z.ybr[y][x-1]) + uint32(z.ybr[y+1][x-1]) +
+		uint32(z.ybr[y+2][x-1]) + uint32(z.ybr[y+3][x-1])
+	z.fill4(y, x, uint8(sum/8))
 }
 
 func predFunc4TM(z *Decoder, y, x int) {

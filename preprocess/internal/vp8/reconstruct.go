@@ -404,9 +404,10 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 		skip = d.fp.readBit(d.skipProb)
 	}
 	// Prepare the workspace.
-	for i := range d.coeff {
-		d.coeff[i] = 0
+	if d.usedCoeff {
+		d.coeff = [len(d.coeff)]int16{}
 	}
+	d.usedCoeff = !skip
 	d.prepareYBR(mbx, mby)
 	// Parse the predictor modes.
 	d.usePredY16 = d.fp.readBit(145)
