@@ -32,7 +32,7 @@ var trustedInputs = map[string][]trustedInput{
 	"IRFFT3D":               {{1, numbers}},
 	"IRFFTND":               {{1, numbers}},
 	"MaxPool":               {{0, sides}},
-	"MaxPool3D":             {{0, sides}},
+	"MaxPool3D":             {{0, rank}, {0, sides}},
 	"RFFT":                  {{1, numbers}},
 	"RFFT2D":                {{1, numbers}},
 	"RFFT3D":                {{1, numbers}},
@@ -44,6 +44,11 @@ var trustedInputs = map[string][]trustedInput{
 	"TensorListResize":      {{1, numbers}},
 	"TensorScatterUpdate":   {{1, rank}, {2, rank}},
 }
+
+// otherwise says what lets an operation pass for which Keras has another way.
+var otherwise = map[string]string{"MaxPool": padOrResize, "MaxPool3D": padOrResize}
+
+const padOrResize = `a fixed size of images, a Resizing layer before it, or padding "same" lets it pass; `
 
 type trustedInput struct {
 	input int
@@ -63,13 +68,13 @@ const (
 	firstSize      = "FIRST_DIM_SIZE"
 )
 
-// trusts returns whether what the table has of an operation is true of this one, which from finds the
-// nodes of.
-func (n *node) trusts(from func(input string) *node) bool {
-	switch n.op {
-	case "RaggedTensorToTensor":
+// trusts returns whether an operation trusts what the table has of it also with these attributes,
+// and with the nodes that from finds its inputs to be.
+func (n *node) trusts(what property, from func(input string) *node) bool {
+	switch {
+	case n.op == "RaggedTensorToTensor":
 		return n.attr(partitionTypes).text == firstSize
-	case "MaxPool", "MaxPool3D":
+	case what == sides:
 		return n.dividesByZero(from)
 	}
 	return true
@@ -140,18 +145,23 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 		if by&bySignature == 0 || allowed[n.op] {
 			return
 		}
+		if fault := t.skipFault(f, n); fault != "" {
+			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (--allow-op %s takes it)", fault,
+				n.op))
+		}
 		for _, trusted := range trustedInputs[n.op] {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
 			from := func(input string) *node { return source(r.work, input, t.names(f)) }
-			if !n.trusts(from) {
+			if !n.trusts(trusted.what, from) {
 				continue
 			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
 				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input "+
 					"%d that the model itself says, got one that a client may choose, through %s "+
-					"(--allow-op %s takes it)", trusted.what, trusted.input, source, n.op))
+					"(%s--allow-op %s takes it)", trusted.what, trusted.input, source,
+					otherwise[n.op], n.op))
 			}
 		}
 	})

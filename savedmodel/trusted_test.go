@@ -214,6 +214,62 @@ func TestPools(t *testing.T) {
 	}
 }
 
+// TestSkips holds that a convolution that leaves out pixels is refused, wherever its kernel is, with
+// what lets it pass.
+func TestSkips(t *testing.T) {
+	const refused = "Conv2D may end the process: expected strides of at most the window's size"
+	conv := func(h, w, step int64, fields ...[]byte) [][]byte {
+		return [][]byte{nodeOf("y", "Conv2D", append(fields, inputs("x", "v"),
+			ints("strides", 1, step, step, 1))...),
+			nodeOf("v", "Const", constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
+	}
+	same := attribute("padding", message(2, []byte("SAME")))
+	nchw := attribute("data_format", message(2, []byte("NCHW")))
+	inside := library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
+		message(2, message(1, []byte("b")))),
+		inBody("n", "Conv2D", inputs("a", "r:value:0"), ints("strides", 1, 2, 2, 1)),
+		inBody("r", "ReadVariableOp", inputs("b")), message(4, named("out", []byte("n:0")))))
+	variable := func(sizes ...int64) []byte {
+		return nodeOf("v", "VarHandleOp", attribute("shape", message(7, dims(sizes...))))
+	}
+	call := nodeOf("y", "PartitionedCall", inputs("x", "v"), callOf("f"))
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"1 x 1 by 2":             {"", conv(1, 1, 2, same)},
+		"1 x 1 by 2, padded":     {refused, conv(1, 1, 2, ints("explicit_paddings", 0, 0, 1, 1, 0, 0, 0, 0))},
+		"1 x 5 by 5":             {refused, conv(1, 5, 5)},
+		"5 x 3 by 5":             {refused, conv(5, 3, 5)},
+		"5 x 5 by 5":             {"", conv(5, 5, 5)},
+		"3 x 3 by 2":             {"", conv(3, 3, 2, same)},
+		"2 x 2 dilated":          {"", conv(2, 2, 3, ints("dilations", 1, 2, 2, 1))},
+		"2 x 2 not dilated":      {refused, conv(2, 2, 3, ints("dilations", 1, 1, 1, 1))},
+		"channels first":         {refused, [][]byte{nodeOf("y", "Conv2D", nchw, inputs("x", "v"), ints("strides", 1, 1, 1, 3)), variable(2, 2, 3, 4)}},
+		"a kernel in a function": {refused, [][]byte{call, variable(2, 1, 3, 4), inside}},
+		"one called twice": {refused, [][]byte{call, variable(2, 1, 3, 4), inside,
+			nodeOf("z", "PartitionedCall", inputs("x", "v"), callOf("f"))}},
+		"a large one there": {"", [][]byte{call, variable(2, 2, 3, 4), inside}},
+		"padded before it": {refused, [][]byte{conv(1, 1, 2)[1], nodeOf("p", "Pad", inputs("x", "v")),
+			nodeOf("y", "Conv2D", inputs("p", "v"), ints("strides", 1, 2, 2, 1))}},
+	} {
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(images, x, kernel,
+			slices.Concat(test.nodes...))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings := scanned(t, m, Skip(CheckVariables))
+		err = Join(findings)
+		if (err == nil) != (test.want == "") ||
+			err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if err := Join(scanned(t, m, Skip(CheckVariables), AllowOps("Conv2D"))); err != nil {
+			t.Errorf("%s: got %v, want it taken", name, err)
+		}
+	}
+}
+
 // TestTrustedAttributes holds that attributes with which TensorFlow ends the process are refused,
 // and others pass.
 func TestTrustedAttributes(t *testing.T) {

@@ -218,6 +218,21 @@ def test_an_input_of_unknown_rank_or_channels(tmp_path, capsys, shape):
     assert export.main([*line, "--input", "x=tensor"]) == (0 if shape else 2)
 
 
+def test_a_graph_that_does_not_take_what_was_said(tmp_path, capsys):
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])
+    def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.nn.softmax(tf.reduce_mean(x, (1, 2)) @ [[1.0, -1.0]])}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+    line = (tmp_path / "saved", tmp_path / "out", "--image-size", "12x16", "--color")
+    assert adopted(*line, "rgb") == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "expected a graph that answers x float32 (-1, 12, 16, 3), which it was said to" in said
+    assert adopted(*line, "grayscale") == 0
+
+
 def test_a_graph_in_training_mode(tmp_path, capsys):
     """What a Keras 3 export of RandomFlip and BatchNormalization called with training=True is."""
     model = classifier(keras, keras.layers.RandomFlip())

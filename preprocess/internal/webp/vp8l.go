@@ -273,8 +273,9 @@ func (d *losslessDecoder) readPixels(pix []uint32, width, cacheBits int, parts p
 		if dist >= n {
 			copy(to, pix[p-dist:])
 		} else {
-			for i, v := range pix[p-dist : p-dist+n] {
-				to[i] = v
+			// It repeats what it writes.
+			for i := p; i < p+n; i++ {
+				pix[i] = pix[i-dist]
 			}
 		}
 		d.cache.add(to)

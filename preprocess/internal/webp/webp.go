@@ -1,20 +1,20 @@
 // Package webp decodes the first frame of a WebP file to the same RGB bytes as Pillow 13's
 // Image.open(file).convert("RGB").
 //
-// Lossy bitstreams are decoded by golang.org/x/image; the container, lossless bitstreams, the
-// enlargement of the colour planes ("fancy upsampling") and the conversion to RGB are decoded here,
-// as libwebp does it. Transparency
-// is dropped: transparent pixels keep their colour, and around a frame that is smaller than its
-// canvas everything is black. The alpha plane of a lossy image is not decoded, so damage to it goes
-// unseen.
+// Lossy bitstreams are decoded by package vp8; the container, lossless bitstreams, the enlargement
+// of the colour planes ("fancy upsampling") and the conversion to RGB are here, after libwebp.
+// Transparency is dropped: transparent pixels keep their colour, and around a frame that is smaller
+// than its canvas everything is black. The alpha plane of a lossy image is not decoded, so damage
+// to it goes unseen.
 package webp
 
 import (
 	"bytes"
 	"errors"
 	"slices"
+	"sync"
 
-	"golang.org/x/image/vp8"
+	"kerasrun/preprocess/internal/vp8"
 
 	"kerasrun/preprocess/internal/codec"
 )
@@ -50,8 +50,11 @@ func Decode(dst, data []byte) (pix []byte, err error) {
 
 var errSize = errors.New("the bitstream's size is not the frame's")
 
+var lossyDecoders = sync.Pool{New: func() any { return vp8.NewDecoder() }}
+
 func decodeLossy(out []byte, stride int, f *frame) error {
-	d := vp8.NewDecoder() // a used one would keep the filter's settings
+	d := lossyDecoders.Get().(*vp8.Decoder)
+	defer lossyDecoders.Put(d)
 	d.Init(bytes.NewReader(f.data), len(f.data))
 	h, err := d.DecodeFrameHeader()
 	if err != nil {

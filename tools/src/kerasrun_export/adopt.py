@@ -57,7 +57,14 @@ def adopt(
     if options.images is None and any(each.kind == "encoded" for each in described):
         paths = _answered(expected, described, paths, directory)
     drawing = any(node.op in RANDOM for node in adopted.reachable(found.meta, found.signature))
-    _check_repeatable(expected, described, paths, directory, REPEATED if drawing else 1)
+    try:
+        _check_repeatable(expected, described, paths, directory, REPEATED if drawing else 1)
+    except tf.errors.OpError as error:
+        taken = ", ".join(f"{each.name} {each.dtype} {each.shape}" for each in described)
+        raise ModelError(
+            f"{directory}: expected a graph that answers {taken}, which it was said to take, got: "
+            f"{paragraph(error)}"
+        ) from error
     outputs.check_maps(described, served.outputs, signatures)
     compared = comparison.compare(
         expected,

@@ -11,7 +11,8 @@ from kerasrun_export.errors import ChoiceError, ExportError
 from kerasrun_export.layers import walk
 
 SATURATED = 0.9999
-ROUNDED = 1e-2  # what float16 and bfloat16 make of a sum that is 1
+ROUNDED = 1e-2  # how far from 0 to 1, and from a sum of 1, probabilities may be for rounding
+ROUNDED_FAR = 0.1  # and what a sum over thousands of classes in bfloat16 may make of it
 FEWEST = 4  # images that have to be there before sameness says something
 
 
@@ -43,10 +44,9 @@ class Span:
         """Whether they may be probabilities, each by itself."""
         return self.low >= -ROUNDED and self.high <= 1 + ROUNDED
 
-    @property
-    def adds_up(self) -> bool:
+    def adds_up(self, rounded: float) -> bool:
         """Whether they may be those of classes that exclude each other."""
-        return self.inside and self.off <= ROUNDED
+        return self.inside and self.off <= rounded
 
     def joined(self, other: "Span | None") -> "Span":
         """Of the images of both."""
@@ -79,13 +79,13 @@ def check_kinds(found: Sequence[Output], spans: Mapping[str, Span]) -> None:
             continue  # the model's own, before its activation
         said = f"{name} is said to be {kind}, but its numbers"
         between = f"{said} are from {numbers.low:.4g} to {numbers.high:.4g}"
-        certain = numbers.adds_up and numbers.last > 1 and numbers.images >= FEWEST
+        certain = numbers.adds_up(ROUNDED) and numbers.last > 1 and numbers.images >= FEWEST
         if kind == "logits" and output.activation == "softmax" and certain:
             raise ChoiceError(
                 f"{said} are probabilities already: of each image they are between 0 and 1, and "
                 f"add up to 1. Expected --kind {name}=probabilities and no --activation"
             )
-        if kind == "probabilities" and not numbers.adds_up:
+        if kind == "probabilities" and not numbers.adds_up(ROUNDED_FAR):
             raise ChoiceError(
                 f"{between} and do not add up to 1 for each image: expected --activation softmax "
                 f"for logits, or --kind {name}=multilabel"

@@ -133,7 +133,7 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
         return Output(name, "tensor")
     if name == "features" and rank == 2 and (served.headless or output.signature != DEFAULT):
         return Output(name, "embedding", normalized=False)
-    if rank == 4 and not served.headless:  # else a mask's, an image's, a height's: who knows
+    if rank == 4 and not served.headless:  # without a softmax it may be an image, or a depth
         return Output(name, "map") if activation == "softmax" and output.shape[-1] != 1 else None
     if rank != 2:
         return Output(name, "tensor")
@@ -180,6 +180,8 @@ def check_maps(
         if output.name not in maps or not sizes or len(output.shape) != 4:
             continue
         height, width = output.shape[1:3]
+        if height == width == -1:
+            continue
         if all(height * size[1] != width * size[0] for size in sizes):
             raise ChoiceError(
                 f"--kind {output.name}=map: expected (batch, height, width, classes), got "

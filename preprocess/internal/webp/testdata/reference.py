@@ -1,7 +1,7 @@
-"""The reference for this package's tests: what Pillow makes of lossless WebP files.
+"""The reference for this package's tests: what Pillow makes of WebP files.
 
-    reference.py decode      for each file on standard input: Image.open(file).convert("RGB")
-    reference.py make SEED N made-up images, saved losslessly
+    reference.py decode  for each file on standard input: Image.open(file).convert("RGB")
+    reference.py make SEED N LOSSLESS  made-up images, saved losslessly (1) or not (0)
 
 All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
 image is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
@@ -32,8 +32,8 @@ def decode(src, dst):
         dst.flush()
 
 
-def sample(rng, width, height):
-    """Waves and noise, few colours, or nothing but noise, with alpha or without."""
+def sample(rng, width, height, alpha):
+    """Waves and noise, few colours, or nothing but noise."""
     y, x = np.mgrid[0:height, 0:width]
     a, b, c, d = rng.uniform(-0.3, 0.3, 4)
     kind = rng.integers(4)
@@ -50,22 +50,22 @@ def sample(rng, width, height):
             # Repeats itself.
             pixels = np.roll(np.tile(pixels[: 1 + height // 3], (4, 1, 1))[:height], int(30 * d), 1)
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGBA")
-    return image if rng.integers(3) == 0 else image.convert("RGB")
+    return image if alpha else image.convert("RGB")
 
 
-def make(seed, count, dst):
+def make(seed, count, lossless, dst):
     rng = np.random.default_rng(seed)
     warnings.simplefilter("ignore")
     for i in range(count):
         width, height = (int(n) for n in rng.integers(1, 20 if i % 3 == 0 else 120, 2))
-        image = sample(rng, width, height)
+        image = sample(rng, width, height, lossless and rng.integers(3) == 0)
         options = {
             "method": int(rng.integers(0, 7)),
             "quality": int(rng.integers(0, 101)),
             "exact": bool(rng.integers(2)),
         }
         out = io.BytesIO()
-        image.save(out, "WEBP", lossless=True, **options)
+        image.save(out, "WEBP", lossless=lossless, **options)
         name = f"{i} {image.mode} {width}x{height} {options}".encode()
         data = out.getvalue()
         dst.write(struct.pack("<i", len(name)) + name + struct.pack("<i", len(data)) + data)
@@ -74,4 +74,4 @@ def make(seed, count, dst):
 if sys.argv[1] == "decode":
     decode(sys.stdin.buffer, sys.stdout.buffer)
 else:
-    make(int(sys.argv[2]), int(sys.argv[3]), sys.stdout.buffer)
+    make(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", sys.stdout.buffer)
