@@ -295,7 +295,7 @@ def example(engine: str, word: str) -> None:
     done = subprocess.run(
         [python, "-c", program],
         cwd=folder,
-        env={**environment, "PYSPARK_PYTHON": str(python)},
+        env={**environment, "PYSPARK_PYTHON": str(python), **RAY},
         capture_output=True,
         text=True,
         check=False,

@@ -148,7 +148,7 @@ def test_a_killed_process(images):
     with pytest.raises(ScoreError) as error:
         list(own.map(killing(images, pids)))
     assert "by SIGKILL" in str(error.value)
-    assert images[11] in str(error.value) or images[4] in str(error.value)
+    assert any(path in str(error.value) for path in images)  # which, is a matter of time
     assert "isolate=True" in str(error.value)
     with own:  # the next is answered by another process
         assert len(own.predict(images[:3])) == 3
