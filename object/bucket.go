@@ -107,7 +107,10 @@ func openS3(ctx context.Context, name string) (*blob.Bucket, error) {
 	}
 	own := os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != "" ||
 		c.BaseEndpoint != nil
-	client := s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = own })
+	client := s3.NewFromConfig(c, func(o *s3.Options) {
+		o.UsePathStyle = own
+		o.DisableLogOutputChecksumValidationSkipped = true // which many stores do not have
+	})
 	return s3blob.OpenBucket(ctx, client, name, nil)
 }
 

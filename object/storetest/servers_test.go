@@ -72,8 +72,14 @@ func (f *faults) before(t testing.TB, address string) string {
 
 const bucketName = "pictures"
 
-func servers(t testing.TB) []*server {
-	return []*server{startS3(t), startGS(t), startAzure(t)}
+// eachServer runs a test with each server, which is started for it.
+func eachServer(t *testing.T, test func(*testing.T, *server)) {
+	t.Helper()
+	for name, start := range map[string]func(testing.TB) *server{
+		"s3": startS3, "gs": startGS, "az": startAzure,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, start(t)) })
+	}
 }
 
 // freePort is a port that nothing listens on.
@@ -202,11 +208,9 @@ func startAzure(t testing.TB) *server {
 	address := start(t, port, installed(t, "node_modules/.bin/azurite-blob"), "--inMemoryPersistence",
 		"--blobPort", fmt.Sprint(port), "--skipApiVersionCheck", "--silent")
 	f := new(faults)
-	connection := func(address string) string {
-		return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;"+
-			"BlobEndpoint=http://%s/%s;", account, accountKey, address, account)
-	}
-	client, err := azblob.NewClientFromConnectionString(connection(address), nil)
+	client, err := azblob.NewClientFromConnectionString(fmt.Sprintf("DefaultEndpointsProtocol=http;"+
+		"AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;", account, accountKey, address,
+		account), nil)
 	if err == nil {
 		_, err = client.CreateContainer(context.Background(), bucketName,
 			&container.CreateOptions{})
@@ -216,7 +220,8 @@ func startAzure(t testing.TB) *server {
 	}
 	return &server{name: "az", bucket: "az://" + bucketName, faults: f,
 		environment: []string{"AZURE_STORAGE_IS_LOCAL_EMULATOR=true",
-			"AZURE_STORAGE_CONNECTION_STRING=" + connection(f.before(t, address))},
+			"AZURE_STORAGE_PROTOCOL=http", "AZURE_STORAGE_DOMAIN=" + f.before(t, address),
+			"AZURE_STORAGE_ACCOUNT=" + account, "AZURE_STORAGE_KEY=" + accountKey},
 		put: func(key string, data []byte) error {
 			_, err := client.UploadBuffer(context.Background(), bucketName, key, data, nil)
 			return err
