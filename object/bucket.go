@@ -114,9 +114,9 @@ func openS3(ctx context.Context, name string) (*blob.Bucket, error) {
 	return s3blob.OpenBucket(ctx, client, name, nil)
 }
 
-// storageTries is how often the library tries, which without it would go on for ever; [retry] is
-// around it.
-const storageTries = 3
+// storageTries is how often the library tries, which without it would go on for ever. It may repeat
+// what it writes too: that is always a whole object.
+const storageTries = 6
 
 func openGS(ctx context.Context, name string) (*blob.Bucket, error) {
 	client := gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())
@@ -137,7 +137,8 @@ func openGS(ctx context.Context, name string) (*blob.Bucket, error) {
 	}
 	var library *storage.Client
 	if b.As(&library) {
-		library.SetRetry(storage.WithMaxAttempts(storageTries))
+		library.SetRetry(storage.WithMaxAttempts(storageTries),
+			storage.WithPolicy(storage.RetryAlways))
 	}
 	return b, nil
 }

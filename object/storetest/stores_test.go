@@ -301,7 +301,8 @@ func TestKills(t *testing.T) {
 				if err != nil {
 					t.Fatalf("got %v: %s", err, problems.String())
 				}
-			case <-time.After(500*time.Millisecond + time.Duration(random.Int64N(2e9))):
+			case <-grown(s, "killed.jsonl"):
+				time.Sleep(time.Duration(random.Int64N(1e9)))
 				_ = cmd.Process.Kill()
 				<-done
 				killed++
@@ -323,8 +324,35 @@ func TestKills(t *testing.T) {
 		if err = errors.Join(err, json.Unmarshal(data, &report)); err != nil {
 			t.Error(err)
 		}
+		if killed < kills/2 || report.Resumed == 0 {
+			t.Errorf("got %d kills, and %d images from before the last, want more", killed, report.Resumed)
+		}
 		t.Logf("%d kills; the last process went on after %d images", killed, report.Resumed)
 	})
+}
+
+// grown is closed when the journal of an output has a part more, or after a minute.
+func grown(s *server, output string) <-chan struct{} {
+	part := func(number int) bool {
+		_, err := s.get(fmt.Sprintf("%s.journal/%07d", output, number))
+		return err == nil
+	}
+	next := 1
+	for part(next) {
+		next++
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 600 {
+			// the header alone is a part, and no progress
+			if part(max(next, 2)) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	return done
 }
 
 // TestRetries holds that answers of 503 are tried again, and that a store which allows few requests
