@@ -35,6 +35,16 @@ func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 			return
 		}
+		var all uint64
+		for _, member := range archive.File {
+			if member.UncompressedSize64 <= MaxImageBytes {
+				all += member.UncompressedSize64
+			}
+		}
+		if all > uint64(unpackedLimit(info.Size())) {
+			yield(failedItem(path, fmt.Errorf("%s: %s", path, unpackedTooLarge)))
+			return
+		}
 		empty := true
 		for _, member := range archive.File {
 			item, ok := zipItem(path+"/"+member.Name, member, skipped)
@@ -51,6 +61,13 @@ func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 		}
 	}
 }
+
+// unpackedLimit is how many bytes an archive of some size may unpack to, so that what is small takes
+// no hours: as many as deflate can pack at most, and a gigabyte.
+func unpackedLimit(size int64) int64 { return min(size, 1<<50)*1032 + 1<<30 }
+
+const unpackedTooLarge = "expected an archive that unpacks to at most 1 GiB and 1,032 times its " +
+	"own size, got one of more: if it is to be trusted, unpack it and give the directory"
 
 const zipEncrypted = 1 // of a member's flags
 
@@ -69,12 +86,17 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 		return failedItem(name, checkRegular(name, mode)), true
 	}
 	image := hasImageName(member.Name)
+	if member.Method != zip.Store && member.Method != zip.Deflate && member.Flags&zipEncrypted == 0 {
+		return failedItem(name, fmt.Errorf("%s: expected a member that is stored or deflated, got "+
+			"zip's method %d: pack it anew", name, member.Method)), true
+	}
 	if member.Flags&zipEncrypted != 0 {
 		if !image {
-			skipped.add(skippedName(member.Name))
+			skipped.add("encrypted")
 			return Item{}, false
 		}
-		return failedItem(name, fmt.Errorf("%s: it is encrypted", name)), true
+		return failedItem(name, fmt.Errorf("%s: expected a member that anyone can read, got one that is "+
+			"encrypted: unpack it first", name)), true
 	}
 	if !image {
 		head, err := zipHead(member)

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +19,7 @@ import (
 	"testing"
 )
 
-const notAnImage = "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"
+const notAnImage = "not an image: JPEG, PNG, GIF, BMP, WebP, PNM and TIFF begin otherwise"
 
 // outcomes are the paths of a source, each with its error where it has one.
 func outcomes(s Source) (out []string) {
@@ -35,7 +37,7 @@ func outcomes(s Source) (out []string) {
 func checkOutcomes(t *testing.T, arg string, want []string, wantSkipped string) {
 	t.Helper()
 	skipped := new(Skipped)
-	s, _, err := Open([]string{arg}, InputOptions{Skipped: skipped})
+	s, _, err := Open(t.Context(), []string{arg}, InputOptions{Skipped: skipped})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,6 +296,70 @@ func TestZerosAreNotRead(t *testing.T) {
 	}
 }
 
+// What is small takes no hours, whatever it unpacks to, and a signal ends it within a read.
+func TestUnpackedLimit(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var members bytes.Buffer
+	w := tar.NewWriter(&members)
+	if err := addTar(w, tar.Header{Name: "1.jpg"}, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WriteHeader(&tar.Header{Name: "x.txt", Size: 1 << 40}); err != nil {
+		t.Fatal(err)
+	}
+	// a frame of zstd (RFC 8878) with a window of 128 KiB: a raw block, and blocks of one byte repeated
+	zst := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x38}
+	block := func(kind, size, last int) {
+		zst = binary.LittleEndian.AppendUint32(zst, uint32(last|kind<<1|size<<3))[:len(zst)+3]
+	}
+	block(0, members.Len(), 0)
+	zst = append(zst, members.Bytes()...)
+	for range 10_000 {
+		block(1, 128<<10, 0)
+		zst = append(zst, 0)
+	}
+	write(t, "bomb.tar.zst", string(zst))
+	got := items(source(t, "bomb.tar.zst"))
+	if len(got) != 2 || !strings.Contains(got[1], unpackedTooLarge) {
+		t.Errorf("got %q, want an image and an error with %q", got, unpackedTooLarge)
+	}
+	overlapping := func(w *zip.Writer) error {
+		for range 5 {
+			if _, err := w.CreateRaw(&zip.FileHeader{Name: "a.bmp", Method: zip.Deflate,
+				UncompressedSize64: MaxImageBytes}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	writeZip(t, "bomb.zip", overlapping)
+	if got := items(source(t, "bomb.zip")); len(got) != 1 ||
+		!strings.Contains(got[0], unpackedTooLarge) {
+		t.Errorf("got %q, want an error with %q", got, unpackedTooLarge)
+	}
+
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	stopped := errors.New("stopped")
+	s, _, err := Open(ctx, []string{"bomb.tar.zst"}, InputOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = nil
+	for item := range s {
+		if stop(stopped); item.failure != nil {
+			got = append(got, item.failure.Error())
+		}
+	}
+	if want := "bomb.tar.zst: stopped"; !slices.Equal(got, []string{want}) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c := config("out.jsonl", source(t, "bomb.tar.zst"))
+	if _, err := Run(ctx, c); !errors.Is(err, stopped) {
+		t.Errorf("got %v, want %v", err, stopped)
+	}
+}
+
 // The encoded images that a run holds have no more bytes together than one may have: 6 of the 40
 // images, of 40 MiB each, at a time.
 func TestBytesInFlight(t *testing.T) {
@@ -373,7 +439,7 @@ func TestZeroInList(t *testing.T) {
 		write(t, name, imageOf(name))
 	}
 	write(t, "table.csv", "\ufefffile\na\nb\x00c\nb\n")
-	fromTable, _, err := Open([]string{"table.csv"}, InputOptions{Column: "file"})
+	fromTable, _, err := Open(t.Context(), []string{"table.csv"}, InputOptions{Column: "file"})
 	if err != nil {
 		t.Fatal(err)
 	}

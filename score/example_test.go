@@ -87,7 +87,7 @@ func ExampleRun() {
 			return
 		}
 	}
-	source, _, err := score.Open([]string{dir}, score.InputOptions{})
+	source, _, err := score.Open(context.Background(), []string{dir}, score.InputOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return

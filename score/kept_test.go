@@ -30,7 +30,7 @@ func TestKeep(t *testing.T) {
 	}
 	args := []string{python(t), "testdata/read_kept.py"}
 	for _, table := range []string{"kept.parquet", "kept.csv", "whole.parquet"} {
-		s, kept, err := Open([]string{filepath.Join(dir, table)},
+		s, kept, err := Open(t.Context(), []string{filepath.Join(dir, table)},
 			InputOptions{Column: "file", Keep: keep})
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestKeepRefuses(t *testing.T) {
 		for _, name := range strings.Fields(c.input) {
 			args = append(args, filepath.Join(dir, name))
 		}
-		s, kept, err := Open(args, o)
+		s, kept, err := Open(t.Context(), args, o)
 		if err == nil {
 			run := config(filepath.Join(t.TempDir(), "out."+c.format), s)
 			run.Kept = kept
@@ -155,7 +155,7 @@ func TestKeptValuesChange(t *testing.T) {
 			rows += fmt.Sprintf("%05d.jpg,%d\n", i, id+i)
 		}
 		write(t, table, rows)
-		s, kept, err := Open([]string{table}, InputOptions{Column: "file", Keep: []Keep{{"id", "id"}}})
+		s, kept, err := Open(t.Context(), []string{table}, InputOptions{Column: "file", Keep: []Keep{{"id", "id"}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ const (
 )
 
 // errBad is what is said of a bad image.
-const errBad = "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"
+const errBad = "not an image: JPEG, PNG, GIF, BMP, WebP, PNM and TIFF begin otherwise"
 
 // imageOf returns the BMP file that stands for the content.
 func imageOf(content string) string {
@@ -162,7 +162,7 @@ func images(t testing.TB, n int) string {
 
 func source(t testing.TB, args ...string) Source {
 	t.Helper()
-	s, _, err := Open(args, InputOptions{})
+	s, _, err := Open(t.Context(), args, InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -575,7 +575,7 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	digest, err := digestInputs(c.Source, c.Batch, func(Item) error { return nil })
+	digest, err := digestInputs(context.Background(), c.Source, c.Batch, func(Item) error { return nil })
 	if err != nil {
 		f.Fatal(err)
 	}

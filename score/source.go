@@ -75,8 +75,10 @@ func (e *UsageError) Error() string { return e.Reason }
 // with its byte order mark. Each may be an address, as package object has them; of a web server none
 // is a directory or a glob.
 //
+// The source ends with an error where ctx does: what is no image may take long to pass over.
+//
 // It returns the columns that o.Keep has the items keep, for [Config.Kept].
-func Open(args []string, o InputOptions) (Source, []Kept, error) {
+func Open(ctx context.Context, args []string, o InputOptions) (Source, []Kept, error) {
 	var paths []string
 	for _, arg := range args {
 		expanded, err := expand(arg, o.AllowEmpty)
@@ -85,18 +87,20 @@ func Open(args []string, o InputOptions) (Source, []Kept, error) {
 		}
 		paths = append(paths, expanded...)
 	}
-	return openAll(paths, o, nil)
+	return openAll(ctx, paths, o, nil)
 }
 
 // openAll opens files and directories, unless there is already an error.
-func openAll(paths []string, o InputOptions, err error) (Source, []Kept, error) {
+func openAll(
+	ctx context.Context, paths []string, o InputOptions, err error,
+) (Source, []Kept, error) {
 	if err != nil {
 		return nil, nil, err
 	}
 	var all []Source
 	var kept []Kept
 	for i, path := range paths {
-		s, columns, err := open(path, o)
+		s, columns, err := open(ctx, path, o)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -328,13 +332,13 @@ func isDirectory(path string) (bool, error) {
 }
 
 // open returns the columns that the items keep too.
-func open(path string, o InputOptions) (Source, []Kept, error) {
+func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
 	if isDirectory, err := isDirectory(path); err != nil {
 		return nil, nil, err
 	} else if isDirectory {
 		shards, err := shardsIn(path, o)
 		if err != nil || shards != nil {
-			return openAll(shards, o, err)
+			return openAll(ctx, shards, o, err)
 		}
 		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
@@ -347,7 +351,8 @@ func open(path string, o InputOptions) (Source, []Kept, error) {
 		for _, k := range o.Keep {
 			kept = append(kept, Kept{k.As, "string"})
 		}
-		return tarArchive(path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty), kept, nil
+		s := tarArchive(ctx, path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty)
+		return s, kept, nil
 	case strings.EqualFold(filepath.Ext(name), ".zip"):
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case isTFRecord(path):
@@ -458,9 +463,14 @@ type inputDigest struct {
 }
 
 // digestInputs ends with the error of check, if there is one.
-func digestInputs(s Source, batch int, check func(Item) error) (d inputDigest, err error) {
+func digestInputs(
+	ctx context.Context, s Source, batch int, check func(Item) error,
+) (d inputDigest, err error) {
 	all, paths := sha256.New(), newPathHash()
 	for item := range s {
+		if ctx.Err() != nil {
+			return d, context.Cause(ctx)
+		}
 		if err := storeError(item.failure); err != nil {
 			return d, err
 		}

@@ -118,7 +118,7 @@ func TestSources(t *testing.T) {
 				"no.zip: ! no.zip: open no.zip: no such file or directory"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, _, err := Open(c.args, InputOptions{Column: "path"})
+			s, _, err := Open(t.Context(), c.args, InputOptions{Column: "path"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +150,7 @@ func TestOpenRefuses(t *testing.T) {
 			`expected a column "id" of paths, of images' bytes or of {bytes, path}, got int64`},
 		{"a missing table", "no.csv", "path", fs.ErrNotExist.Error()[:4]},
 	} {
-		if _, _, err := Open([]string{c.arg}, InputOptions{Column: c.column}); err == nil ||
+		if _, _, err := Open(t.Context(), []string{c.arg}, InputOptions{Column: c.column}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}

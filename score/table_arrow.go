@@ -64,8 +64,7 @@ func (t table) arrowRows(
 
 // arrowBatches yields one record batch at a time, which is good until the next.
 func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
-	options := []ipc.Option{ipc.WithBodySizeLimit(int64(maxPart)),
-		ipc.WithMetadataSizeLimit(maxDescription), ipc.WithAllocator(&boundedAllocator{})}
+	options := arrowOptions()
 	var magic [6]byte
 	if _, err := file.ReadAt(magic[:], 0); err != nil {
 		return nil, nil, fmt.Errorf("expected Arrow's IPC or stream format, got %w", err)
@@ -117,6 +116,12 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 	}, nil
 }
 
+// arrowOptions bound the memory of what is read.
+func arrowOptions() []ipc.Option {
+	return []ipc.Option{ipc.WithBodySizeLimit(int64(maxPart)),
+		ipc.WithMetadataSizeLimit(maxDescription), ipc.WithAllocator(&boundedAllocator{})}
+}
+
 // recovered calls the library, which panics over some damaged files.
 func recovered[T any](call func() (T, error)) (result T, err error) {
 	defer func() {
@@ -130,6 +135,9 @@ func recovered[T any](call func() (T, error)) (result T, err error) {
 // maxDescription bounds the description of a record batch.
 const maxDescription = 64 << 20
 
+// streamEnd is how a writer closes a stream.
+const streamEnd = "\xff\xff\xff\xff\x00\x00\x00\x00"
+
 // checkStreamEnd makes sure that a stream ends as its writer closes it. One that was cut between
 // two record batches would seem whole otherwise.
 func checkStreamEnd(file object.File) error {
@@ -141,7 +149,7 @@ func checkStreamEnd(file object.File) error {
 	if _, err := file.ReadAt(end[:], max(info.Size()-8, 0)); err != nil {
 		return fmt.Errorf("expected Arrow's IPC or stream format, got %w", err)
 	}
-	if string(end[:]) != "\xff\xff\xff\xff\x00\x00\x00\x00" {
+	if string(end[:]) != streamEnd {
 		return errors.New("expected Arrow's stream format to its end mark, got a file without it: it " +
 			"may be cut, or its writer not closed: write it again")
 	}

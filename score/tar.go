@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
+	"github.com/therootcompany/xz"
 
 	"kerasrun/classify"
 	"kerasrun/object"
@@ -49,10 +49,8 @@ func decompress(file object.File, compression string) (io.Reader, error) {
 	case "bz2":
 		return bzip2.NewReader(in), nil
 	case "xz":
-		if err := checkXZ(in); err != nil {
-			return nil, err
-		}
-		return xz.NewReader(in)
+		x, err := xz.NewReader(in, maxWindow)
+		return xzReader{x}, xzError(err)
 	case "zst":
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow))
@@ -73,45 +71,30 @@ func (z zstdReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkXZ refuses a dictionary that is too large, as the first block of the file says it is: see
-// xz's file format, 2.1.1 and 3.1.
-func checkXZ(in *bufio.Reader) error {
-	head, err := in.Peek(12 + 1024) // the stream's header, and the largest of a block
-	if len(head) < 24 || string(head[:6]) != "\xfd7zXZ\x00" {
-		return fmt.Errorf("expected xz's format, got other bytes (%w)", err)
+// xzReader holds each block of each stream to the bound, not only the first.
+type xzReader struct{ *xz.Reader }
+
+func (x xzReader) Read(p []byte) (int, error) {
+	n, err := x.Reader.Read(p)
+	return n, xzError(err)
+}
+
+func xzError(err error) error {
+	if errors.Is(err, xz.ErrMemlimit) {
+		err = fmt.Errorf("expected a dictionary of at most %d bytes, got a larger one: compress with "+
+			"xz -9 or less: %w", maxWindow, err)
 	}
-	block := head[12:]
-	if block[0] == 0 { // no block
-		return nil
-	}
-	size, at := (int(block[0])+1)*4, 2
-	for _, flag := range []byte{0x40, 0x80} { // the sizes, each of up to 9 bytes
-		for more := block[1]&flag != 0; more; at++ {
-			if at+1 >= min(size, len(block)) {
-				return errors.New("expected the header of a block of xz, got other bytes")
-			}
-			more = block[at]&0x80 != 0
-		}
-	}
-	if at+3 > min(size, len(block)) || block[1]&3 != 0 || block[at] != 0x21 || block[at+1] != 1 {
-		return errors.New("expected xz with the filter LZMA2 alone, got others: compress it anew by xz " +
-			"without --x86 and the like")
-	}
-	if dictionary, err := lzma.DecodeDictCap(block[at+2]); err != nil || dictionary > maxWindow {
-		return fmt.Errorf("expected a dictionary of at most %d bytes, got %d: compress with xz -9 or "+
-			"less (%w)", maxWindow, dictionary, err)
-	}
-	return nil
+	return err
 }
 
 // tarArchive lists the images of a tar file, in the archive's order. Where keep names endings, each
 // image keeps the texts of the members of its key that have them, as WebDataset groups members.
 func tarArchive(
-	path, compression string, keep []Keep, skipped *skippedPart, allowEmpty bool,
+	ctx context.Context, path, compression string, keep []Keep, skipped *skippedPart, allowEmpty bool,
 ) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()
-		file, _, err := openRegular(path)
+		file, info, err := openRegular(path)
 		if err != nil {
 			yield(failedItem(path, err))
 			return
@@ -122,8 +105,12 @@ func tarArchive(
 			yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 			return
 		}
-		archive := tar.NewReader(in)
-		empty := true
+		whole := &tarStream{Reader: in}
+		if compression != "" {
+			whole.Reader = &unpacked{ctx, in, unpackedLimit(info.Size())}
+		}
+		archive := tar.NewReader(whole.reader())
+		declared, empty := int64(0), true
 		s := sample{keep: keep, skipped: skipped, yield: func(item Item) bool {
 			empty = false
 			return yield(item)
@@ -131,15 +118,24 @@ func tarArchive(
 		for {
 			header, err := archive.Next()
 			if err == io.EOF {
-				if s.end() && empty && !allowEmpty {
-					yield(failedItem(path, noImages(path, skipped)))
+				if err = whole.checkEnd(); err == nil {
+					if s.end() && empty && !allowEmpty {
+						yield(failedItem(path, noImages(path, skipped)))
+					}
+					return
 				}
-				return
 			}
 			if err != nil {
 				if s.end() {
 					yield(failedItem(path, fmt.Errorf("%s: %w", path, err)))
 				}
+				return
+			}
+			if header.Size <= MaxImageBytes {
+				declared += header.Size // of sparse ones more than is there
+			}
+			if declared > unpackedLimit(info.Size()) {
+				yield(failedItem(path, fmt.Errorf("%s: %s", path, unpackedTooLarge)))
 				return
 			}
 			name := path + "/" + header.Name
@@ -156,6 +152,76 @@ func tarArchive(
 			if ok && !s.add(item) {
 				return
 			}
+		}
+	}
+}
+
+// unpacked is what a compressed file unpacks to. It ends where ctx does, or with the limit: of bzip2
+// 100 kB may stand for hours of zeros.
+type unpacked struct {
+	ctx   context.Context
+	r     io.Reader
+	limit int64 // of what is left
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	if u.limit <= 0 {
+		return 0, errors.New(unpackedTooLarge)
+	}
+	n, err := u.r.Read(p[:min(int64(len(p)), u.limit)])
+	u.limit -= int64(n)
+	return n, err
+}
+
+// tarStream is the bytes of a tar file.
+type tarStream struct {
+	io.Reader
+	ended bool // more was asked for than there is
+}
+
+func (s *tarStream) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	s.ended = s.ended || n == 0 && err == io.EOF
+	return n, err
+}
+
+// seekableTar is a plain tar file, where a member is passed over by a seek.
+type seekableTar struct {
+	*tarStream
+	io.Seeker
+}
+
+func (s *tarStream) reader() io.Reader {
+	if seeker, ok := s.Reader.(io.Seeker); ok {
+		return seekableTar{s, seeker}
+	}
+	return s
+}
+
+// checkEnd takes a tar file whose last member was read. It was cut where the zeros are missing that
+// end each; what follows them would be lost in silence, as the second of two files put together; and
+// what it is compressed by has its checksum at the very end.
+func (s *tarStream) checkEnd() error {
+	if s.ended {
+		return errors.New("expected two blocks of zeros at the end of the tar file, got its end " +
+			"without them: it may be cut")
+	}
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := s.Reader.Read(buffer)
+		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
+			return errors.New("expected nothing behind the end of the tar file, got more: tar files put " +
+				"together by cat are read by GNU tar's --ignore-zeros alone; give each apart, or join them " +
+				"by tar --concatenate")
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 }

@@ -94,7 +94,7 @@ func TestBatchesOfNoImage(t *testing.T) {
 
 func list(t *testing.T, inputs ...string) error {
 	t.Helper()
-	source, _, err := score.Open(inputs, score.InputOptions{})
+	source, _, err := score.Open(t.Context(), inputs, score.InputOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func inputs(ctx context.Context) (score.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		source, _, err := score.Open(args, score.InputOptions{})
+		source, _, err := score.Open(ctx, args, score.InputOptions{})
 		return source, err
 	case "-":
 		return score.List(os.Stdin)

@@ -3,8 +3,10 @@
 The "images" that no decoder sees are short texts.
 """
 
+import bz2
 import datetime
 import decimal
+import gzip
 import io
 import lzma
 import os
@@ -183,6 +185,32 @@ def archives():
     for name, filters in ("wide", [lzma2]), ("x86", [{"id": lzma.FILTER_X86}, lzma2]):
         whole = lzma.compress(bytes(10240), filters=filters)
         (out / f"{name}.tar.xz").write_bytes(whole)
+    # the same in a second frame, stream and block, behind a first that has an image
+    first = io.BytesIO()
+    with tarfile.open(fileobj=first, mode="w") as archive:
+        info = tarfile.TarInfo("1.jpg")
+        info.size = 5
+        archive.addfile(info, io.BytesIO(b"first"))
+    begin = first.getvalue()[:1024]
+    (out / "wide-second.tar.zst").write_bytes(
+        pa.compress(begin, "zstd", asbytes=True) + (out / "wide.tar.zst").read_bytes()
+    )
+    stream, wide = lzma.compress(begin), (out / "wide.tar.xz").read_bytes()
+    (out / "wide-stream.tar.xz").write_bytes(stream + wide)
+    index = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
+    (out / "wide-block.tar.xz").write_bytes(stream[: -12 - index] + wide[12:])
+    # what only the checksum at the very end tells
+    for ending, pack, back in (
+        ("gz", gzip.compress, 7),
+        ("bz2", bz2.compress, 3),
+        ("xz", lzma.compress, 15),
+    ):
+        data = bytearray(pack(first.getvalue()))
+        data[-back] ^= 1
+        (out / f"sum.tar.{ending}").write_bytes(data)
+    (out / "cut.tar").write_bytes(begin)
+    (out / "twice.tar").write_bytes(first.getvalue() * 2)
+    (out / "twice.tar.gz").write_bytes(gzip.compress(first.getvalue()) * 2)
     for ending in "xz", "bz2", "zst":
         (out / f"bad.tar.{ending}").write_bytes(b"no such thing " * 10)
 
