@@ -70,7 +70,7 @@ func (f *faults) before(t testing.TB, address string) string {
 	return strings.TrimPrefix(front.URL, "http://")
 }
 
-const bucketName = "pictures"
+const bucketName = "images"
 
 // eachServer runs a test with each server, which is started for it.
 func eachServer(t *testing.T, test func(*testing.T, *server)) {
