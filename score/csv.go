@@ -1,14 +1,16 @@
 package score
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strconv"
+
+	"kerasrun/object"
 )
 
 // csvSink always has separate columns: a cell holds one value. Floats are written as the shortest
@@ -85,7 +87,7 @@ func (s *csvSink) Close() error {
 }
 
 func readCSV(path string, s Schema) iter.Seq2[Record, error] {
-	file, err := os.Open(path)
+	file, err := object.Open(context.Background(), path)
 	if err != nil {
 		return failed(err)
 	}

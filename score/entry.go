@@ -1,6 +1,7 @@
 package score
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"kerasrun/classify"
+	"kerasrun/object"
 )
 
 // No entry of a directory or an archive is lost in silence: it is an image, an error, or counted
@@ -194,10 +196,26 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-// openRegular opens a regular file. Nothing else is ever opened, as opening a pipe may wait for
-// ever.
-func openRegular(path string) (*os.File, os.FileInfo, error) {
-	info, err := os.Stat(path)
+// openRegular opens a regular file or an object. Nothing else is ever opened, as opening a pipe may
+// wait for ever. What it opens is read again in a run: an object that has changed is an error.
+func openRegular(path string) (object.File, os.FileInfo, error) {
+	if !object.IsRemote(path) {
+		return openLocal(path)
+	}
+	file, err := object.OpenInput(context.Background(), path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	return file, info, err
+}
+
+func openLocal(path string) (object.File, os.FileInfo, error) {
+	local, err := object.Local(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := os.Stat(local)
 	if err != nil {
 		var p *os.PathError
 		if errors.As(err, &p) {
@@ -208,25 +226,38 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 	if err := checkRegular(path, info.Mode()); err != nil {
 		return nil, nil, err
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(local)
 	return file, info, err
 }
 
-// readFile reads an image that is a file.
+// readFile reads an image that is a file on this machine.
 func readFile(path string) ([]byte, error) {
-	file, info, err := openRegular(path)
+	file, info, err := openLocal(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if err := checkSize(path, info.Size()); err != nil {
+	return readImage(path, file, info.Size())
+}
+
+// readImage reads an image of that size; -1 is not known.
+func readImage(path string, file io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		data, err := io.ReadAll(io.LimitReader(file, MaxImageBytes+1))
+		if err == nil {
+			err = checkSize(path, int64(len(data)))
+		}
+		return data, err
+	}
+	if err := checkSize(path, size); err != nil {
 		return nil, err
 	}
-	data, err := readExactly(file, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	data, err := readExactly(file, size)
+	var known *object.Error // which names the path
+	if err != nil && !errors.As(err, &known) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return data, nil
+	return data, err
 }
 
 func readHead(path string) ([]byte, error) {

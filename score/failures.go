@@ -1,12 +1,13 @@
 package score
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
 
-	"kerasrun/internal/atomicfile"
+	"kerasrun/object"
 )
 
 // writeFailures writes the failed ones of all records to the file that Config.Failures names.
@@ -14,7 +15,7 @@ func (c Config) writeFailures(each func(func(Record) error) error) error {
 	if c.Failures == "" {
 		return nil
 	}
-	return atomicfile.Write(c.Failures, func(w io.Writer) error {
+	return object.Write(context.Background(), c.Failures, func(w io.Writer) error {
 		out := csv.NewWriter(w)
 		if err := out.Write([]string{"index", "path", "error"}); err != nil {
 			return err

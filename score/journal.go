@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"kerasrun/internal/atomicfile"
+	"kerasrun/object"
 	"kerasrun/tensor"
 )
 
@@ -210,7 +212,9 @@ func (e recordEntry) unpack() (Record, error) {
 
 // journal is an open journal and what it says.
 type journal struct {
-	path string
+	path  string    // as the output was named
+	local string    // of the file; "" of a journal in a store
+	store *segments // of a journal in a store; file is then its copy
 
 	mu     sync.Mutex // of file, chain and synced
 	file   *os.File
@@ -232,11 +236,24 @@ type journal struct {
 func openJournal(path string, h Header) (*journal, error) {
 	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{},
 		poison: map[int64]error{}}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if object.IsRemote(path) {
+		if err := j.openStore(); err != nil {
+			return nil, err
+		}
+		if err := j.recover(h); err != nil {
+			return nil, errors.Join(err, j.file.Close())
+		}
+		return j, nil
+	}
+	local, err := object.Local(path)
 	if err != nil {
 		return nil, err
 	}
-	j.file = file
+	file, err := os.OpenFile(local, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	j.file, j.local = file, local
 	if err := lock(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err),
 			file.Close())
@@ -294,7 +311,7 @@ func (j *journal) recover(h Header) error {
 	switch {
 	case errors.As(err, &mismatch):
 		return mismatch
-	case errors.As(err, &torn):
+	case errors.As(err, &torn) && j.store == nil: // a part in a store is whole
 		j.warnings = append(j.warnings, torn.Error())
 	case err != nil:
 		return fmt.Errorf("%s: %w", j.path, err)
@@ -314,10 +331,10 @@ func (j *journal) recover(h Header) error {
 		if err := j.appendLine(line); err != nil {
 			return err
 		}
-		if err := j.file.Sync(); err != nil {
+		if err := j.sync(); err != nil || j.store != nil {
 			return err
 		}
-		return atomicfile.SyncDirectory(filepath.Dir(j.path))
+		return atomicfile.SyncDirectory(filepath.Dir(j.local))
 	}
 	return j.attributeCrash(running, probing)
 }
@@ -326,6 +343,9 @@ func (j *journal) recover(h Header) error {
 // crash file; a killed process writes nothing. The image that ran alone caused the crash; where
 // none ran alone, it is one of the batches that were running.
 func (j *journal) attributeCrash(running []int64, probing int64) error {
+	if j.store != nil {
+		return nil // the file would be on the machine that crashed
+	}
 	words, err := os.ReadFile(j.crashPath())
 	if err != nil || len(words) == 0 {
 		if errors.Is(err, os.ErrNotExist) {
@@ -358,7 +378,30 @@ func (j *journal) attributeCrash(running []int64, probing int64) error {
 	return os.Truncate(j.crashPath(), 0)
 }
 
-func (j *journal) crashPath() string { return j.path + ".crash" }
+func (j *journal) crashPath() string { return j.local + ".crash" }
+
+// watchCrash has the Go runtime write to a file when native code crashes the process: see
+// attributeCrash.
+func (j *journal) watchCrash() error {
+	if j.store != nil {
+		return nil
+	}
+	crash, err := os.OpenFile(j.crashPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	err = debug.SetCrashOutput(crash, debug.CrashOptions{})
+	_ = crash.Close() // the runtime holds a duplicate
+	return err
+}
+
+// sync has what was appended outlive the machine.
+func (j *journal) sync() error {
+	if j.store != nil {
+		return j.store.send(j.file)
+	}
+	return j.file.Sync()
+}
 
 func (j *journal) append(e entry) error {
 	line, err := json.Marshal(e)
@@ -378,7 +421,8 @@ func (j *journal) appendLine(line []byte) error {
 	return err
 }
 
-// syncEvery bounds what a power failure costs. A killed process costs nothing that was appended.
+// syncEvery bounds what a power failure costs, and where the journal is in a store what a killed
+// process costs. On this machine a killed process costs nothing that was appended.
 const syncEvery = time.Second
 
 // commit appends an answered batch.
@@ -399,7 +443,7 @@ func (j *journal) commit(number int64, records []Record) error {
 		return nil
 	}
 	j.synced = time.Now()
-	return j.file.Sync()
+	return j.sync()
 }
 
 // records calls f with every record in the order of their indices, which is that of the batches'
@@ -426,11 +470,14 @@ func (j *journal) records(f func(Record) error) error {
 }
 
 // close flushes and closes; the file stays for the next run.
-func (j *journal) close() error { return errors.Join(j.file.Sync(), j.file.Close()) }
+func (j *journal) close() error { return errors.Join(j.sync(), j.file.Close()) }
 
 // remove is the end of a finished run.
 func (j *journal) remove() error {
-	err := errors.Join(j.file.Close(), os.Remove(j.path))
+	if j.store != nil {
+		return errors.Join(j.file.Close(), j.store.remove())
+	}
+	err := errors.Join(j.file.Close(), os.Remove(j.local))
 	if e := os.Remove(j.crashPath()); !errors.Is(e, os.ErrNotExist) {
 		err = errors.Join(err, e)
 	}

@@ -3,12 +3,14 @@ package score
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strconv"
+
+	"kerasrun/object"
 )
 
 type jsonl struct {
@@ -108,7 +110,7 @@ func appendJSON(dst []byte, v any) []byte {
 }
 
 func readJSONL(path string, s Schema) iter.Seq2[Record, error] {
-	file, err := os.Open(path)
+	file, err := object.Open(context.Background(), path)
 	if err != nil {
 		return failed(err)
 	}

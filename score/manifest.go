@@ -1,15 +1,16 @@
 package score
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
-	"kerasrun/internal/atomicfile"
+	"kerasrun/object"
 )
 
 // Manifest says how an output came to be; it stands beside it as OUT.manifest.json.
@@ -33,7 +34,7 @@ func ManifestPath(output string) string { return output + ".manifest.json" }
 // ReadManifest reads the manifest of an output.
 func ReadManifest(output string) (Manifest, error) {
 	var m Manifest
-	data, err := os.ReadFile(ManifestPath(output))
+	data, err := object.ReadFile(context.Background(), ManifestPath(output))
 	if err != nil {
 		return m, err
 	}
@@ -51,7 +52,7 @@ func ReadManifest(output string) (Manifest, error) {
 func writeOutput(path string, write func(io.Writer) error) (sum string, size int64, err error) {
 	h := sha256.New()
 	counted := &countingWriter{w: h}
-	err = atomicfile.Write(path,
+	err = object.Write(context.Background(), path,
 		func(w io.Writer) error { return write(io.MultiWriter(w, counted)) })
 	return hex.EncodeToString(h.Sum(nil)), counted.n, err
 }
@@ -68,7 +69,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 }
 
 func writeManifest(output string, m Manifest) error {
-	return atomicfile.Write(ManifestPath(output), func(w io.Writer) error {
+	return object.Write(context.Background(), ManifestPath(output), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(m)
@@ -76,7 +77,7 @@ func writeManifest(output string, m Manifest) error {
 }
 
 func fileSHA256(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := object.Open(context.Background(), path)
 	if err != nil {
 		return "", err
 	}
@@ -86,4 +87,17 @@ func fileSHA256(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// openWhole opens an output to be read in any order, and returns its size.
+func openWhole(path string) (object.File, int64, error) {
+	file, err := object.Open(context.Background(), path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
 }

@@ -2,6 +2,7 @@ package score
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"kerasrun/object"
 )
 
 // Merge joins the outputs of all shards of a run into what a single run would have written, byte
@@ -22,7 +25,7 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	if len(shards) == 0 || output == "-" {
 		return m, &UsageError{"merge: expected an output file and the outputs of all shards"}
 	}
-	if _, err := os.Stat(output); !errors.Is(err, os.ErrNotExist) {
+	if _, err := object.Stat(context.Background(), output); !errors.Is(err, os.ErrNotExist) {
 		return m, errors.Join(err,
 			fmt.Errorf("%s is there already; remove it or name another output", output))
 	}
@@ -50,7 +53,7 @@ func Merge(output string, shards []string, versions map[string]string) (m Manife
 	}
 	if want := m.Images - m.Skipped; rows != want {
 		return m, errors.Join(fmt.Errorf("%s: expected %d rows, got %d", output, want, rows),
-			os.Remove(output))
+			object.Remove(context.Background(), output))
 	}
 	m.Finished, m.Versions = time.Now().UTC(), versions
 	return m, cmp.Or(mergeReports(output, shards, m), writeManifest(output, m))

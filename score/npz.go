@@ -226,13 +226,18 @@ func (a *npzArray) writeTo(w io.Writer, rows int64) error {
 // readNPZ reads the arrays side by side.
 func readNPZ(path string, s Schema) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		z, err := zip.OpenReader(path)
+		file, size, err := openWhole(path)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer file.Close()
+		z, err := zip.NewReader(file, size)
 		if err != nil {
 			yield(Record{}, fmt.Errorf("%s: %w", path, err))
 			return
 		}
-		defer z.Close()
-		arrays, rows, err := openNPZ(&z.Reader, s)
+		arrays, rows, err := openNPZ(z, s)
 		for n := int64(0); err == nil && n < rows; n++ {
 			var r Record
 			if r, err = arrays.record(s); err == nil && !yield(r, nil) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"reflect"
 	"strconv"
 
@@ -223,12 +222,13 @@ func (s *parquetSink) Close() error { return s.out.Close() }
 
 func readParquet(path string, s Schema) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		file, err := os.Open(path)
+		file, size, err := openWhole(path)
 		if err != nil {
 			yield(Record{}, err)
 			return
 		}
-		in := parquet.NewGenericReader[map[string]any](file, parquetSchema(s))
+		in := parquet.NewGenericReader[map[string]any](io.NewSectionReader(file, 0, size),
+			parquetSchema(s))
 		for {
 			row := []map[string]any{{}}
 			n, err := in.Read(row)

@@ -2,16 +2,16 @@ package score
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"kerasrun/internal/atomicfile"
+	"kerasrun/object"
 )
 
 // Report says how a run went, for people. It stands beside the output as OUT.report.json and, to be
@@ -232,7 +232,7 @@ func slowest(images []Slow) []Slow {
 
 // write writes the report beside its output, as JSON and as a page.
 func (r *Report) write() error {
-	err := atomicfile.Write(r.Output+reportSuffix, func(w io.Writer) error {
+	err := object.Write(context.Background(), r.Output+reportSuffix, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
@@ -240,12 +240,12 @@ func (r *Report) write() error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(r.Output+reportPageSuffix, r.WritePage)
+	return object.Write(context.Background(), r.Output+reportPageSuffix, r.WritePage)
 }
 
 // ReadReport reads the report of an output.
 func ReadReport(output string) (*Report, error) {
-	data, err := os.ReadFile(ReportPath(output))
+	data, err := object.ReadFile(context.Background(), ReportPath(output))
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"kerasrun/classify"
+	"kerasrun/object"
 )
 
 // OnError says what an image without an answer does.
@@ -183,7 +184,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		return s, context.Cause(ctx)
 	}
 	if err != nil {
-		return s, &UsageError{err.Error()}
+		return s, err
 	}
 	if inputs.images == 0 && !c.AllowEmpty {
 		return s, &UsageError{"the inputs hold no image, for which --allow-empty writes no rows"}
@@ -224,13 +225,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	for _, warning := range j.warnings {
 		c.Warn(journalPath + ": " + warning)
 	}
-	// The Go runtime writes here when native code crashes the process; see journal.attributeCrash.
-	crash, err := os.OpenFile(j.crashPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-	if err == nil {
-		err = debug.SetCrashOutput(crash, debug.CrashOptions{})
-		_ = crash.Close() // the runtime holds a duplicate
-	}
-	if err != nil {
+	if err := j.watchCrash(); err != nil {
 		return s, errors.Join(err, j.close())
 	}
 	defer func() { _ = debug.SetCrashOutput(nil, debug.CrashOptions{}) }()
@@ -305,10 +300,12 @@ func (c Config) mine(total int64) (n int64) {
 // finished returns the manifest of an output that this very run has written whole. An output of
 // another run is an error, unless there is a journal that decides.
 func finished(output, journalPath string, h Header) (*Manifest, error) {
-	if _, err := os.Stat(output); errors.Is(err, os.ErrNotExist) {
+	if _, err := object.Stat(context.Background(), output); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
+	} else if err := storeError(err); err != nil {
+		return nil, err
 	}
-	if _, err := os.Stat(journalPath); err == nil {
+	if _, err := object.Stat(context.Background(), journalPath); err == nil {
 		// killed between the last rename and the end: the journal is complete, and writes the same
 		// again
 		return nil, nil

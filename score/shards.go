@@ -1,12 +1,16 @@
 package score
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+
+	"kerasrun/object"
 )
 
 // shardName is train-00000-of-00010, with or without an ending.
@@ -33,7 +37,9 @@ func expandShards(arg string) ([]string, error) {
 	var paths []string
 	for i := range count {
 		path := fmt.Sprintf("%s-%05d-of-%05d%s", parts[1], i, count, parts[3])
-		if _, err := os.Stat(path); err != nil {
+		if _, err := object.Stat(context.Background(), path); storeError(err) != nil {
+			return nil, err
+		} else if err != nil {
 			return nil, &UsageError{fmt.Sprintf("%s: expected %d shards, got no %s", arg, count, path)}
 		}
 		paths = append(paths, path)
@@ -45,7 +51,7 @@ func expandShards(arg string) ([]string, error) {
 // tables that are shards. A directory that has some and images too, or not all shards, is an error.
 // What else there is, is counted as skipped.
 func shardsIn(dir string, o InputOptions) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +61,10 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 	var image string
 	skipped := map[string]int{}
 	for _, entry := range entries {
-		name, path := entry.Name(), filepath.Join(dir, entry.Name())
+		name, path := entry.name, entry.path
 		parts := shardName.FindStringSubmatch(name)
 		switch {
-		case entry.IsDir():
+		case entry.directory:
 			skipped["directories"]++
 		case isHidden(name):
 			skipped["hidden"]++
@@ -95,4 +101,30 @@ func shardsIn(dir string, o InputOptions) ([]string, error) {
 	}
 	slices.Sort(shards)
 	return shards, nil
+}
+
+// dirEntry is a file or a directory in a directory.
+type dirEntry struct {
+	name, path string
+	directory  bool
+}
+
+func readDir(dir string) (all []dirEntry, err error) {
+	if object.IsRemote(dir) {
+		entries, err := object.ReadDir(context.Background(), dir)
+		for _, e := range entries {
+			all = append(all, dirEntry{path.Base(e.Path), e.Path, e.Directory})
+		}
+		return all, err
+	}
+	local, err := object.Local(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(local)
+	for _, e := range entries {
+		all = append(all, dirEntry{e.Name(), addressIn(dir, local, filepath.Join(local, e.Name())),
+			e.IsDir()})
+	}
+	return all, err
 }

@@ -1,12 +1,14 @@
 package score
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"kerasrun/object"
 )
 
 // sink writes records, in the order in which they come. Close ends the format; it does not close
@@ -38,6 +40,10 @@ func CheckOutput(path string) error {
 func formatOf(path string) (outputFormat, error) {
 	if path == "-" {
 		return formatJSONL, nil
+	}
+	if object.IsRemote(path) && !object.IsStore(path) {
+		return "", &UsageError{fmt.Sprintf("%s: expected a path, or an address of s3, gs, az or file, "+
+			"which can be written", path)}
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".jsonl", ".csv", ".parquet", ".npz":
@@ -77,7 +83,7 @@ func ReadOutput(path string) (Schema, iter.Seq2[Record, error], error) {
 	if err != nil {
 		return Schema{}, nil, err
 	}
-	if _, err := os.Stat(path); err != nil {
+	if _, err := object.Stat(context.Background(), path); err != nil {
 		return Schema{}, nil, err
 	}
 	return m.Schema, read(path, m.Schema), nil

@@ -17,9 +17,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"kerasrun/object"
 )
 
 // Item is one image of the input.
@@ -35,6 +36,10 @@ type Item struct {
 	Kept []any
 
 	failure error // why the image cannot be had, if it is known
+
+	// of an object: its version, where that is known, and how it is opened, which may be done ahead
+	version string
+	open    func(context.Context) (object.File, error)
 }
 
 // Source is a sequence of images, the same each time it is gone through. What cannot be opened is
@@ -67,7 +72,8 @@ func (e *UsageError) Error() string { return e.Reason }
 // images in lexical order), a glob, an archive (.zip, .tar, also of gz, bz2, xz and zst; WebDataset
 // shards are such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
 // .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16
-// with its byte order mark.
+// with its byte order mark. Each may be an address, as package object has them; of a web server none
+// is a directory or a glob.
 //
 // The source ends with an error where ctx does: what is no image may take long to pass over.
 //
@@ -176,7 +182,9 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 		head = binary.AppendUvarint(head, uint64(len(reason)))
 		kept := keptBytes(item.Kept)
 		head = binary.AppendUvarint(head, uint64(len(kept)))
-		_, err := out.WriteString(string(head) + item.Path + reason + string(kept))
+		head = binary.AppendUvarint(head, uint64(len(item.version)))
+		head = binary.AppendVarint(head, item.Size) // of an object that was listed
+		_, err := out.WriteString(string(head) + item.Path + reason + string(kept) + item.version)
 		return err
 	})
 	if err == nil {
@@ -188,18 +196,22 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
 		for {
-			path, reason, kept, err := readSpooled(in)
+			spooled, err := readSpooled(in)
 			if err == io.EOF {
 				return
 			}
-			item := File(path)
+			item := spooled
 			switch {
 			case err != nil:
-				item = failedItem(path, fmt.Errorf("list of inputs: %w", err))
-			case reason != "":
-				item = failedItem(path, errors.New(reason))
+				item = failedItem(spooled.Path, fmt.Errorf("list of inputs: %w", err))
+			case spooled.failure != nil:
+				item = failedItem(spooled.Path, spooled.failure)
+			case spooled.version != "":
+				item = objectItem(spooled.Path, spooled.Size, spooled.version)
+			default:
+				item = File(spooled.Path)
 			}
-			item.Kept = kept
+			item.Kept = spooled.Kept
 			if !yield(item) || err != nil {
 				return
 			}
@@ -207,28 +219,40 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	}, nil
 }
 
-func readSpooled(in *bufio.Reader) (path, reason string, kept []any, err error) {
-	var sizes [3]uint64
+// readSpooled reads what an item was spooled with, without its Read.
+func readSpooled(in *bufio.Reader) (item Item, err error) {
+	var sizes [4]uint64
 	for i := range sizes {
 		if sizes[i], err = binary.ReadUvarint(in); err != nil {
 			if i > 0 {
 				err = unexpectedEOF(err)
 			}
-			return "", "", nil, err
+			return item, err
 		}
 	}
-	all := make([]byte, sizes[0]+sizes[1]+sizes[2])
+	if item.Size, err = binary.ReadVarint(in); err != nil {
+		return item, unexpectedEOF(err)
+	}
+	all := make([]byte, sizes[0]+sizes[1]+sizes[2]+sizes[3])
 	if _, err := io.ReadFull(in, all); err != nil {
-		return "", "", nil, unexpectedEOF(err)
+		return item, unexpectedEOF(err)
 	}
-	path, reason = string(all[:sizes[0]]), string(all[sizes[0]:][:sizes[1]])
-	if sizes[2] > 0 {
+	next := func(i int) (part []byte) {
+		part, all = all[:sizes[i]], all[sizes[i]:]
+		return part
+	}
+	item.Path = string(next(0))
+	if reason := next(1); len(reason) > 0 {
+		item.failure = errors.New(string(reason))
+	}
+	if kept := next(2); len(kept) > 0 {
 		var entries []keptEntry
-		if err = json.Unmarshal(all[sizes[0]+sizes[1]:], &entries); err == nil {
-			kept, err = unpackKept(entries)
+		if err = json.Unmarshal(kept, &entries); err == nil {
+			item.Kept, err = unpackKept(entries)
 		}
 	}
-	return path, reason, kept, err
+	item.version = string(next(3))
+	return item, err
 }
 
 func concat(sources []Source) Source {
@@ -246,16 +270,26 @@ func concat(sources []Source) Source {
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
 // hidden ones, and train@10 into its shards. A path that exists is never either.
 func expand(arg string, allowEmpty bool) ([]string, error) {
-	if _, err := os.Lstat(arg); err == nil {
+	if isURL(arg) && !object.IsStore(arg) {
 		return []string{arg}, nil
 	}
-	if shards, err := expandShards(arg); err != nil || shards != nil {
-		return shards, err
-	}
-	if !strings.ContainsAny(arg, "*?[") {
+	shards, special := shardPattern.MatchString(arg), strings.ContainsAny(arg, "*?[")
+	if !shards && !special {
 		return []string{arg}, nil
 	}
-	paths, err := filepath.Glob(arg)
+	if there, err := exists(arg); there || err != nil {
+		return []string{arg}, err
+	}
+	if shards {
+		return expandShards(arg)
+	}
+	glob := filepath.Glob
+	if isURL(arg) {
+		glob = func(pattern string) ([]string, error) {
+			return object.Glob(context.Background(), pattern)
+		}
+	}
+	paths, err := glob(arg)
 	if err != nil {
 		return nil, &UsageError{fmt.Sprintf("%s: %v", arg, err)}
 	}
@@ -269,9 +303,39 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 	return paths, nil
 }
 
+// exists says whether there is a file or a link, an object or a directory. An error is that of a
+// store.
+func exists(path string) (bool, error) {
+	if !object.IsRemote(path) {
+		_, err := os.Lstat(path)
+		return err == nil, nil
+	}
+	_, err := object.Stat(context.Background(), path)
+	return err == nil, storeError(err)
+}
+
+// storeError is the error where a whole store cannot be used, which no image has to answer for.
+func storeError(err error) error {
+	if store := (*object.StoreError)(nil); errors.As(err, &store) {
+		return store
+	}
+	return nil
+}
+
+// isDirectory says whether there is a directory of that name. An error is that of a store.
+func isDirectory(path string) (bool, error) {
+	if object.IsRemote(path) && !object.IsStore(path) {
+		return false, nil
+	}
+	info, err := object.Stat(context.Background(), path)
+	return err == nil && info.IsDir(), storeError(err)
+}
+
 // open returns the columns that the items keep too.
 func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if isDirectory, err := isDirectory(path); err != nil {
+		return nil, nil, err
+	} else if isDirectory {
 		shards, err := shardsIn(path, o)
 		if err != nil || shards != nil {
 			return openAll(ctx, shards, o, err)
@@ -279,7 +343,8 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
 	}
-	compression, isTar := tarCompression(path)
+	name := object.Base(path)
+	compression, isTar := tarCompression(name)
 	switch {
 	case isTar:
 		var kept []Kept
@@ -288,7 +353,7 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 		}
 		s := tarArchive(ctx, path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty)
 		return s, kept, nil
-	case strings.EqualFold(filepath.Ext(path), ".zip"):
+	case strings.EqualFold(filepath.Ext(name), ".zip"):
 		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
 	case isTFRecord(path):
 		return tfRecords(path, o.Feature), nil, nil
@@ -302,22 +367,69 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	return func(yield func(Item) bool) { yield(File(path)) }, nil, nil
 }
 
-// urls are addresses, of any scheme that has a host.
-var urls = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+func isURL(path string) bool { return object.IsURL(path) }
 
-func isURL(path string) bool { return urls.MatchString(path) }
-
-// File is the image in a file. An address is none: reading it says that it was not fetched.
+// File is the image in a file or an object.
 func File(path string) Item {
-	if isURL(path) {
-		return failedItem(path, fmt.Errorf("%s: not fetched: expected the path of a file, got an "+
-			"address: fetch it first, and name the file", path))
+	if object.IsRemote(path) {
+		return objectItem(path, -1, "")
 	}
 	var size int64 = -1
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
+	if local, err := object.Local(path); err == nil {
+		if info, err := os.Stat(local); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
 	}
 	return Item{Path: path, Size: size, Read: func() ([]byte, error) { return readFile(path) }}
+}
+
+// objectItem is the image in an object, whose size and version are -1 and "" where it was not
+// listed.
+func objectItem(path string, size int64, version string) Item {
+	open := func(ctx context.Context) (object.File, error) {
+		return object.OpenVersion(ctx, path, version)
+	}
+	return Item{Path: path, Size: size, version: version, open: open,
+		Read: func() ([]byte, error) { return readObject(path, opened(open(context.Background()))) }}
+}
+
+// openedObject is an object that was opened, or why it was not.
+type openedObject struct {
+	file object.File
+	err  error
+}
+
+func opened(file object.File, err error) openedObject { return openedObject{file, err} }
+
+// size is that of an object's bytes; of what cannot be read 0. Where it is not known it is the
+// largest.
+func (o openedObject) size() int64 {
+	if o.err != nil {
+		return 0
+	}
+	info, err := o.file.Stat()
+	if err != nil || info.Size() < 0 {
+		return MaxImageBytes
+	}
+	return min(info.Size(), MaxImageBytes)
+}
+
+func (o openedObject) close() {
+	if o.err == nil {
+		_ = o.file.Close() // it was not read
+	}
+}
+
+func readObject(path string, o openedObject) ([]byte, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	defer o.file.Close()
+	info, err := o.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return readImage(path, o.file, info.Size())
 }
 
 func failedItem(path string, err error) Item {
@@ -329,9 +441,11 @@ func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, erro
 	return spool(func(add func(Item) error) (failure error) {
 		skipped.reset()
 		empty := true
-		walkImages(root, skipped, func(path string, err error) bool {
+		walkAny(root, skipped, func(item Item) bool {
 			empty = false
-			failure = add(Item{Path: path, failure: err})
+			if failure = storeError(item.failure); failure == nil {
+				failure = add(item)
+			}
 			return failure == nil
 		})
 		if empty && !allowEmpty {
@@ -357,8 +471,11 @@ func digestInputs(
 		if ctx.Err() != nil {
 			return d, context.Cause(ctx)
 		}
+		if err := storeError(item.failure); err != nil {
+			return d, err
+		}
 		if err := check(item); err != nil {
-			return d, fmt.Errorf("%s: %w", item.Path, err)
+			return d, &UsageError{fmt.Sprintf("%s: %v", item.Path, err)}
 		}
 		d.images++
 		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)

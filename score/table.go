@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kerasrun/object"
 )
 
 // Row is one row of a table of images.
@@ -19,7 +21,7 @@ var tableEndings = []string{".csv", ".tsv", ".parquet", ".arrow", ".feather"}
 
 // IsTable says by its ending whether a file is a table.
 func IsTable(path string) bool {
-	return slices.Contains(tableEndings, strings.ToLower(filepath.Ext(path)))
+	return slices.Contains(tableEndings, strings.ToLower(filepath.Ext(object.Base(path))))
 }
 
 // Table yields the rows of a table: the path in one column, and the texts of more columns, which
@@ -100,7 +102,7 @@ func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]
 		}
 		defer file.Close()
 		read := t.textRows
-		switch strings.ToLower(filepath.Ext(t.path)) {
+		switch strings.ToLower(filepath.Ext(object.Base(t.path))) {
 		case ".parquet":
 			read = t.parquetRows
 		case ".arrow", ".feather":
@@ -129,7 +131,7 @@ func (t table) pathItem(number int64, column string, value any) Item {
 			"%q, got none", t.path, number, column))
 	}
 	if !filepath.IsAbs(path) && !isURL(path) {
-		path = filepath.Join(filepath.Dir(t.path), path)
+		path = object.Beside(t.path, path)
 	}
 	return Item{Path: path}
 }

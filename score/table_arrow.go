@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"os"
 	"reflect"
 	"strings"
 
@@ -14,6 +13,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"kerasrun/object"
 )
 
 // maxPart bounds what is read of a table at a time: a record batch of Arrow with what its buffers
@@ -23,7 +24,7 @@ var maxPart = 1 << 30 // a variable for tests
 // arrowRows reads the columns of a file of Arrow's IPC format (Feather's version 2), or of Arrow's
 // stream format, as Hugging Face's datasets writes it.
 func (t table) arrowRows(
-	file *os.File, columns []string, check func(int, field) error,
+	file object.File, columns []string, check func(int, field) error,
 ) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		schema, batches, err := arrowBatches(file)
@@ -62,7 +63,7 @@ func (t table) arrowRows(
 }
 
 // arrowBatches yields one record batch at a time, which is good until the next.
-func arrowBatches(file *os.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
+func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
 	options := arrowOptions()
 	var magic [6]byte
 	if _, err := file.ReadAt(magic[:], 0); err != nil {
@@ -139,7 +140,7 @@ const streamEnd = "\xff\xff\xff\xff\x00\x00\x00\x00"
 
 // checkStreamEnd makes sure that a stream ends as its writer closes it. One that was cut between
 // two record batches would seem whole otherwise.
-func checkStreamEnd(file *os.File) error {
+func checkStreamEnd(file object.File) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err

@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"kerasrun/object"
 )
 
 // parquetRows reads the columns of a .parquet file side by side.
 func (t table) parquetRows(
-	file *os.File, columns []string, check func(int, field) error,
+	file object.File, columns []string, check func(int, field) error,
 ) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		info, err := file.Stat()
@@ -66,7 +67,7 @@ func (t table) parquetRows(
 
 // pullParquet pulls the values of a column of that kind. Those of an image are in two columns.
 func pullParquet(
-	file *os.File, opened *parquet.File, column, kind string,
+	file object.File, opened *parquet.File, column, kind string,
 ) (next func() (any, error, bool), stop func()) {
 	pull := func(kind string, path ...string) (func() (any, error, bool), func()) {
 		leaf, _ := opened.Schema().Lookup(path...) // it is there
@@ -141,7 +142,7 @@ func parquetKind(f parquet.Field) string {
 
 // parquetValues yields the values of a column of that kind.
 func parquetValues(
-	file *os.File, opened *parquet.File, leaf parquet.LeafColumn, kind string,
+	file object.File, opened *parquet.File, leaf parquet.LeafColumn, kind string,
 ) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		for i, group := range opened.RowGroups() {
@@ -172,7 +173,7 @@ func parquetValues(
 
 // checkPages goes over the heads of a column's pages in a row group, and refuses what is too large
 // to read, before it is.
-func checkPages(file *os.File, chunk format.ColumnMetaData) error {
+func checkPages(file object.File, chunk format.ColumnMetaData) error {
 	at := chunk.DataPageOffset
 	if d := chunk.DictionaryPageOffset; d > 0 {
 		at = min(at, d)

@@ -5,19 +5,20 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"kerasrun/object"
 )
 
 // textRows reads a .csv or .tsv file, whose columns all hold texts.
 func (t table) textRows(
-	file *os.File, columns []string, check func(int, field) error,
+	file object.File, columns []string, check func(int, field) error,
 ) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		fallback := ','
-		if strings.EqualFold(filepath.Ext(t.path), ".tsv") {
+		if strings.EqualFold(filepath.Ext(object.Base(t.path)), ".tsv") {
 			fallback = '\t'
 		}
 		in := bufio.NewReaderSize(decodeText(file), maxHeader)

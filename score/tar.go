@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -19,6 +18,7 @@ import (
 	"github.com/therootcompany/xz"
 
 	"kerasrun/classify"
+	"kerasrun/object"
 )
 
 // tarEndings are the endings of tar files, with what they are compressed by.
@@ -41,7 +41,7 @@ const maxWindow = 128 << 20
 
 // decompress reads what a tar file holds. A plain one keeps the file itself, so that skipping a
 // member is a seek.
-func decompress(file *os.File, compression string) (io.Reader, error) {
+func decompress(file object.File, compression string) (io.Reader, error) {
 	in := bufio.NewReader(file)
 	switch compression {
 	case "gz":

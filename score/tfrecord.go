@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kerasrun/internal/tfrecord"
+	"kerasrun/object"
 )
 
 // tfRecordName also takes the shards of TensorFlow Datasets,
@@ -25,10 +25,11 @@ var tfRecordName = regexp.MustCompile(`\.tfrecords?(-\d+-of-\d+)?(\.gz|\.gzip|\.
 // isTFRecord tells by its name whether a file has TFRecords; of a shard without an ending by its
 // first bytes.
 func isTFRecord(path string) bool {
-	if tfRecordName.MatchString(strings.ToLower(path)) {
+	name := object.Base(path)
+	if tfRecordName.MatchString(strings.ToLower(name)) {
 		return true
 	}
-	if parts := shardName.FindStringSubmatch(path); parts == nil || parts[4] != "" {
+	if parts := shardName.FindStringSubmatch(name); parts == nil || parts[4] != "" {
 		return false
 	}
 	file, _, err := openRegular(path)
@@ -46,7 +47,7 @@ func isTFRecord(path string) bool {
 }
 
 // uncompressed reads a TFRecord file as TensorFlow's writer got it: as it is, or of GZIP or ZLIB.
-func uncompressed(file *os.File) (io.Reader, error) {
+func uncompressed(file object.File) (io.Reader, error) {
 	in := bufio.NewReaderSize(file, 1<<20)
 	head, _ := in.Peek(12)
 	switch {

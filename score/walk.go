@@ -11,7 +11,7 @@ import (
 	"kerasrun/classify"
 )
 
-// Images yields the image files below a directory, in lexical order: those that an image's ending
+// Images yields the image files below a directory, which may be an address, in lexical order: those that an image's ending
 // or their first bytes show as such, and that do not begin with a dot. Links to directories are
 // followed, each target once. What cannot be read is yielded with its error; what is passed over is
 // counted in skipped, which may be nil.
@@ -19,7 +19,7 @@ func Images(root string, skipped *Skipped) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		part := skipped.part()
 		part.reset()
-		walkImages(root, part, yield)
+		walkAny(root, part, func(item Item) bool { return yield(item.Path, item.failure) })
 	}
 }
 

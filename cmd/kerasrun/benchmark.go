@@ -39,7 +39,7 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		shape:   p.Shape(),
 		devices: len(m.Devices()), span: span,
 	}
-	for path, err := range walkImages([]string{images}, nil) {
+	for path, err := range walkImages(context.Background(), []string{images}, nil) {
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +104,7 @@ func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) erro
 		for i := range files {
 			var err error
 			path := b.paths[(run*batch+i)%len(b.paths)]
-			if files[i], err = readImage(ctx, path, nil); err != nil {
+			if files[i], err = readImage(context.Background(), path, nil); err != nil {
 				return err
 			}
 		}

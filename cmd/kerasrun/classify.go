@@ -101,7 +101,7 @@ func images(
 	ctx context.Context, args []string, stdin io.Reader, skipped *score.Skipped,
 ) iter.Seq[classify.Image] {
 	return func(yield func(classify.Image) bool) {
-		for path, err := range walkImages(args, skipped) {
+		for path, err := range walkImages(ctx, args, skipped) {
 			read := func() ([]byte, error) {
 				data, err := []byte(nil), err
 				if err == nil {

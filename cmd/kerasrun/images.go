@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strings"
 
+	"kerasrun/object"
 	"kerasrun/score"
 )
 
@@ -19,10 +19,12 @@ const maxImageBytes = score.MaxImageBytes
 // which is standard input; and of a directory the images below it, as score takes them. A path that
 // cannot be walked, or a directory without an image, is yielded with its error; what is passed over
 // is counted in skipped.
-func walkImages(args []string, skipped *score.Skipped) iter.Seq2[string, error] {
+func walkImages(
+	ctx context.Context, args []string, skipped *score.Skipped,
+) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
-			if info, err := os.Stat(arg); arg == "-" || err != nil || !info.IsDir() {
+			if arg == "-" || !isDirectory(ctx, arg) {
 				if !yield(arg, nil) {
 					return
 				}
@@ -45,6 +47,15 @@ func walkImages(args []string, skipped *score.Skipped) iter.Seq2[string, error] 
 			}
 		}
 	}
+}
+
+// isDirectory says whether there is a directory of that name, or below that address of a store.
+func isDirectory(ctx context.Context, path string) bool {
+	if object.IsRemote(path) && !object.IsStore(path) {
+		return false
+	}
+	info, err := object.Stat(ctx, path)
+	return err == nil && info.IsDir()
 }
 
 // noteSkipped says what was passed over below directories, where anything was.

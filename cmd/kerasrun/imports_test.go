@@ -31,10 +31,11 @@ var mayImport = map[string][]string{
 	},
 	"internal/*":    {},
 	"internal/page": {"preprocess"},
+	"object":        {"internal/*"},
 	"evaluate":      {"classify", "internal/*", "labels", "score"},
 	"score": {
-		"classify", "contract", "internal/*", "labels", "savedmodel", "tensor", "tensor/npy",
-		"worker",
+		"classify", "contract", "internal/*", "labels", "object", "savedmodel", "tensor",
+		"tensor/npy", "worker",
 	},
 	"serve": {
 		"batch", "classify", "contract", "internal/*", "labels", "preprocess", "savedmodel",

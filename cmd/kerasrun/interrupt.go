@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"kerasrun/object"
 )
 
 // interrupted is why a context ended: a signal that asks the program to stop.
@@ -96,15 +98,16 @@ func (r *reader) readAll() {
 	}
 }
 
-// openFile opens a file for reading, and gives up waiting for a pipe's writer when ctx ends.
-func openFile(ctx context.Context, path string) (*os.File, error) {
+// openFile opens a file or an object for reading, and gives up waiting for a pipe's writer when ctx
+// ends.
+func openFile(ctx context.Context, path string) (object.File, error) {
 	type opened struct {
-		file *os.File
+		file object.File
 		err  error
 	}
 	done := make(chan opened, 1)
 	go func() {
-		file, err := os.Open(path)
+		file, err := object.Open(ctx, path)
 		done <- opened{file, err}
 	}()
 	select {

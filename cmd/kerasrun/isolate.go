@@ -90,8 +90,12 @@ func (i *isolation) open(ctx context.Context, model modelFlags, c worker.Config)
 		}
 		return m, nil
 	}
-	c.Dir = model.dir
-	c.Command = append([]string{ownProgram(), workerCommand}, i.arguments(model.dir)...)
+	dir, err := model.local(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Dir = dir
+	c.Command = append([]string{ownProgram(), workerCommand}, i.arguments(dir)...)
 	m, err := worker.Open(ctx, c)
 	if usage := (*worker.UsageError)(nil); errors.As(err, &usage) {
 		return nil, &usageError{usage}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kerasrun/contract"
+	"kerasrun/object"
 	"kerasrun/preprocess"
 	"kerasrun/runner"
 	"kerasrun/savedmodel"
@@ -21,10 +22,13 @@ import (
 const defaultModel = "models/resnext50"
 
 // modelDir is the --model flag: a directory that is read without TensorFlow.
-type modelDir struct{ dir string }
+type modelDir struct {
+	dir    string // as it was given; it may be an address
+	copied string // where the files of an address are, once they were needed
+}
 
 func (m *modelDir) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's `directory`, a SavedModel")
+	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's `directory`, a SavedModel; or its address, s3://..., gs://..., az://...")
 	must(cmd.MarkFlagDirname("model"))
 	underHeading(cmd, "Model flags", "model")
 }
@@ -59,9 +63,27 @@ func completeModel(
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
+// local is the directory, of an address its copy in the user's cache.
+func (m *modelDir) local(ctx context.Context) (string, error) {
+	if !object.IsRemote(m.dir) {
+		return object.Local(m.dir)
+	}
+	if m.copied == "" {
+		var err error
+		if m.copied, err = object.CopyDirectory(ctx, m.dir); err != nil {
+			return "", err
+		}
+	}
+	return m.copied, nil
+}
+
 // read reads the directory.
 func (m *modelDir) read(ctx context.Context) (*savedmodel.Model, error) {
-	model, err := savedmodel.Open(ctx, m.dir)
+	dir, err := m.local(ctx)
+	if err != nil {
+		return nil, err
+	}
+	model, err := savedmodel.Open(ctx, dir)
 	return model, m.hint(err)
 }
 
@@ -75,11 +97,12 @@ func (m *modelDir) hint(err error) error {
 }
 
 // goldens is the directory of the golden pack that is in the model's.
-func (m *modelDir) goldens(model *savedmodel.Model) (string, error) {
+func (m *modelDir) goldens(ctx context.Context, model *savedmodel.Model) (string, error) {
 	if model.Manifest == nil || model.Manifest.Goldens == "" {
 		return "", fmt.Errorf("%s: expected a model with goldens of its own, got none", m.dir)
 	}
-	return filepath.Join(m.dir, filepath.FromSlash(model.Manifest.Goldens)), nil
+	dir, err := m.local(ctx)
+	return filepath.Join(dir, filepath.FromSlash(model.Manifest.Goldens)), err
 }
 
 // pipeline is how the model's manifest has images preprocessed.
@@ -178,8 +201,12 @@ const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
 // open loads the model, as the flags and more options choose. It warns where a TensorFlow that is
 // made for GPUs goes without one.
 func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.Model, error) {
+	dir, err := m.local(ctx)
+	if err != nil {
+		return nil, err
+	}
 	options := append(m.options(), more...)
-	model, err := runner.Open(ctx, m.dir, options...)
+	model, err := runner.Open(ctx, dir, options...)
 	if wrong := (*runner.OptionError)(nil); errors.As(err, &wrong) {
 		return nil, &usageError{wrong.Err}
 	}

@@ -185,13 +185,13 @@ func (c *csvPredictions) close() error {
 	return c.w.Error()
 }
 
-// object is one of the formats json and jsonl, and the rows of csv that say the same.
-type object interface {
+// jsonObject is one of the formats json and jsonl, and the rows of csv that say the same.
+type jsonObject interface {
 	cells(columns []string) [][]string
 }
 
 // objectsOf returns what an image's answer is in json.
-func objectsOf(path string, a classify.Answer) (objects []object, err error) {
+func objectsOf(path string, a classify.Answer) (objects []jsonObject, err error) {
 	switch {
 	case a.Map != nil:
 		for _, row := range mapShares(path, a.Map) {

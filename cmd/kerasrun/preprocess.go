@@ -101,7 +101,7 @@ func preprocessAll(
 	var results []*result
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for path, err := range walkImages(args, skipped) {
+	for path, err := range walkImages(ctx, args, skipped) {
 		r := &result{preprocessed{path: path}, err}
 		results = append(results, r)
 		if err != nil {

@@ -55,8 +55,8 @@ image, a directory, a glob, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, 
 shards), a TFRecord file (plain, GZIP or ZLIB) of examples with a --feature, a table (.csv, .tsv,
 .parquet, .arrow, .feather) with a --column of paths, of images' bytes, or of Hugging Face's {bytes,
 path}, or - for a list of paths on standard input; x@10 is the shards x-00000-of-00010 and so on.
-Texts are UTF-8, or UTF-16 with its byte order mark. Addresses are not fetched: each is a row that
-says so.
+Texts are UTF-8, or UTF-16 with its byte order mark. Each may be an address, s3://bucket/key,
+gs://bucket/key, az://container/key, file:///path or http(s)://, and so may OUT, but for http(s).
 
 OUT ends in .jsonl, .csv, .parquet or .npz, or is - for a pipe. It appears under its name only when
 it is complete, with OUT.manifest.json beside it and OUT.report.html, which says how the run went:
@@ -93,6 +93,7 @@ is waited for, so that one process serves a worker of Spark or Ray from Python: 
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
   kerasrun score --output scores.parquet --column file --keep id,label=truth table.csv
   kerasrun score --output vectors.npz --outputs features photos
+  kerasrun score --output s3://bucket/scores.csv s3://bucket/photos
   kerasrun score --output scores.csv --shard 0/4 shards/*.tar
   kerasrun merge --output scores.csv scores-0*-of-00004.csv`,
 	}

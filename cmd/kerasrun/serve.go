@@ -23,6 +23,7 @@ import (
 	"kerasrun/golden"
 	"kerasrun/internal/cgroup"
 	"kerasrun/internal/version"
+	"kerasrun/object"
 	"kerasrun/runner"
 	"kerasrun/serve"
 	"kerasrun/worker"
@@ -310,21 +311,28 @@ func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 	if f.file != "" {
 		return serve.ReadModels(f.file)
 	}
+	dir, err := f.model.local(ctx)
+	if err != nil {
+		return nil, err
+	}
 	// Versions may come later, but not into what is no directory.
-	if info, err := os.Stat(f.model.dir); err != nil || !info.IsDir() {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if _, err := f.model.read(ctx); err != nil {
 			return nil, err
 		}
 	}
 	name := f.name
+	if name == "" && object.IsURL(f.model.dir) {
+		name = object.Base(f.model.dir)
+	}
 	if name == "" {
-		path, err := filepath.Abs(f.model.dir)
+		path, err := filepath.Abs(dir)
 		if err != nil {
 			return nil, err
 		}
 		name = filepath.Base(path)
 	}
-	return []serve.ModelConfig{{Name: name, Path: f.model.dir}}, nil
+	return []serve.ModelConfig{{Name: name, Path: dir}}, nil
 }
 
 // load loads a version and verifies it against its goldens.

@@ -181,14 +181,20 @@ func (g *goldenFlags) parse() error {
 }
 
 // open opens the pack, or the model's own, judged as the flags say.
-func (g *goldenFlags) open(model *modelFlags, manifest *contract.Manifest) (*golden.Pack, error) {
+func (g *goldenFlags) open(
+	ctx context.Context, model *modelFlags, manifest *contract.Manifest,
+) (*golden.Pack, error) {
 	dir := g.dir
 	if dir == "" && manifest.Goldens == "" {
 		return nil, fmt.Errorf("%s: expected a model with goldens of its own, got none; --goldens "+
 			"names a pack", model.dir)
 	}
 	if dir == "" {
-		dir = filepath.Join(model.dir, filepath.FromSlash(manifest.Goldens))
+		local, err := model.local(ctx)
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(local, filepath.FromSlash(manifest.Goldens))
 	}
 	pack, err := golden.Open(dir)
 	if err != nil {
@@ -214,7 +220,7 @@ func verify(ctx context.Context, model *modelFlags, goldens *goldenFlags) (*gold
 	var pack *golden.Pack
 	var options []runner.Option
 	if saved.Manifest != nil {
-		if pack, err = goldens.open(model, saved.Manifest); err != nil {
+		if pack, err = goldens.open(ctx, model, saved.Manifest); err != nil {
 			return nil, err
 		}
 		options = append(options, runner.WithSignature(pack.Signature))

@@ -32,7 +32,7 @@ def tables():
     frame = pd.DataFrame(
         {
             "id": [7, 8, 9, 10],
-            "file": ["a, b.jpg", "sub/é€😀.jpg", None, "https://example.com//c;d.jpg"],
+            "file": ["a, b.jpg", "sub/é€😀.jpg", None, "ftp://example.com//c;d.jpg"],
             "note": ['says "no"', "tab\there", "two\nlines", "semi;colon"],
         }
     )

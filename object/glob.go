@@ -1,0 +1,28 @@
+package object
+
+import (
+	"context"
+	"path"
+	"strings"
+)
+
+// glob lists from the last slash before the pattern's first special character on.
+func glob(ctx context.Context, pattern string) ([]string, error) {
+	base := bucketName(pattern) + "/"
+	special := strings.IndexAny(pattern[len(base):], "*?[")
+	fixed := pattern[:len(base)+special]
+	var matching []string
+	for entry, err := range List(ctx, fixed[:strings.LastIndex(fixed, "/")+1]) {
+		if err != nil {
+			return nil, err
+		}
+		ok, err := path.Match(pattern[len(base):], entry.Path[len(base):])
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			matching = append(matching, entry.Path)
+		}
+	}
+	return matching, nil
+}
