@@ -83,6 +83,8 @@ func TestDamagedTables(t *testing.T) {
 		&parquet.Brotli, &parquet.Zstd, &parquet.Lz4Raw} {
 		tables[fmt.Sprintf("%v.parquet", codec)] = parquetTable(t, codec)
 	}
+	// A number of rows in Arrow costs its library 2 GiB once; one of values in Parquet 256 MiB.
+	const most = 2<<30 + 4*maxValues
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -96,7 +98,7 @@ func TestDamagedTables(t *testing.T) {
 				for range s {
 				}
 			}
-			if grown := allocated() - before; grown > 4*maxValues+64<<20 {
+			if grown := allocated() - before; grown > most {
 				t.Errorf("%s, %s: %d bytes were allocated", name, what, grown)
 			}
 		}
