@@ -26,8 +26,9 @@ EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdat
 TAGS := prove,cuda
 
 .PHONY: help setup programs run test lint cross vulncheck test-go test-native test-race \
-	test-python test-python-versions test-beam test-web test-dist dist prove-score prove-serve soak prove-trust \
-	digits fuzz fuzz-ops bench bench-peers bench-growth gpu-check offline lock clean
+	test-python test-python-versions test-beam test-spark-ray test-web test-dist test-image dist \
+	prove-score prove-serve soak prove-trust digits fuzz fuzz-ops bench bench-peers bench-growth \
+	gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -93,7 +94,7 @@ test-native: ## the C of convolutions and buffers, under gcc's sanitizers; witho
 test-race: programs ## the packages that need no TensorFlow, under the race detector
 	@$(GO) test -race -short $(PURE)
 
-test-python: setup ## the exporter's tests
+test-python: setup bin/kerasrun $(SMALL) ## the tests of the exporter, kerasrun_batch and scripts
 	@$(PYTHON) -m pytest -q --disable-warnings
 
 test-python-versions: setup ## the exporter with the oldest and the newest TensorFlow, 1 GB
@@ -101,6 +102,11 @@ test-python-versions: setup ## the exporter with the oldest and the newest Tenso
 
 test-beam: bin/kerasrun $(EXPORTED) ## the Beam pipeline, embedded and on a job server of its own
 	@. ./env.sh && cd cmd/kerasrun-beam && go vet . && go test -count=1 .
+
+test-spark-ray: bin/kerasrun $(SMALL) ## kerasrun_batch on PySpark 3.5 and 4 and on Ray, 2 GB
+	@$(PYTHON) -m scripts.spark_ray --runs $(RUNS) $(ENGINES)
+RUNS ?= 1
+ENGINES ?= spark35 spark4 ray
 
 prove-score: bin/kerasrun $(EXPORTED) $(SMALL) ## score: kills, memory, throughput
 	@$(PYTHON) -m scripts.prove_score --model $(MODEL)
@@ -120,6 +126,9 @@ dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go 
 
 test-dist: dist ## that tarball in a bare Debian (root, debootstrap), and deploy/ by its validators
 	@MODEL=$(MODEL) scripts/test-dist.sh
+
+test-image: dist ## the images of deploy/ and examples/service, built and run (root, podman)
+	@. ./env.sh && MODEL=$(MODEL) scripts/test-image.sh
 
 $(SMALL): $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic \
@@ -162,6 +171,7 @@ bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and 
 	@$(PYTHON) -m benchmarks
 	@$(PYTHON) -m benchmarks.preprocessing
 	@$(PYTHON) -m benchmarks.preprocess_tf
+	@$(PYTHON) -m benchmarks.decoding
 
 bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)

@@ -227,7 +227,7 @@ func (c *Classifier) rows(out map[string]tensor.Tensor, rows, n int) ([]Row, err
 	return cut, nil
 }
 
-// Classify returns the classes of each image (the bytes of a JPEG, PNG, GIF, BMP or WebP file) as
+// Classify returns the classes of each image (the bytes of its file) as
 // [Answer.Predictions] has them. An image that cannot be answered has no row (nil), and an
 // [*ImageError] joined into the error. Any other error ends Classify: no rows then. It is an error
 // where the model's answer is no classes; see [Classifier.Answer].

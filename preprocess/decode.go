@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kerasrun/preprocess/internal/bmp"
 	"kerasrun/preprocess/internal/codec"
@@ -52,7 +53,7 @@ var ofPillow = []string{"PNM", "TIFF"}
 // DecodeConfig returns the format and size of an image without decoding it, as Pillow reads them.
 // Errors are a *FormatError or an *UnsupportedError.
 func DecodeConfig(image []byte) (Config, error) {
-	f, err := formatOf(image)
+	f, err := formatOf(image, Pillow)
 	if err != nil {
 		return Config{}, err
 	}
@@ -81,12 +82,12 @@ func (d Decode) Image(data []byte, maxPixels int) (*Image, error) {
 
 // read decodes into the memory of m where that is enough.
 func (d Decode) read(m *Image, data []byte, maxPixels int) error {
-	f, err := formatOf(data)
+	f, err := formatOf(data, d.By)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(ofPillow, f.name) && d.By != Pillow {
-		return foreign(data)
+		return foreign(data, d.By)
 	}
 	decode := d.decoder(f)
 	c, err := f.size(func() (codec.Config, error) { return decode.config(data) })
@@ -127,14 +128,26 @@ func (d Decode) decoder(f format) decoder {
 	return d.pillow(f)
 }
 
-// formatOf tells the format of an image.
-func formatOf(image []byte) (format, error) {
+// formatNames lists the formats that are read as a library reads them, in words.
+func formatNames(by Library) string {
+	var names []string
+	for _, f := range formats {
+		if !slices.Contains(names, f.name) && (by == Pillow || !slices.Contains(ofPillow, f.name)) {
+			names = append(names, f.name)
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// formatOf tells the format of an image. by: the library that is to read it.
+func formatOf(image []byte, by Library) (format, error) {
 	for _, f := range formats {
 		if f.match(image) {
 			return f, nil
 		}
 	}
-	return format{}, foreign(image)
+	return format{}, foreign(image, by)
 }
 
 // size reads an image's size.
@@ -163,7 +176,7 @@ func (f format) guard(step func() error) (err error) {
 	case err == nil:
 		return nil
 	case errors.As(err, &unsupported):
-		return &UnsupportedError{f.name, string(unsupported)}
+		return &UnsupportedError{Format: f.name, Reason: string(unsupported)}
 	default:
 		return &FormatError{f.name, err}
 	}

@@ -25,12 +25,12 @@ func (e *FormatError) Unwrap() error { return e.Err }
 type UnsupportedError struct {
 	Format string // the format it seems to be
 	Reason string // the feature of it that is missing here; empty when the whole format is
+	Read   string // where the whole format is missing: the formats that are read, in words
 }
 
 func (e *UnsupportedError) Error() string {
 	if e.Reason == "" {
-		return fmt.Sprintf("unsupported format: this is %s; JPEG, PNG, GIF, BMP and WebP are read",
-			e.Format)
+		return fmt.Sprintf("unsupported format: this is %s; %s are read", e.Format, e.Read)
 	}
 	return fmt.Sprintf("unsupported %s: %s", e.Format, e.Reason)
 }

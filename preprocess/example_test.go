@@ -48,7 +48,7 @@ func ExampleDecodeConfig() {
 	fmt.Println(err)
 	// Output:
 	// JPEG 451 300 <nil>
-	// unsupported format: this is AVIF; JPEG, PNG, GIF, BMP and WebP are read
+	// unsupported format: this is AVIF; JPEG, PNG, GIF, BMP, WebP, PNM and TIFF are read
 }
 
 func ExamplePipeline_ResizeImage() {

@@ -111,11 +111,10 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 // TestMutantsEqualKeras holds what becomes of damaged files against load_img: the same pixels or a
 // refusal from both.
 //
-// With WebP and PNG the two may disagree on whether a damaged file is refused. With WebP about 3
-// times in 1,000: the alpha plane of a lossy image is not decoded here, libwebp reads a little past
-// the end of a partition, and it takes a prefix code of one symbol that golang.org/x/image refuses.
-// With PNG about 2 times in 10,000, where the damage is in the few bits after the last pixel's: how
-// far zlib has read by then depends on its state, which compress/flate does not show.
+// With WebP and PNG the two may disagree on whether a damaged file is refused. With WebP about once
+// in 1,000 times, for the alpha plane of a lossy image is not decoded here. With PNG about 2 times
+// in 10,000, where the damage is in the few bits after the last pixel's: how far zlib has read by
+// then depends on its state, which compress/flate does not show.
 func TestMutantsEqualKeras(t *testing.T) {
 	keras := startKeras(t)
 	mayDisagree := map[string]int{"WebP": 5 + *mutantsFlag/100, "PNG": 5 + *mutantsFlag/1000}

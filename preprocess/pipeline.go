@@ -256,7 +256,7 @@ func keep(pool *sync.Pool, m *Image) {
 	pool.Put(m)
 }
 
-// Image decodes an image (the bytes of a JPEG, PNG, GIF, BMP or WebP file) and resizes it. Errors
+// Image decodes an image (the bytes of its file) and resizes it. Errors
 // are a *FormatError, an *UnsupportedError, a *TooLargeError or the one of Validate.
 func (p *Pipeline) Image(data []byte) (*Image, error) {
 	m := new(Image)

@@ -217,14 +217,17 @@ func TestErrorKinds(t *testing.T) {
 	}{
 		{"empty", nil, &malformed, "the image is empty: 0 bytes"},
 		{"text", []byte("hello, world"), &malformed,
-			"not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"},
+			"not an image: JPEG, PNG, GIF, BMP, WebP, PNM and TIFF begin otherwise"},
 		{"BigTIFF", []byte("II+\x00...."), &unsupported,
-			"unsupported format: this is BigTIFF; JPEG, PNG, GIF, BMP and WebP are read"},
+			"unsupported format: this is BigTIFF; " +
+				"JPEG, PNG, GIF, BMP, WebP, PNM and TIFF are read"},
 		{"AVIF", []byte("\x00\x00\x00\x20ftypavif"), &unsupported, "this is AVIF"},
 		{"HEIC", []byte("\x00\x00\x00\x20ftypheic"), &unsupported, "this is HEIC"},
 		{"SVG", []byte("\ufeff \n<svg xmlns="), &unsupported, "this is SVG"},
-		{"JPEG cut short", read("truncated.jpg"), &malformed, "malformed JPEG: "},
-		{"JPEG header", read("header-only.jpg"), &malformed, "malformed JPEG: "},
+		{"JPEG cut short", read("truncated.jpg"), &malformed,
+			"malformed JPEG: the file is truncated"},
+		{"JPEG header", read("header-only.jpg"), &malformed,
+			"malformed JPEG: the file is truncated"},
 		{"PNG cut short", read("truncated.png"), &malformed, "malformed PNG: "},
 		{"PNG checksum", read("checksum-of-header-wrong.png"), &malformed,
 			"malformed PNG: the checksum of chunk IHDR is wrong"},
@@ -248,6 +251,22 @@ func TestErrorKinds(t *testing.T) {
 		_, err := decode(test.file, limit)
 		if err == nil || !errors.As(err, test.kind) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %T: %v, want a %T with %q", test.name, err, err, test.kind, test.want)
+		}
+	}
+}
+
+// Each library's own list of formats stands in its errors.
+func TestFormatsOfLibraries(t *testing.T) {
+	for _, by := range []preprocess.Library{preprocess.TensorFlow, preprocess.OpenCV} {
+		for file, want := range map[string]string{
+			"hello, world": "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise",
+			"P5 1 1 255 0": "unsupported format: this is PNM; " +
+				"JPEG, PNG, GIF, BMP and WebP are read",
+		} {
+			_, err := preprocess.Decode{By: by}.Image([]byte(file), 0)
+			if err == nil || err.Error() != want {
+				t.Errorf("%v: %q: got %v, want %s", by, file, err, want)
+			}
 		}
 	}
 }

@@ -31,8 +31,9 @@ var foreignFormats = []struct {
 		"a Git LFS pointer"},
 }
 
-// foreign returns the error for bytes that begin like none of the formats that are read.
-func foreign(data []byte) error {
+// foreign returns the error for bytes that begin like none of the formats that are read as a
+// library reads them.
+func foreign(data []byte, by Library) error {
 	if len(data) == 0 {
 		return &FormatError{"", errors.New("the image is empty: 0 bytes")}
 	}
@@ -40,10 +41,9 @@ func foreign(data []byte) error {
 	for _, f := range foreignFormats {
 		for _, head := range [][]byte{data, text} {
 			if len(head) >= f.at+len(f.magic) && string(head[f.at:f.at+len(f.magic)]) == f.magic {
-				return &UnsupportedError{Format: f.name}
+				return &UnsupportedError{Format: f.name, Read: formatNames(by)}
 			}
 		}
 	}
-	return &FormatError{"", errors.New(
-		"not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise")}
+	return &FormatError{"", errors.New("not an image: " + formatNames(by) + " begin otherwise")}
 }

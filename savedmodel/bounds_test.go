@@ -8,12 +8,17 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kerasrun/contract"
 )
 
 // repeated returns n messages.
@@ -318,5 +323,39 @@ func TestCircleOfIdentity(t *testing.T) {
 	}
 	if err := Join(scanned(t, m)); err != nil {
 		t.Errorf("got %v, want a scan that ends", err)
+	}
+}
+
+// TestSparseFiles holds that files which are read whole cost nothing where they are too large.
+func TestSparseFiles(t *testing.T) {
+	for _, name := range []string{IndexPath, contract.ManifestPath} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS("testdata/dense")); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 1<<40); err != nil {
+			t.Skip(err) // the file system has no such files
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m, err := Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Join(scanned(t, m, Skip(CheckFiles)))
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), name+" is not supported: expected at most") {
+			t.Errorf("%s: got %v, want it refused for its size", name, err)
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 8<<20 {
+			t.Errorf("%s: got %d bytes allocated, want at most 8 MiB", name, taken)
+		}
 	}
 }

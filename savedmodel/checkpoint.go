@@ -32,6 +32,7 @@ func (m *Model) checkVariables(r *report) {
 	if m.index == nil {
 		return
 	}
+	m.checkSlices(r)
 	for shard, variables := range m.byShard() {
 		m.checkShard(r, m.index.shardPath(shard), variables)
 	}
@@ -99,6 +100,47 @@ func (m *Model) checkRestored(r *report, g *MetaGraph) {
 	for _, f := range g.graph.functions {
 		check(f.nodes, reached.functions[f], handles[f])
 	}
+}
+
+// checkSlices reports slices of another type than their variable's: TensorFlow reads them as the
+// variable's, and ends the process where that is strings or the slices are.
+func (m *Model) checkSlices(r *report) {
+	for i := range m.Variables {
+		if !r.work.step() {
+			return
+		}
+		slice := &m.Variables[i]
+		whole := m.index.variables[slicedName(slice.Name)]
+		if whole != nil && whole.slices > 0 && slice.DType != whole.DType {
+			r.errorf(IndexPath, "variable "+quote(whole.Name), "expected slices of %v, got %v",
+				whole.DType, slice.DType)
+		}
+	}
+}
+
+// slicedName returns the name of the variable of which an entry's name says that it is a slice; ""
+// for other entries. TensorFlow writes such a name as a 0, the variable's name and the slice's
+// extents; in the name 0 is written as 0, 255 and 255 as 255, 0, and 0, 1 ends it
+// (tensorflow/core/util/saved_tensor_slice_util.cc, core/lib/strings/ordered_code.cc).
+func slicedName(entry string) string {
+	rest, ok := strings.CutPrefix(entry, "\x00")
+	if !ok {
+		return ""
+	}
+	var name strings.Builder
+	for len(rest) >= 2 {
+		switch rest[:2] {
+		case "\x00\x01":
+			return name.String()
+		case "\x00\xff", "\xff\x00":
+			name.WriteByte(rest[0])
+			rest = rest[2:]
+		default:
+			name.WriteByte(rest[0])
+			rest = rest[1:]
+		}
+	}
+	return ""
 }
 
 // checkVariable compares what is stored with the operation that makes the variable. TensorFlow

@@ -172,8 +172,13 @@ func resolve(fsys fs.FS, name string) (string, error) {
 // readFile reads the whole of a file that ought to be small. What is no file, such as a pipe that
 // nobody writes to, is not there.
 func (m *Model) readFile(name string, limit int64) ([]byte, error) {
-	if m.file(name) == nil {
+	file := m.file(name)
+	if file == nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	tooLarge := &UnsupportedError{name, fmt.Sprintf("expected at most %d bytes", limit)}
+	if file.Bytes > limit { // a sparse one costs nothing to make
+		return nil, tooLarge
 	}
 	f, err := m.fsys.Open(name)
 	if err != nil {
@@ -182,7 +187,7 @@ func (m *Model) readFile(name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = &UnsupportedError{name, fmt.Sprintf("expected at most %d bytes", limit)}
+		err = tooLarge // it has grown
 	}
 	return data, err
 }

@@ -21,9 +21,10 @@ type node struct {
 // attr is an AttrValue. Of tensors, the description; of function attributes, every function named
 // however deep.
 type attr struct {
-	set     bool   // one of its values has been read
-	length  int    // of its list of numbers
-	largest uint64 // the largest magnitude in it
+	set     bool    // one of its values has been read
+	length  int     // of its list of numbers
+	numbers []int64 // the first of them, as many as paddings are
+	largest uint64  // the largest magnitude in it
 	number  int64
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
 	text    string // s, or the first of a list; "" where it is longer than a name
@@ -184,8 +185,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 	switch {
 	case key == hashKey:
 		a.fault = ""
-	case key == explicitPaddings && a.largest > maxPadding:
-		a.fault = paddingFault(a.largest)
+	case key == explicitPaddings:
+		a.fault = cmp.Or(a.fault, paddingFault(a.numbers, a.largest))
 	case mostOf[key] > 0 && a.number > 0 && uint64(a.number) > mostOf[key]:
 		a.fault = fmt.Sprintf("expected %s of at most %d, got %d", key, mostOf[key], a.number)
 	}
@@ -201,7 +202,8 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 // kept only for the functions and the tensors in them.
 var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
-	"padding": true, "Tshape": true, "data_format": true, partitionTypes: true,
+	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
+	"dilations": true, explicitPaddings: true, partitionTypes: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -229,6 +231,10 @@ func (d *decoder) attr(a *attr) {
 				case 3:
 					d.varints(func(v uint64) {
 						a.length++
+						if len(a.numbers) < maxSides {
+							d.keep(8)
+							a.numbers = append(a.numbers, int64(v))
+						}
 						a.largest = max(a.largest, magnitude(int64(v)))
 						if int64(v) != int64(int32(v)) {
 							a.fault = fmt.Sprintf("expected numbers of 32 bits in a list, got %d",

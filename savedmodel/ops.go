@@ -61,7 +61,7 @@ var allowedOps = opSet(
 		UniformRequantize`,
 	// Shapes, and moving elements about.
 	`BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastTo Bucketize Concat ConcatOffset
-		ConcatV2 ConjugateTranspose DataFormatDimMap DataFormatVecPermute DepthToSpace
+		ConcatV2 DataFormatDimMap DataFormatVecPermute DepthToSpace
 		DynamicPartition DynamicStitch ParallelDynamicStitch ExpandDims ExtractImagePatches
 		ExtractVolumePatches Fill Gather GatherNd GatherV2 InvertPermutation LinSpace ListDiff
 		LowerBound MirrorPad NthElement OneHot OnesLike Pack Pad PadV2 ParallelConcat Range Rank
@@ -127,10 +127,11 @@ var saverOps = map[reacher]map[string]bool{
 
 // trusting are pure functions that trust the shapes of their inputs, which a client may choose: at
 // another one TensorFlow ends the process. scripts/fuzzops finds them.
-var trusting = opSet(`BlockLSTM BlockLSTMV2 Conv Dequantize FakeQuantWithMinMaxVarsPerChannel
-	FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell
-	LSTMBlockCell ParseExample QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd
-	TensorScatterMax TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
+var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv Dequantize
+	FakeQuantWithMinMaxVarsPerChannel FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D
+	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell ParseExample QuantizeAndDequantizeV3
+	QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
+	UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

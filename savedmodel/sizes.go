@@ -12,6 +12,18 @@ import (
 // code, at 30,000. No image that is taken has more than some thousands of rows.
 const maxPadding = 4096
 
+// maxGrowth limits how many elements one becomes with the paddings that a convolution
+// has around it, in one channel, and maxUpsampling by how many elements a transposed convolution
+// moves them apart. An image of 1 pixel could fill the memory otherwise: where there is none left
+// oneDNN ends the process.
+const (
+	maxGrowth     = 1 << 20
+	maxUpsampling = 1 << 12 // Keras's models have 32 x 32 at most
+)
+
+// maxSides is how many numbers the paddings of a convolution are: two for each of five dimensions.
+const maxSides = 10
+
 // maxPaddingBytes is the size up to which a constant's numbers are kept: two 64-bit numbers for
 // each dimension that a padded tensor may have, and more.
 const maxPaddingBytes = 256
@@ -25,8 +37,39 @@ var padded = opSet(`Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv
 
 var pads = opSet("Pad PadV2 MirrorPad")
 
-func paddingFault(size uint64) string {
-	return fmt.Sprintf("expected paddings of a convolution of at most %d, got %d", maxPadding, size)
+// transposed are the operations that make images larger by their strides.
+var transposed = opSet(`Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
+	Conv3DBackpropInputV2`)
+
+// paddingFault returns what is wrong with a convolution's paddings, two numbers for each dimension,
+// of which the largest has the magnitude; "" where nothing is.
+func paddingFault(sides []int64, largest uint64) string {
+	if largest > maxPadding {
+		return fmt.Sprintf("expected paddings of a convolution of at most %d, got %d", maxPadding,
+			largest)
+	}
+	elements := uint64(1)
+	for i := 0; i+1 < len(sides) && elements <= maxGrowth; i += 2 {
+		elements *= 1 + magnitude(sides[i]) + magnitude(sides[i+1])
+	}
+	if elements > maxGrowth {
+		return fmt.Sprintf("expected paddings of a convolution that make at most %d elements of one, "+
+			"got %v", maxGrowth, sides)
+	}
+	return ""
+}
+
+// strideFault returns what is wrong with a transposed convolution's strides, "" where nothing is.
+func strideFault(strides []int64) string {
+	elements := uint64(1)
+	for _, stride := range strides {
+		elements *= min(max(magnitude(stride), 1), maxUpsampling+1)
+		if elements > maxUpsampling {
+			return fmt.Sprintf("expected strides of a transposed convolution that make at most %d "+
+				"elements of one, got %v", maxUpsampling, strides)
+		}
+	}
+	return ""
 }
 
 // magnitude returns the absolute value.
@@ -80,8 +123,9 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 			if sizes == nil || sizes.value() == nil {
 				continue
 			}
-			if size := sizes.value().largest(); size > maxPadding {
-				r.errorf(GraphPath, place(f, pad), "%s", paddingFault(size))
+			value := sizes.value()
+			if fault := paddingFault(value.sides(), value.largest()); fault != "" {
+				r.errorf(GraphPath, place(f, pad), "%s", fault)
 			}
 		}
 	}
@@ -99,6 +143,8 @@ func (n *node) attrFault() string {
 		padding.text != "VALID": // with what is fused into it
 		return fmt.Sprintf("expected padding of %s of SAME or VALID, got %s; put a Pad before it",
 			n.op, quote(padding.text))
+	case transposed[n.op] && strideFault(n.attr("strides").numbers) != "":
+		return strideFault(n.attr("strides").numbers)
 	case n.op == "Conv3DBackpropInputV2" && shapes != nil && shapes.dtype != tensor.Int32:
 		return fmt.Sprintf("expected Tshape of %s of int32, got %v", n.op, shapes.dtype)
 	}
@@ -142,6 +188,19 @@ func (c *constant) largest() uint64 {
 		largest = max(largest, magnitude(v))
 	}
 	return largest
+}
+
+// sides returns paddings as a list: as they are in the content, or, where they are in the typed
+// fields, of which no more is kept, the largest of them for each.
+func (c *constant) sides() []int64 {
+	if numbers := c.integers(); numbers != nil {
+		return numbers[:min(len(numbers), maxSides)]
+	}
+	elements, err := c.shape.Elements()
+	if err != nil {
+		return nil
+	}
+	return slices.Repeat([]int64{int64(min(c.number, maxPadding))}, int(min(elements, maxSides)))
 }
 
 // hasZero returns whether one of the integers that were kept is 0, as the first of an empty list of

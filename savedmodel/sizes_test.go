@@ -34,6 +34,13 @@ func TestPaddings(t *testing.T) {
 			nodeOf("again", "Identity", inputs("sizes:0")),
 			nodeOf("sizes", "Const", constantOf(dtype, append(fields, shape)...)))
 	}
+	sides := func(sizes ...int64) (list []byte) {
+		for _, size := range sizes {
+			list = append(list, number(3, size)...)
+		}
+		return nodeOf("y", "Conv2D", attribute("explicit_paddings", message(1, list)))
+	}
+	const many = "paddings of a convolution that make at most 1048576 elements of one, got ["
 	wants := func(size int) string {
 		return fmt.Sprintf("expected paddings of a convolution of at most 4096, got %d", size)
 	}
@@ -49,6 +56,12 @@ func TestPaddings(t *testing.T) {
 		{"in a field", wants(40000), pad("Pad", "DepthwiseConv2dNative", int32s, number(7, 40000))},
 		{"in a long field", wants(1 << 40), pad("MirrorPad", "Conv2D", int64s, number(10, 1<<40))},
 		{"just right", "", pad("Pad", "Conv2D", int32s, content[int32](0, 0, 4096, 3))},
+		{"of one side alone", "", sides(0, 0, 4096, 4096, 0, 0, 0, 0)},
+		{"of two", many + "0 0 600 600 600 600 0 0]", sides(0, 0, 600, 600, 600, 600, 0, 0)},
+		{"of two, negative", many + "0 0 -600 600 600 -600]", sides(0, 0, -600, 600, 600, -600)},
+		{"a Pad of two", many + "600 600 600 600]",
+			pad("Pad", "Conv2D", int32s, content[int32](600, 600, 600, 600))},
+		{"one number for all", many + "600 600 600 600]", pad("Pad", "Conv2D", int32s, number(7, 600))},
 		{"of no convolution", "", pad("Pad", "Relu", int32s, content[int32](0, 0, 16000, 3))},
 	} {
 		graph := graphOf(test.nodes, nodeOf("x", "Placeholder"))

@@ -10,9 +10,12 @@ import (
 type property uint8
 
 const (
-	rank    property = iota // how many dimensions there are
-	sizes                   // how large they are
-	numbers                 // what the elements are; its sizes come from its shape alone
+	rank property = iota // how many dimensions there are
+	// How large those behind the first are, which is that of a batch; of what says a shape, also what
+	// its elements are.
+	sides
+	sizes   // how large they all are
+	numbers // what the elements are; its sizes come from its shape alone
 )
 
 // trustedInputs says which inputs' properties end the process at values that a client may send, and
@@ -28,6 +31,8 @@ var trustedInputs = map[string][]trustedInput{
 	"IRFFT2D":               {{1, numbers}},
 	"IRFFT3D":               {{1, numbers}},
 	"IRFFTND":               {{1, numbers}},
+	"MaxPool":               {{0, sides}},
+	"MaxPool3D":             {{0, rank}, {0, sides}},
 	"RFFT":                  {{1, numbers}},
 	"RFFT2D":                {{1, numbers}},
 	"RFFT3D":                {{1, numbers}},
@@ -39,6 +44,12 @@ var trustedInputs = map[string][]trustedInput{
 	"TensorListResize":      {{1, numbers}},
 	"TensorScatterUpdate":   {{1, rank}, {2, rank}},
 }
+
+// otherwise says what lets an operation pass for which Keras has another way.
+var otherwise = map[string]string{"MaxPool": padOrResize, "MaxPool3D": padOrResize}
+
+const padOrResize = `images of a fixed size, a Resizing layer before it, or padding "same" lets ` +
+	`it pass; `
 
 type trustedInput struct {
 	input int
@@ -58,6 +69,48 @@ const (
 	firstSize      = "FIRST_DIM_SIZE"
 )
 
+// trusts returns whether an operation trusts what the table has of it also with these attributes,
+// and with the nodes that from finds its inputs to be.
+func (n *node) trusts(what property, from func(input string) *node) bool {
+	switch {
+	case n.op == "RaggedTensorToTensor":
+		return n.attr(partitionTypes).text == firstSize
+	case what == sides:
+		return n.dividesByZero(from)
+	}
+	return true
+}
+
+// dividesByZero returns whether a pool ends the process at some size of what it takes. Without
+// padding its output has (size - window + step) / step elements, which TensorFlow cuts to 0 where
+// that is a little below 0, while oneDNN's pool then divides by zero: at a size of up to window -
+// step. A Pad before it can see to it that none is so small.
+func (n *node) dividesByZero(from func(input string) *node) bool {
+	if padding := n.attr("padding").text; padding == "SAME" || padding == "EXPLICIT" {
+		return false
+	}
+	windows, steps := n.attr("ksize").numbers, n.attr("strides").numbers
+	if len(windows) != len(steps) {
+		return true
+	}
+	var added []int64
+	if pad := from(n.inputs[0]); pad != nil && pads[pad.op] && len(pad.inputs) > 1 {
+		if by := from(pad.inputs[1]); by != nil && by.value() != nil {
+			added = by.value().integers()
+		}
+	}
+	for i := range windows {
+		least := int64(0)
+		if len(added) == 2*len(windows) {
+			least = added[2*i] + added[2*i+1]
+		}
+		if windows[i]-steps[i] > 0 && least <= windows[i]-steps[i] {
+			return true
+		}
+	}
+	return len(windows) == 0
+}
+
 // ofRank are the operations whose outputs have a number of dimensions of their own, whatever comes
 // in.
 var ofRank = opSet(`AvgPool AvgPool3D Const Conv2D Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D
@@ -74,6 +127,10 @@ var shapeInput = map[string]int{"BroadcastTo": 1, "Fill": 0, "RaggedTensorToTens
 	"StatelessRandomUniformIntV2": 0, "StatelessRandomUniformV2": 0, "StatelessTruncatedNormal": 0,
 	"StatelessTruncatedNormalV2": 0}
 
+// resizes are the operations whose output's sides are what their second input says.
+var resizes = opSet(`ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor
+	ScaleAndTranslate`)
+
 // byLength are the operations whose output has more or fewer dimensions by how many elements their
 // second input has.
 var byLength = opSet(`All Any EuclideanNorm Max Mean Min Prod StridedSlice Sum`)
@@ -89,24 +146,30 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 		if by&bySignature == 0 || allowed[n.op] {
 			return
 		}
+		if fault := t.skipFault(f, n); fault != "" {
+			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (--allow-op %s takes it)", fault,
+				n.op))
+		}
 		for _, trusted := range trustedInputs[n.op] {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
-			if n.op == "RaggedTensorToTensor" && n.attr(partitionTypes).text != firstSize {
+			from := func(input string) *node { return source(r.work, input, t.names(f)) }
+			if !n.trusts(trusted.what, from) {
 				continue
 			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
 				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input "+
 					"%d that the model itself says, got one that a client may choose, through %s "+
-					"(--allow-op %s takes it)", trusted.what, trusted.input, source, n.op))
+					"(%s--allow-op %s takes it)", trusted.what, trusted.input, source,
+					otherwise[n.op], n.op))
 			}
 		}
 	})
 }
 
 func (p property) String() string {
-	return [...]string{"a number of dimensions", "sizes", "numbers"}[p]
+	return [...]string{"a number of dimensions", "sizes", "sizes", "numbers"}[p]
 }
 
 // tensorOf is a property of a tensor of a function, or with a nil function of the graph. The tensor
@@ -163,6 +226,9 @@ func (g *MetaGraph) newTracing(w *work) *tracing {
 			least := numbers
 			if slices.Contains(info.shape, -1) {
 				least = sizes
+			}
+			if len(info.shape) > 1 && slices.Contains(info.shape[1:], -1) {
+				least = sides
 			}
 			if info.shape == nil {
 				least = rank
@@ -293,6 +359,17 @@ func (t *tracing) through(todo []tensorOf, of tensorOf, n *node) []tensorOf {
 	shaped = shaped && shape < len(n.inputs)
 	switch {
 	case of.what == rank && ofRank[n.op], n.op == "Rank", n.op == "Size":
+	case of.what == sides && resizes[n.op]:
+		add(n.inputs[min(1, len(n.inputs)):], sides)
+		add(n.inputs[min(1, len(n.inputs)):], numbers)
+	case of.what == sides && shaped:
+		add(n.inputs, sides)
+		add(n.inputs[shape:shape+1], numbers)
+	case of.what == sides && byNumbers[n.op]:
+		add(n.inputs, sides)
+		add(n.inputs, numbers)
+	case of.what == sides:
+		add(n.inputs, sides)
 	case n.op == "Shape" || n.op == "ShapeN": // its numbers are a tensor's sizes: what is sent
 		if of.what == sizes {
 			add(n.inputs, rank)
@@ -361,11 +438,14 @@ func (t *tracing) anyArgument(todo []tensorOf, of tensorOf) []tensorOf {
 }
 
 // node returns the node of the name, nil where it is an argument or unknown.
-func (t *tracing) node(of tensorOf) *node {
-	if t.nodes[of.of] == nil {
-		t.nodes[of.of] = nodeNames(of.of.nodes)
+func (t *tracing) node(of tensorOf) *node { return t.names(of.of)[of.name] }
+
+// names returns the nodes of a function, or with nil of the graph, by their names.
+func (t *tracing) names(f *function) map[string]*node {
+	if t.nodes[f] == nil {
+		t.nodes[f] = nodeNames(f.nodes)
 	}
-	return t.nodes[of.of][of.name]
+	return t.nodes[f]
 }
 
 // index returns the places of a function's arguments by their names.

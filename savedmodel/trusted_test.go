@@ -65,7 +65,8 @@ func TestTrustedInputs(t *testing.T) {
 				nodeOf("p", "Pad", inputs("x", "k"))}},
 		"behind another convolution": {"", images,
 			[][]byte{conv("c"), nodeOf("c", "Conv2D", inputs("x", "k"))}},
-		"behind a pool": {"", unknownRank, [][]byte{conv("p"), nodeOf("p", "MaxPool", inputs("x"))}},
+		"behind a pool": {"", unknownRank, [][]byte{conv("p"), nodeOf("p", "MaxPool", inputs("x"),
+			attribute("padding", message(2, []byte("SAME"))))}},
 		"into a function": {`function "f": node "n": Conv2D may end the process`, unknownRank,
 			[][]byte{nodeOf("y", "PartitionedCall", inputs("x"), callOf("f")),
 				body(inBody("n", "Conv2D", inputs("a", "a")))}},
@@ -143,6 +144,134 @@ func TestEveryTrustedInput(t *testing.T) {
 	}
 }
 
+// ints returns an attribute that is a list of numbers.
+func ints(key string, numbers ...int64) []byte {
+	var list []byte
+	for _, n := range numbers {
+		list = append(list, number(3, n)...)
+	}
+	return attribute(key, message(1, list))
+}
+
+// TestPools holds that a pool that divides by zero is refused where a client says the sizes, with
+// what lets it pass, and that others pass.
+func TestPools(t *testing.T) {
+	const refused = "MaxPool may end the process: expected sizes of its input 0 that the model itself"
+	pool := func(input string, window, step int64, padding string) []byte {
+		return nodeOf("y", "MaxPool", inputs(input), ints("ksize", 1, window, window, 1),
+			ints("strides", 1, step, step, 1), attribute("padding", message(2, []byte(padding))))
+	}
+	padded := func(sides ...int32) [][]byte {
+		return [][]byte{nodeOf("p", "Pad", inputs("x", "s")), nodeOf("s", "Const",
+			constantOf(3, append(content(sides...), message(2, dims(4, 2))...)))}
+	}
+	square := nodeOf("s", "Const", constantOf(3, append(content[int32](8, 8), message(2, dims(2))...)))
+	relu := nodeOf("r", "Relu", inputs("x"))
+	shape := nodeOf("s", "StridedSlice", inputs("n", "k", "k", "k"))
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		shape []byte
+		nodes [][]byte
+	}{
+		"3 by 2":           {refused, images, [][]byte{pool("r", 3, 2, "VALID"), relu}},
+		"2 by 2":           {"", images, [][]byte{pool("r", 2, 2, "VALID"), relu}},
+		"padded by itself": {"", images, [][]byte{pool("r", 3, 2, "SAME"), relu}},
+		"its caller's padding": {refused, images, [][]byte{nodeOf("y", "MaxPool", inputs("x"),
+			ints("ksize", 1, 3, 3, 1), ints("strides", 1, 2, 2, 1),
+			attribute("padding", message(9, []byte("p"))))}},
+		"fixed sizes":  {"", dims(-1, 8, 8, 3), [][]byte{pool("r", 3, 2, "VALID"), relu}},
+		"a free width": {refused, dims(1, 8, -1, 3), [][]byte{pool("r", 3, 2, "VALID"), relu}},
+		"padded by 2 before it": {"", images,
+			append(padded(0, 0, 1, 1, 1, 1, 0, 0), pool("p", 3, 2, "VALID"))},
+		"padded by 1 before it": {refused, images,
+			append(padded(0, 0, 1, 0, 1, 1, 0, 0), pool("p", 3, 2, "VALID"))},
+		"padded in other dimensions": {refused, images,
+			append(padded(2, 2, 0, 0, 0, 0, 2, 2), pool("p", 3, 2, "VALID"))},
+		"resized by the model": {"", images, [][]byte{pool("r", 3, 2, "VALID"), square,
+			nodeOf("r", "ResizeBilinear", inputs("x", "s"))}},
+		"resized by what is sent": {refused, images, [][]byte{pool("r", 3, 2, "VALID"), shape,
+			nodeOf("n", "Shape", inputs("x")), nodeOf("r", "ResizeBilinear", inputs("k", "s"))}},
+		"a shape of what is sent": {refused, images, [][]byte{pool("r", 3, 2, "VALID"), shape,
+			nodeOf("n", "Shape", inputs("x")), nodeOf("r", "Reshape", inputs("k", "s"))}},
+		"a shape of numbers that are sent": {refused, dims(4), [][]byte{pool("r", 3, 2, "VALID"),
+			nodeOf("r", "Reshape", inputs("k", "x"))}},
+		"a batch of what is sent": {"", dims(-1, 8), [][]byte{pool("r", 3, 2, "VALID"), shape,
+			nodeOf("n", "Shape", inputs("x")), nodeOf("r", "Reshape", inputs("k", "s"))}},
+	} {
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(test.shape, x, kernel,
+			slices.Concat(test.nodes...))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Join(scanned(t, m))
+		if (err == nil) != (test.want == "") ||
+			err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if err := Join(scanned(t, m, AllowOps("MaxPool"))); err != nil {
+			t.Errorf("%s: got %v, want it taken", name, err)
+		}
+	}
+}
+
+// TestSkips holds that a convolution that leaves out pixels is refused, wherever its kernel is, and
+// what lets it pass.
+func TestSkips(t *testing.T) {
+	const refused = "Conv2D may end the process: expected strides of at most the window's size"
+	conv := func(h, w, step int64, fields ...[]byte) [][]byte {
+		return [][]byte{nodeOf("y", "Conv2D", append(fields, inputs("x", "v"),
+			ints("strides", 1, step, step, 1))...),
+			nodeOf("v", "Const", constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
+	}
+	same := attribute("padding", message(2, []byte("SAME")))
+	nchw := attribute("data_format", message(2, []byte("NCHW")))
+	inside := library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
+		message(2, message(1, []byte("b")))),
+		inBody("n", "Conv2D", inputs("a", "r:value:0"), ints("strides", 1, 2, 2, 1)),
+		inBody("r", "ReadVariableOp", inputs("b")), message(4, named("out", []byte("n:0")))))
+	variable := func(sizes ...int64) []byte {
+		return nodeOf("v", "VarHandleOp", attribute("shape", message(7, dims(sizes...))))
+	}
+	call := nodeOf("y", "PartitionedCall", inputs("x", "v"), callOf("f"))
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"1 x 1 by 2": {"", conv(1, 1, 2, same)},
+		"1 x 1 by 2, padded": {refused, conv(1, 1, 2,
+			ints("explicit_paddings", 0, 0, 1, 1, 0, 0, 0, 0))},
+		"1 x 5 by 5":        {refused, conv(1, 5, 5)},
+		"5 x 3 by 5":        {refused, conv(5, 3, 5)},
+		"5 x 5 by 5":        {"", conv(5, 5, 5)},
+		"3 x 3 by 2":        {"", conv(3, 3, 2, same)},
+		"2 x 2 dilated":     {"", conv(2, 2, 3, ints("dilations", 1, 2, 2, 1))},
+		"2 x 2 not dilated": {refused, conv(2, 2, 3, ints("dilations", 1, 1, 1, 1))},
+		"channels first": {refused, [][]byte{variable(2, 2, 3, 4),
+			nodeOf("y", "Conv2D", nchw, inputs("x", "v"), ints("strides", 1, 1, 1, 3))}},
+		"a kernel in a function": {refused, [][]byte{call, variable(2, 1, 3, 4), inside}},
+		"one called twice": {refused, [][]byte{call, variable(2, 1, 3, 4), inside,
+			nodeOf("z", "PartitionedCall", inputs("x", "v"), callOf("f"))}},
+		"a large one there": {"", [][]byte{call, variable(2, 2, 3, 4), inside}},
+		"padded before it": {refused, [][]byte{conv(1, 1, 2)[1], nodeOf("p", "Pad", inputs("x", "v")),
+			nodeOf("y", "Conv2D", inputs("p", "v"), ints("strides", 1, 2, 2, 1))}},
+	} {
+		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(images, x, kernel,
+			slices.Concat(test.nodes...))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings := scanned(t, m, Skip(CheckVariables))
+		err = Join(findings)
+		if (err == nil) != (test.want == "") ||
+			err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+		if err := Join(scanned(t, m, Skip(CheckVariables), AllowOps("Conv2D"))); err != nil {
+			t.Errorf("%s: got %v, want it taken", name, err)
+		}
+	}
+}
+
 // TestTrustedAttributes holds that attributes with which TensorFlow ends the process are refused,
 // and others pass.
 func TestTrustedAttributes(t *testing.T) {
@@ -164,6 +293,15 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "Conv3DBackpropInputV2", attribute("Tshape", number(6, 9)))},
 		"sizes of 32 bits": {"",
 			nodeOf("y", "Conv3DBackpropInputV2", attribute("Tshape", number(6, 3)))},
+		"strides of 64 x 65": {"strides of a transposed convolution that make at most 4096 elements of " +
+			"one, got [1 64 65 1]", nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 64, 65, 1))},
+		"strides beyond all numbers": {"got [1 2147483647 2147483647 2147483647 1]",
+			nodeOf("y", "Conv3DBackpropInputV2", ints("strides", 1, 1<<31-1, 1<<31-1, 1<<31-1, 1))},
+		"strides of 32 x 32": {"",
+			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 32, 32, 1))},
+		"strides of a sound": {"",
+			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 1, 512, 1))},
+		"strides of what gets smaller": {"", nodeOf("y", "Conv2D", ints("strides", 1, 128, 128, 1))},
 		"partitions": {"expected num_partitions of at most 65536",
 			nodeOf("y", "DynamicPartition", attribute("num_partitions", number(3, 1<<31-1)))},
 		"digits": {"expected width of at most 1024",

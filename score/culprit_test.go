@@ -100,3 +100,48 @@ func TestCulprit(t *testing.T) {
 		})
 	}
 }
+
+// TestCulpritIsRemembered has a run end after its worker's culprits are known, before their batch is
+// answered: the run that goes on does not run them again, and its output is the undisturbed one.
+// So does one whose first process crashed itself.
+func TestCulpritIsRemembered(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 20 {
+		content := fmt.Sprintf("image %d", i)
+		if i == 11 || i == 13 {
+			content = "crash " + content
+		}
+		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), imageOf(content))
+	}
+	run := config(filepath.Join(t.TempDir(), "out.jsonl"), source(t, dir))
+	run.Concurrency, run.Columns.Outputs = 1, []string{Probs} // as child has it
+	model := &mortal{dies: func(rows int64, marked bool, deaths int) bool {
+		return marked || rows > 1 && deaths == 3 // the rest of the batch, once
+	}}
+	run.Model.Model = model
+	if _, err := Run(t.Context(), run); err == nil || model.deaths != 4 {
+		t.Fatalf("got %v and %d deaths, want an error and 4", err, model.deaths)
+	}
+	if s := mustRun(t, run); s.Failed != 2 || model.deaths != 4 {
+		t.Errorf("got %+v and %d deaths, want 2 failed and no further death", s, model.deaths)
+	}
+	whole := run
+	whole.Output = filepath.Join(t.TempDir(), "whole.jsonl")
+	mustRun(t, whole)
+	if got, want := read(t, run.Output), read(t, whole.Output); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+
+	// Without a worker the process itself crashes; the next one has a worker.
+	crashed := run
+	crashed.Output = filepath.Join(t.TempDir(), "out.jsonl")
+	if out, err := child(dir, crashed.Output).CombinedOutput(); err == nil {
+		t.Fatalf("got %s, want a crash", out)
+	}
+	if s := mustRun(t, crashed); s.Failed != 2 {
+		t.Errorf("got %+v, want 2 failed", s)
+	}
+	if got, want := read(t, crashed.Output), read(t, whole.Output); got != want {
+		t.Errorf("after a crash: got %s\nwant %s", got, want)
+	}
+}

@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-const notAnImage = "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"
+const notAnImage = "not an image: JPEG, PNG, GIF, BMP, WebP, PNM and TIFF begin otherwise"
 
 // outcomes are the paths of a source, each with its error where it has one.
 func outcomes(s Source) (out []string) {

@@ -106,7 +106,7 @@ func (h Header) differences(other Header) []string {
 	return out
 }
 
-// entry is one line after the header. Exactly one of the fields is set.
+// entry is one line after the header. Exactly one of the fields is set, and Cause beside Poison.
 type entry struct {
 	Read  *int64 `json:"read,omitempty"`  // a batch is about to be read
 	Start *int64 `json:"start,omitempty"` // a batch is about to run
@@ -116,7 +116,16 @@ type entry struct {
 	// these batches were running when the process crashed
 	Crash  []int64     `json:"crash,omitempty"`
 	Poison *int64      `json:"poison,omitempty"` // this image crashed the process when it ran alone
+	Cause  string      `json:"cause,omitempty"`  // how it ended the worker; "" where there was none
 	Batch  *batchEntry `json:"batch,omitempty"`
+}
+
+// poisoned is the error of the image that a poison entry names.
+func (e entry) poisoned() error {
+	if e.Cause != "" {
+		return &CulpritError{e.Cause}
+	}
+	return errPoison
 }
 
 type batchEntry struct {
@@ -210,19 +219,19 @@ type journal struct {
 
 	started time.Time // when the first process began
 
-	done map[int64]bool // batches answered
-	// Batches that were running when the process crashed, and images that are known to crash it.
-	crashed, poison map[int64]bool
-	answered        int64 // images in the batches done, failed ones included
-	failed          int64
-	warnings        []string // for the user: a torn last line, a crash
+	done     map[int64]bool  // batches answered
+	crashed  map[int64]bool  // batches that were running when the process crashed
+	poison   map[int64]error // of images that are known to crash it, or killed the worker
+	answered int64           // images in the batches done, failed ones included
+	failed   int64
+	warnings []string // for the user: a torn last line, a crash
 }
 
 // openJournal creates the journal or, where there is one, reads it to its end, drops a torn last
 // line and continues it. One process at a time may have it open.
 func openJournal(path string, h Header) (*journal, error) {
 	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{},
-		poison: map[int64]bool{}}
+		poison: map[int64]error{}}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
@@ -262,7 +271,7 @@ func (j *journal) recover(h Header) error {
 		case e.Probe != nil:
 			probing = *e.Probe
 		case e.Poison != nil:
-			j.poison[*e.Poison] = true
+			j.poison[*e.Poison] = e.poisoned()
 			probing = -1
 		case e.Crash != nil:
 			for _, b := range e.Crash {
@@ -326,7 +335,7 @@ func (j *journal) attributeCrash(running []int64, probing int64) error {
 	}
 	switch {
 	case probing >= 0:
-		j.poison[probing] = true
+		j.poison[probing] = errPoison
 		j.warnings = append(j.warnings,
 			fmt.Sprintf("image %d crashed the process for the second time and is passed over",
 				probing))

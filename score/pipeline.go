@@ -93,8 +93,8 @@ func (p *pipeline) eachImage(
 		if !p.Shard.has(number) || p.journal != nil && p.journal.done[number] {
 			continue
 		}
-		if p.journal != nil && (index%size == 0) {
-			if err := p.journal.append(entry{Read: &number}); err != nil {
+		if index%size == 0 {
+			if err := p.note(entry{Read: &number}); err != nil {
 				return err
 			}
 		}
@@ -143,8 +143,8 @@ func (p *pipeline) read(item Item, index int64) (classify.Image, error) {
 	switch {
 	case j == nil || !j.crashed[index/int64(p.Batch)]:
 		return item.image(index), nil
-	case j.poison[index]:
-		fail := func() ([]byte, error) { return nil, errPoison }
+	case j.poison[index] != nil:
+		fail := func() ([]byte, error) { return nil, j.poison[index] }
 		return classify.Image{Name: item.Path, Index: index, Read: fail}, nil
 	}
 	p.native.Lock()
@@ -198,10 +198,8 @@ func (p *pipeline) runBatch(ctx context.Context, b *classify.Batch) error {
 func (p *pipeline) runTogether(ctx context.Context, number int64, b *classify.Batch) error {
 	p.native.RLock()
 	defer p.native.RUnlock()
-	if p.journal != nil {
-		if err := p.journal.append(entry{Start: &number}); err != nil {
-			return err
-		}
+	if err := p.note(entry{Start: &number}); err != nil {
+		return err
 	}
 	return b.Run(ctx)
 }
@@ -215,8 +213,8 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 		return nil
 	}
 	for i, image := range b.Images {
-		if j.poison[image.Index] {
-			b.Errors[i] = errPoison
+		if err := j.poison[image.Index]; err != nil {
+			b.Errors[i] = err
 		}
 	}
 	if !j.crashed[number] {
@@ -224,18 +222,7 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 	}
 	p.native.Lock()
 	defer p.native.Unlock()
-	for i, image := range b.Images {
-		if b.Errors[i] != nil {
-			continue
-		}
-		if err := j.append(entry{Probe: &image.Index}); err != nil {
-			return err
-		}
-		if err := b.RunAlone(ctx, i); err != nil {
-			return fmt.Errorf("%s: %w", image.Name, err)
-		}
-	}
-	return nil
+	return p.runEachAlone(ctx, b)
 }
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {

@@ -167,17 +167,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c, err = c.complete(); err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
-	decoders, err := classify.NewDecoders(classify.Limits{
-		ImageBytes: MaxImageBytes, PixelsInFlight: pixelsInFlight, Decoders: c.Workers,
-	})
+	recorder, err := c.recorder(format)
 	if err != nil {
 		return s, err
-	}
-	recorder, err := c.Model.recorder(c.Columns, format, classify.Options{
-		BatchSize: c.Batch, Concurrency: c.Concurrency, Decoders: decoders,
-	})
-	if err != nil {
-		return s, fmt.Errorf("score: %w", err)
 	}
 	recorder.schema.Kept = c.Kept
 	if err := recorder.schema.checkKept(); err != nil {
@@ -259,6 +251,23 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	r.report.Seconds, r.report.Slowest = time.Since(began).Seconds(), p.slowest
 	s.Report, err = c.finish(j, format, r, header, s)
 	return s, err
+}
+
+// recorder returns what makes the records of a run, with what it may have in memory.
+func (c Config) recorder(f outputFormat) (*recorder, error) {
+	decoders, err := classify.NewDecoders(classify.Limits{
+		ImageBytes: MaxImageBytes, PixelsInFlight: pixelsInFlight, Decoders: c.Workers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.Model.recorder(c.Columns, f, classify.Options{
+		BatchSize: c.Batch, Concurrency: c.Concurrency, Decoders: decoders,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("score: %w", err)
+	}
+	return r, nil
 }
 
 // FailuresError says that more images have no answer than Config.MaxFailures allows.

@@ -37,7 +37,7 @@ const (
 )
 
 // errBad is what is said of a bad image.
-const errBad = "not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise"
+const errBad = "not an image: JPEG, PNG, GIF, BMP, WebP, PNM and TIFF begin otherwise"
 
 // imageOf returns the BMP file that stands for the content.
 func imageOf(content string) string {

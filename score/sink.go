@@ -24,6 +24,8 @@ const (
 	formatCSV     outputFormat = "csv"
 	formatParquet outputFormat = "parquet"
 	formatNPZ     outputFormat = "npz"
+
+	formatArrow outputFormat = "arrow" // of [Stream] alone, which has no sink
 )
 
 // CheckOutput returns an error, a *UsageError, unless a run can have this output.

@@ -178,11 +178,8 @@ func (t table) source(column string, keep []Keep) (Source, []Kept, error) {
 	kind, kept := "", make([]Kept, len(keep))
 	check := func(i int, f field) error {
 		if i == 0 {
-			if kind = f.kind; kind != "string" && kind != fieldBytes && kind != fieldImage {
-				return fmt.Errorf("expected a column %q of paths, of images' bytes or of {bytes, path}, "+
-					"got %s", f.name, kind)
-			}
-			return nil
+			kind = f.kind
+			return checkImages(f)
 		}
 		kept[i-1] = Kept{keep[i-1].As, f.kind}
 		if !kept[i-1].keepable() {
@@ -241,6 +238,15 @@ func (t table) source(column string, keep []Keep) (Source, []Kept, error) {
 			}
 		}
 	}, kept, nil
+}
+
+// checkImages returns an error unless a column may hold images or their paths.
+func checkImages(f field) error {
+	if f.kind != "string" && f.kind != fieldBytes && f.kind != fieldImage {
+		return fmt.Errorf("expected a column %q of paths, of images' bytes or of {bytes, path}, got %s",
+			f.name, f.kind)
+	}
+	return nil
 }
 
 // placesOf returns where each of columns is among a table's fields.

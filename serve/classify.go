@@ -174,23 +174,7 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.withVersion(r.Context(), protocolClassify, c, func(v *version) (timing, error) {
-		if v.images == nil {
-			return timing{}, errorf(codes.FailedPrecondition, "model %q takes no images", v.name)
-		}
-		sig, err := v.signature("")
-		if err != nil {
-			return timing{}, err
-		}
-		images, err := tensor.New(tensor.Shape{1}, [][]byte{image})
-		if err != nil {
-			return timing{}, err
-		}
-		output, rows, took, err := s.imageRows(r.Context(), v, sig, images)
-		if err != nil {
-			return took, err
-		}
-		names := v.labels[outputKey{sig.Key, output.Name}]
-		answer, err := classify.AnswerOf(output, names, rows[0], top)
+		answer, took, err := s.answerImage(r.Context(), v, top, image)
 		if err != nil {
 			return took, err
 		}
@@ -203,6 +187,31 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 		took.header(w.Header())
 		return took, writeJSON(w, c)
 	})
+}
+
+// answerImage says what a model answers for an image.
+func (s *Server) answerImage(ctx context.Context, v *version, top int, image []byte) (
+	classify.Answer, timing, error,
+) {
+	if v.images == nil {
+		return classify.Answer{}, timing{},
+			errorf(codes.FailedPrecondition, "model %q takes no images", v.name)
+	}
+	sig, err := v.signature("")
+	if err != nil {
+		return classify.Answer{}, timing{}, err
+	}
+	images, err := tensor.New(tensor.Shape{1}, [][]byte{image})
+	if err != nil {
+		return classify.Answer{}, timing{}, err
+	}
+	output, rows, took, err := s.imageRows(ctx, v, sig, images)
+	if err != nil {
+		return classify.Answer{}, took, err
+	}
+	names := v.labels[outputKey{sig.Key, output.Name}]
+	answer, err := classify.AnswerOf(output, names, rows[0], top)
+	return answer, took, err
 }
 
 func (s *Server) classifyQuery(query url.Values) (c choice, top int, err error) {
@@ -218,8 +227,7 @@ func (s *Server) classifyQuery(query url.Values) (c choice, top int, err error) 
 			c.model = value
 		case "top":
 			if top, err = strconv.Atoi(value); err != nil || top < 1 {
-				return c, 0, errorf(codes.InvalidArgument,
-					"top: expected a number from 1, got %.40q", value)
+				return c, 0, errorTop(value)
 			}
 		default:
 			return c, 0, errorf(codes.InvalidArgument,
@@ -227,6 +235,10 @@ func (s *Server) classifyQuery(query url.Values) (c choice, top int, err error) 
 		}
 	}
 	return c, top, nil
+}
+
+func errorTop(got string) error {
+	return errorf(codes.InvalidArgument, "top: expected a number from 1, got %.40q", got)
 }
 
 // maxFieldBytes is more than a field of a form has to say.

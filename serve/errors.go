@@ -30,8 +30,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // GRPCStatus makes the error one of gRPC's.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Error()) }
 
-// status returns the status over HTTP.
-func (e *Error) status() int {
+// Status returns the status over HTTP.
+func (e *Error) Status() int {
 	if e.HTTP != 0 {
 		return e.HTTP
 	}

@@ -120,7 +120,7 @@ func (s *Server) errors(h handler) http.Handler {
 
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
-	status := e.status()
+	status := e.Status()
 	switch status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")

@@ -190,6 +190,7 @@ var (
 	protocolRegressGRPC  = protocol{"tensorflow_serving_grpc", "regress", "GRPC"}
 	protocolMultiGRPC    = protocol{"tensorflow_serving_grpc", "multi_inference", "GRPC"}
 	protocolClassify     = protocol{"classify", "classify", "REST"}
+	protocolAnswer       = protocol{"go", "answer", "GO"}
 )
 
 // answered counts one request to a version.

@@ -25,8 +25,9 @@ func newClassifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "classify IMAGE...",
 		Short: "Print the most probable classes of images",
-		Long: `Print the most probable classes of JPEG, PNG, GIF, BMP and WebP images, in the order of
-Keras's decode_predictions, or what else the model says of an image.
+		Long: `Print the most probable classes of images, in the order of Keras's decode_predictions, or what
+else the model says of an image. JPEG, PNG, GIF, BMP and WebP are read, and PNM and TIFF where
+Pillow decodes.
 
 An IMAGE is a file, a directory, which stands for every image below it, or - for standard input. An
 image that cannot be read or decoded is named on standard error with the reason. The others are

@@ -24,6 +24,7 @@ type scoreFlags struct {
 	model     modelFlags
 	isolated  isolation
 	output    string
+	arrow     bool
 	filesFrom string
 	null      bool
 	column    string
@@ -82,7 +83,12 @@ an image are all over their thresholds. With --output-type logit the numbers are
 
 --outputs probs keeps every class's probability too. A NAME keeps that output's numbers, whatever
 their shape: lists in jsonl, lists in row-major order in parquet, NAME_0, NAME_1, ... in csv, arrays
-in npz. Without top or probs the classes are left out.`,
+in npz. Without top or probs the classes are left out.
+
+With --arrow-stream the input is a table in Arrow's stream format on standard input, whose --column
+holds paths, images' bytes or {bytes, path}, and standard output is such a stream with the columns
+of .parquet. Each record batch is answered by one of as many rows, in their order, before the next
+is waited for, so that one process serves a worker of Spark or Ray from Python: see kerasrun_batch.`,
 		Example: `  kerasrun score --output scores.jsonl photos
   kerasrun score --output scores.parquet --outputs probs --files-from list.txt
   kerasrun score --output scores.parquet --column file --keep id,label=truth table.csv
@@ -93,6 +99,8 @@ in npz. Without top or probs the classes are left out.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "",
 		"the output `file`: OUT.jsonl, OUT.csv, OUT.parquet, OUT.npz, or -")
+	flags.BoolVar(&f.arrow, "arrow-stream", false,
+		"answer a table in Arrow's stream format on standard input with another on standard output")
 	flags.StringVar(&f.filesFrom, "files-from", "",
 		"a `file` with a path on each line, or - for standard input, in place of INPUTs")
 	flags.BoolVarP(&f.null, "null", "0", false,
@@ -130,7 +138,13 @@ in npz. Without top or probs the classes are left out.`,
 	must(cmd.MarkFlagFilename("files-from"))
 	f.model.register(cmd)
 	f.isolated.register(cmd)
-	cmd.Args = func(_ *cobra.Command, args []string) error {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if f.batch < 1 || f.top < 1 {
+			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
+		}
+		if f.arrow {
+			return f.checkStream(cmd, args)
+		}
 		switch {
 		case f.output == "":
 			return fmt.Errorf("missing --output")
@@ -142,8 +156,6 @@ in npz. Without top or probs the classes are left out.`,
 			return fmt.Errorf("expected INPUTs or --files-from, got both")
 		case f.failed != "" && f.output == "-":
 			return fmt.Errorf("--failures: expected an --output FILE, got -, which is not kept")
-		case f.batch < 1 || f.top < 1:
-			return fmt.Errorf("--batch, --topk: expected 1 or more, got %d, %d", f.batch, f.top)
 		}
 		return score.CheckOutput(f.output)
 	}
@@ -152,6 +164,9 @@ in npz. Without top or probs the classes are left out.`,
 }
 
 func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
+	if f.arrow {
+		return f.stream(cmd)
+	}
 	var shard score.Shard
 	var err error
 	if f.shard != "" {
@@ -187,16 +202,12 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 			_ = model.Close()
 		}
 	}()
-	columns := score.Columns{
-		Outputs: f.outputs, Top: f.top, Labels: score.LabelType(f.labels.value),
-		Logits: f.values.value == "logit", Separate: f.separate,
-	}
 	scored, err := score.NewModel(model, f.model.dir, f.model.precision.value)
 	if err != nil {
 		return err
 	}
 	summary, err := score.Run(cmd.Context(), score.Config{
-		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: columns,
+		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: f.columns(),
 		Kept:  kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
@@ -242,6 +253,13 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		return errFailedImages
 	}
 	return nil
+}
+
+func (f *scoreFlags) columns() score.Columns {
+	return score.Columns{
+		Outputs: f.outputs, Top: f.top, Labels: score.LabelType(f.labels.value),
+		Logits: f.values.value == "logit", Separate: f.separate,
+	}
 }
 
 // fromStdin says whether the inputs are a list on standard input.

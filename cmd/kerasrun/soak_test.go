@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,22 +40,35 @@ func resident(t *testing.T) float64 {
 	return kib * 1024
 }
 
-// growth returns how memory grows while work is done up to count times after a warm-up, and an
-// error where it is too much: 5 %, or 100 MiB. It stops early when the time is up.
+// descriptors returns how many files, pipes and the like the process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// growth returns how memory and open descriptors grow while work is done up to count times after a
+// warm-up, and an error where it is too much: 5 %, or 100 MiB, or one descriptor. It stops early
+// when the time is up.
 func growth(
 	t *testing.T, warmUp, count int, work func(count int, until time.Time) (done int),
 ) (report string, err error) {
 	t.Helper()
 	work(warmUp, time.Now().Add(*soakTime))
-	before := resident(t)
+	before, opened := resident(t), descriptors(t)
 	begin := time.Now()
 	done := work(count, begin.Add(*soakTime))
 	took := time.Since(begin)
-	after := resident(t)
-	report = fmt.Sprintf("%d in %.0f s: memory %.1f MiB before, %.1f MiB after (%+.2f %%)",
-		done, took.Seconds(), before/(1<<20), after/(1<<20), 100*(after/before-1))
-	if after > 1.05*before || after-before > 100<<20 {
-		err = fmt.Errorf("want memory to grow by less than 5 %% and 100 MiB; %s", report)
+	after, left := resident(t), descriptors(t)
+	report = fmt.Sprintf("%d in %.0f s: memory %.1f MiB before, %.1f MiB after (%+.2f %%), "+
+		"descriptors %d and %d", done, took.Seconds(), before/(1<<20), after/(1<<20),
+		100*(after/before-1), opened, left)
+	if after > 1.05*before || after-before > 100<<20 || left > opened {
+		err = fmt.Errorf("want memory to grow by less than 5 %% and 100 MiB, and no descriptor "+
+			"left; %s", report)
 	}
 	return report, err
 }
@@ -142,7 +156,46 @@ func TestSoakOpenClose(t *testing.T) {
 	}
 }
 
-// TestSoakFindsLeaks makes the two kinds of leaks that the soak looks for, and wants each found.
+// tinyModel has two convolutions of a few numbers: to open it is most of what it costs.
+const tinyModel = "savedmodel/testdata/convolutions"
+
+// cycleTiny opens a model, runs it and lets go of it, count times.
+func cycleTiny(t *testing.T, letGo func(*runner.Model) error) func(count int, until time.Time) int {
+	return func(count int, until time.Time) (done int) {
+		for ; done < count && time.Now().Before(until); done++ {
+			m, err := runner.Open(t.Context(), tinyModel, probed, runner.AllowUnverified())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := m.Signature("serving_default")
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := s.ZeroInputs(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.RunSignature(t.Context(), s.Key, in); err != nil {
+				t.Fatal(err)
+			}
+			if err := letGo(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return done
+	}
+}
+
+func TestSoakThousandOpens(t *testing.T) {
+	inRepository(t)
+	report, err := growth(t, 300, 1000, cycleTiny(t, (*runner.Model).Close))
+	t.Logf("tiny models opened, run and closed: %s", report)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSoakFindsLeaks makes the three kinds of leaks that the soak looks for, and wants each found.
 func TestSoakFindsLeaks(t *testing.T) {
 	inRepository(t)
 	m := openSmall(t)
@@ -175,5 +228,19 @@ func TestSoakFindsLeaks(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+
+	var files []*os.File
+	report, err = growth(t, 1, 1, cycleTiny(t, func(m *runner.Model) error {
+		f, err := os.Open(tinyModel)
+		files = append(files, f)
+		return errors.Join(err, m.Close())
+	}))
+	t.Logf("a descriptor that is not closed: %s", report)
+	if err == nil || !strings.Contains(err.Error(), "no descriptor") {
+		t.Error("a leak of descriptors was not found")
+	}
+	for _, f := range files {
+		f.Close()
 	}
 }

@@ -193,6 +193,46 @@ def test_another_signature_and_tags(tmp_path, capsys):
     assert "expected a signature 'other', got classify_images; --sig" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("shape", [None, (None, None, None, None)])
+def test_an_input_of_unknown_rank_or_channels(tmp_path, capsys, shape):
+    """How many channels it takes is asked for: a grey graph would run on colours too."""
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="x")])
+    def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.nn.softmax(tf.reduce_mean(x, (1, 2, 3))[:, None] * [[1.0, -1.0]])}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+    size = ("--image-size", "12x16")
+    assert adopted(tmp_path / "saved", tmp_path / "out", *size) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    free = "height, width and channels" if shape else "rank"
+    assert f"for the graph leaves its {free} free: --color rgb|bgr|grayscale|" in line
+    assert ("or --input x=tensor" in line) == bool(shape)
+    for color, channels in (("grayscale", 1), ("rgb", 3)):
+        assert adopted(tmp_path / "saved", tmp_path / color, *size, "--color", color) == 0
+        (taken,) = manifest.read(tmp_path / color)["inputs"]
+        assert (taken["kind"], taken["shape"]) == ("image", [-1, 12, 16, channels])
+    line = ["--saved-model", str(tmp_path / "saved"), "--out", str(tmp_path / "tensor")]
+    assert export.main([*line, "--input", "x=tensor"]) == (0 if shape else 2)
+
+
+def test_a_graph_that_does_not_take_what_was_said(tmp_path, capsys):
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])
+    def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.nn.softmax(tf.reduce_mean(x, (1, 2)) @ [[1.0, -1.0]])}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+    line = (tmp_path / "saved", tmp_path / "out", "--image-size", "12x16", "--color")
+    assert adopted(*line, "rgb") == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "expected a graph that answers x float32 (-1, 12, 16, 3), which it was said to" in said
+    assert adopted(*line, "grayscale") == 0
+
+
 def test_a_graph_in_training_mode(tmp_path, capsys):
     """What a Keras 3 export of RandomFlip and BatchNormalization called with training=True is."""
     model = classifier(keras, keras.layers.RandomFlip())
@@ -320,6 +360,7 @@ def test_a_module_that_holds_a_keras_3_model(tmp_path, capsys):
 
 def test_what_cannot_be_adopted(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.keras").write_bytes(b"")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing of the kind")
     by_module(tmp_path / "saved")
@@ -329,6 +370,7 @@ def test_what_cannot_be_adopted(tmp_path, capsys):
         ("empty", "expected a SavedModel, got none: no saved_model.pb"),
         ("broken", "expected a SavedModel: "),
         ("ours", "has a manifest already"),
+        ("empty.keras", "expected the directory of a SavedModel, got a file: a model that Keras"),
     ):
         assert adopted(tmp_path / name, tmp_path / "none") == 1
         (line,) = capsys.readouterr().err.splitlines()

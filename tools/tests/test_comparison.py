@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tf_keras
 
-from kerasrun_export import adopt, comparison, exporter, sample_images
+from kerasrun_export import adopt, comparison, exporter, goldens, sample_images
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.choices import Choices
-from kerasrun_export.errors import ExportError
+from kerasrun_export.contract import input_from_json
+from kerasrun_export.errors import ExportError, GoldenError
 from kerasrun_export.outputs import Meaning
 
 SHAPE = (12, 16, 3)
@@ -72,6 +73,27 @@ def test_where_no_two_images_are_compared_at_once(tmp_path, how, kind):
             exporter.export(model, tmp_path / "out", **options)
     else:
         exporter.export(model, tmp_path / "out", **options)
+
+
+def test_several_images(tmp_path):
+    """Each input gets another image, so that an exchange shows; a pack's case is one image."""
+    left, right = keras.Input(SHAPE, name="left"), keras.Input(SHAPE, name="right")
+    pooled = [keras.layers.GlobalAveragePooling2D()(one) for one in (left, right)]
+    x = keras.layers.Dense(1, name="distance")(keras.layers.Subtract()(pooled))
+    model = keras.Model([left, right], x)
+    with pytest.warns(exporter.ExportWarning, match=r"no goldens, .* several images \(left, right"):
+        made = exporter.export(model, tmp_path / "out", **SAID, kinds={"distance": "regression"})
+    assert made["goldens"] == ""
+    inputs = [input_from_json(one) for one in made["inputs"]]
+    (tensors,) = comparison.batches(inputs, sample_images.paths())
+    one, other = (tensors[name] for name in ("left", "right"))
+    assert all(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    np.testing.assert_array_equal(one[1:], other[:-1])
+    for predict in (None, lambda path: None):
+        with pytest.raises(GoldenError, match="one input of images, got left, right: a case is on"):
+            goldens.golden(
+                model, sample_images.DIRECTORY, tmp_path / "pack", predict=predict, **SAID
+            )
 
 
 def test_an_adopted_graph(tmp_path):

@@ -44,6 +44,13 @@ def crops(path):
     return model.predict(np.stack([x, x[:, ::-1]]), verbose=0)
 
 
+def uneven(path):
+    image = keras.utils.load_img(path, target_size=(56, 72))
+    x = np.array(image, np.float32)
+    x[:28] += 5
+    return model.predict(x[None], verbose=0)
+
+
 def doubtful(path):
     if "cat" not in path:
         raise ValueError("no cat")
@@ -103,6 +110,15 @@ def test_the_command(photos, tmp_path, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("kerasrun-contract: ")
         assert message in line
+
+    assert cli.main([*common, "usercode:uneven", "--diff-image", "diff.png"]) == 1
+    assert "no contract makes the tensors of all 3 images" in capsys.readouterr().err
+    with Image.open("diff.png") as shown:
+        assert shown.size == WIDTH_HEIGHT
+        half = np.asarray(shown.convert("L")).reshape(2, 28, 72)
+    assert half[0].mean() != half[1].mean()
+    assert cli.main([*common, "usercode:uneven", "--accept", "6"]) == 0
+    assert "accepted: tensors differ by up to" in capsys.readouterr().out
 
 
 def test_an_export_by_what_was_found(photos, tmp_path, monkeypatch, capsys):

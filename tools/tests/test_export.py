@@ -387,6 +387,13 @@ def test_the_fallback_is_said_in_one_line(tmp_path, monkeypatch, capsys):
     [
         (["resnext51"], "unknown architecture 'resnext51'"),
         (["none.keras", *TF], "none.keras: no such file"),
+        (["DIRECTORY", *TF], "got a directory; --saved-model takes one"),
+        (["THREE", *TF], "THREE: expected a .keras or .h5 file that Keras saved, got a file of an"),
+        (["OWN", *TF, "--fit", "pad", "--fill", "300"], "images: fill: expected a whole number"),
+        (
+            ["OWN", *TF, "--exif", "--decoder", "tensorflow", "--resample", "bilinear"],
+            "does not re",
+        ),
         (
             ["OWN", *TF, "--weights", "synthetic"],
             "--weights: OWN comes with its own",
@@ -419,6 +426,7 @@ def test_what_cannot_be_exported(tmp_path, own, capsys, arguments, message):
     (tmp_path / "three.txt").write_text("a\nb\nc\n")
     (tmp_path / "broken.json").write_text('{"0": ["n01", "tench"], "2": 3}')
     places = {"OWN": own, "THREE": tmp_path / "three.txt", "BROKEN": tmp_path / "broken.json"}
+    places["DIRECTORY"] = tmp_path
     arguments = [str(places.get(argument, argument)) for argument in arguments]
     for key, place in places.items():
         message = message.replace(key, str(place))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import keras_hub
+import matplotlib.image
 import numpy as np
 import pytest
 import tf_keras
@@ -398,6 +399,25 @@ def test_what_becomes_of_other_kinds_of_files_is_said(photos):
 
     found = find.find_contract(predict, photos)
     assert found.unlike == ("a PNG with transparency",)
+
+
+def test_kinds_of_files_that_a_reader_scales_otherwise(photos):
+    """matplotlib gives PNG from 0 to 1 and everything else from 0 to 255."""
+    jpegs = [path for path in photos if path.suffix == ".jpg"]
+
+    def predict(path: str):
+        pixels = cv2.resize(matplotlib.image.imread(path)[..., :3], WIDTH_HEIGHT)
+        return model.predict(pixels[np.newaxis] / 255, verbose=0)
+
+    def late(path: str):
+        image = Image.open(path).resize(WIDTH_HEIGHT).convert("RGB")
+        return model.predict(np.asarray(image)[np.newaxis] / 255, verbose=0)
+
+    png = ("a PNG", "a PNG with transparency", "a PNG with a palette")
+    assert set(png) <= set(find.find_contract(predict, jpegs).unlike)
+    unlike = find.find_contract(late, photos).unlike
+    assert {"a PNG with a palette", "a PNG of 1 bit", "a GIF"} <= set(unlike)
+    assert not {"a PNG", "a grey PNG", "a BMP", "a WebP", "a grey JPEG"} & set(unlike)
 
 
 def test_floats_that_are_cast_to_a_model_of_bytes(photos):

@@ -290,6 +290,9 @@ def test_types_and_layouts():
         (model_input(resize=Resize(antialias=True)), None, "antialias: expected false"),
         (model_input(resize=Resize(fit="none")), None, "expected an image of 64 x 49, got 451 x"),
         (model_input(size=(-1, -1)), None, "fit: expected none"),
+        (model_input(resize=Resize(fit="pad", fill=300)), None, "a whole number from 0 to 255"),
+        (model_input(resize=Resize(fit="pad", fill=0.5)), None, "a whole number from 0 to 255"),
+        (model_input(resize=Resize("tensorflow", "area", "crop")), None, "expected bilinear, nea"),
         (model_input(resize=Resize(fit="short_side", short_side=50)), None, "at least 64"),
     ],
 )

@@ -39,7 +39,7 @@ def test_a_sequence_is_not_taken_for_a_grey_image(tmp_path):
     with pytest.raises(ChoiceError, match=asks):
         export(steps, out)
     for kinds, options, message in (
-        ({"stops": "tensor"}, {}, r"has no input stops; it takes steps \(-1, 20, 4\)"),
+        ({"stops": "tensor"}, {}, r"has no input stops; it takes steps float32 \(-1, 20, 4\)"),
         ({"steps": "table"}, {}, "--input steps=table: expected one of tensor, image"),
         ({"steps": "tensor"}, {"pipeline": "load_img"}, "expected no flags .*, got pipeline;"),
         ({"steps": "image"}, {}, "how images are loaded"),

@@ -265,6 +265,73 @@ def test_names_and_ensembles_tell_nothing(tmp_path):
     assert [o["kind"] for o in fields["outputs"]["serving_default"]] == ["probabilities"] * 2
 
 
+def places(last, channels: int, first: bool = False) -> keras.Model:
+    """A model that answers each place of an image."""
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((3, *SIZE) if first else (*SIZE, 3))
+    x = KINDS.Permute((2, 3, 1))(inputs) if first else inputs
+    drawn = keras.initializers.RandomNormal(0, 1)
+    x = KINDS.Conv2D(channels, 3, padding="same", activation=last, kernel_initializer=drawn)(x)
+    return keras.Model(inputs, KINDS.Permute((3, 1, 2), name="end")(x) if first else end(x))
+
+
+def end(x):
+    return KINDS.Identity(name="end")(x)
+
+
+def averaged() -> keras.Model:
+    """An ensemble, whose probabilities no activation ends."""
+    inputs = keras.Input((*SIZE, 3))
+    flat = KINDS.GlobalMaxPooling2D()(KINDS.Conv2D(8, 5)(inputs))
+    heads = [KINDS.Dense(3, "softmax")(flat) for _ in range(3)]
+    return keras.Model(inputs, KINDS.Average(name="end")(heads))
+
+
+@pytest.mark.parametrize(
+    ("trained", "said", "message"),
+    [
+        # An autoencoder's image, a mask's logits, features: none is a map because of its shape.
+        (lambda: places("sigmoid", 3), {}, r"--kind end=map .* or --kind end=tensor"),
+        (lambda: places("sigmoid", 1), {}, r"--kind end=map"),
+        (lambda: places(None, 1), {}, r"--kind end=map"),
+        (lambda: places("relu", 16), {}, r"--kind end=map"),
+        (lambda: places("softmax", 4, first=True), {}, "--kind end=map"),
+        (
+            lambda: places("softmax", 4, first=True),
+            {"kinds": {"end": "map"}},
+            r"got \(-1, 4, 40, 48\) of images that have their channels first",
+        ),
+        (lambda: places(None, 1), {"kinds": {"end": "map"}}, "end the model with a sigmoid"),
+        (averaged, {}, "--kind end=probabilities"),
+        (averaged, {"activation": "softmax"}, "are probabilities already"),
+        (lambda: model(last=None), {"kinds": {"end": "probabilities"}}, "do not add up to 1"),
+        (lambda: model(last=None), {"kinds": {"end": "multilabel"}}, "not between 0 and 1 as a si"),
+        (lambda: model(last=None), {"kinds": {"end": "map"}}, "height, width, classes"),
+        (lambda: model(last=None), {"kinds": {"end": "binary"}}, "expected one number, got 3"),
+    ],
+)
+def test_numbers_of_another_kind(tmp_path, trained, said, message):
+    with pytest.raises(ExportError, match=message):
+        export(trained(), tmp_path / "out", pipeline="load_img", mode="tf", **said)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("trained", "said", "kind"),
+    [
+        (lambda: places("softmax", 4), {}, "map"),
+        (lambda: places("sigmoid", 1), {"kinds": {"end": "map"}}, "map"),
+        (lambda: places("sigmoid", 3), {"kinds": {"end": "tensor"}}, "tensor"),
+        (averaged, {"kinds": {"end": "probabilities"}}, "probabilities"),
+    ],
+)
+def test_numbers_of_the_kind(tmp_path, trained, said, kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", exporter.ExportWarning)
+        fields = export(trained(), tmp_path / "out", pipeline="load_img", mode="tf", **said)
+    assert [each["kind"] for each in fields["outputs"]["serving_default"]] == [kind]
+
+
 def test_each_input_is_looked_at(tmp_path):
     """A model that prepares one of its inputs is not taken for one that prepares all."""
     photo, mask, age = keras.Input((*SIZE, 3)), keras.Input((*SIZE, 3)), keras.Input((4,))

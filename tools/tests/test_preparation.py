@@ -130,6 +130,16 @@ def test_a_preparation_of_scaled_images(first):
     assert not found.values
 
 
+def test_a_branch_that_is_given_images_as_they_are():
+    """Neither 0 to 255 nor scaled images are right for both: it is asked for."""
+    inputs = keras.Input(SHAPE)
+    branches = [KINDS.Conv2D(2, 3)(x) for x in (KINDS.Rescaling(1 / 255)(inputs), inputs)]
+    x = KINDS.GlobalAveragePooling2D()(KINDS.Concatenate()(branches))
+    found = preparation.read(keras.Model(inputs, KINDS.Dense(2, "softmax")(x)))
+    assert (found.values, found.scaled_before) == (False, False)
+    assert found.steps
+
+
 @pytest.mark.parametrize("layer", [KINDS.Resizing(16, 16), KINDS.CenterCrop(16, 16)])
 def test_a_model_that_resizes(layer):
     found = preparation.read(stack(layer, shape=(None, None, 3)))

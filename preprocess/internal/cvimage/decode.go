@@ -48,7 +48,7 @@ func formatOf(data []byte) (format, error) {
 	case starts(data, "RIFF") && len(data) >= 12 && string(data[8:12]) == "WEBP":
 		return format{configWebP, decodeWebP}, nil
 	}
-	return format{}, errors.New("not an image: JPEG, PNG, GIF, BMP and WebP begin otherwise")
+	return format{}, errors.New("expected a JPEG, PNG, GIF, BMP or WebP file")
 }
 
 func starts(data []byte, magic string) bool {

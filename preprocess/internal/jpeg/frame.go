@@ -26,10 +26,14 @@ type component struct {
 	latched bool       // whether quant is set: at the component's first scan
 	quant   [128]int32 // divisors in zigzag order, then the last one repeated (see zigzag)
 	natural [64]int32  // the same in natural order
+	low     [64]uint16 // the lower halves of natural
 
 	// For files with more than one scan: all coefficients, a row of stride blocks after the other.
 	coefs  []coefBlock
 	stride int
+	// For progressive files with Huffman coding: by block, which AC coefficients are not zero, from
+	// the top bit on in zigzag order.
+	nonzero []uint64
 }
 
 // coefBlock holds the coefficients of a block as they were coded, in natural order: row-major, by
@@ -37,8 +41,7 @@ type component struct {
 type coefBlock [64]int16
 
 func (c *component) reset(index int) {
-	coefs := c.coefs
-	*c = component{index: index, coefs: coefs[:0]}
+	*c = component{index: index, coefs: c.coefs[:0], nonzero: c.nonzero[:0]}
 }
 
 // zigzag maps the order in which coefficients are coded to natural order. A damaged file can run
@@ -150,6 +153,7 @@ func (d *decoder) startScan() error {
 			if d.tensorflow {
 				c.natural[zigzag[k]] = fastDivisor(q, zigzag[k])
 			}
+			c.low[zigzag[k]] = uint16(c.natural[zigzag[k]])
 			if !d.multiScan { // else it is for smoothing
 				c.quant[k] = c.natural[zigzag[k]]
 			}

@@ -29,7 +29,7 @@ import (
 // A FormatError says why a file is not a JPEG that Pillow would decode.
 type FormatError string
 
-func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
+func (e FormatError) Error() string { return string(e) }
 
 // errTruncated means that the file ends before the image does.
 const errTruncated = FormatError("the file is truncated")
@@ -144,6 +144,7 @@ type decoder struct {
 	dcTables     [4]huffTable
 	acTables     [4]huffTable
 	eobRun       int
+	segment      segmentReader // of a progressive scan
 	arithState   arithDecoder
 	arithErr     error
 	decodeCoefs  func(*decoder, []*coefBlock) error // decodes an MCU of the current scan

@@ -3,6 +3,7 @@ package jpeg
 import (
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // coefBits tells how well the coefficients of a component are known: by place in the zigzag order
@@ -52,7 +53,6 @@ func (d *decoder) startProgressive() error {
 	s := &d.scan
 	switch {
 	case s.ss == 0 && s.ah == 0:
-		d.decodeCoefs = (*decoder).dcFirst
 		for _, c := range s.comps {
 			if err := d.buildDC(c); err != nil {
 				return err
@@ -60,197 +60,270 @@ func (d *decoder) startProgressive() error {
 		}
 		return nil
 	case s.ss == 0:
-		d.decodeCoefs = (*decoder).dcRefine
 		return nil
-	case s.ah == 0:
-		d.decodeCoefs = (*decoder).acFirst
-	default:
-		d.decodeCoefs = (*decoder).acRefine
 	}
 	return d.buildAC(s.comps[0])
 }
 
-// dcFirst decodes the upper bits of the DC coefficients of an MCU, ITU-T T.81 section G.1.2.1.
-func (d *decoder) dcFirst(blocks []*coefBlock) error {
-	if d.insufficient {
+// decodeProgressiveScan decodes a scan of a progressive frame with Huffman coding, segment by
+// segment.
+func (d *decoder) decodeProgressiveScan() error {
+	s, total := &d.scan, d.mcu.wide*d.mcu.high
+	interval := d.restartInterval
+	if interval == 0 {
+		interval = total
+	}
+	rowOf := func(mcu int) int {
+		row := mcu / d.mcu.wide
+		if len(s.comps) == 1 {
+			row /= s.comps[0].v
+		}
+		return row
+	}
+	for start := 0; start < total; start += interval {
+		if !d.insufficient {
+			d.lastGoodRow = rowOf(start)
+		}
+		if start > 0 {
+			if err := d.restart(); err != nil {
+				return err
+			}
+		}
+		if !d.openSegment() {
+			return errTruncated
+		}
+		for mcu, end := start, min(start+interval, total); mcu < end && !d.insufficient; {
+			y, x := mcu/d.mcu.wide, mcu%d.mcu.wide
+			n := min(end-mcu, d.mcu.wide-x)
+			n, err := d.decodeProgressiveRow(y, x, n)
+			if err != nil {
+				return err
+			}
+			if mcu > start || n > 1 {
+				d.lastGoodRow = rowOf(mcu)
+			}
+			mcu += n
+		}
+	}
+	return nil
+}
+
+// decodeProgressiveRow decodes n MCUs of a row, from MCU x of row y on. It stops behind one for
+// which there are not all bits, and returns how many MCUs it has begun.
+func (d *decoder) decodeProgressiveRow(y, x, n int) (int, error) {
+	s := &d.scan
+	if s.ss > 0 {
+		c := s.comps[0]
+		at := y*c.stride + x
+		blocks, nonzero := c.coefs[at:at+n], c.nonzero[at:at+n]
+		if s.ah == 0 {
+			return d.acFirst(blocks, nonzero), nil
+		}
+		return d.acRefine(blocks, nonzero), nil
+	}
+	for i := range n {
+		if len(s.comps) == 1 {
+			c := s.comps[0]
+			d.coefsOf[0] = &c.coefs[y*c.stride+x+i]
+		} else {
+			d.interleaved(x+i, y)
+		}
+		if err := d.decodeDC(d.coefsOf[:d.mcu.blocks]); err != nil {
+			return 0, err
+		}
+		if d.segment.insufficient() {
+			d.insufficient = true
+			return i + 1, nil
+		}
+	}
+	return n, nil
+}
+
+// decodeDC decodes the upper bits of the DC coefficients of an MCU, ITU-T T.81 section G.1.2.1, or
+// adds a bit to them.
+func (d *decoder) decodeDC(blocks []*coefBlock) error {
+	r, al := &d.segment, d.scan.al
+	if d.scan.ah > 0 {
+		r.refill()
+		for _, b := range blocks {
+			b[0] |= int16(r.bits >> 63 << al)
+			r.take(1)
+		}
 		return nil
 	}
 	for i, b := range blocks {
 		ci := d.mcu.comp[i] & 3
-		s, buf, n := d.symbol(&d.dcTables[d.scan.comps[ci].dcIndex&3], d.buf, d.n)
-		if s < 0 {
-			return errTruncated
+		t := &d.dcTables[d.scan.comps[ci].dcIndex&3]
+		r.refill()
+		e := t.look[r.bits>>56]
+		s := int(e & 255)
+		if length := int(e >> 8); length <= 8 {
+			r.take(length)
+		} else {
+			s = r.longSymbol(t)
 		}
-		diff := 0
+		dc := int(d.dcPred[ci])
 		if s > 0 {
-			if n < s {
-				var ok bool
-				if buf, n, ok = d.fill(buf, n, s); !ok {
-					return errTruncated
-				}
-			}
-			n -= s
-			diff = int(extend(int32(buf>>(n&63)), s))
+			dc += int(r.number(s))
 		}
-		d.buf, d.n = buf, n
-		dc := int(d.dcPred[ci]) + diff
 		if dc > math.MaxInt32 || dc < math.MinInt32 {
 			return FormatError("a DC coefficient out of all range")
 		}
 		d.dcPred[ci] = int32(dc)
-		b[0] = int16(dc << d.scan.al)
+		b[0] = int16(dc << al)
 	}
 	return nil
 }
 
-// dcRefine adds a bit to the DC coefficients of an MCU.
-func (d *decoder) dcRefine(blocks []*coefBlock) error {
-	for _, b := range blocks {
-		bit, ok := d.bit()
-		if !ok {
-			return errTruncated
-		}
-		if bit != 0 {
-			b[0] |= 1 << d.scan.al
-		}
-	}
-	return nil
-}
-
-// bit reads one bit.
-func (d *decoder) bit() (bit uint64, ok bool) {
-	if d.n < 1 {
-		if d.buf, d.n, ok = d.fill(d.buf, d.n, 1); !ok {
-			return 0, false
-		}
-	}
-	d.n--
-	return d.buf >> d.n & 1, true
-}
-
-// acFirst decodes the upper bits of a block's AC coefficients, ITU-T T.81 section G.1.2.2.
-func (d *decoder) acFirst(blocks []*coefBlock) error {
-	if d.insufficient {
-		return nil
-	}
-	if d.eobRun > 0 {
-		d.eobRun--
-		return nil
-	}
-	b, table := blocks[0], &d.acTables[d.scan.comps[0].acIndex&3]
-	buf, n, al := d.buf, d.n, d.scan.al
-	var s int
-	ok := true
-	for k := d.scan.ss; k <= d.scan.se; k++ {
-		if s, buf, n = d.symbol(table, buf, n); s < 0 {
-			return errTruncated
-		}
-		run := s >> 4
-		s &= 15
-		if s == 0 && run == 15 {
-			k += 15
+// acFirst decodes the upper bits of the AC coefficients of blocks, ITU-T T.81 section G.1.2.2. It
+// stops behind a block for which there are not all bits, and returns how many blocks it has begun.
+func (d *decoder) acFirst(blocks []coefBlock, nonzero []uint64) int {
+	table := &d.acTables[d.scan.comps[0].acIndex&3]
+	ss, se, al := d.scan.ss, d.scan.se, d.scan.al&15
+	r := d.segment
+	i := 0
+	for ; i < len(blocks) && !d.insufficient; i++ {
+		if d.eobRun > 0 {
+			// All of these blocks have no more.
+			n := min(d.eobRun, len(blocks)-i)
+			d.eobRun -= n
+			i += n - 1
 			continue
 		}
-		bits := s
-		if s == 0 {
-			bits = run
-		}
-		var x int32
-		if bits > 0 {
-			if n < bits {
-				if buf, n, ok = d.fill(buf, n, bits); !ok {
-					return errTruncated
+		b, known := &blocks[i], nonzero[i]
+		for k := ss; k <= se; k++ {
+			r.refill()
+			e := table.fast[r.bits>>(64-fastBits)]
+			v := int32(e) >> 16
+			r.take(int(e & 255))
+			if v != 0 {
+				k += int(e >> 8 & 255)
+			} else {
+				s := int(e >> 8 & 255)
+				if e == 0 {
+					s = r.longSymbol(table)
 				}
-			}
-			n -= bits
-			x = int32(buf>>n) & (1<<bits - 1)
-		}
-		if s == 0 {
-			// This block and those that follow have no more.
-			d.eobRun = 1<<run + int(x) - 1
-			break
-		}
-		k += run
-		b[zigzag[k&127]&63] = int16(extend(x, s) << al)
-	}
-	d.buf, d.n = buf, n
-	return nil
-}
-
-// acRefine adds a bit to a block's AC coefficients, ITU-T T.81 section G.1.2.3.
-func (d *decoder) acRefine(blocks []*coefBlock) error {
-	if d.insufficient {
-		return nil
-	}
-	b, table := blocks[0], &d.acTables[d.scan.comps[0].acIndex&3]
-	buf, n, al := d.buf, d.n, d.scan.al&15
-	k, se := d.scan.ss, d.scan.se
-	ok := true
-	for k <= se && d.eobRun == 0 {
-		var s int
-		if s, buf, n = d.symbol(table, buf, n); s < 0 {
-			return errTruncated
-		}
-		run, bits := s>>4, 1
-		s &= 15
-		if s == 0 {
-			bits = run
-			if run == 15 {
-				bits = 0
-			}
-		}
-		if n < bits {
-			if buf, n, ok = d.fill(buf, n, bits); !ok {
-				return errTruncated
-			}
-		}
-		n -= bits
-		x := int(buf>>(n&63)) & (1<<bits - 1)
-		if s == 0 && run != 15 {
-			d.eobRun = 1<<run + x
-			break
-		}
-		// Pass over run coefficients that are still zero, refining those that are not.
-		for ; k <= se; k++ {
-			c := &b[zigzag[k&127]&63]
-			if *c == 0 {
-				run--
-				if run < 0 {
+				run := s >> 4
+				if s &= 15; s == 0 {
+					if run == 15 {
+						k += 15
+						continue
+					}
+					d.eobRun = 1<<run - 1 + int(r.bits>>1>>(63-run))
+					r.take(run)
 					break
 				}
+				k += run
+				v = r.number(s)
+			}
+			bit := uint64(1) << max(63-k, 0)
+			v <<= al
+			if b[zigzag[k&127]&63] = int16(v); int16(v) != 0 {
+				known |= bit
+			} else {
+				known &^= bit // it ran over
+			}
+		}
+		nonzero[i] = known
+		d.insufficient = r.insufficient()
+	}
+	d.segment = r
+	return i
+}
+
+// acRefine adds a bit to the AC coefficients of blocks, ITU-T T.81 section G.1.2.3. It stops and
+// returns as acFirst does.
+func (d *decoder) acRefine(blocks []coefBlock, nonzero []uint64) int {
+	table := &d.acTables[d.scan.comps[0].acIndex&3]
+	ss, se, al := d.scan.ss, d.scan.se, d.scan.al
+	band := ^uint64(0) >> (ss & 63) & (^uint64(0) << (63 - se&63))
+	if useAVX2 {
+		n := len(blocks)
+		i := acRefineBMI2(&d.segment, table, &blocks[0], &nonzero[0], n, band, al, &d.eobRun)
+		d.insufficient = d.segment.insufficient()
+		return i
+	}
+	i := 0
+	for ; i < len(blocks) && !d.insufficient; i++ {
+		nonzero[i] = d.refineBlock(table, &blocks[i], nonzero[i], band)
+		d.insufficient = d.segment.insufficient()
+	}
+	return i
+}
+
+// refineBlock adds a bit to the coefficients of a block that are in rest. It takes and returns
+// which are not zero.
+func (d *decoder) refineBlock(table *huffTable, b *coefBlock, nonzero, rest uint64) uint64 {
+	r, al := &d.segment, d.scan.al&15
+	for d.eobRun == 0 && rest != 0 {
+		r.refill()
+		e := table.fast[r.bits>>(64-fastBits)]
+		run, v := int(e>>8&255), int32(e)>>16
+		switch v {
+		case 0:
+			r.take(int(e & 255))
+			s := run
+			if e == 0 {
+				s = r.longSymbol(table)
+			}
+			run = s >> 4
+			if s &= 15; s != 0 {
+				v = 2*int32(r.bits>>63) - 1
+				r.take(1)
+			} else if run < 15 {
+				d.eobRun = 1<<run + int(r.bits>>1>>(63-run))
+				r.take(run)
 				continue
 			}
-			if n < 1 {
-				if buf, n, ok = d.fill(buf, n, 1); !ok {
-					return errTruncated
-				}
-			}
-			n--
-			*c = refined(*c, int16(buf>>(n&63)), al)
+		case 1, -1:
+			r.take(int(e & 255))
+		default:
+			// Whatever its size, there is but one bit.
+			size := bits.Len32(uint32(max(v, -v)))
+			r.take(int(e&255) - size + 1)
+			v = max(-1, min(1, v))
 		}
-		if s != 0 {
-			b[zigzag[k&127]&63] = int16(2*x-1) << al
+		// Pass over run coefficients that are still zero, refining those that are not.
+		zeros := rest &^ nonzero
+		for ; run > 0; run-- {
+			zeros &^= 1 << 63 >> bits.LeadingZeros64(zeros)
 		}
-		k++
+		at := bits.LeadingZeros64(zeros)
+		place := uint64(1) << 63 >> at
+		passed := rest
+		if place != 0 {
+			passed &= -place << 1
+		} else {
+			at = d.scan.se + 1 // there are too few of them
+		}
+		rest &^= passed | place
+		r.refine(b, passed&nonzero, al)
+		if v != 0 {
+			b[zigzag[at&127]&63] = int16(v) << al
+			nonzero |= 1 << max(63-at, 0)
+		}
 	}
 	if d.eobRun > 0 {
-		for ; k <= se; k++ {
-			c := &b[zigzag[k&127]&63]
-			if *c == 0 {
-				continue
-			}
-			if n < 1 {
-				if buf, n, ok = d.fill(buf, n, 1); !ok {
-					return errTruncated
-				}
-			}
-			n--
-			*c = refined(*c, int16(buf>>(n&63)), al)
-		}
+		r.refine(b, rest&nonzero, al)
 		d.eobRun--
 	}
-	d.buf, d.n = buf, n
-	return nil
+	return nonzero
+}
+
+// refine adds a bit to each of the coefficients of a block that are in places.
+func (r *segmentReader) refine(b *coefBlock, places uint64, al int) {
+	for places != 0 {
+		r.refill()
+		for range 32 {
+			at := bits.LeadingZeros64(places) & 63
+			places &^= 1 << 63 >> at
+			c := &b[zigzag[at]&63]
+			*c = refined(*c, int16(r.bits>>63), al)
+			if r.take(1); places == 0 {
+				break
+			}
+		}
+	}
 }
 
 // refined adds the lowest bit of bit to a coefficient that is not zero, at place al, away from

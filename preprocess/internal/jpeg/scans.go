@@ -2,6 +2,7 @@ package jpeg
 
 import (
 	"fmt"
+	"slices"
 
 	"kerasrun/preprocess/internal/codec"
 )
@@ -115,6 +116,11 @@ func (d *decoder) decodeScans() error {
 			c.coefs = c.coefs[:n]
 			clear(c.coefs)
 		}
+		c.nonzero = c.nonzero[:0]
+		if d.process.progressive && !d.process.arithmetic {
+			c.nonzero = slices.Grow(c.nonzero, n)[:n]
+			clear(c.nonzero)
+		}
 		for k := range 64 {
 			d.coefBits[i].now[k] = -1
 		}
@@ -124,7 +130,11 @@ func (d *decoder) decodeScans() error {
 			return codec.UnsupportedError(fmt.Sprintf("more than %d scans", maxScans))
 		}
 		err := d.startScan()
-		if err == nil {
+		switch {
+		case err != nil:
+		case d.process.progressive && !d.process.arithmetic:
+			err = d.decodeProgressiveScan()
+		default:
 			err = d.decodeScan()
 		}
 		if err == nil {
@@ -157,8 +167,23 @@ func (d *decoder) decodeScans() error {
 func (d *decoder) plainRow(c *component, m, y int) {
 	row := c.coefs[(m*c.v+y)*c.stride:]
 	p, b := &d.out.planes[c.index], &d.blocks[0]
+	if !useAVX2 {
+		for x := range c.blocksWide {
+			b.dequantize(&row[x], &c.natural)
+			p.put(b, x, y)
+		}
+		return
+	}
+	defer b.clear()
 	for x := range c.blocksWide {
-		b.dequantize(&row[x], &c.natural)
+		b.used = 1
+		var ac bool
+		if b.size, ac = dequantizeAVX2(&b.coefs, &row[x], &c.low); ac {
+			b.used = ^uint64(0)
+		}
+		if b.size > maxPlainSize {
+			b.dequantize(&row[x], &c.natural)
+		}
 		p.put(b, x, y)
 	}
 }

@@ -11,6 +11,19 @@ var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
 //go:noescape
 func decodeBlockBMI2(d *decoder, b *block, dc, ac *huffTable, pred *int32, quant *[128]int32)
 
+// acRefineBMI2 is refineBlock for n blocks, or up to one for which there are not all bits. It returns
+// how many blocks it has begun.
+//
+//go:noescape
+func acRefineBMI2(r *segmentReader, table *huffTable, blocks *coefBlock, nonzero *uint64, n int,
+	band uint64, al int, eobRun *int) (begun int)
+
+// dequantizeAVX2 multiplies coefficients with divisors. size is block.size, or more than
+// maxPlainSize where that is; ac tells whether there is a product but the first that is not 0.
+//
+//go:noescape
+func dequantizeAVX2(dst *[64]int16, coefs *coefBlock, divisors *[64]uint16) (size int, ac bool)
+
 // inverseDCTAVX2 is inverseDCT8. It writes 8 bytes at each of 8 places that are stride apart.
 //
 //go:noescape

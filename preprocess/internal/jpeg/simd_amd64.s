@@ -479,3 +479,55 @@ loop:
 	JG   loop
 	VZEROUPPER
 	RET
+
+EIGHT(most16, 0x7FFF7FFF)
+EIGHT(most20, 0x000FFFFF)
+
+DATA allButFirst<>+0(SB)/8, $0xFFFFFFFFFFFF0000
+DATA allButFirst<>+8(SB)/8, $0xFFFFFFFFFFFFFFFF
+DATA allButFirst<>+16(SB)/8, $0xFFFFFFFFFFFFFFFF
+DATA allButFirst<>+24(SB)/8, $0xFFFFFFFFFFFFFFFF
+GLOBL allButFirst<>(SB), RODATA|NOPTR, $32
+
+// Stores 16 products and adds to Y1 their magnitudes, in pairs. No number that counts for less
+// than it is counts for less than maxPlainSize.
+#define DEQUANTIZE(at, products) \
+	VMOVDQU  at(SI), Y4                 \
+	VMOVDQU  at(DX), Y5                 \
+	VPMULLW  Y5, Y4, products           \
+	VMOVDQU  products, at(DI)           \
+	VPABSW   Y4, Y4                     \
+	VPMINUW  Y2, Y4, Y4                 \
+	VPMINUW  Y2, Y5, Y5                 \
+	VPMADDWD Y5, Y4, Y4                 \
+	VPMINUD  Y3, Y4, Y4                 \
+	VPADDD   Y4, Y1, Y1
+
+// func dequantizeAVX2(dst *[64]int16, coefs *coefBlock, divisors *[64]uint16) (size int, ac bool)
+TEXT ·dequantizeAVX2(SB), NOSPLIT, $0-33
+	MOVQ dst+0(FP), DI
+	MOVQ coefs+8(FP), SI
+	MOVQ divisors+16(FP), DX
+	VMOVDQU most16<>(SB), Y2
+	VMOVDQU most20<>(SB), Y3
+	VPXOR   Y1, Y1, Y1
+	DEQUANTIZE(0, Y6)
+	DEQUANTIZE(32, Y7)
+	DEQUANTIZE(64, Y8)
+	DEQUANTIZE(96, Y9)
+	VPAND   allButFirst<>(SB), Y6, Y6
+	VPOR    Y7, Y6, Y6
+	VPOR    Y9, Y8, Y8
+	VPOR    Y8, Y6, Y6
+	VPTEST  Y6, Y6
+	SETNE   ac+32(FP)
+	VEXTRACTI128 $1, Y1, X0
+	VPADDD  X0, X1, X1
+	VPSHUFD $0x4E, X1, X0
+	VPADDD  X0, X1, X1
+	VPSHUFD $0xB1, X1, X0
+	VPADDD  X0, X1, X1
+	VMOVD   X1, AX
+	MOVQ    AX, size+24(FP)
+	VZEROUPPER
+	RET

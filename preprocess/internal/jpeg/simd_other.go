@@ -8,6 +8,12 @@ func decodeBlockBMI2(*decoder, *block, *huffTable, *huffTable, *int32, *[128]int
 	panic("no BMI2")
 }
 
+func acRefineBMI2(*segmentReader, *huffTable, *coefBlock, *uint64, int, uint64, int, *int) int {
+	panic("no BMI2")
+}
+
+func dequantizeAVX2(*[64]int16, *coefBlock, *[64]uint16) (int, bool) { panic("no AVX2") }
+
 func inverseDCTAVX2(*[64]int16, *byte, int) { panic("no AVX2") }
 
 func fastDCTAVX2(*[64]int16, *byte, int) { panic("no AVX2") }

@@ -27,31 +27,41 @@ func clip(v int32) uint8 {
 // samples, 9:3:3:1 (libwebp's upsampling.c); beyond the edge the samples repeat.
 func toRGB(out []byte, stride int, m *image.YCbCr, width, height int) {
 	samples := (width + 1) / 2
-	near3 := make([]struct{ u, v int32 }, samples+2) // 3 near + far, with the edges repeated
+	us, vs := make([]int16, samples+2), make([]int16, samples+2)
 	for y := range height {
 		near := y / 2
 		far := min(max(0, near-1+y%2*2), (height+1)/2-1)
-		nu, nv := m.Cb[near*m.CStride:][:samples], m.Cr[near*m.CStride:][:samples]
-		fu, fv := m.Cb[far*m.CStride:][:samples], m.Cr[far*m.CStride:][:samples]
-		inner := near3[1 : samples+1]
-		for i := range inner {
-			inner[i].u = 3*int32(nu[i]) + int32(fu[i])
-			inner[i].v = 3*int32(nv[i]) + int32(fv[i])
-		}
-		near3[0], near3[samples+1] = inner[0], inner[samples-1]
-		convertRow(out[stride*y:][:3*width], m.Y[m.YStride*y:][:width], near3)
+		weigh(us, m.Cb[near*m.CStride:][:samples], m.Cb[far*m.CStride:])
+		weigh(vs, m.Cr[near*m.CStride:][:samples], m.Cr[far*m.CStride:])
+		convertRow(out[stride*y:][:3*width], m.Y[m.YStride*y:][:width], us, vs)
 	}
 }
 
-func convertRow(out, luma []byte, near3 []struct{ u, v int32 }) {
-	for i := 1; len(luma) > 0; i++ {
-		left, mid, right := near3[i-1], near3[i], near3[i+1]
-		convert(out[:3], luma[0], (3*mid.u+left.u+8)>>4, (3*mid.v+left.v+8)>>4)
-		if len(luma) == 1 {
-			return
-		}
-		convert(out[3:6], luma[1], (3*mid.u+right.u+8)>>4, (3*mid.v+right.v+8)>>4)
-		out, luma = out[6:], luma[2:]
+// weigh sums up 3 near + far, with the outermost sums repeated.
+func weigh(sums []int16, near, far []byte) {
+	inner, far := sums[1:len(near)+1], far[:len(near)]
+	i := 0
+	if n := len(near) &^ 7; useAVX2 && n > 0 {
+		weighAVX2(&inner[0], &near[0], &far[0], n)
+		i = n
+	}
+	for ; i < len(near); i++ {
+		inner[i] = 3*int16(near[i]) + int16(far[i])
+	}
+	sums[0], sums[len(near)+1] = inner[0], inner[len(near)-1]
+}
+
+// convertRow converts a row of pixels with the sums of the colour samples around it.
+func convertRow(out, luma []byte, us, vs []int16) {
+	i := 0
+	if n := (len(luma) - 2) &^ 15; useAVX2 && n > 0 {
+		convertRowAVX2(&out[0], &luma[0], &us[1], &vs[1], n)
+		i = n
+	}
+	for ; i < len(luma); i++ {
+		mid, side := i/2+1, i/2+i&1*2
+		convert(out[3*i:3*i+3], luma[i], int32(3*us[mid]+us[side]+8)>>4,
+			int32(3*vs[mid]+vs[side]+8)>>4)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"image"
 	"slices"
 
-	"golang.org/x/image/vp8l"
 	"golang.org/x/image/webp"
 
 	"kerasrun/preprocess/internal/codec"
@@ -87,23 +86,12 @@ func DecodeTensorFlow(dst, data []byte, channels int) (pix []byte, err error) {
 	pix = slices.Grow(dst[:0], channels*n)[:channels*n]
 	if channels == 3 {
 		if f.lossless {
-			return pix, decodeLossless(pix, 3*c.width, f)
+			return pix, decodeVP8L(pix, 3*c.width, f, 3)
 		}
 		return pix, decodeLossy(pix, 3*c.width, f)
 	}
 	if f.lossless {
-		m, err := vp8l.Decode(bytes.NewReader(f.data))
-		if err != nil {
-			return nil, err
-		}
-		p, ok := m.(*image.NRGBA)
-		if !ok || p.Rect.Dx() != c.width || p.Rect.Dy() != c.height {
-			return nil, errSize
-		}
-		for y := range c.height {
-			copy(pix[4*c.width*y:4*c.width*(y+1)], p.Pix[p.Stride*y:])
-		}
-		return pix, nil
+		return pix, decodeVP8L(pix, 4*c.width, f, 4)
 	}
 	colors := make([]byte, 3*n)
 	if err := decodeLossy(colors, 3*c.width, f); err != nil {

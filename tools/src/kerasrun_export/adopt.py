@@ -2,12 +2,13 @@
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import adopted, comparison, exporter, goldens, manifest, outputs
+from kerasrun_export import adopted, answers, comparison, exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -56,10 +57,29 @@ def adopt(
     if options.images is None and any(each.kind == "encoded" for each in described):
         paths = _answered(expected, described, paths, directory)
     drawing = any(node.op in RANDOM for node in adopted.reachable(found.meta, found.signature))
-    _check_repeatable(expected, described, paths, directory, REPEATED if drawing else 1)
+    try:
+        _check_repeatable(expected, described, paths, directory, REPEATED if drawing else 1)
+    except tf.errors.OpError as error:
+        taken = ", ".join(f"{each.name} {each.dtype} {each.shape}" for each in described)
+        raise ModelError(
+            f"{directory}: expected a graph that answers {taken}, which it was said to take, got: "
+            f"{paragraph(error)}"
+        ) from error
+    outputs.check_maps(described, served.outputs, signatures)
     compared = comparison.compare(
-        expected, directory, described, paths, answer, options.min_top1, found.signature, found.tags
+        expected,
+        directory,
+        described,
+        paths,
+        signatures[found.signature],
+        answer,
+        options.min_top1,
+        found.signature,
+        found.tags,
     )
+    answering = next((o for o in signatures[found.signature] if o.name == answer), None)
+    for text in answers.warnings(answering, compared.answers):
+        warnings.warn(text, exporter.ExportWarning, stacklevel=2)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         copy = Path(scratch) / out.name

@@ -12,8 +12,8 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from kerasrun_export import manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
-from kerasrun_export.contract import CHANNELS
-from kerasrun_export.errors import ModelError, paragraph
+from kerasrun_export.contract import CHANNELS, COLORS
+from kerasrun_export.errors import ChoiceError, ModelError, paragraph
 from kerasrun_export.graph import split
 from kerasrun_export.reference import Reference
 from kerasrun_export.serving import MOVED, SAME, Output, activation
@@ -53,6 +53,11 @@ def find(directory: Path, signature: str | None) -> Adopted:
 def read(directory: Path, signature: str | None) -> Adopted:
     """The same, of a directory that has a manifest too."""
     path = directory / GRAPH
+    if directory.is_file():
+        raise ModelError(
+            f"{directory}: expected the directory of a SavedModel, got a file: a model that Keras "
+            "saved is given without --saved-model"
+        )
     try:
         saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     except FileNotFoundError as error:
@@ -141,7 +146,8 @@ def inputs(found: Adopted, size: tuple[int, int] | None, choices: Choices) -> li
     """What the signature takes.
 
     size: (height, width), of images whose size the graph leaves free. choices: the color of one
-    whose rank it leaves free too, and which input is one. Raises ModelError.
+    whose rank or channels it leaves free too, and which input is one. Raises ModelError, and
+    ChoiceError where that color is not said.
     """
     specs = []
     for name, info in sorted(found.meta.signature_def[found.signature].inputs.items()):
@@ -149,10 +155,11 @@ def inputs(found: Adopted, size: tuple[int, int] | None, choices: Choices) -> li
         where = f"{found.directory}: input {name!r} of signature {found.signature!r}"
         if info.WhichOneof("encoding") != "name":
             raise ModelError(f"{where}: expected a dense tensor, got a sparse or composite one")
-        if shape.unknown_rank:
-            sides = (-1,) if dtype == "string" else (-1, -1, -1, CHANNELS[choices.color or "rgb"])
-        else:
-            sides = tuple(dim.size for dim in shape.dim)
+        sides = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+        if sides is None and dtype == "string":
+            sides = (-1,)
+        if sides is None or (len(sides) == 4 and {*sides[1:]} == {-1}):
+            sides = _said_sides(name, sides, choices, where)
         if dtype == "string" and len(sides) != 1:
             raise ModelError(f"{where}: expected strings of shape (batch,), got the shape {sides}")
         if not sides:
@@ -165,6 +172,32 @@ def inputs(found: Adopted, size: tuple[int, int] | None, choices: Choices) -> li
     return [
         TensorSpec(spec.name, spec.dtype, shape) for spec, shape in zip(specs, shapes, strict=True)
     ]
+
+
+def _said_sides(
+    name: str, sides: tuple[int, ...] | None, choices: Choices, where: str
+) -> tuple[int, ...]:
+    """Those of an image whose rank (None) or height, width and channels the graph leaves free.
+
+    Raises ChoiceError where nothing says how many channels it has.
+    """
+    kind = choices.input.get(name)
+    if kind == "tensor" and sides is not None:
+        return sides
+    color = choices.color or (choices.contract or {}).get("decode", {}).get("color")
+    if kind != "tensor" and color in CHANNELS:
+        return (-1, -1, -1, CHANNELS[color])
+    free = "rank" if sides is None else "height, width and channels"
+    asked = (
+        f"expected to be told what it takes, for the graph leaves its {free} free: --color "
+        f"{'|'.join(COLORS)}, of images (batch, height, width, channels)"
+    )
+    if sides is not None:
+        raise ChoiceError(f"{where}: {asked}, or --input {name}=tensor: it is served as it is")
+    raise ChoiceError(
+        f"{where}: {asked}. A manifest has no tensor of any rank: kerasrun predict and serve take "
+        "the directory without one, by --allow-unverified"
+    )
 
 
 def results(found: Adopted) -> list[Output]:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 from kerasrun_export import efficientnet_lite0
@@ -18,6 +19,11 @@ def find(name: str) -> tuple[ModuleType, Callable]:
         for key, value in vars(keras.applications).items()
         if key[0].isupper() and callable(value)
     ]
+    if name not in known and Path(name).exists():
+        what = "a file of another kind"
+        if Path(name).is_dir():
+            what = "a directory; --saved-model takes one that holds a SavedModel"
+        raise ModelError(f"{name}: expected a .keras or .h5 file that Keras saved, got {what}")
     if name not in known:
         every = ", ".join([*DESIGNS, efficientnet_lite0.NAME, *sorted(known)])
         raise ModelError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasrun_export import answers, image_files, images, outputs, sample_images, saved_model
 from kerasrun_export.backend import tf
-from kerasrun_export.contract import Input
+from kerasrun_export.contract import Input, Output
 from kerasrun_export.errors import ExportError, ImageError
 from kerasrun_export.reference import Reference
 
@@ -41,21 +41,27 @@ def compare(
     directory: Path,
     inputs: Sequence[Input],
     paths: Sequence[Path],
+    found: Sequence[Output],
     answer: str,
     min_top1: float | None,
     signature: str = outputs.DEFAULT,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
 ) -> Compared:
-    """Compares a signature of a written directory with the reference on images.
+    """Compares a signature of a written directory with the reference on images. found: what each
+    output is.
 
     Raises DifferenceError above the tolerance, and ExportError where Keras answers NaN, or an image
     otherwise among others than alone, or the graph does not run.
     """
     largest: dict[str, float] = {}
+    spans: dict[str, answers.Span] = {}
     answered, same, total = [], 0, 0
     for tensors in batches(inputs, paths):
         want = expected.predict(tensors)
         answers.check_numbers(want)
+        for name, value in want.items():
+            if (one := answers.span(value)) is not None:
+                spans[name] = one.joined(spans.get(name))
         if not largest:
             _check_alone(expected, tensors, want)
         try:
@@ -78,6 +84,7 @@ def compare(
             if want[answer].ndim == 2:
                 same += int((_class(got[answer]) == _class(want[answer])).sum())
                 total += len(want[answer])
+    answers.check_kinds(found, spans)
     for name, difference in largest.items():
         if not difference <= _allowed(name):  # NaN too
             raise DifferenceError(
@@ -140,13 +147,19 @@ def _nan_is_largest(value: float) -> float:
 
 
 def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
-    """The tensors of each input by name, of images and of numbers drawn for other inputs."""
+    """The tensors of each input by name, of images and of numbers drawn for other inputs.
+
+    Several inputs of images get another image each, so that it shows where they are exchanged.
+    """
     random = np.random.default_rng(0)
     free = any(-1 in each.size for each in inputs if each.kind == "image")
     step = 1 if free else BATCH
-    for part in (paths[i : i + step] for i in range(0, len(paths), step)):
-        tensors = {}
+    for start in range(0, len(paths), step):
+        rows, tensors = range(start, min(start + step, len(paths))), {}
+        taken = 0  # images of a row
         for each in inputs:
+            part = [paths[(row + taken) % len(paths)] for row in rows]
+            taken += each.kind != "tensor"
             if each.kind == "image":
                 made = [images.stages(each, path).tensor for path in part]
                 tensors[each.name] = np.stack(made)

@@ -26,6 +26,8 @@ METHODS = {
     ),
     "opencv": ("nearest", "linear", "area", "cubic", "lanczos4"),
 }
+# Of TensorFlow, for Keras's own crop and pad_first; the other fits have all of the library's.
+KERAS_METHODS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 # stretch: the whole image. crop: the largest centred part of the target's shape (Keras's
 # smart_resize and crop_to_aspect_ratio, load_img's keep_aspect_ratio). imageops_fit: Pillow's
 # ImageOps.fit. pad: resized, then padded: tf.image.resize_with_pad, which

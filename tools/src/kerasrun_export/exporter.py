@@ -216,6 +216,7 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         inputs = describe(served.inputs, loaded, options.confirmed)
         meaning, class_bytes = _class_names(options.meaning, loaded)
         signatures, answer = outputs.classify(served, meaning, manifest.LABELS.as_posix())
+        outputs.check_maps(inputs, served.outputs, signatures)
         if all(each.kind == "tensor" for each in inputs):
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
@@ -331,23 +332,24 @@ def _write_checked(
         kind = "reference"
         write_graph(served, directory, kind)
         warnings.warn(f"{error}: the reference graph is written", ExportWarning, stacklevel=3)
-    found = next((o for o in signatures[outputs.DEFAULT] if o.name == answer), None)
+    found = signatures[outputs.DEFAULT]
     try:
-        compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
+        compared = compare(expected, directory, inputs, paths, found, answer, options.min_top1)
     except DifferenceError as error:
         if kind == "reference":
             raise
         shutil.rmtree(directory)
         kind = "reference"
         write_graph(served, directory, kind)
-        compared = compare(expected, directory, inputs, paths, answer, options.min_top1)
+        compared = compare(expected, directory, inputs, paths, found, answer, options.min_top1)
         warnings.warn(
             f"the optimized graph is out of tolerance ({error}): the reference graph is written, "
             "which is Keras's own and slower",
             ExportWarning,
             stacklevel=3,
         )
-    for text in answers.warnings(found, compared.answers):
+    answering = next((o for o in found if o.name == answer), None)
+    for text in answers.warnings(answering, compared.answers):
         warnings.warn(text, ExportWarning, stacklevel=3)
     return kind, compared.difference
 
@@ -366,7 +368,15 @@ def embed_goldens(
     of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
     image, or more than one.
     """
-    if sum(each.kind != "tensor" for each in inputs) != 1:
+    taken = [each.name for each in inputs if each.kind != "tensor"]
+    if len(taken) > 1:
+        warnings.warn(
+            f"the export has no goldens, for the model takes several images ({', '.join(taken)}) "
+            "and a case of a pack is one: kerasrun verify has nothing to compare",
+            ExportWarning,
+            stacklevel=3,
+        )
+    if len(taken) != 1:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         if own is not None:

@@ -85,6 +85,7 @@ def golden(
         )
         if inputs is None:
             inputs = describe(served.inputs, loaded, confirmed=False)
+        packs.check_inputs(inputs)
         expected = reference(served, loaded.architecture if loaded.published else "")
         limited = bounded(served.outputs)
         if function is None:
@@ -255,6 +256,7 @@ def write(
     bounded: the outputs of a softmax or sigmoid. drawn: plain inputs that get drawn numbers.
     signature: that the reference answers as.
     """
+    packs.check_inputs(inputs)
     made = packs.cases(inputs, paths, expected.predict, drawn)
     return packs.write(
         directory,

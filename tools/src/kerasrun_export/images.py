@@ -63,6 +63,18 @@ def stages(model_input: contract.Input, image: str | os.PathLike | bytes) -> Sta
     return Stages(decoded, resized, tensor(model_input, resized))
 
 
+def check(model_input: contract.Input) -> None:
+    """Raises ImageError where the libraries cannot do what the contract of an input says, whatever
+    the image."""
+    height, width = (side if side > 0 else 8 for side in model_input.size)
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    try:
+        stages(model_input, file.getvalue())
+    except ImageError as error:
+        raise ImageError(f"{model_input.name}: {error.__cause__}") from error
+
+
 def _read(path: str | os.PathLike) -> bytes:
     with open(path, "rb") as file:
         return file.read()
@@ -176,9 +188,16 @@ def resize(how: contract.Resize, pixels: np.ndarray, size: tuple[int, int]) -> n
         return pixels
     if -1 in size:
         raise ImageError(f"fit: expected none, for the model's size is free, got {how.fit}")
-    if how.method not in contract.METHODS[how.by]:
-        expected = ", ".join(contract.METHODS[how.by])
-        raise ImageError(f"method: expected {expected} for {how.by}, got {how.method}")
+    methods = contract.METHODS[how.by]
+    if how.by == "tensorflow" and how.fit in ("crop", "pad_first"):
+        methods = contract.KERAS_METHODS
+    if how.method not in methods:
+        raise ImageError(
+            f"method: expected {', '.join(methods)} for {how.by} and fit {how.fit}, got "
+            f"{how.method}"
+        )
+    if not (0 <= how.fill <= 255 and how.fill == int(how.fill)):
+        raise ImageError(f"fill: expected a whole number from 0 to 255, got {how.fill}")
     if how.antialias and how.by != "tensorflow":
         raise ImageError(f"antialias: expected false, for {how.by} has no such choice, got true")
     if how.fit == "short_side" and how.short_side < max(size):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kerasrun_export import images
 from kerasrun_export.choices import Question, decide
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import ChoiceError
@@ -32,14 +33,15 @@ def describe(specs: Sequence[TensorSpec], loaded: Loaded, confirmed: bool) -> li
     if loaded.choices.says_images and not any(each.kind == "image" for each in made):
         said = replace(loaded.choices, input={}).to_manifest()
         raise ChoiceError(
-            f"{loaded.architecture}: takes no image of 1, 3 or 4 channels, so expected no flags of "
-            f"how images are made, got {', '.join(said)}; it takes {_words(specs)}"
+            f"{loaded.architecture}: takes no image of 1, 3 or 4 channels in float32, float16 or "
+            f"uint8, so expected no flags of how images are made, got {', '.join(said)}; it takes "
+            f"{_words(specs)}"
         )
     return made
 
 
 def _words(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f"{spec.name} {spec.shape}" for spec in specs)
+    return ", ".join(f"{spec.name} {spec.dtype} {spec.shape}" for spec in specs)
 
 
 def _layout(specs: Sequence[TensorSpec], number: int, loaded: Loaded) -> str | None:
@@ -104,7 +106,7 @@ def _image(spec: TensorSpec, layout: str, loaded: Loaded, confirmed: bool, numbe
         raise ChoiceError(
             f"{spec.name}: the model takes uint8, whole numbers of 0 to 255: expected --mode none"
         )
-    return Input(
+    described = Input(
         spec.name,
         "image",
         spec.dtype,
@@ -114,3 +116,5 @@ def _image(spec: TensorSpec, layout: str, loaded: Loaded, confirmed: bool, numbe
         made.resize,
         made.normalize,
     )
+    images.check(described)
+    return described

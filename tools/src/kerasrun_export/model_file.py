@@ -110,6 +110,8 @@ def _failed(path: str, description: _Description, causes: dict[str, str]) -> str
         hints.append("HDF5 cannot hold operators between layers, such as +: save it as .keras")
     if any("nknown layer" in c or "not locate" in c or "nknown" in c for c in causes.values()):
         hints.append("--custom-objects MODULE names the module that has its own classes")
+    if any("TFSMLayer" in cause for cause in causes.values()):
+        hints.append("--saved-model DIR takes the SavedModel itself that its TFSMLayer loads")
     return ". ".join([f"{path}: expected a model{by} that can be loaded; tried {tried}", *hints])
 
 

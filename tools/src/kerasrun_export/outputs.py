@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kerasrun_export.contract import OUTPUT_KINDS, Output
+from kerasrun_export.contract import OUTPUT_KINDS, Input, Output
 from kerasrun_export.errors import ChoiceError
 from kerasrun_export.serving import Served
 
@@ -123,6 +123,7 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
     single = rank == 2 and output.shape[-1] == 1
     activation = output.activation if output.activation in ACTIVATIONS else None
     if said is not None:
+        _check_said(output, said)
         if said == "logits":
             if meaning.activation is None:
                 raise ChoiceError(f"--kind {name}=logits: expected --activation softmax|sigmoid")
@@ -132,8 +133,8 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
         return Output(name, "tensor")
     if name == "features" and rank == 2 and (served.headless or output.signature != DEFAULT):
         return Output(name, "embedding", normalized=False)
-    if rank == 4 and not served.headless:
-        return Output(name, "map")
+    if rank == 4 and not served.headless:  # without a softmax it may be an image, or a depth
+        return Output(name, "map") if activation == "softmax" and output.shape[-1] != 1 else None
     if rank != 2:
         return Output(name, "tensor")
     if activation == "softmax":
@@ -147,6 +148,46 @@ def _kind(served: Served, output, meaning: Meaning) -> Output | None:
     if meaning.activation is not None:
         return Output(name, "logits", activation=meaning.activation)
     return None
+
+
+# Of what rank, with the batch, and how many numbers an output of a kind is.
+RANKS = {"map": 4, "probabilities": 2, "logits": 2, "binary": 2, "multilabel": 2}
+
+
+def _check_said(output, said: str) -> None:
+    """Raises ChoiceError where an output cannot be of the kind."""
+    name, shape = output.name, output.shape
+    if not shape:
+        return
+    words = f"--kind {name}={said}: expected"
+    if said in RANKS and len(shape) != RANKS[said]:
+        form = "(batch, height, width, classes)" if said == "map" else "(batch, classes)"
+        raise ChoiceError(f"{words} an output of shape {form}, got {shape}")
+    if said == "probabilities" and shape[-1] == 1:
+        raise ChoiceError(f"{words} several classes, got one number: binary, of one sigmoid?")
+    if said == "binary" and shape[-1] not in (-1, 1):
+        raise ChoiceError(f"{words} one number, got {shape[-1]}: probabilities or multilabel?")
+
+
+def check_maps(
+    inputs: Sequence[Input], outputs: Sequence, signatures: Mapping[str, Sequence[Output]]
+) -> None:
+    """Raises ChoiceError where a map has its classes before its height, as its images have their
+    channels."""
+    sizes = [one.size for one in inputs if one.layout == "NCHW"]
+    maps = {one.name for found in signatures.values() for one in found if one.kind == "map"}
+    for output in outputs:
+        if output.name not in maps or not sizes or len(output.shape) != 4:
+            continue
+        height, width = output.shape[1:3]
+        if height == width == -1:
+            continue
+        if all(height * size[1] != width * size[0] for size in sizes):
+            raise ChoiceError(
+                f"--kind {output.name}=map: expected (batch, height, width, classes), got "
+                f"{output.shape} of images that have their channels first: end the model with "
+                f"Permute((2, 3, 1)), or say --kind {output.name}=tensor"
+            )
 
 
 def _with_defaults(output: Output) -> Output:
@@ -164,13 +205,20 @@ def _is_normalized(served: Served, name: str) -> bool:
 
 
 def _question(outputs: Sequence) -> str:
-    words = [f"{o.name} {tuple(o.shape)}" for o in outputs]
+    words = ", ".join(f"{o.name} {tuple(o.shape)}" for o in outputs)
     first = outputs[0].name
+    if all(len(o.shape) == 4 for o in outputs):
+        return (
+            f"the model does not say what the numbers of each place of an image are ({words}): "
+            f"expected --kind {first}=map for classes of pixels (the largest is it; of one value, "
+            f"a sigmoid's, class 1 is over 0.5), or --kind {first}=tensor for an image, features "
+            "or anything else"
+        )
     return (
-        f"the model's last layer has no activation ({', '.join(words)}), so it does not say what "
-        "its numbers are: expected --activation softmax or --activation sigmoid for logits of "
-        "classes (from_logits=True in training), or --kind "
-        f"{first}=regression|embedding|map|tensor"
+        f"the model's last layer has no activation ({words}), so it does not say what its numbers "
+        "are: expected --activation softmax or --activation sigmoid for logits of classes "
+        f"(from_logits=True in training), or --kind {first}=probabilities|binary|multilabel for "
+        f"what is a probability already, or --kind {first}=regression|embedding|map|tensor"
     )
 
 

@@ -139,12 +139,7 @@ def write(
         user's own function made the tensors, or the contract of a manifest. signature: that it
         answered as.
     """
-    images_taken = [one.name for one in inputs if one.kind == "image"]
-    if len(images_taken) > 1:
-        raise GoldenError(
-            f"expected a model with one input of images, got {', '.join(images_taken)}: a case is "
-            "one image"
-        )
+    check_inputs(inputs)
     tolerance, measured = tolerances(made, expected.predict, bounded)
     directory.mkdir(parents=True, exist_ok=True)
     listed = []
@@ -171,6 +166,16 @@ def write(
     text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
     (directory / "goldens.json").write_text(text, encoding="utf-8")
     return index
+
+
+def check_inputs(inputs: Sequence[Input]) -> None:
+    """Raises GoldenError where the inputs take several images."""
+    taken = [one.name for one in inputs if one.kind != "tensor"]
+    if len(taken) > 1:
+        raise GoldenError(
+            f"expected a model with one input of images, got {', '.join(taken)}: a case is one "
+            "image. Compare such a model by kerasrun predict, on tensors that your own code made"
+        )
 
 
 def arrays(inputs: Sequence[Input], case: Case) -> dict[str, np.ndarray]:

@@ -116,12 +116,12 @@ def _read(model, number: int) -> Preparation:
     if probe is not None:
         with tf.device("/CPU:0"):
             walk.run(model, {number: probe})
-    changed = walk.changed and walk.frontier is not None
-    plain = changed and _is_plain(walk.frontier)
+    changed = walk.changed and bool(walk.frontiers)
+    plain = [_is_plain(values) for values in walk.frontiers]
     return Preparation(
         tuple(walk.steps),
-        values=plain,
-        scaled_before=changed and not plain,
+        values=changed and all(plain),
+        scaled_before=changed and not any(plain),
         resizes=walk.resizes,
         of_images=walk.of_images,
         readable=walk.readable,
@@ -151,12 +151,13 @@ def _probe(tensor) -> tf.Tensor | None:
 class _Walk:
     """Runs the beginning of functional models on a probe.
 
-    frontier: what the first layer with weights is given, (2, ...): of black and of white.
+    frontiers: what each layer with weights that comes first is given, (2, ...): of black and of
+    white.
     """
 
     def __init__(self) -> None:
         self.steps: list[str] = []
-        self.frontier: np.ndarray | None = None
+        self.frontiers: list[np.ndarray] = []
         self.changed = self.resizes = self.of_images = False
         self.readable = True
 
@@ -185,8 +186,8 @@ class _Walk:
         return {i: known[id(t)] for i, t in enumerate(model.outputs) if id(t) in known}
 
     def _stop(self, value: tf.Tensor) -> None:
-        if self.frontier is None and value.shape.rank in (3, 4):
-            self.frontier = np.asarray(tf.cast(value, tf.float32))
+        if value.shape.rank in (3, 4):
+            self.frontiers.append(np.asarray(tf.cast(value, tf.float32)))
 
     def _prepare(
         self, node, operation, known: dict[int, tf.Tensor], before: tf.Tensor

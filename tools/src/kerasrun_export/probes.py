@@ -35,7 +35,7 @@ def make(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Prob
     lying.save(probes[0].image, quality=85, subsampling="4:2:0")
     lying.save(probes[1].image, quality=85, subsampling="4:2:0", exif=turned)
     small.save(probes[2].image)
-    Image.fromarray(np.asarray(lying.convert("L")).astype(np.uint16) * 257).save(probes[3].image)
+    _wide(lying.convert("L")).save(probes[3].image)
     return probes
 
 
@@ -45,17 +45,32 @@ def kinds(image: Path, target: tuple[int, int], directory: Path) -> Sequence[Pro
     lying = colors.resize((3 * width + 1, 2 * height - 3), Image.Resampling.BICUBIC)
     steps = np.linspace(0, 255, lying.width * lying.height).astype(np.uint8)
     alpha = Image.fromarray(steps.reshape(lying.height, lying.width))
-    probes = [
-        Probe(directory / "transparent.png", "a PNG with transparency", False),
-        Probe(directory / "palette.png", "a PNG with a palette", False),
-        Probe(directory / "grey.jpg", "a grey JPEG", False),
-        Probe(directory / "cmyk.jpg", "a CMYK JPEG", False),
-    ]
-    made = (lying.copy(), lying.quantize(64), lying.convert("L"), lying.convert("CMYK"))
-    made[0].putalpha(alpha)
-    for probe, pixels in zip(probes, made, strict=True):
-        pixels.save(probe.image)
+    grey = lying.convert("L")
+    transparent = lying.copy()
+    transparent.putalpha(alpha)
+    made = {
+        "a PNG": ("plain.png", lying),
+        "a PNG with transparency": ("transparent.png", transparent),
+        "a PNG with a palette": ("palette.png", lying.quantize(64)),
+        "a grey PNG": ("grey.png", grey),
+        "a grey PNG of 16 bits": ("wide.png", _wide(grey)),
+        "a PNG of 1 bit": ("bit.png", lying.convert("1")),
+        "a grey JPEG": ("grey.jpg", grey),
+        "a CMYK JPEG": ("cmyk.jpg", lying.convert("CMYK")),
+        "a GIF": ("colors.gif", lying.quantize(64)),
+        "a BMP": ("plain.bmp", lying),
+        "a WebP": ("lossy.webp", lying),
+    }
+    probes = []
+    for words, (name, pixels) in made.items():
+        pixels.save(directory / name)
+        probes.append(Probe(directory / name, words, False))
     return probes
+
+
+def _wide(grey: Image.Image) -> Image.Image:
+    """A grey image in 16 bits."""
+    return Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
 
 
 def _sides(target: tuple[int, int]) -> tuple[int, int]:

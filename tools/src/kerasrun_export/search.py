@@ -15,6 +15,7 @@ from PIL import Image
 from kerasrun_export import images, normalization
 from kerasrun_export.contract import (
     CHANNELS,
+    KERAS_METHODS,
     LIBRARIES,
     METHODS,
     Decode,
@@ -34,8 +35,6 @@ SAMPLE = 4096  # pixels by which ways are told from each other where none is exa
 KEPT = 3  # ways of a decoder, which are held against all images
 STAGED = 8  # images by which the stage is told that differs
 OTHER_FILTERS = {"pillow": ("box", "bilinear", "lanczos"), "tensorflow": ("bilinear", "nearest")}
-# Methods of Keras's own crop and padding; the other fits have all of the library's.
-KERAS_METHODS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 # Lengths of the short side for 224, by what libraries and papers say.
 SHORT_SIDES = (1 / 0.875, 256 / 224, 1.0, 232 / 224)
 

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package vp8
+
+func inverseDCT4AVX2(*int16, *uint8) { panic("no AVX2") }

@@ -1,0 +1,165 @@
+package webp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"kerasrun/internal/pythontest"
+	"kerasrun/preprocess/internal/vp8"
+)
+
+const referenceScript = "testdata/reference.py"
+
+type file struct {
+	name string
+	data []byte
+}
+
+// made returns images that the reference script draws, behind the committed ones.
+func made(t testing.TB, kind string, seed, count int) []file {
+	t.Helper()
+	files := committed(t, kind)
+	lossless := "0"
+	if kind == "lossless" {
+		lossless = "1"
+	}
+	cmd := exec.Command(pythontest.Python(t), referenceScript, "make", fmt.Sprint(seed),
+		fmt.Sprint(count), lossless)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() []byte {
+		n := binary.LittleEndian.Uint32(out)
+		b := out[4 : 4+n]
+		out = out[4+n:]
+		return b
+	}
+	for len(out) > 0 {
+		name := string(next())
+		files = append(files, file{name, next()})
+	}
+	return files
+}
+
+func committed(t testing.TB, kind string) []file {
+	t.Helper()
+	var files []file
+	for _, pattern := range []string{"generated/%s-*x*.webp", "ximage/*.%s.webp"} {
+		paths, err := filepath.Glob("../../../testdata/images/" + fmt.Sprintf(pattern, kind))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("got no files %s of %s: %v", pattern, kind, err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, file{filepath.Base(path), data})
+		}
+	}
+	return files
+}
+
+// compare holds what becomes of files against Pillow. It returns how many are decoded alike and how
+// many are decoded by one alone or to other pixels, which is an error beyond mayDisagree.
+func compare(t *testing.T, files []file, mayDisagree int) (decoded, disagreed int) {
+	t.Helper()
+	p, err := pythontest.NewProcess(pythontest.Python(t), referenceScript, "decode")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for _, f := range files {
+			binary.Write(p.In, binary.LittleEndian, int32(len(f.data)))
+			p.In.Write(f.data)
+		}
+		p.In.Flush()
+	}()
+	for _, f := range files {
+		var head [2]int32
+		if err := binary.Read(p.Out, binary.LittleEndian, &head); err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		n := 3 * int(head[0]) * int(head[1])
+		if head[0] < 0 {
+			n = int(head[1])
+		}
+		want := make([]byte, n)
+		if _, err := io.ReadFull(p.Out, want); err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		got, err := Decode(nil, f.data)
+		switch {
+		case (head[0] < 0) != (err != nil):
+			if disagreed++; disagreed > mayDisagree {
+				t.Errorf("%s: got %v, want %d x %d or %.80q", f.name, err, head[0], head[1], want)
+			}
+		case err == nil && !bytes.Equal(got, want):
+			if disagreed++; disagreed > mayDisagree {
+				t.Errorf("%s: got other pixels than Pillow", f.name)
+			}
+		case err == nil:
+			decoded++
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return decoded, disagreed
+}
+
+func TestEqualsPillow(t *testing.T) {
+	for _, kind := range []string{"lossless", "lossy"} {
+		files := made(t, kind, 1, 300)
+		for _, use := range []bool{useAVX2, false} {
+			t.Run(fmt.Sprintf("%s, AVX2 %v", kind, use), func(t *testing.T) {
+				defer func(use bool) { useAVX2, vp8.UseAVX2 = use, use }(useAVX2)
+				useAVX2, vp8.UseAVX2 = use, use
+				if n, _ := compare(t, files, 0); n != len(files) {
+					t.Errorf("got %d files decoded alike, want %d", n, len(files))
+				}
+			})
+		}
+	}
+}
+
+// Damaged bitstreams are decoded to the same pixels as Pillow's, or refused as it refuses them. Of
+// lossy ones, with numbers that no encoder writes, about 1 in 8,000 becomes other pixels.
+func TestDamagedEqualsPillow(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for kind, mayDisagree := range map[string]int{"lossless": 0, "lossy": 4} {
+		whole := made(t, kind, 2, 60)
+		var files []file
+		for i := range 1500 {
+			f := whole[rng.IntN(len(whole))]
+			data := slices.Clone(f.data)
+			const start = 20 // of the bitstream, behind the chunks' headers
+			for range 1 + rng.IntN(3) {
+				at := start + rng.IntN(len(data)-start)
+				if rng.IntN(2) == 0 {
+					// Where the headers are.
+					at = start + rng.IntN(min(60, len(data)-start))
+				}
+				data[at] ^= 1 << rng.IntN(8)
+			}
+			if rng.IntN(4) == 0 {
+				clear(data[start+rng.IntN(len(data)-start):])
+			}
+			files = append(files, file{fmt.Sprintf("%s, damaged %d", f.name, i), data})
+		}
+		decoded, disagreed := compare(t, files, mayDisagree)
+		t.Logf("%s: %d decoded alike, %d not", kind, decoded, disagreed)
+	}
+}
