@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -187,6 +188,9 @@ func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.I
 	size := min(max(item.Size, 0), MaxImageBytes)
 	if err := p.bytes.Acquire(ctx, size); err != nil {
 		return classify.Image{}, err
+	}
+	if size > MaxImageBytes/8 {
+		runtime.GC() // what the last such image took may go to this one
 	}
 	if item.Kept != nil {
 		p.kept.Store(index, item.Kept)

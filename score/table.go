@@ -108,13 +108,25 @@ func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]
 		case ".arrow", ".feather":
 			read = t.arrowRows
 		}
+		reading := true // and not with who takes the row
+		defer func() {
+			if !reading {
+				return
+			}
+			if fault := recover(); fault != nil {
+				yield(nil, fmt.Errorf("%s: expected a file that its format's library can read: %v", t.path,
+					fault))
+			}
+		}()
 		for values, err := range read(file, columns, check) {
 			if err != nil {
 				err = fmt.Errorf("%s: %w", t.path, err)
 			}
+			reading = false
 			if !yield(values, err) || err != nil {
 				return
 			}
+			reading = true
 		}
 	}
 }

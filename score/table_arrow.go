@@ -73,17 +73,23 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 		return nil, nil, errors.New("expected Arrow's IPC or stream format, got version 1 of Feather: " +
 			"write version 2")
 	}
-	if string(magic[:]) == "ARROW1" {
-		in, err := recovered(func() (*ipc.FileReader, error) {
-			return ipc.NewFileReader(file, options...)
-		})
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	ipcFormat := string(magic[:]) == "ARROW1"
+	if err := checkArrowSchema(file, info.Size(), ipcFormat); err != nil {
+		return nil, nil, err
+	}
+	if ipcFormat {
+		in, err := ipc.NewFileReader(file, options...)
 		if err != nil {
 			return nil, nil, err
 		}
 		return in.Schema(), func(yield func(arrow.RecordBatch, error) bool) {
 			defer in.Close()
 			for i := range in.NumRecords() {
-				batch, err := recovered(func() (arrow.RecordBatch, error) { return in.RecordBatchAt(i) })
+				batch, err := in.RecordBatchAt(i)
 				more := yield(batch, err)
 				if err == nil {
 					batch.Release()
@@ -97,9 +103,7 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 	if err := checkStreamEnd(file); err != nil {
 		return nil, nil, err
 	}
-	in, err := recovered(func() (*ipc.Reader, error) {
-		return ipc.NewReader(bufio.NewReaderSize(file, 1<<16), options...)
-	})
+	in, err := ipc.NewReader(bufio.NewReaderSize(file, 1<<16), options...)
 	if err != nil {
 		return nil, nil, err
 	}

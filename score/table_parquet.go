@@ -25,7 +25,13 @@ func (t table) parquetRows(
 			yield(nil, err)
 			return
 		}
-		opened, err := parquet.OpenFile(file, info.Size())
+		if err := checkFooter(file, info.Size()); err != nil {
+			yield(nil, err)
+			return
+		}
+		// The indexes are not needed, and not read.
+		opened, err := parquet.OpenFile(file, info.Size(), parquet.SkipPageIndex(true),
+			parquet.SkipBloomFilters(true))
 		if err != nil {
 			yield(nil, err)
 			return
@@ -179,6 +185,14 @@ func checkPages(file object.File, chunk format.ColumnMetaData) error {
 		at = min(at, d)
 	}
 	in, end := bufio.NewReader(nil), at+chunk.TotalCompressedSize
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if at < 0 || chunk.TotalCompressedSize < 0 || end < at || end > info.Size() {
+		return fmt.Errorf("column %q: expected its bytes in the file's %d, got %d from byte %d",
+			strings.Join(chunk.PathInSchema, "."), info.Size(), chunk.TotalCompressedSize, at)
+	}
 	for at < end {
 		section := io.NewSectionReader(file, at, end-at)
 		in.Reset(section)
@@ -191,9 +205,18 @@ func checkPages(file object.File, chunk format.ColumnMetaData) error {
 		read, _ := section.Seek(0, io.SeekCurrent) // a section has no error
 		at += read - int64(in.Buffered())
 		size := int(max(head.UncompressedPageSize, head.CompressedPageSize))
-		if size > maxPart || head.CompressedPageSize < 0 {
+		if size > maxPart || min(head.UncompressedPageSize, head.CompressedPageSize) < 0 {
 			return fmt.Errorf("column %q: expected pages of at most %d bytes, got %d: write smaller ones",
 				strings.Join(chunk.PathInSchema, "."), maxPart, size)
+		}
+		if int64(head.CompressedPageSize) > end-at {
+			return fmt.Errorf("column %q: expected a page within its %d bytes, got one of %d",
+				strings.Join(chunk.PathInSchema, "."), end-at, head.CompressedPageSize)
+		}
+		if err := checkPage(chunk.Codec, head, io.NewSectionReader(file, at,
+			int64(head.CompressedPageSize))); err != nil {
+			return fmt.Errorf("column %q: the page at byte %d: %w",
+				strings.Join(chunk.PathInSchema, "."), at, err)
 		}
 		at += int64(head.CompressedPageSize)
 	}

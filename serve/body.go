@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bufio"
 	"compress/gzip"
 	"compress/zlib"
 	"errors"
@@ -190,14 +191,31 @@ func unpack(body io.Reader, encoding string) (io.Reader, error) {
 		}
 		return r, nil
 	case "deflate":
-		r, err := zlib.NewReader(body)
+		buffered := bufio.NewReader(body) // so that no byte behind the stream is taken
+		r, err := zlib.NewReader(buffered)
 		if err != nil {
 			return nil, readError(err)
 		}
-		return r, nil
+		return &zlibBody{buffered, r}, nil
 	}
 	return nil, &Error{Code: codes.InvalidArgument, HTTP: http.StatusUnsupportedMediaType,
 		Err: fmt.Errorf("Content-Encoding: expected gzip, deflate or none, got %.40q", encoding)}
+}
+
+// zlibBody is a zlib stream that ends its body.
+type zlibBody struct {
+	body *bufio.Reader
+	z    io.Reader
+}
+
+func (b *zlibBody) Read(p []byte) (int, error) {
+	n, err := b.z.Read(p)
+	if err == io.EOF {
+		if _, more := b.body.Peek(1); more != io.EOF {
+			err = errors.New("expected the end of the body behind its zlib stream, got more")
+		}
+	}
+	return n, err
 }
 
 // readError is for a body that ended early or cannot be unpacked.

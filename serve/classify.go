@@ -145,7 +145,10 @@ type times struct {
 // ?model, or the form's field of that name, names the model, otherwise the first that is
 // configured; ?top says how many classes, otherwise 5.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return errorf(codes.InvalidArgument, "the address's parameters cannot be read: %w", err)
+	}
 	if _, _, err := s.classifyQuery(query); err != nil { // before the image is read
 		return err
 	}
@@ -213,8 +216,12 @@ func (s *Server) answerImage(ctx context.Context, v *version, top int, image []b
 
 func (s *Server) classifyQuery(query url.Values) (c choice, top int, err error) {
 	c.model, top = s.config.Models[0].Name, 5
-	for name := range query {
-		value := query.Get(name)
+	for name, values := range query {
+		value := values[0]
+		if len(values) > 1 {
+			return c, 0, errorf(codes.InvalidArgument, "%.40q: expected it once, got %d of it", name,
+				len(values))
+		}
 		switch name {
 		case "model":
 			c.model = value

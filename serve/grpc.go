@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -285,6 +286,23 @@ func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte, held 
 		return parseRawTensor(dtype, shape, raw, held)
 	}
 	c := in.Contents
+	t, err := readContents(dtype, shape, c)
+	if err != nil {
+		return tensor.Tensor{}, fmt.Errorf("%s: %w", in.Datatype, err)
+	}
+	given := len(c.BoolContents) + len(c.IntContents) + len(c.Int64Contents) + len(c.UintContents) +
+		len(c.Uint64Contents) + len(c.Fp32Contents) + len(c.Fp64Contents) + len(c.BytesContents)
+	if elements, err := shape.Elements(); err == nil && int64(given) > elements {
+		return tensor.Tensor{}, fmt.Errorf("expected %d elements of the shape %v in the contents of "+
+			"%s, got %d in all contents", elements, shape, in.Datatype, given)
+	}
+	return t, nil
+}
+
+// readContents takes the elements from the one of the contents that is of the type.
+func readContents(
+	dtype tensor.DType, shape tensor.Shape, c *oip.InferTensorContents,
+) (tensor.Tensor, error) {
 	switch dtype {
 	case tensor.Float32:
 		return tensor.New(shape, c.Fp32Contents)
@@ -311,7 +329,7 @@ func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte, held 
 	case tensor.String:
 		return tensor.New(shape, c.BytesContents)
 	}
-	return tensor.Tensor{}, fmt.Errorf("%s comes in raw_input_contents only", in.Datatype)
+	return tensor.Tensor{}, errors.New("it comes in raw_input_contents only")
 }
 
 // narrow makes a tensor of numbers that the protocol has wider.

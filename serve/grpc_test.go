@@ -93,6 +93,11 @@ func TestGRPCErrors(t *testing.T) {
 				Contents: &oip.InferTensorContents{IntContents: []int32{128}}}}},
 			codes.InvalidArgument,
 			"out of the range of int8"},
+		{"other contents too", &oip.ModelInferRequest{ModelName: "fake",
+			Inputs: []*grpcInput{{Name: "images", Datatype: "FP32", Shape: []int64{1, 2, 2, 3},
+				Contents: &oip.InferTensorContents{Fp32Contents: twelve.Fp32Contents,
+					IntContents: []int32{1}}}}},
+			codes.InvalidArgument, "got 13 in all contents"},
 		{"shared memory", &oip.ModelInferRequest{ModelName: "fake",
 			Inputs: []*grpcInput{
 				{Name: "images", Datatype: "FP32", Parameters: string2("shared_memory_region",

@@ -69,9 +69,9 @@ type choice struct {
 
 func (c choice) String() string {
 	if c.number != "" {
-		return fmt.Sprintf("Specific(%s, %s)", c.model, c.number)
+		return fmt.Sprintf("Specific(%.200s, %.40s)", c.model, c.number)
 	}
-	return fmt.Sprintf("Latest(%s)", c.model)
+	return fmt.Sprintf("Latest(%.200s)", c.model)
 }
 
 // acquire returns an available version, which stays loaded until release is called.
@@ -141,7 +141,7 @@ func (m *served) number(c choice) (int64, error) {
 func (r *repository) statuses(c choice) ([]Status, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	notFound := errorf(codes.NotFound, "Could not find any versions of model %s", c.model)
+	notFound := errorf(codes.NotFound, "Could not find any versions of model %.200s", c.model)
 	m, ok := r.models[c.model]
 	if !ok {
 		return nil, notFound

@@ -288,6 +288,7 @@ func TestCompressedBodies(t *testing.T) {
 			{"good", pack(body), 200},
 			{"bomb", pack(body + strings.Repeat(" ", 8<<20)), 413},
 			{"cut short", pack(body)[:20], 400},
+			{"more behind it", pack(body) + "more", 400},
 			{"not packed", body, 400},
 		} {
 			w := request(s.Handler(), "POST", "/v1/models/fake:predict", each.body,

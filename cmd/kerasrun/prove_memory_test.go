@@ -29,6 +29,7 @@ func peak(state *os.ProcessState) int64 {
 // 16 bodies of 61 MiB at a time, of each form that takes much memory for its size, as
 // deploy/kubernetes.yaml limits it: what has no room gets 503, and the server goes on.
 func TestProveMemoryBodies(t *testing.T) {
+	inRepository(t)
 	const group, size = 3 << 30, 61 << 20
 	s := startServer(t, "--model", smallModel,
 		"--max-memory-bytes", strconv.FormatInt(memoryShare(group), 10))
@@ -82,6 +83,7 @@ func TestProveMemoryBodies(t *testing.T) {
 
 // Archives that unpack to far more than they are, within 1 GiB.
 func TestProveMemoryArchives(t *testing.T) {
+	inRepository(t)
 	const group = 1 << 30
 	dir := t.TempDir()
 	put := func(name string, fill func(io.Writer) error) {
@@ -122,7 +124,7 @@ func TestProveMemoryArchives(t *testing.T) {
 	if err := os.Symlink("/dev/zero", filepath.Join(dir, "zero.jpg")); err != nil {
 		t.Fatal(err)
 	}
-	inputs := []string{dir, "../../score/testdata/sparse.tar"}
+	inputs := []string{dir, "score/testdata/sparse.tar"}
 	for _, name := range []string{"images.zip", "link.tar"} {
 		inputs = append(inputs, filepath.Join(dir, name))
 	}

@@ -1,0 +1,121 @@
+package score
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
+)
+
+// damagedRow is a row of the tables that are damaged on purpose.
+type damagedRow struct {
+	Image []byte `parquet:"image"`
+	ID    int64  `parquet:"id"`
+}
+
+func parquetTable(t *testing.T, codec compress.Codec) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[damagedRow](&out, parquet.Compression(codec))
+	rows := make([]damagedRow, 50)
+	for i := range rows {
+		rows[i] = damagedRow{bytes.Repeat([]byte("image"), 40), int64(i)}
+	}
+	if _, err := w.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func arrowTable(t *testing.T, stream bool) []byte {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "image", Type: arrow.BinaryTypes.Binary},
+		{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	for i := range 50 {
+		b.Field(0).(*array.BinaryBuilder).Append([]byte("an image"))
+		b.Field(1).(*array.Int64Builder).Append(int64(i))
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	var out bytes.Buffer
+	var w interface {
+		Write(arrow.RecordBatch) error
+		Close() error
+	}
+	if w = ipc.NewWriter(&out, ipc.WithSchema(schema)); !stream {
+		file, err := ipc.NewFileWriter(&out, ipc.WithSchema(schema))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = file
+	}
+	if err := w.Write(batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// A damaged table is rows or an error: it takes the process down neither by a panic of a library nor
+// by its memory, whatever number stands anywhere in it.
+func TestDamagedTables(t *testing.T) {
+	t.Chdir(t.TempDir())
+	defer func(part int) { maxPart = part }(maxPart)
+	maxPart = 16 << 20
+	tables := map[string][]byte{"stream.arrow": arrowTable(t, true),
+		"file.arrow": arrowTable(t, false)}
+	for _, codec := range []compress.Codec{&parquet.Uncompressed, &parquet.Snappy, &parquet.Gzip,
+		&parquet.Brotli, &parquet.Zstd, &parquet.Lz4Raw} {
+		tables[fmt.Sprintf("%v.parquet", codec)] = parquetTable(t, codec)
+	}
+	// A number of rows in Arrow costs its library 2 GiB once; one of values in Parquet 256 MiB.
+	const most = 2<<30 + 4*maxValues
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for name, whole := range tables {
+		try := func(what string, data []byte) {
+			write(t, name, string(data))
+			before := allocated()
+			s, _, err := Open(t.Context(), []string{name}, InputOptions{Column: "image",
+				Keep: []Keep{{"id", "id"}}})
+			if err == nil {
+				for range s {
+				}
+			}
+			if grown := allocated() - before; grown > most {
+				t.Errorf("%s, %s: %d bytes were allocated", name, what, grown)
+			}
+		}
+		try("whole", whole)
+		for at := 0; at+4 <= len(whole); at += 4 {
+			for _, number := range []uint32{1<<31 - 1, 1<<32 - 1, 1 << 28} {
+				data := slices.Clone(whole)
+				binary.LittleEndian.PutUint32(data[at:], number)
+				try(fmt.Sprintf("%d at %d", number, at), data)
+			}
+		}
+		for range 300 {
+			data := slices.Clone(whole)
+			for range 1 + r.IntN(4) {
+				data[r.IntN(len(data))] = byte(r.Uint32())
+			}
+			try(fmt.Sprintf("seed %d", seed), data)
+		}
+	}
+}
