@@ -137,9 +137,7 @@ func newStreamer(c StreamConfig) (*streamer, error) {
 func (s *streamer) read(in io.Reader, column string) iter.Seq2[[]Item, error] {
 	return func(yield func([]Item, error) bool) {
 		end := &lastBytes{Reader: in}
-		r, err := recovered(func() (*ipc.Reader, error) {
-			return ipc.NewReader(bufio.NewReaderSize(end, 1<<16), arrowOptions()...)
-		})
+		r, err := recovered(func() (*ipc.Reader, error) { return newArrowReader(end) })
 		if err != nil {
 			yield(nil, fmt.Errorf("expected Arrow's stream format: %w", err))
 			return
@@ -151,7 +149,9 @@ func (s *streamer) read(in io.Reader, column string) iter.Seq2[[]Item, error] {
 			return
 		}
 		for r.Next() {
-			items, err := itemsOf(r.RecordBatch().Column(place), column)
+			items, err := recovered(func() ([]Item, error) {
+				return itemsOf(r.RecordBatch().Column(place), column)
+			})
 			if !yield(items, err) || err != nil {
 				return
 			}

@@ -2,8 +2,10 @@ package score
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"reflect"
@@ -64,7 +66,6 @@ func (t table) arrowRows(
 
 // arrowBatches yields one record batch at a time, which is good until the next.
 func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
-	options := arrowOptions()
 	var magic [6]byte
 	if _, err := file.ReadAt(magic[:], 0); err != nil {
 		return nil, nil, fmt.Errorf("expected Arrow's IPC or stream format, got %w", err)
@@ -73,16 +74,15 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 		return nil, nil, errors.New("expected Arrow's IPC or stream format, got version 1 of Feather: " +
 			"write version 2")
 	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	ipcFormat := string(magic[:]) == "ARROW1"
-	if err := checkArrowSchema(file, info.Size(), ipcFormat); err != nil {
-		return nil, nil, err
-	}
-	if ipcFormat {
-		in, err := ipc.NewFileReader(file, options...)
+	if string(magic[:]) == "ARROW1" {
+		info, err := file.Stat()
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := checkArrowFooter(file, info.Size()); err != nil {
+			return nil, nil, err
+		}
+		in, err := ipc.NewFileReader(file, arrowOptions()...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -103,7 +103,7 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 	if err := checkStreamEnd(file); err != nil {
 		return nil, nil, err
 	}
-	in, err := ipc.NewReader(bufio.NewReaderSize(file, 1<<16), options...)
+	in, err := newArrowReader(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,6 +118,18 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 			yield(nil, in.Err())
 		}
 	}, nil
+}
+
+// newArrowReader reads a stream, from its schema on. It may panic over damaged ones.
+func newArrowReader(stream io.Reader) (*ipc.Reader, error) {
+	in := bufio.NewReaderSize(stream, 1<<16)
+	schema, err := readSchema(in)
+	if err != nil {
+		return nil, err
+	}
+	// ipc.NewReader keeps to no limit of a message.
+	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), arrowOptions()...)
+	return ipc.NewReaderFromMessageReader(messages, arrowOptions()...)
 }
 
 // arrowOptions bound the memory of what is read.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 )
@@ -16,39 +17,54 @@ import (
 // maxFields bounds the fields of a schema, nested ones too, and the pairs of texts about them.
 const maxFields = 100_000
 
-// checkArrowSchema counts the fields of the schema that a file begins or, in the IPC format, ends
-// with. Go's bounds are the other checks: whoever calls it recovers.
-func checkArrowSchema(file io.ReaderAt, size int64, ipcFormat bool) error {
-	start, length := int64(8), int64(0)
-	var head [8]byte
-	if ipcFormat { // ends with the footer, its length and ARROW1
-		if _, err := file.ReadAt(head[:4], max(size-10, 0)); err != nil {
-			return err
-		}
-		length = int64(int32(binary.LittleEndian.Uint32(head[:])))
-		start = size - 10 - length
-	} else {
-		if _, err := file.ReadAt(head[:], 0); err != nil {
-			return err
-		}
-		length = int64(int32(binary.LittleEndian.Uint32(head[4:])))
-		if binary.LittleEndian.Uint32(head[:]) != 0xffffffff { // as before version 0.15
-			start, length = 4, int64(int32(binary.LittleEndian.Uint32(head[:])))
+// readSchema returns the message of a schema that a stream begins with, whose fields it has counted.
+func readSchema(in io.Reader) ([]byte, error) {
+	message := make([]byte, 4, 8)
+	if _, err := io.ReadFull(in, message); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(message) == 0xffffffff { // since version 0.15
+		message = message[:8]
+		if _, err := io.ReadFull(in, message[4:]); err != nil {
+			return nil, err
 		}
 	}
-	if length < 8 || length > maxDescription || start < 0 || start+length > size {
-		return fmt.Errorf("expected a schema of Arrow within the file's %d bytes, got one of %d", size,
+	start := len(message)
+	length := int64(int32(binary.LittleEndian.Uint32(message[start-4:])))
+	if length < 8 || length > maxDescription {
+		return nil, fmt.Errorf("expected a schema of 8 to %d bytes, got one of %d", maxDescription,
+			length)
+	}
+	message = slices.Grow(message, int(length))[:start+int(length)]
+	if _, err := io.ReadFull(in, message[start:]); err != nil {
+		return nil, err
+	}
+	return message, checkSchema(message[start:], 8)
+}
+
+// checkArrowFooter counts the fields of the schema that a file in the IPC format has in its footer, which
+// its length and ARROW1 follow.
+func checkArrowFooter(file io.ReaderAt, size int64) error {
+	var end [4]byte
+	if _, err := file.ReadAt(end[:], max(size-10, 0)); err != nil {
+		return err
+	}
+	length := int64(int32(binary.LittleEndian.Uint32(end[:])))
+	if length < 8 || length > min(maxDescription, size-10) {
+		return fmt.Errorf("expected a footer of Arrow within the file's %d bytes, got one of %d", size,
 			length)
 	}
 	data := make([]byte, length)
-	if _, err := file.ReadAt(data, start); err != nil {
+	if _, err := file.ReadAt(data, size-10-length); err != nil {
 		return err
 	}
+	return checkSchema(data, 6)
+}
+
+// checkSchema counts the fields of the schema at a place of a table. Go's bounds are the other
+// checks: whoever calls it recovers.
+func checkSchema(data []byte, place flatbuffers.VOffsetT) error {
 	root := flatbuffers.Table{Bytes: data, Pos: flatbuffers.GetUOffsetT(data)}
-	place := flatbuffers.VOffsetT(8) // of a message's header
-	if ipcFormat {
-		place = 6
-	}
 	at := root.Offset(place)
 	if at == 0 {
 		return errors.New("expected a schema of Arrow, got none")
