@@ -203,7 +203,7 @@ func (d *decoder) namedAttr(into map[string]*attr) {
 var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
-	"dilations": true, explicitPaddings: true, partitionTypes: true,
+	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.

@@ -43,8 +43,8 @@ var allowedOps = opSet(
 		RFFT2D RFFT3D RFFTND LogMatrixDeterminant Lu MatMul MatrixBandPart MatrixDeterminant
 		MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3
 		MatrixExponential MatrixInverse MatrixLogarithm MatrixSetDiag MatrixSetDiagV2
-		MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot MatrixTriangularSolve Qr
-		SelfAdjointEig SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve`,
+		MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot Qr SelfAdjointEig
+		SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve`,
 	// Neural networks.
 	`AvgPool AvgPool3D BatchNormWithGlobalNormalization BiasAdd BiasAddV1 CTCBeamSearchDecoder
 		CTCGreedyDecoder Conv2D Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D
@@ -129,8 +129,8 @@ var saverOps = map[reacher]map[string]bool{
 // another one TensorFlow ends the process. scripts/fuzzops finds them.
 var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv Dequantize
 	FakeQuantWithMinMaxVarsPerChannel FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D
-	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell ParseExample QuantizeAndDequantizeV3
-	QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
+	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell MatrixTriangularSolve ParseExample
+	QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
 	UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.

@@ -17,7 +17,7 @@ const maxPadding = 4096
 // moves them apart. An image of 1 pixel could fill the memory otherwise: where there is none left
 // oneDNN ends the process.
 const (
-	maxGrowth     = 1 << 20
+	maxGrowth     = 1 << 20 // also of the elements of a window
 	maxUpsampling = 1 << 12 // Keras's models have 32 x 32 at most
 )
 
@@ -41,6 +41,11 @@ var pads = opSet("Pad PadV2 MirrorPad")
 var transposed = opSet(`Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
 	Conv3DBackpropInputV2`)
 
+// patching are the operations that cut windows out of images, of the sizes in an attribute.
+var patching = opSet("ExtractImagePatches ExtractVolumePatches")
+
+const patchSizes = "ksizes"
+
 // paddingFault returns what is wrong with a convolution's paddings, two numbers for each dimension,
 // of which the largest has the magnitude; "" where nothing is.
 func paddingFault(sides []int64, largest uint64) string {
@@ -59,17 +64,15 @@ func paddingFault(sides []int64, largest uint64) string {
 	return ""
 }
 
-// strideFault returns what is wrong with a transposed convolution's strides, "" where nothing is.
-func strideFault(strides []int64) string {
-	elements := uint64(1)
-	for _, stride := range strides {
-		elements *= min(max(magnitude(stride), 1), maxUpsampling+1)
-		if elements > maxUpsampling {
-			return fmt.Sprintf("expected strides of a transposed convolution that make at most %d "+
-				"elements of one, got %v", maxUpsampling, strides)
+// over returns whether the product of numbers, of which those under 1 count as 1, is more than most.
+func over(numbers []int64, most uint64) bool {
+	product := uint64(1)
+	for _, number := range numbers {
+		if product *= min(max(magnitude(number), 1), most+1); product > most {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 // magnitude returns the absolute value.
@@ -143,8 +146,12 @@ func (n *node) attrFault() string {
 		padding.text != "VALID": // with what is fused into it
 		return fmt.Sprintf("expected padding of %s of SAME or VALID, got %s; put a Pad before it",
 			n.op, quote(padding.text))
-	case transposed[n.op] && strideFault(n.attr("strides").numbers) != "":
-		return strideFault(n.attr("strides").numbers)
+	case transposed[n.op] && over(n.attr("strides").numbers, maxUpsampling):
+		return fmt.Sprintf("expected strides of a transposed convolution that make at most %d "+
+			"elements of one, got %v", maxUpsampling, n.attr("strides").numbers)
+	case patching[n.op] && over(n.attr(patchSizes).numbers, maxGrowth):
+		return fmt.Sprintf("expected %s of %s of at most %d elements, got %v", patchSizes, n.op,
+			maxGrowth, n.attr(patchSizes).numbers)
 	case n.op == "Conv3DBackpropInputV2" && shapes != nil && shapes.dtype != tensor.Int32:
 		return fmt.Sprintf("expected Tshape of %s of int32, got %v", n.op, shapes.dtype)
 	}
