@@ -84,6 +84,26 @@ func TestMadeUpEqualTensorFlow(t *testing.T) {
 	t.Logf("%d files, %d bytes compared", files, n)
 }
 
+// libwebp's decoder refuses a VP8X chunk of another length, which its reader of containers takes.
+func TestLongVP8X(t *testing.T) {
+	for name, channels := range map[string]int{"lossy-alpha": 4, "metadata": 3} {
+		file, err := os.ReadFile("../../../testdata/images/generated/" + name + ".webp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sameDecoded(t, name, file, channels) == 0 {
+			t.Errorf("%s: got it refused", name)
+		}
+		const end = 30 // of the chunk
+		file = slices.Insert(file, end, 0, 0)
+		binary.LittleEndian.PutUint32(file[4:], uint32(len(file)-8))
+		file[16] += 2
+		if sameDecoded(t, name, file, channels) != 0 {
+			t.Errorf("%s: got it decoded with 2 bytes more", name)
+		}
+	}
+}
+
 func TestDecodeEqualsTensorFlow(t *testing.T) {
 	equal := map[string]int{}
 	for _, path := range imageFiles(t) {

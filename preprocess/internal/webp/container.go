@@ -28,7 +28,8 @@ type frame struct {
 	x, y, width, height int
 	lossless            bool
 	data                []byte
-	hasImage, hasAlpha  bool
+	alpha               []byte // the alpha plane of a lossy bitstream, nil where there is none
+	hasImage            bool
 	alphaFirst          bool
 }
 
@@ -100,14 +101,14 @@ func (c *container) header() (id string, length, padded int, err error) {
 // chunk.
 func (c *container) readFrame(f *frame) error {
 	for {
-		id, _, padded, err := c.header()
+		id, length, padded, err := c.header()
 		if err != nil {
 			return err
 		}
 		switch {
-		case id == "ALPH" && !f.hasAlpha:
-			f.hasAlpha, f.alphaFirst = true, !f.hasImage
-		case id == "VP8L" && f.hasAlpha:
+		case id == "ALPH" && f.alpha == nil:
+			f.alpha, f.alphaFirst = c.data[c.pos:c.pos+length], !f.hasImage
+		case id == "VP8L" && f.alpha != nil:
 			return errors.New("a lossless frame with a second alpha plane")
 		case (id == "VP8 " || id == "VP8L") && !f.hasImage:
 			f.lossless, f.data = id == "VP8L", c.data[c.pos:c.pos+padded]
@@ -163,7 +164,7 @@ func (c *container) add(f *frame) error {
 	switch {
 	case !f.hasImage:
 		return errors.New("a frame without an image")
-	case f.hasAlpha && !f.alphaFirst && c.extended:
+	case f.alpha != nil && !f.alphaFirst && c.extended:
 		return errStructure
 	case !c.extended:
 		c.width, c.height = f.width, f.height
@@ -261,7 +262,7 @@ func (c *container) readAnimationFrame(size int) error {
 	if c.pos > end {
 		return errStructure
 	}
-	if !c.animated || !f.hasImage && !f.hasAlpha {
+	if !c.animated || !f.hasImage && f.alpha == nil {
 		return nil
 	}
 	return c.add(f)

@@ -1,12 +1,8 @@
 package webp
 
 import (
-	"bytes"
 	"encoding/binary"
-	"image"
 	"slices"
-
-	"golang.org/x/image/webp"
 
 	"kerasrun/preprocess/internal/codec"
 )
@@ -24,11 +20,14 @@ func readTensorFlow(data []byte, channels int) (*container, error) {
 	if c.animated {
 		return nil, codec.UnsupportedError("animation")
 	}
-	alpha := c.first.hasAlpha
+	alpha := c.first.alpha != nil
 	if c.first.lossless {
 		alpha = binary.LittleEndian.Uint32(c.first.data[1:])>>28&1 != 0
 	}
 	if c.extended {
+		if binary.LittleEndian.Uint32(data[16:]) != 10 { // VP8X's length
+			return nil, errStructure
+		}
 		alpha = data[20]&flagAlpha != 0
 	}
 	if alpha != (channels == 4) {
@@ -101,21 +100,18 @@ func DecodeTensorFlow(dst, data []byte, channels int) (pix []byte, err error) {
 		copy(pix[4*i:4*i+3], colors[3*i:])
 		pix[4*i+3] = 255
 	}
-	if !f.hasAlpha {
+	if f.alpha == nil {
 		return pix, nil
 	}
-	m, err := webp.Decode(bytes.NewReader(data))
+	if !f.alphaFirst {
+		return nil, errStructure
+	}
+	plane, err := decodeAlpha(f)
 	if err != nil {
 		return nil, err
 	}
-	p, ok := m.(*image.NYCbCrA)
-	if !ok || p.Rect.Dx() != c.width || p.Rect.Dy() != c.height {
-		return nil, errSize
-	}
-	for y := range c.height {
-		for x, a := range p.A[p.AStride*y:][:c.width] {
-			pix[4*(c.width*y+x)+3] = a
-		}
+	for i, a := range plane {
+		pix[4*i+3] = a
 	}
 	return pix, nil
 }

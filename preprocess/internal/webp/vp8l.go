@@ -75,6 +75,17 @@ func decodeVP8L(out []byte, stride int, f *frame, channels int) error {
 	if width != f.width || height != f.height {
 		return errSize
 	}
+	return d.decode(width, height, func(y int, row []uint32) {
+		if channels == 3 {
+			putRGB(out[y*stride:][:3*width], row)
+		} else {
+			putRGBA(out[y*stride:][:4*width], row)
+		}
+	})
+}
+
+// decode decodes an image of width x height pixels from its transforms on, and puts its rows.
+func (d *losslessDecoder) decode(width, height int, put func(y int, row []uint32)) error {
 	coded, err := d.readTransforms(width, height)
 	if err != nil {
 		return err
@@ -90,11 +101,7 @@ func decodeVP8L(out []byte, stride int, f *frame, channels int) error {
 		for i := range slices.Backward(d.transforms) {
 			row = d.inverse(&d.transforms[i], row, y)
 		}
-		if channels == 3 {
-			putRGB(out[y*stride:][:3*width], row)
-		} else {
-			putRGBA(out[y*stride:][:4*width], row)
-		}
+		put(y, row)
 	}
 	return nil
 }

@@ -4,8 +4,8 @@
 // Lossy bitstreams are decoded by package vp8; the container, lossless bitstreams, the enlargement
 // of the colour planes ("fancy upsampling") and the conversion to RGB are here, after libwebp.
 // Transparency is dropped: transparent pixels keep their colour, and around a frame that is smaller
-// than its canvas everything is black. The alpha plane of a lossy image is not decoded, so damage
-// to it goes unseen.
+// than its canvas everything is black. The alpha plane of a lossy image is decoded for
+// [DecodeTensorFlow] alone, so damage to it goes unseen elsewhere.
 package webp
 
 import (
@@ -14,9 +14,8 @@ import (
 	"slices"
 	"sync"
 
-	"kerasrun/preprocess/internal/vp8"
-
 	"kerasrun/preprocess/internal/codec"
+	"kerasrun/preprocess/internal/vp8"
 )
 
 // DecodeConfig reads the structure of a WebP file. The size is that of the canvas.

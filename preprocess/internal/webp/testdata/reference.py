@@ -1,10 +1,10 @@
 """The reference for this package's tests: what Pillow makes of WebP files.
 
-    reference.py decode  for each file on standard input: Image.open(file).convert("RGB")
-    reference.py make SEED N LOSSLESS  made-up images, saved losslessly (1) or not (0)
+    reference.py decode MODE  for each file on standard input: Image.open(file).convert(MODE)
+    reference.py make SEED N KIND  made-up images, saved as lossless, lossy, or lossy with alpha
 
 All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
-image is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
+image is its width and height and its bytes; a file that Pillow refuses is -1, the length of
 the reason and the reason. A made-up image is the length of its name, the name, and the file.
 """
 
@@ -17,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 
-def decode(src, dst):
+def decode(mode, src, dst):
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS = None
     while head := src.read(4):
         data = src.read(struct.unpack("<i", head)[0])
         try:
-            image = Image.open(io.BytesIO(data), formats=["WEBP"]).convert("RGB")
+            image = Image.open(io.BytesIO(data), formats=["WEBP"]).convert(mode)
         except Exception as error:  # whatever a caller would get
             reason = f"{type(error).__name__}: {error}".encode()
             dst.write(struct.pack("<ii", -1, len(reason)) + reason)
@@ -53,25 +53,28 @@ def sample(rng, width, height, alpha):
     return image if alpha else image.convert("RGB")
 
 
-def make(seed, count, lossless, dst):
+def make(seed, count, kind, dst):
     rng = np.random.default_rng(seed)
     warnings.simplefilter("ignore")
     for i in range(count):
         width, height = (int(n) for n in rng.integers(1, 20 if i % 3 == 0 else 120, 2))
-        image = sample(rng, width, height, lossless and rng.integers(3) == 0)
+        alpha = kind == "alpha" or (kind == "lossless" and rng.integers(3) == 0)
+        image = sample(rng, width, height, alpha)
         options = {
             "method": int(rng.integers(0, 7)),
             "quality": int(rng.integers(0, 101)),
             "exact": bool(rng.integers(2)),
         }
+        if kind == "alpha":
+            options["alpha_quality"] = int(rng.choice([0, 50, 100, 100]))
         out = io.BytesIO()
-        image.save(out, "WEBP", lossless=lossless, **options)
+        image.save(out, "WEBP", lossless=kind == "lossless", **options)
         name = f"{i} {image.mode} {width}x{height} {options}".encode()
         data = out.getvalue()
         dst.write(struct.pack("<i", len(name)) + name + struct.pack("<i", len(data)) + data)
 
 
 if sys.argv[1] == "decode":
-    decode(sys.stdin.buffer, sys.stdout.buffer)
+    decode(sys.argv[2], sys.stdin.buffer, sys.stdout.buffer)
 else:
-    make(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", sys.stdout.buffer)
+    make(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.stdout.buffer)
