@@ -155,9 +155,9 @@ func (d *Decoder) normalFilter() {
 func (d *Decoder) filterMacroblock(mbx, mby int, f filterParam) {
 	ys, cs := d.img.YStride, d.img.CStride
 	c := (mby*cs + mbx) * 8
-	b, r := d.img.Cb[c:], d.img.Cr[c:]
-	_, _ = b[7*cs+7], r[7*cs+7]
-	at := func(y0, x0 int) *byte { return &d.img.Y[(mby*ys+mbx)*16+y0*ys+x0] }
+	luma, b, r := d.img.Y[(mby*ys+mbx)*16:], d.img.Cb[c:], d.img.Cr[c:]
+	_, _, _ = luma[15*ys+15], b[7*cs+7], r[7*cs+7]
+	at := func(y0, x0 int) *byte { return &luma[y0*ys+x0] }
 	if mbx > 0 {
 		filterColumnsAVX2(at(0, 0), at(8, 0), ys, false, f.level+4, f.ilevel, f.hlevel)
 		filterColumnsAVX2(&b[0], &r[0], cs, false, f.level+4, f.ilevel, f.hlevel)

@@ -23,7 +23,7 @@ func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 		c2 = 35468 // 65536 * sin(pi/8) * sqrt(2).
 	)
 	if UseAVX2 && !d.fewLarge(coeffBase) {
-		inverseDCT4AVX2(&d.coeff[coeffBase], &d.ybr[y][x])
+		d.inverseDCT4Short(y, x, coeffBase)
 		return
 	}
 	var m [4][4]int32
@@ -49,6 +49,12 @@ func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 		d.ybr[y+j][x+2] = clip8(int32(d.ybr[y+j][x+2]) + (b-c)>>3)
 		d.ybr[y+j][x+3] = clip8(int32(d.ybr[y+j][x+3]) + (a-e)>>3)
 	}
+}
+
+// inverseDCT4Short is inverseDCT4 with numbers of 16 bits.
+func (d *Decoder) inverseDCT4Short(y, x, coeffBase int) {
+	_ = d.ybr[y+3][x+3]
+	inverseDCT4AVX2((*[16]int16)(d.coeff[coeffBase:]), &d.ybr[y][x])
 }
 
 // fewLarge tells whether a luma region has no more than the first three
@@ -79,10 +85,10 @@ func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
 
 func (d *Decoder) inverseDCT8(y, x, coeffBase int) {
 	if UseAVX2 {
-		inverseDCT4AVX2(&d.coeff[coeffBase], &d.ybr[y][x])
-		inverseDCT4AVX2(&d.coeff[coeffBase+16], &d.ybr[y][x+4])
-		inverseDCT4AVX2(&d.coeff[coeffBase+32], &d.ybr[y+4][x])
-		inverseDCT4AVX2(&d.coeff[coeffBase+48], &d.ybr[y+4][x+4])
+		d.inverseDCT4Short(y+0, x+0, coeffBase+0*16)
+		d.inverseDCT4Short(y+0, x+4, coeffBase+1*16)
+		d.inverseDCT4Short(y+4, x+0, coeffBase+2*16)
+		d.inverseDCT4Short(y+4, x+4, coeffBase+3*16)
 		return
 	}
 	d.inverseDCT4(y+0, x+0, coeffBase+0*16)

@@ -4,4 +4,4 @@ package vp8
 // four rows of ybr.
 //
 //go:noescape
-func inverseDCT4AVX2(coeff *int16, dst *uint8)
+func inverseDCT4AVX2(coeff *[16]int16, dst *uint8)

@@ -46,7 +46,7 @@ SIXTEEN16(four, 0x0004000400040004)
 	VPACKUSWB X4, X4, X4   \
 	VMOVD     X4, at
 
-// func inverseDCT4AVX2(coeff *int16, dst *uint8)
+// func inverseDCT4AVX2(coeff *[16]int16, dst *uint8)
 TEXT ·inverseDCT4AVX2(SB), NOSPLIT, $0-16
 	MOVQ  coeff+0(FP), SI
 	MOVQ  dst+8(FP), DI

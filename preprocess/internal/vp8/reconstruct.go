@@ -208,7 +208,8 @@ func (d *Decoder) parseResiduals4(r *partition, plane int, context uint8, quant 
 		n = 1
 	}
 	if UseAVX2 && len(r.buf)-r.r >= maxResiduals {
-		return residualsBMI2(r, prob, context, &quant, n, &d.coeff[coeffBase])
+		coeff := (*[16]int16)(d.coeff[coeffBase:])
+		return residualsBMI2(r, prob, context, &quant, n, coeff)
 	}
 	p := prob[bands[n]][context]
 	if !r.readBit(p[0]) {

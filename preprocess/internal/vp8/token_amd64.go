@@ -2,7 +2,8 @@ package vp8
 
 import "golang.org/x/sys/cpu"
 
-// UseAVX2 selects the assembly versions. Tests switch it off. (Processors that have AVX2 have BMI2.)
+// UseAVX2 selects the assembly versions. Tests switch it off. (Processors that have AVX2 have
+// BMI2.)
 var UseAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
 
 // residualsBMI2 is parseResiduals4 from coefficient n on, for a partition of
@@ -10,4 +11,4 @@ var UseAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
 //
 //go:noescape
 func residualsBMI2(p *partition, prob *[nBand][nContext][nProb]uint8, context uint8,
-	quant *[2]uint16, n int, coeff *int16) uint8
+	quant *[2]uint16, n int, coeff *[16]int16) uint8

@@ -85,7 +85,7 @@ GLOBL categories<>(SB), RODATA|NOPTR, $80
 	LEAQ    (context*11)(R10)(BX*1), R11
 
 // func residualsBMI2(p *partition, prob *[nBand][nContext][nProb]uint8, context uint8,
-//	quant *[2]uint16, n int, coeff *int16) uint8
+//	quant *[2]uint16, n int, coeff *[16]int16) uint8
 TEXT ·residualsBMI2(SB), NOSPLIT, $16-49
 	MOVQ    p+0(FP), DX
 	MOVQ    partition_buf(DX), SI

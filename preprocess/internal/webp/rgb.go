@@ -53,6 +53,8 @@ func weigh(sums []int16, near, far []byte) {
 
 // convertRow converts a row of pixels with the sums of the colour samples around it.
 func convertRow(out, luma []byte, us, vs []int16) {
+	samples := (len(luma)+1)/2 + 2
+	out, us, vs = out[:3*len(luma)], us[:samples], vs[:samples]
 	i := 0
 	if n := (len(luma) - 2) &^ 15; useAVX2 && n > 0 {
 		convertRowAVX2(&out[0], &luma[0], &us[1], &vs[1], n)

@@ -1,0 +1,129 @@
+package vp8
+
+import (
+	"image"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"kerasrun/internal/guarded"
+)
+
+// both runs a test with assembly and without it, and compares what is left.
+func both[T any](t *testing.T, run func() T) {
+	t.Helper()
+	if !UseAVX2 {
+		t.Log("no AVX2 here: nothing to compare")
+		return
+	}
+	defer func() { UseAVX2 = true }()
+	got := run()
+	UseAVX2 = false
+	if want := run(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func draw(t *testing.T, rng *rand.Rand, n int) []byte {
+	b := guarded.Bytes(t, n)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+// TestFilter filters planes that end where memory does, smooth ones and noise.
+func TestFilter(t *testing.T) {
+	for seed := range uint64(200) {
+		both(t, func() [3][]byte {
+			rng := rand.New(rand.NewPCG(seed, 0))
+			d := NewDecoder()
+			d.mbw, d.mbh = 1+rng.IntN(3), 1+rng.IntN(3)
+			d.img = image.NewYCbCr(image.Rect(0, 0, 16*d.mbw, 16*d.mbh),
+				image.YCbCrSubsampleRatio420)
+			for _, plane := range []*[]byte{&d.img.Y, &d.img.Cb, &d.img.Cr} {
+				*plane = draw(t, rng, len(*plane))
+				base, noise := rng.IntN(256), 1+rng.IntN(40)
+				for i := range *plane {
+					if seed%4 > 0 {
+						(*plane)[i] = byte(min(255, base+int((*plane)[i])%noise))
+					}
+				}
+			}
+			for range d.mbw * d.mbh {
+				// Of level 0 to 63 and what computeFilterParams makes of it.
+				ilevel := 1 + rng.IntN(63)
+				d.perMBFilterParams = append(d.perMBFilterParams, filterParam{
+					level: uint8(rng.IntN(2) * (2*rng.IntN(64) + ilevel)), ilevel: uint8(ilevel),
+					hlevel: uint8(rng.IntN(3)), inner: rng.IntN(2) == 0})
+			}
+			d.normalFilter()
+			return [3][]byte{slices.Clone(d.img.Y), slices.Clone(d.img.Cb), slices.Clone(d.img.Cr)}
+		})
+	}
+}
+
+// TestInverseDCT transforms coefficients as encoders write them, in each place of the workspace.
+func TestInverseDCT(t *testing.T) {
+	for seed := range uint64(200) {
+		both(t, func() [26][32]uint8 {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			d := NewDecoder()
+			for y := range d.ybr {
+				for x := range d.ybr[y] {
+					d.ybr[y][x] = byte(rng.Uint32())
+				}
+			}
+			for i := range d.coeff {
+				if rng.IntN(3) == 0 {
+					d.coeff[i] = int16(rng.IntN(2048) - 1024)
+				}
+			}
+			for i := range 16 {
+				d.inverseDCT4(1+i/4*4, 8+i%4*4, 16*i)
+			}
+			d.inverseDCT8(18, 8, 256)
+			d.inverseDCT8(18, 24, 320)
+			return d.ybr
+		})
+	}
+}
+
+// TestResiduals reads partitions of any bits to their end, which is that of memory.
+func TestResiduals(t *testing.T) {
+	type state struct {
+		Coeff [][400]int16
+		P     []partition
+		Not0  []uint8
+	}
+	for seed := range uint64(100) {
+		both(t, func() (left state) {
+			rng := rand.New(rand.NewPCG(seed, 2))
+			d := NewDecoder()
+			d.tokenProb = defaultTokenProb
+			if seed%2 == 1 {
+				// All coefficients are there, and large: a region takes the most bytes.
+				for i := range d.tokenProb {
+					for j := range d.tokenProb[i] {
+						for k := range d.tokenProb[i][j] {
+							d.tokenProb[i][j][k] = [nProb]uint8{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
+						}
+					}
+				}
+			}
+			var p partition
+			p.init(draw(t, rng, 300+rng.IntN(400)))
+			quant := [2]uint16{uint16(4 + rng.IntN(150)), uint16(4 + rng.IntN(150))}
+			for i := 0; !p.unexpectedEOF; i++ {
+				plane := i % nPlane
+				not0 := d.parseResiduals4(&p, plane, uint8(rng.IntN(3)), quant, plane == 0,
+					16*(i%25))
+				left.Coeff, left.Not0 = append(left.Coeff, d.coeff), append(left.Not0, not0)
+				left.P = append(left.P, partition{r: p.r, value: p.value, nBits: p.nBits,
+					rangeM1: p.rangeM1, unexpectedEOF: p.unexpectedEOF})
+			}
+			return left
+		})
+	}
+}
