@@ -130,8 +130,8 @@ var saverOps = map[reacher]map[string]bool{
 var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv Dequantize
 	FakeQuantWithMinMaxVarsPerChannel FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D
 	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell MatrixTriangularSolve ParseExample
-	QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
-	UnicodeDecodeWithOffsets`)
+	QuantizeAndDequantizeV3 QuantizeV2 RaggedGather TensorScatterAdd TensorScatterMax
+	TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

@@ -12,10 +12,10 @@ import (
 // code, at 30,000. No image that is taken has more than some thousands of rows.
 const maxPadding = 4096
 
-// maxGrowth limits how many elements one becomes with the paddings that a convolution
-// has around it, in one channel, and maxUpsampling by how many elements a transposed convolution
-// moves them apart. An image of 1 pixel could fill the memory otherwise: where there is none left
-// oneDNN ends the process.
+// maxGrowth limits how many elements one becomes with the paddings that a convolution has around
+// it, in one channel, and maxUpsampling by how many elements a transposed convolution moves them
+// apart. An image of 1 pixel could fill the memory otherwise: where there is none left oneDNN ends
+// the process.
 const (
 	maxGrowth     = 1 << 20 // also of the elements of a window
 	maxUpsampling = 1 << 12 // Keras's models have 32 x 32 at most
@@ -53,18 +53,19 @@ func paddingFault(sides []int64, largest uint64) string {
 		return fmt.Sprintf("expected paddings of a convolution of at most %d, got %d", maxPadding,
 			largest)
 	}
-	elements := uint64(1)
-	for i := 0; i+1 < len(sides) && elements <= maxGrowth; i += 2 {
-		elements *= 1 + magnitude(sides[i]) + magnitude(sides[i+1])
+	var growth []int64 // of each dimension
+	for i := 0; i+1 < len(sides); i += 2 {
+		growth = append(growth, int64(1+magnitude(sides[i])+magnitude(sides[i+1])))
 	}
-	if elements > maxGrowth {
-		return fmt.Sprintf("expected paddings of a convolution that make at most %d elements of one, "+
-			"got %v", maxGrowth, sides)
+	if over(growth, maxGrowth) {
+		return fmt.Sprintf("expected paddings of a convolution that make at most %d elements of "+
+			"one, got %v", maxGrowth, sides)
 	}
 	return ""
 }
 
-// over returns whether the product of numbers, of which those under 1 count as 1, is more than most.
+// over returns whether the product of the numbers' magnitudes, of which 0 counts as 1, is more than
+// most.
 func over(numbers []int64, most uint64) bool {
 	product := uint64(1)
 	for _, number := range numbers {
@@ -118,20 +119,30 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 			continue
 		}
 		for _, input := range n.inputs {
-			pad := source(r.work, input, names)
-			if pad == nil || !pads[pad.op] || len(pad.inputs) < 2 {
+			pad, paddings := padBefore(r.work, input, names)
+			if paddings == nil {
 				continue
 			}
-			sizes := source(r.work, pad.inputs[1], names)
-			if sizes == nil || sizes.value() == nil {
-				continue
-			}
-			value := sizes.value()
-			if fault := paddingFault(value.sides(), value.largest()); fault != "" {
+			if fault := paddingFault(paddings.sides(), paddings.largest()); fault != "" {
 				r.errorf(GraphPath, place(f, pad), "%s", fault)
 			}
 		}
 	}
+}
+
+// padBefore returns the Pad that an input comes from right away, nil where it comes from another
+// node, and its paddings, nil where they are no constant.
+func padBefore(w *work, input string, names map[string]*node) (pad *node, paddings *constant) {
+	pad = source(w, input, names)
+	if pad == nil || !pads[pad.op] {
+		return nil, nil
+	}
+	if len(pad.inputs) > 1 {
+		if sizes := source(w, pad.inputs[1], names); sizes != nil {
+			paddings = sizes.value()
+		}
+	}
+	return pad, paddings
 }
 
 // attrFault returns what is wrong with an attribute with which TensorFlow ends the process at any

@@ -52,7 +52,8 @@ func TestPaddings(t *testing.T) {
 		{"explicit and negative", wants(30000), explicit(-30000)},
 		{"explicit and just right", "", explicit(4096)},
 		{"of 32 bits", wants(4097), pad("Pad", "Conv2D", int32s, content[int32](0, 0, 4097, 3))},
-		{"of 64 bits", wants(40000), pad("PadV2", "Conv3D", int64s, content[int64](40000, 0, 1, 3))},
+		{"of 64 bits", wants(40000),
+			pad("PadV2", "Conv3D", int64s, content[int64](40000, 0, 1, 3))},
 		{"in a field", wants(40000), pad("Pad", "DepthwiseConv2dNative", int32s, number(7, 40000))},
 		{"in a long field", wants(1 << 40), pad("MirrorPad", "Conv2D", int64s, number(10, 1<<40))},
 		{"just right", "", pad("Pad", "Conv2D", int32s, content[int32](0, 0, 4096, 3))},
@@ -61,7 +62,8 @@ func TestPaddings(t *testing.T) {
 		{"of two, negative", many + "0 0 -600 600 600 -600]", sides(0, 0, -600, 600, 600, -600)},
 		{"a Pad of two", many + "600 600 600 600]",
 			pad("Pad", "Conv2D", int32s, content[int32](600, 600, 600, 600))},
-		{"one number for all", many + "600 600 600 600]", pad("Pad", "Conv2D", int32s, number(7, 600))},
+		{"one number for all", many + "600 600 600 600]",
+			pad("Pad", "Conv2D", int32s, number(7, 600))},
 		{"of no convolution", "", pad("Pad", "Relu", int32s, content[int32](0, 0, 16000, 3))},
 	} {
 		graph := graphOf(test.nodes, nodeOf("x", "Placeholder"))

@@ -35,8 +35,8 @@ func (t *tracing) skipFault(f *function, n *node) string {
 	if !skips || kernel[0] == 1 && kernel[1] == 1 && !t.padded(f, n) {
 		return ""
 	}
-	return fmt.Sprintf("expected strides of at most the window's size, or a window of 1 x 1 without "+
-		"padding, got strides %v of a kernel of shape %v", strides, kernel)
+	return fmt.Sprintf("expected strides of at most the window's size, or a window of 1 x 1 "+
+		"without padding, got strides %v of a kernel of shape %v", strides, kernel)
 }
 
 // padded returns whether a convolution gets an image with padding. One of 1 x 1 has none by SAME.
@@ -44,8 +44,8 @@ func (t *tracing) padded(f *function, n *node) bool {
 	if slices.ContainsFunc(n.attr(explicitPaddings).numbers, func(n int64) bool { return n != 0 }) {
 		return true
 	}
-	before := source(t.work, n.inputs[0], t.names(f))
-	return before != nil && pads[before.op]
+	pad, _ := padBefore(t.work, n.inputs[0], t.names(f))
+	return pad != nil
 }
 
 // shape returns the shape of a constant or a variable that a tensor is, in the graph or through the

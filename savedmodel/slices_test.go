@@ -15,10 +15,13 @@ func TestSlices(t *testing.T) {
 		slice, whole string // their types
 		want         string // "" where it passes
 	}{
-		"as it is":           {float, float, ""},
-		"a slice of numbers": {int32s, float, `variable "w": expected slices of float32, got int32`},
-		"a slice of strings": {text, float, `variable "w": expected slices of float32, got string`},
-		"a whole of strings": {float, text, `variable "w": expected slices of string, got float32`},
+		"as it is": {float, float, ""},
+		"a slice of numbers": {int32s, float,
+			`variable "w": expected slices of float32, got int32`},
+		"a slice of strings": {text, float,
+			`variable "w": expected slices of float32, got string`},
+		"a whole of strings": {float, text,
+			`variable "w": expected slices of string, got float32`},
 	} {
 		model := load(t, "partitioned")
 		var entries []byte

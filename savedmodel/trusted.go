@@ -11,8 +11,8 @@ type property uint8
 
 const (
 	rank property = iota // how many dimensions there are
-	// How large those behind the first are, which is that of a batch; of what says a shape, also what
-	// its elements are.
+	// How large those behind the first are, which is that of a batch; of what says a shape, also
+	// what its elements are.
 	sides
 	sizes   // how large they all are
 	numbers // what the elements are; its sizes come from its shape alone
@@ -70,13 +70,13 @@ const (
 )
 
 // trusts returns whether an operation trusts what the table has of it also with these attributes,
-// and with the nodes that from finds its inputs to be.
-func (n *node) trusts(what property, from func(input string) *node) bool {
+// and with the nodes of these names before it.
+func (n *node) trusts(what property, w *work, names map[string]*node) bool {
 	switch {
 	case n.op == "RaggedTensorToTensor":
 		return n.attr(partitionTypes).text == firstSize
 	case what == sides:
-		return n.dividesByZero(from)
+		return n.dividesByZero(w, names)
 	}
 	return true
 }
@@ -85,19 +85,17 @@ func (n *node) trusts(what property, from func(input string) *node) bool {
 // padding its output has (size - window + step) / step elements, which TensorFlow cuts to 0 where
 // that is a little below 0, while oneDNN's pool then divides by zero: at a size of up to window -
 // step. A Pad before it can see to it that none is so small.
-func (n *node) dividesByZero(from func(input string) *node) bool {
+func (n *node) dividesByZero(w *work, names map[string]*node) bool {
 	if padding := n.attr("padding").text; padding == "SAME" || padding == "EXPLICIT" {
 		return false
 	}
 	windows, steps := n.attr("ksize").numbers, n.attr("strides").numbers
-	if len(windows) != len(steps) {
+	if len(windows) == 0 || len(windows) != len(steps) {
 		return true
 	}
 	var added []int64
-	if pad := from(n.inputs[0]); pad != nil && pads[pad.op] && len(pad.inputs) > 1 {
-		if by := from(pad.inputs[1]); by != nil && by.value() != nil {
-			added = by.value().integers()
-		}
+	if _, paddings := padBefore(w, n.inputs[0], names); paddings != nil {
+		added = paddings.integers()
 	}
 	for i := range windows {
 		least := int64(0)
@@ -108,7 +106,7 @@ func (n *node) dividesByZero(from func(input string) *node) bool {
 			return true
 		}
 	}
-	return len(windows) == 0
+	return false
 }
 
 // ofRank are the operations whose outputs have a number of dimensions of their own, whatever comes
@@ -146,23 +144,23 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 		if by&bySignature == 0 || allowed[n.op] {
 			return
 		}
+		mayEnd := func(fault string) {
+			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (%s--allow-op %s takes it)",
+				fault, otherwise[n.op], n.op))
+		}
 		if fault := t.skipFault(f, n); fault != "" {
-			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (--allow-op %s takes it)", fault,
-				n.op))
+			mayEnd(fault)
 		}
 		for _, trusted := range trustedInputs[n.op] {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
-			from := func(input string) *node { return source(r.work, input, t.names(f)) }
-			if !n.trusts(trusted.what, from) {
+			if !n.trusts(trusted.what, r.work, t.names(f)) {
 				continue
 			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
-				r.addOp(Error, f, n, fmt.Sprintf("may end the process: expected %s of its input "+
-					"%d that the model itself says, got one that a client may choose, through %s "+
-					"(%s--allow-op %s takes it)", trusted.what, trusted.input, source,
-					otherwise[n.op], n.op))
+				mayEnd(fmt.Sprintf("expected %s of its input %d that the model itself says, got one "+
+					"that a client may choose, through %s", trusted.what, trusted.input, source))
 			}
 		}
 	})

@@ -156,7 +156,8 @@ func ints(key string, numbers ...int64) []byte {
 // TestPools holds that a pool that divides by zero is refused where a client says the sizes, with
 // what lets it pass, and that others pass.
 func TestPools(t *testing.T) {
-	const refused = "MaxPool may end the process: expected sizes of its input 0 that the model itself"
+	const refused = "MaxPool may end the process: expected sizes of its input 0 that the model " +
+		"itself"
 	pool := func(input string, window, step int64, padding string) []byte {
 		return nodeOf("y", "MaxPool", inputs(input), ints("ksize", 1, window, window, 1),
 			ints("strides", 1, step, step, 1), attribute("padding", message(2, []byte(padding))))
@@ -165,7 +166,8 @@ func TestPools(t *testing.T) {
 		return [][]byte{nodeOf("p", "Pad", inputs("x", "s")), nodeOf("s", "Const",
 			constantOf(3, append(content(sides...), message(2, dims(4, 2))...)))}
 	}
-	square := nodeOf("s", "Const", constantOf(3, append(content[int32](8, 8), message(2, dims(2))...)))
+	square := nodeOf("s", "Const",
+		constantOf(3, append(content[int32](8, 8), message(2, dims(2))...)))
 	relu := nodeOf("r", "Relu", inputs("x"))
 	shape := nodeOf("s", "StridedSlice", inputs("n", "k", "k", "k"))
 	for name, test := range map[string]struct {
@@ -221,7 +223,8 @@ func TestSkips(t *testing.T) {
 	conv := func(h, w, step int64, fields ...[]byte) [][]byte {
 		return [][]byte{nodeOf("y", "Conv2D", append(fields, inputs("x", "v"),
 			ints("strides", 1, step, step, 1))...),
-			nodeOf("v", "Const", constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
+			nodeOf("v", "Const",
+				constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
 	}
 	same := attribute("padding", message(2, []byte("SAME")))
 	nchw := attribute("data_format", message(2, []byte("NCHW")))
@@ -252,7 +255,8 @@ func TestSkips(t *testing.T) {
 		"one called twice": {refused, [][]byte{call, variable(2, 1, 3, 4), inside,
 			nodeOf("z", "PartitionedCall", inputs("x", "v"), callOf("f"))}},
 		"a large one there": {"", [][]byte{call, variable(2, 2, 3, 4), inside}},
-		"padded before it": {refused, [][]byte{conv(1, 1, 2)[1], nodeOf("p", "Pad", inputs("x", "v")),
+		"padded before it": {refused, [][]byte{conv(1, 1, 2)[1],
+			nodeOf("p", "Pad", inputs("x", "v")),
 			nodeOf("y", "Conv2D", inputs("p", "v"), ints("strides", 1, 2, 2, 1))}},
 	} {
 		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(images, x, kernel,
@@ -293,15 +297,17 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "Conv3DBackpropInputV2", attribute("Tshape", number(6, 9)))},
 		"sizes of 32 bits": {"",
 			nodeOf("y", "Conv3DBackpropInputV2", attribute("Tshape", number(6, 3)))},
-		"strides of 64 x 65": {"strides of a transposed convolution that make at most 4096 elements of " +
-			"one, got [1 64 65 1]", nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 64, 65, 1))},
+		"strides of 64 x 65": {"strides of a transposed convolution that make at most 4096 " +
+			"elements of one, got [1 64 65 1]",
+			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 64, 65, 1))},
 		"strides beyond all numbers": {"got [1 2147483647 2147483647 2147483647 1]",
 			nodeOf("y", "Conv3DBackpropInputV2", ints("strides", 1, 1<<31-1, 1<<31-1, 1<<31-1, 1))},
 		"strides of 32 x 32": {"",
 			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 32, 32, 1))},
 		"strides of a sound": {"",
 			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 1, 512, 1))},
-		"strides of what gets smaller": {"", nodeOf("y", "Conv2D", ints("strides", 1, 128, 128, 1))},
+		"strides of what gets smaller": {"",
+			nodeOf("y", "Conv2D", ints("strides", 1, 128, 128, 1))},
 		"windows beyond all numbers": {"expected ksizes of ExtractImagePatches of at most 1048576",
 			nodeOf("y", "ExtractImagePatches", ints("ksizes", 1, 1<<31-1, 8, 1))},
 		"windows of 32 x 32": {"",
