@@ -9,8 +9,6 @@ start again. With tasks, as of Spark and Ray, a worker that is free takes the ne
 part whose worker was killed is begun anew. All times are seconds, all rates are a second.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import heapq
@@ -20,7 +18,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.machine import ROOT
+
 KERASRUN = ROOT / "bin" / "kerasrun"
 MODEL = ROOT / "models" / "resnext50-32"
 
@@ -87,7 +86,7 @@ def tasks(machines: Machines, images: int, size: int, draw: random.Random) -> Ou
     free = []
     for i, pace in enumerate(paces(machines, draw)):
         heapq.heappush(free, (machines.start, i, pace, machines.start + lifetime(machines, draw)))
-    last = busy = 0.0
+    last = 0.0
     answered = kills = 0
     while waiting:
         now, i, pace, death = heapq.heappop(free)
@@ -104,8 +103,8 @@ def tasks(machines: Machines, images: int, size: int, draw: random.Random) -> Ou
         waiting.append(part)
         again = max(death, now) + machines.start
         heapq.heappush(free, (again, i, pace, again + lifetime(machines, draw)))
-    busy = machines.workers * last  # a cluster is held until the last part is done
-    return Outcome(last, busy, answered, kills)
+    # A cluster is held until the last part is done.
+    return Outcome(last, machines.workers * last, answered, kills)
 
 
 def lifetime(machines: Machines, draw: random.Random) -> float:
