@@ -256,8 +256,8 @@ func keep(pool *sync.Pool, m *Image) {
 	pool.Put(m)
 }
 
-// Image decodes an image (the bytes of its file) and resizes it. Errors
-// are a *FormatError, an *UnsupportedError, a *TooLargeError or the one of Validate.
+// Image decodes an image (the bytes of its file) and resizes it. Errors are a *FormatError, an
+// *UnsupportedError, a *TooLargeError or the one of Validate.
 func (p *Pipeline) Image(data []byte) (*Image, error) {
 	m := new(Image)
 	if err := p.ReadImage(m, data); err != nil {

@@ -38,9 +38,9 @@ func (m *Model) newClassifier() (*classify.Classifier, error) {
 	})
 }
 
-// Classify returns the top most probable classes of each image (the bytes of its file), best first, as Keras's decode_predictions does; see
-// [classify.Classifier.Classify]. An image that cannot be answered has no row, and a
-// [*classify.ImageError] joined into the error.
+// Classify returns the top most probable classes of each image (the bytes of its file), best first,
+// as Keras's decode_predictions does; see [classify.Classifier.Classify]. An image that cannot be
+// answered has no row, and a [*classify.ImageError] joined into the error.
 func (m *Model) Classify(
 	ctx context.Context, top int, images ...[]byte,
 ) ([][]labels.Prediction, error) {

@@ -17,8 +17,8 @@ type segmentReader struct {
 	n    int    // how many they are
 }
 
-// segmentPadding is more zeros than an MCU can take, of 64 coefficients of at most 32 bits or of 10,
-// with those that are read ahead.
+// segmentPadding is more zeros than an MCU can take, of 64 coefficients of at most 32 bits or of 10
+// blocks' DC, with those that are read ahead.
 const segmentPadding = 64*32/8 + 64
 
 // openSegment takes in the segment from d.pos to the next marker, which goes to d.marker. If there

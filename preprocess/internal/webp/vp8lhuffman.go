@@ -18,8 +18,8 @@ const rootBits = 8
 // huffmanCode is a Huffman code made ready for decoding.
 //
 // The lowest byte of an entry is how many bits the code has, the upper half the symbol. In root it
-// may be longCode with the number of bits by which a part of long is indexed; then the upper half is
-// where that part begins.
+// may be longCode with the number of bits by which a part of long is indexed; then the upper half
+// is where that part begins.
 type huffmanCode struct {
 	root [1 << rootBits]uint32
 	long []uint32
