@@ -1,9 +1,9 @@
 package preprocess
 
-import "golang.org/x/sys/cpu"
+import "kerasrun/preprocess/internal/simd"
 
-// hasVectors reports whether the processor has AVX2. What it computes is the same to the bit.
-var hasVectors = cpu.X86.HasAVX2
+// hasVectors reports whether there is assembly. What it computes is the same to the bit.
+var hasVectors = simd.AVX2
 
 const (
 	vectorSize  = 32 // verticalVectors needs rows of at least so many bytes

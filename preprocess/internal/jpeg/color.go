@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // colorSpace is what the components of a file mean.
 type colorSpace int
@@ -93,7 +97,7 @@ func yccRow(dst, ys, cbs, crs []byte) {
 	n := len(ys)
 	dst, cbs, crs = dst[:3*n], cbs[:n], crs[:n]
 	i := 0
-	if useAVX2 && n >= 16 {
+	if simd.AVX2 && n >= 16 {
 		i = n &^ 15
 		yccRowAVX2(&dst[0], &ys[0], &cbs[0], &crs[0], i)
 	}

@@ -1,6 +1,10 @@
 package jpeg
 
-import "math"
+import (
+	"math"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // The fast inverse DCT is libjpeg's (jidctfst.c), after Arai, Agui and Nakajima: the divisors of
 // the quantization take most of its multiplications. As in libjpeg-turbo's x86-64 code
@@ -41,7 +45,7 @@ func fastDCT(b *block, dst []byte, stride int) {
 	switch {
 	case b.used&^1 == 0:
 		fill8x8(dst, stride, fastSample(b.coefs[0]))
-	case useAVX2:
+	case simd.AVX2:
 		_ = dst[7*stride+7]
 		fastDCTAVX2(&b.coefs, &dst[0], stride)
 	default:

@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // The inverse DCT is libjpeg's accurate integer one (jidctint.c), after Loeffler, Ligtenberg and
 // Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications", ICASSP 1989: columns, then
@@ -54,7 +58,7 @@ func inverseDCT(b *block, dst []byte, stride int) {
 		saturatingDCT(b, dst, stride)
 	case b.used&^1 == 0:
 		fill8x8(dst, stride, limit4096[(int32(b.coefs[0])*4+16)>>5&4095])
-	case useAVX2:
+	case simd.AVX2:
 		_ = dst[7*stride+7]
 		inverseDCTAVX2(&b.coefs, &dst[0], stride)
 	case b.used&^0x0F0F0F0F == 0:

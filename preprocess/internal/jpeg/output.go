@@ -1,5 +1,7 @@
 package jpeg
 
+import "kerasrun/preprocess/internal/simd"
+
 // output turns decoded samples into rows of the image, one row of interleaved MCUs at a time.
 type output struct {
 	space  colorSpace
@@ -149,7 +151,7 @@ func (p *plane) upsample(c *component, y, width int) []byte {
 	far := min(max(near-1+2*(y&1), 0), c.height-1)
 	switch p.upsampling {
 	case triangleH:
-		if useAVX2 {
+		if simd.AVX2 {
 			src := p.samples(c, y)
 			p.triangle(src, src, 4, 8)
 		} else {
@@ -158,7 +160,7 @@ func (p *plane) upsample(c *component, y, width int) []byte {
 	case triangleV:
 		blend(p.row, p.samples(c, near), p.samples(c, far), uint64(1+y&1))
 	case triangleHV:
-		if useAVX2 {
+		if simd.AVX2 {
 			p.triangle(p.samples(c, near), p.samples(c, far), 8, 7)
 		} else {
 			widenBlend(p.row, p.samples(c, near), p.samples(c, far))

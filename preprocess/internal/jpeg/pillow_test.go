@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"kerasrun/internal/pythontest"
+	"kerasrun/preprocess/internal/simd"
 )
 
 const referenceScript = "testdata/reference.py"
@@ -199,8 +200,8 @@ func TestIncompleteEqualsPillow(t *testing.T) {
 
 // The Go versions of what is in assembly equal Pillow, too.
 func TestWithoutAVX2EqualsPillow(t *testing.T) {
-	defer func(use bool) { useAVX2 = use }(useAVX2)
-	useAVX2 = false
+	defer func(use bool) { simd.AVX2 = use }(simd.AVX2)
+	simd.AVX2 = false
 	const seed = 2
 	rng := rand.New(rand.NewPCG(seed, 0))
 	files := madeUp(t, seed)

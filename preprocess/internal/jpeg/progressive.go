@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"kerasrun/preprocess/internal/simd"
 )
 
 // coefBits tells how well the coefficients of a component are known: by place in the zigzag order
@@ -237,7 +239,7 @@ func (d *decoder) acRefine(blocks []coefBlock, nonzero []uint64) int {
 	table := &d.acTables[d.scan.comps[0].acIndex&3]
 	ss, se, al := d.scan.ss, d.scan.se, d.scan.al
 	band := ^uint64(0) >> (ss & 63) & (^uint64(0) << (63 - se&63))
-	if useAVX2 {
+	if simd.AVX2 {
 		n := len(blocks)
 		i := acRefineBMI2(&d.segment, table, &blocks[0], &nonzero[0], n, band, al, &d.eobRun)
 		d.insufficient = d.segment.insufficient()

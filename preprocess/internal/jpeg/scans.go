@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kerasrun/preprocess/internal/codec"
+	"kerasrun/preprocess/internal/simd"
 )
 
 // decodeSingleScan decodes a file that holds the whole image in one scan, writing rows as they
@@ -167,7 +168,7 @@ func (d *decoder) decodeScans() error {
 func (d *decoder) plainRow(c *component, m, y int) {
 	row := c.coefs[(m*c.v+y)*c.stride:]
 	p, b := &d.out.planes[c.index], &d.blocks[0]
-	if !useAVX2 {
+	if !simd.AVX2 {
 		for x := range c.blocksWide {
 			b.dequantize(&row[x], &c.natural)
 			p.put(b, x, y)

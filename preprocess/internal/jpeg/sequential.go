@@ -3,6 +3,8 @@ package jpeg
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"kerasrun/preprocess/internal/simd"
 )
 
 // block holds the dequantized coefficients of a block, in natural order: row-major, by vertical
@@ -97,7 +99,7 @@ func (d *decoder) decodeMCU() error {
 			d.sawMarker = false
 			for i := range d.mcu.blocks {
 				t := d.blockTables(i)
-				if useAVX2 {
+				if simd.AVX2 {
 					decodeBlockBMI2(d, &d.blocks[i], t.dc, t.ac, t.pred, t.quant)
 				} else {
 					d.decodeBlockFast(&d.blocks[i], t.dc, t.ac, t.pred, t.quant)

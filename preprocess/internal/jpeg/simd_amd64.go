@@ -1,18 +1,12 @@
 package jpeg
 
-import "golang.org/x/sys/cpu"
-
-// useAVX2 selects the assembly versions of the functions that take most of the time. (Processors
-// that have AVX2 have BMI2.) Tests switch it off to hold the Go versions against Pillow, too.
-var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
-
 // decodeBlockBMI2 is decodeBlockFast. It reads d.data below d.limit only.
 //
 //go:noescape
 func decodeBlockBMI2(d *decoder, b *block, dc, ac *huffTable, pred *int32, quant *[128]int32)
 
-// acRefineBMI2 is refineBlock for n blocks, or up to one for which there are not all bits. It returns
-// how many blocks it has begun.
+// acRefineBMI2 is refineBlock for n blocks, or up to one for which there are not all bits. It
+// returns how many blocks it has begun.
 //
 //go:noescape
 func acRefineBMI2(r *segmentReader, table *huffTable, blocks *coefBlock, nonzero *uint64, n int,

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"kerasrun/preprocess/internal/simd"
 )
 
 // Up to the largest coefficients that are not left to saturatingDCT, the two versions of the
 // inverse DCT agree.
 func TestInverseDCTAVX2(t *testing.T) {
-	if !useAVX2 {
+	if !simd.AVX2 {
 		t.Log("no AVX2 here: nothing to compare")
 		return
 	}

@@ -2,8 +2,6 @@
 
 package jpeg
 
-var useAVX2 = false
-
 func decodeBlockBMI2(*decoder, *block, *huffTable, *huffTable, *int32, *[128]int32) {
 	panic("no BMI2")
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"kerasrun/preprocess/internal/simd"
 )
 
 var casesFlag = flag.Int("cases", 100, "how many images to resize by each method")
@@ -77,8 +79,8 @@ func resizeCase[T pixels](t *testing.T, rng *rand.Rand, m Method, antialias bool
 
 // The Go versions of what is in assembly equal TensorFlow, too.
 func TestWithoutAVX2EqualsTensorFlow(t *testing.T) {
-	defer func(use bool) { useAVX2 = use }(useAVX2)
-	useAVX2 = false
+	defer func(use bool) { simd.AVX2 = use }(simd.AVX2)
+	simd.AVX2 = false
 	rng := rand.New(rand.NewPCG(9, 1))
 	for m := range methods {
 		for range *casesFlag / 4 {

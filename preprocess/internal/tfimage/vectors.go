@@ -1,5 +1,7 @@
 package tfimage
 
+import "kerasrun/preprocess/internal/simd"
+
 // The functions below do in assembly what there is for it, where the processor has it, and the rest
 // in Go. Those over columns read and write four values a pixel, so that of three channels they need
 // one more than the pixel has.
@@ -13,7 +15,7 @@ const (
 // sums with scale.
 func gatherRows[T pixels](out []float32, rows []T, stride int, weights []float32, scale float32) {
 	n := len(weights)
-	if !useAVX2 || n == 0 || len(out) < rowsVector {
+	if !simd.AVX2 || n == 0 || len(out) < rowsVector {
 		gatherRowsGo(out, rows, stride, weights, scale)
 		return
 	}
@@ -30,7 +32,7 @@ func gatherRows[T pixels](out []float32, rows []T, stride int, weights []float32
 // the row below.
 func gatherColumns[T pixels](out []float32, row []T, channels int, all []span) {
 	n := 0
-	if useAVX2 && channels > 1 {
+	if simd.AVX2 && channels > 1 {
 		n = len(all)
 		for n > 0 && (n*channels+4-channels > len(out) ||
 			(all[n-1].start+len(all[n-1].weights)-1)*channels+4 > len(row)) {
@@ -51,7 +53,7 @@ func gatherColumns[T pixels](out []float32, row []T, channels int, all []span) {
 // lerpColumns goes along a row from one pixel to another. row may go on with the row below.
 func lerpColumns[T pixels](out []float32, row []T, channels int, lerps []lerp) {
 	n := 0
-	if useAVX2 && channels > 1 {
+	if simd.AVX2 && channels > 1 {
 		n = len(lerps)
 		for n > 0 && (n*channels+4-channels > len(out) || lerps[n-1].upper+4 > len(row)) {
 			n--
@@ -70,7 +72,7 @@ func lerpColumns[T pixels](out []float32, row []T, channels int, lerps []lerp) {
 
 // lerpRows goes from one row to another.
 func lerpRows(out, top, bottom []float32, weight float32) {
-	if !useAVX2 || len(out) < lerpVector {
+	if !simd.AVX2 || len(out) < lerpVector {
 		lerpRowsGo(out, top, bottom, weight)
 		return
 	}

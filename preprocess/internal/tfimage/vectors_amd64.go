@@ -1,10 +1,5 @@
 package tfimage
 
-import "golang.org/x/sys/cpu"
-
-// useAVX2 selects the assembly versions, which compute the same to the bit. Tests switch it off.
-var useAVX2 = cpu.X86.HasAVX2
-
 //go:noescape
 func gatherRowsUint8AVX2(out *float32, rows *uint8, weights *float32, stride, taps, size int,
 	scale float32)

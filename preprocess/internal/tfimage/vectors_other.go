@@ -2,8 +2,6 @@
 
 package tfimage
 
-var useAVX2 = false
-
 func gatherRowsUint8AVX2(*float32, *uint8, *float32, int, int, int, float32) { panic("no AVX2") }
 
 func gatherRowsFloat32AVX2(_, _, _ *float32, _, _, _ int, _ float32) { panic("no AVX2") }

@@ -8,8 +8,8 @@
 //
 // It is golang.org/x/image/vp8 of v0.47.0, under the licence in LICENSE, with changes. On amd64 the
 // coefficients, the inverse DCT and the loop filter are in assembly. The numbers of damaged files
-// are those of libwebp on amd64 (bit_reader_inl_utils.h, dec_sse2.c). A used Decoder keeps nothing
-// of the frame before.
+// are then those of libwebp on amd64 (bit_reader_inl_utils.h, dec_sse2.c), where sums run over at
+// 16 bits; in Go they do not. A used Decoder keeps nothing of the frame before.
 package vp8
 
 // This file implements the top-level decoding algorithm.

@@ -4,6 +4,8 @@
 
 package vp8
 
+import "kerasrun/preprocess/internal/simd"
+
 // filter2 modifies a 2-pixel wide or 2-pixel high band along an edge.
 func filter2(pix []byte, level, index, iStep, jStep int) {
 	for n := 16; n > 0; n, index = n-1, index+iStep {
@@ -118,7 +120,7 @@ func (d *Decoder) normalFilter() {
 			l, il, hl := int(f.level), int(f.ilevel), int(f.hlevel)
 			yIndex := (mby*d.img.YStride + mbx) * 16
 			cIndex := (mby*d.img.CStride + mbx) * 8
-			if UseAVX2 {
+			if simd.AVX2 {
 				d.filterMacroblock(mbx, mby, f)
 				continue
 			}

@@ -4,6 +4,8 @@
 
 package vp8
 
+import "kerasrun/preprocess/internal/simd"
+
 // This file implements the inverse Discrete Cosine Transform and the inverse
 // Walsh Hadamard Transform (WHT), as specified in sections 14.3 and 14.4.
 
@@ -22,7 +24,7 @@ func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 		c1 = 85627 // 65536 * cos(pi/8) * sqrt(2).
 		c2 = 35468 // 65536 * sin(pi/8) * sqrt(2).
 	)
-	if UseAVX2 && !d.fewLarge(coeffBase) {
+	if simd.AVX2 && !d.fewLarge(coeffBase) {
 		d.inverseDCT4Short(y, x, coeffBase)
 		return
 	}
@@ -84,7 +86,7 @@ func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
 }
 
 func (d *Decoder) inverseDCT8(y, x, coeffBase int) {
-	if UseAVX2 {
+	if simd.AVX2 {
 		d.inverseDCT4Short(y+0, x+0, coeffBase+0*16)
 		d.inverseDCT4Short(y+0, x+4, coeffBase+1*16)
 		d.inverseDCT4Short(y+4, x+0, coeffBase+2*16)

@@ -4,6 +4,8 @@
 
 package vp8
 
+import "kerasrun/preprocess/internal/simd"
+
 // This file implements decoding DCT/WHT residual coefficients and
 // reconstructing YCbCr data equal to predicted values plus residuals.
 //
@@ -202,12 +204,13 @@ const maxResiduals = 16*19*7/8 + 16
 // quant are the DC/AC quantization factors.
 // skipFirstCoeff is whether the DC coefficient has already been parsed.
 // coeffBase is the base index of d.coeff to write to.
-func (d *Decoder) parseResiduals4(r *partition, plane int, context uint8, quant [2]uint16, skipFirstCoeff bool, coeffBase int) uint8 {
+func (d *Decoder) parseResiduals4(r *partition, plane int, context uint8, quant [2]uint16,
+	skipFirstCoeff bool, coeffBase int) uint8 {
 	prob, n := &d.tokenProb[plane], 0
 	if skipFirstCoeff {
 		n = 1
 	}
-	if UseAVX2 && len(r.buf)-r.r >= maxResiduals {
+	if simd.AVX2 && len(r.buf)-r.r >= maxResiduals {
 		coeff := (*[16]int16)(d.coeff[coeffBase:])
 		return residualsBMI2(r, prob, context, &quant, n, coeff)
 	}
@@ -276,7 +279,8 @@ func (d *Decoder) parseResiduals(mbx, mby int) (skip bool) {
 
 	// Parse the DC coefficient of each 4x4 luma region.
 	if d.usePredY16 {
-		nz := d.parseResiduals4(partition, planeY2, d.leftMB.nzY16+d.upMB[mbx].nzY16, quant.y2, false, whtCoeffBase)
+		nz := d.parseResiduals4(partition, planeY2, d.leftMB.nzY16+d.upMB[mbx].nzY16, quant.y2,
+			false, whtCoeffBase)
 		d.leftMB.nzY16 = nz
 		d.upMB[mbx].nzY16 = nz
 		d.inverseWHT16()

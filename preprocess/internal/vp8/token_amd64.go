@@ -1,11 +1,5 @@
 package vp8
 
-import "golang.org/x/sys/cpu"
-
-// UseAVX2 selects the assembly versions. Tests switch it off. (Processors that have AVX2 have
-// BMI2.)
-var UseAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
-
 // residualsBMI2 is parseResiduals4 from coefficient n on, for a partition of
 // which maxResiduals bytes are left.
 //

@@ -2,8 +2,6 @@
 
 package vp8
 
-var UseAVX2 = false
-
 func residualsBMI2(*partition, *[nBand][nContext][nProb]uint8, uint8, *[2]uint16, int,
 	*[16]int16) uint8 {
 	panic("no BMI2")

@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"kerasrun/internal/guarded"
+	"kerasrun/preprocess/internal/simd"
 )
 
 // both runs a test with assembly and without it, and compares what is left.
 func both[T any](t *testing.T, run func() T) {
 	t.Helper()
-	if !UseAVX2 {
+	if !simd.AVX2 {
 		t.Log("no AVX2 here: nothing to compare")
 		return
 	}
-	defer func() { UseAVX2 = true }()
+	defer func() { simd.AVX2 = true }()
 	got := run()
-	UseAVX2 = false
+	simd.AVX2 = false
 	if want := run(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -1,6 +1,10 @@
 package webp
 
-import "image"
+import (
+	"image"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // The coefficients of libwebp's conversion from YUV to RGB (yuv.h), times every value: 16 bits
 // after the point, of which 8 are dropped at once and 6 remain for the sum.
@@ -41,7 +45,7 @@ func toRGB(out []byte, stride int, m *image.YCbCr, width, height int) {
 func weigh(sums []int16, near, far []byte) {
 	inner, far := sums[1:len(near)+1], far[:len(near)]
 	i := 0
-	if n := len(near) &^ 7; useAVX2 && n > 0 {
+	if n := len(near) &^ 7; simd.AVX2 && n > 0 {
 		weighAVX2(&inner[0], &near[0], &far[0], n)
 		i = n
 	}
@@ -56,7 +60,7 @@ func convertRow(out, luma []byte, us, vs []int16) {
 	samples := (len(luma)+1)/2 + 2
 	out, us, vs = out[:3*len(luma)], us[:samples], vs[:samples]
 	i := 0
-	if n := (len(luma) - 2) &^ 15; useAVX2 && n > 0 {
+	if n := (len(luma) - 2) &^ 15; simd.AVX2 && n > 0 {
 		convertRowAVX2(&out[0], &luma[0], &us[1], &vs[1], n)
 		i = n
 	}

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"kerasrun/internal/guarded"
+	"kerasrun/preprocess/internal/simd"
 )
 
 // pixels draws a row that ends where memory does.
@@ -30,11 +31,11 @@ func samples(t *testing.T, rng *rand.Rand, n int) []byte {
 // TestVectors holds what is in assembly against its Go version, in rows of every small length that
 // end where memory does.
 func TestVectors(t *testing.T) {
-	if !useAVX2 {
+	if !simd.AVX2 {
 		t.Log("no AVX2 here: nothing to compare")
 		return
 	}
-	defer func() { useAVX2 = true }()
+	defer func() { simd.AVX2 = true }()
 	for n := 1; n <= 70; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(n), 0))
@@ -51,16 +52,17 @@ func TestVectors(t *testing.T) {
 				got, want := pixels(t, rng, n), make([]uint32, n)
 				copy(got, row)
 				copy(want, row)
-				useAVX2 = true
+				simd.AVX2 = true
 				run(got)
-				useAVX2 = false
+				simd.AVX2 = false
 				run(want)
 				if fmt.Sprint(got) != fmt.Sprint(want) {
 					t.Errorf("%s: got %x, want %x", name, got, want)
 				}
 			}
 
-			luma, near, far := samples(t, rng, n), samples(t, rng, (n+1)/2), samples(t, rng, (n+1)/2)
+			luma := samples(t, rng, n)
+			near, far := samples(t, rng, (n+1)/2), samples(t, rng, (n+1)/2)
 			for name, run := range map[string]func(out []byte){
 				"putRGB": func(out []byte) { putRGB(out, row) },
 				"convertRow": func(out []byte) {
@@ -71,9 +73,9 @@ func TestVectors(t *testing.T) {
 				},
 			} {
 				got, want := guarded.Bytes(t, 3*n), make([]byte, 3*n)
-				useAVX2 = true
+				simd.AVX2 = true
 				run(got)
-				useAVX2 = false
+				simd.AVX2 = false
 				run(want)
 				if !bytes.Equal(got, want) {
 					t.Errorf("%s: got %x, want %x", name, got, want)

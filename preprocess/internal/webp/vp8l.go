@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"kerasrun/preprocess/internal/codec"
+	"kerasrun/preprocess/internal/simd"
 )
 
 // The lossless format is that of the WebP Lossless Bitstream Specification; where a bitstream is
@@ -108,7 +109,7 @@ func (d *losslessDecoder) decode(width, height int, put func(y int, row []uint32
 
 func putRGB(out []byte, row []uint32) {
 	out = out[:3*len(row)]
-	if n := (len(row) - 2) &^ 3; useAVX2 && n > 0 {
+	if n := (len(row) - 2) &^ 3; simd.AVX2 && n > 0 {
 		putRGBAVX2(&out[0], &row[0], n)
 		row, out = row[n:], out[3*n:]
 	}

@@ -1,11 +1,5 @@
 package webp
 
-import "golang.org/x/sys/cpu"
-
-// useAVX2 selects the assembly versions of the slower predictors and conversions. Tests switch it
-// off.
-var useAVX2 = cpu.X86.HasAVX2
-
 // selectAVX2 is selectPredictor for n pixels, n > 0, fullAVX2 fullPredictor and halfAVX2
 // halfPredictor. above points to the pixel above the one before the first.
 //

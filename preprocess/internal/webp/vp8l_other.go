@@ -2,8 +2,6 @@
 
 package webp
 
-var useAVX2 = false
-
 func selectAVX2(_, _ *uint32, _ uint32, _ int) { panic("no AVX2") }
 
 func fullAVX2(_, _ *uint32, _ uint32, _ int) { panic("no AVX2") }

@@ -1,6 +1,10 @@
 package webp
 
-import "errors"
+import (
+	"errors"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // The transforms of a lossless image, by their numbers in the bitstream.
 const (
@@ -119,7 +123,7 @@ func addPixels(a, b uint32) uint32 {
 // addRow adds to the pixels of a row those above.
 func addRow(row, above []uint32) {
 	above = above[:len(row)]
-	if n := len(row) &^ 3; useAVX2 && n > 0 {
+	if n := len(row) &^ 3; simd.AVX2 && n > 0 {
 		addRowAVX2(&row[0], &above[0], n)
 		row, above = row[n:], above[n:]
 	}
@@ -130,7 +134,7 @@ func addRow(row, above []uint32) {
 
 // addGreen adds green to red and blue.
 func addGreen(row []uint32) {
-	if n := len(row) &^ 7; useAVX2 && n > 0 {
+	if n := len(row) &^ 7; simd.AVX2 && n > 0 {
 		addGreenAVX2(&row[0], n)
 		row = row[n:]
 	}
@@ -144,7 +148,7 @@ func addGreen(row []uint32) {
 func addColors(row []uint32, factors uint32) {
 	greenRed, greenBlue := int32(int8(factors)), int32(int8(factors>>8))
 	redBlue := int32(int8(factors >> 16))
-	if n := len(row) &^ 7; useAVX2 && n > 0 {
+	if n := len(row) &^ 7; simd.AVX2 && n > 0 {
 		addColorsAVX2(&row[0], n, greenRed, greenBlue, redBlue)
 		row = row[n:]
 	}
@@ -232,7 +236,7 @@ func init() { predictors[14], predictors[15] = predictors[0], predictors[0] }
 // the gradient gives.
 func selectPredictor(row, left, above []uint32) {
 	l, above := left[0], above[:len(row)+1]
-	if useAVX2 {
+	if simd.AVX2 {
 		selectAVX2(&row[0], &above[0], l, len(row))
 		return
 	}
@@ -260,7 +264,7 @@ func distanceOf(a, b uint32) (sum int32) {
 // fullPredictor foretells the sum of the left pixel and the one above, less the one between them.
 func fullPredictor(row, left, above []uint32) {
 	l, above := left[0], above[:len(row)+1]
-	if useAVX2 {
+	if simd.AVX2 {
 		fullAVX2(&row[0], &above[0], l, len(row))
 		return
 	}
@@ -280,7 +284,7 @@ func fullPredictor(row, left, above []uint32) {
 // differs from the one between them.
 func halfPredictor(row, left, above []uint32) {
 	l, above := left[0], above[:len(row)+1]
-	if useAVX2 {
+	if simd.AVX2 {
 		halfAVX2(&row[0], &above[0], l, len(row))
 		return
 	}

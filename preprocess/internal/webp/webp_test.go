@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"kerasrun/internal/pythontest"
-	"kerasrun/preprocess/internal/vp8"
+	"kerasrun/preprocess/internal/simd"
 )
 
 const referenceScript = "testdata/reference.py"
@@ -129,10 +129,10 @@ func compare(t *testing.T, kind string, files []file, mayDisagree int) (decoded,
 func TestEqualsPillow(t *testing.T) {
 	for _, kind := range []string{"lossless", "lossy", "alpha"} {
 		files := made(t, kind, 1, 300)
-		for _, use := range []bool{useAVX2, false} {
+		for _, use := range []bool{simd.AVX2, false} {
 			t.Run(fmt.Sprintf("%s, AVX2 %v", kind, use), func(t *testing.T) {
-				defer func(use bool) { useAVX2, vp8.UseAVX2 = use, use }(useAVX2)
-				useAVX2, vp8.UseAVX2 = use, use
+				defer func(use bool) { simd.AVX2 = use }(simd.AVX2)
+				simd.AVX2 = use
 				if n, _ := compare(t, kind, files, 0); n != len(files) {
 					t.Errorf("got %d files decoded alike, want %d", n, len(files))
 				}
