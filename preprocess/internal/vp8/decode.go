@@ -20,22 +20,6 @@ import (
 	"io"
 )
 
-// limitReader wraps an io.Reader to read at most n bytes from it.
-type limitReader struct {
-	r io.Reader
-	n int
-}
-
-// ReadFull reads exactly len(p) bytes into p.
-func (r *limitReader) ReadFull(p []byte) error {
-	if len(p) > r.n {
-		return io.ErrUnexpectedEOF
-	}
-	n, err := io.ReadFull(r.r, p)
-	r.n -= n
-	return err
-}
-
 // FrameHeader is a frame header, as specified in section 9.1.
 type FrameHeader struct {
 	KeyFrame          bool
@@ -70,13 +54,12 @@ const (
 
 // filterHeader holds filter-related header information.
 type filterHeader struct {
-	simple          bool
-	level           int8
-	sharpness       uint8
-	useLFDelta      bool
-	refLFDelta      [nRefLFDelta]int8
-	modeLFDelta     [nModeLFDelta]int8
-	perSegmentLevel [nSegment]int8
+	simple      bool
+	level       int8
+	sharpness   uint8
+	useLFDelta  bool
+	refLFDelta  [nRefLFDelta]int8
+	modeLFDelta [nModeLFDelta]int8
 }
 
 // mb is the per-macroblock decode state. A decoder maintains mbw+1 of these
@@ -98,10 +81,8 @@ type mb struct {
 // calling Init, DecodeFrameHeader and then DecodeFrame in that order.
 // A Decoder can be re-used to decode multiple frames.
 type Decoder struct {
-	// r is the input bitsream.
-	r limitReader
-	// scratch is a scratch buffer.
-	scratch [8]byte
+	// data is what is left of the input bitstream.
+	data []byte
 	// img is the YCbCr image to decode into.
 	img *image.YCbCr
 	// mbw and mbh are the number of 16x16 macroblocks wide and high the image is.
@@ -158,18 +139,28 @@ func NewDecoder() *Decoder {
 	return &Decoder{}
 }
 
-// Init initializes the decoder to read at most n bytes from r.
-func (d *Decoder) Init(r io.Reader, n int) {
-	d.r = limitReader{r, n}
+// Init initializes the decoder to read data, which must not change until the frame is decoded.
+func (d *Decoder) Init(data []byte) {
+	d.data = data
 	d.filterHeader = filterHeader{}
 	d.filterParams = [nSegment][2]filterParam{}
+}
+
+// take takes off n bytes.
+func (d *Decoder) take(n int) ([]byte, error) {
+	if n > len(d.data) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	b := d.data[:n]
+	d.data = d.data[n:]
+	return b, nil
 }
 
 // DecodeFrameHeader decodes the frame header.
 func (d *Decoder) DecodeFrameHeader() (fh FrameHeader, err error) {
 	// All frame headers are at least 3 bytes long.
-	b := d.scratch[:3]
-	if err = d.r.ReadFull(b); err != nil {
+	b, err := d.take(3)
+	if err != nil {
 		return
 	}
 	d.frameHeader.KeyFrame = (b[0] & 1) == 0
@@ -180,8 +171,7 @@ func (d *Decoder) DecodeFrameHeader() (fh FrameHeader, err error) {
 		return d.frameHeader, nil
 	}
 	// Frame headers for key frames are an additional 7 bytes long.
-	b = d.scratch[:7]
-	if err = d.r.ReadFull(b); err != nil {
+	if b, err = d.take(7); err != nil {
 		return
 	}
 	// Check the magic sync code.
@@ -260,21 +250,9 @@ func (d *Decoder) parseFilterHeader() {
 			d.filterHeader.modeLFDelta[i] = int8(d.fp.readOptionalInt(uniformProb, 6))
 		}
 	}
-	if d.filterHeader.level == 0 {
-		return
+	if d.filterHeader.level != 0 {
+		d.computeFilterParams()
 	}
-	if d.segmentHeader.useSegment {
-		for i := range d.filterHeader.perSegmentLevel {
-			strength := d.segmentHeader.filterStrength[i]
-			if d.segmentHeader.relativeDelta {
-				strength += d.filterHeader.level
-			}
-			d.filterHeader.perSegmentLevel[i] = strength
-		}
-	} else {
-		d.filterHeader.perSegmentLevel[0] = d.filterHeader.level
-	}
-	d.computeFilterParams()
 }
 
 // parseOtherPartitions parses the other partitions, as specified in section 9.5.
@@ -284,47 +262,31 @@ func (d *Decoder) parseOtherPartitions() error {
 	d.nOP = 1 << d.fp.readUint(uniformProb, 2)
 
 	// The final partition length is implied by the remaining chunk data
-	// (d.r.n) and the other d.nOP-1 partition lengths. Those d.nOP-1 partition
+	// (d.data) and the other d.nOP-1 partition lengths. Those d.nOP-1 partition
 	// lengths are stored as 24-bit uints, i.e. up to 16 MiB per partition.
-	n := 3 * (d.nOP - 1)
-	partLens[d.nOP-1] = d.r.n - n
-	if partLens[d.nOP-1] < 0 {
-		return io.ErrUnexpectedEOF
+	buf, err := d.take(3 * (d.nOP - 1))
+	if err != nil {
+		return err
 	}
-	if n > 0 {
-		buf := make([]byte, n)
-		if err := d.r.ReadFull(buf); err != nil {
-			return err
+	partLens[d.nOP-1] = len(d.data)
+	for i := 0; i < d.nOP-1; i++ {
+		pl := int(buf[3*i+0]) | int(buf[3*i+1])<<8 | int(buf[3*i+2])<<16
+		if pl > partLens[d.nOP-1] {
+			return io.ErrUnexpectedEOF
 		}
-		for i := 0; i < d.nOP-1; i++ {
-			pl := int(buf[3*i+0]) | int(buf[3*i+1])<<8 | int(buf[3*i+2])<<16
-			if pl > partLens[d.nOP-1] {
-				return io.ErrUnexpectedEOF
-			}
-			partLens[i] = pl
-			partLens[d.nOP-1] -= pl
-		}
+		partLens[i] = pl
+		partLens[d.nOP-1] -= pl
 	}
 
 	// We check if the final partition length can also fit into a 24-bit uint.
-	// Strictly speaking, this isn't part of the spec, but it guards against a
-	// malicious WEBP image that is too large to ReadFull the encoded DCT
-	// coefficients into memory, whether that's because the actual WEBP file is
-	// too large, or whether its RIFF metadata lists too large a chunk.
+	// Strictly speaking, this isn't part of the spec.
 	if 1<<24 <= partLens[d.nOP-1] {
 		return errors.New("vp8: too much data to decode")
 	}
 
-	buf := make([]byte, d.r.n)
-	if err := d.r.ReadFull(buf); err != nil {
-		return err
-	}
-	for i, pl := range partLens {
-		if i == d.nOP {
-			break
-		}
-		d.op[i].init(buf[:pl])
-		buf = buf[pl:]
+	for i, pl := range partLens[:d.nOP] {
+		d.op[i].init(d.data[:pl])
+		d.data = d.data[pl:]
 	}
 	return nil
 }
@@ -332,8 +294,8 @@ func (d *Decoder) parseOtherPartitions() error {
 // parseOtherHeaders parses header information other than the frame header.
 func (d *Decoder) parseOtherHeaders() error {
 	// Initialize and parse the first partition.
-	firstPartition := make([]byte, d.frameHeader.FirstPartitionLen)
-	if err := d.r.ReadFull(firstPartition); err != nil {
+	firstPartition, err := d.take(int(d.frameHeader.FirstPartitionLen))
+	if err != nil {
 		return err
 	}
 	d.fp.init(firstPartition)

@@ -9,7 +9,6 @@
 package webp
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -54,7 +53,7 @@ var lossyDecoders = sync.Pool{New: func() any { return vp8.NewDecoder() }}
 func decodeLossy(out []byte, stride int, f *frame) error {
 	d := lossyDecoders.Get().(*vp8.Decoder)
 	defer lossyDecoders.Put(d)
-	d.Init(bytes.NewReader(f.data), len(f.data))
+	d.Init(f.data)
 	h, err := d.DecodeFrameHeader()
 	if err != nil {
 		return err
