@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import adopted, answers, comparison, exporter, goldens, manifest, outputs
+from kerasrun_export import adopted, comparison, exporter, goldens, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -77,8 +77,7 @@ def adopt(
         found.signature,
         found.tags,
     )
-    answering = next((o for o in signatures[found.signature] if o.name == answer), None)
-    for text in answers.warnings(answering, compared.answers):
+    for text in compared.warnings:
         warnings.warn(text, exporter.ExportWarning, stacklevel=2)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:

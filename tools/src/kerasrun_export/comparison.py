@@ -29,11 +29,11 @@ class DifferenceError(ExportError):
 @dataclass(frozen=True)
 class Compared:
     """difference: the largest, of a probability where there are any, else relative to the image's
-    largest. answers: Keras's, of the output that answers; None where there is none.
+    largest. warnings: what is suspicious in Keras's answers, of the output that answers.
     """
 
     difference: float
-    answers: np.ndarray | None
+    warnings: Sequence[str]
 
 
 def compare(
@@ -97,7 +97,9 @@ def compare(
             "of them"
         )
     known = np.concatenate(answered) if answered and answered[0].ndim == 2 else None
-    return Compared(largest.get("probs", max(largest.values())), known)
+    answering = next((each for each in found if each.name == answer), None)
+    difference = largest.get("probs", max(largest.values()))
+    return Compared(difference, answers.warnings(answering, known))
 
 
 def _allowed(name: str) -> float:

@@ -348,8 +348,7 @@ def _write_checked(
             ExportWarning,
             stacklevel=3,
         )
-    answering = next((o for o in found if o.name == answer), None)
-    for text in answers.warnings(answering, compared.answers):
+    for text in compared.warnings:
         warnings.warn(text, ExportWarning, stacklevel=3)
     return kind, compared.difference
 
