@@ -33,11 +33,6 @@ func fastDCTAVX2(coefs *[64]int16, dst *byte, stride int)
 //go:noescape
 func yccRowAVX2(dst, ys, cbs, crs *byte, n int)
 
-// weighAVX2 adds up 3 near + far of n samples, n a positive multiple of 16.
-//
-//go:noescape
-func weighAVX2(sums *int16, near, far *byte, n int)
-
 // doubleAVX2 makes two samples of each of n sums, n a positive multiple of 16: (3 sum + the one
 // before + even) / 16 and (3 sum + the one after + odd) / 16.
 //

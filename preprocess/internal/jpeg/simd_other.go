@@ -18,6 +18,4 @@ func fastDCTAVX2(*[64]int16, *byte, int) { panic("no AVX2") }
 
 func yccRowAVX2(_, _, _, _ *byte, _ int) { panic("no AVX2") }
 
-func weighAVX2(*int16, *byte, *byte, int) { panic("no AVX2") }
-
 func doubleAVX2(*byte, *int16, int, int16, int16) { panic("no AVX2") }

@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // upsampling is how a component gets to the image's size, as libjpeg chooses it (jdsample.c): the
 // triangle filter where the image is twice as wide or high as the component, or both, and repeated
@@ -112,24 +116,15 @@ func widenBlend(dst, near, far []byte) {
 // four times as large.
 func (p *plane) triangle(near, far []byte, even, odd int16) {
 	n := len(near)
-	far = far[:n]
 	if cap(p.sums) < n+2 {
 		p.sums = make([]int16, n+2)
 	}
-	// The outermost are repeated beyond the edges.
 	all := p.sums[:n+2]
-	sums := all[1 : n+1]
+	simd.Weigh(all, near, far)
+	dst := p.row[:2*n]
 	whole := n &^ 15
 	if whole > 0 {
-		weighAVX2(&sums[0], &near[0], &far[0], whole)
-	}
-	for i := whole; i < n; i++ {
-		sums[i] = 3*int16(near[i]) + int16(far[i])
-	}
-	all[0], all[n+1] = sums[0], sums[n-1]
-	dst := p.row[:2*n]
-	if whole > 0 {
-		doubleAVX2(&dst[0], &sums[0], whole, even, odd)
+		doubleAVX2(&dst[0], &all[1], whole, even, odd)
 	}
 	for i := whole; i < n; i++ {
 		dst[2*i] = uint8((3*all[i+1] + all[i] + even) >> 4)

@@ -1,5 +1,5 @@
 // Package simd says which instructions the processor has, for the decoders and resizers that have
-// assembly.
+// assembly, and has what two of them compute.
 package simd
 
 import "golang.org/x/sys/cpu"

@@ -35,24 +35,10 @@ func toRGB(out []byte, stride int, m *image.YCbCr, width, height int) {
 	for y := range height {
 		near := y / 2
 		far := min(max(0, near-1+y%2*2), (height+1)/2-1)
-		weigh(us, m.Cb[near*m.CStride:][:samples], m.Cb[far*m.CStride:])
-		weigh(vs, m.Cr[near*m.CStride:][:samples], m.Cr[far*m.CStride:])
+		simd.Weigh(us, m.Cb[near*m.CStride:][:samples], m.Cb[far*m.CStride:])
+		simd.Weigh(vs, m.Cr[near*m.CStride:][:samples], m.Cr[far*m.CStride:])
 		convertRow(out[stride*y:][:3*width], m.Y[m.YStride*y:][:width], us, vs)
 	}
-}
-
-// weigh sums up 3 near + far, with the outermost sums repeated.
-func weigh(sums []int16, near, far []byte) {
-	inner, far := sums[1:len(near)+1], far[:len(near)]
-	i := 0
-	if n := len(near) &^ 7; simd.AVX2 && n > 0 {
-		weighAVX2(&inner[0], &near[0], &far[0], n)
-		i = n
-	}
-	for ; i < len(near); i++ {
-		inner[i] = 3*int16(near[i]) + int16(far[i])
-	}
-	sums[0], sums[len(near)+1] = inner[0], inner[len(near)-1]
 }
 
 // convertRow converts a row of pixels with the sums of the colour samples around it.

@@ -20,27 +20,6 @@ DATA threeOfFour<>+0(SB)/8, $0x0908060504020100
 DATA threeOfFour<>+8(SB)/8, $0x808080800E0D0C0A
 GLOBL threeOfFour<>(SB), RODATA|NOPTR, $16
 
-// func weighAVX2(sums *int16, near, far *byte, n int)
-TEXT ·weighAVX2(SB), NOSPLIT, $0-32
-	MOVQ sums+0(FP), DI
-	MOVQ near+8(FP), AX
-	MOVQ far+16(FP), BX
-	MOVQ n+24(FP), DX
-
-loop:
-	VPMOVZXBW (AX), X0
-	VPMOVZXBW (BX), X1
-	VPADDW    X0, X0, X2
-	VPADDW    X0, X1, X1
-	VPADDW    X2, X1, X1
-	VMOVDQU   X1, (DI)
-	ADDQ      $8, AX
-	ADDQ      $8, BX
-	ADDQ      $16, DI
-	SUBQ      $8, DX
-	JG        loop
-	RET
-
 // The samples, times 256, of eight pairs of pixels from the sums at mem and
 // beside them.
 #define WIDEN(mem, before, after, low, high) \

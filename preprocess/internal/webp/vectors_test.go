@@ -68,7 +68,7 @@ func TestVectors(t *testing.T) {
 				"convertRow": func(out []byte) {
 					sums := guarded.Bytes(t, 2*len(near)+4)
 					us := unsafe.Slice((*int16)(unsafe.Pointer(&sums[0])), len(near)+2)
-					weigh(us, near, far)
+					simd.Weigh(us, near, far)
 					convertRow(out, luma, us, us)
 				},
 			} {
