@@ -46,14 +46,17 @@ def go_module(folder, packages):
 
 def linked_modules():
     """The modules that the program is made of, as (path, version, folder), with the folders of
-    their packages in it.
+    their packages in it; also this one, some of whose packages are others' work.
     """
     modules = {}
+    ours = Path("internal/version/VERSION").read_text().strip()
     form = "{{with .Module}}{{.Path}} {{.Version}} {{.Dir}}{{end}} {{.Dir}}"
     for line in go("list", "-deps", "-f", form, "./cmd/kerasrun").splitlines():
         match line.split():
             case [path, version, folder, package]:
                 modules.setdefault((path, version, folder), []).append(Path(package))
+            case [path, folder, package]:
+                modules.setdefault((path, ours, folder), []).append(Path(package))
     return modules
 
 
