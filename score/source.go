@@ -270,7 +270,7 @@ func concat(sources []Source) Source {
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
 // hidden ones, and train@10 into its shards. A path that exists is never either.
 func expand(arg string, allowEmpty bool) ([]string, error) {
-	if isURL(arg) && !object.IsStore(arg) {
+	if object.IsURL(arg) && !object.IsStore(arg) {
 		return []string{arg}, nil
 	}
 	shards, special := shardPattern.MatchString(arg), strings.ContainsAny(arg, "*?[")
@@ -284,7 +284,7 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 		return expandShards(arg)
 	}
 	glob := filepath.Glob
-	if isURL(arg) {
+	if object.IsURL(arg) {
 		glob = func(pattern string) ([]string, error) {
 			return object.Glob(context.Background(), pattern)
 		}
@@ -322,18 +322,9 @@ func storeError(err error) error {
 	return nil
 }
 
-// isDirectory says whether there is a directory of that name. An error is that of a store.
-func isDirectory(path string) (bool, error) {
-	if object.IsRemote(path) && !object.IsStore(path) {
-		return false, nil
-	}
-	info, err := object.Stat(context.Background(), path)
-	return err == nil && info.IsDir(), storeError(err)
-}
-
 // open returns the columns that the items keep too.
 func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
-	if isDirectory, err := isDirectory(path); err != nil {
+	if isDirectory, err := object.IsDirectory(ctx, path); err != nil {
 		return nil, nil, err
 	} else if isDirectory {
 		shards, err := shardsIn(path, o)
@@ -366,8 +357,6 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	}
 	return func(yield func(Item) bool) { yield(File(path)) }, nil, nil
 }
-
-func isURL(path string) bool { return object.IsURL(path) }
 
 // File is the image in a file or an object.
 func File(path string) Item {
