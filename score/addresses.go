@@ -12,9 +12,6 @@ import (
 	"kerasrun/object"
 )
 
-// requests is how many objects are asked for at a time.
-const requests = 32
-
 // walkAny yields the images below a directory, on this machine or in a store.
 func walkAny(root string, skipped *skippedPart, yield func(Item) bool) {
 	if object.IsStore(root) {

@@ -4,14 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/fnv"
 	"io"
 	"iter"
 	"math"
@@ -314,14 +310,6 @@ func exists(path string) (bool, error) {
 	return err == nil, storeError(err)
 }
 
-// storeError is the error where a whole store cannot be used, which no image has to answer for.
-func storeError(err error) error {
-	if store := (*object.StoreError)(nil); errors.As(err, &store) {
-		return store
-	}
-	return nil
-}
-
 // open returns the columns that the items keep too.
 func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
 	if isDirectory, err := object.IsDirectory(ctx, path); err != nil {
@@ -372,55 +360,6 @@ func File(path string) Item {
 	return Item{Path: path, Size: size, Read: func() ([]byte, error) { return readFile(path) }}
 }
 
-// objectItem is the image in an object, whose size and version are -1 and "" where it was not
-// listed.
-func objectItem(path string, size int64, version string) Item {
-	open := func(ctx context.Context) (object.File, error) {
-		return object.OpenVersion(ctx, path, version)
-	}
-	return Item{Path: path, Size: size, version: version, open: open,
-		Read: func() ([]byte, error) { return readObject(path, opened(open(context.Background()))) }}
-}
-
-// openedObject is an object that was opened, or why it was not.
-type openedObject struct {
-	file object.File
-	err  error
-}
-
-func opened(file object.File, err error) openedObject { return openedObject{file, err} }
-
-// size is that of an object's bytes; of what cannot be read 0. Where it is not known it is the
-// largest.
-func (o openedObject) size() int64 {
-	if o.err != nil {
-		return 0
-	}
-	info, err := o.file.Stat()
-	if err != nil || info.Size() < 0 {
-		return MaxImageBytes
-	}
-	return min(info.Size(), MaxImageBytes)
-}
-
-func (o openedObject) close() {
-	if o.err == nil {
-		_ = o.file.Close() // it was not read
-	}
-}
-
-func readObject(path string, o openedObject) ([]byte, error) {
-	if o.err != nil {
-		return nil, o.err
-	}
-	defer o.file.Close()
-	info, err := o.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return readImage(path, o.file, info.Size())
-}
-
 func failedItem(path string, err error) Item {
 	read := func() ([]byte, error) { return nil, err }
 	return Item{Path: path, Size: -1, Read: read, failure: err}
@@ -442,60 +381,4 @@ func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, erro
 		}
 		return failure
 	})
-}
-
-// inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
-type inputDigest struct {
-	images  int64
-	digest  string   // the SHA-256 of every path, size and kept value, in order
-	batches []uint64 // a hash of the paths and kept values of each batch
-}
-
-// digestInputs ends with the error of check, if there is one.
-func digestInputs(
-	ctx context.Context, s Source, batch int, check func(Item) error,
-) (d inputDigest, err error) {
-	all, paths := sha256.New(), newPathHash()
-	for item := range s {
-		if ctx.Err() != nil {
-			return d, context.Cause(ctx)
-		}
-		if err := storeError(item.failure); err != nil {
-			return d, err
-		}
-		if err := check(item); err != nil {
-			return d, &UsageError{fmt.Sprintf("%s: %v", item.Path, err)}
-		}
-		d.images++
-		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
-		kept := keptBytes(item.Kept)
-		if kept != nil {
-			fmt.Fprintf(all, "%s\n", kept)
-		}
-		paths.add(item.Path, kept)
-		if d.images%int64(batch) == 0 {
-			d.batches = append(d.batches, paths.sum())
-		}
-	}
-	if d.images%int64(batch) != 0 {
-		d.batches = append(d.batches, paths.sum())
-	}
-	d.digest = hex.EncodeToString(all.Sum(nil))
-	return d, nil
-}
-
-// pathHash hashes the paths of one batch after the other.
-type pathHash struct{ h hash.Hash64 }
-
-func newPathHash() pathHash { return pathHash{fnv.New64a()} }
-
-// add takes a path and the [keptBytes] that belong to it. A hash takes everything.
-func (p pathHash) add(path string, kept []byte) {
-	fmt.Fprintf(p.h, "%d %s", len(path), path)
-	p.h.Write(kept)
-}
-
-func (p pathHash) sum() uint64 {
-	defer p.h.Reset()
-	return p.h.Sum64()
 }
