@@ -19,6 +19,16 @@ func storeError(err error) error {
 	return nil
 }
 
+// storeErrorOf is the first storeError of a batch's images.
+func storeErrorOf(b *classify.Batch) error {
+	for _, err := range b.Errors {
+		if err := storeError(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // objectItem is the image in an object, whose size and version are -1 and "" where it was not
 // listed.
 func objectItem(path string, size int64, version string) Item {

@@ -227,10 +227,8 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 }
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {
-	for _, err := range b.Errors {
-		if err := storeError(err); err != nil {
-			return err
-		}
+	if err := storeErrorOf(b); err != nil {
+		return err
 	}
 	records := p.recorder.records(b)
 	for i, r := range records {

@@ -35,7 +35,7 @@ type StreamConfig struct {
 // later one: a program may write the next when it has read the answer, or up to two before. The
 // columns are those of a .parquet output, the index counted from 0 over the whole stream; path is
 // null where the column holds bytes without one. An image that cannot be classified is a row with
-// its error.
+// its error; a store that cannot be used at all ends the stream.
 //
 // It returns when in ends as Arrow's stream format does; one that is cut is an error. When it
 // returns an error, a read of in may still be waiting, and a batch running. In memory are no more
@@ -120,8 +120,8 @@ func (s *streamer) count(records []Record) {
 
 func newStreamer(c StreamConfig) (*streamer, error) {
 	// Of a run there is no source to be listed first.
-	config, err := Config{Model: c.Model, Columns: c.Columns, Source: slices.Values([]Item(nil)), Batch: c.Batch,
-		Concurrency: c.Concurrency, Workers: c.Workers, Warn: c.Warn}.complete()
+	config, err := Config{Model: c.Model, Columns: c.Columns, Source: slices.Values([]Item(nil)),
+		Batch: c.Batch, Concurrency: c.Concurrency, Workers: c.Workers, Warn: c.Warn}.complete()
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
@@ -233,15 +233,21 @@ func bytesItem(path string, data []byte) Item {
 func (s *streamer) answer(ctx context.Context, first int64, items []Item) ([]Record, error) {
 	var taken error
 	images := func(yield func(classify.Image) bool) {
+		opening := opening{pipeline: &s.pipeline, ctx: ctx, yield: yield}
+		defer opening.close()
 		for i, item := range items {
-			image, err := s.take(ctx, item, first+int64(i))
-			if taken = err; err != nil || !yield(image) {
+			var more bool
+			if more, taken = opening.add(item, first+int64(i)); !more || taken != nil {
 				return
 			}
 		}
+		_, taken = opening.flush(0)
 	}
 	records := make([]Record, 0, len(items))
 	for b, err := range s.recorder.classifier.Batches(ctx, images, s.runBatch) {
+		if err == nil {
+			err = storeErrorOf(b)
+		}
 		if err != nil {
 			return nil, err
 		}
