@@ -180,11 +180,7 @@ func (r *lastBytes) Read(p []byte) (int, error) {
 
 // imageColumn is the place of the column of images or their paths.
 func imageColumn(schema *arrow.Schema, column string) (int, error) {
-	var fields []field
-	for _, f := range schema.Fields() {
-		fields = append(fields, field{f.Name, arrowKind(f.Type)})
-	}
-	places, err := placesOf(fields, []string{column}, func(_ int, f field) error {
+	places, err := arrowPlaces(schema, []string{column}, func(_ int, f field) error {
 		return checkImages(f)
 	})
 	if err != nil {
