@@ -77,7 +77,10 @@ func (e *UsageError) Error() string { return e.Reason }
 func Open(ctx context.Context, args []string, o InputOptions) (Source, []Kept, error) {
 	var paths []string
 	for _, arg := range args {
-		expanded, err := expand(arg, o.AllowEmpty)
+		expanded, err := expand(ctx, arg, o.AllowEmpty)
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -265,7 +268,7 @@ func concat(sources []Source) Source {
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
 // hidden ones, and train@10 into its shards. A path that exists is never either.
-func expand(arg string, allowEmpty bool) ([]string, error) {
+func expand(ctx context.Context, arg string, allowEmpty bool) ([]string, error) {
 	if object.IsURL(arg) && !object.IsStore(arg) {
 		return []string{arg}, nil
 	}
@@ -273,16 +276,16 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 	if !shards && !special {
 		return []string{arg}, nil
 	}
-	if there, err := exists(arg); there || err != nil {
+	if there, err := exists(ctx, arg); there || err != nil {
 		return []string{arg}, err
 	}
 	if shards {
-		return expandShards(arg)
+		return expandShards(ctx, arg)
 	}
 	glob := filepath.Glob
 	if object.IsURL(arg) {
 		glob = func(pattern string) ([]string, error) {
-			return object.Glob(context.Background(), pattern)
+			return object.Glob(ctx, pattern)
 		}
 	}
 	paths, err := glob(arg)
@@ -301,12 +304,12 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 
 // exists says whether there is a file or a link, an object or a directory. An error is that of a
 // store.
-func exists(path string) (bool, error) {
+func exists(ctx context.Context, path string) (bool, error) {
 	if !object.IsRemote(path) {
 		_, err := os.Lstat(path)
 		return err == nil, nil
 	}
-	_, err := object.Stat(context.Background(), path)
+	_, err := object.Stat(ctx, path)
 	return err == nil, storeError(err)
 }
 
@@ -315,11 +318,11 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	if isDirectory, err := object.IsDirectory(ctx, path); err != nil {
 		return nil, nil, err
 	} else if isDirectory {
-		shards, err := shardsIn(path, o)
+		shards, err := shardsIn(ctx, path, o)
 		if err != nil || shards != nil {
 			return openAll(ctx, shards, o, err)
 		}
-		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
+		s, err := directory(ctx, path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
 	}
 	name := object.Base(path)
@@ -365,11 +368,13 @@ func failedItem(path string, err error) Item {
 	return Item{Path: path, Size: -1, Read: read, failure: err}
 }
 
-func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, error) {
+func directory(
+	ctx context.Context, root string, skipped *skippedPart, allowEmpty bool,
+) (Source, error) {
 	return spool(func(add func(Item) error) (failure error) {
 		skipped.reset()
 		empty := true
-		walkAny(root, skipped, func(item Item) bool {
+		walkAny(ctx, root, skipped, func(item Item) bool {
 			empty = false
 			if failure = storeError(item.failure); failure == nil {
 				failure = add(item)

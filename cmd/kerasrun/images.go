@@ -32,7 +32,7 @@ func walkImages(
 				continue
 			}
 			empty := true
-			for path, err := range score.Images(arg, skipped) {
+			for path, err := range score.Images(ctx, arg, skipped) {
 				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
 					return

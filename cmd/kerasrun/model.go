@@ -28,7 +28,8 @@ type modelDir struct {
 }
 
 func (m *modelDir) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's `directory`, a SavedModel; or its address, s3://..., gs://..., az://...")
+	cmd.Flags().StringVar(&m.dir, "model", defaultModel,
+		"the model's `directory`, a SavedModel; or its address, s3://..., gs://..., az://...")
 	must(cmd.MarkFlagDirname("model"))
 	underHeading(cmd, "Model flags", "model")
 }
