@@ -134,9 +134,11 @@ func newArrowReader(stream io.Reader) (*ipc.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// ipc.NewReader keeps to no limit of a message.
-	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), arrowOptions()...)
-	return ipc.NewReaderFromMessageReader(messages, arrowOptions()...)
+	// One allocator bounds what a message holds and what that unpacks to, together, and says what to
+	// do: so the library needs no limit of the body. ipc.NewReader keeps to none of the description.
+	options := append(arrowOptions(), ipc.WithBodySizeLimit(0))
+	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), options...)
+	return ipc.NewReaderFromMessageReader(messages, options...)
 }
 
 // arrowOptions bound the memory of what is read.
