@@ -222,7 +222,8 @@ func bytesItem(path string, data []byte) Item {
 	if err := checkSize(cmp.Or(path, "an image without a path"), int64(len(data))); err != nil {
 		return failedItem(path, err)
 	}
-	return Item{Path: path, Size: int64(len(data)), Read: func() ([]byte, error) { return data, nil }}
+	return Item{Path: path, Size: int64(len(data)),
+		Read: func() ([]byte, error) { return data, nil }}
 }
 
 // answer returns a record for each image of a record batch.

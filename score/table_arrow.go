@@ -134,8 +134,8 @@ func newArrowReader(stream io.Reader) (*ipc.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One allocator bounds what a message holds and what that unpacks to, together, and says what to
-	// do: so the library needs no limit of the body. ipc.NewReader keeps to none of the description.
+	// One allocator bounds what a message holds and what that unpacks to, together, and says what
+	// to do, so that the body needs no limit. Of the description ipc.NewReader keeps to none.
 	options := append(arrowOptions(), ipc.WithBodySizeLimit(0))
 	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), options...)
 	return ipc.NewReaderFromMessageReader(messages, options...)

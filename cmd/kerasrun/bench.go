@@ -75,7 +75,8 @@ includes the wait for that.
 				return fmt.Errorf("%w; --images names other images", err)
 			}
 		}
-		b, err := newBenchmark(cmd.Context(), m, images, time.Duration(seconds*float64(time.Second)))
+		span := time.Duration(seconds * float64(time.Second))
+		b, err := newBenchmark(cmd.Context(), m, images, span)
 		if err != nil {
 			return err
 		}

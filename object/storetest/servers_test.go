@@ -209,8 +209,8 @@ const (
 // startAzure starts Azurite, Microsoft's own emulator.
 func startAzure(t testing.TB) *server {
 	port := freePort(t)
-	address := start(t, port, installed(t, "node_modules/.bin/azurite-blob"), "--inMemoryPersistence",
-		"--blobPort", fmt.Sprint(port), "--skipApiVersionCheck", "--silent")
+	address := start(t, port, installed(t, "node_modules/.bin/azurite-blob"),
+		"--inMemoryPersistence", "--blobPort", fmt.Sprint(port), "--skipApiVersionCheck", "--silent")
 	f := new(faults)
 	client, err := azblob.NewClientFromConnectionString(fmt.Sprintf("DefaultEndpointsProtocol=http;"+
 		"AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;", account, accountKey, address,

@@ -78,7 +78,8 @@ func run(t testing.TB, s *server, dir string, arguments ...string) result {
 
 func score(t testing.TB, s *server, dir string, want int, arguments ...string) result {
 	t.Helper()
-	r := run(t, s, dir, append([]string{"score", "--model", model(t), "--batch", "4"}, arguments...)...)
+	common := []string{"score", "--model", model(t), "--batch", "4"}
+	r := run(t, s, dir, append(common, arguments...)...)
 	if r.status != want {
 		t.Fatalf("%q: got status %d, want %d: %s", arguments, r.status, want, r.err)
 	}
