@@ -163,12 +163,9 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 // keeps them in a temporary file without a name. So the source takes no memory and is the same each
 // time, whatever happens to the directories and lists that it was made from.
 func spool(fill func(add func(Item) error) error) (Source, error) {
-	file, err := os.CreateTemp("", "kerasrun-inputs-")
+	file, err := unnamedFile("kerasrun-inputs-")
 	if err != nil {
 		return nil, err
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, errors.Join(err, file.Close())
 	}
 	out := bufio.NewWriter(file)
 	err = fill(func(item Item) error {
@@ -216,6 +213,18 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 			}
 		}
 	}, nil
+}
+
+// unnamedFile creates a temporary file that goes with the process: its name is removed at once.
+func unnamedFile(pattern string) (*os.File, error) {
+	file, err := os.CreateTemp("", pattern)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // readSpooled reads what an item was spooled with, without its Read.
