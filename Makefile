@@ -124,7 +124,7 @@ test-web: programs ## the page in headless Chromium
 .stores/installed: scripts/stores.sh | setup
 	@scripts/stores.sh
 
-test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, with a server of each protocol; kills
+test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, with a server of each protocol; kills (npm)
 	@. ./env.sh && cd object/storetest && go vet . && \
 		KERASRUN_STRICT=1 go test -count=1 -timeout 30m .
 
