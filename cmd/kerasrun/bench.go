@@ -71,7 +71,7 @@ includes the wait for that.
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(cmd.Context(), m.SavedModel()); err != nil {
+			if images, err = model.goldens(cmd.Context(), m.SavedModel().Manifest); err != nil {
 				return fmt.Errorf("%w; --images names other images", err)
 			}
 		}
