@@ -15,8 +15,8 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Everything that can be tested without TensorFlow is tested under the race detector too.
-PURE_FOLDERS := batch classify contract evaluate golden internal labels object preprocess savedmodel \
-	score serve tensor
+PURE_FOLDERS := batch classify contract evaluate golden internal labels object preprocess \
+	savedmodel score serve tensor
 PURE := $(PURE_FOLDERS:%=./%/...)
 GO_SOURCES := go.mod go.sum $(shell find $(PURE_FOLDERS) cmd/kerasrun runner \
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
@@ -26,9 +26,9 @@ EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdat
 TAGS := prove,cuda
 
 .PHONY: help setup programs run test lint cross vulncheck test-go test-native test-race \
-	test-python test-python-versions test-beam test-spark-ray test-web test-stores test-dist test-image dist \
-	prove-score prove-serve soak prove-trust digits fuzz fuzz-ops bench bench-peers bench-growth \
-	gpu-check offline lock clean
+	test-python test-python-versions test-beam test-spark-ray test-web test-stores test-dist \
+	test-image dist prove-score prove-serve soak prove-trust digits fuzz fuzz-ops bench \
+	bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -121,11 +121,12 @@ programs: setup ## Chromium and promtool, for tests: installed where that may be
 test-web: programs ## the page in headless Chromium
 	@$(GO) -C serve/webtest vet . && go -C serve/webtest test -count=1 .
 
-.stores:
+.stores/installed: scripts/stores.sh | setup
 	@scripts/stores.sh
 
-test-stores: .stores bin/kerasrun $(LITE0) ## object stores, with a server of each protocol; kills
-	@. ./env.sh && cd object/storetest && go vet . && KERASRUN_STRICT=1 go test -count=1 -timeout 30m .
+test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, with a server of each protocol; kills (npm)
+	@. ./env.sh && cd object/storetest && go vet . && \
+		KERASRUN_STRICT=1 go test -count=1 -timeout 30m .
 
 dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"os"
@@ -61,7 +62,8 @@ func Folders(dir string, skipped *score.Skipped) (*Data, error) {
 	walk := func(skipped *score.Skipped) iter.Seq2[labelled, error] {
 		return func(yield func(labelled, error) bool) {
 			for _, label := range d.labels {
-				for path, err := range score.Images(filepath.Join(dir, label), skipped) {
+				folder := filepath.Join(dir, label)
+				for path, err := range score.Images(context.Background(), folder, skipped) {
 					item := score.File(path)
 					if err != nil {
 						item.Read = func() ([]byte, error) { return nil, err }

@@ -19,7 +19,6 @@ import (
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/s3blob"
-	"gocloud.dev/gcerrors"
 	"gocloud.dev/gcp"
 	"golang.org/x/oauth2/google"
 )
@@ -222,11 +221,11 @@ func (b *bucket) list(
 ) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		prefix := key(directory)
-		base := strings.TrimSuffix(strings.TrimSuffix(directory, prefix), "/") + "/"
+		base := bucketName(directory) + "/"
 		if prefix != "" && !strings.HasSuffix(prefix, "/") {
 			prefix += "/"
 		}
-		for token := blob.FirstPageToken; token != nil; {
+		for token := blob.FirstPageToken; len(token) > 0; {
 			var page []*blob.ListObject
 			err := retry(ctx, func() error {
 				var next []byte
@@ -248,20 +247,11 @@ func (b *bucket) list(
 					return
 				}
 			}
-			if len(token) == 0 {
-				return
-			}
 		}
 	}
 }
 
 const listPage = 1000 // keys that are asked for at a time
-
-// Glob returns the addresses in a store that match a pattern of path.Match, in the order of their
-// keys.
-func Glob(ctx context.Context, pattern string) ([]string, error) {
-	return glob(ctx, pattern)
-}
 
 // write writes an object by a stream, which the library sends in parts. It is there when the last of
 // them is, or not at all.
@@ -301,6 +291,3 @@ func (b *bucket) create(ctx context.Context, path string, data []byte) error {
 	}
 	return nil
 }
-
-// isNotThere tells of a code of the library.
-func isNotThere(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound }

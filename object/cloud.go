@@ -117,7 +117,7 @@ func (b *bucket) fault(path string, err error) error {
 	case credentialCodes[code] || status == http.StatusUnauthorized:
 		return &StoreError{b.name, fmt.Errorf("the store refuses the credentials or the region (%s): "+
 			"set those that this bucket takes", code)}
-	case status == http.StatusNotFound || isNotThere(err) && status == 0 && code == "NoSuchKey":
+	case status == http.StatusNotFound || status == 0 && code == "NoSuchKey":
 		return &Error{path, noObject, fs.ErrNotExist}
 	case status == http.StatusForbidden:
 		return &Error{path, fmt.Sprintf("the store denies it (%s)", code), fs.ErrPermission}

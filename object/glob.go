@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// glob lists from the last slash before the pattern's first special character on.
-func glob(ctx context.Context, pattern string) ([]string, error) {
+// Glob returns the addresses in a store that match a pattern of path.Match, in the order of their
+// keys. It lists from the last slash before the pattern's first special character on.
+func Glob(ctx context.Context, pattern string) ([]string, error) {
 	base := bucketName(pattern) + "/"
 	special := strings.IndexAny(pattern[len(base):], "*?[")
 	fixed := pattern[:len(base)+special]

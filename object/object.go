@@ -11,6 +11,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,19 +75,12 @@ func Local(path string) (string, error) {
 	u, err := url.Parse(path)
 	if err != nil || u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path) {
 		return "", fmt.Errorf("%s: expected file:///PATH with the path from the root, got another "+
-			"address (%w)", path, cmpErr(err))
+			"address (%w)", path, cmp.Or(err, errNotOnThisMachine))
 	}
 	return u.Path, nil
 }
 
 var errNotOnThisMachine = errors.New("not on this machine")
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errNotOnThisMachine
-	}
-	return err
-}
 
 // store is what addresses of one bucket, or of the web, are asked of. Its errors are those that
 // [retry] knows.
@@ -181,6 +175,19 @@ func Stat(ctx context.Context, path string) (fs.FileInfo, error) {
 	return fileInfo{path: path, info: info}, err
 }
 
+// IsDirectory says whether there is a directory of that name, or below that address of a store. An
+// error is a [*StoreError]; whatever else keeps it from being seen is no directory.
+func IsDirectory(ctx context.Context, path string) (bool, error) {
+	if IsRemote(path) && !IsStore(path) {
+		return false, nil
+	}
+	info, err := Stat(ctx, path)
+	if store := (*StoreError)(nil); errors.As(err, &store) {
+		return false, store
+	}
+	return err == nil && info.IsDir(), nil
+}
+
 // ReadFile reads a small file or object whole.
 func ReadFile(ctx context.Context, path string) ([]byte, error) {
 	f, err := Open(ctx, path)
@@ -272,10 +279,9 @@ func ReadHead(ctx context.Context, path string, length int64) ([]byte, error) {
 		head, err = io.ReadAll(body)
 		_ = body.Close() // it was read
 		if err != nil {
-			reason, _ := networkReason(err)
-			return temporary{error: failed(s, path, reason)}
+			err = brokenOff(ctx, s, path, err)
 		}
-		return nil
+		return err
 	})
 	return head, err
 }

@@ -62,37 +62,35 @@ func (f *remote) get(offset, length int64) (io.ReadCloser, error) {
 	return body, nil
 }
 
-func (f *remote) Read(p []byte) (int, error) {
-	for tries := 0; ; tries++ {
-		if f.info.Size >= 0 && f.at >= f.info.Size || len(p) == 0 {
-			return 0, f.end(p)
-		}
-		if err := f.reopen(); err != nil {
-			return 0, err
-		}
-		n, err := f.body.Read(p)
-		f.at += int64(n)
-		if err == io.EOF && f.info.Size >= 0 && f.at < f.info.Size {
-			err = io.ErrUnexpectedEOF
-		}
-		if err == nil || err == io.EOF {
-			return n, err
-		}
-		f.closeBody()
-		if n > 0 {
-			return n, nil
-		}
-		if f.ctx.Err() != nil {
-			return 0, context.Cause(f.ctx)
-		}
-		if tries+1 == attempts {
-			reason, _ := networkReason(err)
-			return 0, failed(f.store, f.path, reason)
-		}
-		if err := pause(f.ctx, tries, 0); err != nil {
-			return 0, err
-		}
+func (f *remote) Read(p []byte) (n int, err error) {
+	err = retry(f.ctx, func() error {
+		n, err = f.readOn(p)
+		return err
+	})
+	return n, err
+}
+
+// readOn is Read without another try.
+func (f *remote) readOn(p []byte) (int, error) {
+	if f.info.Size >= 0 && f.at >= f.info.Size || len(p) == 0 {
+		return 0, f.end(p)
 	}
+	if err := f.reopen(); err != nil {
+		return 0, err
+	}
+	n, err := f.body.Read(p)
+	f.at += int64(n)
+	if err == io.EOF && f.info.Size >= 0 && f.at < f.info.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	f.closeBody()
+	if n > 0 {
+		return n, nil
+	}
+	return 0, brokenOff(f.ctx, f.store, f.path, err)
 }
 
 // end reads to the end of the stream, so that its connection can be used again.
@@ -109,13 +107,17 @@ func (f *remote) end(p []byte) error {
 	return io.EOF
 }
 
-// failed is the error of an object whose answers broke off each time.
-func failed(s store, path, reason string) error {
-	err := &Error{path, reason, nil}
-	if b, ok := s.(*bucket); ok {
-		return &StoreError{b.name, err}
+// brokenOff is the error of an object whose answer broke off, which [retry] tries again.
+func brokenOff(ctx context.Context, s store, path string, cause error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return err
+	reason, _ := networkReason(cause)
+	var err error = &Error{path, reason, nil}
+	if b, ok := s.(*bucket); ok {
+		err = &StoreError{b.name, err}
+	}
+	return temporary{error: err}
 }
 
 // ReadAt reads through the blocks.
@@ -165,9 +167,8 @@ func (f *remote) fill(b block) error {
 	}
 	_, err = io.ReadFull(body, b.data)
 	_ = body.Close() // it was read
-	if err != nil && f.ctx.Err() == nil {
-		reason, _ := networkReason(err)
-		err = temporary{error: failed(f.store, f.path, reason)}
+	if err != nil {
+		err = brokenOff(f.ctx, f.store, f.path, err)
 	}
 	return err
 }

@@ -12,13 +12,12 @@ import (
 	"kerasrun/object"
 )
 
-// requests is how many objects are asked for at a time.
-const requests = 32
-
 // walkAny yields the images below a directory, on this machine or in a store.
-func walkAny(root string, skipped *skippedPart, yield func(Item) bool) {
+func walkAny(
+	ctx context.Context, root string, skipped *skippedPart, yield func(Item) bool,
+) {
 	if object.IsStore(root) {
-		walkStore(root, skipped, yield)
+		walkStore(ctx, root, skipped, yield)
 		return
 	}
 	local, err := object.Local(root)
@@ -43,14 +42,16 @@ func addressIn(dir, local, file string) string {
 
 // walkStore yields the images below a prefix, as walkImages does those of a directory: what does not
 // end as one is told by its first bytes.
-func walkStore(root string, skipped *skippedPart, yield func(Item) bool) {
+func walkStore(
+	ctx context.Context, root string, skipped *skippedPart, yield func(Item) bool,
+) {
 	type listed struct {
 		item Item
 		skip string // why it is passed over
 	}
 	var listing error
 	entries := func(yield func(object.Entry) bool) {
-		for entry, err := range object.List(context.Background(), root) {
+		for entry, err := range object.List(ctx, root) {
 			if err != nil {
 				listing = err
 				return
@@ -68,7 +69,7 @@ func walkStore(root string, skipped *skippedPart, yield func(Item) bool) {
 		case hasImageName(entry.Path):
 			return listed{item: item}
 		}
-		head, err := object.ReadHead(context.Background(), entry.Path, headBytes)
+		head, err := object.ReadHead(ctx, entry.Path, headBytes)
 		if err == nil && !classify.IsImage(head) {
 			return listed{skip: skippedName(path.Base(entry.Path))}
 		}

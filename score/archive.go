@@ -86,10 +86,6 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 		return failedItem(name, checkRegular(name, mode)), true
 	}
 	image := hasImageName(member.Name)
-	if member.Method != zip.Store && member.Method != zip.Deflate && member.Flags&zipEncrypted == 0 {
-		return failedItem(name, fmt.Errorf("%s: expected a member that is stored or deflated, got "+
-			"zip's method %d: pack it anew", name, member.Method)), true
-	}
 	if member.Flags&zipEncrypted != 0 {
 		if !image {
 			skipped.add("encrypted")
@@ -97,6 +93,10 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 		}
 		return failedItem(name, fmt.Errorf("%s: expected a member that anyone can read, got one that is "+
 			"encrypted: unpack it first", name)), true
+	}
+	if member.Method != zip.Store && member.Method != zip.Deflate {
+		return failedItem(name, fmt.Errorf("%s: expected a member that is stored or deflated, got "+
+			"zip's method %d: pack it anew", name, member.Method)), true
 	}
 	if !image {
 		head, err := zipHead(member)

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(spec), &child); err != nil {
 		panic(err)
 	}
-	source, err := directory(child.Input, (*Skipped)(nil).part(), false)
+	source, err := directory(context.Background(), child.Input, (*Skipped)(nil).part(), false)
 	if err != nil {
 		panic(err)
 	}

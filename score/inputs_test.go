@@ -137,7 +137,8 @@ func TestEmbeddedImages(t *testing.T) {
 	for name, columns := range files {
 		for _, column := range columns {
 			file := filepath.Join(dir, name)
-			s, kept, err := Open(t.Context(), []string{file}, InputOptions{Column: column, Keep: keep})
+			s, kept, err := Open(t.Context(), []string{file},
+				InputOptions{Column: column, Keep: keep})
 			if err != nil {
 				t.Errorf("%s %s: %v", name, column, err)
 				continue
@@ -159,7 +160,8 @@ func TestEmbeddedImages(t *testing.T) {
 			}
 		}
 	}
-	s, _, err := Open(t.Context(), []string{dir + "/train-*-of-00003.parquet"}, InputOptions{Column: "image"})
+	s, _, err := Open(t.Context(), []string{dir + "/train-*-of-00003.parquet"},
+		InputOptions{Column: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +190,8 @@ func TestEmbeddedRefused(t *testing.T) {
 		{"images-zstd.feather", "raw", 400, "expected a record batch of at most 400 bytes"},
 	} {
 		maxPart = c.part
-		_, _, err := Open(t.Context(), []string{filepath.Join(dir, c.file)}, InputOptions{Column: c.column})
+		_, _, err := Open(t.Context(), []string{filepath.Join(dir, c.file)},
+			InputOptions{Column: c.column})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.file, err, c.want)
 		}
@@ -266,7 +269,8 @@ func TestWebDataset(t *testing.T) {
 	for _, ending := range []string{"tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"} {
 		name := "web." + ending
 		skipped := new(Skipped)
-		s, kept, err := Open(t.Context(), []string{name}, InputOptions{Keep: keep, Skipped: skipped})
+		s, kept, err := Open(t.Context(), []string{name},
+			InputOptions{Keep: keep, Skipped: skipped})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +376,8 @@ func TestSeparators(t *testing.T) {
 	} {
 		name := filepath.Join(t.TempDir(), "x.csv")
 		write(t, name, c.table)
-		s, _, err := Open(t.Context(), []string{name}, InputOptions{Column: "path", Separator: c.separator})
+		s, _, err := Open(t.Context(), []string{name},
+			InputOptions{Column: "path", Separator: c.separator})
 		got := ""
 		if err != nil {
 			got = err.Error()
@@ -389,7 +394,8 @@ func TestSeparators(t *testing.T) {
 		"one.csv":      "",
 		"unmarked.csv": "the first line holds a zero byte: expected UTF-8, or UTF-16 with its",
 	} {
-		_, _, err := Open(t.Context(), []string{filepath.Join(dir, name)}, InputOptions{Column: "file"})
+		_, _, err := Open(t.Context(), []string{filepath.Join(dir, name)},
+			InputOptions{Column: "file"})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}

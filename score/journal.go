@@ -236,32 +236,34 @@ type journal struct {
 func openJournal(path string, h Header) (*journal, error) {
 	j := &journal{path: path, done: map[int64]bool{}, crashed: map[int64]bool{},
 		poison: map[int64]error{}}
+	open := j.openLocal
 	if object.IsRemote(path) {
-		if err := j.openStore(); err != nil {
-			return nil, err
-		}
-		if err := j.recover(h); err != nil {
-			return nil, errors.Join(err, j.file.Close())
-		}
-		return j, nil
+		open = j.openStore
 	}
-	local, err := object.Local(path)
-	if err != nil {
+	if err := open(); err != nil {
 		return nil, err
+	}
+	if err := j.recover(h); err != nil {
+		return nil, errors.Join(err, j.file.Close())
+	}
+	return j, nil
+}
+
+func (j *journal) openLocal() error {
+	local, err := object.Local(j.path)
+	if err != nil {
+		return err
 	}
 	file, err := os.OpenFile(local, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	j.file, j.local = file, local
 	if err := lock(file); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: another process is at this run: %w", path, err),
+		return errors.Join(fmt.Errorf("%s: another process is at this run: %w", j.path, err),
 			file.Close())
 	}
-	if err := j.recover(h); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return j, nil
+	j.file, j.local = file, local
+	return nil
 }
 
 func (j *journal) recover(h Header) error {

@@ -155,7 +155,8 @@ func TestKeptValuesChange(t *testing.T) {
 			rows += fmt.Sprintf("%05d.jpg,%d\n", i, id+i)
 		}
 		write(t, table, rows)
-		s, kept, err := Open(t.Context(), []string{table}, InputOptions{Column: "file", Keep: []Keep{{"id", "id"}}})
+		s, kept, err := Open(t.Context(), []string{table},
+			InputOptions{Column: "file", Keep: []Keep{{"id", "id"}}})
 		if err != nil {
 			t.Fatal(err)
 		}

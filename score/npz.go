@@ -44,10 +44,7 @@ type npzArray struct {
 func newNPZ(w io.Writer, s Schema) (*npzSink, error) {
 	sink := &npzSink{out: w, schema: s, byName: map[string]*npzArray{}}
 	for _, c := range npzColumns(s) {
-		file, err := os.CreateTemp("", "kerasrun-npz-")
-		if err == nil {
-			err = os.Remove(file.Name())
-		}
+		file, err := unnamedFile("kerasrun-npz-")
 		if err != nil {
 			return nil, errors.Join(err, sink.release())
 		}

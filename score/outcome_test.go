@@ -67,7 +67,8 @@ func TestParseLimit(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "notes.txt"), "no image")
-	empty, _, err := Open(t.Context(), []string{dir, filepath.Join(dir, "*.jpg")}, InputOptions{AllowEmpty: true})
+	empty, _, err := Open(t.Context(), []string{dir, filepath.Join(dir, "*.jpg")},
+		InputOptions{AllowEmpty: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,69 +119,6 @@ func (p *pipeline) eachImage(
 	return nil
 }
 
-// opening are objects that are asked for ahead, in the order of their images: a store answers late,
-// and many at a time.
-type opening struct {
-	*pipeline
-	ctx   context.Context
-	yield func(classify.Image) bool
-	queue []openingItem
-}
-
-type openingItem struct {
-	item   Item
-	index  int64
-	opened chan openedObject
-}
-
-// add takes an item, and passes on those before it that may no longer wait. It returns false where
-// no more are wanted.
-func (o *opening) add(item Item, index int64) (more bool, err error) {
-	crashed := o.journal != nil && o.journal.crashed[index/int64(o.Batch)]
-	if item.open == nil || crashed {
-		if more, err := o.flush(0); !more || err != nil {
-			return more, err
-		}
-		image, err := o.take(o.ctx, item, index)
-		return err == nil && o.yield(image), err
-	}
-	if more, err := o.flush(requests - 1); !more || err != nil {
-		return more, err
-	}
-	done := make(chan openedObject, 1)
-	o.queue = append(o.queue, openingItem{item, index, done})
-	go func() { done <- opened(item.open(o.ctx)) }()
-	return true, nil
-}
-
-// flush passes on the first of the queue until it has no more than so many.
-func (o *opening) flush(left int) (more bool, err error) {
-	for len(o.queue) > left {
-		first := o.queue[0]
-		o.queue = o.queue[1:]
-		object := <-first.opened
-		item := first.item
-		item.Size = object.size()
-		item.Read = func() ([]byte, error) { return readObject(item.Path, object) }
-		image, err := o.take(o.ctx, item, first.index)
-		if err != nil {
-			object.close()
-			return false, err
-		}
-		if !o.yield(image) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// close closes what was opened and is not wanted.
-func (o *opening) close() {
-	for _, item := range o.queue {
-		go func() { (<-item.opened).close() }()
-	}
-}
-
 // take has the item wait, before it is read, until there is room for its bytes. Items wait here, in
 // their order, so that none can hold what an earlier one waits for.
 func (p *pipeline) take(ctx context.Context, item Item, index int64) (classify.Image, error) {
@@ -290,10 +227,8 @@ func (p *pipeline) probe(ctx context.Context, number int64, b *classify.Batch) e
 }
 
 func (p *pipeline) keepBatch(b *classify.Batch) error {
-	for _, err := range b.Errors {
-		if err := storeError(err); err != nil {
-			return err
-		}
+	if err := storeErrorOf(b); err != nil {
+		return err
 	}
 	records := p.recorder.records(b)
 	for i, r := range records {

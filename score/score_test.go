@@ -575,7 +575,8 @@ func FuzzReadJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	digest, err := digestInputs(context.Background(), c.Source, c.Batch, func(Item) error { return nil })
+	digest, err := digestInputs(context.Background(), c.Source, c.Batch,
+		func(Item) error { return nil })
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -25,12 +25,9 @@ func (s *segments) name(number int) string { return fmt.Sprintf("%s/%07d", s.pat
 
 // openStore has the file hold what the store has.
 func (j *journal) openStore() error {
-	file, err := os.CreateTemp("", "kerasrun-journal-")
+	file, err := unnamedFile("kerasrun-journal-")
 	if err != nil {
 		return err
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		return errors.Join(err, file.Close())
 	}
 	j.file, j.store = file, &segments{path: j.path}
 	if err := j.store.load(file); err != nil {

@@ -24,7 +24,7 @@ const maxShards = 100_000
 
 // expandShards returns the files that train@10 stands for, in their order, or nil where the
 // argument is no such pattern.
-func expandShards(arg string) ([]string, error) {
+func expandShards(ctx context.Context, arg string) ([]string, error) {
 	parts := shardPattern.FindStringSubmatch(arg)
 	if parts == nil {
 		return nil, nil
@@ -37,7 +37,7 @@ func expandShards(arg string) ([]string, error) {
 	var paths []string
 	for i := range count {
 		path := fmt.Sprintf("%s-%05d-of-%05d%s", parts[1], i, count, parts[3])
-		if _, err := object.Stat(context.Background(), path); storeError(err) != nil {
+		if _, err := object.Stat(ctx, path); storeError(err) != nil {
 			return nil, err
 		} else if err != nil {
 			return nil, &UsageError{fmt.Sprintf("%s: expected %d shards, got no %s", arg, count, path)}
@@ -50,8 +50,8 @@ func expandShards(arg string) ([]string, error) {
 // shardsIn returns the shards in a directory, in their order: TFRecord files, and with a column
 // tables that are shards. A directory that has some and images too, or not all shards, is an error.
 // What else there is, is counted as skipped.
-func shardsIn(dir string, o InputOptions) ([]string, error) {
-	entries, err := readDir(dir)
+func shardsIn(ctx context.Context, dir string, o InputOptions) ([]string, error) {
+	entries, err := readDir(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ type dirEntry struct {
 	directory  bool
 }
 
-func readDir(dir string) (all []dirEntry, err error) {
+func readDir(ctx context.Context, dir string) (all []dirEntry, err error) {
 	if object.IsRemote(dir) {
-		entries, err := object.ReadDir(context.Background(), dir)
+		entries, err := object.ReadDir(ctx, dir)
 		for _, e := range entries {
 			all = append(all, dirEntry{path.Base(e.Path), e.Path, e.Directory})
 		}

@@ -4,14 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/fnv"
 	"io"
 	"iter"
 	"math"
@@ -81,7 +77,10 @@ func (e *UsageError) Error() string { return e.Reason }
 func Open(ctx context.Context, args []string, o InputOptions) (Source, []Kept, error) {
 	var paths []string
 	for _, arg := range args {
-		expanded, err := expand(arg, o.AllowEmpty)
+		expanded, err := expand(ctx, arg, o.AllowEmpty)
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -164,12 +163,9 @@ func scanNull(data []byte, atEOF bool) (advance int, path []byte, err error) {
 // keeps them in a temporary file without a name. So the source takes no memory and is the same each
 // time, whatever happens to the directories and lists that it was made from.
 func spool(fill func(add func(Item) error) error) (Source, error) {
-	file, err := os.CreateTemp("", "kerasrun-inputs-")
+	file, err := unnamedFile("kerasrun-inputs-")
 	if err != nil {
 		return nil, err
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, errors.Join(err, file.Close())
 	}
 	out := bufio.NewWriter(file)
 	err = fill(func(item Item) error {
@@ -217,6 +213,18 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 			}
 		}
 	}, nil
+}
+
+// unnamedFile creates a temporary file that goes with the process: its name is removed at once.
+func unnamedFile(pattern string) (*os.File, error) {
+	file, err := os.CreateTemp("", pattern)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // readSpooled reads what an item was spooled with, without its Read.
@@ -269,24 +277,24 @@ func concat(sources []Source) Source {
 
 // expand turns a glob into the paths that match it, in lexical order and, as in a shell, without
 // hidden ones, and train@10 into its shards. A path that exists is never either.
-func expand(arg string, allowEmpty bool) ([]string, error) {
-	if isURL(arg) && !object.IsStore(arg) {
+func expand(ctx context.Context, arg string, allowEmpty bool) ([]string, error) {
+	if object.IsURL(arg) && !object.IsStore(arg) {
 		return []string{arg}, nil
 	}
 	shards, special := shardPattern.MatchString(arg), strings.ContainsAny(arg, "*?[")
 	if !shards && !special {
 		return []string{arg}, nil
 	}
-	if there, err := exists(arg); there || err != nil {
+	if there, err := exists(ctx, arg); there || err != nil {
 		return []string{arg}, err
 	}
 	if shards {
-		return expandShards(arg)
+		return expandShards(ctx, arg)
 	}
 	glob := filepath.Glob
-	if isURL(arg) {
+	if object.IsURL(arg) {
 		glob = func(pattern string) ([]string, error) {
-			return object.Glob(context.Background(), pattern)
+			return object.Glob(ctx, pattern)
 		}
 	}
 	paths, err := glob(arg)
@@ -305,42 +313,25 @@ func expand(arg string, allowEmpty bool) ([]string, error) {
 
 // exists says whether there is a file or a link, an object or a directory. An error is that of a
 // store.
-func exists(path string) (bool, error) {
+func exists(ctx context.Context, path string) (bool, error) {
 	if !object.IsRemote(path) {
 		_, err := os.Lstat(path)
 		return err == nil, nil
 	}
-	_, err := object.Stat(context.Background(), path)
+	_, err := object.Stat(ctx, path)
 	return err == nil, storeError(err)
-}
-
-// storeError is the error where a whole store cannot be used, which no image has to answer for.
-func storeError(err error) error {
-	if store := (*object.StoreError)(nil); errors.As(err, &store) {
-		return store
-	}
-	return nil
-}
-
-// isDirectory says whether there is a directory of that name. An error is that of a store.
-func isDirectory(path string) (bool, error) {
-	if object.IsRemote(path) && !object.IsStore(path) {
-		return false, nil
-	}
-	info, err := object.Stat(context.Background(), path)
-	return err == nil && info.IsDir(), storeError(err)
 }
 
 // open returns the columns that the items keep too.
 func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, error) {
-	if isDirectory, err := isDirectory(path); err != nil {
+	if isDirectory, err := object.IsDirectory(ctx, path); err != nil {
 		return nil, nil, err
 	} else if isDirectory {
-		shards, err := shardsIn(path, o)
+		shards, err := shardsIn(ctx, path, o)
 		if err != nil || shards != nil {
 			return openAll(ctx, shards, o, err)
 		}
-		s, err := directory(path, o.Skipped.part(), o.AllowEmpty)
+		s, err := directory(ctx, path, o.Skipped.part(), o.AllowEmpty)
 		return s, nil, err
 	}
 	name := object.Base(path)
@@ -367,8 +358,6 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	return func(yield func(Item) bool) { yield(File(path)) }, nil, nil
 }
 
-func isURL(path string) bool { return object.IsURL(path) }
-
 // File is the image in a file or an object.
 func File(path string) Item {
 	if object.IsRemote(path) {
@@ -383,65 +372,18 @@ func File(path string) Item {
 	return Item{Path: path, Size: size, Read: func() ([]byte, error) { return readFile(path) }}
 }
 
-// objectItem is the image in an object, whose size and version are -1 and "" where it was not
-// listed.
-func objectItem(path string, size int64, version string) Item {
-	open := func(ctx context.Context) (object.File, error) {
-		return object.OpenVersion(ctx, path, version)
-	}
-	return Item{Path: path, Size: size, version: version, open: open,
-		Read: func() ([]byte, error) { return readObject(path, opened(open(context.Background()))) }}
-}
-
-// openedObject is an object that was opened, or why it was not.
-type openedObject struct {
-	file object.File
-	err  error
-}
-
-func opened(file object.File, err error) openedObject { return openedObject{file, err} }
-
-// size is that of an object's bytes; of what cannot be read 0. Where it is not known it is the
-// largest.
-func (o openedObject) size() int64 {
-	if o.err != nil {
-		return 0
-	}
-	info, err := o.file.Stat()
-	if err != nil || info.Size() < 0 {
-		return MaxImageBytes
-	}
-	return min(info.Size(), MaxImageBytes)
-}
-
-func (o openedObject) close() {
-	if o.err == nil {
-		_ = o.file.Close() // it was not read
-	}
-}
-
-func readObject(path string, o openedObject) ([]byte, error) {
-	if o.err != nil {
-		return nil, o.err
-	}
-	defer o.file.Close()
-	info, err := o.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return readImage(path, o.file, info.Size())
-}
-
 func failedItem(path string, err error) Item {
 	read := func() ([]byte, error) { return nil, err }
 	return Item{Path: path, Size: -1, Read: read, failure: err}
 }
 
-func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, error) {
+func directory(
+	ctx context.Context, root string, skipped *skippedPart, allowEmpty bool,
+) (Source, error) {
 	return spool(func(add func(Item) error) (failure error) {
 		skipped.reset()
 		empty := true
-		walkAny(root, skipped, func(item Item) bool {
+		walkAny(ctx, root, skipped, func(item Item) bool {
 			empty = false
 			if failure = storeError(item.failure); failure == nil {
 				failure = add(item)
@@ -453,60 +395,4 @@ func directory(root string, skipped *skippedPart, allowEmpty bool) (Source, erro
 		}
 		return failure
 	})
-}
-
-// inputDigest identifies an input: a first pass makes it, later passes and runs compare with it.
-type inputDigest struct {
-	images  int64
-	digest  string   // the SHA-256 of every path, size and kept value, in order
-	batches []uint64 // a hash of the paths and kept values of each batch
-}
-
-// digestInputs ends with the error of check, if there is one.
-func digestInputs(
-	ctx context.Context, s Source, batch int, check func(Item) error,
-) (d inputDigest, err error) {
-	all, paths := sha256.New(), newPathHash()
-	for item := range s {
-		if ctx.Err() != nil {
-			return d, context.Cause(ctx)
-		}
-		if err := storeError(item.failure); err != nil {
-			return d, err
-		}
-		if err := check(item); err != nil {
-			return d, &UsageError{fmt.Sprintf("%s: %v", item.Path, err)}
-		}
-		d.images++
-		fmt.Fprintf(all, "%d %d %s\n", len(item.Path), item.Size, item.Path)
-		kept := keptBytes(item.Kept)
-		if kept != nil {
-			fmt.Fprintf(all, "%s\n", kept)
-		}
-		paths.add(item.Path, kept)
-		if d.images%int64(batch) == 0 {
-			d.batches = append(d.batches, paths.sum())
-		}
-	}
-	if d.images%int64(batch) != 0 {
-		d.batches = append(d.batches, paths.sum())
-	}
-	d.digest = hex.EncodeToString(all.Sum(nil))
-	return d, nil
-}
-
-// pathHash hashes the paths of one batch after the other.
-type pathHash struct{ h hash.Hash64 }
-
-func newPathHash() pathHash { return pathHash{fnv.New64a()} }
-
-// add takes a path and the [keptBytes] that belong to it. A hash takes everything.
-func (p pathHash) add(path string, kept []byte) {
-	fmt.Fprintf(p.h, "%d %s", len(path), path)
-	p.h.Write(kept)
-}
-
-func (p pathHash) sum() uint64 {
-	defer p.h.Reset()
-	return p.h.Sum64()
 }

@@ -35,7 +35,7 @@ type StreamConfig struct {
 // later one: a program may write the next when it has read the answer, or up to two before. The
 // columns are those of a .parquet output, the index counted from 0 over the whole stream; path is
 // null where the column holds bytes without one. An image that cannot be classified is a row with
-// its error.
+// its error; a store that cannot be used at all ends the stream.
 //
 // It returns when in ends as Arrow's stream format does; one that is cut is an error. When it
 // returns an error, a read of in may still be waiting, and a batch running. In memory are no more
@@ -120,8 +120,8 @@ func (s *streamer) count(records []Record) {
 
 func newStreamer(c StreamConfig) (*streamer, error) {
 	// Of a run there is no source to be listed first.
-	config, err := Config{Model: c.Model, Columns: c.Columns, Source: slices.Values([]Item(nil)), Batch: c.Batch,
-		Concurrency: c.Concurrency, Workers: c.Workers, Warn: c.Warn}.complete()
+	config, err := Config{Model: c.Model, Columns: c.Columns, Source: slices.Values([]Item(nil)),
+		Batch: c.Batch, Concurrency: c.Concurrency, Workers: c.Workers, Warn: c.Warn}.complete()
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
@@ -180,11 +180,7 @@ func (r *lastBytes) Read(p []byte) (int, error) {
 
 // imageColumn is the place of the column of images or their paths.
 func imageColumn(schema *arrow.Schema, column string) (int, error) {
-	var fields []field
-	for _, f := range schema.Fields() {
-		fields = append(fields, field{f.Name, arrowKind(f.Type)})
-	}
-	places, err := placesOf(fields, []string{column}, func(_ int, f field) error {
+	places, err := arrowPlaces(schema, []string{column}, func(_ int, f field) error {
 		return checkImages(f)
 	})
 	if err != nil {
@@ -226,22 +222,29 @@ func bytesItem(path string, data []byte) Item {
 	if err := checkSize(cmp.Or(path, "an image without a path"), int64(len(data))); err != nil {
 		return failedItem(path, err)
 	}
-	return Item{Path: path, Size: int64(len(data)), Read: func() ([]byte, error) { return data, nil }}
+	return Item{Path: path, Size: int64(len(data)),
+		Read: func() ([]byte, error) { return data, nil }}
 }
 
 // answer returns a record for each image of a record batch.
 func (s *streamer) answer(ctx context.Context, first int64, items []Item) ([]Record, error) {
 	var taken error
 	images := func(yield func(classify.Image) bool) {
+		opening := opening{pipeline: &s.pipeline, ctx: ctx, yield: yield}
+		defer opening.close()
 		for i, item := range items {
-			image, err := s.take(ctx, item, first+int64(i))
-			if taken = err; err != nil || !yield(image) {
+			var more bool
+			if more, taken = opening.add(item, first+int64(i)); !more || taken != nil {
 				return
 			}
 		}
+		_, taken = opening.flush(0)
 	}
 	records := make([]Record, 0, len(items))
 	for b, err := range s.recorder.classifier.Batches(ctx, images, s.runBatch) {
+		if err == nil {
+			err = storeErrorOf(b)
+		}
 		if err != nil {
 			return nil, err
 		}

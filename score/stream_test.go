@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"kerasrun/object"
 )
 
 // imageSchema has a column of each kind that holds images.
@@ -251,5 +254,22 @@ func TestStreamCulprit(t *testing.T) {
 	}
 	if !strings.Contains(warned, paths[2]) {
 		t.Errorf("got the warning %q, want one of %s", warned, paths[2])
+	}
+}
+
+// A store that cannot be used ends a stream as it ends a run: its images are no rows.
+func TestStreamStoreError(t *testing.T) {
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(t.TempDir(), "none.json"))
+	t.Setenv("STORAGE_EMULATOR_HOST", "")
+	var in, out bytes.Buffer
+	w := ipc.NewWriter(&in, ipc.WithSchema(imageSchema))
+	if err := w.Write(imageBatch(t, "gs://stream/1.jpg", "gs://stream/2.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	counts, err := Stream(t.Context(), streamConfig("path"), &in, &out)
+	var store *object.StoreError
+	if !errors.As(err, &store) || store.Store != "gs://stream" || counts.Images != 0 {
+		t.Errorf("got %v and %+v, want an error of gs://stream and no rows", err, counts)
 	}
 }

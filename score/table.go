@@ -142,7 +142,7 @@ func (t table) pathItem(number int64, column string, value any) Item {
 		return failedItem(name, fmt.Errorf("%s: row %d, counted from 0: expected a path in the column "+
 			"%q, got none", t.path, number, column))
 	}
-	if !filepath.IsAbs(path) && !isURL(path) {
+	if !filepath.IsAbs(path) && !object.IsURL(path) {
 		path = object.Beside(t.path, path)
 	}
 	return Item{Path: path}

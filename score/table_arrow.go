@@ -34,11 +34,7 @@ func (t table) arrowRows(
 			yield(nil, err)
 			return
 		}
-		var fields []field
-		for _, f := range schema.Fields() {
-			fields = append(fields, field{f.Name, arrowKind(f.Type)})
-		}
-		places, err := placesOf(fields, columns, check)
+		places, err := arrowPlaces(schema, columns, check)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -62,6 +58,17 @@ func (t table) arrowRows(
 			}
 		}
 	}
+}
+
+// arrowPlaces returns where each of columns is in a schema.
+func arrowPlaces(
+	schema *arrow.Schema, columns []string, check func(int, field) error,
+) ([]int, error) {
+	var fields []field
+	for _, f := range schema.Fields() {
+		fields = append(fields, field{f.Name, arrowKind(f.Type)})
+	}
+	return placesOf(fields, columns, check)
 }
 
 // arrowBatches yields one record batch at a time, which is good until the next.
@@ -127,9 +134,11 @@ func newArrowReader(stream io.Reader) (*ipc.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// ipc.NewReader keeps to no limit of a message.
-	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), arrowOptions()...)
-	return ipc.NewReaderFromMessageReader(messages, arrowOptions()...)
+	// One allocator bounds what a message holds and what that unpacks to, together, and says what
+	// to do, so that the body needs no limit. Of the description ipc.NewReader keeps to none.
+	options := append(arrowOptions(), ipc.WithBodySizeLimit(0))
+	messages := ipc.NewMessageReader(io.MultiReader(bytes.NewReader(schema), in), options...)
+	return ipc.NewReaderFromMessageReader(messages, options...)
 }
 
 // arrowOptions bound the memory of what is read.

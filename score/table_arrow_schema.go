@@ -42,8 +42,8 @@ func readSchema(in io.Reader) ([]byte, error) {
 	return message, checkSchema(message[start:], 8)
 }
 
-// checkArrowFooter counts the fields of the schema that a file in the IPC format has in its footer, which
-// its length and ARROW1 follow.
+// checkArrowFooter counts the fields of the schema that a file in the IPC format has in its footer,
+// which its length and ARROW1 follow.
 func checkArrowFooter(file io.ReaderAt, size int64) error {
 	var end [4]byte
 	if _, err := file.ReadAt(end[:], max(size-10, 0)); err != nil {

@@ -90,7 +90,8 @@ func xzError(err error) error {
 // tarArchive lists the images of a tar file, in the archive's order. Where keep names endings, each
 // image keeps the texts of the members of its key that have them, as WebDataset groups members.
 func tarArchive(
-	ctx context.Context, path, compression string, keep []Keep, skipped *skippedPart, allowEmpty bool,
+	ctx context.Context, path, compression string, keep []Keep, skipped *skippedPart,
+	allowEmpty bool,
 ) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()

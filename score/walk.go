@@ -1,6 +1,7 @@
 package score
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"iter"
@@ -11,15 +12,15 @@ import (
 	"kerasrun/classify"
 )
 
-// Images yields the image files below a directory, which may be an address, in lexical order: those that an image's ending
-// or their first bytes show as such, and that do not begin with a dot. Links to directories are
-// followed, each target once. What cannot be read is yielded with its error; what is passed over is
-// counted in skipped, which may be nil.
-func Images(root string, skipped *Skipped) iter.Seq2[string, error] {
+// Images yields the image files below a directory, which may be the address of one, in lexical
+// order: those that an image's ending or their first bytes show as such, and that do not begin with
+// a dot. Links to directories are followed, each target once. What cannot be read is yielded with
+// its error; what is passed over is counted in skipped, which may be nil.
+func Images(ctx context.Context, root string, skipped *Skipped) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		part := skipped.part()
 		part.reset()
-		walkAny(root, part, func(item Item) bool { return yield(item.Path, item.failure) })
+		walkAny(ctx, root, part, func(item Item) bool { return yield(item.Path, item.failure) })
 	}
 }
 

@@ -71,11 +71,12 @@ includes the wait for that.
 		defer m.Close()
 		load := time.Since(start)
 		if images == "" {
-			if images, err = model.goldens(cmd.Context(), m.SavedModel()); err != nil {
+			if images, err = model.goldens(cmd.Context(), m.SavedModel().Manifest); err != nil {
 				return fmt.Errorf("%w; --images names other images", err)
 			}
 		}
-		b, err := newBenchmark(m, images, time.Duration(seconds*float64(time.Second)))
+		span := time.Duration(seconds * float64(time.Second))
+		b, err := newBenchmark(cmd.Context(), m, images, span)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,9 @@ type benchmark struct {
 	span    time.Duration
 }
 
-func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmark, error) {
+func newBenchmark(
+	ctx context.Context, m *runner.Model, images string, span time.Duration,
+) (*benchmark, error) {
 	p := m.Pipeline()
 	if p == nil {
 		return nil, errors.New("expected a model whose manifest says how images are preprocessed")
@@ -39,11 +41,11 @@ func newBenchmark(m *runner.Model, images string, span time.Duration) (*benchmar
 		shape:   p.Shape(),
 		devices: len(m.Devices()), span: span,
 	}
-	for path, err := range walkImages(context.Background(), []string{images}, nil) {
+	for path, err := range walkImages(ctx, []string{images}, nil) {
 		if err != nil {
 			return nil, err
 		}
-		image, err := readImage(context.Background(), path, nil)
+		image, err := readImage(ctx, path, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +106,7 @@ func (b *benchmark) fromFiles(ctx context.Context, batch int) func(run int) erro
 		for i := range files {
 			var err error
 			path := b.paths[(run*batch+i)%len(b.paths)]
-			if files[i], err = readImage(context.Background(), path, nil); err != nil {
+			if files[i], err = readImage(ctx, path, nil); err != nil {
 				return err
 			}
 		}

@@ -24,14 +24,15 @@ func walkImages(
 ) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
-			if arg == "-" || !isDirectory(ctx, arg) {
-				if !yield(arg, nil) {
+			isDirectory, err := object.IsDirectory(ctx, arg)
+			if arg == "-" || !isDirectory || err != nil {
+				if !yield(arg, err) {
 					return
 				}
 				continue
 			}
 			empty := true
-			for path, err := range score.Images(arg, skipped) {
+			for path, err := range score.Images(ctx, arg, skipped) {
 				empty = false // or, where it could not be read, not known to be
 				if !yield(path, err) {
 					return
@@ -40,22 +41,13 @@ func walkImages(
 			if !empty {
 				continue
 			}
-			err := fmt.Errorf("%s: no images below it (%s)",
+			err = fmt.Errorf("%s: no images below it (%s)",
 				arg, strings.Join(score.ImageExtensions, " "))
 			if !yield(arg, err) {
 				return
 			}
 		}
 	}
-}
-
-// isDirectory says whether there is a directory of that name, or below that address of a store.
-func isDirectory(ctx context.Context, path string) bool {
-	if object.IsRemote(path) && !object.IsStore(path) {
-		return false
-	}
-	info, err := object.Stat(ctx, path)
-	return err == nil && info.IsDir()
 }
 
 // noteSkipped says what was passed over below directories, where anything was.

@@ -28,7 +28,8 @@ type modelDir struct {
 }
 
 func (m *modelDir) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", defaultModel, "the model's `directory`, a SavedModel; or its address, s3://..., gs://..., az://...")
+	cmd.Flags().StringVar(&m.dir, "model", defaultModel,
+		"the model's `directory`, a SavedModel; or its address, s3://..., gs://..., az://...")
 	must(cmd.MarkFlagDirname("model"))
 	underHeading(cmd, "Model flags", "model")
 }
@@ -96,13 +97,13 @@ func (m *modelDir) hint(err error) error {
 	return err
 }
 
-// goldens is the directory of the golden pack that is in the model's.
-func (m *modelDir) goldens(ctx context.Context, model *savedmodel.Model) (string, error) {
-	if model.Manifest == nil || model.Manifest.Goldens == "" {
+// goldens is the directory of the golden pack that is in the model's. The manifest may be nil.
+func (m *modelDir) goldens(ctx context.Context, manifest *contract.Manifest) (string, error) {
+	if manifest == nil || manifest.Goldens == "" {
 		return "", fmt.Errorf("%s: expected a model with goldens of its own, got none", m.dir)
 	}
 	dir, err := m.local(ctx)
-	return filepath.Join(dir, filepath.FromSlash(model.Manifest.Goldens)), err
+	return filepath.Join(dir, filepath.FromSlash(manifest.Goldens)), err
 }
 
 // pipeline is how the model's manifest has images preprocessed.

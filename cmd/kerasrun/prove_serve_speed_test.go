@@ -108,7 +108,7 @@ func newSpeed(t *testing.T) *speed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := newBenchmark(m, "testdata/photos", time.Second)
+	b, err := newBenchmark(t.Context(), m, "testdata/photos", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestProveLatency(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := newBenchmark(m, "testdata/photos", time.Second)
+	b, err := newBenchmark(t.Context(), m, "testdata/photos", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

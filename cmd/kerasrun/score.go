@@ -208,8 +208,8 @@ func (f *scoreFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	summary, err := score.Run(cmd.Context(), score.Config{
-		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(), Columns: f.columns(),
-		Kept:  kept,
+		Model: scored, Source: source, Output: f.output, Stdout: cmd.OutOrStdout(),
+		Columns: f.columns(), Kept: kept,
 		Batch: f.batch, Concurrency: len(model.Devices()), Workers: runtime.GOMAXPROCS(0), Shard: shard,
 		OnError: score.OnError(f.onError.value), AllowEmpty: f.empty || f.fromStdin(args),
 		MaxFailures: f.failures.orNil(),

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,16 +184,11 @@ func (g *goldenFlags) open(
 	ctx context.Context, model *modelFlags, manifest *contract.Manifest,
 ) (*golden.Pack, error) {
 	dir := g.dir
-	if dir == "" && manifest.Goldens == "" {
-		return nil, fmt.Errorf("%s: expected a model with goldens of its own, got none; --goldens "+
-			"names a pack", model.dir)
-	}
 	if dir == "" {
-		local, err := model.local(ctx)
-		if err != nil {
-			return nil, err
+		var err error
+		if dir, err = model.goldens(ctx, manifest); err != nil {
+			return nil, fmt.Errorf("%w; --goldens names a pack", err)
 		}
-		dir = filepath.Join(local, filepath.FromSlash(manifest.Goldens))
 	}
 	pack, err := golden.Open(dir)
 	if err != nil {

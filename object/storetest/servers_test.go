@@ -92,14 +92,18 @@ func freePort(t testing.TB) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
+// leaveOut skips a test for want of something, which under make test-stores is a failure.
+func leaveOut(t testing.TB, why string) {
+	if os.Getenv("KERASRUN_STRICT") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
 // start runs a program until the test ends, and waits until it listens.
 func start(t testing.TB, port int, program string, arguments ...string) string {
 	if _, err := os.Stat(program); err != nil {
-		message := fmt.Sprintf("%s: not there: make .stores installs it", program)
-		if os.Getenv("KERASRUN_STRICT") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
+		leaveOut(t, program+": not there: make .stores/installed installs it")
 	}
 	cmd := exec.Command(program, arguments...)
 	var out bytes.Buffer
@@ -124,7 +128,7 @@ func start(t testing.TB, port int, program string, arguments ...string) string {
 	return ""
 }
 
-// installed is where `make .stores` puts the servers that are no Go modules.
+// installed is where scripts/stores.sh puts the servers that are no Go modules.
 func installed(t testing.TB, name string) string {
 	dir, err := filepath.Abs("../../.stores")
 	if err != nil {
@@ -205,8 +209,8 @@ const (
 // startAzure starts Azurite, Microsoft's own emulator.
 func startAzure(t testing.TB) *server {
 	port := freePort(t)
-	address := start(t, port, installed(t, "node_modules/.bin/azurite-blob"), "--inMemoryPersistence",
-		"--blobPort", fmt.Sprint(port), "--skipApiVersionCheck", "--silent")
+	address := start(t, port, installed(t, "node_modules/.bin/azurite-blob"),
+		"--inMemoryPersistence", "--blobPort", fmt.Sprint(port), "--skipApiVersionCheck", "--silent")
 	f := new(faults)
 	client, err := azblob.NewClientFromConnectionString(fmt.Sprintf("DefaultEndpointsProtocol=http;"+
 		"AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;", account, accountKey, address,

@@ -21,7 +21,7 @@ import (
 
 const repository = "../.."
 
-// photos are images of the repository, the last of which is none.
+// photos are images of the repository.
 var photos = []string{"cat.jpg", "coffee.jpg", "flower.webp", "rocket.jpg"}
 
 // program is what make builds.
@@ -31,7 +31,7 @@ func program(t testing.TB) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s: not there: make bin/kerasrun builds it", path)
+		leaveOut(t, path+": not there: make bin/kerasrun builds it")
 	}
 	return path
 }
@@ -42,7 +42,7 @@ func model(t testing.TB) string {
 		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {
-		t.Skipf("%v: make exports it", err)
+		leaveOut(t, fmt.Sprintf("%v: make exports it", err))
 	}
 	return path
 }
@@ -78,7 +78,8 @@ func run(t testing.TB, s *server, dir string, arguments ...string) result {
 
 func score(t testing.TB, s *server, dir string, want int, arguments ...string) result {
 	t.Helper()
-	r := run(t, s, dir, append([]string{"score", "--model", model(t), "--batch", "4"}, arguments...)...)
+	common := []string{"score", "--model", model(t), "--batch", "4"}
+	r := run(t, s, dir, append(common, arguments...)...)
 	if r.status != want {
 		t.Fatalf("%q: got status %d, want %d: %s", arguments, r.status, want, r.err)
 	}

@@ -159,15 +159,15 @@ class Process:
         if status >= 0:
             return ScoreError(said or f"{self.command[0]}: ended with exit status {status}")
         images = [image for batch in waiting for image in _names(batch)]
-        what = f"{images[0]}" if len(images) == 1 else f"one of {len(images)} images"
+        what = images[0] if images else "no image"
         if len(images) > 1:
-            what += f", {images[0]} to {images[-1]}"
+            what = f"one of {len(images)} images, {images[0]} to {images[-1]}"
         advice = "it may be memory, of which a smaller batch= takes less"
         if not self._isolated:
             advice += "; where an image ends TensorFlow, isolate=True makes it a row with its error"
         return ScoreError(
             f"kerasrun score: expected an answer, got the end of its process by "
-            f"{signal.Signals(-status).name} while it had {what or 'no image'}: {advice}"
+            f"{signal.Signals(-status).name} while it had {what}: {advice}"
             + (f"; it said:\n{said}" if said else "")
         )
 
