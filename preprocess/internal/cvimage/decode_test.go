@@ -2,12 +2,10 @@ package cvimage
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,21 +84,9 @@ func TestDecodeAgainstOpenCV(t *testing.T) {
 // drawnFiles returns files that testdata/draw.py draws.
 func drawnFiles(t *testing.T, seed, count int) (names []string, files [][]byte) {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), "testdata/draw.py", fmt.Sprint(seed),
-		fmt.Sprint(count))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := func() []byte {
-		n := binary.LittleEndian.Uint32(out)
-		record := out[4 : 4+n]
-		out = out[4+n:]
-		return record
-	}
-	for range count {
-		names, files = append(names, string(next())), append(files, next())
+	records := pythontest.Records(t, "testdata/draw.py", fmt.Sprint(seed), fmt.Sprint(count))
+	for i := range count {
+		names, files = append(names, string(records[2*i])), append(files, records[2*i+1])
 	}
 	return names, files
 }

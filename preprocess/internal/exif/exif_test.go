@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"kerasrun/internal/pythontest"
@@ -23,15 +24,13 @@ func TestAgainstPillowAndOpenCV(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
-	next := func() []byte {
-		n := binary.LittleEndian.Uint32(out)
-		record := out[4 : 4+n]
-		out = out[4+n:]
-		return record
-	}
 	turned := map[string]int{}
-	for range count {
-		name, data, raw, pillow, opencv := next(), next(), next(), next(), next()
+	records := pythontest.Split(out)
+	if len(records) != 5*count {
+		t.Fatalf("got %d records, want 5 of each of %d files", len(records), count)
+	}
+	for r := range slices.Chunk(records, 5) {
+		name, data, raw, pillow, opencv := r[0], r[1], r[2], r[3], r[4]
 		if len(raw) == 0 {
 			t.Fatalf("%s: OpenCV did not decode it", name)
 		}

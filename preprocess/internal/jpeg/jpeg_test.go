@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"kerasrun/preprocess/internal/codec"
+
+	"kerasrun/internal/pythontest"
 )
 
 func ExampleDecode() {
@@ -72,7 +74,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestDecodeIsConcurrent(t *testing.T) {
 	files := committed(t)
-	want := make([]decoded, len(files))
+	want := make([]pythontest.Image, len(files))
 	for i, f := range files {
 		want[i] = decode(f)
 	}
@@ -83,7 +85,7 @@ func TestDecodeIsConcurrent(t *testing.T) {
 			for i := range files {
 				i = (i + g) % len(files)
 				pix, _, _, err := Decode(files[i].data, buf)
-				if err != nil || !bytes.Equal(pix, want[i].pix) {
+				if err != nil || !bytes.Equal(pix, want[i].Pix) {
 					t.Errorf("%s: differs from the first decoding: %v", files[i].name, err)
 				}
 				buf = pix

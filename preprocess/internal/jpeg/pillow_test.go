@@ -2,12 +2,9 @@ package jpeg
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -15,102 +12,40 @@ import (
 	"kerasrun/preprocess/internal/simd"
 )
 
-const referenceScript = "testdata/reference.py"
-
 type file struct {
 	name string
 	data []byte
 }
 
-// decoded is a decoded file, or the reason why it was refused.
-type decoded struct {
-	width, height int
-	pix           []byte
-	reason        string
-}
-
-// pillow decodes files with Pillow, all in one process.
-func pillow(t testing.TB, files []file) []decoded {
-	t.Helper()
-	p, err := pythontest.NewProcess(pythontest.Python(t), referenceScript, "decode")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for _, f := range files {
-			binary.Write(p.In, binary.LittleEndian, int32(len(f.data)))
-			p.In.Write(f.data)
-		}
-		p.In.Flush()
-	}()
-	images := make([]decoded, len(files))
-	for i := range images {
-		image := &images[i]
-		var head [2]int32
-		if err := binary.Read(p.Out, binary.LittleEndian, &head); err != nil {
-			t.Fatalf("%s: %v", files[i].name, err)
-		}
-		n := 3 * int(head[0]) * int(head[1])
-		if head[0] < 0 {
-			n = int(head[1])
-		}
-		buf := make([]byte, n)
-		if _, err := io.ReadFull(p.Out, buf); err != nil {
-			t.Fatalf("%s: %v", files[i].name, err)
-		}
-		if head[0] < 0 {
-			image.reason = string(buf)
-		} else {
-			image.width, image.height, image.pix = int(head[0]), int(head[1]), buf
-		}
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return images
-}
-
 // madeUp returns the images that the reference script draws.
 func madeUp(t testing.TB, seed int) []file {
 	t.Helper()
-	cmd := exec.Command(pythontest.Python(t), referenceScript, "make", fmt.Sprint(seed))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := func() []byte {
-		n := binary.LittleEndian.Uint32(out)
-		b := out[4 : 4+n]
-		out = out[4+n:]
-		return b
-	}
+	records := pythontest.Records(t, "testdata/draw.py", fmt.Sprint(seed))
 	var files []file
-	for len(out) > 0 {
-		name := string(next())
-		files = append(files, file{name, next()})
+	for i := 0; i < len(records); i += 2 {
+		files = append(files, file{string(records[i]), records[i+1]})
 	}
 	return files
 }
 
 // difference says where two images differ, in the empty string nowhere.
-func difference(got, want decoded) string {
+func difference(got, want pythontest.Image) string {
 	switch {
-	case got.reason == "" && want.reason != "":
-		return fmt.Sprintf("decoded what Pillow refuses: %s", want.reason)
-	case got.reason != "" && want.reason == "":
-		return fmt.Sprintf("refused what Pillow decodes: %s", got.reason)
-	case got.reason != "":
+	case got.Reason == "" && want.Reason != "":
+		return fmt.Sprintf("decoded what Pillow refuses: %s", want.Reason)
+	case got.Reason != "" && want.Reason == "":
+		return fmt.Sprintf("refused what Pillow decodes: %s", got.Reason)
+	case got.Reason != "":
 		return ""
-	case got.width != want.width || got.height != want.height:
-		return fmt.Sprintf("%d x %d, expected %d x %d", got.width, got.height, want.width,
-			want.height)
-	case bytes.Equal(got.pix, want.pix):
+	case got.Width != want.Width || got.Height != want.Height:
+		return fmt.Sprintf("%d x %d, expected %d x %d", got.Width, got.Height, want.Width,
+			want.Height)
+	case bytes.Equal(got.Pix, want.Pix):
 		return ""
 	}
 	largest, count, first := 0, 0, -1
-	for i, b := range got.pix {
-		if diff := max(int(b)-int(want.pix[i]), int(want.pix[i])-int(b)); diff > 0 {
+	for i, b := range got.Pix {
+		if diff := max(int(b)-int(want.Pix[i]), int(want.Pix[i])-int(b)); diff > 0 {
 			largest = max(largest, diff)
 			count++
 			if first < 0 {
@@ -119,16 +54,20 @@ func difference(got, want decoded) string {
 		}
 	}
 	return fmt.Sprintf("%d of %d values differ, by up to %d; the first at x %d, y %d", count,
-		len(got.pix), largest,
-		first/3%got.width, first/3/got.width)
+		len(got.Pix), largest,
+		first/3%got.Width, first/3/got.Width)
 }
 
 // compare decodes files and holds them against Pillow. It returns how many Pillow decodes.
 func compare(t *testing.T, files []file) (accepted int) {
 	t.Helper()
+	var data [][]byte
+	for _, f := range files {
+		data = append(data, f.data)
+	}
 	differ := 0
-	for i, want := range pillow(t, files) {
-		if want.reason == "" {
+	pythontest.Pillow(t, "JPEG", "RGB", data, func(i int, want pythontest.Image) {
+		if want.Reason == "" {
 			accepted++
 		}
 		if diff := difference(decode(files[i]), want); diff != "" {
@@ -136,17 +75,17 @@ func compare(t *testing.T, files []file) (accepted int) {
 				t.Errorf("%s: %s", files[i].name, diff)
 			}
 		}
-	}
+	})
 	t.Logf("%d files, of which Pillow decodes %d; %d differ", len(files), accepted, differ)
 	return accepted
 }
 
-func decode(f file) decoded {
+func decode(f file) pythontest.Image {
 	pix, w, h, err := Decode(f.data, nil)
 	if err != nil {
-		return decoded{reason: err.Error()}
+		return pythontest.Image{Reason: err.Error()}
 	}
-	return decoded{width: w, height: h, pix: pix}
+	return pythontest.Image{Width: w, Height: h, Pix: pix}
 }
 
 // committed returns the files that no encoder at hand writes.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -62,26 +61,14 @@ func sameDecoded(t *testing.T, name string, file []byte, channels int) int {
 
 // JPEGs that Pillow's encoder writes, of all its subsamplings, qualities and kinds.
 func TestMadeUpEqualTensorFlow(t *testing.T) {
-	cmd := exec.Command(pythontest.Python(t), "../jpeg/testdata/reference.py", "make", "8")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := func() []byte {
-		n := binary.LittleEndian.Uint32(out)
-		b := out[4 : 4+n]
-		out = out[4+n:]
-		return b
-	}
-	files, n := 0, 0
-	for ; len(out) > 0; files++ {
-		name, file := string(next()), next()
+	records := pythontest.Records(t, "../jpeg/testdata/draw.py", "8")
+	n := 0
+	for i := 0; i < len(records); i += 2 {
 		for _, channels := range []int{1, 3} {
-			n += sameDecoded(t, name, file, channels)
+			n += sameDecoded(t, string(records[i]), records[i+1], channels)
 		}
 	}
-	t.Logf("%d files, %d bytes compared", files, n)
+	t.Logf("%d files, %d bytes compared", len(records)/2, n)
 }
 
 // libwebp's decoder refuses a VP8X chunk of another length, which its reader of containers takes.

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,8 +13,6 @@ import (
 	"kerasrun/internal/pythontest"
 	"kerasrun/preprocess/internal/simd"
 )
-
-const referenceScript = "testdata/reference.py"
 
 type file struct {
 	name string
@@ -27,22 +23,10 @@ type file struct {
 func made(t testing.TB, kind string, seed, count int) []file {
 	t.Helper()
 	files := committed(t, kind)
-	cmd := exec.Command(pythontest.Python(t), referenceScript, "make", fmt.Sprint(seed),
-		fmt.Sprint(count), kind)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := func() []byte {
-		n := binary.LittleEndian.Uint32(out)
-		b := out[4 : 4+n]
-		out = out[4+n:]
-		return b
-	}
-	for len(out) > 0 {
-		name := string(next())
-		files = append(files, file{name, next()})
+	records := pythontest.Records(t, "testdata/draw.py", fmt.Sprint(seed), fmt.Sprint(count),
+		kind)
+	for i := 0; i < len(records); i += 2 {
+		files = append(files, file{string(records[i]), records[i+1]})
 	}
 	return files
 }
@@ -82,47 +66,26 @@ func compare(t *testing.T, kind string, files []file, mayDisagree int) (decoded,
 			return DecodeTensorFlow(nil, data, 4)
 		}
 	}
-	p, err := pythontest.NewProcess(pythontest.Python(t), referenceScript, "decode", mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for _, f := range files {
-			binary.Write(p.In, binary.LittleEndian, int32(len(f.data)))
-			p.In.Write(f.data)
-		}
-		p.In.Flush()
-	}()
+	var data [][]byte
 	for _, f := range files {
-		var head [2]int32
-		if err := binary.Read(p.Out, binary.LittleEndian, &head); err != nil {
-			t.Fatalf("%s: %v", f.name, err)
-		}
-		n := len(mode) * int(head[0]) * int(head[1])
-		if head[0] < 0 {
-			n = int(head[1])
-		}
-		want := make([]byte, n)
-		if _, err := io.ReadFull(p.Out, want); err != nil {
-			t.Fatalf("%s: %v", f.name, err)
-		}
-		got, err := decode(f.data)
+		data = append(data, f.data)
+	}
+	pythontest.Pillow(t, "WEBP", mode, data, func(i int, want pythontest.Image) {
+		got, err := decode(data[i])
 		switch {
-		case (head[0] < 0) != (err != nil):
+		case (want.Reason != "") != (err != nil):
 			if disagreed++; disagreed > mayDisagree {
-				t.Errorf("%s: got %v, want %d x %d or %.80q", f.name, err, head[0], head[1], want)
+				t.Errorf("%s: got %v, want %d x %d or %.80q", files[i].name, err, want.Width,
+					want.Height, want.Reason)
 			}
-		case err == nil && !bytes.Equal(got, want):
+		case err == nil && !bytes.Equal(got, want.Pix):
 			if disagreed++; disagreed > mayDisagree || kind == "alpha" {
-				t.Errorf("%s: got other pixels than Pillow", f.name)
+				t.Errorf("%s: got other pixels than Pillow", files[i].name)
 			}
 		case err == nil:
 			decoded++
 		}
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return decoded, disagreed
 }
 

@@ -1,11 +1,7 @@
-"""The reference for this package's tests: what Pillow makes of WebP files.
+"""Draws images for this package's tests: draw.py SEED N KIND.
 
-    reference.py decode MODE  for each file on standard input: Image.open(file).convert(MODE)
-    reference.py make SEED N KIND  made-up images, saved as lossless, lossy, or lossy with alpha
-
-All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
-image is its width and height and its bytes; a file that Pillow refuses is -1, the length of
-the reason and the reason. A made-up image is the length of its name, the name, and the file.
+Pillow saves them as lossless, lossy, or lossy with alpha. An image is the length of its name, the
+name, the length of the file, and the file; lengths are little-endian int32.
 """
 
 import io
@@ -15,21 +11,6 @@ import warnings
 
 import numpy as np
 from PIL import Image
-
-
-def decode(mode, src, dst):
-    warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = None
-    while head := src.read(4):
-        data = src.read(struct.unpack("<i", head)[0])
-        try:
-            image = Image.open(io.BytesIO(data), formats=["WEBP"]).convert(mode)
-        except Exception as error:  # whatever a caller would get
-            reason = f"{type(error).__name__}: {error}".encode()
-            dst.write(struct.pack("<ii", -1, len(reason)) + reason)
-        else:
-            dst.write(struct.pack("<ii", *image.size) + image.tobytes())
-        dst.flush()
 
 
 def sample(rng, width, height, alpha):
@@ -74,7 +55,4 @@ def make(seed, count, kind, dst):
         dst.write(struct.pack("<i", len(name)) + name + struct.pack("<i", len(data)) + data)
 
 
-if sys.argv[1] == "decode":
-    decode(sys.argv[2], sys.stdin.buffer, sys.stdout.buffer)
-else:
-    make(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.stdout.buffer)
+make(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.stdout.buffer)

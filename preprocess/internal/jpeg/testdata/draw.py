@@ -1,11 +1,7 @@
-"""The reference for this package's tests: what Pillow makes of JPEG files.
+"""Draws images for this package's tests: draw.py SEED, saved by Pillow in every way it offers.
 
-    reference.py decode    for each file on standard input: Image.open(file).convert("RGB")
-    reference.py make SEED made-up images, saved by Pillow in every way it offers
-
-All numbers in the streams are little-endian int32. A file is its length and its bytes. A decoded
-image is its width and height and its RGB bytes; a file that Pillow refuses is -1, the length of
-the reason and the reason. A made-up image is the length of its name, the name, and the file.
+An image is the length of its name, the name, the length of the file, and the file; lengths are
+little-endian int32.
 """
 
 import io
@@ -15,21 +11,6 @@ import warnings
 
 import numpy as np
 from PIL import Image
-
-
-def decode(src, dst):
-    warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = None
-    while head := src.read(4):
-        data = src.read(struct.unpack("<i", head)[0])
-        try:
-            image = Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB")
-        except Exception as error:  # whatever a caller would get
-            reason = f"{type(error).__name__}: {error}".encode()
-            dst.write(struct.pack("<ii", -1, len(reason)) + reason)
-        else:
-            dst.write(struct.pack("<ii", *image.size) + image.tobytes())
-        dst.flush()
 
 
 def sample(rng, width, height, mode):
@@ -114,7 +95,4 @@ def make(seed, dst):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "decode":
-        decode(sys.stdin.buffer, sys.stdout.buffer)
-    else:
-        make(int(sys.argv[2]), sys.stdout.buffer)
+    make(int(sys.argv[1]), sys.stdout.buffer)
