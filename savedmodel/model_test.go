@@ -86,6 +86,23 @@ func scanned(t testing.TB, m *Model, options ...ScanOption) []Finding {
 	return findings
 }
 
+// wantScan reads a model and holds that a scan refuses it for what is wanted, or passes it where that
+// is "".
+func wantScan(t *testing.T, name, want string, files fs.FS, options ...ScanOption) {
+	t.Helper()
+	m, err := Read(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Join(scanned(t, m, options...))
+	if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: got %v, want %q", name, err, want)
+	}
+}
+
+// ofGraph is a model of nothing but a graph.
+func ofGraph(graph []byte) fs.FS { return fstest.MapFS{GraphPath: {Data: graph}} }
+
 // TestTensorFlowAgrees holds what is read of each model against what TensorFlow's protobufs and
 // checkpoint reader give.
 func TestTensorFlowAgrees(t *testing.T) {

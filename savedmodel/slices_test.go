@@ -40,15 +40,7 @@ func TestSlices(t *testing.T) {
 			t.Fatal(err)
 		}
 		model[IndexPath].Data = tableOf(entries)
-		m, err := Read(t.Context(), model)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = Join(scanned(t, m))
-		if (err == nil) != (test.want == "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
+		wantScan(t, name, test.want, model)
 	}
 	for entry, want := range map[string]string{"w": "", "": "", "\x00": "", "\x00w": "",
 		"\x00w\x00\x01\x01\x02\x80": "w", "\x00a\x00\xffb\xff\x00c\x00\x01": "a\x00b\xffc"} {

@@ -104,19 +104,9 @@ func TestTrustedInputs(t *testing.T) {
 		"a length of the model's": {"", images,
 			[][]byte{nodeOf("y", "RFFT", inputs("x", "n")), nodeOf("n", "Const", numbersOf(8))}},
 	} {
-		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(test.shape, x, kernel,
-			slices.Concat(test.nodes...))}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = Join(scanned(t, m))
-		if (err == nil) != (test.want == "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
-		if err := Join(scanned(t, m, AllowOps("Conv2D", "RFFT"))); err != nil {
-			t.Errorf("%s: got %v, want it taken", name, err)
-		}
+		model := ofGraph(taking(test.shape, x, kernel, slices.Concat(test.nodes...)))
+		wantScan(t, name, test.want, model)
+		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT"))
 	}
 }
 
@@ -200,19 +190,9 @@ func TestPools(t *testing.T) {
 		"a batch of what is sent": {"", dims(-1, 8), [][]byte{pool("r", 3, 2, "VALID"), shape,
 			nodeOf("n", "Shape", inputs("x")), nodeOf("r", "Reshape", inputs("k", "s"))}},
 	} {
-		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(test.shape, x, kernel,
-			slices.Concat(test.nodes...))}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = Join(scanned(t, m))
-		if (err == nil) != (test.want == "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
-		if err := Join(scanned(t, m, AllowOps("MaxPool"))); err != nil {
-			t.Errorf("%s: got %v, want it taken", name, err)
-		}
+		model := ofGraph(taking(test.shape, x, kernel, slices.Concat(test.nodes...)))
+		wantScan(t, name, test.want, model)
+		wantScan(t, name+", allowed", "", model, AllowOps("MaxPool"))
 	}
 }
 
@@ -259,20 +239,9 @@ func TestSkips(t *testing.T) {
 			nodeOf("p", "Pad", inputs("x", "v")),
 			nodeOf("y", "Conv2D", inputs("p", "v"), ints("strides", 1, 2, 2, 1))}},
 	} {
-		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: taking(images, x, kernel,
-			slices.Concat(test.nodes...))}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		findings := scanned(t, m, Skip(CheckVariables))
-		err = Join(findings)
-		if (err == nil) != (test.want == "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
-		if err := Join(scanned(t, m, Skip(CheckVariables), AllowOps("Conv2D"))); err != nil {
-			t.Errorf("%s: got %v, want it taken", name, err)
-		}
+		model := ofGraph(taking(images, x, kernel, slices.Concat(test.nodes...)))
+		wantScan(t, name, test.want, model, Skip(CheckVariables))
+		wantScan(t, name+", allowed", "", model, Skip(CheckVariables), AllowOps("Conv2D"))
 	}
 }
 
@@ -318,14 +287,6 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "AsString", attribute("width", number(3, 1025)))},
 		"no width": {"", nodeOf("y", "AsString", attribute("width", number(3, -1)))},
 	} {
-		m, err := Read(t.Context(), fstest.MapFS{GraphPath: {Data: graphOf(test.node)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = Join(scanned(t, m))
-		if (err == nil) != (test.want == "") ||
-			err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
+		wantScan(t, name, test.want, ofGraph(graphOf(test.node)))
 	}
 }

@@ -41,8 +41,9 @@ func (m *mortal) RunSignature(ctx context.Context, key string, in map[string]ten
 	return m.fake.RunSignature(ctx, key, map[string]tensor.Tensor{"images": images})
 }
 
-// TestCulprit has a worker die of images, of something else, and of a batch.
-func TestCulprit(t *testing.T) {
+// killing makes a directory of 20 images, of which a [mortal] worker dies of two.
+func killing(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	for i := range 20 {
 		content := fmt.Sprintf("image %d", i)
@@ -51,6 +52,12 @@ func TestCulprit(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), imageOf(content))
 	}
+	return dir
+}
+
+// TestCulprit has a worker die of images, of something else, and of a batch.
+func TestCulprit(t *testing.T) {
+	dir := killing(t)
 	for name, c := range map[string]struct {
 		dies     func(rows int64, marked bool, deaths int) bool
 		failed   int64
@@ -101,18 +108,11 @@ func TestCulprit(t *testing.T) {
 	}
 }
 
-// TestCulpritIsRemembered has a run end after its worker's culprits are known, before their batch is
-// answered: the run that goes on does not run them again, and its output is the undisturbed one.
+// TestCulpritIsRemembered has a run end after its worker's culprits are known, before their batch
+// is answered: the run that goes on does not run them again, and its output is the undisturbed one.
 // So does one whose first process crashed itself.
 func TestCulpritIsRemembered(t *testing.T) {
-	dir := t.TempDir()
-	for i := range 20 {
-		content := fmt.Sprintf("image %d", i)
-		if i == 11 || i == 13 {
-			content = "crash " + content
-		}
-		write(t, filepath.Join(dir, fmt.Sprintf("%05d.jpg", i)), imageOf(content))
-	}
+	dir := killing(t)
 	run := config(filepath.Join(t.TempDir(), "out.jsonl"), source(t, dir))
 	run.Concurrency, run.Columns.Outputs = 1, []string{Probs} // as child has it
 	model := &mortal{dies: func(rows int64, marked bool, deaths int) bool {
