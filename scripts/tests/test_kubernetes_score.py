@@ -18,7 +18,7 @@ def command_of(job: dict, work: Path) -> list[str]:
     places = {
         "/opt/kerasrun/bin": str(ROOT / "bin"),
         "/opt/kerasrun/models/resnext50": str(ROOT / "models/resnext50-32"),
-        "/work": str(work),
+        "/data": str(work),
     }
     pattern = "|".join(re.escape(place) for place in places)
     return [re.sub(pattern, lambda m: places[m[0]], word) for word in container["command"]]
