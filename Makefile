@@ -84,7 +84,7 @@ cross: ## vet the packages without TensorFlow and cgo for macOS, Linux on arm64 
 vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.go.dev
 	@$(TOOL) govulncheck -tags $(TAGS) ./...
 
-test-go: programs bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; the AVX-512 convolutions also emulated
+test-go: programs bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; AVX-512 also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
 
@@ -124,7 +124,7 @@ test-web: programs ## the page in headless Chromium
 .stores/installed: scripts/stores.sh | setup
 	@scripts/stores.sh
 
-test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, with a server of each protocol; kills (npm)
+test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, a server of each (npm)
 	@. ./env.sh && cd object/storetest && go vet . && \
 		KERASRUN_STRICT=1 go test -count=1 -timeout 30m .
 

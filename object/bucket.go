@@ -62,8 +62,8 @@ func bucketOf(ctx context.Context, path string) (*bucket, error) {
 	return open()
 }
 
-// openBucket finds the credentials, and asks whether the bucket is there. Whoever may not list it is
-// not told, and may still read from it.
+// openBucket finds the credentials, and asks whether the bucket is there. Whoever may not list it
+// is not told, and may still read from it.
 func openBucket(ctx context.Context, path string) (*bucket, error) {
 	_, name, _ := strings.Cut(path, "://")
 	if name == "" {
@@ -101,8 +101,8 @@ func openS3(ctx context.Context, name string) (*blob.Bucket, error) {
 		return nil, err
 	}
 	if _, err := c.Credentials.Retrieve(ctx); err != nil {
-		return nil, fmt.Errorf("expected credentials, found none by AWS's default chain: set AWS_PROFILE, "+
-			"or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", err)
+		return nil, fmt.Errorf("expected credentials, found none by AWS's default chain: set "+
+			"AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", err)
 	}
 	own := os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != "" ||
 		c.BaseEndpoint != nil
@@ -122,8 +122,8 @@ func openGS(ctx context.Context, name string) (*blob.Bucket, error) {
 	if os.Getenv("STORAGE_EMULATOR_HOST") == "" {
 		found, err := google.FindDefaultCredentials(ctx, storage.ScopeReadWrite)
 		if err != nil {
-			return nil, fmt.Errorf("expected Google's application default credentials, found none: "+
-				"`gcloud auth application-default login` makes them: %w", err)
+			return nil, fmt.Errorf("expected Google's application default credentials, found "+
+				"none: `gcloud auth application-default login` makes them: %w", err)
 		}
 		client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), found.TokenSource)
 		if err != nil {
@@ -253,8 +253,8 @@ func (b *bucket) list(
 
 const listPage = 1000 // keys that are asked for at a time
 
-// write writes an object by a stream, which the library sends in parts. It is there when the last of
-// them is, or not at all.
+// write writes an object by a stream, which the library sends in parts. It is there when the last
+// of them is, or not at all.
 func (b *bucket) write(ctx context.Context, path string, write func(io.Writer) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

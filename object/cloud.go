@@ -115,8 +115,8 @@ func (b *bucket) fault(path string, err error) error {
 	case code == noBucketCode || code == "ContainerNotFound":
 		return &StoreError{b.name, fmt.Errorf("there is no such bucket (%s)", code)}
 	case credentialCodes[code] || status == http.StatusUnauthorized:
-		return &StoreError{b.name, fmt.Errorf("the store refuses the credentials or the region (%s): "+
-			"set those that this bucket takes", code)}
+		return &StoreError{b.name, fmt.Errorf("the store refuses the credentials or the region "+
+			"(%s): set those that this bucket takes", code)}
 	case status == http.StatusNotFound || status == 0 && code == "NoSuchKey":
 		return &Error{path, noObject, fs.ErrNotExist}
 	case status == http.StatusForbidden:
@@ -124,8 +124,8 @@ func (b *bucket) fault(path string, err error) error {
 	case status == http.StatusPreconditionFailed || status == http.StatusConflict:
 		return &Error{path, "it is there already", fs.ErrExist}
 	case isTemporaryStatus(status):
-		return temporary{error: &StoreError{b.name, fmt.Errorf("the store answers %d %s for longer "+
-			"than is waited; the same command goes on later", status, code)}}
+		return temporary{error: &StoreError{b.name, fmt.Errorf("the store answers %d %s for "+
+			"longer than is waited; the same command goes on later", status, code)}}
 	case status != 0:
 		return &Error{path, fmt.Sprintf("the store answers %d %s", status, code), nil}
 	}

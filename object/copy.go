@@ -25,12 +25,12 @@ const (
 
 // CopyDirectory copies a directory's address in a store to the user's cache, and returns where it
 // is. What is in the cache is named by its content, which is checked each time: the SHA-256 of the
-// names and bytes of all files. Where the store has the versions that were copied before, nothing is
-// read but the list.
+// names and bytes of all files. Where the store has the versions that were copied before, nothing
+// is read but the list.
 func CopyDirectory(ctx context.Context, directory string) (string, error) {
 	if !IsStore(directory) {
-		return "", &Error{directory, "expected a directory's path, or an address of s3, gs, az or file, " +
-			"whose files can be listed: fetch it first, and name the directory", fs.ErrInvalid}
+		return "", &Error{directory, "expected a directory's path, or an address of s3, gs, az or " +
+			"file, whose files can be listed: fetch it first, and name the directory", fs.ErrInvalid}
 	}
 	var files []Entry
 	for entry, err := range List(ctx, directory) {

@@ -6,8 +6,8 @@
 // default credential and AZURE_STORAGE_ACCOUNT and the like. The addresses of stores are no URLs
 // with escapes: what follows the bucket is the key as it is.
 //
-// What fails for a while is tried again, with longer and longer waits. An error of one object, which
-// is missing or denied, is an [*Error]; one of a whole store is a [*StoreError].
+// What fails for a while is tried again, with longer and longer waits. An error of one object,
+// which is missing or denied, is an [*Error]; one of a whole store is a [*StoreError].
 package object
 
 import (
@@ -249,8 +249,8 @@ func writable(ctx context.Context, path string) (*bucket, error) {
 	}
 	b, ok := s.(*bucket)
 	if !ok || key(path) == "" {
-		return nil, &Error{path, "expected a path, or an address of s3, gs, az or file with a key, " +
-			"which can be written", fs.ErrInvalid}
+		return nil, &Error{path, "expected a path, or an address of s3, gs, az or file with a " +
+			"key, which can be written", fs.ErrInvalid}
 	}
 	return b, nil
 }

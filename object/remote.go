@@ -55,8 +55,8 @@ func (f *remote) get(offset, length int64) (io.ReadCloser, error) {
 	}
 	if f.info.Version != "" && info.Version != f.info.Version {
 		_ = body.Close() // its bytes are of another object
-		return nil, &Error{f.path, "it has changed since it was listed or first read: expected the " +
-			"same object throughout a run", nil}
+		return nil, &Error{f.path, "it has changed since it was listed or first read: expected " +
+			"the same object throughout a run", nil}
 	}
 	f.info = info
 	return body, nil
@@ -123,8 +123,8 @@ func brokenOff(ctx context.Context, s store, path string, cause error) error {
 // ReadAt reads through the blocks.
 func (f *remote) ReadAt(p []byte, offset int64) (n int, err error) {
 	if f.info.Size < 0 {
-		return 0, &Error{f.path, "expected a server that says how long it is, as this kind of file is " +
-			"not read in its order: fetch it first, and name the file", nil}
+		return 0, &Error{f.path, "expected a server that says how long it is, as this kind of " +
+			"file is not read in its order: fetch it first, and name the file", nil}
 	}
 	for n < len(p) {
 		at := offset + int64(n)

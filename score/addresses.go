@@ -40,8 +40,8 @@ func addressIn(dir, local, file string) string {
 	return strings.TrimSuffix(dir, "/") + "/" + (&url.URL{Path: filepath.ToSlash(below)}).EscapedPath()
 }
 
-// walkStore yields the images below a prefix, as walkImages does those of a directory: what does not
-// end as one is told by its first bytes.
+// walkStore yields the images below a prefix, as walkImages does those of a directory: what does
+// not end as one is told by its first bytes.
 func walkStore(
 	ctx context.Context, root string, skipped *skippedPart, yield func(Item) bool,
 ) {

@@ -62,8 +62,8 @@ func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 	}
 }
 
-// unpackedLimit is how many bytes an archive of some size may unpack to, so that what is small takes
-// no hours: as many as deflate can pack at most, and a gigabyte.
+// unpackedLimit is how many bytes an archive of some size may unpack to, so that what is small
+// takes no hours: as many as deflate can pack at most, and a gigabyte.
 func unpackedLimit(size int64) int64 { return min(size, 1<<50)*1032 + 1<<30 }
 
 const unpackedTooLarge = "expected an archive that unpacks to at most 1 GiB and 1,032 times its " +
@@ -91,8 +91,8 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 			skipped.add("encrypted")
 			return Item{}, false
 		}
-		return failedItem(name, fmt.Errorf("%s: expected a member that anyone can read, got one that is "+
-			"encrypted: unpack it first", name)), true
+		return failedItem(name, fmt.Errorf("%s: expected a member that anyone can read, got one "+
+			"that is encrypted: unpack it first", name)), true
 	}
 	if member.Method != zip.Store && member.Method != zip.Deflate {
 		return failedItem(name, fmt.Errorf("%s: expected a member that is stored or deflated, got "+

@@ -27,8 +27,8 @@ func (p *pipeline) findCulprit(ctx context.Context, b *classify.Batch) error {
 	}
 	err := b.Run(ctx)
 	if died := (*worker.DiedError)(nil); errors.As(err, &died) {
-		return fmt.Errorf("%w: that is twice, and none of them does it alone; it may be memory, of "+
-			"which a smaller --batch takes less; the same command goes on from here", err)
+		return fmt.Errorf("%w: that is twice, and none of them does it alone; it may be memory, "+
+			"of which a smaller --batch takes less; the same command goes on from here", err)
 	}
 	return err
 }

@@ -73,8 +73,8 @@ func arrowTable(t *testing.T, stream bool) []byte {
 	return out.Bytes()
 }
 
-// A damaged table is rows or an error: it takes the process down neither by a panic of a library nor
-// by its memory, whatever number stands anywhere in it.
+// A damaged table is rows or an error: it takes the process down neither by a panic of a library
+// nor by its memory, whatever number stands anywhere in it.
 func TestDamagedTables(t *testing.T) {
 	t.Chdir(t.TempDir())
 	defer func(part int) { maxPart = part }(maxPart)

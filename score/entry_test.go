@@ -307,7 +307,8 @@ func TestUnpackedLimit(t *testing.T) {
 	if err := w.WriteHeader(&tar.Header{Name: "x.txt", Size: 1 << 40}); err != nil {
 		t.Fatal(err)
 	}
-	// a frame of zstd (RFC 8878) with a window of 128 KiB: a raw block, and blocks of one byte repeated
+	// a frame of zstd (RFC 8878) with a window of 128 KiB: a raw block, and blocks of one byte
+	// repeated
 	zst := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x38}
 	block := func(kind, size, last int) {
 		zst = binary.LittleEndian.AppendUint32(zst, uint32(last|kind<<1|size<<3))[:len(zst)+3]

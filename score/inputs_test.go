@@ -73,8 +73,8 @@ func TestTableTexts(t *testing.T) {
 			dir + "/a, b.jpg: first", dir + "/sub/é€😀.jpg: second",
 			path + "/2: ! " + path + ": row 2, counted from 0: expected a path in the column " +
 				`"file", got none`,
-			url + ": ! " + url + ": expected a path, or an address of http, https, s3, gs, az or file, " +
-				"got one of ftp: fetch it first, and name the file",
+			url + ": ! " + url + ": expected a path, or an address of http, https, s3, gs, az or " +
+				"file, got one of ftp: fetch it first, and name the file",
 		}
 		for range 2 {
 			if got := items(s); !slices.Equal(got, want) {

@@ -19,10 +19,10 @@ import (
 
 // npzSink writes an array for each column, with a row for each record: index (n,), path (n,), kept
 // columns (n,) with timestamps as texts, class, label, probability (n, k), each output (n, ...),
-// error (n,), which is "" where there is an answer. What a failed image lacks is NaN, or 0 where the
-// type has no NaN; a class that a row does not have is -1. As an array's header says how long it is
-// and how wide its texts are, the columns wait in temporary files without names, and memory does
-// not grow with the number of records.
+// error (n,), which is "" where there is an answer. What a failed image lacks is NaN, or 0 where
+// the type has no NaN; a class that a row does not have is -1. As an array's header says how long
+// it is and how wide its texts are, the columns wait in temporary files without names, and memory
+// does not grow with the number of records.
 type npzSink struct {
 	out    io.Writer
 	schema Schema

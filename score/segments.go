@@ -12,8 +12,8 @@ import (
 )
 
 // segments are a journal in a store, where nothing can be appended to: OUT.journal/0000001 and so
-// on, each with whole lines that follow those of the one before. A temporary file holds all of them,
-// and behind them what has not been sent. Each is created and never replaced, so that of two
+// on, each with whole lines that follow those of the one before. A temporary file holds all of
+// them, and behind them what has not been sent. Each is created and never replaced, so that of two
 // processes at one run the later to send is told.
 type segments struct {
 	path  string // OUT.journal
@@ -43,8 +43,8 @@ func (s *segments) load(file *os.File) error {
 		}
 		s.count++
 		if want := s.name(s.count); entry.Path != want {
-			return fmt.Errorf("%s: expected the journal's part %s, got %s: a part was lost; remove all "+
-				"of them to start afresh", s.path, want, entry.Path)
+			return fmt.Errorf("%s: expected the journal's part %s, got %s: a part was lost; "+
+				"remove all of them to start afresh", s.path, want, entry.Path)
 		}
 		part, err := object.Open(context.Background(), entry.Path)
 		if err != nil {

@@ -42,8 +42,8 @@ func formatOf(path string) (outputFormat, error) {
 		return formatJSONL, nil
 	}
 	if object.IsRemote(path) && !object.IsStore(path) {
-		return "", &UsageError{fmt.Sprintf("%s: expected a path, or an address of s3, gs, az or file, "+
-			"which can be written", path)}
+		return "", &UsageError{fmt.Sprintf("%s: expected a path, or an address of s3, gs, az or "+
+			"file, which can be written", path)}
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".jsonl", ".csv", ".parquet", ".npz":

@@ -68,8 +68,8 @@ func (e *UsageError) Error() string { return e.Reason }
 // images in lexical order), a glob, an archive (.zip, .tar, also of gz, bz2, xz and zst; WebDataset
 // shards are such), a TFRecord file of tf.train.Example, or a table (.csv, .tsv,
 // .parquet, .arrow, .feather) with a column of paths or of images. Texts are UTF-8, or UTF-16
-// with its byte order mark. Each may be an address, as package object has them; of a web server none
-// is a directory or a glob.
+// with its byte order mark. Each may be an address, as package object has them; of a web server
+// none is a directory or a glob.
 //
 // The source ends with an error where ctx does: what is no image may take long to pass over.
 //

@@ -159,8 +159,8 @@ func (s *streamer) read(in io.Reader, column string) iter.Seq2[[]Item, error] {
 		if err := r.Err(); err != nil {
 			yield(nil, err)
 		} else if string(end.last) != streamEnd {
-			yield(nil, errors.New("expected Arrow's stream format to its end mark, got a stream that "+
-				"was cut: its writer ended or did not close it"))
+			yield(nil, errors.New("expected Arrow's stream format to its end mark, got a stream "+
+				"that was cut: its writer ended or did not close it"))
 		}
 	}
 }

@@ -17,7 +17,8 @@ import (
 // maxFields bounds the fields of a schema, nested ones too, and the pairs of texts about them.
 const maxFields = 100_000
 
-// readSchema returns the message of a schema that a stream begins with, whose fields it has counted.
+// readSchema returns the message of a schema that a stream begins with, whose fields it has
+// counted.
 func readSchema(in io.Reader) ([]byte, error) {
 	message := make([]byte, 4, 8)
 	if _, err := io.ReadFull(in, message); err != nil {

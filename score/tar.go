@@ -81,8 +81,8 @@ func (x xzReader) Read(p []byte) (int, error) {
 
 func xzError(err error) error {
 	if errors.Is(err, xz.ErrMemlimit) {
-		err = fmt.Errorf("expected a dictionary of at most %d bytes, got a larger one: compress with "+
-			"xz -9 or less: %w", maxWindow, err)
+		err = fmt.Errorf("expected a dictionary of at most %d bytes, got a larger one: compress "+
+			"with xz -9 or less: %w", maxWindow, err)
 	}
 	return err
 }
@@ -157,8 +157,8 @@ func tarArchive(
 	}
 }
 
-// unpacked is what a compressed file unpacks to. It ends where ctx does, or with the limit: of bzip2
-// 100 kB may stand for hours of zeros.
+// unpacked is what a compressed file unpacks to. It ends where ctx does, or with the limit: of
+// bzip2 100 kB may stand for hours of zeros.
 type unpacked struct {
 	ctx   context.Context
 	r     io.Reader
@@ -203,8 +203,8 @@ func (s *tarStream) reader() io.Reader {
 }
 
 // checkEnd takes a tar file whose last member was read. It was cut where the zeros are missing that
-// end each; what follows them would be lost in silence, as the second of two files put together; and
-// what it is compressed by has its checksum at the very end.
+// end each; what follows them would be lost in silence, as the second of two files put together;
+// and what it is compressed by has its checksum at the very end.
 func (s *tarStream) checkEnd() error {
 	if s.ended {
 		return errors.New("expected two blocks of zeros at the end of the tar file, got its end " +
@@ -215,8 +215,8 @@ func (s *tarStream) checkEnd() error {
 		n, err := s.Reader.Read(buffer)
 		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
 			return errors.New("expected nothing behind the end of the tar file, got more: tar files put " +
-				"together by cat are read by GNU tar's --ignore-zeros alone; give each apart, or join them " +
-				"by tar --concatenate")
+				"together by cat are read by GNU tar's --ignore-zeros alone; give each apart, or " +
+				"join them by tar --concatenate")
 		}
 		if err == io.EOF {
 			return nil

@@ -49,7 +49,8 @@ want=$(cat tools/pyproject.toml tools/batch/pyproject.toml | cksum)
 if [ "$(cat .venv/installed-exporter 2>/dev/null)" != "$want" ]; then
   echo "setup: the exporter and kerasrun_batch from tools into .venv"
   # Editable: what changes in the tree needs no setup. Without isolation: setuptools is in the lock, offline too.
-  .venv/bin/uv pip install -q --no-deps --no-build-isolation "$@" --python .venv/bin/python -e ./tools -e ./tools/batch
+  .venv/bin/uv pip install -q --no-deps --no-build-isolation "$@" --python .venv/bin/python \
+    -e ./tools -e ./tools/batch
   echo "$want" >.venv/installed-exporter
 fi
 

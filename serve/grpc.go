@@ -293,8 +293,8 @@ func readGRPCInput(in *oip.ModelInferRequest_InferInputTensor, raw []byte, held 
 	given := len(c.BoolContents) + len(c.IntContents) + len(c.Int64Contents) + len(c.UintContents) +
 		len(c.Uint64Contents) + len(c.Fp32Contents) + len(c.Fp64Contents) + len(c.BytesContents)
 	if elements, err := shape.Elements(); err == nil && int64(given) > elements {
-		return tensor.Tensor{}, fmt.Errorf("expected %d elements of the shape %v in the contents of "+
-			"%s, got %d in all contents", elements, shape, in.Datatype, given)
+		return tensor.Tensor{}, fmt.Errorf("expected %d elements of the shape %v in the contents "+
+			"of %s, got %d in all contents", elements, shape, in.Datatype, given)
 	}
 	return t, nil
 }

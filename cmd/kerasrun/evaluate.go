@@ -283,8 +283,8 @@ func (f *evaluateFlags) data(path, kind string, skipped *score.Skipped) (*evalua
 		return nil, err
 	case info.IsDir() && kind == contract.Multilabel:
 		return nil, usagef("%s: expected a table for a model of several labels an image, as "+
-			"folders say one: a file whose column --label-col has labels separated by |, or with a "+
-			"column of 0 and 1 for each class, got a folder", path)
+			"folders say one: a file whose column --label-col has labels separated by |, or with "+
+			"a column of 0 and 1 for each class, got a folder", path)
 	case info.IsDir() && kind == contract.Regression:
 		return nil, usagef("%s: expected a table for a model of numbers, with a column "+
 			"--label-col of numbers for each value, got a folder", path)

@@ -125,8 +125,8 @@ func TestServeIsolated(t *testing.T) {
 		answer.Body.Close()
 		return answer.StatusCode, answer.Header.Get("X-Request-Id")
 	}
-	// restarted waits until another worker is up. The server is ready, too, while it has not seen yet
-	// that the last one died.
+	// restarted waits until another worker is up. The server is ready, too, while it has not seen
+	// yet that the last one died.
 	restarted := func(times int) {
 		t.Helper()
 		want := `kerasrun_worker_restarts_total{model="model",version="1"} ` +

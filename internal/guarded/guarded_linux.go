@@ -1,4 +1,5 @@
-// Package guarded gives tests memory that ends the program where assembly reads or writes beyond it.
+// Package guarded gives tests memory that ends the program where assembly reads or writes beyond
+// it.
 package guarded
 
 import (
