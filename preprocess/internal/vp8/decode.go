@@ -68,13 +68,10 @@ type filterHeader struct {
 type mb struct {
 	// pred is the predictor mode for the 4 bottom or right 4x4 luma regions.
 	pred [4]uint8
-	// nzMask is a mask of 8 bits: 4 for the bottom or right 4x4 luma regions,
-	// and 2 + 2 for the bottom or right 4x4 chroma regions. A 1 bit indicates
-	// that region has non-zero coefficients.
-	nzMask uint8
-	// nzY16 is a 0/1 value that is 1 if the macroblock used Y16 prediction and
-	// had non-zero coefficients.
-	nzY16 uint8
+	// nz has a 1 for each region that has coefficients: the 4 bottom or right 4x4
+	// luma regions, the 2 + 2 of chroma, and the WHT of the last macroblock that
+	// has one.
+	nz [9]uint8
 }
 
 // Decoder decodes VP8 bitstreams into frames. Decoding one frame consists of
@@ -118,18 +115,19 @@ type Decoder struct {
 	// macroblocks immediately above the current macroblock.
 	leftMB mb
 	upMB   []mb
-	// Bitmasks for which 4x4 regions of coeff contain non-zero coefficients.
-	nzDCMask, nzACMask uint32
 	// Predictor modes.
 	usePredY16 bool // The libwebp C code calls this !is_i4x4_.
 	predY16    uint8
 	predC8     uint8
-	predY4     [4][4]uint8
+	predY4     [16]uint8
 
 	// The two fields below form a workspace for reconstructing a macroblock.
 	// Their specific sizes are documented in reconstruct.go.
 	coeff [1*16*16 + 2*8*8 + 1*4*4]int16
-	// usedCoeff tells whether coeff may have other numbers than 0.
+	// last has for each 4x4 region of coeff one more than the place, in zigzag
+	// order, of the last coefficient that was read.
+	last [25]uint8
+	// usedCoeff tells whether coeff and last may have other numbers than 0.
 	usedCoeff bool
 	ybr       [1 + 16 + 1 + 8][32]uint8
 }

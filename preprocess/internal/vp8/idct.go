@@ -24,7 +24,7 @@ func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 		c1 = 85627 // 65536 * cos(pi/8) * sqrt(2).
 		c2 = 35468 // 65536 * sin(pi/8) * sqrt(2).
 	)
-	if simd.AVX2 && !d.fewLarge(coeffBase) {
+	if simd.AVX2 && (d.last[coeffBase/16] > 3 || !d.large(coeffBase)) {
 		d.inverseDCT4Short(y, x, coeffBase)
 		return
 	}
@@ -59,21 +59,12 @@ func (d *Decoder) inverseDCT4Short(y, x, coeffBase int) {
 	inverseDCT4AVX2((*[16]int16)(d.coeff[coeffBase:]), &d.ybr[y][x])
 }
 
-// fewLarge tells whether a luma region has no more than the first three
-// coefficients, and large ones, as only damaged files have them. libwebp's
-// SSE2 code lets numbers run over at 16 bits, but does not do such a region.
-func (d *Decoder) fewLarge(coeffBase int) bool {
+// large tells whether the first three coefficients of a region are large, as only
+// damaged files have them. libwebp's SSE2 code lets numbers run over at 16 bits,
+// but does not do a luma region that has no more than these.
+func (d *Decoder) large(coeffBase int) bool {
 	c := d.coeff[coeffBase : coeffBase+16]
-	if max(c[0], c[1], c[4]) <= 4096 && min(c[0], c[1], c[4]) >= -4096 {
-		return false
-	}
-	var others int16
-	for i, v := range c {
-		if i != 0 && i != 1 && i != 4 {
-			others |= v
-		}
-	}
-	return others == 0
+	return max(c[0], c[1], c[4]) > 4096 || min(c[0], c[1], c[4]) < -4096
 }
 
 func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
@@ -85,25 +76,25 @@ func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
 	}
 }
 
-func (d *Decoder) inverseDCT8(y, x, coeffBase int) {
-	if simd.AVX2 {
-		d.inverseDCT4Short(y+0, x+0, coeffBase+0*16)
-		d.inverseDCT4Short(y+0, x+4, coeffBase+1*16)
-		d.inverseDCT4Short(y+4, x+0, coeffBase+2*16)
-		d.inverseDCT4Short(y+4, x+4, coeffBase+3*16)
-		return
+// inverseDCT8 transforms the four regions of a chroma plane from region i on, and
+// returns whether they have coefficients.
+func (d *Decoder) inverseDCT8(y, x, i int) bool {
+	dc, ac := false, false
+	for j := i; j < i+4; j++ {
+		dc, ac = dc || d.coeff[16*j] != 0, ac || d.last[j] > 1
 	}
-	d.inverseDCT4(y+0, x+0, coeffBase+0*16)
-	d.inverseDCT4(y+0, x+4, coeffBase+1*16)
-	d.inverseDCT4(y+4, x+0, coeffBase+2*16)
-	d.inverseDCT4(y+4, x+4, coeffBase+3*16)
-}
-
-func (d *Decoder) inverseDCT8DCOnly(y, x, coeffBase int) {
-	d.inverseDCT4DCOnly(y+0, x+0, coeffBase+0*16)
-	d.inverseDCT4DCOnly(y+0, x+4, coeffBase+1*16)
-	d.inverseDCT4DCOnly(y+4, x+0, coeffBase+2*16)
-	d.inverseDCT4DCOnly(y+4, x+4, coeffBase+3*16)
+	for j := range 4 {
+		y, x, coeffBase := y+j/2*4, x+j%2*4, 16*(i+j)
+		switch {
+		case ac && simd.AVX2:
+			d.inverseDCT4Short(y, x, coeffBase)
+		case ac:
+			d.inverseDCT4(y, x, coeffBase)
+		case dc:
+			d.inverseDCT4DCOnly(y, x, coeffBase)
+		}
+	}
+	return dc || ac
 }
 
 func (d *Decoder) inverseWHT16() {

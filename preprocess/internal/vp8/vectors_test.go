@@ -81,24 +81,26 @@ func TestInverseDCT(t *testing.T) {
 					d.coeff[i] = int16(rng.IntN(2048) - 1024)
 				}
 			}
+			for i := range d.last {
+				d.last[i] = uint8(rng.IntN(17))
+			}
 			for i := range 16 {
 				d.inverseDCT4(1+i/4*4, 8+i%4*4, 16*i)
 			}
-			d.inverseDCT8(18, 8, 256)
-			d.inverseDCT8(18, 24, 320)
+			d.inverseDCT8(18, 8, 16)
+			d.inverseDCT8(18, 24, 20)
 			return d.ybr
 		})
 	}
 }
 
-// TestResiduals reads partitions of any bits to their end, which is that of memory.
-func TestResiduals(t *testing.T) {
+// TestPartition reads partitions of any bits to their end, which is that of memory.
+func TestPartition(t *testing.T) {
 	type state struct {
-		Coeff [][400]int16
-		P     []partition
-		Not0  []uint8
+		D []Decoder
+		P []partition
 	}
-	for seed := range uint64(100) {
+	for seed := range uint64(200) {
 		both(t, func() (left state) {
 			rng := rand.New(rand.NewPCG(seed, 2))
 			d := NewDecoder()
@@ -113,16 +115,29 @@ func TestResiduals(t *testing.T) {
 					}
 				}
 			}
-			var p partition
-			p.init(draw(t, rng, 300+rng.IntN(400)))
-			quant := [2]uint16{uint16(4 + rng.IntN(150)), uint16(4 + rng.IntN(150))}
-			for i := 0; !p.unexpectedEOF; i++ {
-				plane := i % nPlane
-				not0 := d.parseResiduals4(&p, plane, uint8(rng.IntN(3)), quant, plane == 0,
-					16*(i%25))
-				left.Coeff, left.Not0 = append(left.Coeff, d.coeff), append(left.Not0, not0)
-				left.P = append(left.P, partition{r: p.r, value: p.value, nBits: p.nBits,
-					rangeM1: p.rangeM1, unexpectedEOF: p.unexpectedEOF})
+			for i := range 3 {
+				for _, q := range [][]uint16{d.quant[i].y1[:], d.quant[i].y2[:], d.quant[i].uv[:]} {
+					q[0], q[1] = uint16(4+rng.IntN(150)), uint16(4+rng.IntN(150))
+				}
+			}
+			d.nOP, d.upMB = 1, make([]mb, 2)
+			for _, p := range []*partition{&d.fp, &d.op[0]} {
+				p.init(draw(t, rng, rng.IntN(1000)))
+			}
+			for i := range 200 {
+				d.segment, d.usePredY16 = rng.IntN(3), rng.IntN(2) == 0
+				d.coeff, d.last = [400]int16{}, [25]uint8{}
+				d.parsePredModeY4(i % 2)
+				d.parseResiduals(i%2, 0)
+				now := *d
+				now.upMB = slices.Clone(d.upMB)
+				for _, p := range []*partition{&now.fp, &now.op[0]} {
+					p.buf = nil
+				}
+				left.D = append(left.D, now)
+				if d.fp.unexpectedEOF && d.op[0].unexpectedEOF && i%7 == 0 {
+					break
+				}
 			}
 			return left
 		})
