@@ -259,32 +259,38 @@ func (d *Decoder) parseRegions(p *partition, quant *quant, left, up *[9]uint8) {
 	}
 }
 
-// reconstructMacroblock applies the predictor functions and adds the inverse-
-// DCT transformed residuals to recover the YCbCr data. It returns whether there
-// are any.
-func (d *Decoder) reconstructMacroblock(mbx, mby int) (residuals bool) {
-	if d.usePredY16 {
-		predFunc16[checkTopLeftPred(mbx, mby, d.predY16)](d, ybrYY, ybrYX)
-	}
-	for i := range 16 {
-		y, x := ybrYY+i/4*4, ybrYX+i%4*4
-		if !d.usePredY16 {
-			predFunc4[d.predY4[i]](d, y, x)
+// hasResiduals tells whether there are coefficients that change a sample, but for
+// those of the WHT.
+func (d *Decoder) hasResiduals() bool {
+	for i, n := range d.last[:24] {
+		if n > 1 || d.coeff[16*i] != 0 {
+			return true
 		}
-		if d.last[i] > 1 {
-			d.inverseDCT4(y, x, 16*i)
-			residuals = true
-		} else if d.coeff[16*i] != 0 {
-			d.inverseDCT4DCOnly(y, x, 16*i)
-			residuals = true
+	}
+	return false
+}
+
+// reconstructMacroblock applies the predictor functions and adds the inverse-
+// DCT transformed residuals to recover the YCbCr data.
+func (d *Decoder) reconstructMacroblock(mbx, mby int) {
+	switch {
+	case d.usePredY16:
+		predFunc16[checkTopLeftPred(mbx, mby, d.predY16)](d, ybrYY, ybrYX)
+		d.inverseDCT(ybrYY, ybrYX, 0, 4, 16)
+	case simd.AVX2:
+		predict4AVX2(&d.ybr[ybrYY][ybrYX], &d.predY4, &d.coeff, &d.last)
+	default:
+		for i, p := range d.predY4 {
+			y, x := ybrYY+i/4*4, ybrYX+i%4*4
+			predFunc4[p](d, y, x)
+			d.inverseDCT(y, x, i, 1, 1)
 		}
 	}
 	p := checkTopLeftPred(mbx, mby, d.predC8)
 	predFunc8[p](d, ybrBY, ybrBX)
+	d.inverseDCT8(ybrBY, ybrBX, 16)
 	predFunc8[p](d, ybrRY, ybrRX)
-	b := d.inverseDCT8(ybrBY, ybrBX, 16)
-	r := d.inverseDCT8(ybrRY, ybrRX, 20)
-	return residuals || b || r
+	d.inverseDCT8(ybrRY, ybrRX, 20)
 }
 
 // reconstruct reconstructs one macroblock and returns whether inner loop
@@ -331,7 +337,8 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 	// Section 15.1 of the spec says that "Steps 2 and 4 [of the loop filter]
 	// are skipped... [if] there is no DCT coefficient coded for the whole
 	// macroblock."
-	skip = !d.reconstructMacroblock(mbx, mby)
+	skip = skip || !d.hasResiduals()
+	d.reconstructMacroblock(mbx, mby)
 	for i, y := (mby*d.img.YStride+mbx)*16, 0; y < 16; i, y = i+d.img.YStride, y+1 {
 		copy(d.img.Y[i:i+16], d.ybr[ybrYY+y][ybrYX:ybrYX+16])
 	}

@@ -1,6 +1,7 @@
 package vp8
 
 import (
+	"fmt"
 	"image"
 	"math/rand/v2"
 	"reflect"
@@ -22,7 +23,7 @@ func both[T any](t *testing.T, run func() T) {
 	got := run()
 	simd.AVX2 = false
 	if want := run(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+		t.Fatalf("got %.4000v, want %.4000v", fmt.Sprint(got), fmt.Sprint(want))
 	}
 }
 
@@ -65,30 +66,42 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestInverseDCT transforms coefficients as encoders write them, in each place of the workspace.
-func TestInverseDCT(t *testing.T) {
-	for seed := range uint64(200) {
+// TestReconstruct predicts macroblocks in every mode, and adds coefficients as encoders write them,
+// and large ones where there are no more than three.
+func TestReconstruct(t *testing.T) {
+	for seed := range uint64(1000) {
 		both(t, func() [26][32]uint8 {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			d := NewDecoder()
+			base, noise := rng.IntN(256), 1+rng.IntN(256)
 			for y := range d.ybr {
 				for x := range d.ybr[y] {
-					d.ybr[y][x] = byte(rng.Uint32())
+					d.ybr[y][x] = byte(min(255, base+rng.IntN(noise)))
 				}
 			}
-			for i := range d.coeff {
-				if rng.IntN(3) == 0 {
-					d.coeff[i] = int16(rng.IntN(2048) - 1024)
+			for y := 4; y < 16; y += 4 {
+				copy(d.ybr[y][24:28], d.ybr[0][24:28]) // as prepareYBR does
+			}
+			for i := range 24 {
+				d.last[i] = uint8(rng.IntN(6))
+				for j := range d.last[i] {
+					d.coeff[16*i+int(zigzag[j])] = int16(rng.IntN(2048) - 1024)
+				}
+				if d.last[i] <= 3 && i < 16 && rng.IntN(8) == 0 {
+					for j := range d.last[i] {
+						d.coeff[16*i+int(zigzag[j])] = int16(rng.Uint32())
+					}
+				}
+				if d.last[i] > 3 {
+					d.last[i] += uint8(rng.IntN(12))
 				}
 			}
-			for i := range d.last {
-				d.last[i] = uint8(rng.IntN(17))
+			d.usePredY16 = rng.IntN(4) == 0
+			d.predY16, d.predC8 = uint8(rng.IntN(predHE+1)), uint8(rng.IntN(predHE+1))
+			for i := range d.predY4 {
+				d.predY4[i] = uint8(rng.IntN(nPred))
 			}
-			for i := range 16 {
-				d.inverseDCT4(1+i/4*4, 8+i%4*4, 16*i)
-			}
-			d.inverseDCT8(18, 8, 16)
-			d.inverseDCT8(18, 24, 20)
+			d.reconstructMacroblock(rng.IntN(2), rng.IntN(2))
 			return d.ybr
 		})
 	}
