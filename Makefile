@@ -176,9 +176,8 @@ bench: bin/kerasrun $(EXPORTED) ## Go's benchmarks of each stage, readable by be
 bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m benchmarks
-	@$(PYTHON) -m benchmarks.preprocessing
-	@$(PYTHON) -m benchmarks.preprocess_tf
 	@$(PYTHON) -m benchmarks.decoding
+	@$(PYTHON) -m benchmarks.pipelines
 
 bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)

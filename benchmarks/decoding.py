@@ -1,8 +1,8 @@
 """Decoding alone, ours and Pillow's, OpenCV's and TensorFlow's: `python -m benchmarks.decoding`.
 
 Photographs in several forms, from bytes in memory to RGB, on one thread, in turns in each round.
-The times and their ratio are those of the fastest runs, for other work only makes runs slower. All
-must give the same pixels as the library.
+The times, of the processor, and their ratio are those of the fastest runs. All must give the same
+pixels as the library.
 """
 
 import argparse
@@ -19,7 +19,6 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.machine import OUT, machine
-from benchmarks.timing import timed
 
 
 def pillow(data: bytes) -> np.ndarray:
@@ -66,7 +65,7 @@ def main() -> None:
         for library, decode in LIBRARIES.items():
             theirs_ms, ours_ms = [], []
             for _ in range(args.rounds):
-                theirs_ms.append(min(timed(lambda f=decode, d=data: f(d), args.seconds)))
+                theirs_ms.append(images.fastest(lambda f=decode, d=data: f(d), args.seconds))
                 ms, crc = ours.turn(library, path, args.seconds)
                 ours_ms.append(ms)
             if crc != checksum(library, decode(data)):

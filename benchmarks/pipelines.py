@@ -1,9 +1,9 @@
 """Whole pipelines, ours and the libraries' own: `python -m benchmarks.pipelines`.
 
 Photographs in several forms, from bytes in memory to a float32 tensor of 224 x 224, x / 255, by
-each method of Pillow, OpenCV and TensorFlow, on one thread, in turns in each round. A time is that
-of the fastest run, for other work only makes runs slower. Both must give the same tensor, bit for
-bit.
+each method of Pillow, OpenCV and TensorFlow, on one thread, in turns in each round. A time, of the
+processor, is that of the fastest run. Both must give the same tensor, bit for bit. A cell says how
+many times faster ours is, from the photograph with the least to that with the most.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.machine import OUT, machine
-from benchmarks.timing import timed
 from kerasrun_export.contract import METHODS
 
 SIZE = (224, 224)
@@ -55,8 +54,8 @@ ANTIALIASED = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitch
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipelines", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.05, help="each one's turn in each round")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=0.03, help="each one's turn in each round")
     parser.add_argument("--only", default="", help="files whose form has this in it")
     parser.add_argument("--library", choices=LIBRARIES, help="this library alone")
     args = parser.parse_args()
@@ -80,7 +79,7 @@ def main() -> None:
             theirs_ms, ours_ms = [], []
             for _ in range(args.rounds):
                 theirs_ms.append(
-                    min(timed(lambda: make(data, method, antialias), args.seconds))  # noqa: B023
+                    images.fastest(lambda: make(data, method, antialias), args.seconds)  # noqa: B023
                 )
                 ms, crc = ours.turn(library, path, args.seconds, method, antialias)
                 ours_ms.append(ms)

@@ -2,8 +2,9 @@
 // files in memory to RGB, or to tensors of 224 x 224, x / 255.
 //
 // Each line of standard input is a library, a file, a method or "none" for decoding alone, whether
-// to antialias, and seconds, with tabs between. The answer is a line: the fastest run's
-// milliseconds, and the CRC-32 of the pixels or of the tensor's float32, little-endian.
+// to antialias, and seconds, with tabs between. The answer is a line: the milliseconds of the
+// processor that the fastest run took, and the CRC-32 of the pixels or of the tensor's float32,
+// little-endian.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"kerasrun/preprocess"
@@ -53,7 +55,7 @@ func run(args []string) error {
 	image, x := new(preprocess.Image), make([]float32, 0, 3*side*side)
 	fastest := time.Duration(1 << 62)
 	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); ; {
-		before := time.Now()
+		before := processorTime()
 		if err := p.ReadImage(image, file); err != nil {
 			return err
 		}
@@ -62,7 +64,7 @@ func run(args []string) error {
 				return err
 			}
 		}
-		fastest = min(fastest, time.Since(before))
+		fastest = min(fastest, processorTime()-before)
 		if time.Now().After(end) {
 			break
 		}
@@ -75,6 +77,15 @@ func run(args []string) error {
 	}
 	_, err = fmt.Println(fastest.Seconds()*1e3, crc32.ChecksumIEEE(result))
 	return err
+}
+
+// processorTime is how long this process has used the processor.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err) // it has no reason to
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func pipeline(library, method, antialias string) (*preprocess.Pipeline, error) {

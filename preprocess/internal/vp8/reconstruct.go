@@ -67,9 +67,9 @@ import "kerasrun/preprocess/internal/simd"
 //
 // When moving from one macroblock to the next horizontally, the {adeigj}
 // values can simply be copied from the workspace to itself, shifted by 8 or
-// 16 columns. When moving from one macroblock to the next vertically,
-// filtering can occur and hence the row values have to be copied from the
-// post-filtered image instead of the pre-filtered workspace.
+// 16 columns. When moving from one macroblock to the next vertically, they are
+// copied from the bottom row of the one above as it was before the loop filter,
+// which Decoder.up keeps.
 
 const (
 	ybrYX = 8
@@ -110,17 +110,15 @@ func (d *Decoder) prepareYBR(mbx, mby int) {
 			d.ybr[17][x] = 0x7f
 		}
 	} else {
-		copy(d.ybr[0][8:24], d.img.Y[(16*mby-1)*d.img.YStride+16*mbx:])
-		copy(d.ybr[17][8:16], d.img.Cb[(8*mby-1)*d.img.CStride+8*mbx:])
-		copy(d.ybr[17][24:32], d.img.Cr[(8*mby-1)*d.img.CStride+8*mbx:])
+		copy(d.ybr[0][8:24], d.up[0][16*mbx:])
+		copy(d.ybr[17][8:16], d.up[1][8*mbx:])
+		copy(d.ybr[17][24:32], d.up[2][8*mbx:])
 		if mbx == d.mbw-1 {
 			for i := 16; i < 20; i++ {
-				d.ybr[0][8+i] = d.img.Y[(16*mby-1)*d.img.YStride+16*mbx+15]
+				d.ybr[0][8+i] = d.up[0][16*mbx+15]
 			}
 		} else {
-			for i := 16; i < 20; i++ {
-				d.ybr[0][8+i] = d.img.Y[(16*mby-1)*d.img.YStride+16*mbx+i]
-			}
+			copy(d.ybr[0][24:28], d.up[0][16*mbx+16:])
 		}
 	}
 	for y := 4; y < 16; y += 4 {
@@ -346,5 +344,8 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 		copy(d.img.Cb[i:i+8], d.ybr[ybrBY+y][ybrBX:ybrBX+8])
 		copy(d.img.Cr[i:i+8], d.ybr[ybrRY+y][ybrRX:ybrRX+8])
 	}
+	copy(d.up[0][16*mbx:], d.ybr[ybrYY+15][ybrYX:ybrYX+16])
+	copy(d.up[1][8*mbx:], d.ybr[ybrBY+7][ybrBX:ybrBX+8])
+	copy(d.up[2][8*mbx:], d.ybr[ybrRY+7][ybrRX:ybrRX+8])
 	return skip
 }

@@ -53,14 +53,17 @@ func TestFilter(t *testing.T) {
 					}
 				}
 			}
-			for range d.mbw * d.mbh {
-				// Of level 0 to 63 and what computeFilterParams makes of it.
-				ilevel := 1 + rng.IntN(63)
-				d.perMBFilterParams = append(d.perMBFilterParams, filterParam{
-					level: uint8(rng.IntN(2) * (2*rng.IntN(64) + ilevel)), ilevel: uint8(ilevel),
-					hlevel: uint8(rng.IntN(3)), inner: rng.IntN(2) == 0})
+			d.perMBFilterParams = make([]filterParam, d.mbw)
+			for mby := range d.mbh {
+				for mbx := range d.mbw {
+					// Of level 0 to 63 and what computeFilterParams makes of it.
+					ilevel := 1 + rng.IntN(63)
+					d.perMBFilterParams[mbx] = filterParam{
+						level:  uint8(rng.IntN(2) * (2*rng.IntN(64) + ilevel)),
+						ilevel: uint8(ilevel), hlevel: uint8(rng.IntN(3)), inner: rng.IntN(2) == 0}
+				}
+				d.normalFilter(mby)
 			}
-			d.normalFilter()
 			return [3][]byte{slices.Clone(d.img.Y), slices.Clone(d.img.Cb), slices.Clone(d.img.Cr)}
 		})
 	}
