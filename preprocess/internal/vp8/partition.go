@@ -37,6 +37,14 @@ type partition struct {
 	overflows bool
 }
 
+// rounding is 256 less a probability, times 1 << 24, for the assembly.
+var rounding = func() (t [256]uint64) {
+	for i := range t {
+		t[i] = uint64(256-i) << 24
+	}
+	return t
+}()
+
 // init initializes the partition.
 func (p *partition) init(buf []byte) {
 	*p = partition{buf: buf, rangeM1: 254, nBits: -8, overflows: len(buf) > 0 && buf[0] == 255}

@@ -47,8 +47,7 @@ GLOBL zigzag<>(SB), RODATA|NOPTR, $16
 	MOVL  $24, BX                   \
 	MOVL  $56, DX                   \
 	SUBQ  CX, DX                    \
-	SHLXQ DX, AX, AX                \
-	LEAQ  ·rounding(SB), BP
+	SHLXQ DX, AX, AX
 
 #define SAVE \
 	SHLXQ BX, R8, R8                \
@@ -386,10 +385,12 @@ fill12:
 #define PLANE (const_nBand*const_nContext*const_nProb)
 
 // func regionsBMI2(p *partition, prob *[nPlane][nBand][nContext][nProb]uint8, quant *quant,
-//	left, up *[9]uint8, hasWHT bool, coeff *[400]int16, last *[25]uint8)
-TEXT ·regionsBMI2(SB), NOSPLIT, $16-64
+//	left, up *[9]uint8, hasWHT bool, coeff *[400]int16, last *[25]uint8,
+//	rounding *[256]uint64)
+TEXT ·regionsBMI2(SB), NOSPLIT, $16-72
 	MOVQ p+0(FP), R9
 	LOAD
+	MOVQ rounding+64(FP), BP
 	MOVQ prob+8(FP), R10
 	MOVQ quant+16(FP), SI
 	MOVQ coeff+48(FP), DI
@@ -439,10 +440,12 @@ luma:
 	MOVL $mode, R12 \
 	JMP  next
 
-// func modesBMI2(p *partition, prob *[nPred][nPred][9]uint8, left, up *[4]uint8, modes *[16]uint8)
-TEXT ·modesBMI2(SB), NOSPLIT, $8-40
+// func modesBMI2(p *partition, prob *[nPred][nPred][9]uint8, left, up *[4]uint8, modes *[16]uint8,
+//	rounding *[256]uint64)
+TEXT ·modesBMI2(SB), NOSPLIT, $8-48
 	MOVQ p+0(FP), R9
 	LOAD
+	MOVQ rounding+40(FP), BP
 	MOVQ prob+8(FP), R10
 	MOVQ left+16(FP), SI
 	MOVQ up+24(FP), DI

@@ -58,7 +58,7 @@ var predTree = [9][2]int8{
 func (d *Decoder) parsePredModeY4(mbx int) {
 	fp, left, up := &d.fp, &d.leftMB.pred, &d.upMB[mbx].pred
 	if simd.AVX2 && !fp.overflows {
-		modesBMI2(fp, &predProb, left, up, &d.predY4)
+		modesBMI2(fp, &predProb, left, up, &d.predY4, &rounding)
 		return
 	}
 	for i := range d.predY4 {

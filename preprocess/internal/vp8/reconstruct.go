@@ -226,7 +226,8 @@ func (d *Decoder) parseResiduals(mbx, mby int) {
 	p, quant := &d.op[mby&(d.nOP-1)], &d.quant[d.segment]
 	left, up := &d.leftMB.nz, &d.upMB[mbx].nz
 	if simd.AVX2 && !p.overflows {
-		regionsBMI2(p, &d.tokenProb, quant, left, up, d.usePredY16, &d.coeff, &d.last)
+		regionsBMI2(p, &d.tokenProb, quant, left, up, d.usePredY16, &d.coeff, &d.last,
+			&rounding)
 	} else {
 		d.parseRegions(p, quant, left, up)
 	}
@@ -276,7 +277,7 @@ func (d *Decoder) reconstructMacroblock(mbx, mby int) {
 		predFunc16[checkTopLeftPred(mbx, mby, d.predY16)](d, ybrYY, ybrYX)
 		d.inverseDCT(ybrYY, ybrYX, 0, 4, 16)
 	case simd.AVX2:
-		predict4AVX2(&d.ybr[ybrYY][ybrYX], &d.predY4, &d.coeff, &d.last)
+		predict4AVX2(&d.ybr[ybrYY][ybrYX], &d.predY4, &d.coeff, &d.last, &modeMasks)
 	default:
 		for i, p := range d.predY4 {
 			y, x := ybrYY+i/4*4, ybrYX+i%4*4

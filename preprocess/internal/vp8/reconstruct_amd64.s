@@ -237,13 +237,14 @@ tm:
 	VPSRLDQ  $12, X9, X0           \
 	VPALIGNR $4, X13, X0, X13
 
-// func predict4AVX2(ybr *uint8, modes *[16]uint8, coeff *[400]int16, last *[25]uint8)
-TEXT ·predict4AVX2(SB), NOSPLIT, $8-32
+// func predict4AVX2(ybr *uint8, modes *[16]uint8, coeff *[400]int16, last *[25]uint8,
+//	masks *[nPred][3][16]uint8)
+TEXT ·predict4AVX2(SB), NOSPLIT, $8-40
 	MOVQ    ybr+0(FP), DI
 	MOVQ    modes+8(FP), R8
 	MOVQ    coeff+16(FP), SI
 	MOVQ    last+24(FP), BX
-	LEAQ    ·modeMasks(SB), R9
+	MOVQ    masks+32(FP), R9
 	MOVL    $4, CX
 	VMOVDQU -32(DI), X11 // the row above
 	VMOVD   -16(DI), X12 // and right of it

@@ -92,7 +92,8 @@ func TestReconstruct(t *testing.T) {
 				}
 				if d.last[i] <= 3 && i < 16 && rng.IntN(8) == 0 {
 					for j := range d.last[i] {
-						d.coeff[16*i+int(zigzag[j])] = int16(rng.Uint32())
+						large := []int16{int16(rng.Uint32()), 32767 - int16(rng.IntN(8)), -32768}
+						d.coeff[16*i+int(zigzag[j])] = large[rng.IntN(3)]
 					}
 				}
 				if d.last[i] > 3 {
@@ -110,50 +111,53 @@ func TestReconstruct(t *testing.T) {
 	}
 }
 
-// TestPartition reads partitions of any bits to their end, which is that of memory.
+// TestPartition reads partitions of any bits to their end, which is that of memory, with the usual
+// probabilities, with any, and with those by which a region takes the most bytes.
 func TestPartition(t *testing.T) {
 	type state struct {
-		D []Decoder
-		P []partition
+		coeff  [400]int16
+		last   [25]uint8
+		modes  [16]uint8
+		mb     [3]mb
+		fp, op partition
 	}
-	for seed := range uint64(200) {
-		both(t, func() (left state) {
+	for seed := range uint64(100) {
+		both(t, func() (left []state) {
 			rng := rand.New(rand.NewPCG(seed, 2))
 			d := NewDecoder()
 			d.tokenProb = defaultTokenProb
-			if seed%2 == 1 {
-				// All coefficients are there, and large: a region takes the most bytes.
-				for i := range d.tokenProb {
-					for j := range d.tokenProb[i] {
-						for k := range d.tokenProb[i][j] {
-							d.tokenProb[i][j][k] = [nProb]uint8{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
+			for i := range d.tokenProb {
+				for j := range d.tokenProb[i] {
+					for k := range d.tokenProb[i][j] {
+						for l := range d.tokenProb[i][j][k] {
+							switch seed % 3 {
+							case 1:
+								d.tokenProb[i][j][k][l] = 1
+							case 2:
+								d.tokenProb[i][j][k][l] = uint8(rng.Uint32())
+							}
 						}
 					}
 				}
 			}
-			for i := range 3 {
-				for _, q := range [][]uint16{d.quant[i].y1[:], d.quant[i].y2[:], d.quant[i].uv[:]} {
-					q[0], q[1] = uint16(4+rng.IntN(150)), uint16(4+rng.IntN(150))
+			for i := range d.quant {
+				draw := func() [2]uint16 {
+					return [2]uint16{uint16(4 + rng.IntN(150)), uint16(4 + rng.IntN(150))}
 				}
+				d.quant[i] = quant{y1: draw(), y2: draw(), uv: draw()}
 			}
 			d.nOP, d.upMB = 1, make([]mb, 2)
-			for _, p := range []*partition{&d.fp, &d.op[0]} {
-				p.init(draw(t, rng, rng.IntN(1000)))
-			}
-			for i := range 200 {
-				d.segment, d.usePredY16 = rng.IntN(3), rng.IntN(2) == 0
+			d.fp.init(draw(t, rng, rng.IntN(1000)))
+			d.op[0].init(draw(t, rng, rng.IntN(1000)))
+			for i := 0; i < 100 && !(d.fp.unexpectedEOF && d.op[0].unexpectedEOF); i++ {
+				d.segment, d.usePredY16 = rng.IntN(nSegment), rng.IntN(2) == 0
 				d.coeff, d.last = [400]int16{}, [25]uint8{}
 				d.parsePredModeY4(i % 2)
 				d.parseResiduals(i%2, 0)
-				now := *d
-				now.upMB = slices.Clone(d.upMB)
-				for _, p := range []*partition{&now.fp, &now.op[0]} {
-					p.buf = nil
-				}
-				left.D = append(left.D, now)
-				if d.fp.unexpectedEOF && d.op[0].unexpectedEOF && i%7 == 0 {
-					break
-				}
+				now := state{d.coeff, d.last, d.predY4, [3]mb{d.leftMB, d.upMB[0], d.upMB[1]}, d.fp,
+					d.op[0]}
+				now.fp.buf, now.op.buf = nil, nil
+				left = append(left, now)
 			}
 			return left
 		})
