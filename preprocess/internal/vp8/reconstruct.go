@@ -158,7 +158,7 @@ var (
 
 // parseRegion parses the coefficients of a 4x4 region, as specified in section
 // 13.3, and returns one more than the place of the last one, n if there is none.
-// p is the partition to read bits from.
+// r is the partition to read bits from.
 // prob are the token probabilities of the plane. context is either 0, 1 or 2,
 // and equals how many of the regions left and above have coefficients.
 // quant are the DC/AC quantization factors.
