@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"kerasrun/object"
 )
@@ -191,28 +192,64 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	}
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
+		var items []Item
 		for {
-			spooled, err := readSpooled(in)
-			if err == io.EOF {
-				return
+			items = items[:0]
+			var ended error
+			for len(items) < spooledAtOnce && ended == nil {
+				var item Item
+				if item, ended = readSpooled(in); ended != io.EOF {
+					items = append(items, item)
+				}
 			}
-			item := spooled
-			switch {
-			case err != nil:
-				item = failedItem(spooled.Path, fmt.Errorf("list of inputs: %w", err))
-			case spooled.failure != nil:
-				item = failedItem(spooled.Path, spooled.failure)
-			case spooled.version != "":
-				item = objectItem(spooled.Path, spooled.Size, spooled.version)
-			default:
-				item = File(spooled.Path)
+			if ended != nil && ended != io.EOF {
+				last := &items[len(items)-1]
+				last.failure = fmt.Errorf("list of inputs: %w", ended)
 			}
-			item.Kept = spooled.Kept
-			if !yield(item) || err != nil {
+			findAll(items)
+			for _, item := range items {
+				if !yield(item) {
+					return
+				}
+			}
+			if ended != nil {
 				return
 			}
 		}
 	}, nil
+}
+
+const (
+	spooledAtOnce = 512 // items
+	stats         = 16  // files whose size is asked for at once: of a network's each takes long
+)
+
+// findAll makes the items of what was spooled of them.
+func findAll(spooled []Item) {
+	var group sync.WaitGroup
+	part := (len(spooled) + stats - 1) / stats
+	for some := range slices.Chunk(spooled, max(part, 1)) {
+		group.Go(func() {
+			for i, item := range some {
+				some[i] = found(item)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// found makes the item of what was spooled of it.
+func found(spooled Item) (item Item) {
+	switch {
+	case spooled.failure != nil:
+		item = failedItem(spooled.Path, spooled.failure)
+	case spooled.version != "":
+		item = objectItem(spooled.Path, spooled.Size, spooled.version)
+	default:
+		item = File(spooled.Path)
+	}
+	item.Kept = spooled.Kept
+	return item
 }
 
 // unnamedFile creates a temporary file that goes with the process: its name is removed at once.
