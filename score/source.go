@@ -49,8 +49,8 @@ type InputOptions struct {
 	Column string
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
-	// Keep are columns of the tables, or endings of WebDataset's members, that are carried through to
-	// the output.
+	// Keep are columns of the tables, features of the TFRecords, or endings of WebDataset's members,
+	// that are carried through to the output.
 	Keep []Keep
 	// Feature holds the images of TFRecords; "" is image/encoded, or image.
 	Feature string
@@ -105,8 +105,8 @@ func openAll(
 			return nil, nil, err
 		}
 		if len(columns) != len(o.Keep) {
-			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table or a tar file, of which "+
-				"columns or members can be kept, got another input: leave --keep out, or give it apart", path)}
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, an archive or a "+
+				"TFRecord file, of which columns, members or features can be kept, got another input: leave --keep out, or give it apart", path)}
 		}
 		if i > 0 && !slices.Equal(columns, kept) {
 			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
@@ -375,16 +375,12 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	compression, isTar := tarCompression(name)
 	switch {
 	case isTar:
-		var kept []Kept
-		for _, k := range o.Keep {
-			kept = append(kept, Kept{k.As, "string"})
-		}
 		s := tarArchive(ctx, path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty)
-		return s, kept, nil
+		return s, keptTexts(o.Keep), nil
 	case strings.EqualFold(filepath.Ext(name), ".zip"):
-		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
+		return zipArchive(path, o.Keep, o.Skipped.part(), o.AllowEmpty), keptTexts(o.Keep), nil
 	case isTFRecord(path):
-		return tfRecords(path, o.Feature), nil, nil
+		return tfRecords(path, o.Feature, o.Keep)
 	case IsTable(path):
 		if o.Column == "" {
 			return nil, nil, &UsageError{
