@@ -4,8 +4,12 @@
 
 #include "conv2d.h"
 
+// So many channels may an image have that are no multiple of eight.
+enum { KERASRUN_MAX_ODD_CHANNELS = 256 };
+
 // kerasrun_scale is y = act(x * scale + shift + add), where x is the channels of all inputs, one
-// behind the other. Channels are multiples of eight.
+// behind the other. Channels are multiples of eight, but for one input in NHWC, to which nothing is
+// added and whose scale is the same for all images.
 struct kerasrun_scale {
   int64_t inputs;
   const struct kerasrun_view* x;

@@ -217,14 +217,17 @@ static struct kerasrun_conv2d convolution(const struct step* s, const struct ker
   return c;
 }
 
-// scale_channels returns how many channels a SCALE makes, 0 where its images do not fit.
+// scale_channels returns how many channels a SCALE makes, 0 where its images do not fit. One image
+// in NHWC may have a number of channels that is no multiple of eight.
 static int64_t scale_channels(const struct step* s, const struct kerasrun_value* v) {
   const struct kerasrun_value* first = &v[s->operand[FIRST_SCALED]];
   int64_t channels = 0;
   for (int64_t i = FIRST_SCALED; i < s->operands; i++) {
     const struct kerasrun_value* x = &v[s->operand[i]];
-    if (!is_images(x) || x->n != first->n || x->h != first->h || x->w != first->w || x->c < 8 ||
-        x->c % 8 != 0)
+    if (!is_images(x) || x->n != first->n || x->h != first->h || x->w != first->w || x->c < 1)
+      return 0;
+    if (x->c % 8 != 0 && (s->operands > FIRST_SCALED + 1 || x->c > KERASRUN_MAX_ODD_CHANNELS ||
+                          s->operand[ADDED] >= 0))
       return 0;
     channels += x->c;  // of at most MAX_VALUES
     if (channels > INT32_MAX) return 0;
@@ -243,8 +246,9 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
     y->n = x->n, y->h = x->h, y->w = x->w, y->c = channels;
     const int32_t* o = s->operand;
     if (o[SCALE] >= 0 && !has_floats(&v[o[SCALE]], channels) &&
-        !has_floats(&v[o[SCALE]], channels * x->n))
+        (channels % 8 != 0 || !has_floats(&v[o[SCALE]], channels * x->n)))
       return 0;
+    if (channels % 8 != 0 && y->layout.kind != KERASRUN_NHWC) return 0;
     if (o[SHIFT] >= 0 && !has_floats(&v[o[SHIFT]], channels)) return 0;
     if (o[ADDED] >= 0 && (!same_shape(&v[o[ADDED]], y) || !is_images(&v[o[ADDED]]))) return 0;
   } else {
