@@ -34,7 +34,8 @@ static void expand_rows(const struct conv2d_call* call, int64_t panel, int64_t f
     int64_t k = k_block_begin(c, k_block), kc = k_block_begin(c, k_block + 1) - k;
     int64_t kc_padded = padded_kc(c, kc);
     const float* w = w_block + panel * NR * kc_padded;
-    const float* prefetch = w + nr * kc_padded;  // the next panel, more or less
+    struct prefetched next = {w + nr * kc_padded,  // the next panel, more or less
+                              lines_for(m_tiles(n, wide), nr)};
     int flags = (k_block == 0 ? K_FIRST : 0) | (k_block == k_blocks(c) - 1 ? K_LAST : 0);
     for (int64_t at = 0, block; at < n; at += block) {
       int64_t pixel = (first + at) % KERASRUN_MC, m_block = (first + at) / KERASRUN_MC;
@@ -45,8 +46,8 @@ static void expand_rows(const struct conv2d_call* call, int64_t panel, int64_t f
       for (int64_t tile = 0; tile < tiles; tile++) {
         int64_t m = block * tile / tiles, mr = block * (tile + 1) / tiles - m;
         o.y_offsets = offsets + at + m;
-        f32_gemm[wide][mr](x + m * 8, 8 * KERASRUN_MC, kc_padded / 8, w, prefetch, &o, flags);
-        prefetch += kc_padded / 8 * CACHE_LINE_FLOATS;
+        f32_gemm[wide][mr](x + m * 8, 8 * KERASRUN_MC, kc_padded / 8, w, next, &o, flags);
+        next.next += kc_padded / 8 * next.lines * CACHE_LINE_FLOATS;
       }
     }
     w_block += kc_padded * group_packed_oc(c);
@@ -82,7 +83,8 @@ static void expand_task(void* context, int64_t task) {
                             .y = between,
                             .y_c8_stride = plane,
                             .bias = e->bias + panel * NR,
-                            .act = e->c->act};
+                            .act = e->c->act,
+                            .near = 1};
     expand_rows(e, panel, (image * e->x.h + begin) * e->x.w, n, o, offsets);
     for (int64_t i = 0; i < channels / 8; i++)
       depthwise_plane(&call->depthwise, image, panel * NR / 8 + i, first_row, end_row,
