@@ -90,6 +90,16 @@ func TestNoJobServer(t *testing.T) {
 	}
 }
 
+// With workers on this machine a model that is not there is named before a job begins.
+func TestNoModel(t *testing.T) {
+	out := pipeline(t, 1, "--output", filepath.Join(t.TempDir(), "out.jsonl"), "--runner=flink",
+		"--endpoint=127.0.0.1:1", "--environment_type=LOOPBACK", "--model=/no/such/model",
+		"../../testdata/photos")
+	if want := "/no/such/model: expected a SavedModel"; !strings.Contains(out, want) {
+		t.Errorf("got %s, want %q", out, want)
+	}
+}
+
 // pipeline runs this program, and kerasrun the other. Each returns what was written, or fails where
 // the program ends with another status.
 func pipeline(t *testing.T, status int, args ...string) string {

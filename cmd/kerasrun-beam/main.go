@@ -27,9 +27,11 @@ import (
 	"syscall"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 
 	"kerasrun/object"
 	"kerasrun/runner"
+	"kerasrun/savedmodel"
 	"kerasrun/score"
 )
 
@@ -103,6 +105,11 @@ func run(ctx context.Context) (failed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if jobopts.IsLoopback() { // a runner would try the workers again and again
+		if err := checkModel(ctx, job.Model); err != nil {
+			return 0, err
+		}
+	}
 	source, err := inputs(ctx)
 	if err != nil {
 		return 0, err
@@ -134,6 +141,16 @@ func run(ctx context.Context) (failed int64, err error) {
 	fmt.Fprintf(os.Stderr, "kerasrun-beam: %d images, %d scored, %d failed: %s\n", m.Images,
 		m.Answered, m.Failed, score.Shard{Count: job.Shards}.Path(job.Output))
 	return m.Failed, err
+}
+
+// checkModel returns an error for what is no model.
+func checkModel(ctx context.Context, dir string) error {
+	dir, err := localModel(ctx, dir)
+	if err != nil {
+		return err
+	}
+	_, err = savedmodel.Open(ctx, dir)
+	return err
 }
 
 // count adds up what the shards' manifests say, which have to be of this run and complete.
