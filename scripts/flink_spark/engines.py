@@ -232,7 +232,9 @@ def spark(cluster: bool) -> Iterator[Engine]:
             until(lambda: listening(port), "Spark's master")
             for i in range(2):
                 worker = [*java, f"{package}.worker.Worker", *here, "--cores", 1, "--memory", "1g"]
-                folder = {"SPARK_WORKER_DIR": f"{e.logs}/work{i}"}
+                work = e.logs / f"work{i}"  # with a copy of all jars for each executor
+                ends.callback(shutil.rmtree, work, ignore_errors=True)
+                folder = {"SPARK_WORKER_DIR": str(work)}
                 started = e.start(
                     f"worker{i}", [*worker, "--webui-port", free_port(), master], **home, **folder
                 )
