@@ -34,7 +34,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from kerasrun_export import cli, export, manifest, sample_images  # noqa: F401  cli silences TensorFlow
+from kerasrun_export import (
+    cli,  # noqa: F401  it silences TensorFlow
+    export,
+    manifest,
+    sample_images,
+)
 from kerasrun_export.backend import keras
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -25,8 +25,7 @@ func TestMain(m *testing.M) {
 
 // The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and
 // on the same runner as a job server in a process of its own, which it reaches over gRPC and which
-// asks it for workers (LOOPBACK), as a Flink job server does. What its shards merge into are score's
-// bytes.
+// asks it for workers (LOOPBACK), as a Flink job server does. Its shards merge into score's bytes.
 func TestEqualsScore(t *testing.T) {
 	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
 	model, input := abs(t, "../../models/resnext50"), images(t)

@@ -176,7 +176,7 @@ func count(job Job, h score.Header) (sum score.Manifest, err error) {
 }
 
 func parseJob() (j Job, err error) {
-	if *batchSize < 1 || *top < 1 || *shards < 1 || *output == "-" || score.CheckOutput(*output) != nil {
+	if min(*batchSize, *top, *shards) < 1 || *output == "-" || score.CheckOutput(*output) != nil {
 		return j, errors.New("expected --output OUT.jsonl, .csv, .parquet or .npz, and --batch, --topk " +
 			"and --output-shards of 1 or more")
 	}
