@@ -2,8 +2,10 @@ package savedmodel
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,6 +29,7 @@ type attr struct {
 	largest uint64  // the largest magnitude in it
 	number  int64
 	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
+	texts   int    // of its list of texts
 	text    string // s, or the first of a list; "" where it is longer than a name
 	dtype   tensor.DType
 	dtypes  []tensor.DType
@@ -43,9 +46,10 @@ type constant struct {
 	content int64 // bytes of tensor_content
 	values  int64 // elements in the typed fields; fewer than the shape's: the last is repeated
 	strings []string
-	small   []byte // tensor_content, where it is as short as paddings are
-	number  uint64 // the largest magnitude in the typed fields of integers
-	zero    bool   // whether one of these is 0
+	small   []byte  // tensor_content, where it is as short as paddings are
+	number  uint64  // the largest magnitude in the typed fields of integers
+	zero    bool    // whether one of these is 0
+	float   float32 // the one number of 32 bits, of a scalar
 }
 
 type function struct {
@@ -204,6 +208,7 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
 	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
+	partitions: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -223,6 +228,7 @@ func (d *decoder) attr(a *attr) {
 			d.message(func(number protowire.Number) {
 				switch number {
 				case 2:
+					a.texts++
 					if n := d.length(); n <= 256 && a.text == "" {
 						a.text = string(d.rawBytes(n))
 					} else {
@@ -355,7 +361,22 @@ func (d *decoder) constant() *constant {
 			}
 			d.keep(c.content)
 			c.small = d.rawBytes(c.content)
-		case 5, 6, 9, 12:
+			if c.dtype == tensor.Float32 && c.content == 4 {
+				c.float = toFloat32(c.small)
+			}
+		case 5:
+			n := int64(4)
+			if d.typ == protowire.BytesType {
+				n = d.length()
+			}
+			c.values += n / 4
+			switch {
+			case d.typ == protowire.BytesType && n != 4:
+				d.discard(n)
+			case d.typ == protowire.BytesType || d.want(protowire.Fixed32Type):
+				c.float = d.float32()
+			}
+		case 6, 9, 12:
 			if d.typ == protowire.BytesType {
 				n := d.length()
 				c.values += n / elementSizes[number]
@@ -386,6 +407,16 @@ func (d *decoder) constant() *constant {
 		}
 	})
 	return c
+}
+
+// float32 reads a number of four bytes, which are the field's or a part of it.
+func (d *decoder) float32() float32 { return toFloat32(d.rawBytes(4)) }
+
+func toFloat32(data []byte) float32 {
+	if len(data) < 4 {
+		return 0
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(data))
 }
 
 func (d *decoder) function() *function {

@@ -1,6 +1,7 @@
 package savedmodel
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -22,27 +23,31 @@ const (
 // what the client must not choose. scripts/fuzzops finds them. Keras writes these operations, so
 // that they stay allowed where it is the model that says the property.
 var trustedInputs = map[string][]trustedInput{
-	"Conv2D":                {{0, rank}, {1, rank}},
-	"Conv2DBackpropInput":   {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"Conv3D":                {{0, rank}, {1, rank}},
-	"Conv3DBackpropInputV2": {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"DepthwiseConv2dNative": {{0, rank}, {1, rank}},
-	"IRFFT":                 {{1, numbers}},
-	"IRFFT2D":               {{1, numbers}},
-	"IRFFT3D":               {{1, numbers}},
-	"IRFFTND":               {{1, numbers}},
-	"MaxPool":               {{0, sides}},
-	"MaxPool3D":             {{0, rank}, {0, sides}},
-	"RFFT":                  {{1, numbers}},
-	"RFFT2D":                {{1, numbers}},
-	"RFFT3D":                {{1, numbers}},
-	"RFFTND":                {{1, numbers}},
-	"RaggedTensorToTensor":  {{3, rank}, {3, sizes}},
-	"TensorArrayV3":         {{0, numbers}},
-	"TensorListGetItem":     {{1, rank}},
-	"TensorListReserve":     {{1, numbers}},
-	"TensorListResize":      {{1, numbers}},
-	"TensorScatterUpdate":   {{1, rank}, {2, rank}},
+	"AdjustHue":                 {{1, numbers}}, // it turns by 6 until that is reached
+	"CombinedNonMaxSuppression": {{0, rank}, {1, rank}},
+	"Conv2D":                    {{0, rank}, {1, rank}},
+	"Conv2DBackpropInput":       {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"Conv3D":                    {{0, rank}, {1, rank}},
+	"Conv3DBackpropInputV2":     {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"DepthwiseConv2dNative":     {{0, rank}, {1, rank}},
+	"GatherV2":                  {{2, numbers}},
+	"IRFFT":                     {{1, numbers}},
+	"IRFFT2D":                   {{1, numbers}},
+	"IRFFT3D":                   {{1, numbers}},
+	"IRFFTND":                   {{1, numbers}},
+	"MaxPool":                   {{0, sides}},
+	"MaxPool3D":                 {{0, rank}, {0, sides}},
+	"RFFT":                      {{1, numbers}},
+	"RFFT2D":                    {{1, numbers}},
+	"RFFT3D":                    {{1, numbers}},
+	"RFFTND":                    {{1, numbers}},
+	"RaggedTensorToTensor":      {{3, rank}, {3, sizes}},
+	"ScatterNd":                 {{0, rank}, {1, rank}, {2, rank}},
+	"TensorArrayV3":             {{0, numbers}},
+	"TensorListGetItem":         {{1, rank}},
+	"TensorListReserve":         {{1, numbers}},
+	"TensorListResize":          {{1, numbers}},
+	"TensorScatterUpdate":       {{1, rank}, {2, rank}},
 }
 
 // otherwise says what lets an operation pass for which Keras has another way.
@@ -66,6 +71,7 @@ var mostOf = map[string]uint64{"N": 1 << 16, "Ncontext_sparse": 1 << 16,
 // A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is.
 const (
 	partitionTypes = "row_partition_types"
+	partitions     = "num_row_partition_tensors"
 	firstSize      = "FIRST_DIM_SIZE"
 )
 
@@ -148,7 +154,7 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (%s--allow-op %s takes it)",
 				fault, otherwise[n.op], n.op))
 		}
-		if fault := t.skipFault(f, n); fault != "" {
+		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n)); fault != "" {
 			mayEnd(fault)
 		}
 		for _, trusted := range trustedInputs[n.op] {

@@ -1,10 +1,14 @@
 package savedmodel
 
 import (
+	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // taking returns a SavedModel of a graph whose signature fetches y and takes x, of the shape.
@@ -20,7 +24,7 @@ var (
 	images      = dims(-1, -1, -1, 3)
 	list        = dims(-1)
 	x           = nodeOf("x", "Placeholder")
-	kernel      = nodeOf("k", "Const", constantOf(1, number(5, 0)))
+	kernel      = nodeOf("k", "Const", constantOf(1, float(5, 0)))
 )
 
 func conv(input string) []byte { return nodeOf("y", "Conv2D", inputs(input, "k")) }
@@ -50,7 +54,7 @@ func TestTrustedInputs(t *testing.T) {
 	}
 	axes := attribute("squeeze_dims", message(1, number(3, 1)))
 	reshaped := nodeOf("r", "Reshape", inputs("d", "x"))
-	data := nodeOf("d", "Const", constantOf(1, number(5, 0)))
+	data := nodeOf("d", "Const", constantOf(1, float(5, 0)))
 	for name, test := range map[string]struct {
 		want  string // "" where it passes
 		shape []byte
@@ -134,6 +138,12 @@ func TestEveryTrustedInput(t *testing.T) {
 	}
 }
 
+// float returns a field that is a number of 32 bits.
+func float(field protowire.Number, value float32) []byte {
+	return protowire.AppendFixed32(protowire.AppendTag(nil, field, protowire.Fixed32Type),
+		math.Float32bits(value))
+}
+
 // ints returns an attribute that is a list of numbers.
 func ints(key string, numbers ...int64) []byte {
 	var list []byte
@@ -204,7 +214,7 @@ func TestSkips(t *testing.T) {
 		return [][]byte{nodeOf("y", "Conv2D", append(fields, inputs("x", "v"),
 			ints("strides", 1, step, step, 1))...),
 			nodeOf("v", "Const",
-				constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
+				constantOf(1, append(float(5, 0), message(2, dims(h, w, 3, 4))...)))}
 	}
 	same := attribute("padding", message(2, []byte("SAME")))
 	nchw := attribute("data_format", message(2, []byte("NCHW")))
@@ -245,6 +255,36 @@ func TestSkips(t *testing.T) {
 	}
 }
 
+// TestTypes holds that a variable is gathered from as what it is, where it is known, also through
+// a function.
+func TestTypes(t *testing.T) {
+	variable := nodeOf("v", "VarHandleOp", attribute("dtype", number(6, 1)))
+	gather := func(input string, dtype int64) [][]byte {
+		return [][]byte{inputs(input, "x"), attribute("dtype", number(6, dtype))}
+	}
+	signature := slices.Concat(message(2, message(1, []byte("a"))),
+		message(2, message(1, []byte("x"))))
+	const refused = `ResourceGather may end the process: expected dtype float32, which the ` +
+		`variable "v" has, got int32`
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"its own": {"", [][]byte{variable, nodeOf("y", "ResourceGather", gather("v", 1)...)}},
+		"another": {refused,
+			[][]byte{variable, nodeOf("y", "ResourceGather", gather("v", 3)...)}},
+		"another in a function": {refused, [][]byte{variable,
+			nodeOf("y", "PartitionedCall", inputs("v", "x"), callOf("f")),
+			library(functionOf("f", signature,
+				inBody("n", "ResourceGather", gather("a", 3)...)))}},
+		"one that is not known": {"", [][]byte{variable, nodeOf("y", "ResourceGather",
+			gather("i", 3)...), nodeOf("i", "IdentityN", inputs("v"))}},
+	} {
+		model := ofGraph(taking(images, x, slices.Concat(test.nodes...)))
+		wantScan(t, name, test.want, model, Skip(CheckVariables))
+	}
+}
+
 // TestTrustedAttributes holds that attributes with which TensorFlow ends the process are refused,
 // and others pass.
 func TestTrustedAttributes(t *testing.T) {
@@ -277,6 +317,9 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 1, 512, 1))},
 		"strides of what gets smaller": {"",
 			nodeOf("y", "Conv2D", ints("strides", 1, 128, 128, 1))},
+		"one dilation of five": {"expected dilations of Conv3DBackpropInputV2 of 5 numbers, got 1",
+			nodeOf("y", "Conv3DBackpropInputV2", ints("dilations", 4))},
+		"dilations": {"", nodeOf("y", "Conv2D", ints("dilations", 1, 2, 2, 1))},
 		"windows beyond all numbers": {"expected ksizes of ExtractImagePatches of at most 1048576",
 			nodeOf("y", "ExtractImagePatches", ints("ksizes", 1, 1<<31-1, 8, 1))},
 		"windows of 32 x 32": {"",
@@ -285,6 +328,33 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "DynamicPartition", attribute("num_partitions", number(3, 1<<31-1)))},
 		"digits": {"expected width of at most 1024",
 			nodeOf("y", "AsString", attribute("width", number(3, 1025)))},
+		"an axis beyond all dimensions": {"expected input 2 of GatherV2 of at most 254",
+			slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
+				nodeOf("a", "Const", constantOf(9, content[int64](math.MinInt64))))},
+		"the last axis": {"", slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
+			nodeOf("a", "Const", constantOf(3, number(7, -1))))},
+		"a hue beyond all colours": {"expected input 1 of AdjustHue of at most 1, got 1e+10",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")),
+				nodeOf("h", "Const", constantOf(1, float(5, 1e10))))},
+		"no hue": {"expected input 1 of AdjustHue of at most 1, got NaN",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")), nodeOf("h", "Const",
+				constantOf(1, message(5, binary.LittleEndian.AppendUint32(nil, 0x7fc00000)))))},
+		"a hue in bytes": {"expected input 1 of AdjustHue of at most 1, got +Inf",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")), nodeOf("h", "Const",
+				constantOf(1, message(4, binary.LittleEndian.AppendUint32(nil, 0x7f800000)))))},
+		"a hue": {"", slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")),
+			nodeOf("h", "Const", constantOf(1, float(5, -0.5))))},
+		"more kinds of partitions than there are": {
+			"expected as many row_partition_types of RaggedTensorToTensor as " +
+				"num_row_partition_tensors, 1, got 2", nodeOf("y", "RaggedTensorToTensor",
+				attribute(partitions, number(3, 1)), attribute(partitionTypes, message(1,
+					slices.Concat(message(2, []byte(firstSize)), message(2, []byte("ROW_SPLITS"))))))},
+		"partitions of their kinds": {"", nodeOf("y", "RaggedTensorToTensor",
+			attribute(partitions, number(3, 1)), attribute(partitionTypes, message(1,
+				message(2, []byte("ROW_SPLITS")))))},
+		"nothing, very often": {"expected at most 16777216 elements but for the sizes of 0",
+			nodeOf("y", "Const", constantOf(1, message(2, dims(1<<24, 0, 8))))},
+		"nothing":  {"", nodeOf("y", "Const", constantOf(1, message(2, dims(0, 224, 224, 3))))},
 		"no width": {"", nodeOf("y", "AsString", attribute("width", number(3, -1)))},
 	} {
 		wantScan(t, name, test.want, ofGraph(graphOf(test.node)))
