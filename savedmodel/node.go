@@ -28,9 +28,9 @@ type attr struct {
 	numbers []int64 // the first of them, as many as paddings are
 	largest uint64  // the largest magnitude in it
 	number  int64
-	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
-	texts   int    // of its list of texts
-	text    string // s, or the first of a list; "" where it is longer than a name
+	fault   string   // what is wrong with a shape or a number in it, which TensorFlow may not look at
+	texts   []string // of its list, as many as there are kinds of partitions, and short ones
+	text    string   // s, or the first of a list; "" where it is longer than a name
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -208,7 +208,7 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
 	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
-	partitions: true,
+	partitions: true, "Index": true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -228,12 +228,14 @@ func (d *decoder) attr(a *attr) {
 			d.message(func(number protowire.Number) {
 				switch number {
 				case 2:
-					a.texts++
-					if n := d.length(); n <= 256 && a.text == "" {
-						a.text = string(d.rawBytes(n))
-					} else {
+					n := d.length()
+					if n > 256 || len(a.texts) > maxSides {
 						d.discard(n)
+						break
 					}
+					d.keep(keptString + n)
+					a.texts = append(a.texts, string(d.rawBytes(n)))
+					a.text = cmp.Or(a.text, a.texts[len(a.texts)-1])
 				case 3:
 					d.varints(func(v uint64) {
 						a.length++

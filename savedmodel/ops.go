@@ -97,7 +97,7 @@ var allowedOps = opSet(
 	// Sparse and ragged tensors.
 	`RaggedFillEmptyRows RaggedRange RaggedTensorFromVariant
 		RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant SparseAdd SparseConcat
-		SparseCross SparseCrossHashed SparseCrossV2 SparseDenseCwiseAdd SparseDenseCwiseDiv
+		SparseCross SparseCrossV2 SparseDenseCwiseAdd
 		SparseDenseCwiseMul SparseFillEmptyRows SparseMatMul SparseReduceMax SparseReduceSum
 		SparseReorder SparseReshape SparseSegmentMean SparseSegmentMeanWithNumSegments
 		SparseSegmentSqrtN SparseSegmentSqrtNWithNumSegments SparseSegmentSum
@@ -133,8 +133,9 @@ var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv CropAndResiz
 	FakeQuantWithMinMaxVarsPerChannel FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D
 	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell MatrixLogarithm MatrixTriangularSolve
 	ParseExample ParseSequenceExample ParseSequenceExampleV2 ParseSingleSequenceExample
-	QuantizeAndDequantizeV3 QuantizeV2 RaggedCross RaggedGather TensorScatterAdd
-	TensorScatterMax TensorScatterMin TensorScatterSub UnicodeDecodeWithOffsets`)
+	QuantizeAndDequantizeV3 QuantizeV2 RaggedCross RaggedGather SparseCrossHashed
+	SparseDenseCwiseDiv TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
+	UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

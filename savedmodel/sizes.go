@@ -97,6 +97,11 @@ var mostConstant = map[string]struct {
 }{
 	"AdjustHue": {1, 1},              // a part of the circle of colours
 	"GatherV2":  {2, tensor.MaxDims}, // an axis
+	// Sizes, with which others are multiplied or to which they are added.
+	"Slice":                  {2, 1 << 40},
+	"SparseBincount":         {3, 1 << 31},
+	"StatelessRandomGammaV2": {0, 1 << 40},
+	"StatelessRandomGammaV3": {0, 1 << 40},
 }
 
 // checkMost reports a constant beyond its limit. A number that is none is beyond each.
@@ -206,9 +211,9 @@ func (n *node) attrFault() string {
 		return fmt.Sprintf("expected %s of %s of at most %d elements, got %v", patchSizes, n.op,
 			maxGrowth, n.attr(patchSizes).numbers)
 	case n.op == "RaggedTensorToTensor" && n.attrs[partitions] != nil &&
-		n.attr(partitions).number != int64(n.attr(partitionTypes).texts):
+		n.attr(partitions).number != int64(len(n.attr(partitionTypes).texts)):
 		return fmt.Sprintf("expected as many %s of %s as %s, %d, got %d", partitionTypes, n.op,
-			partitions, n.attr(partitions).number, n.attr(partitionTypes).texts)
+			partitions, n.attr(partitions).number, len(n.attr(partitionTypes).texts))
 	case n.op == "Conv3DBackpropInputV2" && shapes != nil && shapes.dtype != tensor.Int32:
 		return fmt.Sprintf("expected Tshape of %s of int32, got %v", n.op, shapes.dtype)
 	}

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+
+	"kerasrun/tensor"
 )
 
 // property is something of a tensor that an operation trusts, and that a client may choose: where
@@ -17,6 +20,7 @@ const (
 	sides
 	sizes   // how large they all are
 	numbers // what the elements are; its sizes come from its shape alone
+	order   // whether the elements rise, as a client's numbers may not
 )
 
 // trustedInputs says which inputs' properties end the process at values that a client may send, and
@@ -43,6 +47,11 @@ var trustedInputs = map[string][]trustedInput{
 	"RFFTND":                    {{1, numbers}},
 	"RaggedTensorToTensor":      {{3, rank}, {3, sizes}},
 	"ScatterNd":                 {{0, rank}, {1, rank}, {2, rank}},
+	"Slice":                     {{1, numbers}, {2, numbers}},
+	"SparseBincount":            {{2, numbers}, {3, numbers}},
+	"SparseTensorDenseMatMul":   {{2, numbers}},
+	"StatelessRandomGammaV2":    {{0, numbers}},
+	"StatelessRandomGammaV3":    {{0, numbers}},
 	"TensorArrayV3":             {{0, numbers}},
 	"TensorListGetItem":         {{1, rank}},
 	"TensorListReserve":         {{1, numbers}},
@@ -68,19 +77,51 @@ var mostOf = map[string]uint64{"N": 1 << 16, "Ncontext_sparse": 1 << 16,
 	"num": 1 << 16, "num_partitions": 1 << 16, "num_sparse": 1 << 16, "num_split": 1 << 16,
 	"precision": 1024, "top_paths": 1 << 16, "width": 1024}
 
-// A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is.
+// A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is, and the
+// rows of its values to rise: it writes outside of its answer otherwise.
 const (
 	partitionTypes = "row_partition_types"
 	partitions     = "num_row_partition_tensors"
 	firstSize      = "FIRST_DIM_SIZE"
+	rowsOfValues   = "VALUE_ROWIDS"
 )
+
+// rows are the inputs of a RaggedTensorToTensor that say the rows of values.
+func (n *node) rows() (inputs []trustedInput) {
+	if n.op != "RaggedTensorToTensor" {
+		return nil
+	}
+	for i, kind := range n.attr(partitionTypes).texts {
+		if kind == rowsOfValues {
+			inputs = append(inputs, trustedInput{3 + i, order})
+		}
+	}
+	return inputs
+}
+
+// rising are the operations whose first output's numbers rise, whatever comes in: the places of
+// elements, row by row.
+var rising = opSet("StringSplit StringSplitV2 Where")
+
+// rises returns whether a tensor is the first output of such an operation.
+func (t *tracing) rises(of tensorOf) bool {
+	n := t.node(tensorOf{of.of, producer(of.name), of.what})
+	if n == nil || !rising[n.op] {
+		return false
+	}
+	_, output, _ := strings.Cut(of.name, ":")
+	return output == "" || output == "0" || output == "indices:0" || output == "index:0"
+}
 
 // trusts returns whether an operation trusts what the table has of it also with these attributes,
 // and with the nodes of these names before it.
 func (n *node) trusts(what property, w *work, names map[string]*node) bool {
 	switch {
-	case n.op == "RaggedTensorToTensor":
+	case n.op == "RaggedTensorToTensor" && what != order:
 		return n.attr(partitionTypes).text == firstSize
+	case n.op == "Slice": // the sum of both of these overflows
+		index := n.attrs["Index"]
+		return index == nil || index.dtype != tensor.Int32
 	case what == sides:
 		return n.dividesByZero(w, names)
 	}
@@ -157,7 +198,7 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n)); fault != "" {
 			mayEnd(fault)
 		}
-		for _, trusted := range trustedInputs[n.op] {
+		for _, trusted := range slices.Concat(trustedInputs[n.op], n.rows()) {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
@@ -173,7 +214,8 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 }
 
 func (p property) String() string {
-	return [...]string{"a number of dimensions", "sizes", "sizes", "numbers"}[p]
+	return [...]string{"a number of dimensions", "sizes", "sizes", "numbers",
+		"numbers that rise"}[p]
 }
 
 // tensorOf is a property of a tensor of a function, or with a nil function of the graph. The tensor
@@ -320,7 +362,7 @@ func (t *tracing) find(of tensorOf) string {
 	todo := []tensorOf{of}
 	for len(todo) > 0 && t.work.step() {
 		of, todo = todo[len(todo)-1], todo[:len(todo)-1]
-		if isControl(of.name) {
+		if isControl(of.name) || of.what == order && t.rises(of) {
 			continue
 		}
 		of.name = producer(of.name)

@@ -102,6 +102,10 @@ func TestTrustedInputs(t *testing.T) {
 			nodeOf("s", "Shape", inputs("x"))}},
 		"a length of the client's": {"expected numbers of its input 1", list,
 			[][]byte{nodeOf("y", "RFFT", inputs("k", "c")), nodeOf("c", "Cast", inputs("x"))}},
+		"a size of the client's": {"expected numbers of its input 2", list, [][]byte{
+			nodeOf("y", "Slice", inputs("k", "k", "x"), attribute("Index", number(6, 9)))}},
+		"a size of 32 bits": {"", list, [][]byte{
+			nodeOf("y", "Slice", inputs("k", "k", "x"), attribute("Index", number(6, 3)))}},
 		"a length of what is sent": {"", images, [][]byte{nodeOf("y", "RFFT", inputs("x", "n")),
 			nodeOf("n", "StridedSlice", inputs("s", "d", "d", "d")), data,
 			nodeOf("s", "Shape", inputs("x"))}},
@@ -110,7 +114,7 @@ func TestTrustedInputs(t *testing.T) {
 	} {
 		model := ofGraph(taking(test.shape, x, kernel, slices.Concat(test.nodes...)))
 		wantScan(t, name, test.want, model)
-		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT"))
+		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT", "Slice"))
 	}
 }
 
@@ -255,6 +259,44 @@ func TestSkips(t *testing.T) {
 	}
 }
 
+// TestRows holds that a client never says the rows of a ragged tensor's values, which have to rise,
+// but by what it sends to be split.
+func TestRows(t *testing.T) {
+	const refused = "RaggedTensorToTensor may end the process: expected numbers that rise of its " +
+		"input 4 that the model itself says, got one that a client may choose"
+	ragged := func(rows, second string) []byte {
+		return nodeOf("y", "RaggedTensorToTensor", inputs("k", "k", "k", "k", rows),
+			attribute(partitions, number(3, 2)), attribute(partitionTypes, message(1, slices.Concat(
+				message(2, []byte("ROW_SPLITS")), message(2, []byte(second))))))
+	}
+	split := nodeOf("s", "StringSplitV2", inputs("x", "k"))
+	column := func(of string) []byte {
+		return nodeOf("c", "StridedSlice", inputs(of, "k", "k", "k"))
+	}
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"the client's":         {refused, [][]byte{ragged("x", rowsOfValues)}},
+		"the client's splits":  {"", [][]byte{ragged("x", "ROW_SPLITS")}},
+		"the model's":          {"", [][]byte{ragged("k", rowsOfValues)}},
+		"of what is split":     {"", [][]byte{ragged("c", rowsOfValues), column("s"), split}},
+		"of what is split, :0": {"", [][]byte{ragged("c", rowsOfValues), column("s:0"), split}},
+		"the parts themselves": {refused, [][]byte{ragged("c", rowsOfValues), column("n"), split,
+			nodeOf("n", "StringToNumber", inputs("s:1"))}},
+		"of what is found": {"", [][]byte{ragged("c", rowsOfValues), column("w"),
+			nodeOf("w", "Where", inputs("x"))}},
+		"in a function": {"", [][]byte{nodeOf("y", "PartitionedCall", inputs("x", "k"), callOf("f")),
+			library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
+				message(2, message(1, []byte("k")))),
+				inBody("s", "StringSplitV2", inputs("a", "k")),
+				inBody("y", "RaggedTensorToTensor", inputs("k", "k", "k", "s:indices:0"),
+					attribute(partitionTypes, message(1, message(2, []byte(rowsOfValues)))))))}},
+	} {
+		wantScan(t, name, test.want, ofGraph(taking(images, x, kernel, slices.Concat(test.nodes...))))
+	}
+}
+
 // TestTypes holds that a variable is gathered from as what it is, where it is known, also through
 // a function.
 func TestTypes(t *testing.T) {
@@ -331,6 +373,11 @@ func TestTrustedAttributes(t *testing.T) {
 		"an axis beyond all dimensions": {"expected input 2 of GatherV2 of at most 254",
 			slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
 				nodeOf("a", "Const", constantOf(9, content[int64](math.MinInt64))))},
+		"a size beyond all tensors": {"expected input 2 of Slice of at most 1.099511627776e+12, got 9",
+			slices.Concat(nodeOf("y", "Slice", inputs("a", "a", "a")),
+				nodeOf("a", "Const", constantOf(9, content[int64](math.MaxInt64))))},
+		"the rest of a tensor": {"", slices.Concat(nodeOf("y", "Slice", inputs("a", "a", "a")),
+			nodeOf("a", "Const", constantOf(9, content[int64](-1))))},
 		"the last axis": {"", slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
 			nodeOf("a", "Const", constantOf(3, number(7, -1))))},
 		"a hue beyond all colours": {"expected input 1 of AdjustHue of at most 1, got 1e+10",
