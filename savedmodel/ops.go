@@ -82,7 +82,7 @@ var allowedOps = opSet(
 	`StatelessMultinomial StatelessParameterizedTruncatedNormal StatelessRandomBinomial
 		StatelessRandomGammaV2 StatelessRandomGammaV3 StatelessRandomGetAlg
 		StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomNormal
-		StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform
+		StatelessRandomNormalV2 StatelessRandomUniform
 		StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomUniformInt
 		StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessShuffle
 		StatelessTruncatedNormal StatelessTruncatedNormalV2`,
@@ -127,15 +127,15 @@ var saverOps = map[reacher]map[string]bool{
 }
 
 // trusting are pure functions that trust the shapes or the numbers of their inputs, which a client
-// may choose: at others TensorFlow ends the process, or computes for ever (MatrixLogarithm).
+// may choose: at others TensorFlow ends the process, or computes for ever.
 // scripts/fuzzops finds them.
 var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv CropAndResize Dequantize
 	FakeQuantWithMinMaxVarsPerChannel FakeQuantWithMinMaxVarsPerChannelGradient FusedPadConv2D
 	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell MatrixLogarithm MatrixTriangularSolve
 	ParseExample ParseSequenceExample ParseSequenceExampleV2 ParseSingleSequenceExample
 	QuantizeAndDequantizeV3 QuantizeV2 RaggedCross RaggedGather SparseCrossHashed
-	SparseDenseCwiseDiv TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
-	UnicodeDecodeWithOffsets`)
+	SparseDenseCwiseDiv StatelessRandomPoisson TensorScatterAdd TensorScatterMax TensorScatterMin
+	TensorScatterSub UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {
