@@ -22,11 +22,14 @@ GO_SOURCES := go.mod go.sum $(shell find $(PURE_FOLDERS) cmd/kerasrun runner \
 	-name '*.go' -not -name '*_test.go' -o -name '*.[chs]' -o -name '*.html' -o -name VERSION)
 EXPORTER := tools/pyproject.toml requirements.txt $(shell find tools/src testdata/photos -type f \
 	-not -name "*.pyc" -not -path "*.egg-info/*")
+# Without gRPC's ways to Google's stores, which nothing here uses: 20 MB of the program.
+BUILD_TAGS := disable_grpc_modules
 # Of tests that `make test` leaves out: the linters compile them.
 TAGS := prove,cuda
 
 .PHONY: help setup programs run test lint cross vulncheck test-go test-native test-race \
-	test-python test-python-versions test-beam test-spark-ray test-web test-stores test-dist \
+	test-python test-python-versions test-beam test-flink test-spark \
+	test-spark-ray test-web test-stores test-clients test-dist \
 	test-image dist prove-score prove-serve soak prove-trust digits fuzz fuzz-ops bench \
 	bench-peers bench-growth gpu-check offline lock clean
 help: ## list the targets
@@ -43,7 +46,7 @@ run: setup bin/kerasrun $(EXPORTED) ## set up, export, build, classify the sampl
 
 bin/kerasrun: $(GO_SOURCES) | setup
 	@echo "build: bin/kerasrun"
-	@$(GO) build -o $@ ./cmd/kerasrun
+	@$(GO) build -tags $(BUILD_TAGS) -o $@ ./cmd/kerasrun
 
 models/resnext50/assets.extra/kerasrun.json: $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --weights imagenet --fallback-weights synthetic \
@@ -87,12 +90,14 @@ vulncheck: ## look the dependencies up in Go's vulnerability database, at vuln.g
 test-go: programs bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; AVX-512 also emulated
 	@$(GO) test -timeout 30m ./...
 	@$(GO) test -timeout 30m -tags emulate_avx512 ./runner/internal/cpuconv
+	@$(GO) -C serve/clienttest vet . && go -C serve/clienttest test -count=1 .
 
 test-native: ## the C of convolutions and buffers, under gcc's sanitizers; without TensorFlow
 	@scripts/test-native.sh
 
+# Tests that only run other programs have no race to find.
 test-race: programs ## the packages that need no TensorFlow, under the race detector
-	@$(GO) test -race -short $(PURE)
+	@$(GO) test -race -short $$(go list $(PURE) | grep -vE '/internal/(docstest|renamemodule)$$')
 
 test-python: setup bin/kerasrun $(SMALL) ## the tests of the exporter, kerasrun_batch and scripts
 	@$(PYTHON) -m pytest -q --disable-warnings
@@ -107,6 +112,12 @@ test-spark-ray: bin/kerasrun $(SMALL) ## kerasrun_batch on PySpark 3.5 and 4 and
 	@$(PYTHON) -m scripts.spark_ray --runs $(RUNS) $(ENGINES)
 RUNS ?= 1
 ENGINES ?= spark35 spark4 ray
+
+test-flink: bin/kerasrun $(SMALL) ## the Beam pipeline on Flink, 1 GB (JDK 17, Maven)
+	@$(PYTHON) -m scripts.flink_spark --runs $(RUNS) flink
+
+test-spark: bin/kerasrun $(SMALL) ## the Beam pipeline on Spark, 1 GB (JDK 17, Maven)
+	@$(PYTHON) -m scripts.flink_spark --runs $(RUNS) spark
 
 prove-score: bin/kerasrun $(EXPORTED) $(SMALL) ## score: kills, memory, throughput
 	@$(PYTHON) -m scripts.prove_score --model $(MODEL)
@@ -127,6 +138,17 @@ test-web: programs ## the page in headless Chromium
 test-stores: .stores/installed bin/kerasrun $(LITE0) ## object stores, a server of each (npm)
 	@. ./env.sh && cd object/storetest && go vet . && \
 		KERASRUN_STRICT=1 go test -count=1 -timeout 30m .
+
+.clients/installed: scripts/clients.sh serve/clienttest/go.mod | setup
+	@scripts/clients.sh
+
+# Those of KServe and MLServer that other tests leave out, with Pythons of their own.
+test-clients: .clients/installed bin/kerasrun $(LITE0) ## published clients and proxies, all of them
+	@. ./env.sh && export KERASRUN_STRICT=1 && go -C serve/clienttest vet . && \
+		go -C serve/clienttest test -count=1 . $(UPDATE) && \
+		for client in kserve mlserver; do \
+			KERASRUN_PYTHON=$(CURDIR)/.clients/$$client/bin/python \
+				go test -count=1 -run "TestServingClients/$$client" ./serve || exit 1; done
 
 dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
 	@MODEL=$(MODEL) scripts/dist.sh
@@ -177,9 +199,8 @@ bench: bin/kerasrun $(EXPORTED) ## Go's benchmarks of each stage, readable by be
 bench-peers: bin/kerasrun $(EXPORTED) ## other runtimes on the same weights and inputs, interleaved
 	@.venv/bin/uv pip install -q --no-deps --python .venv/bin/python -r requirements-bench.txt
 	@$(PYTHON) -m benchmarks
-	@$(PYTHON) -m benchmarks.preprocessing
-	@$(PYTHON) -m benchmarks.preprocess_tf
 	@$(PYTHON) -m benchmarks.decoding
+	@$(PYTHON) -m benchmarks.pipelines
 
 bench-growth: bin/kerasrun $(EXPORTED) ## how cost grows with threads, batch and images (20 minutes)
 	@$(PYTHON) -m benchmarks.growth --model $(MODEL)

@@ -135,7 +135,7 @@ def write_keras(model: Path, _: Path) -> None:
 
 def build() -> None:
     """Builds the peers in Go."""
-    command = f". ./env.sh && cd benchmarks/gopeers && go build -o {OUT}/ . ./kerasrun ./images"
+    command = f". ./env.sh && cd benchmarks/gopeers && go build -o {OUT}/ . ./kerasrun"
     subprocess.run(["sh", "-c", command], cwd=ROOT, check=True)
 
 

@@ -45,7 +45,7 @@ type Info struct {
 var urls = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*)://`)
 
 // IsURL says whether a path is an address, of whatever scheme.
-func IsURL(path string) bool { return urls.MatchString(path) }
+func IsURL(path string) bool { return scheme(path) != "" }
 
 // IsRemote says whether a path is an address other than of a file on this machine.
 func IsRemote(path string) bool { return IsURL(path) && scheme(path) != "file" }
@@ -61,6 +61,9 @@ func IsStore(path string) bool {
 
 // scheme is that of an address in lower case; "" of a path.
 func scheme(path string) string {
+	if !strings.Contains(path, "://") { // most of millions of paths
+		return ""
+	}
 	if parts := urls.FindStringSubmatch(path); parts != nil {
 		return strings.ToLower(parts[1])
 	}

@@ -20,8 +20,9 @@ func noImages(path string, skipped *skippedPart) error {
 	return fmt.Errorf("%s: no images in it: %s", path, reason)
 }
 
-// zipArchive lists the images of a zip file in the order of its directory.
-func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
+// zipArchive lists the images of a zip file in the order of its directory. keep is as in
+// [tarArchive].
+func zipArchive(path string, keep []Keep, skipped *skippedPart, allowEmpty bool) Source {
 	return func(yield func(Item) bool) {
 		skipped.reset()
 		file, info, err := openRegular(path)
@@ -46,17 +47,27 @@ func zipArchive(path string, skipped *skippedPart, allowEmpty bool) Source {
 			return
 		}
 		empty := true
-		for _, member := range archive.File {
-			item, ok := zipItem(path+"/"+member.Name, member, skipped)
-			if !ok {
-				continue
-			}
+		s := sample{keep: keep, skipped: skipped, yield: func(item Item) bool {
 			empty = false
-			if !yield(item) {
+			return yield(item)
+		}}
+		for _, member := range archive.File {
+			name := path + "/" + member.Name
+			if len(keep) > 0 {
+				more, taken := s.member(name, member.Name, member.Mode().IsRegular(),
+					func() (io.ReadCloser, error) { return openMember(member) })
+				if !more {
+					return
+				}
+				if taken {
+					continue
+				}
+			}
+			if item, ok := zipItem(name, member, skipped); ok && !s.add(item) {
 				return
 			}
 		}
-		if empty && !allowEmpty {
+		if s.end() && empty && !allowEmpty {
 			yield(failedItem(path, noImages(path, skipped)))
 		}
 	}
@@ -117,6 +128,15 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 		data, err := readExactly(r, size)
 		return data, errors.Join(err, r.Close())
 	}), true
+}
+
+// openMember refuses an encrypted member, which the library would give as it is.
+func openMember(member *zip.File) (io.ReadCloser, error) {
+	if member.Flags&zipEncrypted != 0 {
+		return nil, errors.New("expected a member that anyone can read, got one that is encrypted: " +
+			"unpack it first")
+	}
+	return member.Open()
 }
 
 func zipHead(member *zip.File) ([]byte, error) {

@@ -2,6 +2,7 @@ package score
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,12 +262,12 @@ func TestTFRecords(t *testing.T) {
 	}
 }
 
-// Tar files that Python's tarfile and zstd wrote, with WebDataset's texts beside the images.
+// Archives that Python's tarfile, zstd and zipfile wrote, with WebDataset's texts beside the images.
 func TestWebDataset(t *testing.T) {
 	dir := inputsFolder(t)
 	t.Chdir(dir)
 	keep := []Keep{{"json", "json"}, {"cls", "class_id"}}
-	for _, ending := range []string{"tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"} {
+	for _, ending := range []string{"tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip"} {
 		name := "web." + ending
 		skipped := new(Skipped)
 		s, kept, err := Open(t.Context(), []string{name},
@@ -281,7 +282,7 @@ func TestWebDataset(t *testing.T) {
 			name + "/a/0001.jpg: first", name + "/a/0002.PNG: second", name + "/a/0002.seg.png: third",
 			name + "/0001.jpg: fourth",
 			name + "/0004.jpg: ! " + name + "/0004.json: expected a text in UTF-8 of at most 1048576 " +
-				"bytes, which can be kept, got 1 bytes",
+				"bytes, which can be kept, got another",
 		}
 		if got := items(s); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -301,6 +302,46 @@ func TestWebDataset(t *testing.T) {
 		if got := items(source(t, name)); len(got) != 5 || got[4] != name+"/0004.jpg: fifth" {
 			t.Errorf("%s without texts: got %q", name, got)
 		}
+	}
+}
+
+// Features that TensorFlow wrote are kept, each in its type; what is not one value of that is the
+// image's error.
+func TestKeepFeatures(t *testing.T) {
+	t.Chdir(inputsFolder(t))
+	const name = "kept.tfrecord"
+	keep := []Keep{{"text", "text"}, {"label", "truth"}, {"score", "score"}}
+	s, kept, err := Open(t.Context(), []string{name}, InputOptions{Keep: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Kept{{"text", "string"}, {"truth", "int64"}, {"score", "float32"}}; !slices.Equal(kept,
+		want) {
+		t.Errorf("got %v, want %v", kept, want)
+	}
+	want := []string{name + "/0: 0", name + "/1: 1",
+		name + "/2: ! " + name + `/2: feature "text": expected a text in UTF-8, which can be kept, got ` +
+			"other bytes",
+		name + "/3: ! " + name + `/3: feature "label": expected one value of int64, as others have, got ` +
+			"2 of int64",
+		name + "/4: ! " + name + `/4: feature "label": expected one value of int64, as others have, got ` +
+			"1 of string",
+	}
+	if got := items(s); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	wantKept := [][]any{{"é", int64(1 << 40), float64(float32(0.1))}, {nil, int64(-7), math.Inf(1)},
+		{nil, int64(3), 2.0}, {"b", nil, 2.0}, {"b", nil, 2.0}}
+	number := 0
+	for item := range s {
+		if !slices.Equal(item.Kept, wantKept[number]) {
+			t.Errorf("%s: got %v, want %v", item.Path, item.Kept, wantKept[number])
+		}
+		number++
+	}
+	_, _, err = Open(t.Context(), []string{name}, InputOptions{Keep: []Keep{{"none", "none"}}})
+	if want := `expected a feature "none"`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
 

@@ -113,7 +113,7 @@ func TestKeepRefuses(t *testing.T) {
 		{"kept.parquet", "crlf", "csv", "a line end of Windows, which a .csv does not keep"},
 		{"kept.parquet kept.csv", "i64", "csv", "keep: expected columns of one type in all " +
 			"inputs, got [{i64 int64}]"},
-		{"sub", "i64", "csv", "sub: expected a table or a tar file, of which columns"},
+		{"sub", "i64", "csv", "sub: expected a table, an archive or a TFRecord file, of which columns"},
 		{"latin.csv", "note", "csv", `latin.csv: line 2, column "note": expected UTF-8, got "caf\xe9"`},
 	} {
 		o := InputOptions{Column: "file"}

@@ -427,37 +427,63 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A batch that is answered by itself has the records of the run that cuts it.
+// Batches that are answered by themselves, in any order, are shards that merge into the output of
+// the run that cuts them.
 func TestAnswerer(t *testing.T) {
 	input := source(t, images(t, 20))
-	var whole strings.Builder
-	c := config("-", input)
-	c.Stdout = &whole
-	mustRun(t, c)
-	a, err := NewAnswerer(c.Model, c.Columns, c.Batch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []byte
-	first := int64(0)
-	for items := range slices.Chunk(slices.Collect(input), c.Batch) {
-		records, err := a.Answer(t.Context(), first, items)
+	for _, ending := range []string{"jsonl", "csv", "parquet", "npz"} {
+		dir := t.TempDir()
+		whole, output := filepath.Join(dir, "whole."+ending), filepath.Join(dir, "parts."+ending)
+		c := config(whole, input)
+		mustRun(t, c)
+		a, err := NewAnswerer(c.Model, c.Columns, output, c.Batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range records {
-			lines = a.AppendJSON(lines, r)
+		h, err := NewHeader(t.Context(), input, c.Batch)
+		if err != nil {
+			t.Fatal(err)
 		}
-		first += int64(len(items))
-	}
-	if string(lines) != whole.String() {
-		t.Errorf("got\n%s\nwant\n%s", lines, whole.String())
-	}
-	if _, err := a.Answer(t.Context(), 0, make([]Item, c.Batch+1)); err == nil {
-		t.Error("more than a batch is answered")
-	}
-	if _, err := NewAnswerer(c.Model, c.Columns, 0); err == nil {
-		t.Error("batches of none are taken")
+		shards := make([][]Answered, 2)
+		number := int64(0)
+		for items := range slices.Chunk(slices.Collect(input), c.Batch) {
+			b, err := a.Answer(t.Context(), number, items)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// the last first
+			shards[number%2] = slices.Insert(shards[number%2], 0, b)
+			number++
+		}
+		var paths []string
+		for i, batches := range shards {
+			if _, err := a.WriteShard(output, h, Shard{i, 2}, batches, nil); err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, Shard{i, 2}.Path(output))
+		}
+		merged := filepath.Join(dir, "merged."+ending)
+		m, err := Merge(merged, paths, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := read(t, merged), read(t, whole)
+		if got != want || m.Images != 20 {
+			t.Errorf("%s: got %d bytes of %d images, want the run's %d", ending, len(got), m.Images, len(want))
+		}
+		for name, wrong := range map[string][]Answered{
+			"lost": shards[0][1:], "doubled": append(shards[0], shards[0][0]),
+		} {
+			if _, err := a.WriteShard(output, h, Shard{0, 2}, wrong, nil); err == nil {
+				t.Errorf("a batch that was %s: got no error", name)
+			}
+		}
+		if _, err := a.Answer(t.Context(), 0, make([]Item, c.Batch+1)); err == nil {
+			t.Error("more than a batch is answered")
+		}
+		if _, err := NewAnswerer(c.Model, c.Columns, output, 0); err == nil {
+			t.Error("batches of none are taken")
+		}
 	}
 }
 

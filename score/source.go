@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"kerasrun/object"
 )
@@ -48,8 +49,8 @@ type InputOptions struct {
 	Column string
 	// Separator parts the columns of a .csv or .tsv file. Where it is 0 the header decides.
 	Separator rune
-	// Keep are columns of the tables, or endings of WebDataset's members, that are carried through to
-	// the output.
+	// Keep are columns of the tables, features of the TFRecords, or endings of WebDataset's members,
+	// that are carried through to the output.
 	Keep []Keep
 	// Feature holds the images of TFRecords; "" is image/encoded, or image.
 	Feature string
@@ -104,8 +105,8 @@ func openAll(
 			return nil, nil, err
 		}
 		if len(columns) != len(o.Keep) {
-			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table or a tar file, of which "+
-				"columns or members can be kept, got another input: leave --keep out, or give it apart", path)}
+			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, an archive or a "+
+				"TFRecord file, of which columns, members or features can be kept, got another input: leave --keep out, or give it apart", path)}
 		}
 		if i > 0 && !slices.Equal(columns, kept) {
 			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
@@ -191,28 +192,64 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	}
 	return func(yield func(Item) bool) {
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
+		var items []Item
 		for {
-			spooled, err := readSpooled(in)
-			if err == io.EOF {
-				return
+			items = items[:0]
+			var ended error
+			for len(items) < spooledAtOnce && ended == nil {
+				var item Item
+				if item, ended = readSpooled(in); ended != io.EOF {
+					items = append(items, item)
+				}
 			}
-			item := spooled
-			switch {
-			case err != nil:
-				item = failedItem(spooled.Path, fmt.Errorf("list of inputs: %w", err))
-			case spooled.failure != nil:
-				item = failedItem(spooled.Path, spooled.failure)
-			case spooled.version != "":
-				item = objectItem(spooled.Path, spooled.Size, spooled.version)
-			default:
-				item = File(spooled.Path)
+			if ended != nil && ended != io.EOF {
+				last := &items[len(items)-1]
+				last.failure = fmt.Errorf("list of inputs: %w", ended)
 			}
-			item.Kept = spooled.Kept
-			if !yield(item) || err != nil {
+			findAll(items)
+			for _, item := range items {
+				if !yield(item) {
+					return
+				}
+			}
+			if ended != nil {
 				return
 			}
 		}
 	}, nil
+}
+
+const (
+	spooledAtOnce = 512 // items
+	stats         = 16  // files whose size is asked for at once: of a network's each takes long
+)
+
+// findAll makes the items of what was spooled of them.
+func findAll(spooled []Item) {
+	var group sync.WaitGroup
+	part := (len(spooled) + stats - 1) / stats
+	for some := range slices.Chunk(spooled, max(part, 1)) {
+		group.Go(func() {
+			for i, item := range some {
+				some[i] = found(item)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// found makes the item of what was spooled of it.
+func found(spooled Item) (item Item) {
+	switch {
+	case spooled.failure != nil:
+		item = failedItem(spooled.Path, spooled.failure)
+	case spooled.version != "":
+		item = objectItem(spooled.Path, spooled.Size, spooled.version)
+	default:
+		item = File(spooled.Path)
+	}
+	item.Kept = spooled.Kept
+	return item
 }
 
 // unnamedFile creates a temporary file that goes with the process: its name is removed at once.
@@ -338,16 +375,12 @@ func open(ctx context.Context, path string, o InputOptions) (Source, []Kept, err
 	compression, isTar := tarCompression(name)
 	switch {
 	case isTar:
-		var kept []Kept
-		for _, k := range o.Keep {
-			kept = append(kept, Kept{k.As, "string"})
-		}
 		s := tarArchive(ctx, path, compression, o.Keep, o.Skipped.part(), o.AllowEmpty)
-		return s, kept, nil
+		return s, keptTexts(o.Keep), nil
 	case strings.EqualFold(filepath.Ext(name), ".zip"):
-		return zipArchive(path, o.Skipped.part(), o.AllowEmpty), nil, nil
+		return zipArchive(path, o.Keep, o.Skipped.part(), o.AllowEmpty), keptTexts(o.Keep), nil
 	case isTFRecord(path):
-		return tfRecords(path, o.Feature), nil, nil
+		return tfRecords(path, o.Feature, o.Keep)
 	case IsTable(path):
 		if o.Column == "" {
 			return nil, nil, &UsageError{

@@ -80,8 +80,13 @@ func (s *zlibStream) Read(p []byte) (int, error) {
 
 // tfRecords lists the images of a TFRecord file of tf.train.Example: the bytes of the feature,
 // where that is "" of image/encoded, named by image/filename, or, as TensorFlow Datasets has them,
-// of image, named by file_name. An image without a name is named by its number.
-func tfRecords(path, feature string) Source {
+// of image, named by file_name. An image without a name is named by its number. It keeps the
+// features that keep names.
+func tfRecords(path, feature string, keep []Keep) (Source, []Kept, error) {
+	kept, err := keptFeatures(path, keep)
+	if err != nil {
+		return nil, nil, err
+	}
 	return func(yield func(Item) bool) {
 		file, _, err := openRegular(path)
 		if err != nil {
@@ -103,11 +108,17 @@ func tfRecords(path, feature string) Source {
 				yield(failedItem(path, fmt.Errorf("%s: record %d: %w", path, number, err)))
 				return
 			}
-			if !yield(exampleItem(path, number, feature, record)) {
+			item := exampleItem(path, number, feature, record)
+			row, err := keptOf(record, keep, kept)
+			if err != nil && item.failure == nil {
+				item = failedItem(item.Path, fmt.Errorf("%s: %w", item.Path, err))
+			}
+			item.Kept = row
+			if !yield(item) {
 				return
 			}
 		}
-	}
+	}, kept, nil
 }
 
 func exampleItem(path string, number int, feature string, record []byte) Item {

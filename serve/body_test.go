@@ -1,11 +1,18 @@
 package serve
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -30,5 +37,53 @@ func TestBodyAligned(t *testing.T) {
 		if address := uintptr(unsafe.Pointer(&body[text])); address%8 != 0 {
 			t.Errorf("%d bytes of text: the tensors are at %#x", text, address)
 		}
+	}
+}
+
+// A client that sends everything before it looks for an answer reads why it was refused: its
+// connection is not reset with the answer on it.
+func TestRefusalIsRead(t *testing.T) {
+	web, _ := listen(t, startServer(t, &fakeModel{}, func(c *Config) { c.Limits.Body = 16 << 20 }))
+	for name, c := range map[string]struct {
+		path   string
+		size   int
+		header string
+		status int
+	}{
+		"too long":          {"/classify", 24 << 20, "Content-Length: 25165824", 413},
+		"too long, chunked": {"/classify", 24 << 20, "Transfer-Encoding: chunked", 413},
+		"nothing there":     {"/none", 12 << 20, "Content-Length: 12582912", 404},
+		"another site's": {"/classify", 12 << 20,
+			"Content-Length: 12582912\r\nSec-Fetch-Site: cross-site", 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", web)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			body := bytes.Repeat([]byte("a"), c.size)
+			if strings.Contains(c.header, "chunked") {
+				body = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", c.size, body)
+			}
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", c.path, c.header)
+			// In pieces, so that the server answers long before the last is sent.
+			for piece := range slices.Chunk(body, 6<<20) {
+				if _, err := conn.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(300 * time.Millisecond)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			text, err := io.ReadAll(answer.Body)
+			if err != nil || answer.StatusCode != c.status || !bytes.Contains(text, []byte(`"error"`)) {
+				t.Errorf("got %d %s %v, want %d and why", answer.StatusCode, text, err, c.status)
+			}
+		})
 	}
 }

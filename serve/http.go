@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
@@ -114,8 +116,21 @@ func (s *Server) errors(h handler) http.Handler {
 		defer cancel()
 		if err := h(w, r); err != nil {
 			s.writeError(w, r, err)
+			s.dropBody(w, r)
 		}
 	})
+}
+
+// dropBody drops what a client still sends of a request that was refused, four times what a body may
+// have at most. Most clients look for an answer when they have sent everything; they would lose it,
+// for a connection that is closed before all of it was read is reset. HTTP/2 resets the request
+// alone.
+func (s *Server) dropBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
+		return
+	}
+	_ = http.NewResponseController(w).Flush() // the client may have left
+	_, _ = io.CopyN(io.Discard, r.Body, 4*min(s.config.Limits.Body, math.MaxInt64/4))
 }
 
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {

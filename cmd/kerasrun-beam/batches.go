@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
+	"kerasrun/object"
 	"kerasrun/score"
 )
 
@@ -26,7 +26,7 @@ func init() {
 // Paths[i] where a worker opens it. Errors[i] is why there is nothing to open, as of an empty
 // directory; "" for an image.
 type Batch struct {
-	First  int64
+	Number int64
 	Names  []string
 	Paths  []string
 	Errors []string
@@ -35,9 +35,8 @@ type Batch struct {
 // writeBatches lists the batches that `kerasrun score` forms in a file, one a line; a pipeline that
 // held them itself would be too long for a job server. Workers read the images by their paths, so
 // archives cannot be among the inputs.
-func writeBatches(ctx context.Context, fs filesystem.Interface, list string, source score.Source,
-	size int) error {
-	return writeFile(ctx, fs, list, func(w io.Writer) error {
+func writeBatches(ctx context.Context, list string, source score.Source, size int) error {
+	return object.Write(ctx, list, func(w io.Writer) error {
 		lines := json.NewEncoder(w)
 		index := int64(-1)
 		var b Batch
@@ -51,10 +50,10 @@ func writeBatches(ctx context.Context, fs filesystem.Interface, list string, sou
 				if err := lines.Encode(b); err != nil {
 					return err
 				}
-				b = Batch{First: index}
+				b = Batch{Number: index / int64(size)}
 			}
 			path, reason := item.Path, ""
-			if !remote(path) {
+			if !object.IsURL(path) {
 				var err error
 				if path, err = filepath.Abs(path); err != nil {
 					return err
@@ -87,13 +86,8 @@ func listed(item score.Item) string {
 }
 
 // readBatches emits what writeBatches wrote.
-func readBatches(ctx context.Context, list string, emit func(Batch)) (err error) {
-	fs, err := filesystem.New(ctx, list)
-	if err != nil {
-		return err
-	}
-	defer fs.Close()
-	file, err := fs.OpenRead(ctx, list)
+func readBatches(ctx context.Context, list string, emit func(Batch)) error {
+	file, err := object.Open(ctx, list)
 	if err != nil {
 		return err
 	}

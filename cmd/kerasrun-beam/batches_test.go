@@ -10,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
-
+	"kerasrun/object"
 	"kerasrun/score"
 )
 
@@ -25,18 +24,18 @@ func TestBatches(t *testing.T) {
 		inputs []string
 		want   string
 	}{
-		{[]string{"."}, "0 [a.jpg b.jpg] 2 [c.jpg]"},
+		{[]string{"."}, "0 [a.jpg b.jpg] 1 [c.jpg]"},
 		{[]string{"c.jpg", "a.jpg"}, "0 [c.jpg a.jpg]"},
-		{[]string{"gs://bucket/x.jpg", "none.jpg"}, "0 [gs://bucket/x.jpg none.jpg]"},
+		{[]string{"https://host/x.jpg", "none.jpg"}, "0 [https://host/x.jpg none.jpg]"},
 	} {
 		if err := list(t, c.inputs...); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		err := readBatches(t.Context(), "list", func(b Batch) {
-			got = append(got, fmt.Sprint(b.First, " ", b.Names))
+			got = append(got, fmt.Sprint(b.Number, " ", b.Names))
 			for i, name := range b.Names {
-				if want := abs(t, name); !remote(name) && b.Paths[i] != want {
+				if want := abs(t, name); !object.IsURL(name) && b.Paths[i] != want {
 					t.Errorf("%s: got %s, want the path %s", name, b.Paths[i], want)
 				}
 			}
@@ -103,10 +102,5 @@ func list(t *testing.T, inputs ...string) error {
 
 func listOf(t *testing.T, source score.Source) error {
 	t.Helper()
-	fs, err := filesystem.New(t.Context(), "list")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fs.Close()
-	return writeBatches(t.Context(), fs, "list", source, 2)
+	return writeBatches(t.Context(), "list", source, 2)
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -27,55 +25,92 @@ func TestMain(m *testing.M) {
 
 // The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and
 // on the same runner as a job server in a process of its own, which it reaches over gRPC and which
-// calls back into workers in the program (LOOPBACK), as a Flink job server does.
+// asks it for workers (LOOPBACK), as a Flink job server does. What its shards merge into are score's
+// bytes.
 func TestEqualsScore(t *testing.T) {
 	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
-	kerasrun := abs(t, "../../bin/kerasrun")
 	model, input := abs(t, "../../models/resnext50"), images(t)
-
-	want := filepath.Join(t.TempDir(), "score.jsonl")
-	score := exec.Command(kerasrun, "score", "--quiet", "--model", model, "--batch", "4",
-		"--output", want, input)
-	// one image is bad
-	if out, err := score.CombinedOutput(); score.ProcessState == nil ||
-		score.ProcessState.ExitCode() != 3 {
-		t.Fatalf("score: got %v, want exit status 3\n%s", err, out)
+	want := map[string]string{}
+	for _, ending := range []string{"jsonl", "parquet"} {
+		want[ending] = filepath.Join(t.TempDir(), "score."+ending)
+		// one image is bad
+		kerasrun(t, 3, "score", "--quiet", "--model", model, "--batch", "4", "--output", want[ending],
+			input)
 	}
-
 	endpoint := jobServer(t, prism)
-	for name, flags := range map[string][]string{
-		"embedded": {"--runner=prism"},
-		"job server": {"--runner=universal", "--endpoint=" + endpoint,
-			"--environment_type=LOOPBACK", "--job_name=kerasrun"},
+	for _, c := range []struct {
+		name, ending string
+		flags        []string
+	}{
+		{"embedded", "jsonl", []string{"--runner=prism"}},
+		{"job server", "parquet", []string{"--runner=universal", "--endpoint=" + endpoint,
+			"--environment_type=LOOPBACK"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			output := filepath.Join(t.TempDir(), "out.jsonl")
+		t.Run(c.name, func(t *testing.T) {
+			output := filepath.Join(t.TempDir(), "out."+c.ending)
 			args := append([]string{"--model", model, "--output", output, "--batch", "4"},
-				append(flags, input)...)
-			pipeline := exec.Command(os.Args[0], args...)
-			pipeline.Env = append(os.Environ(), "KERASRUN_BEAM_MAIN=1")
-			if out, err := pipeline.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				append(c.flags, input)...)
+			out := pipeline(t, 3, args...)
+			if want := "29 images, 28 scored, 1 failed"; !strings.Contains(out, want) {
+				t.Errorf("got %s, want %q", out, want)
 			}
-			base := strings.TrimSuffix(output, ".jsonl")
+			base := strings.TrimSuffix(output, "."+c.ending)
 			if _, err := os.Stat(base + "_SUCCESS"); err != nil {
 				t.Error(err)
 			}
-			files, err := filepath.Glob(base + "-*.jsonl")
+			files, err := filepath.Glob(base + "-*." + c.ending)
 			if err != nil || len(files) < 3 {
 				t.Fatalf("got %q, %v, want several shards", files, err)
 			}
-			if got := sorted(t, files...); got != string(read(t, want)) {
-				t.Errorf("the sorted rows differ from score's:\n%s\nwant\n%s", got, read(t, want))
+			merged := filepath.Join(t.TempDir(), "merged."+c.ending)
+			kerasrun(t, 0, append([]string{"merge", "--output", merged}, files...)...)
+			if !bytes.Equal(read(t, merged), read(t, want[c.ending])) {
+				t.Errorf("the merged shards have other bytes than score's output: got\n%s, want\n%s",
+					read(t, merged), read(t, want[c.ending]))
 			}
 			if left, _ := filepath.Glob(base + "*.inputs*"); left != nil {
 				t.Errorf("got %q, want the list of inputs to be removed", left)
 			}
-			if errors, _ := filepath.Glob(base + "-errors-*.jsonl"); len(errors) != 1 {
-				t.Errorf("got %q, want one file of errors", errors)
-			}
 		})
 	}
+}
+
+// A job server that is not there is named, soon, and nothing is left behind.
+func TestNoJobServer(t *testing.T) {
+	dir, endpoint := t.TempDir(), "127.0.0.1:"+freePort(t)
+	began := time.Now()
+	out := pipeline(t, 1, "--output", filepath.Join(dir, "out.jsonl"), "--runner=flink",
+		"--endpoint="+endpoint, "../../testdata/photos")
+	if want := "expected a job server, found none"; !strings.Contains(out, want) ||
+		!strings.Contains(out, endpoint) || time.Since(began) > time.Minute {
+		t.Errorf("got %s, want %q of %s", out, want, endpoint)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); left != nil {
+		t.Errorf("got %q, want nothing left", left)
+	}
+}
+
+// pipeline runs this program, and kerasrun the other. Each returns what was written, or fails where
+// the program ends with another status.
+func pipeline(t *testing.T, status int, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "KERASRUN_BEAM_MAIN=1")
+	return ends(t, cmd, status)
+}
+
+func kerasrun(t *testing.T, status int, args ...string) {
+	t.Helper()
+	ends(t, exec.Command(abs(t, "../../bin/kerasrun"), args...), status)
+}
+
+func ends(t *testing.T, cmd *exec.Cmd, status int) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != status {
+		t.Fatalf("%q: got %v, want exit status %d\n%s", cmd.Args, err, status, out)
+	}
+	return string(out)
 }
 
 // images are the sample photographs, each a few times over, and one that is none.
@@ -129,27 +164,6 @@ func freePort(t *testing.T) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
-}
-
-func sorted(t *testing.T, files ...string) string {
-	t.Helper()
-	var lines []string
-	for _, file := range files {
-		for line := range strings.Lines(string(read(t, file))) {
-			lines = append(lines, line)
-		}
-	}
-	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(index(t, a), index(t, b)) })
-	return strings.Join(lines, "")
-}
-
-func index(t *testing.T, line string) int64 {
-	t.Helper()
-	var row struct{ Index int64 }
-	if err := json.Unmarshal([]byte(line), &row); err != nil {
-		t.Fatal(err)
-	}
-	return row.Index
 }
 
 func build(t *testing.T, pkg string) string {

@@ -3,10 +3,15 @@
 //
 //	kerasrun-beam --model DIR --output OUT.jsonl --runner=universal --endpoint=HOST:PORT INPUT...
 //
-// It answers as `kerasrun score` does, with the same batches and so the same bits: its rows, in
-// order of their indices, are score's. They are written to OUT-00000-of-0000N.jsonl, those of
-// images without an answer to OUT-errors-00000-of-0000N.jsonl, and OUT_SUCCESS last. The model's
-// directory and the images must be where the workers can read them.
+// It answers as `kerasrun score` does, with the same batches and so the same bits. Its files,
+// OUT-00000-of-0000N.jsonl and so on, with their manifests, are those of N runs of `score --shard`:
+// `kerasrun merge` joins them to the output of a single run. OUT_SUCCESS is written last. The
+// model's directory and the images must be where the workers can read them; each, and the output,
+// may be an address of an object store. The exit status is that of score: 3 where images failed.
+//
+//	kerasrun-beam pool HOST:PORT
+//
+// starts workers on a machine for a runner that has --environment_type=EXTERNAL.
 package main
 
 import (
@@ -16,23 +21,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"os/signal"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/gcs"
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
+	"kerasrun/object"
 	"kerasrun/runner"
 	"kerasrun/score"
 )
 
 var (
-	model  = flag.String("model", "models/resnext50", "the model's directory")
+	model  = flag.String("model", "models/resnext50", "the model's directory or address")
 	output = flag.String("output", "",
-		"the output, FILE.jsonl; its shards get numbers before the ending")
+		"the output, OUT.jsonl, OUT.csv, OUT.parquet or OUT.npz; its shards get numbers before the "+
+			"ending")
 	filesFrom = flag.String("files-from", "",
 		"a file with a path on each line, or - for standard input, in place of INPUTs")
 	values    = flag.String("output-type", "prob", "the numbers of the classes: prob or logit")
@@ -43,127 +48,151 @@ var (
 			"(default top, or the answer where it tells no classes)")
 	labelType = flag.String("label-type", "name",
 		"what the label column holds: name, id, both or none")
-	shards = flag.Int("output-shards", 4, "files that the output is cut in")
+	shards = flag.Int("output-shards", 4,
+		"files that the output is cut in at most, each of which is in a worker's memory when it is "+
+			"written")
 )
 
-// probeCommand has this program try a model that a worker is to open.
-const probeCommand = "probe"
+// The words that have this program do something else than run a pipeline.
+const (
+	probeCommand  = "probe"  // try a model that a worker is to open
+	poolCommand   = "pool"   // start workers for runners
+	workerCommand = "worker" // be one
+)
+
+// statusFailedImages is the exit status where the output is complete, and holds images that failed.
+const statusFailedImages = 3
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == probeCommand {
-		if err := runner.Probe(context.Background(), os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	flag.Parse()
-	beam.Init() // a worker process goes no further
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	failed, err := start(ctx)
+	switch {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "kerasrun-beam:", err)
 		os.Exit(1)
+	case failed > 0:
+		os.Exit(statusFailedImages)
 	}
 }
 
-func run(ctx context.Context) error {
-	columns, err := parseColumns()
+func start(ctx context.Context) (failed int64, err error) {
+	args := os.Args[1:]
+	switch {
+	case len(args) == 1 && args[0] == probeCommand:
+		return 0, runner.Probe(ctx, os.Stdin)
+	case len(args) == 2 && args[0] == poolCommand:
+		address, err := servePool(args[1])
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(os.Stderr, "kerasrun-beam: starts workers for runners at %v\n", address)
+		<-ctx.Done()
+		return 0, nil
+	case len(args) == 5 && args[0] == workerCommand:
+		beam.Init()
+		return 0, work(args[1], args[2], args[3], args[4])
+	}
+	flag.Parse()
+	beam.Init() // a worker that a container starts goes no further
+	return run(ctx)
+}
+
+func run(ctx context.Context) (failed int64, err error) {
+	job, err := parseJob()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	source, err := inputs(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	base := strings.TrimSuffix(*output, ".jsonl")
-	fs, err := filesystem.New(ctx, base)
+	header, err := score.NewHeader(ctx, source, job.Batch)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer fs.Close()
+	job.Shards = min(*shards, int((header.Images+int64(job.Batch)-1)/int64(job.Batch)))
+	base := strings.TrimSuffix(job.Output, filepath.Ext(job.Output))
 	list := base + ".inputs"
-	if err := writeBatches(ctx, fs, list, source, *batchSize); err != nil {
-		return err
+	if err := writeBatches(ctx, list, source, job.Batch); err != nil {
+		return 0, err
 	}
+	defer func() { err = errors.Join(err, object.Remove(context.WithoutCancel(ctx), list)) }()
 	p, s := beam.NewPipelineWithRoot()
 	batches := beam.ParDo(s, readBatches, beam.Create(s, list))
 	// The reshuffle lets the runner spread the batches over its workers.
-	rows, failures := beam.ParDo2(s, &scoreFn{Model: *model, Columns: columns, BatchSize: *batchSize},
-		beam.Reshuffle(s, batches))
-	writeShards(s, base, *shards, rows)
-	writeShards(s, base+"-errors", *shards, failures)
-	if err := beamx.Run(ctx, p); err != nil {
-		return err
+	answered := beam.ParDo(s, &scoreFn{Job: job}, beam.Reshuffle(s, batches))
+	beam.ParDo0(s, &writeFn{Job: job, Header: header}, beam.GroupByKey(s, answered))
+	if err := execute(ctx, p); err != nil {
+		return 0, err
 	}
-	if err := writeFile(ctx, fs, base+"_SUCCESS",
-		func(io.Writer) error { return nil }); err != nil {
-		return err
+	m, err := count(job, header)
+	if err != nil {
+		return 0, err
 	}
-	return remove(ctx, fs, list)
+	err = object.Write(ctx, base+"_SUCCESS", func(io.Writer) error { return nil })
+	fmt.Fprintf(os.Stderr, "kerasrun-beam: %d images, %d scored, %d failed: %s\n", m.Images,
+		m.Answered, m.Failed, score.Shard{Count: job.Shards}.Path(job.Output))
+	return m.Failed, err
 }
 
-func parseColumns() (c score.Columns, err error) {
-	if !strings.HasSuffix(*output, ".jsonl") || *batchSize < 1 || *top < 1 || *shards < 1 {
-		return c, fmt.Errorf("expected --output FILE.jsonl, and --batch, --topk and " +
-			"--output-shards of 1 or more")
+// count adds up what the shards' manifests say, which have to be of this run and complete.
+func count(job Job, h score.Header) (sum score.Manifest, err error) {
+	for i := range job.Shards {
+		path := score.Shard{Index: i, Count: job.Shards}.Path(job.Output)
+		m, err := score.ReadManifest(path)
+		if err != nil {
+			return sum, fmt.Errorf("the job ended without a shard: %w", err)
+		}
+		if m.Header.Inputs != h.Inputs || !m.Header.Started.Equal(h.Started) {
+			return sum, fmt.Errorf("%s: expected a shard of this run, got one of another: the job "+
+				"ended without it", path)
+		}
+		sum.Images, sum.Answered, sum.Failed = sum.Images+m.Images, sum.Answered+m.Answered,
+			sum.Failed+m.Failed
+	}
+	if sum.Images != h.Images || sum.Answered+sum.Failed != sum.Images {
+		return sum, fmt.Errorf("%s: expected rows of %d images, got %d scored and %d failed",
+			job.Output, h.Images, sum.Answered, sum.Failed)
+	}
+	return sum, nil
+}
+
+func parseJob() (j Job, err error) {
+	if *batchSize < 1 || *top < 1 || *shards < 1 || *output == "-" || score.CheckOutput(*output) != nil {
+		return j, errors.New("expected --output OUT.jsonl, .csv, .parquet or .npz, and --batch, --topk " +
+			"and --output-shards of 1 or more")
 	}
 	if *values != "prob" && *values != "logit" {
-		return c, fmt.Errorf("expected an --output-type prob or logit, got %q", *values)
+		return j, fmt.Errorf("expected an --output-type prob or logit, got %q", *values)
 	}
-	c.Top, c.Logits = *top, *values == "logit"
+	j = Job{Model: *model, Output: *output, Batch: *batchSize}
+	if !object.IsURL(j.Output) {
+		if j.Output, err = filepath.Abs(j.Output); err != nil {
+			return j, err
+		}
+	}
+	j.Columns.Top, j.Columns.Logits = *top, *values == "logit"
 	if *outputs != "" {
-		c.Outputs = strings.Split(*outputs, ",")
+		j.Columns.Outputs = strings.Split(*outputs, ",")
 	}
-	c.Labels, err = score.ParseLabelType(*labelType)
-	return c, err
+	j.Columns.Labels, err = score.ParseLabelType(*labelType)
+	return j, err
 }
 
-// inputs are what `kerasrun score` takes, and patterns of every file system that Beam knows, such
-// as gs://bucket/photos/*.jpg.
+// inputs are what `kerasrun score` takes.
 func inputs(ctx context.Context) (score.Source, error) {
 	switch *filesFrom {
 	case "":
-		args, err := expand(ctx, flag.Args())
-		if err != nil {
-			return nil, err
-		}
-		source, _, err := score.Open(ctx, args, score.InputOptions{})
+		source, _, err := score.Open(ctx, flag.Args(), score.InputOptions{})
 		return source, err
 	case "-":
 		return score.List(os.Stdin)
 	}
-	fs, err := filesystem.New(ctx, *filesFrom)
-	if err != nil {
-		return nil, err
-	}
-	defer fs.Close()
-	list, err := fs.OpenRead(ctx, *filesFrom)
+	list, err := object.Open(ctx, *filesFrom)
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close()
 	return score.List(list)
 }
-
-func expand(ctx context.Context, args []string) (paths []string, err error) {
-	for _, arg := range args {
-		found := []string{arg}
-		if remote(arg) && strings.ContainsAny(arg, "*?[") {
-			fs, err := filesystem.New(ctx, arg)
-			if err != nil {
-				return nil, err
-			}
-			found, err = fs.List(ctx, arg)
-			if err := errors.Join(err, fs.Close()); err != nil {
-				return nil, err
-			}
-			slices.Sort(found)
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("%s: matches no file", arg)
-		}
-		paths = append(paths, found...)
-	}
-	return paths, nil
-}
-
-func remote(path string) bool { return strings.Contains(path, "://") }

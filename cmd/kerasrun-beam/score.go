@@ -4,77 +4,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
+	"kerasrun/object"
 	"kerasrun/runner"
 	_ "kerasrun/runner/preinit"
 	"kerasrun/score"
 )
 
 func init() {
-	register.DoFn4x1[context.Context, Batch, func(Row), func(Row), error](&scoreFn{})
-	register.Emitter1[Row]()
-	beam.RegisterType(typeOf[Row]())
+	register.DoFn3x1[context.Context, Batch, func(int64, score.Answered), error](&scoreFn{})
+	register.Emitter2[int64, score.Answered]()
+	beam.RegisterType(typeOf[score.Answered]())
 }
 
-// Row is a line of the output.
-type Row struct {
-	Index int64
-	Line  string
+// Job is what every worker has to know.
+type Job struct {
+	Model   string // its directory or its address
+	Columns score.Columns
+	Output  string
+	Batch   int // images
+	Shards  int // files that the output is cut in
 }
 
-// scoreFn answers batches. Beam makes several of it in a worker process; they share one model.
-type scoreFn struct {
-	Model     string
-	Columns   score.Columns
-	BatchSize int
-
-	answerer                  *score.Answerer
-	answered, failed, batches beam.Counter
-}
-
-// shared is the worker process's model, open as long as any scoreFn is set up.
+// shared is the worker process's model, open as long as anyone uses it.
 var shared struct {
 	sync.Mutex
 	model *runner.Model
 	users int
 }
 
-// Setup opens the model, once a worker process.
-func (f *scoreFn) Setup(ctx context.Context) error {
+// open opens the model, once a worker process.
+func (j Job) open(ctx context.Context) (*score.Answerer, error) {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users == 0 {
 		program, err := os.Executable()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		m, err := runner.Open(ctx, f.Model, runner.WithProbe(program, probeCommand))
+		dir := j.Model
+		if object.IsRemote(dir) {
+			if dir, err = object.CopyDirectory(ctx, dir); err != nil {
+				return nil, err
+			}
+		}
+		m, err := runner.Open(ctx, dir, runner.WithProbe(program, probeCommand))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		shared.model = m
 	}
 	shared.users++
-	f.answered = beam.NewCounter("kerasrun", "answered")
-	f.failed = beam.NewCounter("kerasrun", "failed")
-	f.batches = beam.NewCounter("kerasrun", "batches")
-	model, err := score.NewModel(shared.model, f.Model, "fp32")
+	model, err := score.NewModel(shared.model, j.Model, "fp32")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f.answerer, err = score.NewAnswerer(model, f.Columns, f.BatchSize)
-	return err
+	return score.NewAnswerer(model, j.Columns, j.Output, j.Batch)
 }
 
-// Teardown closes the model when nobody is left who uses it.
-func (f *scoreFn) Teardown() error {
+// closeShared closes the model when nobody is left who uses it.
+func closeShared() error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users--; shared.users > 0 {
@@ -83,45 +77,45 @@ func (f *scoreFn) Teardown() error {
 	return shared.model.Close()
 }
 
-// ProcessElement emits the rows of a batch: answers, and images without one.
-func (f *scoreFn) ProcessElement(ctx context.Context, b Batch, answer, failure func(Row)) error {
-	items := make([]score.Item, len(b.Paths))
-	for i, path := range b.Paths {
-		items[i] = score.Item{Path: b.Names[i], Read: func() ([]byte, error) {
-			if b.Errors[i] != "" {
-				return nil, errors.New(b.Errors[i])
-			}
-			return readFile(ctx, path)
-		}}
-	}
-	records, err := f.answerer.Answer(ctx, b.First, items)
-	if err != nil {
-		return fmt.Errorf("images from %d on: %w", b.First, err)
-	}
-	f.batches.Inc(ctx, 1)
-	for _, r := range records {
-		row := Row{r.Index, string(f.answerer.AppendJSON(nil, r))}
-		if r.Error == "" {
-			f.answered.Inc(ctx, 1)
-			answer(row)
-		} else {
-			f.failed.Inc(ctx, 1)
-			failure(row)
-		}
-	}
-	return nil
+// scoreFn answers batches. Beam makes several of it in a worker process.
+type scoreFn struct {
+	Job Job
+
+	answerer                  *score.Answerer
+	answered, failed, batches beam.Counter
 }
 
-func readFile(ctx context.Context, path string) ([]byte, error) {
-	fs, err := filesystem.New(ctx, path)
-	if err != nil {
-		return nil, err
+// Setup opens the model.
+func (f *scoreFn) Setup(ctx context.Context) (err error) {
+	f.answered = beam.NewCounter("kerasrun", "answered")
+	f.failed = beam.NewCounter("kerasrun", "failed")
+	f.batches = beam.NewCounter("kerasrun", "batches")
+	f.answerer, err = f.Job.open(ctx)
+	return err
+}
+
+// Teardown closes it.
+func (f *scoreFn) Teardown() error { return closeShared() }
+
+// ProcessElement emits the answers of a batch, under the shard that they go to.
+func (f *scoreFn) ProcessElement(
+	ctx context.Context, b Batch, emit func(int64, score.Answered),
+) error {
+	items := make([]score.Item, len(b.Paths))
+	for i, path := range b.Paths {
+		items[i] = score.File(path)
+		items[i].Path = b.Names[i]
+		if reason := b.Errors[i]; reason != "" {
+			items[i].Read = func() ([]byte, error) { return nil, errors.New(reason) }
+		}
 	}
-	defer fs.Close()
-	r, err := fs.OpenRead(ctx, path)
+	done, err := f.answerer.Answer(ctx, b.Number, items)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("images from %d on: %w", b.Number*int64(f.Job.Batch), err)
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	f.batches.Inc(ctx, 1)
+	f.answered.Inc(ctx, int64(len(items))-done.Failed)
+	f.failed.Inc(ctx, done.Failed)
+	emit(b.Number%int64(f.Job.Shards), done)
+	return nil
 }

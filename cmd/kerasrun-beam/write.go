@@ -1,85 +1,62 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"reflect"
-	"slices"
+	"runtime"
+	"runtime/debug"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"kerasrun/runner"
+	"kerasrun/score"
 )
 
 func init() {
-	register.DoFn1x2[Row, int64, Row](&shardFn{})
-	register.DoFn3x1[context.Context, int64, func(*Row) bool, error](&writeFn{})
-	register.Iter1[Row]()
+	register.DoFn3x1[context.Context, int64, func(*score.Answered) bool, error](&writeFn{})
+	register.Iter1[score.Answered]()
 }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
-// writeShards writes rows to base-00000-of-0000N.jsonl and so on, each file in order of the
-// indices. Beam's own textio writes a single file.
-func writeShards(s beam.Scope, base string, n int, rows beam.PCollection) {
-	keyed := beam.ParDo(s, &shardFn{Shards: int64(n)}, rows)
-	beam.ParDo0(s, &writeFn{Base: base, Shards: n}, beam.GroupByKey(s, keyed))
-}
-
-// shardFn names the file that a row goes to.
-type shardFn struct{ Shards int64 }
-
-func (f *shardFn) ProcessElement(r Row) (int64, Row) { return r.Index % f.Shards, r }
-
-// writeFn writes a file. A bundle that is tried again writes the same bytes over.
+// writeFn writes the shards of the output. A bundle that is tried again writes the same rows over.
 type writeFn struct {
-	Base   string
-	Shards int
+	Job    Job
+	Header score.Header
+
+	answerer *score.Answerer
 }
 
-func (f *writeFn) ProcessElement(ctx context.Context, shard int64, next func(*Row) bool) error {
-	var rows []Row
-	var row Row
-	for next(&row) {
-		rows = append(rows, row)
-	}
-	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Index, b.Index) })
-	fs, err := filesystem.New(ctx, f.Base)
-	if err != nil {
-		return err
-	}
-	defer fs.Close()
-	return writeFile(ctx, fs, fmt.Sprintf("%s-%05d-of-%05d.jsonl", f.Base, shard, f.Shards),
-		func(w io.Writer) error {
-			for _, r := range rows {
-				if _, err := io.WriteString(w, r.Line); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+// Setup opens the model, of which a format has to know the columns.
+func (f *writeFn) Setup(ctx context.Context) (err error) {
+	f.answerer, err = f.Job.open(ctx)
+	return err
 }
 
-// writeFile makes a file appear under its name when it is complete.
-func writeFile(ctx context.Context, fs filesystem.Interface, path string,
-	write func(io.Writer) error) error {
-	w, err := fs.OpenWrite(ctx, path+".partial")
-	if err != nil {
-		return err
+// Teardown closes it.
+func (f *writeFn) Teardown() error { return closeShared() }
+
+// ProcessElement writes a shard, which is in memory.
+func (f *writeFn) ProcessElement(
+	_ context.Context, shard int64, next func(*score.Answered) bool,
+) error {
+	var batches []score.Answered
+	for {
+		var b score.Answered
+		if !next(&b) {
+			break
+		}
+		batches = append(batches, b)
 	}
-	if err := errors.Join(write(w), w.Close()); err != nil {
-		return errors.Join(err, remove(ctx, fs, path+".partial"))
-	}
-	return filesystem.Rename(ctx, fs, path+".partial", path)
+	_, err := f.answerer.WriteShard(f.Job.Output, f.Header,
+		score.Shard{Index: int(shard), Count: f.Job.Shards}, batches, versions())
+	return err
 }
 
-// remove deletes a file where the file system can.
-func remove(ctx context.Context, fs filesystem.Interface, path string) error {
-	if fs, ok := fs.(filesystem.Remover); ok {
-		return fs.Remove(ctx, path)
+func versions() map[string]string {
+	v := map[string]string{"tensorflow": runner.Version(), "go": runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v["kerasrun"] = info.Main.Version
 	}
-	return nil
+	return v
 }

@@ -192,9 +192,23 @@ func TestPredictionText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "a.jpg\n   1   75.000 %  n01440764  tench\n   2   10.000 %  n1         bow, \"tie\"\n" +
-		"b,\nc.jpg\n   1    0.000 %  n3  çäø\n"
+		"b, c.jpg\n   1    0.000 %  n3  çäø\n"
 	if text.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
+	}
+}
+
+// TestPredictionTextOfHostileNames holds that a name neither drives the terminal nor makes a line.
+func TestPredictionTextOfHostileNames(t *testing.T) {
+	var text bytes.Buffer
+	out := newPredictionWriter(&text, "text", contract.Output{Kind: contract.Probabilities})
+	hostile := []labels.Prediction{{ID: "a\x1b[2J", Name: "b\n   2   99.000 %  c\u202e", Probability: 1}}
+	if err := errors.Join(out.write("d\n.jpg", answered(hostile)), out.close()); err != nil {
+		t.Fatal(err)
+	}
+	want := "d .jpg\n   1  100.000 %  a\ufffd[2J  b    2   99.000 %  c\ufffd\n"
+	if text.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", text.String(), want)
 	}
 }
 

@@ -139,7 +139,7 @@ func writeDifference(w io.Writer, d score.Difference) error {
 	line("tolerance", fmt.Sprintf("%.3g", d.Tolerance))
 	if len(d.Outputs) > 1 {
 		for _, name := range slices.Sorted(maps.Keys(d.Outputs)) {
-			fmt.Fprintf(out, "  %-10.3g %s\n", d.Outputs[name], name)
+			fmt.Fprintf(out, "  %-10.3g %s\n", d.Outputs[name], printableLine(name))
 		}
 	}
 	if len(d.Flips) > 0 {
@@ -162,7 +162,7 @@ func writeDifference(w io.Writer, d score.Difference) error {
 				className(score.Class{Index: c.TopA, Label: c.LabelA}), c.ScoreA,
 				className(score.Class{Index: c.TopB, Label: c.LabelB}), c.ScoreB)
 		}
-		fmt.Fprintf(out, "  %-10.3g %s%s\n", c.Difference, classes, printable(c.Path))
+		fmt.Fprintf(out, "  %-10.3g %s%s\n", c.Difference, classes, printableLine(c.Path))
 	}
 	return out.Flush()
 }
@@ -175,5 +175,5 @@ func className(c score.Class) string {
 	case c.Label == "":
 		return fmt.Sprintf("class %d", c.Index)
 	}
-	return fmt.Sprintf("%d %s", c.Index, printable(c.Label))
+	return fmt.Sprintf("%d %s", c.Index, printableLine(c.Label))
 }

@@ -87,6 +87,11 @@ func reportError(stderr io.Writer, err error) {
 	}
 }
 
+// printableLine is printable, for a name that is part of a line.
+func printableLine(text string) string {
+	return printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(text))
+}
+
 // printable replaces control characters, except line ends and tabs: a name may come from a hostile
 // file and drive the terminal.
 func printable(text string) string {

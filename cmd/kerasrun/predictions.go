@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"kerasrun/classify"
 	"kerasrun/contract"
@@ -72,7 +73,7 @@ func columnsOf(kind string) []string {
 type textPredictions struct{ w *bufio.Writer }
 
 func (t *textPredictions) write(path string, a classify.Answer) error {
-	fmt.Fprintln(t.w, path)
+	fmt.Fprintln(t.w, printableLine(path))
 	var err error
 	switch {
 	case a.Map != nil:
@@ -89,19 +90,19 @@ func (t *textPredictions) writeClasses(predictions []labels.Prediction) {
 	width := 0 // of the ids, where they say more than the names
 	for _, p := range predictions {
 		if p.ID != p.Name {
-			width = max(width, len(p.ID))
+			width = max(width, utf8.RuneCountInString(p.ID))
 		}
 	}
 	for i, p := range predictions {
 		fmt.Fprintf(t.w, "%4d  %7.3f %%  ", i+1, 100*p.Probability)
 		if width > 0 {
-			fmt.Fprintf(t.w, "%-*s  ", width, p.ID)
+			fmt.Fprintf(t.w, "%-*s  ", width, printableLine(p.ID))
 		}
 		name := p.Name
 		if p.ID == "" && name == "" {
 			name = fmt.Sprintf("class %d", p.Index)
 		}
-		fmt.Fprintln(t.w, name)
+		fmt.Fprintln(t.w, printableLine(name))
 	}
 	if len(predictions) == 0 {
 		fmt.Fprintln(t.w, "      no class is over its threshold")
@@ -132,7 +133,7 @@ func (t *textPredictions) writeValues(a classify.Answer) error {
 	for i, x := range values {
 		fmt.Fprintf(t.w, "      %s", x)
 		if a.Labels != nil {
-			fmt.Fprintf(t.w, "  %s", a.Labels[i].Name)
+			fmt.Fprintf(t.w, "  %s", printableLine(a.Labels[i].Name))
 		}
 		fmt.Fprintln(t.w)
 	}
@@ -145,7 +146,7 @@ func (t *textPredictions) writeMap(m *classify.Map) {
 	slices.SortStableFunc(shares, func(a, b mapRow) int { return b.Pixels - a.Pixels })
 	for _, s := range shares {
 		fmt.Fprintf(t.w, "      %7.3f %%  %s\n", 100*s.Share,
-			cmp.Or(s.Name, fmt.Sprintf("class %d", s.Index)))
+			cmp.Or(printableLine(s.Name), fmt.Sprintf("class %d", s.Index)))
 	}
 }
 

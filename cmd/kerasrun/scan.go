@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +114,7 @@ func (r scanReport) write(cmd *cobra.Command) error {
 	errors := 0
 	for _, f := range r.Findings {
 		file := filepath.Join(r.Path, filepath.FromSlash(f.File))
-		place := printable(strings.ReplaceAll(file, "\n", " "))
+		place := printableLine(file)
 		if f.Where != "" {
 			place += ": " + f.Where
 		}

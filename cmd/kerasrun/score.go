@@ -111,7 +111,7 @@ is waited for, so that one process serves a worker of Spark or Ray from Python: 
 	flags.StringVar(&f.feature, "feature", "",
 		"the feature of TFRecords that holds the image (default image/encoded, or image)")
 	flags.StringSliceVar(&f.keep, "keep", nil,
-		"`COLUMNS` of tables, or endings of WebDataset's members, to carry through to the output; "+
+		"`COLUMNS` of tables, TFRecord features, or WebDataset endings, to carry to the output; "+
 			"COLUMN=NAME gives another name")
 	flags.IntVar(&f.batch, "batch", 32, "images that run together")
 	flags.IntVar(&f.top, "topk", 5, "classes an image")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os/exec"
 	"slices"
@@ -89,9 +90,9 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 			case format.value == "json":
 				err = report.WriteJSON(cmd.OutOrStdout())
 			case format.value == "text" && i > 0:
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "\n%v", report)
+				_, err = io.WriteString(cmd.OutOrStdout(), "\n"+printable(report.String()))
 			case format.value == "text":
-				err = report.WriteText(cmd.OutOrStdout())
+				_, err = io.WriteString(cmd.OutOrStdout(), printable(report.String()))
 			}
 			if err != nil {
 				return err

@@ -13,6 +13,8 @@
 //     TF_CPP_MIN_LOG_LEVEL lets through is written out, or everything where they abort: there is a
 //     handler of SIGABRT until then.
 //   - TF_CPP_MIN_LOG_LEVEL is set to 2, errors only, unless it is set already.
+//   - Reading a standard input, or writing a standard output, that was closed is an error. Go alone
+//     would open /dev/null in its place.
 //
 // Only executables can have code that runs so early: a library of -buildmode=c-shared cannot import
 // this package. On other systems it does nothing.

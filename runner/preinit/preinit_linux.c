@@ -7,10 +7,15 @@
 // started again, once, which takes as long as loading the library.
 //
 // Standard error: a memory file stands in its place until the initialisers are through.
+//
+// A standard input or output that is closed: Go would open /dev/null in its place, and what is
+// written there be lost without an error. It is opened the other way round, so that it is one.
 
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,8 +139,15 @@ static void keep_standard_error(char** environment) {
   signal(SIGABRT, on_abort);
 }
 
+static void deny_closed(void) {
+  // The lowest descriptor that is free is the one that is opened.
+  if (fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF) open("/dev/null", O_WRONLY);
+  if (fcntl(STDOUT_FILENO, F_GETFD) < 0 && errno == EBADF) open("/dev/null", O_RDONLY);
+}
+
 static void before_libraries(int argc, char** argv, char** environment) {
   (void)argc, (void)argv;
+  deny_closed();
 #ifdef __x86_64__
   use_onednn(argv, environment);
 #endif

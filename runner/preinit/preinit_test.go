@@ -3,6 +3,7 @@ package preinit_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,6 +22,10 @@ const quietChild = "PREINIT_TEST_LIST_DEVICES"
 // and what PATH is.
 const oneDNNChild = "PREINIT_TEST_ONEDNN"
 
+// closedChild names the one that makes of it a program that reads and writes, and says on standard
+// error what came of it.
+const closedChild = "PREINIT_TEST_CLOSED"
+
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(quietChild) != "":
@@ -28,6 +33,11 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case os.Getenv(oneDNNChild) != "":
 		fmt.Println(session.UsesOneDNN(), os.Getenv("PATH"))
+		os.Exit(0)
+	case os.Getenv(closedChild) != "":
+		_, read := io.ReadAll(os.Stdin)
+		_, written := fmt.Println("text")
+		fmt.Fprintln(os.Stderr, read != nil, written != nil)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -86,6 +96,26 @@ func TestStandardError(t *testing.T) {
 			strings.Contains(text, "cpu_feature_guard") != want.session ||
 			!want.banner && text != "" {
 			t.Errorf("level %q: standard error is %q", level, text)
+		}
+	}
+}
+
+// TestClosed holds that what is written to a closed standard output is not lost in silence, with
+// PATH and without it.
+func TestClosed(t *testing.T) {
+	for _, c := range []struct{ redirection, want string }{
+		{"", "false false"}, {"<&-", "true false"}, {">&-", "false true"}, {"<&- >&-", "true true"},
+		{">/dev/null", "false false"},
+	} {
+		for _, path := range []string{"PATH=/a", "NOPATH=1"} {
+			child := exec.Command("/bin/sh", "-c", `exec "$0" `+c.redirection, os.Args[0])
+			child.Env = []string{path, closedChild + "=1"}
+			var stderr bytes.Buffer
+			child.Stderr = &stderr
+			err := child.Run()
+			if got := strings.TrimSpace(stderr.String()); err != nil || got != c.want {
+				t.Errorf("%s, %q: got %q, %v, want the errors %s", path, c.redirection, got, err, c.want)
+			}
 		}
 	}
 }

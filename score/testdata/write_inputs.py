@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -124,12 +125,16 @@ def embedded():
 def records():
     """TFRecords in each compression, and shards; the images are named by what they are."""
 
+    def feature(value):
+        values = value if isinstance(value, list) else [value]
+        if isinstance(values[0], bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+        if isinstance(values[0], float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
     def example(name, **features):
-        values = {
-            k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v]))
-            for k, v in features.items()
-        }
-        values["image/class/label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[7]))
+        values = {k: feature(v) for k, v in {**features, "image/class/label": 7}.items()}
         return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
 
     def write(name, compression, rows):
@@ -141,6 +146,14 @@ def records():
     for kind in "", "GZIP", "ZLIB":
         write(f"raw-{kind.lower() or 'none'}.tfrecord", kind, rows)
     (out / "raw-more.tfrecord").write_bytes((out / "raw-zlib.tfrecord").read_bytes() + b"more")
+    kept = [
+        {"image": b"0", "text": "é".encode(), "label": 1 << 40, "score": 0.1, "pair": [1, 2]},
+        {"image": b"1", "label": -7, "score": float("inf")},
+        {"image": b"2", "text": b"\xff", "label": 3, "score": 2.0},
+        {"image": b"3", "text": b"b", "label": [4, 5], "score": 2.0},
+        {"image": b"4", "text": b"b", "label": b"six", "score": 2.0},
+    ]
+    write("kept.tfrecord", "", kept)
     for folder in "shards", "torn":
         (out / folder).mkdir()
         for k in range(3 if folder == "shards" else 2):
@@ -179,6 +192,9 @@ def archives():
         if mode == "zst":
             data = pa.compress(data, "zstd", asbytes=True)
         (out / f"web.tar{'.' * bool(mode)}{mode}").write_bytes(data)
+    with zipfile.ZipFile(out / "web.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in members.items():
+            packed.writestr(name, data)
     # a frame of zstd whose header says a window of 256 MiB, and a raw last block
     (out / "wide.tar.zst").write_bytes(bytes.fromhex("28b52ffd 00 90 090000 61"))
     lzma2 = {"id": lzma.FILTER_LZMA2, "dict_size": 256 << 20}

@@ -13,26 +13,29 @@ import os
 import random
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.clusters import (
+    BATCH,
+    KERASRUN,
+    MODEL,
+    ROOT,
+    descendants,
+    free_port,
+    kill,
+    listening,
+    make_images,
+)
+
 OUT = ROOT / "out" / "spark-ray"
-KERASRUN = ROOT / "bin" / "kerasrun"
-MODEL = ROOT / "models" / "resnext50-32"
-IMAGES = 480
-BATCH = 8
 TIMEOUT = 300  # seconds a job
 
 # Workers as fast as others on this machine, and no token between nodes of one machine.
@@ -67,53 +70,11 @@ def python_of(engine: str) -> Path:
     return python
 
 
-def make_images() -> pa.Table:
-    """Small images, of which a few are none, and a table of them with columns to keep."""
-    folder = OUT / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 40, 40, 3), dtype=np.uint8)
-    paths = []
-    for i in range(IMAGES):
-        path = folder / f"{i:05d}.png"
-        paths.append(str(path))
-        if i % 120 == 7:
-            path.write_bytes(b"no image")
-        elif i % 120 != 8:  # that one is not there
-            Image.fromarray(pixels[i]).save(path)
-    places = list(range(IMAGES))
-    return pa.table({"place": places, "id": [f"row {i}" for i in places], "path": paths})
-
-
 def canonical(rows: pa.Table, want: pa.Schema) -> bytes:
     """The bytes of a table in the order of its index, with a format's own names and types gone."""
     rows = rows.select(want.names).cast(want).sort_by("index").combine_chunks()
     text = "\n".join(json.dumps(row, sort_keys=True) for row in rows.to_pylist())
     return text.encode()
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """The processes that a process and its children started, with their command lines."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents.setdefault(int(after[1]), []).append(int(stat.parent.name))
-    found, left = {}, [pid]
-    while left:
-        for child in parents.get(left.pop(), []):
-            left.append(child)
-            try:
-                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-    return found
-
-
-def kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def wait_for_some(job: subprocess.Popen, pattern: str, out: Path, count: int) -> None:
@@ -146,8 +107,7 @@ def spark_cluster(python: Path, logs: Path) -> Iterator[tuple[str, list[subproce
     environment = {**os.environ, "SPARK_HOME": home, "PYSPARK_PYTHON": str(python)}
     start = [f"{home}/bin/spark-class"]
     package = "org.apache.spark.deploy"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with ExitStack() as ends:
 
         def run(name: str, *arguments: str) -> subprocess.Popen:
@@ -190,11 +150,6 @@ def spark_cluster(python: Path, logs: Path) -> Iterator[tuple[str, list[subproce
 
 def log_of(logs: Path, worker: int) -> str:
     return (logs / f"worker{worker}.log").read_text()
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def run(case: Case, table: Path, want: pa.Table, python: Path) -> float:
@@ -316,7 +271,7 @@ def main() -> None:
     parser.add_argument("engines", nargs="+", choices=list(PACKAGES))
     arguments = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
-    rows = make_images()
+    rows = make_images(OUT / "images")
     table, output = OUT / "table.parquet", OUT / "score.parquet"
     pq.write_table(rows, table)
     for old in OUT.glob("score.parquet*"):

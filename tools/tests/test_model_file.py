@@ -396,3 +396,94 @@ def test_layers_of_keras_2(tmp_path, kind):
     np.testing.assert_array_equal(
         model.predict(images, verbose=0), written.predict(images, verbose=0)
     )
+
+
+NOT_COMPUTING = {
+    "io.write_file": ["{pwned}", {"contents": "x"}],
+    "io.gfile.copy": [__file__, {"dst": "{pwned}"}],
+    "compat.v1.gfile.Copy": [__file__, {"newpath": "{pwned}"}],
+    "keras.utils.get_file": ["pwned", {"origin": "file://" + __file__, "cache_dir": "{scratch}"}],
+    "load_library": ["{pwned}", {}],
+    "raw_ops.WriteFile": ["{pwned}", {"contents": "x"}],
+    "summary.create_file_writer": ["{pwned}", {}],
+}
+
+
+@pytest.mark.parametrize("function", [*NOT_COMPUTING, "nn.relu"])
+def test_a_function_that_does_more_than_compute(tmp_path, function):
+    """tf_keras calls it while it loads the file, with what the file says."""
+    inputs = tf_keras.Input(SHAPE)
+    model = tf_keras.Model(inputs, tf.nn.relu(tf_keras.layers.Conv2D(3, 2)(inputs)))
+    model.save(tmp_path / "own.h5")
+    places = {"pwned": tmp_path / "pwned", "scratch": tmp_path}
+
+    def call(part: dict) -> None:
+        if part["class_name"] == "TFOpLambda" and function in NOT_COMPUTING:
+            constant, named = NOT_COMPUTING[function]
+            part["config"]["function"] = function
+            named = {key: value.format(**places) for key, value in named.items()}
+            part["inbound_nodes"] = [["_CONSTANT_VALUE", -1, constant.format(**places), named]]
+
+    edit_h5(tmp_path / "own.h5", call)
+    if function not in NOT_COMPUTING:
+        assert model_file.load(str(tmp_path / "own.h5"))
+        return
+    with pytest.raises(ModelError, match=rf"calls {function}, which .*--unsafe-lambda"):
+        model_file.load(str(tmp_path / "own.h5"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.h5"]
+
+
+@pytest.mark.parametrize("kind", ["external", "link", "virtual", "large"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_numbers_that_the_file_does_not_hold(tmp_path, kind, packed):
+    """tf_keras would read other files, or unpack terabytes."""
+    path = tmp_path / ("own.keras" if packed else "own.h5")
+    small(tf_keras).save(path)
+    weights = path
+    if packed:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        weights = tmp_path / "model.weights.h5"
+        weights.write_bytes(members[weights.name])
+    with h5py.File(weights, "a") as file:
+        names = []
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        name, shape = names[0], file[names[0]].shape
+        del file[name]
+        if kind == "external":
+            file.create_dataset(name, shape, "f4", external=[(__file__, 0, h5py.h5f.UNLIMITED)])
+        elif kind == "link":
+            file[name] = h5py.ExternalLink(str(tmp_path / "other.h5"), name)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[...] = h5py.VirtualSource(str(tmp_path / "other.h5"), name, shape)
+            file.create_virtual_dataset(name, layout)
+        else:
+            file.create_dataset(name, (1 << 40,), "f4", chunks=(1 << 20,), compression="gzip")
+    if packed:
+        members[weights.name] = weights.read_bytes()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    want = "over 100 times as large" if kind == "large" else "in another file"
+    with pytest.raises(ModelError, match=want):
+        model_file.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "want"),
+    [
+        ("config.json", b"[" * 100_000 + b"]" * 100_000, "nested too deep"),
+        ("config.json", b" " * (65 << 20), r"config\.json .* 68157440 bytes"),
+        ("metadata.json", b"[]", "metadata.json holds a list"),
+        ("metadata.json", b'{"keras_version": "x"}', "the version of Keras is 'x'"),
+    ],
+)
+def test_damaged_archives(tmp_path, member, data, want):
+    with zipfile.ZipFile(tmp_path / "own.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("config.json", "metadata.json"):
+            archive.writestr(name, data if name == member else "{}")
+    with pytest.raises(ModelError, match=want):
+        model_file.load(str(tmp_path / "own.keras"))

@@ -1,6 +1,10 @@
 package png
 
-import "fmt"
+import (
+	"fmt"
+
+	"kerasrun/preprocess/internal/simd"
+)
 
 // unfilter undoes the filter of a row whose pixels, or whole bytes of pixels, are size bytes long.
 // prev is the row above.
@@ -71,6 +75,14 @@ func paethN(cur, prev []byte, size int) {
 // channels side by side fill the wait.
 func paeth3(cur, prev []byte) {
 	var a0, a1, a2, c0, c1, c2 int
+	if n := len(cur)/3 - 2; simd.AVX2 && n > 0 {
+		prev = prev[:len(cur)]
+		paeth3AVX2(&cur[0], &prev[0], n)
+		at := 3 * (n - 1)
+		a0, a1, a2 = int(cur[at]), int(cur[at+1]), int(cur[at+2])
+		c0, c1, c2 = int(prev[at]), int(prev[at+1]), int(prev[at+2])
+		cur, prev = cur[3*n:], prev[3*n:]
+	}
 	for len(cur) >= 3 && len(prev) >= 3 {
 		b0, b1, b2 := int(prev[0]), int(prev[1]), int(prev[2])
 		a0, a1, a2 = paeth(cur[0], a0, b0, c0), paeth(cur[1], a1, b1, c1), paeth(cur[2], a2, b2, c2)
@@ -81,6 +93,11 @@ func paeth3(cur, prev []byte) {
 }
 
 func paeth4(cur, prev []byte) {
+	if n := len(cur) / 4; simd.AVX2 && n > 0 {
+		prev = prev[:len(cur)]
+		paeth4AVX2(&cur[0], &prev[0], n)
+		return
+	}
 	var a0, a1, a2, a3, c0, c1, c2, c3 int
 	for len(cur) >= 4 && len(prev) >= 4 {
 		b0, b1, b2, b3 := int(prev[0]), int(prev[1]), int(prev[2]), int(prev[3])

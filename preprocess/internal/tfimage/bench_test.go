@@ -12,7 +12,6 @@ const photo = "../../../testdata/photos/china.jpg"
 var to = Size{224, 224}
 
 // BenchmarkTensor makes a tensor of a JPEG by each method: decode, resize, x / 255.
-// benchmarks/preprocess_tf.py runs it in turn with TensorFlow.
 func BenchmarkTensor(b *testing.B) {
 	file := readPhoto(b)
 	for m, name := range methods {

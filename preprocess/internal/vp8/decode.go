@@ -7,9 +7,10 @@
 // The VP8 specification is RFC 6386.
 //
 // It is golang.org/x/image/vp8 of v0.47.0, under the licence in LICENSE, with changes. On amd64 the
-// coefficients, the inverse DCT and the loop filter are in assembly. The numbers of damaged files
-// are then those of libwebp on amd64 (bit_reader_inl_utils.h, dec_sse2.c), where sums run over at
-// 16 bits; in Go they do not. A used Decoder keeps nothing of the frame before.
+// coefficients, the modes and samples of 4x4 regions, the inverse DCT and the loop filter are in
+// assembly. The numbers of damaged files are then those of libwebp on amd64
+// (bit_reader_inl_utils.h, dec_sse2.c), where sums run over at 16 bits; in Go they do not. A used
+// Decoder keeps nothing of the frame before.
 package vp8
 
 // This file implements the top-level decoding algorithm.
@@ -68,13 +69,10 @@ type filterHeader struct {
 type mb struct {
 	// pred is the predictor mode for the 4 bottom or right 4x4 luma regions.
 	pred [4]uint8
-	// nzMask is a mask of 8 bits: 4 for the bottom or right 4x4 luma regions,
-	// and 2 + 2 for the bottom or right 4x4 chroma regions. A 1 bit indicates
-	// that region has non-zero coefficients.
-	nzMask uint8
-	// nzY16 is a 0/1 value that is 1 if the macroblock used Y16 prediction and
-	// had non-zero coefficients.
-	nzY16 uint8
+	// nz has a 1 for each region that has coefficients: the 4 bottom or right 4x4
+	// luma regions, the 2 + 2 of chroma, and the WHT of the last macroblock that
+	// has one.
+	nz [9]uint8
 }
 
 // Decoder decodes VP8 bitstreams into frames. Decoding one frame consists of
@@ -83,7 +81,7 @@ type mb struct {
 type Decoder struct {
 	// data is what is left of the input bitstream.
 	data []byte
-	// img is the YCbCr image to decode into.
+	// img is the YCbCr image to decode into, of whole macroblocks.
 	img *image.YCbCr
 	// mbw and mbh are the number of 16x16 macroblocks wide and high the image is.
 	mbw, mbh int
@@ -106,7 +104,7 @@ type Decoder struct {
 	tokenProb   [nPlane][nBand][nContext][nProb]uint8
 	useSkipProb bool
 	skipProb    uint8
-	// Loop filter parameters.
+	// Loop filter parameters; those of each macroblock of a row.
 	filterParams      [nSegment][2]filterParam
 	perMBFilterParams []filterParam
 
@@ -118,18 +116,22 @@ type Decoder struct {
 	// macroblocks immediately above the current macroblock.
 	leftMB mb
 	upMB   []mb
-	// Bitmasks for which 4x4 regions of coeff contain non-zero coefficients.
-	nzDCMask, nzACMask uint32
+	// The bottom row of samples of the macroblocks above, before the loop filter:
+	// luma, blue and red.
+	up [3][]uint8
 	// Predictor modes.
 	usePredY16 bool // The libwebp C code calls this !is_i4x4_.
 	predY16    uint8
 	predC8     uint8
-	predY4     [4][4]uint8
+	predY4     [16]uint8
 
 	// The two fields below form a workspace for reconstructing a macroblock.
 	// Their specific sizes are documented in reconstruct.go.
 	coeff [1*16*16 + 2*8*8 + 1*4*4]int16
-	// usedCoeff tells whether coeff may have other numbers than 0.
+	// last has for each 4x4 region of coeff one more than the place, in zigzag
+	// order, of the last coefficient that was read.
+	last [25]uint8
+	// usedCoeff tells whether coeff and last may have other numbers than 0.
 	usedCoeff bool
 	ybr       [1 + 16 + 1 + 8][32]uint8
 }
@@ -196,15 +198,14 @@ func (d *Decoder) DecodeFrameHeader() (fh FrameHeader, err error) {
 // ensureImg ensures that d.img is large enough to hold the decoded frame.
 func (d *Decoder) ensureImg() {
 	if d.img != nil {
-		p0, p1 := d.img.Rect.Min, d.img.Rect.Max
-		if p0.X == 0 && p0.Y == 0 && p1.X >= 16*d.mbw && p1.Y >= 16*d.mbh {
+		if size := d.img.Rect.Max; size.X >= 16*d.mbw && size.Y >= 16*d.mbh {
 			return
 		}
 	}
-	m := image.NewYCbCr(image.Rect(0, 0, 16*d.mbw, 16*d.mbh), image.YCbCrSubsampleRatio420)
-	d.img = m.SubImage(image.Rect(0, 0, d.frameHeader.Width, d.frameHeader.Height)).(*image.YCbCr)
-	d.perMBFilterParams = make([]filterParam, d.mbw*d.mbh)
+	d.img = image.NewYCbCr(image.Rect(0, 0, 16*d.mbw, 16*d.mbh), image.YCbCrSubsampleRatio420)
+	d.perMBFilterParams = make([]filterParam, d.mbw)
 	d.upMB = make([]mb, d.mbw)
+	d.up = [3][]uint8{make([]uint8, 16*d.mbw), make([]uint8, 8*d.mbw), make([]uint8, 8*d.mbw)}
 }
 
 // parseSegmentHeader parses the segment header, as specified in section 9.3.
@@ -330,45 +331,53 @@ func (d *Decoder) parseOtherHeaders() error {
 	return nil
 }
 
-// DecodeFrame decodes the frame and returns it as an YCbCr image.
-// The image's contents are valid up until the next call to Decoder.Init.
-func (d *Decoder) DecodeFrame() (*image.YCbCr, error) {
+// DecodeFrame decodes the frame. It hands out the rows from one to another, which
+// are then final, as are the colour samples up to half a row beyond: from the top
+// to the bottom, while they are near. What it hands out is valid until the next
+// call to Decoder.Init, and may be that of a damaged file, for which there is an
+// error in the end.
+func (d *Decoder) DecodeFrame(rows func(m *image.YCbCr, from, to int)) error {
 	d.ensureImg()
 	if err := d.parseOtherHeaders(); err != nil {
-		return nil, err
+		return err
 	}
-	// Reconstruct the rows.
-	for mbx := 0; mbx < d.mbw; mbx++ {
-		d.upMB[mbx] = mb{}
-	}
+	clear(d.upMB[:d.mbw])
+	done := 0
 	for mby := 0; mby < d.mbh; mby++ {
 		d.leftMB = mb{}
 		for mbx := 0; mbx < d.mbw; mbx++ {
 			skip := d.reconstruct(mbx, mby)
 			fs := d.filterParams[d.segment][btou(!d.usePredY16)]
 			fs.inner = fs.inner || !skip
-			d.perMBFilterParams[d.mbw*mby+mbx] = fs
+			d.perMBFilterParams[mbx] = fs
 		}
+		// Apply the loop filter.
+		//
+		// Even if we are using per-segment levels, section 15 says that "loop
+		// filtering must be skipped entirely if loop_filter_level at either the
+		// frame header level or macroblock override level is 0".
+		if d.filterHeader.level != 0 {
+			if d.filterHeader.simple {
+				d.simpleFilter(mby)
+			} else {
+				d.normalFilter(mby)
+			}
+		}
+		// The next row's filter changes the last three rows of luma and of chroma.
+		to := 16*mby + 8
+		if mby == d.mbh-1 {
+			to = d.frameHeader.Height
+		}
+		rows(d.img, done, to)
+		done = to
 	}
 	if d.fp.unexpectedEOF {
-		return nil, io.ErrUnexpectedEOF
+		return io.ErrUnexpectedEOF
 	}
 	for i := 0; i < d.nOP; i++ {
 		if d.op[i].unexpectedEOF {
-			return nil, io.ErrUnexpectedEOF
+			return io.ErrUnexpectedEOF
 		}
 	}
-	// Apply the loop filter.
-	//
-	// Even if we are using per-segment levels, section 15 says that "loop
-	// filtering must be skipped entirely if loop_filter_level at either the
-	// frame header level or macroblock override level is 0".
-	if d.filterHeader.level != 0 {
-		if d.filterHeader.simple {
-			d.simpleFilter()
-		} else {
-			d.normalFilter()
-		}
-	}
-	return d.img, nil
+	return nil
 }

@@ -19,21 +19,47 @@ func clip8(i int32) uint8 {
 	return uint8(i)
 }
 
-func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
-	const (
-		c1 = 85627 // 65536 * cos(pi/8) * sqrt(2).
-		c2 = 35468 // 65536 * sin(pi/8) * sqrt(2).
-	)
-	if simd.AVX2 && !d.fewLarge(coeffBase) {
-		d.inverseDCT4Short(y, x, coeffBase)
+// inverseDCT transforms n regions from region i on, across of them a row, and adds
+// them to the workspace from y, x on.
+func (d *Decoder) inverseDCT(y, x, i, across, n int) {
+	if simd.AVX2 {
+		_ = d.ybr[y+n/across*4-1][x+4*across-1]
+		residuesAVX2(&d.ybr[y][x], &d.coeff[16*i], &d.last[i], across, n)
 		return
 	}
+	for j := range n {
+		y, x := y+j/across*4, x+j%across*4
+		if d.last[i+j] > 1 {
+			d.inverseDCT4(y, x, 16*(i+j))
+		} else if d.coeff[16*(i+j)] != 0 {
+			d.inverseDCT4DCOnly(y, x, 16*(i+j))
+		}
+	}
+}
+
+// inverseDCT8 is inverseDCT for the four regions of a chroma plane. If one of them
+// has more than the first coefficient, libwebp's SSE2 code transforms all as if
+// they had more than the first three: the numbers of damaged files run over.
+func (d *Decoder) inverseDCT8(y, x, i int) {
+	last := d.last[i : i+4]
+	if max(last[0], last[1], last[2], last[3]) > 1 {
+		last[0], last[1], last[2], last[3] = 16, 16, 16, 16
+	}
+	d.inverseDCT(y, x, i, 2, 4)
+}
+
+// c1 and c2 multiply by sqrt(2) and the cosine or the sine of pi/8.
+func c1(x int32) int32 { return x*20091>>16 + x }
+
+func c2(x int32) int32 { return x * 35468 >> 16 }
+
+func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 	var m [4][4]int32
 	for i := 0; i < 4; i++ {
 		a := int32(d.coeff[coeffBase+0]) + int32(d.coeff[coeffBase+8])
 		b := int32(d.coeff[coeffBase+0]) - int32(d.coeff[coeffBase+8])
-		c := (int32(d.coeff[coeffBase+4])*c2)>>16 - (int32(d.coeff[coeffBase+12])*c1)>>16
-		e := (int32(d.coeff[coeffBase+4])*c1)>>16 + (int32(d.coeff[coeffBase+12])*c2)>>16
+		c := c2(int32(d.coeff[coeffBase+4])) - c1(int32(d.coeff[coeffBase+12]))
+		e := c1(int32(d.coeff[coeffBase+4])) + c2(int32(d.coeff[coeffBase+12]))
 		m[i][0] = a + e
 		m[i][1] = b + c
 		m[i][2] = b - c
@@ -44,36 +70,13 @@ func (d *Decoder) inverseDCT4(y, x, coeffBase int) {
 		dc := m[0][j] + 4
 		a := dc + m[2][j]
 		b := dc - m[2][j]
-		c := (m[1][j]*c2)>>16 - (m[3][j]*c1)>>16
-		e := (m[1][j]*c1)>>16 + (m[3][j]*c2)>>16
+		c := c2(m[1][j]) - c1(m[3][j])
+		e := c1(m[1][j]) + c2(m[3][j])
 		d.ybr[y+j][x+0] = clip8(int32(d.ybr[y+j][x+0]) + (a+e)>>3)
 		d.ybr[y+j][x+1] = clip8(int32(d.ybr[y+j][x+1]) + (b+c)>>3)
 		d.ybr[y+j][x+2] = clip8(int32(d.ybr[y+j][x+2]) + (b-c)>>3)
 		d.ybr[y+j][x+3] = clip8(int32(d.ybr[y+j][x+3]) + (a-e)>>3)
 	}
-}
-
-// inverseDCT4Short is inverseDCT4 with numbers of 16 bits.
-func (d *Decoder) inverseDCT4Short(y, x, coeffBase int) {
-	_ = d.ybr[y+3][x+3]
-	inverseDCT4AVX2((*[16]int16)(d.coeff[coeffBase:]), &d.ybr[y][x])
-}
-
-// fewLarge tells whether a luma region has no more than the first three
-// coefficients, and large ones, as only damaged files have them. libwebp's
-// SSE2 code lets numbers run over at 16 bits, but does not do such a region.
-func (d *Decoder) fewLarge(coeffBase int) bool {
-	c := d.coeff[coeffBase : coeffBase+16]
-	if max(c[0], c[1], c[4]) <= 4096 && min(c[0], c[1], c[4]) >= -4096 {
-		return false
-	}
-	var others int16
-	for i, v := range c {
-		if i != 0 && i != 1 && i != 4 {
-			others |= v
-		}
-	}
-	return others == 0
 }
 
 func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
@@ -83,27 +86,6 @@ func (d *Decoder) inverseDCT4DCOnly(y, x, coeffBase int) {
 			d.ybr[y+j][x+i] = clip8(int32(d.ybr[y+j][x+i]) + dc)
 		}
 	}
-}
-
-func (d *Decoder) inverseDCT8(y, x, coeffBase int) {
-	if simd.AVX2 {
-		d.inverseDCT4Short(y+0, x+0, coeffBase+0*16)
-		d.inverseDCT4Short(y+0, x+4, coeffBase+1*16)
-		d.inverseDCT4Short(y+4, x+0, coeffBase+2*16)
-		d.inverseDCT4Short(y+4, x+4, coeffBase+3*16)
-		return
-	}
-	d.inverseDCT4(y+0, x+0, coeffBase+0*16)
-	d.inverseDCT4(y+0, x+4, coeffBase+1*16)
-	d.inverseDCT4(y+4, x+0, coeffBase+2*16)
-	d.inverseDCT4(y+4, x+4, coeffBase+3*16)
-}
-
-func (d *Decoder) inverseDCT8DCOnly(y, x, coeffBase int) {
-	d.inverseDCT4DCOnly(y+0, x+0, coeffBase+0*16)
-	d.inverseDCT4DCOnly(y+0, x+4, coeffBase+1*16)
-	d.inverseDCT4DCOnly(y+4, x+0, coeffBase+2*16)
-	d.inverseDCT4DCOnly(y+4, x+4, coeffBase+3*16)
 }
 
 func (d *Decoder) inverseWHT16() {

@@ -32,10 +32,23 @@ type partition struct {
 	rangeM1 uint32
 	// unexpectedEOF tells whether we tried to read past buf.
 	unexpectedEOF bool
+	// overflows tells whether the first byte is beyond the range, as in damaged
+	// files. Then so is all that follows, and value may have more bits.
+	overflows bool
 }
 
+// rounding is 256 less a probability, times 1 << 24, for the assembly.
+var rounding = func() (t [256]uint64) {
+	for i := range t {
+		t[i] = uint64(256-i) << 24
+	}
+	return t
+}()
+
 // init initializes the partition.
-func (p *partition) init(buf []byte) { *p = partition{buf: buf, rangeM1: 254, nBits: -8} }
+func (p *partition) init(buf []byte) {
+	*p = partition{buf: buf, rangeM1: 254, nBits: -8, overflows: len(buf) > 0 && buf[0] == 255}
+}
 
 // fill reads bytes: seven, or one near the end.
 func (p *partition) fill() {

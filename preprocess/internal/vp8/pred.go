@@ -7,7 +7,7 @@ package vp8
 // This file implements parsing the predictor modes, as specified in chapter
 // 11.
 
-import "math/bits"
+import "kerasrun/preprocess/internal/simd"
 
 func (d *Decoder) parsePredModeY16(mbx int) {
 	var p uint8
@@ -56,40 +56,19 @@ var predTree = [9][2]int8{
 }
 
 func (d *Decoder) parsePredModeY4(mbx int) {
-	// What readBit does, with the state in registers.
-	fp := &d.fp
-	value, nBits, rangeM1 := fp.value, fp.nBits, fp.rangeM1
-	up := &d.upMB[mbx].pred
-	for j := 0; j < 4; j++ {
-		p := d.leftMB.pred[j]
-		for i := 0; i < 4; i++ {
-			prob := &predProb[up[i]][p]
-			for node := int8(0); node >= 0; {
-				if nBits < 0 {
-					fp.value, fp.nBits = value, nBits
-					fp.fill()
-					value, nBits = fp.value, fp.nBits
-				}
-				split := rangeM1 * uint32(prob[node]) >> 8
-				rng, next := split+1, predTree[node][0]
-				if uint32(value>>(nBits&63)) > split {
-					value -= uint64(rng) << (nBits & 63)
-					rng, next = rangeM1-split, predTree[node][1]
-				}
-				shift := bits.LeadingZeros8(uint8(rng))
-				rangeM1 = rng<<shift - 1
-				nBits -= shift
-				node = next
-				if next < 0 {
-					p = uint8(-1 - next)
-				}
-			}
-			d.predY4[j][i] = p
-			up[i] = p
-		}
-		d.leftMB.pred[j] = p
+	fp, left, up := &d.fp, &d.leftMB.pred, &d.upMB[mbx].pred
+	if simd.AVX2 && !fp.overflows {
+		modesBMI2(fp, &predProb, left, up, &d.predY4, &rounding)
+		return
 	}
-	fp.value, fp.nBits, fp.rangeM1 = value, nBits, rangeM1
+	for i := range d.predY4 {
+		p, node := &predProb[up[i%4]][left[i/4]], int8(0)
+		for node >= 0 {
+			node = predTree[node][btou(fp.readBit(p[node]))]
+		}
+		d.predY4[i] = uint8(-1 - node)
+		left[i/4], up[i%4] = d.predY4[i], d.predY4[i]
+	}
 }
 
 // predProb are the probabilities to decode a 4x4 region's predictor mode given

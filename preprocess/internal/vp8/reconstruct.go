@@ -67,15 +67,9 @@ import "kerasrun/preprocess/internal/simd"
 //
 // When moving from one macroblock to the next horizontally, the {adeigj}
 // values can simply be copied from the workspace to itself, shifted by 8 or
-// 16 columns. When moving from one macroblock to the next vertically,
-// filtering can occur and hence the row values have to be copied from the
-// post-filtered image instead of the pre-filtered workspace.
-
-const (
-	bCoeffBase   = 1*16*16 + 0*8*8
-	rCoeffBase   = 1*16*16 + 1*8*8
-	whtCoeffBase = 1*16*16 + 2*8*8
-)
+// 16 columns. When moving from one macroblock to the next vertically, they are
+// copied from the bottom row of the one above as it was before the loop filter,
+// which Decoder.up keeps.
 
 const (
 	ybrYX = 8
@@ -116,17 +110,15 @@ func (d *Decoder) prepareYBR(mbx, mby int) {
 			d.ybr[17][x] = 0x7f
 		}
 	} else {
-		copy(d.ybr[0][8:24], d.img.Y[(16*mby-1)*d.img.YStride+16*mbx:])
-		copy(d.ybr[17][8:16], d.img.Cb[(8*mby-1)*d.img.CStride+8*mbx:])
-		copy(d.ybr[17][24:32], d.img.Cr[(8*mby-1)*d.img.CStride+8*mbx:])
+		copy(d.ybr[0][8:24], d.up[0][16*mbx:])
+		copy(d.ybr[17][8:16], d.up[1][8*mbx:])
+		copy(d.ybr[17][24:32], d.up[2][8*mbx:])
 		if mbx == d.mbw-1 {
 			for i := 16; i < 20; i++ {
-				d.ybr[0][8+i] = d.img.Y[(16*mby-1)*d.img.YStride+16*mbx+15]
+				d.ybr[0][8+i] = d.up[0][16*mbx+15]
 			}
 		} else {
-			for i := 16; i < 20; i++ {
-				d.ybr[0][8+i] = d.img.Y[(16*mby-1)*d.img.YStride+16*mbx+i]
-			}
+			copy(d.ybr[0][24:28], d.up[0][16*mbx+16:])
 		}
 	}
 	for y := 4; y < 16; y += 4 {
@@ -143,32 +135,6 @@ func btou(b bool) uint8 {
 		return 1
 	}
 	return 0
-}
-
-// pack packs four 0/1 values into four bits of a uint32.
-func pack(x [4]uint8, shift int) uint32 {
-	u := uint32(x[0])<<0 | uint32(x[1])<<1 | uint32(x[2])<<2 | uint32(x[3])<<3
-	return u << uint(shift)
-}
-
-// unpack unpacks four 0/1 values from a four-bit value.
-var unpack = [16][4]uint8{
-	{0, 0, 0, 0},
-	{1, 0, 0, 0},
-	{0, 1, 0, 0},
-	{1, 1, 0, 0},
-	{0, 0, 1, 0},
-	{1, 0, 1, 0},
-	{0, 1, 1, 0},
-	{1, 1, 1, 0},
-	{0, 0, 0, 1},
-	{1, 0, 0, 1},
-	{0, 1, 0, 1},
-	{1, 1, 0, 1},
-	{0, 0, 1, 1},
-	{1, 0, 1, 1},
-	{0, 1, 1, 1},
-	{1, 1, 1, 1},
 }
 
 var (
@@ -190,33 +156,18 @@ var (
 	zigzag = [16]uint8{0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15}
 )
 
-// maxResiduals is more bytes than a 4x4 region can take: 16 coefficients of at
-// most 19 decisions of 7 bits, and what is read ahead.
-const maxResiduals = 16*19*7/8 + 16
-
-// parseResiduals4 parses a 4x4 region of residual coefficients, as specified
-// in section 13.3, and returns a 0/1 value indicating whether there was at
-// least one non-zero coefficient.
+// parseRegion parses the coefficients of a 4x4 region, as specified in section
+// 13.3, and returns one more than the place of the last one, n if there is none.
 // r is the partition to read bits from.
-// plane and context describe which token probability table to use. context is
-// either 0, 1 or 2, and equals how many of the macroblock left and macroblock
-// above have non-zero coefficients.
+// prob are the token probabilities of the plane. context is either 0, 1 or 2,
+// and equals how many of the regions left and above have coefficients.
 // quant are the DC/AC quantization factors.
-// skipFirstCoeff is whether the DC coefficient has already been parsed.
-// coeffBase is the base index of d.coeff to write to.
-func (d *Decoder) parseResiduals4(r *partition, plane int, context uint8, quant [2]uint16,
-	skipFirstCoeff bool, coeffBase int) uint8 {
-	prob, n := &d.tokenProb[plane], 0
-	if skipFirstCoeff {
-		n = 1
-	}
-	if simd.AVX2 && len(r.buf)-r.r >= maxResiduals {
-		coeff := (*[16]int16)(d.coeff[coeffBase:])
-		return residualsBMI2(r, prob, context, &quant, n, coeff)
-	}
+// n is the first place: 1 where the WHT has the DC coefficient, else 0.
+func parseRegion(r *partition, prob *[nBand][nContext][nProb]uint8, context uint8,
+	quant [2]uint16, n uint8, coeff []int16) uint8 {
 	p := prob[bands[n]][context]
 	if !r.readBit(p[0]) {
-		return 0
+		return n
 	}
 	for n != 16 {
 		n++
@@ -262,137 +213,83 @@ func (d *Decoder) parseResiduals4(r *partition, plane int, context uint8, quant 
 		c := int32(v) * int32(quant[btou(z > 0)])
 		sign := r.readSign()
 		c = c ^ sign - sign
-		d.coeff[coeffBase+int(z)] = int16(c)
+		coeff[z] = int16(c)
 		if n == 16 || !r.readBit(p[0]) {
-			return 1
+			return n
 		}
 	}
-	return 1
+	return 16
 }
 
-// parseResiduals parses the residuals and returns whether inner loop filtering
-// should be skipped for this macroblock.
-func (d *Decoder) parseResiduals(mbx, mby int) (skip bool) {
-	partition := &d.op[mby&(d.nOP-1)]
-	plane := planeY1SansY2
-	quant := &d.quant[d.segment]
-
-	// Parse the DC coefficient of each 4x4 luma region.
+// parseResiduals parses the residuals.
+func (d *Decoder) parseResiduals(mbx, mby int) {
+	p, quant := &d.op[mby&(d.nOP-1)], &d.quant[d.segment]
+	left, up := &d.leftMB.nz, &d.upMB[mbx].nz
+	if simd.AVX2 && !p.overflows {
+		regionsBMI2(p, &d.tokenProb, quant, left, up, d.usePredY16, &d.coeff, &d.last,
+			&rounding)
+	} else {
+		d.parseRegions(p, quant, left, up)
+	}
 	if d.usePredY16 {
-		nz := d.parseResiduals4(partition, planeY2, d.leftMB.nzY16+d.upMB[mbx].nzY16, quant.y2,
-			false, whtCoeffBase)
-		d.leftMB.nzY16 = nz
-		d.upMB[mbx].nzY16 = nz
 		d.inverseWHT16()
-		plane = planeY1WithY2
 	}
+}
 
-	var (
-		nzDC, nzAC         [4]uint8
-		nzDCMask, nzACMask uint32
-		coeffBase          int
-	)
+// parseRegions parses the regions of a macroblock. left and up are the nz of its
+// neighbours, and then its own.
+func (d *Decoder) parseRegions(p *partition, quant *quant, left, up *[9]uint8) {
+	region := func(plane, i, x, y int, quant [2]uint16, first uint8) {
+		n := parseRegion(p, &d.tokenProb[plane], left[y]+up[x], quant, first, d.coeff[16*i:])
+		d.last[i] = n
+		left[y] = btou(n > first)
+		up[x] = left[y]
+	}
+	plane, first := planeY1SansY2, uint8(0)
+	if d.usePredY16 {
+		region(planeY2, 24, 8, 8, quant.y2, 0)
+		plane, first = planeY1WithY2, 1
+	}
+	for i := range 16 {
+		region(plane, i, i%4, i/4, quant.y1, first)
+	}
+	for i := range 8 {
+		region(planeUV, 16+i, 4+i/4*2+i%2, 4+i/2, quant.uv, 0)
+	}
+}
 
-	// Parse the luma coefficients.
-	lnz := unpack[d.leftMB.nzMask&0x0f]
-	unz := unpack[d.upMB[mbx].nzMask&0x0f]
-	for y := 0; y < 4; y++ {
-		nz := lnz[y]
-		for x := 0; x < 4; x++ {
-			nz = d.parseResiduals4(partition, plane, nz+unz[x], quant.y1, d.usePredY16, coeffBase)
-			unz[x] = nz
-			nzAC[x] = nz
-			nzDC[x] = btou(d.coeff[coeffBase] != 0)
-			coeffBase += 16
+// hasResiduals tells whether there are coefficients that change a sample, but for
+// those of the WHT.
+func (d *Decoder) hasResiduals() bool {
+	for i, n := range d.last[:24] {
+		if n > 1 || d.coeff[16*i] != 0 {
+			return true
 		}
-		lnz[y] = nz
-		nzDCMask |= pack(nzDC, y*4)
-		nzACMask |= pack(nzAC, y*4)
 	}
-	lnzMask := pack(lnz, 0)
-	unzMask := pack(unz, 0)
-
-	// Parse the chroma coefficients.
-	lnz = unpack[d.leftMB.nzMask>>4]
-	unz = unpack[d.upMB[mbx].nzMask>>4]
-	for c := 0; c < 4; c += 2 {
-		for y := 0; y < 2; y++ {
-			nz := lnz[y+c]
-			for x := 0; x < 2; x++ {
-				nz = d.parseResiduals4(partition, planeUV, nz+unz[x+c], quant.uv, false, coeffBase)
-				unz[x+c] = nz
-				nzAC[y*2+x] = nz
-				nzDC[y*2+x] = btou(d.coeff[coeffBase] != 0)
-				coeffBase += 16
-			}
-			lnz[y+c] = nz
-		}
-		nzDCMask |= pack(nzDC, 16+c*2)
-		nzACMask |= pack(nzAC, 16+c*2)
-	}
-	lnzMask |= pack(lnz, 4)
-	unzMask |= pack(unz, 4)
-
-	// Save decoder state.
-	d.leftMB.nzMask = uint8(lnzMask)
-	d.upMB[mbx].nzMask = uint8(unzMask)
-	d.nzDCMask = nzDCMask
-	d.nzACMask = nzACMask
-
-	// Section 15.1 of the spec says that "Steps 2 and 4 [of the loop filter]
-	// are skipped... [if] there is no DCT coefficient coded for the whole
-	// macroblock."
-	return nzDCMask == 0 && nzACMask == 0
+	return false
 }
 
 // reconstructMacroblock applies the predictor functions and adds the inverse-
 // DCT transformed residuals to recover the YCbCr data.
 func (d *Decoder) reconstructMacroblock(mbx, mby int) {
-	if d.usePredY16 {
-		p := checkTopLeftPred(mbx, mby, d.predY16)
-		predFunc16[p](d, 1, 8)
-		for j := 0; j < 4; j++ {
-			for i := 0; i < 4; i++ {
-				n := 4*j + i
-				y := 4*j + 1
-				x := 4*i + 8
-				mask := uint32(1) << uint(n)
-				if d.nzACMask&mask != 0 {
-					d.inverseDCT4(y, x, 16*n)
-				} else if d.nzDCMask&mask != 0 {
-					d.inverseDCT4DCOnly(y, x, 16*n)
-				}
-			}
-		}
-	} else {
-		for j := 0; j < 4; j++ {
-			for i := 0; i < 4; i++ {
-				n := 4*j + i
-				y := 4*j + 1
-				x := 4*i + 8
-				predFunc4[d.predY4[j][i]](d, y, x)
-				mask := uint32(1) << uint(n)
-				if d.nzACMask&mask != 0 {
-					d.inverseDCT4(y, x, 16*n)
-				} else if d.nzDCMask&mask != 0 {
-					d.inverseDCT4DCOnly(y, x, 16*n)
-				}
-			}
+	switch {
+	case d.usePredY16:
+		predFunc16[checkTopLeftPred(mbx, mby, d.predY16)](d, ybrYY, ybrYX)
+		d.inverseDCT(ybrYY, ybrYX, 0, 4, 16)
+	case simd.AVX2:
+		predict4AVX2(&d.ybr[ybrYY][ybrYX], &d.predY4, &d.coeff, &d.last, &modeMasks)
+	default:
+		for i, p := range d.predY4 {
+			y, x := ybrYY+i/4*4, ybrYX+i%4*4
+			predFunc4[p](d, y, x)
+			d.inverseDCT(y, x, i, 1, 1)
 		}
 	}
 	p := checkTopLeftPred(mbx, mby, d.predC8)
 	predFunc8[p](d, ybrBY, ybrBX)
-	if d.nzACMask&0x0f0000 != 0 {
-		d.inverseDCT8(ybrBY, ybrBX, bCoeffBase)
-	} else if d.nzDCMask&0x0f0000 != 0 {
-		d.inverseDCT8DCOnly(ybrBY, ybrBX, bCoeffBase)
-	}
+	d.inverseDCT8(ybrBY, ybrBX, 16)
 	predFunc8[p](d, ybrRY, ybrRX)
-	if d.nzACMask&0xf00000 != 0 {
-		d.inverseDCT8(ybrRY, ybrRX, rCoeffBase)
-	} else if d.nzDCMask&0xf00000 != 0 {
-		d.inverseDCT8DCOnly(ybrRY, ybrRX, rCoeffBase)
-	}
+	d.inverseDCT8(ybrRY, ybrRX, 20)
 }
 
 // reconstruct reconstructs one macroblock and returns whether inner loop
@@ -411,6 +308,7 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 	// Prepare the workspace.
 	if d.usedCoeff {
 		d.coeff = [len(d.coeff)]int16{}
+		d.last = [len(d.last)]uint8{}
 	}
 	d.usedCoeff = !skip
 	d.prepareYBR(mbx, mby)
@@ -424,18 +322,21 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 	d.parsePredModeC8()
 	// Parse the residuals.
 	if !skip {
-		skip = d.parseResiduals(mbx, mby)
+		d.parseResiduals(mbx, mby)
 	} else {
+		left, up := &d.leftMB.nz, &d.upMB[mbx].nz
 		if d.usePredY16 {
-			d.leftMB.nzY16 = 0
-			d.upMB[mbx].nzY16 = 0
+			left[8], up[8] = 0, 0
 		}
-		d.leftMB.nzMask = 0
-		d.upMB[mbx].nzMask = 0
-		d.nzDCMask = 0
-		d.nzACMask = 0
+		clear(left[:8])
+		clear(up[:8])
 	}
 	// Reconstruct the YCbCr data and copy it to the image.
+	//
+	// Section 15.1 of the spec says that "Steps 2 and 4 [of the loop filter]
+	// are skipped... [if] there is no DCT coefficient coded for the whole
+	// macroblock."
+	skip = skip || !d.hasResiduals()
 	d.reconstructMacroblock(mbx, mby)
 	for i, y := (mby*d.img.YStride+mbx)*16, 0; y < 16; i, y = i+d.img.YStride, y+1 {
 		copy(d.img.Y[i:i+16], d.ybr[ybrYY+y][ybrYX:ybrYX+16])
@@ -444,5 +345,8 @@ func (d *Decoder) reconstruct(mbx, mby int) (skip bool) {
 		copy(d.img.Cb[i:i+8], d.ybr[ybrBY+y][ybrBX:ybrBX+8])
 		copy(d.img.Cr[i:i+8], d.ybr[ybrRY+y][ybrRX:ybrRX+8])
 	}
+	copy(d.up[0][16*mbx:], d.ybr[ybrYY+15][ybrYX:ybrYX+16])
+	copy(d.up[1][8*mbx:], d.ybr[ybrBY+7][ybrBX:ybrBX+8])
+	copy(d.up[2][8*mbx:], d.ybr[ybrRY+7][ybrRX:ybrRX+8])
 	return skip
 }

@@ -27,18 +27,15 @@ func clip(v int32) uint8 {
 	return uint8(v)
 }
 
-// toRGB converts a decoded frame. Each pixel's colour is weighed from the four nearest colour
-// samples, 9:3:3:1 (libwebp's upsampling.c); beyond the edge the samples repeat.
-func toRGB(out []byte, stride int, m *image.YCbCr, width, height int) {
-	samples := (width + 1) / 2
-	us, vs := make([]int16, samples+2), make([]int16, samples+2)
-	for y := range height {
-		near := y / 2
-		far := min(max(0, near-1+y%2*2), (height+1)/2-1)
-		simd.Weigh(us, m.Cb[near*m.CStride:][:samples], m.Cb[far*m.CStride:])
-		simd.Weigh(vs, m.Cr[near*m.CStride:][:samples], m.Cr[far*m.CStride:])
-		convertRow(out[stride*y:][:3*width], m.Y[m.YStride*y:][:width], us, vs)
-	}
+// toRGB converts row y of a decoded frame. Each pixel's colour is weighed from the four nearest
+// colour samples, 9:3:3:1 (libwebp's upsampling.c); beyond the edge the samples repeat. us and vs
+// are memory for a row of samples and two more.
+func toRGB(out []byte, m *image.YCbCr, y, height int, us, vs []int16) {
+	samples, near := len(us)-2, y/2
+	far := min(max(0, near-1+y%2*2), (height+1)/2-1)
+	simd.Weigh(us, m.Cb[near*m.CStride:][:samples], m.Cb[far*m.CStride:])
+	simd.Weigh(vs, m.Cr[near*m.CStride:][:samples], m.Cr[far*m.CStride:])
+	convertRow(out, m.Y[m.YStride*y:][:len(out)/3], us, vs)
 }
 
 // convertRow converts a row of pixels with the sums of the colour samples around it.

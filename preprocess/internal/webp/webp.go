@@ -10,6 +10,7 @@ package webp
 
 import (
 	"errors"
+	"image"
 	"slices"
 	"sync"
 
@@ -61,10 +62,11 @@ func decodeLossy(out []byte, stride int, f *frame) error {
 	if h.Width != f.width || h.Height != f.height {
 		return errSize
 	}
-	m, err := d.DecodeFrame()
-	if err != nil {
-		return err
-	}
-	toRGB(out, stride, m, f.width, f.height)
-	return nil
+	samples := (f.width + 1) / 2
+	us, vs := make([]int16, samples+2), make([]int16, samples+2)
+	return d.DecodeFrame(func(m *image.YCbCr, from, to int) {
+		for y := from; y < to; y++ {
+			toRGB(out[stride*y:][:3*f.width], m, y, f.height, us, vs)
+		}
+	})
 }

@@ -122,6 +122,15 @@ static inline int kerasrun_depthwise_fits(const struct kerasrun_conv2d* c, int64
                               c->oc);
 }
 
+// kerasrun_expand_depthwise_valid returns whether a 1x1 convolution and a depthwise one that reads
+// it can be computed together.
+static inline int kerasrun_expand_depthwise_valid(const struct kerasrun_conv2d* e,
+                                                  const struct kerasrun_conv2d* d) {
+  return kerasrun_conv2d_valid(e) && kerasrun_depthwise_valid(d) && kerasrun_conv2d_is_1x1(e) &&
+         e->x.kind == KERASRUN_TILED && e->stride_h == 1 && e->stride_w == 1 && !e->bf16 &&
+         e->oc == d->oc && e->y.kind == d->x.kind && e->y.padding == d->x.padding;
+}
+
 // kerasrun_conv2d_preferred returns whether this processor has AVX2 and FMA; for bfloat16, whether
 // it has no instructions for that, which TensorFlow's own convolutions use.
 int kerasrun_conv2d_preferred(int bf16);

@@ -17,24 +17,39 @@
 #define PREFETCH_PIXELS 8
 #define CACHE_LINE_FLOATS 16
 
-// f32_gemm: x[k8][..][8] with k8_stride from eight k to the next, mr pixels 8 floats apart;
-// w[8 * k8][nr]. A cache line of prefetch for each eight k: the caches take but so many at a time.
-typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8, const float* w,
-                                  const float* prefetch, const struct output_tile* o, int k_flags);
+// prefetched is memory that is needed soon: so many cache lines of it are prefetched for each eight k.
+struct prefetched {
+  const float* next;
+  int64_t lines;
+};
 
-#define DEFINE_GEMM(nv, mr)                                                                    \
-  static void f32_gemm_##mr##x##nv##v(const float* x, int64_t k8_stride, int64_t k8,           \
-                                      const float* w, const float* prefetch,                   \
-                                      const struct output_tile* o, int k_flags) {              \
-    assert(k8 > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                                    \
-    vector acc[mr][2];                                                                         \
-    load_accumulators(mr, nv, acc, o, k_flags);                                                \
-    for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv, prefetch += CACHE_LINE_FLOATS) { \
-      __builtin_prefetch(prefetch);                                                            \
-      k_loop(mr, nv, 8, x, 8, w, acc);                                                         \
-    }                                                                                          \
-    epilogue(mr, nv, acc, o, k_flags);                                                         \
+// f32_gemm: x[k8][..][8] with k8_stride from eight k to the next, mr pixels 8 floats apart;
+// w[8 * k8][nr].
+typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8, const float* w,
+                                  struct prefetched p, const struct output_tile* o, int k_flags);
+
+#define DEFINE_GEMM(nv, mr)                                                            \
+  static void f32_gemm_##mr##x##nv##v(const float* x, int64_t k8_stride, int64_t k8,   \
+                                      const float* w, struct prefetched p,             \
+                                      const struct output_tile* o, int k_flags) {      \
+    assert(k8 > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                            \
+    vector acc[mr][2];                                                                 \
+    load_accumulators(mr, nv, acc, o, k_flags);                                        \
+    for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv) {                        \
+      for (int64_t i = 0; i < p.lines; i++, p.next += CACHE_LINE_FLOATS)               \
+        __builtin_prefetch(p.next, 0, PREFETCH_HINT);                                              \
+      k_loop(mr, nv, 8, x, 8, w, acc);                                                 \
+    }                                                                                  \
+    epilogue(mr, nv, acc, o, k_flags);                                                 \
   }
+#ifndef PREFETCH_HINT
+#define PREFETCH_HINT 2
+#endif
+// lines_for returns how many lines a tile prefetches for each eight k, so that all tiles of a panel prefetch
+// the next panel.
+static int64_t lines_for(int64_t tiles, int64_t nr) {
+  return div_round_up(8 * nr / CACHE_LINE_FLOATS, tiles);
+}
 FOR_EACH_MR(DEFINE_GEMM)
 FOR_EACH_MR_NARROW(DEFINE_GEMM)
 
@@ -139,8 +154,10 @@ static void conv_1x1_task(void* context, int64_t task) {
         int64_t m = n * tile / tiles, mr = n * (tile + 1) / tiles - m;
         struct output_tile o =
             output_tile_of(call, y_offsets + m, add_offsets + m, panel * NR, channels);
-        f32_gemm[wide][mr](x + m * 8, 8 * KERASRUN_MC, kc_padded / 8, w, p->next, &o, flags);
-        p->next += kc_padded / 8 * CACHE_LINE_FLOATS;
+        int64_t lines = p == &w_next ? lines_for(tiles, nr) : 1;
+        f32_gemm[wide][mr](x + m * 8, 8 * KERASRUN_MC, kc_padded / 8, w,
+                           (struct prefetched){p->next, lines}, &o, flags);
+        p->next += kc_padded / 8 * lines * CACHE_LINE_FLOATS;
       }
     }
     w_block += kc_padded * group_packed_oc(c);

@@ -23,6 +23,9 @@ static inline vector load(const float* p) {
 static inline vector broadcast(const float* p) {
   return concat(_mm256_broadcast_ss(p), _mm256_broadcast_ss(p));
 }
+static inline vector broadcast8(const float* p) {
+  return concat(_mm256_loadu_ps(p), _mm256_loadu_ps(p));
+}
 static inline vector fmadd(vector a, vector b, vector c) {
   return concat(_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high));
 }
@@ -59,6 +62,9 @@ static inline vector concat(__m256 low, __m256 high) {
 }
 static inline vector load(const float* p) { return _mm512_loadu_ps(p); }
 static inline vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
+static inline vector broadcast8(const float* p) {
+  return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+}
 static inline vector fmadd(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vector add(vector a, vector b) { return _mm512_add_ps(a, b); }
 static inline vector mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
@@ -86,9 +92,14 @@ enum { K_UNROLL = 2 };
   f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) \
       f(1, 12) f(1, 13) f(1, 14)
 
+// 2 x 7 sums of a depthwise convolution.
+#define DEPTHWISE_VECTORS 7
+#define FOR_EACH_DEPTHWISE(f) f(1) f(2) f(3) f(4) f(5) f(6) f(7)
+
 #include "conv2d_driver.h"
 #include "depthwise.h"
+#include "expand_depthwise.h"
 #include "image_ops.h"
 
 const struct kerasrun_conv2d_isa kerasrun_conv2d_avx512 = {
-    packed_size, pack_filter, run, depthwise, scale, mean, dense};
+    packed_size, pack_filter, run, depthwise, expand_depthwise, scale, mean, dense};

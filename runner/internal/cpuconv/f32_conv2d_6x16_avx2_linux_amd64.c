@@ -9,6 +9,7 @@
 typedef __m256 vector;
 static inline vector load(const float* p) { return _mm256_loadu_ps(p); }
 static inline vector broadcast(const float* p) { return _mm256_broadcast_ss(p); }
+static inline vector broadcast8(const float* p) { return _mm256_loadu_ps(p); }
 static inline vector fmadd(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vector add(vector a, vector b) { return _mm256_add_ps(a, b); }
 static inline vector mul(vector a, vector b) { return _mm256_mul_ps(a, b); }
@@ -32,9 +33,14 @@ enum { K_UNROLL = 8 };
 #define FOR_EACH_MR_NARROW(f) \
   f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12)
 
+// 2 x 6 sums of a depthwise convolution, two vectors of the filter and one of the image.
+#define DEPTHWISE_VECTORS 6
+#define FOR_EACH_DEPTHWISE(f) f(1) f(2) f(3) f(4) f(5) f(6)
+
 #include "conv2d_driver.h"
 #include "depthwise.h"
+#include "expand_depthwise.h"
 #include "image_ops.h"
 
-const struct kerasrun_conv2d_isa kerasrun_conv2d_avx2 = {packed_size, pack_filter, run,  depthwise,
-                                                         scale,       mean,        dense};
+const struct kerasrun_conv2d_isa kerasrun_conv2d_avx2 = {
+    packed_size, pack_filter, run, depthwise, expand_depthwise, scale, mean, dense};

@@ -79,8 +79,48 @@ static void scale_task(void* context, int64_t task) {
   }
 }
 
+// odd_task is scale_task for images in NHWC of any number of channels: eight pixels are a row of
+// whole vectors, each with a scale and a shift of its own.
+static void odd_task(void* context, int64_t task) {
+  const struct scale_call* call = context;
+  const struct kerasrun_scale* s = call->s;
+  int64_t channels = s->channels[0], row = 8 * channels;
+  float a[8 * KERASRUN_MAX_ODD_CHANNELS], b[8 * KERASRUN_MAX_ODD_CHANNELS];
+  for (int64_t i = 0; i < row; i++) {
+    a[i] = s->scale ? s->scale[i % channels] : 1;
+    b[i] = s->shift ? s->shift[i % channels] : 0;
+  }
+  int64_t begin = call->pixels * task / call->blocks * channels;
+  int64_t end = call->pixels * (task + 1) / call->blocks * channels;
+  const float* from = s->x->data;
+  for (; begin < end; begin += row)
+    for (int64_t i = 0; i < min(row, end - begin); i += 8) {
+      float rest[8] = {0};
+      int64_t n = min(8, end - begin - i);
+      const float* x = from + begin + i;
+      if (n < 8) x = memcpy(rest, x, n * sizeof(float));
+      __m256 value = _mm256_loadu_ps(x), shift = _mm256_loadu_ps(b + i);
+      value = s->scale ? _mm256_fmadd_ps(value, _mm256_loadu_ps(a + i), shift)
+                       : _mm256_add_ps(value, shift);
+      value = activated8(value, s->act);
+      float* y = call->y.data + begin + i;
+      if (n == 8) {
+        _mm256_storeu_ps(y, value);
+      } else {
+        _mm256_storeu_ps(rest, value);
+        memcpy(y, rest, n * sizeof(float));
+      }
+    }
+}
+
 static void scale(const struct kerasrun_scale* s, int64_t n, const struct kerasrun_view* y,
                   int64_t channels) {
+  if (channels % 8 != 0) {
+    struct scale_call call = {.s = s, .y = *y, .pixels = n * y->h * y->w};
+    call.blocks = call.pixels * channels < 8192 ? 1 : 4 * kerasrun_threadpool_size();
+    kerasrun_threadpool_run(odd_task, &call, call.blocks);
+    return;
+  }
   struct scale_call call = {.s = s, .y = *y, .pixels = y->h * y->w};
   kerasrun_zero_padding(&call.y, n, channels);
   // Few floats are not worth to be shared.

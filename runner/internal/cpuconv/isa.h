@@ -4,8 +4,12 @@
 
 #include "conv2d.h"
 
+// So many channels may an image have that are no multiple of eight.
+enum { KERASRUN_MAX_ODD_CHANNELS = 256 };
+
 // kerasrun_scale is y = act(x * scale + shift + add), where x is the channels of all inputs, one
-// behind the other. Channels are multiples of eight.
+// behind the other. Channels are multiples of eight, but for one input in NHWC, to which nothing is
+// added and whose scale is the same for all images.
 struct kerasrun_scale {
   int64_t inputs;
   const struct kerasrun_view* x;
@@ -31,6 +35,11 @@ struct kerasrun_conv2d_isa {
   // A convolution in which each channel has a filter of its own: filter[kh][kw][oc].
   void (*depthwise)(const struct kerasrun_conv2d* c, const float* filter, const float* bias,
                     const float* x, int64_t n, int64_t h, int64_t w, float* y);
+  // depthwise(e), computed together: kerasrun_expand_depthwise_valid. x has h x w pixels. Returns 0
+  // where there is no memory.
+  int (*expand_depthwise)(const struct kerasrun_conv2d* e, const float* packed, const float* e_bias,
+                          const struct kerasrun_conv2d* d, const float* filter, const float* d_bias,
+                          const float* x, int64_t n, int64_t h, int64_t w, float* y);
   // y has n images of so many channels. It may be the only x or add, where the layouts are equal.
   void (*scale)(const struct kerasrun_scale* s, int64_t n, const struct kerasrun_view* y,
                 int64_t channels);

@@ -114,16 +114,19 @@ static inline void kerasrun_pixel_offsets(const struct kerasrun_view* v, int64_t
   }
 }
 
-// kerasrun_zero_padding writes the zeros around n images.
+// kerasrun_zero_padding writes the zeros around n images. Those on the right of a row and on the
+// left of the next lie together.
 static inline void kerasrun_zero_padding(const struct kerasrun_view* v, int64_t n, int64_t c) {
-  int64_t p = v->layout.padding, side = 8 * p, height = v->h + 2 * p;
+  int64_t p = v->layout.padding, between = 16 * p;
   for (int64_t i = 0; p > 0 && i < n * (c / 8); i++) {
     float* plane = v->data + i * v->c8_stride - p * (v->row_stride + 8);
-    memset(plane, 0, p * v->row_stride * sizeof(float));
-    for (int64_t row = p; row < height - p; row++) {
-      memset(plane + row * v->row_stride, 0, side * sizeof(float));
-      memset(plane + (row + 1) * v->row_stride - side, 0, side * sizeof(float));
+    float* row = plane + p * v->row_stride + 8 * p;
+    memset(plane, 0, (row - plane) * sizeof(float));
+    for (int64_t j = 1; j < v->h; j++) {
+      float* zeros = row + j * v->row_stride - between;
+      for (int64_t k = 0; k < between; k++) zeros[k] = 0;
     }
-    memset(plane + (height - p) * v->row_stride, 0, p * v->row_stride * sizeof(float));
+    row += v->h * v->row_stride - between;
+    memset(row, 0, (p * v->row_stride + 8 * p) * sizeof(float));
   }
 }

@@ -32,6 +32,7 @@ struct output_tile {
   const float* bias;
   enum kerasrun_act act;
   int bf16;
+  int near;  // y is in a near cache: it is not prefetched
 };
 
 // round_bf16 rounds to eight bits of the significand's 24, ties to even; NaN stays NaN.
@@ -110,7 +111,8 @@ INLINE void load_accumulators(int mr, int nv, vector acc[][2], const struct outp
     FOR_EACH_ACC (i, v) acc[i][v] = load_split(y_at(o, i, C8), o->y_c8_stride, BOTH);
   }
   // The next tile is that of the pixels behind these.
-  FOR_EACH_ACC (i, v) __builtin_prefetch(y_at(o, mr + i, C8), 1);
+  if (!o->near)
+    FOR_EACH_ACC (i, v) __builtin_prefetch(y_at(o, mr + i, C8), 1);
   if (k_flags & K_FIRST && o->add)
     FOR_EACH_ACC (i, v) __builtin_prefetch(add_at(o, mr + i, C8));
 }

@@ -148,32 +148,14 @@ func (l *lowering) integers(input string) ([]int64, bool) {
 	return numbers, int64(len(numbers)) == n
 }
 
-// scalar returns a constant of one number of float32.
-func (l *lowering) scalar(input string) (float32, bool) {
-	t := l.constant(input)
-	if t.GetDtype() != typespb.DataType_DT_FLOAT || len(t.GetTensorShape().GetDim()) != 0 {
-		return 0, false
+// floats returns the numbers that a constant of float32 has in its file, nil where it has none.
+func floats(t *tensorpb.TensorProto) []float32 {
+	if t.GetDtype() != typespb.DataType_DT_FLOAT {
+		return nil
 	}
-	if len(t.GetFloatVal()) == 1 {
-		return t.FloatVal[0], true
+	numbers := slices.Clone(t.GetFloatVal())
+	for content := t.GetTensorContent(); len(content) >= 4; content = content[4:] {
+		numbers = append(numbers, math.Float32frombits(binary.LittleEndian.Uint32(content)))
 	}
-	if len(t.GetTensorContent()) == 4 {
-		return math.Float32frombits(binary.LittleEndian.Uint32(t.TensorContent)), true
-	}
-	return 0, false
-}
-
-// isChannels says whether an input is a constant of one number a channel.
-func (l *lowering) isChannels(input string, channels int64) bool {
-	t := l.constant(input)
-	sizes := sizesOf(t.GetTensorShape())
-	if t.GetDtype() != typespb.DataType_DT_FLOAT || len(sizes) != 1 && len(sizes) != 4 {
-		return false
-	}
-	for _, size := range sizes[:len(sizes)-1] {
-		if size != 1 {
-			return false
-		}
-	}
-	return sizes[len(sizes)-1] == channels
+	return numbers
 }

@@ -52,6 +52,8 @@ func (l *lowering) lower(node *nodepb.NodeDef) *step {
 		return l.product(node)
 	case "Add", "AddV2", "_MklAdd", "_MklAddV2":
 		return l.sum(node)
+	case "Sub", "_MklSub", "RealDiv":
+		return l.affine(node)
 	case "ConcatV2":
 		return l.concat(node)
 	case "Identity", "IdentityN":
@@ -266,27 +268,23 @@ func (l *lowering) activation(node *nodepb.NodeDef, act int64) *step {
 	return s
 }
 
-// product is a value and: 1, a constant a channel, its own sigmoid, or a number a channel.
+// product is a value and: 1, its own sigmoid, a number a channel, or a constant.
 func (l *lowering) product(node *nodepb.NodeDef) *step {
 	for i := range 2 {
 		x, other := l.valueOf(node.Input[i]), node.Input[1-i]
 		if x == nil {
 			continue
 		}
-		if number, ok := l.scalar(other); ok && number == 1 {
+		if c := l.perChannel(other, 1); len(c) == 1 && c[0] == 1 &&
+			len(l.constant(other).GetTensorShape().GetDim()) == 0 {
 			l.alias[node.Name] = x.name
 			return nil
 		}
 		y := l.valueOf(other)
 		if y == nil {
-			if s := scaled(x); s != nil && l.isChannels(other, x.shape.c) {
-				s.scale, s.constantScale = other, true
-				return s
-			}
 			continue
 		}
-		if y.kind == stepScale && y.act == actSigmoid && y.images[0] == x.name &&
-			len(y.images) == 1 && y.scale+y.shift+y.added == "" {
+		if y.act == actSigmoid && y.alone() && len(y.images) == 1 && y.images[0] == x.name {
 			return l.activation(&nodepb.NodeDef{Input: []string{x.name}}, actSwish)
 		}
 		if y.shape == (imageShape{1, 1, x.shape.c}) && x.shape != y.shape && y.rank == 4 {
@@ -296,10 +294,10 @@ func (l *lowering) product(node *nodepb.NodeDef) *step {
 			}
 		}
 	}
-	return nil
+	return l.affine(node)
 }
 
-// sum is of two values, or of one and a constant a channel.
+// sum is of two values, or of one and a constant.
 func (l *lowering) sum(node *nodepb.NodeDef) *step {
 	for i := range 2 {
 		x, other := l.valueOf(node.Input[i]), node.Input[1-i]
@@ -307,17 +305,12 @@ func (l *lowering) sum(node *nodepb.NodeDef) *step {
 		if s == nil {
 			continue
 		}
-		if y := l.valueOf(other); y != nil {
-			if y.shape == x.shape && y.rank == x.rank {
-				s.added = y.name
-				return s
-			}
-		} else if l.isChannels(other, x.shape.c) {
-			s.shift = other
+		if y := l.valueOf(other); y != nil && y.shape == x.shape && y.rank == x.rank {
+			s.added = y.name
 			return s
 		}
 	}
-	return nil
+	return l.affine(node)
 }
 
 func (l *lowering) concat(node *nodepb.NodeDef) *step {

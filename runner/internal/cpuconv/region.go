@@ -52,7 +52,7 @@ func Regions(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	for _, kernel := range packed {
 		nodes = append(nodes, graph.Placeholder(kernel.Name, tensor.Float32))
 	}
-	nodes = slices.Concat(nodes, l.added, l.left())
+	nodes = slices.Concat(nodes, l.added, l.constantsOf(l.steps), l.left())
 	for _, name := range slices.Sorted(maps.Keys(l.endpoints)) {
 		if l.lowered(name) {
 			nodes = append(nodes, &nodepb.NodeDef{Name: name, Op: "Identity",

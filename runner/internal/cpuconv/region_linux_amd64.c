@@ -27,6 +27,7 @@ struct step {
   enum kerasrun_step_kind kind;
   int rank;
   struct kerasrun_conv2d conv;
+  int fused;  // a DEPTHWISE that is computed with the CONV before it, whose value is nowhere
   int64_t operands;
   const int32_t* operand;
 };
@@ -161,6 +162,25 @@ static int read_plan(struct kerasrun_region* r, int64_t length, char* fault) {
   return 1;
 }
 
+// fuse finds the 1x1 convolutions that only a depthwise one reads, the step behind it.
+static void fuse(struct kerasrun_region* r) {
+  for (int64_t i = 1; i < r->steps; i++) {
+    const struct step *e = &r->step[i - 1], *d = &r->step[i];
+    int64_t value = r->inputs + i - 1;
+    if (e->kind != KERASRUN_CONV || e->operands > ADD || !kerasrun_conv2d_is_1x1(&e->conv) ||
+        d->kind != KERASRUN_DEPTHWISE || d->operand[IMAGE] != value || r->last_use[value] != i)
+      continue;
+    int64_t x = e->operand[IMAGE];
+    struct kerasrun_conv2d expand = e->conv, depthwise = d->conv;
+    depthwise.x = expand.y;
+    if (x < r->inputs) continue;
+    expand.x = r->step[x - r->inputs].conv.y;
+    if (!kerasrun_expand_depthwise_valid(&expand, &depthwise)) continue;
+    r->step[i].fused = 1;
+    r->last_use[x] = max(r->last_use[x], i);
+  }
+}
+
 struct kerasrun_region* kerasrun_region_new(const struct kerasrun_conv2d_isa* isa,
                                             const int32_t* plan, int64_t length, char* fault) {
   struct kerasrun_region* r = calloc(1, sizeof *r);
@@ -170,7 +190,10 @@ struct kerasrun_region* kerasrun_region_new(const struct kerasrun_conv2d_isa* is
   r->plan = calloc(length + 1, sizeof *plan);
   if (r->plan && length > 0) memcpy(r->plan, plan, length * sizeof *plan);
   if (!r->plan) invalid(fault, "out of memory");
-  if (r->plan && read_plan(r, length, fault)) return r;
+  if (r->plan && read_plan(r, length, fault)) {
+    fuse(r);
+    return r;
+  }
   kerasrun_region_free(r);
   return NULL;
 }
@@ -217,14 +240,17 @@ static struct kerasrun_conv2d convolution(const struct step* s, const struct ker
   return c;
 }
 
-// scale_channels returns how many channels a SCALE makes, 0 where its images do not fit.
+// scale_channels returns how many channels a SCALE makes, 0 where its images do not fit. One image
+// in NHWC may have a number of channels that is no multiple of eight.
 static int64_t scale_channels(const struct step* s, const struct kerasrun_value* v) {
   const struct kerasrun_value* first = &v[s->operand[FIRST_SCALED]];
   int64_t channels = 0;
   for (int64_t i = FIRST_SCALED; i < s->operands; i++) {
     const struct kerasrun_value* x = &v[s->operand[i]];
-    if (!is_images(x) || x->n != first->n || x->h != first->h || x->w != first->w || x->c < 8 ||
-        x->c % 8 != 0)
+    if (!is_images(x) || x->n != first->n || x->h != first->h || x->w != first->w || x->c < 1)
+      return 0;
+    if (x->c % 8 != 0 && (s->operands > FIRST_SCALED + 1 || x->c > KERASRUN_MAX_ODD_CHANNELS ||
+                          s->operand[ADDED] >= 0))
       return 0;
     channels += x->c;  // of at most MAX_VALUES
     if (channels > INT32_MAX) return 0;
@@ -243,8 +269,9 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
     y->n = x->n, y->h = x->h, y->w = x->w, y->c = channels;
     const int32_t* o = s->operand;
     if (o[SCALE] >= 0 && !has_floats(&v[o[SCALE]], channels) &&
-        !has_floats(&v[o[SCALE]], channels * x->n))
+        (channels % 8 != 0 || !has_floats(&v[o[SCALE]], channels * x->n)))
       return 0;
+    if (channels % 8 != 0 && y->layout.kind != KERASRUN_NHWC) return 0;
     if (o[SHIFT] >= 0 && !has_floats(&v[o[SHIFT]], channels)) return 0;
     if (o[ADDED] >= 0 && (!same_shape(&v[o[ADDED]], y) || !is_images(&v[o[ADDED]]))) return 0;
   } else {
@@ -360,6 +387,8 @@ static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasru
   for (int64_t i = 0; i < r->steps; i++) {
     int64_t value = r->inputs + i;
     const struct kerasrun_value* y = &v[value];
+    int nowhere = i + 1 < r->steps && r->step[i + 1].fused;
+    if (nowhere) continue;
     if (r->last_use[value] < r->steps) {
       int64_t from = in_place(r, i, v, places);
       if (from >= 0) {
@@ -373,10 +402,11 @@ static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasru
       }
       total = max(total, places[value].begin + places[value].size);
     }
-    for (int64_t j = 0; j < r->step[i].operands; j++) {
-      int64_t operand = r->step[i].operand[j];
-      if (operand >= 0 && r->last_use[operand] == i) places[operand].size = 0;
-    }
+    for (int64_t k = i - r->step[i].fused; k <= i; k++)
+      for (int64_t j = 0; j < r->step[k].operands; j++) {
+        int64_t operand = r->step[k].operand[j];
+        if (operand >= 0 && r->last_use[operand] == i) places[operand].size = 0;
+      }
     if (r->last_use[value] == i) places[value].size = 0;
   }
   return total;
@@ -447,6 +477,17 @@ static int compute_scale(const struct kerasrun_region* r, const struct step* s,
   return done;
 }
 
+// compute_fused computes a depthwise step and the convolution before it.
+static int compute_fused(const struct kerasrun_region* r, const struct step* s,
+                         const struct kerasrun_value* v, const struct kerasrun_value* y) {
+  const struct step* before = s - 1;
+  const struct kerasrun_value* x = &v[before->operand[IMAGE]];
+  struct kerasrun_conv2d e = convolution(before, v), d = convolution(s, v);
+  return r->isa->expand_depthwise(&e, v[before->operand[FILTER]].data,
+                                  v[before->operand[BIAS]].data, &d, v[s->operand[FILTER]].data,
+                                  v[s->operand[BIAS]].data, x->data, x->n, x->h, x->w, y->data);
+}
+
 // compute computes a step, and returns 0 where there is no memory.
 static int compute(const struct kerasrun_region* r, const struct step* s,
                    const struct kerasrun_value* v, const struct kerasrun_value* y) {
@@ -462,6 +503,7 @@ static int compute(const struct kerasrun_region* r, const struct step* s,
     case KERASRUN_CONV:
       return r->isa->run(&c, filter, bias, add, x->data, x->n, x->h, x->w, y->data);
     case KERASRUN_DEPTHWISE:
+      if (s->fused) return compute_fused(r, s, v, y);
       r->isa->depthwise(&c, filter, bias, x->data, x->n, x->h, x->w, y->data);
       return 1;
     case KERASRUN_DENSE:
@@ -504,7 +546,8 @@ enum kerasrun_outcome kerasrun_region_run(struct kerasrun_region* r,
   }
   for (int64_t i = 0; i < r->steps && outcome == KERASRUN_DONE; i++) {
     const struct kerasrun_value* y = &v[r->inputs + i];
-    if (y->n > 0 && !compute(r, &r->step[i], v, y)) outcome = KERASRUN_NO_MEMORY;
+    int together = i + 1 < r->steps && r->step[i + 1].fused;  // with the next
+    if (y->n > 0 && !together && !compute(r, &r->step[i], v, y)) outcome = KERASRUN_NO_MEMORY;
   }
   give_arena(r, arena);
   free(v);

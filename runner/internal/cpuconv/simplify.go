@@ -16,7 +16,9 @@ func (l *lowering) simplify() bool {
 	for slices.ContainsFunc(l.steps, func(s *step) bool { return l.simplifyOne(s, reads) }) {
 	}
 	return !slices.ContainsFunc(l.steps, func(s *step) bool {
-		return s.kind == stepScale && (s.rank != 4 || s.shape.c%8 != 0)
+		odd := s.shape.c%8 != 0 && (s.shape.c > maxOddChannels || len(s.images) > 1 ||
+			s.scale+s.added != "")
+		return s.kind == stepScale && (s.rank != 4 || odd)
 	})
 }
 
@@ -55,18 +57,13 @@ func (l *lowering) remove(s *step) {
 
 // join has a step do what another does with its value, if it can.
 func join(first, second *step) bool {
-	alone := second.scale+second.shift+second.added == ""
-	switch {
-	case alone && first.act == actLinear && (first.kind <= stepDense || first.kind == stepScale):
-		first.act = second.act
-	case first.kind == stepScale && first.act == actLinear && first.shift+first.added == "" &&
-		second.scale == "" && second.added == "" && second.shift != "":
-		first.shift, first.act = second.shift, second.act
-	case first.plain() && second.added == "" && (second.scale == "" || second.constantScale):
-		first.scale, first.constantScale = second.scale, second.constantScale
-		first.shift, first.act = second.shift, second.act
-	default:
+	if first.act != actLinear || first.kind > stepDense && first.kind != stepScale {
 		return false
 	}
+	if !second.alone() && (first.kind != stepScale || first.added+second.added+second.scale != "" ||
+		!first.scaleBy(second.scales, second.shifts)) {
+		return false
+	}
+	first.act = second.act
 	return true
 }

@@ -31,20 +31,21 @@ type imageShape struct{ h, w, c int64 }
 
 // step computes a value of a region, which is named as the TensorFlow operation whose output it is.
 type step struct {
-	name          string
-	kind, act     int64
-	rank          int64
-	in, shape     imageShape // of the first image, and of what it computes
-	window        [5]int64   // kh, kw, ic, oc, groups
-	strides       [2]int64
-	padding       [4]int64
-	matrix        bool     // a product of matrices
-	images        []string // one, but for concatenated ones
-	filter, bias  string
-	scale, shift  string
-	added         string
-	region        int
-	constantScale bool // scale is a constant
+	name         string
+	kind, act    int64
+	rank         int64
+	in, shape    imageShape // of the first image, and of what it computes
+	window       [5]int64   // kh, kw, ic, oc, groups
+	strides      [2]int64
+	padding      [4]int64
+	matrix       bool     // a product of matrices
+	images       []string // one, but for concatenated ones
+	filter, bias string
+	scale        string    // a value
+	scales       []float64 // constants, in its place
+	shifts       []float64
+	added        string
+	region       int
 }
 
 func (s *step) packed() string { return s.name + "/packed" }
@@ -73,9 +74,23 @@ func (s *step) operands() []string {
 	case stepDepthwise, stepDense:
 		return []string{s.images[0], s.filter, s.bias}
 	case stepScale:
-		return append([]string{s.scale, s.shift, s.added}, s.images...)
+		return append([]string{s.scaleName(), s.shiftName(), s.added}, s.images...)
 	}
 	return s.images
+}
+
+func (s *step) scaleName() string {
+	if s.scales != nil {
+		return s.name + "/kerasrun_scale"
+	}
+	return s.scale
+}
+
+func (s *step) shiftName() string {
+	if s.shifts != nil {
+		return s.name + "/kerasrun_shift"
+	}
+	return ""
 }
 
 // values returns the names of the values among its operands.
@@ -84,14 +99,16 @@ func (s *step) values() []string {
 	if s.added != "" {
 		names = append(names, s.added)
 	}
-	if s.scale != "" && !s.constantScale {
+	if s.scale != "" {
 		names = append(names, s.scale)
 	}
 	return names
 }
 
-// plain says whether it hands on its images, concatenated.
-func (s *step) plain() bool {
-	return s.kind == stepScale && s.scale == "" && s.shift == "" && s.added == "" &&
-		s.act == actLinear
+// alone says whether it hands on its images, concatenated, but for its activation.
+func (s *step) alone() bool {
+	return s.kind == stepScale && s.scale+s.added == "" && s.scales == nil && s.shifts == nil
 }
+
+// plain says whether it hands on its images, concatenated.
+func (s *step) plain() bool { return s.alone() && s.act == actLinear }

@@ -10,14 +10,13 @@ import json
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import h5py
-
-from kerasrun_export import training
+from kerasrun_export import file_code, hdf5, training
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, paragraph
 
@@ -27,6 +26,8 @@ PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "keras_nlp": "kera
 # Layers of ConvNeXt that Keras has, but does not find by their names, which are all that .h5 says.
 UNLISTED = ("LayerScale", "StochasticDepth")
 OTHERWISE = "hard_sigmoid"
+WEIGHTS = "model.weights.h5"  # in a .keras file
+MOST_BYTES = {".json": 64 << 20}  # of a .keras file's members, by their endings
 
 
 def is_file(architecture: str) -> bool:
@@ -60,7 +61,13 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
         what = "a directory; --saved-model takes one" if Path(path).is_dir() else "no such file"
         raise ModelError(f"{path}: {what}")
     description = _describe(path)
-    _check_lambda(path, description, custom_objects, unsafe_lambda)
+    if not unsafe_lambda:
+        file_code.check(
+            _parts(description.config),
+            path,
+            custom_objects=custom_objects,
+            packages=PACKAGES if description.of_keras_2 else (),
+        )
     for package in sorted(_packages(description.config) & PACKAGES.keys()):
         _import_package(path, package)
     own = _own_objects(custom_objects)
@@ -116,29 +123,59 @@ def _failed(path: str, description: _Description, causes: dict[str, str]) -> str
 
 
 def _describe(path: str) -> _Description:
-    """Raises ModelError where the file is neither a zip nor HDF5 with a model in it."""
+    """Raises ModelError where the file is neither a zip nor HDF5 with a model in it, whole."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                metadata = json.loads(archive.read("metadata.json"))
-                config = json.loads(archive.read("config.json"))
-                return _Description(str(metadata.get("keras_version", "")), config, ".keras")
-        with h5py.File(path) as file:
-            version, text = (
-                _text(file.attrs.get(key)) for key in ("keras_version", "model_config")
-            )
+                return _describe_archive(archive)
+        with hdf5.opened(path) as file:
+            version = _version(_text(file.attrs.get("keras_version")))
+            text = _text(file.attrs.get("model_config"))
             if not text:
                 raise ModelError(
                     f"{path}: expected a file with a model, got one with weights alone: name the "
                     "architecture, and give the file to --weights"
                 )
             return _Description(version, json.loads(text), ".h5")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except RecursionError as error:
+        raise ModelError(f"{path}: expected a model, got JSON that is nested too deep") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(
             f"{path}: expected a model that Keras saved (.keras or .h5): {paragraph(error)}"
         ) from error
+
+
+def _describe_archive(archive: zipfile.ZipFile) -> _Description:
+    for member in archive.infolist():
+        if member.file_size > MOST_BYTES.get(Path(member.filename).suffix, member.file_size):
+            raise ValueError(
+                f"{member.filename} says that it has {member.file_size} bytes, too many for it"
+            )
+        if member.file_size > max(hdf5.ALWAYS, hdf5.PACKED * member.compress_size):
+            raise ValueError(
+                f"{member.filename} is over {hdf5.PACKED} times as large as what it is packed in"
+            )
+    metadata, config = (json.loads(archive.read(f"{name}.json")) for name in ("metadata", "config"))
+    if not isinstance(metadata, dict):
+        raise ValueError(f"metadata.json holds a {type(metadata).__name__}")
+    description = _Description(_version(metadata.get("keras_version")), config, ".keras")
+    if description.of_keras_2 and WEIGHTS in archive.namelist():  # Keras 3 looks itself
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            hdf5.opened(archive.extract(WEIGHTS, scratch)),
+        ):
+            pass
+    return description
+
+
+def _version(value: object) -> str:
+    """That of Keras in a file; "" where it says none."""
+    version = str(value or "")
+    if version and not version.partition(".")[0].isdecimal():
+        raise ValueError(f"the version of Keras is {version!r}")
+    return version
 
 
 def _text(value: object) -> str:
@@ -167,40 +204,6 @@ def _packages(config: object) -> set[str]:
             if isinstance(name := part.get(key), str) and ">" in name:
                 names.add(name.partition(">")[0])
     return names
-
-
-def _check_lambda(
-    path: str, description: _Description, custom_objects: str | None, unsafe: bool
-) -> None:
-    """Refuses code in the file, which Keras 2 runs unasked, and in a file of Keras 2 every function
-    and class of a module that has no business there.
-    """
-    if unsafe:
-        return
-    for part in _parts(description.config):
-        options = part.get("config")
-        if part.get("class_name") != "Lambda" or not isinstance(options, dict):
-            continue
-        code = options.get("function_type") == "lambda" or any(
-            inner.get("class_name") == "__lambda__" for inner in _parts(options)
-        )
-        if code:
-            raise ModelError(
-                f"{path}: the Lambda layer {options.get('name')!r} holds code, which loading it "
-                "would run: expected a file without, or --unsafe-lambda where its source is trusted"
-            )
-    if not description.of_keras_2:
-        return  # Keras 3 looks itself
-    known = {"builtins", "keras", "tf_keras", "tensorflow", *PACKAGES}
-    if custom_objects:
-        known.add(custom_objects.partition(".")[0])
-    for part in _parts(description.config):
-        module = part.get("module")
-        if isinstance(module, str) and module.partition(".")[0] not in known:
-            raise ModelError(
-                f"{path}: names {part.get('class_name')} of the module {module}, which loading it "
-                f"would import: expected --custom-objects {module} where it is yours"
-            )
 
 
 def _import_package(path: str, package: str) -> None:

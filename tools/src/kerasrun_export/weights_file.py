@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from kerasrun_export import hdf5
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import WeightsError, paragraph
 from kerasrun_export.group_sum import GCONV_SUFFIX, GROUPS, group_sum_kernel
@@ -23,15 +24,16 @@ def load_file(model: keras.Model, path: Path) -> None:
     their shapes: otherwise WeightsError names what is wrong and the model is left as it was.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5.opened(path) as file:
             if _is_keras_3(file):
                 _load_keras_3(model, file, path)
                 return
             loaded = match(model, dict(_read(file, path)), path)
-    except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is cut off or damaged
-        raise WeightsError(
-            f"{path}: not a readable HDF5 file: {str(error).splitlines()[0]}"
-        ) from error
+    except WeightsError:
+        raise
+    # h5py's, for what is cut off or damaged.
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable HDF5 file: {paragraph(error)}") from error
     for layer, arrays in loaded:
         assign(layer, arrays)
 
