@@ -208,7 +208,7 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
 	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
-	partitions: true, "Index": true,
+	partitions: true, "Index": true, growsAttr: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -268,7 +268,7 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
-		case 3:
+		case 3, 5: // a number, or 0 and 1 for false and true
 			a.number = int64(d.varint())
 		case 6:
 			a.dtype = tensor.DType(d.varint())

@@ -45,7 +45,7 @@ var allowedOps = opSet(
 		MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3
 		MatrixInverse MatrixSetDiag MatrixSetDiagV2
 		MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot Qr
-		SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve`,
+		SelfAdjointEigV2 Svd TridiagonalMatMul`,
 	// Neural networks.
 	`AvgPool AvgPool3D BiasAdd BiasAddV1 CTCBeamSearchDecoder
 		CTCGreedyDecoder Conv2D Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D
@@ -91,7 +91,7 @@ var allowedOps = opSet(
 		TensorListElementShape TensorListFromTensor TensorListGather TensorListGetItem
 		TensorListLength TensorListPopBack TensorListPushBack TensorListPushBackBatch
 		TensorListReserve TensorListResize TensorListScatter TensorListScatterIntoExistingList
-		TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack TensorArrayV3
+		TensorListScatterV2 TensorListSetItem TensorListStack TensorArrayV3
 		TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3
 		TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayWriteV3`,
 	// Sparse and ragged tensors.
@@ -134,8 +134,8 @@ var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv CropAndResiz
 	FusedResizeAndPadConv2D GRUBlockCell LSTMBlockCell MatrixLogarithm MatrixTriangularSolve
 	ParseExample ParseSequenceExample ParseSequenceExampleV2 ParseSingleSequenceExample
 	QuantizeAndDequantizeV3 QuantizeV2 RaggedCross RaggedGather SparseCrossHashed
-	SparseDenseCwiseDiv StatelessRandomPoisson TensorScatterAdd TensorScatterMax TensorScatterMin
-	TensorScatterSub UnicodeDecodeWithOffsets`)
+	SparseDenseCwiseDiv StatelessRandomPoisson TensorListSplit TensorScatterAdd TensorScatterMax
+	TensorScatterMin TensorScatterSub TridiagonalSolve UnicodeDecodeWithOffsets`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {

@@ -27,38 +27,42 @@ const (
 // what the client must not choose. scripts/fuzzops finds them. Keras writes these operations, so
 // that they stay allowed where it is the model that says the property.
 var trustedInputs = map[string][]trustedInput{
-	"AdjustHue":                 {{1, numbers}}, // it turns by 6 until that is reached
-	"CombinedNonMaxSuppression": {{0, rank}, {1, rank}},
-	"Conv2D":                    {{0, rank}, {1, rank}},
-	"Conv2DBackpropInput":       {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"Conv3D":                    {{0, rank}, {1, rank}},
-	"Conv3DBackpropInputV2":     {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"DepthwiseConv2dNative":     {{0, rank}, {1, rank}},
-	"GatherV2":                  {{2, numbers}},
-	"IRFFT":                     {{1, numbers}},
-	"IRFFT2D":                   {{1, numbers}},
-	"IRFFT3D":                   {{1, numbers}},
-	"IRFFTND":                   {{1, numbers}},
-	"MaxPool":                   {{0, sides}},
-	"MaxPool3D":                 {{0, rank}, {0, sides}},
-	"RFFT":                      {{1, numbers}},
-	"RFFT2D":                    {{1, numbers}},
-	"RFFT3D":                    {{1, numbers}},
-	"RFFTND":                    {{1, numbers}},
-	"RaggedTensorToTensor":      {{3, rank}, {3, sizes}},
-	"ScatterNd":                 {{0, rank}, {1, rank}, {2, rank}},
-	"Slice":                     {{1, numbers}, {2, numbers}},
-	"SparseBincount":            {{2, numbers}, {3, numbers}},
-	"SparseTensorDenseMatMul":   {{2, numbers}},
-	"StatelessRandomGammaV2":    {{0, numbers}},
-	"StatelessRandomGammaV3":    {{0, numbers}},
-	"TensorArraySplitV3":        {{2, numbers}},
-	"TensorArrayV3":             {{0, numbers}},
-	"TensorListConcatV2":        {{2, rank}},
-	"TensorListGetItem":         {{1, rank}},
-	"TensorListReserve":         {{1, numbers}},
-	"TensorListResize":          {{1, numbers}},
-	"TensorScatterUpdate":       {{1, rank}, {2, rank}},
+	"AdjustHue":                         {{1, numbers}}, // it turns by 6 until that is reached
+	"CombinedNonMaxSuppression":         {{0, rank}, {1, rank}},
+	"Conv2D":                            {{0, rank}, {1, rank}},
+	"Conv2DBackpropInput":               {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"Conv3D":                            {{0, rank}, {1, rank}},
+	"Conv3DBackpropInputV2":             {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"DepthwiseConv2dNative":             {{0, rank}, {1, rank}},
+	"GatherV2":                          {{2, numbers}},
+	"IRFFT":                             {{1, numbers}},
+	"IRFFT2D":                           {{1, numbers}},
+	"IRFFT3D":                           {{1, numbers}},
+	"IRFFTND":                           {{1, numbers}},
+	"MaxPool":                           {{0, sides}},
+	"MaxPool3D":                         {{0, rank}, {0, sides}},
+	"RFFT":                              {{1, numbers}},
+	"RFFT2D":                            {{1, numbers}},
+	"RFFT3D":                            {{1, numbers}},
+	"RFFTND":                            {{1, numbers}},
+	"RaggedTensorToTensor":              {{3, rank}, {3, sizes}},
+	"ScatterNd":                         {{0, rank}, {1, rank}, {2, rank}},
+	"Slice":                             {{1, numbers}, {2, numbers}},
+	"SparseBincount":                    {{2, numbers}, {3, numbers}},
+	"SparseTensorDenseMatMul":           {{2, numbers}},
+	"StatelessRandomGammaV2":            {{0, numbers}},
+	"StatelessRandomGammaV3":            {{0, numbers}},
+	"TensorArraySplitV3":                {{2, numbers}},
+	"TensorArrayV3":                     {{0, numbers}},
+	"TensorListConcatV2":                {{2, rank}},
+	"TensorListScatter":                 {{1, numbers}},
+	"TensorListScatterIntoExistingList": {{2, numbers}},
+	"TensorListScatterV2":               {{1, numbers}, {3, numbers}},
+	"TensorListSetItem":                 {{1, numbers}},
+	"TensorListGetItem":                 {{1, rank}},
+	"TensorListReserve":                 {{1, numbers}},
+	"TensorListResize":                  {{1, numbers}},
+	"TensorScatterUpdate":               {{1, rank}, {2, rank}},
 }
 
 // otherwise says what lets an operation pass for which Keras has another way.
@@ -87,6 +91,10 @@ const (
 	firstSize      = "FIRST_DIM_SIZE"
 	rowsOfValues   = "VALUE_ROWIDS"
 )
+
+// growsAttr is the attribute of a TensorListSetItem that makes the list as long as it has to be: it
+// takes an index before the list too then.
+const growsAttr = "resize_if_index_out_of_bounds"
 
 // rows are the inputs of a RaggedTensorToTensor that say the rows of values.
 func (n *node) rows() (inputs []trustedInput) {
@@ -121,6 +129,9 @@ func (n *node) trusts(what property, w *work, names map[string]*node) bool {
 	switch {
 	case n.op == "RaggedTensorToTensor" && what != order:
 		return n.attr(partitionTypes).text == firstSize
+	case n.op == "TensorListSetItem":
+		resize := n.attrs[growsAttr]
+		return resize == nil || resize.number != 0
 	case n.op == "Slice": // the sum of both of these overflows
 		index := n.attrs["Index"]
 		return index == nil || index.dtype != tensor.Int32

@@ -102,6 +102,10 @@ func TestTrustedInputs(t *testing.T) {
 			nodeOf("s", "Shape", inputs("x"))}},
 		"a length of the client's": {"expected numbers of its input 1", list,
 			[][]byte{nodeOf("y", "RFFT", inputs("k", "c")), nodeOf("c", "Cast", inputs("x"))}},
+		"an index of a list that grows": {"expected numbers of its input 1", list, [][]byte{
+			nodeOf("y", "TensorListSetItem", inputs("k", "x"), attribute(growsAttr, number(5, 1)))}},
+		"an index of another list": {"", list, [][]byte{
+			nodeOf("y", "TensorListSetItem", inputs("k", "x"), attribute(growsAttr, number(5, 0)))}},
 		"a size of the client's": {"expected numbers of its input 2", list, [][]byte{
 			nodeOf("y", "Slice", inputs("k", "k", "x"), attribute("Index", number(6, 9)))}},
 		"a size of 32 bits": {"", list, [][]byte{
@@ -114,7 +118,8 @@ func TestTrustedInputs(t *testing.T) {
 	} {
 		model := ofGraph(taking(test.shape, x, kernel, slices.Concat(test.nodes...)))
 		wantScan(t, name, test.want, model)
-		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT", "Slice"))
+		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT", "Slice",
+			"TensorListSetItem"))
 	}
 }
 
