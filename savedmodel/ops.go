@@ -57,8 +57,8 @@ var allowedOps = opSet(
 	// Quantised arithmetic.
 	`FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
 		QuantizeAndDequantizeV2 QuantizeAndDequantizeV4 UniformDequantize UniformQuantize
-		UniformQuantizedAdd UniformQuantizedClipByValue UniformQuantizedConvolution
-		UniformQuantizedConvolutionHybrid UniformQuantizedDot UniformQuantizedDotHybrid
+		UniformQuantizedAdd UniformQuantizedClipByValue
+		UniformQuantizedDot UniformQuantizedDotHybrid
 		UniformRequantize`,
 	// Shapes, and moving elements about.
 	`BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastTo Bucketize Concat ConcatOffset
@@ -135,7 +135,8 @@ var trusting = opSet(`BlockLSTM BlockLSTMV2 ConjugateTranspose Conv CropAndResiz
 	ParseExample ParseSequenceExample ParseSequenceExampleV2 ParseSingleSequenceExample
 	QuantizeAndDequantizeV3 QuantizeV2 RaggedCross RaggedGather SparseCrossHashed
 	SparseDenseCwiseDiv StatelessRandomPoisson TensorListSplit TensorScatterAdd TensorScatterMax
-	TensorScatterMin TensorScatterSub TridiagonalSolve UnicodeDecodeWithOffsets`)
+	TensorScatterMin TensorScatterSub TridiagonalSolve UnicodeDecodeWithOffsets
+	UniformQuantizedConvolution UniformQuantizedConvolutionHybrid`)
 
 // dangers names the operations that do something to the world outside, and what.
 var dangers = []struct {
