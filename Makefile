@@ -191,8 +191,9 @@ fuzz: setup ## each fuzz target for FUZZTIME
 		done; done
 
 TRIES ?= 20000
-fuzz-ops: setup ## each operation that models may use, TRIES times, in processes of its own: hours
-	@nice $(PYTHON) -m scripts.fuzzops --tries $(TRIES) --out out/fuzzops
+fuzz-ops: setup bin/kerasrun ## each operation that models may use, TRIES times, in processes: hours
+	@nice $(PYTHON) -m scripts.fuzzops --tries $(TRIES) --out out/fuzzops || \
+		$(PYTHON) -m scripts.fuzzops.replay --out out/fuzzops --kerasrun bin/kerasrun
 
 bench: bin/kerasrun $(EXPORTED) ## Go's benchmarks of each stage, readable by benchstat
 	@$(GO) test -run '^$$' -bench . -benchmem ./preprocess/... ./runner/...

@@ -2,8 +2,10 @@ package savedmodel
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -26,8 +28,9 @@ type attr struct {
 	numbers []int64 // the first of them, as many as paddings are
 	largest uint64  // the largest magnitude in it
 	number  int64
-	fault   string // what is wrong with a shape or a number in it, which TensorFlow may not look at
-	text    string // s, or the first of a list; "" where it is longer than a name
+	fault   string   // what is wrong with a shape or a number in it, which TensorFlow may not look at
+	texts   []string // of its list, as many as there are kinds of partitions, and short ones
+	text    string   // s, or the first of a list; "" where it is longer than a name
 	dtype   tensor.DType
 	dtypes  []tensor.DType
 	shape   tensor.Shape
@@ -43,9 +46,10 @@ type constant struct {
 	content int64 // bytes of tensor_content
 	values  int64 // elements in the typed fields; fewer than the shape's: the last is repeated
 	strings []string
-	small   []byte // tensor_content, where it is as short as paddings are
-	number  uint64 // the largest magnitude in the typed fields of integers
-	zero    bool   // whether one of these is 0
+	small   []byte  // tensor_content, where it is as short as paddings are
+	number  uint64  // the largest magnitude in the typed fields of integers
+	zero    bool    // whether one of these is 0
+	float   float32 // the one number of 32 bits, of a scalar
 }
 
 type function struct {
@@ -204,6 +208,7 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
 	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
+	partitions: true, "Index": true, growsAttr: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.
@@ -223,11 +228,14 @@ func (d *decoder) attr(a *attr) {
 			d.message(func(number protowire.Number) {
 				switch number {
 				case 2:
-					if n := d.length(); n <= 256 && a.text == "" {
-						a.text = string(d.rawBytes(n))
-					} else {
+					n := d.length()
+					if n > 256 || len(a.texts) > maxSides {
 						d.discard(n)
+						break
 					}
+					d.keep(keptString + n)
+					a.texts = append(a.texts, string(d.rawBytes(n)))
+					a.text = cmp.Or(a.text, a.texts[len(a.texts)-1])
 				case 3:
 					d.varints(func(v uint64) {
 						a.length++
@@ -260,7 +268,7 @@ func (d *decoder) attr(a *attr) {
 			} else {
 				d.discard(n)
 			}
-		case 3:
+		case 3, 5: // a number, or 0 and 1 for false and true
 			a.number = int64(d.varint())
 		case 6:
 			a.dtype = tensor.DType(d.varint())
@@ -355,7 +363,22 @@ func (d *decoder) constant() *constant {
 			}
 			d.keep(c.content)
 			c.small = d.rawBytes(c.content)
-		case 5, 6, 9, 12:
+			if c.dtype == tensor.Float32 && c.content == 4 {
+				c.float = toFloat32(c.small)
+			}
+		case 5:
+			n := int64(4)
+			if d.typ == protowire.BytesType {
+				n = d.length()
+			}
+			c.values += n / 4
+			switch {
+			case d.typ == protowire.BytesType && n != 4:
+				d.discard(n)
+			case d.typ == protowire.BytesType || d.want(protowire.Fixed32Type):
+				c.float = d.float32()
+			}
+		case 6, 9, 12:
 			if d.typ == protowire.BytesType {
 				n := d.length()
 				c.values += n / elementSizes[number]
@@ -386,6 +409,16 @@ func (d *decoder) constant() *constant {
 		}
 	})
 	return c
+}
+
+// float32 reads a number of four bytes, which are the field's or a part of it.
+func (d *decoder) float32() float32 { return toFloat32(d.rawBytes(4)) }
+
+func toFloat32(data []byte) float32 {
+	if len(data) < 4 {
+		return 0
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(data))
 }
 
 func (d *decoder) function() *function {

@@ -14,6 +14,10 @@ import (
 // value is repeated.
 const maxExpansion = 1 << 30
 
+// maxHollow limits the sizes of a constant without elements, but for those of 0: a product of
+// matrices makes lists that are as long. No client sends a tensor without elements.
+const maxHollow = 1 << 24
+
 // ScanOption relaxes Scan.
 type ScanOption func(*scan)
 
@@ -160,7 +164,7 @@ func (g *MetaGraph) checkOps(r *report, allowed map[string]bool) {
 		if changes {
 			what = "changes a variable, so that the next answer may be another"
 		} else if trusting[n.op] {
-			what = fmt.Sprintf("may end the process where an input has another shape "+
+			what = fmt.Sprintf("may end the process, or never end, where an input is another "+
 				"(--allow-op %s takes it)", n.op)
 			unused = by == 0 || by == bySave
 		} else if what == "" {
@@ -385,11 +389,24 @@ const (
 	variant    tensor.DType = 21
 )
 
+// hollow returns the product of the sizes that are not 0.
+func hollow(shape tensor.Shape) int64 {
+	product := int64(1)
+	for _, n := range shape {
+		product *= max(n, 1)
+	}
+	return product
+}
+
 // expansion returns how many bytes the tensor takes beyond those in the file.
 func (c *constant) expansion() (int64, error) {
 	elements, err := c.shape.Elements()
 	if err != nil {
 		return 0, err
+	}
+	if elements == 0 && hollow(c.shape) > maxHollow {
+		return 0, fmt.Errorf("%v of shape %v: expected at most %d elements but for the sizes of 0, "+
+			"got more", c.dtype, c.shape, maxHollow)
 	}
 	size := int64(c.dtype.Size())
 	values := c.values

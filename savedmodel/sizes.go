@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"kerasrun/tensor"
@@ -40,6 +41,11 @@ var pads = opSet("Pad PadV2 MirrorPad")
 // transposed are the operations that make images larger by their strides.
 var transposed = opSet(`Conv2DBackpropInput Conv2DBackpropInputV2 Conv3DBackpropInput
 	Conv3DBackpropInputV2`)
+
+// sidesOf is how many numbers the lists of these operations have, one for each dimension of what
+// they take: they trust that the list of dilations has them.
+var sidesOf = map[string]int{"Conv2D": 4, "Conv2DBackpropInput": 4, "Conv2DBackpropInputV2": 4,
+	"Conv3D": 5, "Conv3DBackpropInput": 5, "Conv3DBackpropInputV2": 5, "DepthwiseConv2dNative": 4}
 
 // patching are the operations that cut windows out of images, of the sizes in an attribute.
 var patching = opSet("ExtractImagePatches ExtractVolumePatches")
@@ -84,14 +90,46 @@ func magnitude(v int64) uint64 {
 	return uint64(v)
 }
 
+// mostConstant limits the magnitude of a constant that is an operation's input.
+var mostConstant = map[string]struct {
+	input int
+	most  float64
+}{
+	"AdjustHue": {1, 1},              // a part of the circle of colours
+	"GatherV2":  {2, tensor.MaxDims}, // an axis
+	// Sizes, with which others are multiplied or to which they are added.
+	"Slice":                  {2, 1 << 40},
+	"SparseBincount":         {3, 1 << 31},
+	"StatelessRandomGammaV2": {0, 1 << 40},
+	"StatelessRandomGammaV3": {0, 1 << 40},
+}
+
+// checkMost reports a constant beyond its limit. A number that is none is beyond each.
+func checkMost(r *report, f *function, n *node, names map[string]*node) {
+	limit := mostConstant[n.op]
+	if limit.input >= len(n.inputs) {
+		return
+	}
+	from := source(r.work, n.inputs[limit.input], names)
+	if from == nil || from.value() == nil {
+		return
+	}
+	c := from.value()
+	got := max(float64(c.largest()), math.Abs(float64(c.float)))
+	if !(got <= limit.most) {
+		r.errorf(GraphPath, place(f, n), "expected input %d of %s of at most %v, got %v",
+			limit.input, n.op, limit.most, got)
+	}
+}
+
 // maxTransformed is how many dimensions a transform has at most.
 const maxTransformed = 8
 
 // transforms are the operations that end the process at a length of 0, which is their second input.
 var transforms = opSet("RFFT RFFT2D RFFT3D RFFTND IRFFT IRFFT2D IRFFT3D IRFFTND")
 
-// checkSizes reports sizes in constants that TensorFlow's native code trusts: the paddings of a Pad
-// right before a convolution, whose own are a fault of the attribute, and transforms' lengths.
+// checkSizes reports numbers in constants that TensorFlow's native code trusts: the paddings of a
+// Pad right before a convolution, whose own are a fault of the attribute, transforms' lengths, axes.
 func (g *MetaGraph) checkSizes(r *report) {
 	g.checkSizesOf(r, nil, g.graph.nodes)
 	for _, f := range g.graph.functions {
@@ -108,13 +146,18 @@ func (g *MetaGraph) checkSizesOf(r *report, f *function, nodes []*node) {
 		if fault := n.attrFault(); fault != "" {
 			r.errorf(GraphPath, place(f, n), "%s", fault)
 		}
-		if !padded[n.op] && !transforms[n.op] {
+		_, limited := mostConstant[n.op]
+		if !padded[n.op] && !transforms[n.op] && !limited {
 			continue
 		}
 		if names == nil {
 			names = nodeNames(nodes)
 		}
-		if transforms[n.op] {
+		switch {
+		case limited:
+			checkMost(r, f, n, names)
+			continue
+		case transforms[n.op]:
 			checkLengths(r, f, n, names)
 			continue
 		}
@@ -157,12 +200,20 @@ func (n *node) attrFault() string {
 		padding.text != "VALID": // with what is fused into it
 		return fmt.Sprintf("expected padding of %s of SAME or VALID, got %s; put a Pad before it",
 			n.op, quote(padding.text))
+	case sidesOf[n.op] != 0 && n.attr("dilations").length > 0 &&
+		n.attr("dilations").length != sidesOf[n.op]:
+		return fmt.Sprintf("expected dilations of %s of %d numbers, got %d", n.op, sidesOf[n.op],
+			n.attr("dilations").length)
 	case transposed[n.op] && over(n.attr("strides").numbers, maxUpsampling):
 		return fmt.Sprintf("expected strides of a transposed convolution that make at most %d "+
 			"elements of one, got %v", maxUpsampling, n.attr("strides").numbers)
 	case patching[n.op] && over(n.attr(patchSizes).numbers, maxGrowth):
 		return fmt.Sprintf("expected %s of %s of at most %d elements, got %v", patchSizes, n.op,
 			maxGrowth, n.attr(patchSizes).numbers)
+	case n.op == "RaggedTensorToTensor" && n.attrs[partitions] != nil &&
+		n.attr(partitions).number != int64(len(n.attr(partitionTypes).texts)):
+		return fmt.Sprintf("expected as many %s of %s as %s, %d, got %d", partitionTypes, n.op,
+			partitions, n.attr(partitions).number, len(n.attr(partitionTypes).texts))
 	case n.op == "Conv3DBackpropInputV2" && shapes != nil && shapes.dtype != tensor.Int32:
 		return fmt.Sprintf("expected Tshape of %s of int32, got %v", n.op, shapes.dtype)
 	}

@@ -51,14 +51,29 @@ func (t *tracing) padded(f *function, n *node) bool {
 // shape returns the shape of a constant or a variable that a tensor is, in the graph or through the
 // arguments of functions, wherever these are called; nil where it is another, or not the same.
 func (t *tracing) shape(f *function, name string) (shape tensor.Shape) {
+	for _, n := range t.sources(f, name) {
+		found := n.attr("shape").shape
+		if n.value() != nil {
+			found = n.value().shape
+		}
+		if found == nil || shape != nil && !slices.Equal(found, shape) {
+			return nil
+		}
+		shape = found
+	}
+	return shape
+}
+
+// sources returns the constants and variables that a tensor is, as shape does; nil where it may be
+// another.
+func (t *tracing) sources(f *function, name string) (sources []*node) {
 	todo := []tensorOf{{of: f, name: name}}
 	for range maxDepth {
 		if len(todo) == 0 || !t.work.step() {
-			return shape
+			return sources
 		}
 		of := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		var found tensor.Shape
 		of.name = producer(of.name)
 		switch n := t.node(of); {
 		case n == nil && of.of != nil:
@@ -70,20 +85,33 @@ func (t *tracing) shape(f *function, name string) (shape tensor.Shape) {
 			for _, call := range c.handing {
 				todo = append(todo, tensorOf{of: call.in, name: call.n.inputs[i+call.skip]})
 			}
-			continue
 		case n == nil:
-		case n.value() != nil:
-			found = n.value().shape
-		case slices.Contains(variableOps, n.op):
-			found = n.attr("shape").shape
+			return nil
+		case n.value() != nil || slices.Contains(variableOps, n.op):
+			sources = append(sources, n)
 		case (n.op == "Identity" || n.op == "ReadVariableOp") && len(n.inputs) > 0:
 			todo = append(todo, tensorOf{of: of.of, name: n.inputs[0]})
-			continue
-		}
-		if found == nil || shape != nil && !slices.Equal(found, shape) {
+		default:
 			return nil
 		}
-		shape = found
 	}
 	return nil
+}
+
+// gathering are the operations that trust that a variable has the type that they say.
+var gathering = opSet("ResourceGather ResourceGatherNd")
+
+// typeFault returns what is wrong with an operation that reads a variable as another type; "" where
+// nothing is, or the variable is not known.
+func (t *tracing) typeFault(f *function, n *node) string {
+	if !gathering[n.op] || len(n.inputs) == 0 {
+		return ""
+	}
+	for _, variable := range t.sources(f, n.inputs[0]) {
+		if got, want := n.attr("dtype").dtype, variable.attr("dtype").dtype; got != want {
+			return fmt.Sprintf("expected dtype %v, which the variable %s has, got %v", want,
+				quote(variable.name), got)
+		}
+	}
+	return ""
 }

@@ -1,8 +1,12 @@
 package savedmodel
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+
+	"kerasrun/tensor"
 )
 
 // property is something of a tensor that an operation trusts, and that a client may choose: where
@@ -16,33 +20,49 @@ const (
 	sides
 	sizes   // how large they all are
 	numbers // what the elements are; its sizes come from its shape alone
+	order   // whether the elements rise, as a client's numbers may not
 )
 
 // trustedInputs says which inputs' properties end the process at values that a client may send, and
 // what the client must not choose. scripts/fuzzops finds them. Keras writes these operations, so
 // that they stay allowed where it is the model that says the property.
 var trustedInputs = map[string][]trustedInput{
-	"Conv2D":                {{0, rank}, {1, rank}},
-	"Conv2DBackpropInput":   {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"Conv3D":                {{0, rank}, {1, rank}},
-	"Conv3DBackpropInputV2": {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
-	"DepthwiseConv2dNative": {{0, rank}, {1, rank}},
-	"IRFFT":                 {{1, numbers}},
-	"IRFFT2D":               {{1, numbers}},
-	"IRFFT3D":               {{1, numbers}},
-	"IRFFTND":               {{1, numbers}},
-	"MaxPool":               {{0, sides}},
-	"MaxPool3D":             {{0, rank}, {0, sides}},
-	"RFFT":                  {{1, numbers}},
-	"RFFT2D":                {{1, numbers}},
-	"RFFT3D":                {{1, numbers}},
-	"RFFTND":                {{1, numbers}},
-	"RaggedTensorToTensor":  {{3, rank}, {3, sizes}},
-	"TensorArrayV3":         {{0, numbers}},
-	"TensorListGetItem":     {{1, rank}},
-	"TensorListReserve":     {{1, numbers}},
-	"TensorListResize":      {{1, numbers}},
-	"TensorScatterUpdate":   {{1, rank}, {2, rank}},
+	"AdjustHue":                         {{1, numbers}}, // it turns by 6 until that is reached
+	"CombinedNonMaxSuppression":         {{0, rank}, {1, rank}},
+	"Conv2D":                            {{0, rank}, {1, rank}},
+	"Conv2DBackpropInput":               {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"Conv3D":                            {{0, rank}, {1, rank}},
+	"Conv3DBackpropInputV2":             {{0, rank}, {0, sizes}, {0, numbers}, {1, rank}, {2, rank}},
+	"DepthwiseConv2dNative":             {{0, rank}, {1, rank}},
+	"GatherV2":                          {{2, numbers}},
+	"IRFFT":                             {{1, numbers}},
+	"IRFFT2D":                           {{1, numbers}},
+	"IRFFT3D":                           {{1, numbers}},
+	"IRFFTND":                           {{1, numbers}},
+	"MaxPool":                           {{0, sides}},
+	"MaxPool3D":                         {{0, rank}, {0, sides}},
+	"RFFT":                              {{1, numbers}},
+	"RFFT2D":                            {{1, numbers}},
+	"RFFT3D":                            {{1, numbers}},
+	"RFFTND":                            {{1, numbers}},
+	"RaggedTensorToTensor":              {{3, rank}, {3, sizes}},
+	"ScatterNd":                         {{0, rank}, {1, rank}, {2, rank}},
+	"Slice":                             {{1, numbers}, {2, numbers}},
+	"SparseBincount":                    {{2, numbers}, {3, numbers}},
+	"SparseTensorDenseMatMul":           {{2, numbers}},
+	"StatelessRandomGammaV2":            {{0, numbers}},
+	"StatelessRandomGammaV3":            {{0, numbers}},
+	"TensorArraySplitV3":                {{2, numbers}},
+	"TensorArrayV3":                     {{0, numbers}},
+	"TensorListConcatV2":                {{2, rank}},
+	"TensorListScatter":                 {{1, numbers}},
+	"TensorListScatterIntoExistingList": {{2, numbers}},
+	"TensorListScatterV2":               {{1, numbers}, {3, numbers}},
+	"TensorListSetItem":                 {{1, numbers}},
+	"TensorListGetItem":                 {{1, rank}},
+	"TensorListReserve":                 {{1, numbers}},
+	"TensorListResize":                  {{1, numbers}},
+	"TensorScatterUpdate":               {{1, rank}, {2, rank}},
 }
 
 // otherwise says what lets an operation pass for which Keras has another way.
@@ -63,18 +83,58 @@ var mostOf = map[string]uint64{"N": 1 << 16, "Ncontext_sparse": 1 << 16,
 	"num": 1 << 16, "num_partitions": 1 << 16, "num_sparse": 1 << 16, "num_split": 1 << 16,
 	"precision": 1024, "top_paths": 1 << 16, "width": 1024}
 
-// A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is.
+// A RaggedTensorToTensor trusts its input 3 to be one number, where it is told that it is, and the
+// rows of its values to rise: it writes outside of its answer otherwise.
 const (
 	partitionTypes = "row_partition_types"
+	partitions     = "num_row_partition_tensors"
 	firstSize      = "FIRST_DIM_SIZE"
+	rowsOfValues   = "VALUE_ROWIDS"
 )
+
+// growsAttr is the attribute of a TensorListSetItem that makes the list as long as it has to be: it
+// takes an index before the list too then.
+const growsAttr = "resize_if_index_out_of_bounds"
+
+// rows are the inputs of a RaggedTensorToTensor that say the rows of values.
+func (n *node) rows() (inputs []trustedInput) {
+	if n.op != "RaggedTensorToTensor" {
+		return nil
+	}
+	for i, kind := range n.attr(partitionTypes).texts {
+		if kind == rowsOfValues {
+			inputs = append(inputs, trustedInput{3 + i, order})
+		}
+	}
+	return inputs
+}
+
+// rising are the operations whose first output's numbers rise, whatever comes in: the places of
+// elements, row by row.
+var rising = opSet("StringSplit StringSplitV2 Where")
+
+// rises returns whether a tensor is the first output of such an operation.
+func (t *tracing) rises(of tensorOf) bool {
+	n := t.node(tensorOf{of.of, producer(of.name), of.what})
+	if n == nil || !rising[n.op] {
+		return false
+	}
+	_, output, _ := strings.Cut(of.name, ":")
+	return output == "" || output == "0" || output == "indices:0" || output == "index:0"
+}
 
 // trusts returns whether an operation trusts what the table has of it also with these attributes,
 // and with the nodes of these names before it.
 func (n *node) trusts(what property, w *work, names map[string]*node) bool {
 	switch {
-	case n.op == "RaggedTensorToTensor":
+	case n.op == "RaggedTensorToTensor" && what != order:
 		return n.attr(partitionTypes).text == firstSize
+	case n.op == "TensorListSetItem":
+		resize := n.attrs[growsAttr]
+		return resize == nil || resize.number != 0
+	case n.op == "Slice": // the sum of both of these overflows
+		index := n.attrs["Index"]
+		return index == nil || index.dtype != tensor.Int32
 	case what == sides:
 		return n.dividesByZero(w, names)
 	}
@@ -148,10 +208,10 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (%s--allow-op %s takes it)",
 				fault, otherwise[n.op], n.op))
 		}
-		if fault := t.skipFault(f, n); fault != "" {
+		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n)); fault != "" {
 			mayEnd(fault)
 		}
-		for _, trusted := range trustedInputs[n.op] {
+		for _, trusted := range slices.Concat(trustedInputs[n.op], n.rows()) {
 			if trusted.input >= len(n.inputs) || isControl(n.inputs[trusted.input]) {
 				continue
 			}
@@ -167,7 +227,8 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 }
 
 func (p property) String() string {
-	return [...]string{"a number of dimensions", "sizes", "sizes", "numbers"}[p]
+	return [...]string{"a number of dimensions", "sizes", "sizes", "numbers",
+		"numbers that rise"}[p]
 }
 
 // tensorOf is a property of a tensor of a function, or with a nil function of the graph. The tensor
@@ -314,7 +375,7 @@ func (t *tracing) find(of tensorOf) string {
 	todo := []tensorOf{of}
 	for len(todo) > 0 && t.work.step() {
 		of, todo = todo[len(todo)-1], todo[:len(todo)-1]
-		if isControl(of.name) {
+		if isControl(of.name) || of.what == order && t.rises(of) {
 			continue
 		}
 		of.name = producer(of.name)

@@ -1,10 +1,14 @@
 package savedmodel
 
 import (
+	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // taking returns a SavedModel of a graph whose signature fetches y and takes x, of the shape.
@@ -20,7 +24,7 @@ var (
 	images      = dims(-1, -1, -1, 3)
 	list        = dims(-1)
 	x           = nodeOf("x", "Placeholder")
-	kernel      = nodeOf("k", "Const", constantOf(1, number(5, 0)))
+	kernel      = nodeOf("k", "Const", constantOf(1, float(5, 0)))
 )
 
 func conv(input string) []byte { return nodeOf("y", "Conv2D", inputs(input, "k")) }
@@ -50,7 +54,7 @@ func TestTrustedInputs(t *testing.T) {
 	}
 	axes := attribute("squeeze_dims", message(1, number(3, 1)))
 	reshaped := nodeOf("r", "Reshape", inputs("d", "x"))
-	data := nodeOf("d", "Const", constantOf(1, number(5, 0)))
+	data := nodeOf("d", "Const", constantOf(1, float(5, 0)))
 	for name, test := range map[string]struct {
 		want  string // "" where it passes
 		shape []byte
@@ -98,6 +102,14 @@ func TestTrustedInputs(t *testing.T) {
 			nodeOf("s", "Shape", inputs("x"))}},
 		"a length of the client's": {"expected numbers of its input 1", list,
 			[][]byte{nodeOf("y", "RFFT", inputs("k", "c")), nodeOf("c", "Cast", inputs("x"))}},
+		"an index of a list that grows": {"expected numbers of its input 1", list, [][]byte{
+			nodeOf("y", "TensorListSetItem", inputs("k", "x"), attribute(growsAttr, number(5, 1)))}},
+		"an index of another list": {"", list, [][]byte{
+			nodeOf("y", "TensorListSetItem", inputs("k", "x"), attribute(growsAttr, number(5, 0)))}},
+		"a size of the client's": {"expected numbers of its input 2", list, [][]byte{
+			nodeOf("y", "Slice", inputs("k", "k", "x"), attribute("Index", number(6, 9)))}},
+		"a size of 32 bits": {"", list, [][]byte{
+			nodeOf("y", "Slice", inputs("k", "k", "x"), attribute("Index", number(6, 3)))}},
 		"a length of what is sent": {"", images, [][]byte{nodeOf("y", "RFFT", inputs("x", "n")),
 			nodeOf("n", "StridedSlice", inputs("s", "d", "d", "d")), data,
 			nodeOf("s", "Shape", inputs("x"))}},
@@ -106,7 +118,8 @@ func TestTrustedInputs(t *testing.T) {
 	} {
 		model := ofGraph(taking(test.shape, x, kernel, slices.Concat(test.nodes...)))
 		wantScan(t, name, test.want, model)
-		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT"))
+		wantScan(t, name+", allowed", "", model, AllowOps("Conv2D", "RFFT", "Slice",
+			"TensorListSetItem"))
 	}
 }
 
@@ -132,6 +145,12 @@ func TestEveryTrustedInput(t *testing.T) {
 			}
 		}
 	}
+}
+
+// float returns a field that is a number of 32 bits.
+func float(field protowire.Number, value float32) []byte {
+	return protowire.AppendFixed32(protowire.AppendTag(nil, field, protowire.Fixed32Type),
+		math.Float32bits(value))
 }
 
 // ints returns an attribute that is a list of numbers.
@@ -204,7 +223,7 @@ func TestSkips(t *testing.T) {
 		return [][]byte{nodeOf("y", "Conv2D", append(fields, inputs("x", "v"),
 			ints("strides", 1, step, step, 1))...),
 			nodeOf("v", "Const",
-				constantOf(1, append(number(5, 0), message(2, dims(h, w, 3, 4))...)))}
+				constantOf(1, append(float(5, 0), message(2, dims(h, w, 3, 4))...)))}
 	}
 	same := attribute("padding", message(2, []byte("SAME")))
 	nchw := attribute("data_format", message(2, []byte("NCHW")))
@@ -245,6 +264,74 @@ func TestSkips(t *testing.T) {
 	}
 }
 
+// TestRows holds that a client never says the rows of a ragged tensor's values, which have to rise,
+// but by what it sends to be split.
+func TestRows(t *testing.T) {
+	const refused = "RaggedTensorToTensor may end the process: expected numbers that rise of its " +
+		"input 4 that the model itself says, got one that a client may choose"
+	ragged := func(rows, second string) []byte {
+		return nodeOf("y", "RaggedTensorToTensor", inputs("k", "k", "k", "k", rows),
+			attribute(partitions, number(3, 2)), attribute(partitionTypes, message(1, slices.Concat(
+				message(2, []byte("ROW_SPLITS")), message(2, []byte(second))))))
+	}
+	split := nodeOf("s", "StringSplitV2", inputs("x", "k"))
+	column := func(of string) []byte {
+		return nodeOf("c", "StridedSlice", inputs(of, "k", "k", "k"))
+	}
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"the client's":         {refused, [][]byte{ragged("x", rowsOfValues)}},
+		"the client's splits":  {"", [][]byte{ragged("x", "ROW_SPLITS")}},
+		"the model's":          {"", [][]byte{ragged("k", rowsOfValues)}},
+		"of what is split":     {"", [][]byte{ragged("c", rowsOfValues), column("s"), split}},
+		"of what is split, :0": {"", [][]byte{ragged("c", rowsOfValues), column("s:0"), split}},
+		"the parts themselves": {refused, [][]byte{ragged("c", rowsOfValues), column("n"), split,
+			nodeOf("n", "StringToNumber", inputs("s:1"))}},
+		"of what is found": {"", [][]byte{ragged("c", rowsOfValues), column("w"),
+			nodeOf("w", "Where", inputs("x"))}},
+		"in a function": {"", [][]byte{nodeOf("y", "PartitionedCall", inputs("x", "k"), callOf("f")),
+			library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
+				message(2, message(1, []byte("k")))),
+				inBody("s", "StringSplitV2", inputs("a", "k")),
+				inBody("y", "RaggedTensorToTensor", inputs("k", "k", "k", "s:indices:0"),
+					attribute(partitionTypes, message(1, message(2, []byte(rowsOfValues)))))))}},
+	} {
+		wantScan(t, name, test.want, ofGraph(taking(images, x, kernel, slices.Concat(test.nodes...))))
+	}
+}
+
+// TestTypes holds that a variable is gathered from as what it is, where it is known, also through
+// a function.
+func TestTypes(t *testing.T) {
+	variable := nodeOf("v", "VarHandleOp", attribute("dtype", number(6, 1)))
+	gather := func(input string, dtype int64) [][]byte {
+		return [][]byte{inputs(input, "x"), attribute("dtype", number(6, dtype))}
+	}
+	signature := slices.Concat(message(2, message(1, []byte("a"))),
+		message(2, message(1, []byte("x"))))
+	const refused = `ResourceGather may end the process: expected dtype float32, which the ` +
+		`variable "v" has, got int32`
+	for name, test := range map[string]struct {
+		want  string // "" where it passes
+		nodes [][]byte
+	}{
+		"its own": {"", [][]byte{variable, nodeOf("y", "ResourceGather", gather("v", 1)...)}},
+		"another": {refused,
+			[][]byte{variable, nodeOf("y", "ResourceGather", gather("v", 3)...)}},
+		"another in a function": {refused, [][]byte{variable,
+			nodeOf("y", "PartitionedCall", inputs("v", "x"), callOf("f")),
+			library(functionOf("f", signature,
+				inBody("n", "ResourceGather", gather("a", 3)...)))}},
+		"one that is not known": {"", [][]byte{variable, nodeOf("y", "ResourceGather",
+			gather("i", 3)...), nodeOf("i", "IdentityN", inputs("v"))}},
+	} {
+		model := ofGraph(taking(images, x, slices.Concat(test.nodes...)))
+		wantScan(t, name, test.want, model, Skip(CheckVariables))
+	}
+}
+
 // TestTrustedAttributes holds that attributes with which TensorFlow ends the process are refused,
 // and others pass.
 func TestTrustedAttributes(t *testing.T) {
@@ -277,6 +364,9 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "Conv2DBackpropInput", ints("strides", 1, 1, 512, 1))},
 		"strides of what gets smaller": {"",
 			nodeOf("y", "Conv2D", ints("strides", 1, 128, 128, 1))},
+		"one dilation of five": {"expected dilations of Conv3DBackpropInputV2 of 5 numbers, got 1",
+			nodeOf("y", "Conv3DBackpropInputV2", ints("dilations", 4))},
+		"dilations": {"", nodeOf("y", "Conv2D", ints("dilations", 1, 2, 2, 1))},
 		"windows beyond all numbers": {"expected ksizes of ExtractImagePatches of at most 1048576",
 			nodeOf("y", "ExtractImagePatches", ints("ksizes", 1, 1<<31-1, 8, 1))},
 		"windows of 32 x 32": {"",
@@ -285,6 +375,38 @@ func TestTrustedAttributes(t *testing.T) {
 			nodeOf("y", "DynamicPartition", attribute("num_partitions", number(3, 1<<31-1)))},
 		"digits": {"expected width of at most 1024",
 			nodeOf("y", "AsString", attribute("width", number(3, 1025)))},
+		"an axis beyond all dimensions": {"expected input 2 of GatherV2 of at most 254",
+			slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
+				nodeOf("a", "Const", constantOf(9, content[int64](math.MinInt64))))},
+		"a size beyond all tensors": {"expected input 2 of Slice of at most 1.099511627776e+12, got 9",
+			slices.Concat(nodeOf("y", "Slice", inputs("a", "a", "a")),
+				nodeOf("a", "Const", constantOf(9, content[int64](math.MaxInt64))))},
+		"the rest of a tensor": {"", slices.Concat(nodeOf("y", "Slice", inputs("a", "a", "a")),
+			nodeOf("a", "Const", constantOf(9, content[int64](-1))))},
+		"the last axis": {"", slices.Concat(nodeOf("y", "GatherV2", inputs("a", "a", "a")),
+			nodeOf("a", "Const", constantOf(3, number(7, -1))))},
+		"a hue beyond all colours": {"expected input 1 of AdjustHue of at most 1, got 1e+10",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")),
+				nodeOf("h", "Const", constantOf(1, float(5, 1e10))))},
+		"no hue": {"expected input 1 of AdjustHue of at most 1, got NaN",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")), nodeOf("h", "Const",
+				constantOf(1, message(5, binary.LittleEndian.AppendUint32(nil, 0x7fc00000)))))},
+		"a hue in bytes": {"expected input 1 of AdjustHue of at most 1, got +Inf",
+			slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")), nodeOf("h", "Const",
+				constantOf(1, message(4, binary.LittleEndian.AppendUint32(nil, 0x7f800000)))))},
+		"a hue": {"", slices.Concat(nodeOf("y", "AdjustHue", inputs("h", "h")),
+			nodeOf("h", "Const", constantOf(1, float(5, -0.5))))},
+		"more kinds of partitions than there are": {
+			"expected as many row_partition_types of RaggedTensorToTensor as " +
+				"num_row_partition_tensors, 1, got 2", nodeOf("y", "RaggedTensorToTensor",
+				attribute(partitions, number(3, 1)), attribute(partitionTypes, message(1,
+					slices.Concat(message(2, []byte(firstSize)), message(2, []byte("ROW_SPLITS"))))))},
+		"partitions of their kinds": {"", nodeOf("y", "RaggedTensorToTensor",
+			attribute(partitions, number(3, 1)), attribute(partitionTypes, message(1,
+				message(2, []byte("ROW_SPLITS")))))},
+		"nothing, very often": {"expected at most 16777216 elements but for the sizes of 0",
+			nodeOf("y", "Const", constantOf(1, message(2, dims(1<<24, 0, 8))))},
+		"nothing":  {"", nodeOf("y", "Const", constantOf(1, message(2, dims(0, 224, 224, 3))))},
 		"no width": {"", nodeOf("y", "AsString", attribute("width", number(3, -1)))},
 	} {
 		wantScan(t, name, test.want, ofGraph(graphOf(test.node)))

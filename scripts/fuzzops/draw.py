@@ -1,6 +1,7 @@
 """Draws an operation's arguments, as plain data that can be written down and made again.
 
-A try is {"attrs": {name: value}, "inputs": {name: [tensor, ...]}}. A tensor is (type number, shape,
+A try is {"attrs": {name: value}, "inputs": {name: [tensor, ...]}, "function": whether it runs in
+a function of its own}. A tensor is (type number, shape,
 the first values; they are repeated to fill it), with a text for a shape where it is a list, an
 array or another resource. What led to a new answer is kept, and most tries change one of those a
 little: so they get past the checks that an operation makes first.
@@ -11,18 +12,22 @@ import math
 import random
 import re
 
-MOST_ELEMENTS = [2000] * 15 + [200_000]  # of a try's tensors
+from . import rules
+
+MOST_ELEMENTS = [100, 100, 2000]  # of a try's tensors
+WIDE = 0.03  # of the tries may have large tensors, sizes and numbers too
+FUNCTIONS = 0.15  # of the tries run as functions, which takes longer
+MOST_WIDE = 200_000
+MOST_KEPT = 2000  # elements of a try's tensors that is kept, so that most tries take little time
 MOST_VALUES = 24
-KEPT = 400
+KEPT = 300  # of those that were answered, and of those that were refused
 SIZES = [0, 1, 1, 2, 2, 3, 4, 5, 8, 17, 64]
 LARGE = [255, 4096, 30_000, 65_536]
 SMALL_NUMBERS = [0, 0, 1, 1, 2, 3, 4, 7, 8, -1, -2]
-NUMBERS = [
+WIDE_NUMBERS = [100, 4096, 30_000, 65_536]  # a size of these takes time
+EXTREMES = [
     *SMALL_NUMBERS,
     100,
-    4096,
-    30_000,
-    65_536,
     2**31 - 1,
     -(2**31),
     2**40,
@@ -61,33 +66,49 @@ class Drawer:
 
     def __init__(self, op, rng: random.Random, kept=()):
         self.op, self.rng = op, rng
-        self.kept = [k for _, k in kept][-KEPT:]
-        self.answers = {answer for answer, _ in kept}
+        self.answered, self.refused = [], []
+        self.answers = set()
         self.large = True
+        for answer, made in kept:
+            self.learn(answer, made)
 
     def draw(self):
-        self.most = self.rng.choice(MOST_ELEMENTS)
-        if self.kept and self.rng.random() < 0.8:
-            newest = self.kept[-6:] if self.rng.random() < 0.4 else self.kept
-            made = marshal.loads(marshal.dumps(self.rng.choice(newest)))
-            for _ in range(self.rng.choice([1, 1, 1, 2, 2, 4])):
-                self.change(made)
-            return made
-        return self.fresh()
+        """Draws a try, and another one in place of most that the scan would refuse."""
+        for _ in range(20):
+            made = self.one()
+            made["function"] = self.rng.random() < FUNCTIONS
+            if not rules.refuse(self.op.name, made):
+                break
+        return made
+
+    def one(self):
+        rng = self.rng
+        self.wide = self.large and rng.random() < WIDE
+        self.most = MOST_WIDE if self.wide else rng.choice(MOST_ELEMENTS)
+        what = rng.random()
+        kept = self.answered if what < 0.75 else self.refused if what < 0.88 else ()
+        if not kept:
+            return self.fresh()
+        newest = kept[-6:] if rng.random() < 0.25 else kept
+        made = marshal.loads(rng.choice(newest))
+        for _ in range(rng.choice([1, 1, 1, 2, 2, 4])):
+            self.change(made)
+        return made
 
     def learn(self, answer, made):
         """Keeps a try that got a new answer; returns whether it did."""
-        if answer in self.answers or len(self.answers) >= KEPT:
+        kept = self.answered if answer.startswith(OK) else self.refused
+        if answer in self.answers or len(kept) >= KEPT or elements(made) > MOST_KEPT:
             return False
         self.answers.add(answer)
-        self.kept.append(made)
+        kept.append(marshal.dumps(made))
         return True
 
     def fresh(self):
         rng = self.rng
         self.dims = [rng.choice(SIZES) for _ in range(3)]
         self.shapes = [self.shape() for _ in range(2)]
-        self.small = rng.random() < 0.6
+        self.small = rng.random() < 0.75
         attrs = {a.name: self.attr(a) for a in self.op.attr}
         inputs = {arg.name: self.input(arg, attrs) for arg in self.op.input_arg}
         # What has a default is left at it half of the time.
@@ -103,7 +124,7 @@ class Drawer:
         inputs = [ts for ts in made["inputs"].values() if ts]
         self.shapes = [t[1] for ts in inputs for t in ts if not isinstance(t[1], str)] or [[]]
         self.dims = [d for s in self.shapes for d in s if d < 4096] or [1]
-        self.small = rng.random() < 0.6
+        self.small = rng.random() < 0.75
         free = [a for a in self.op.attr if not self.inferred(a.name)]
         tied = [a for a in self.op.attr if self.inferred(a.name)]
         what = rng.random()
@@ -159,7 +180,7 @@ class Drawer:
         rng = self.rng
         if rng.random() < 0.4:
             return max(rng.choice(self.dims) + rng.choice([0, 0, 1, -1]), 0)
-        if self.large and rng.random() < 0.1:
+        if self.wide and rng.random() < 0.3:
             return rng.choice(LARGE)
         return rng.choice(SIZES)
 
@@ -173,10 +194,10 @@ class Drawer:
         if arg.is_ref:
             raise Unsupported("a reference")
         if arg.type_list_attr:
-            dtypes = attrs[arg.type_list_attr]
+            dtypes = self.told(attrs, arg.type_list_attr)
         else:
-            dtypes = [arg.type or attrs[arg.type_attr]] * (
-                attrs[arg.number_attr] if arg.number_attr else 1
+            dtypes = [arg.type or self.told(attrs, arg.type_attr)] * (
+                self.told(attrs, arg.number_attr) if arg.number_attr else 1
             )
         before = before or []
         made = []
@@ -187,6 +208,11 @@ class Drawer:
             else:
                 made.append(self.tensor(dtype))
         return made
+
+    def told(self, attrs, name):
+        """An attribute of a try, or what it is by default."""
+        default = next(a for a in self.op.attr if a.name == name).default_value
+        return attrs.get(name, default.type or default.i)
 
     def inferred(self, name):
         return any(
@@ -246,7 +272,9 @@ class Drawer:
     def number(self):
         if self.rng.random() < 0.2:
             return self.rng.choice(self.dims) + self.rng.choice([0, 0, 1, -1])
-        return self.rng.choice(SMALL_NUMBERS if self.small or not self.large else NUMBERS)
+        if self.wide and self.rng.random() < 0.2:
+            return self.rng.choice(WIDE_NUMBERS)
+        return self.rng.choice(SMALL_NUMBERS if self.small else EXTREMES)
 
     def number32(self):
         return min(max(self.number(), -(2**31)), 2**31 - 1)
@@ -294,6 +322,15 @@ class Drawer:
             return [min(max(self.number(), low), high) for _ in range(n)]
         floats = FLOATS if self.small else FLOATS + ODD_FLOATS
         return [rng.choice(floats) for _ in range(n)]
+
+
+OK = "ok "  # begins the answers of tries without an error
+
+
+def elements(made):
+    """How many elements a try's tensors have."""
+    tensors = [t for ts in made["inputs"].values() for t in ts]
+    return sum(math.prod(t[1]) for t in tensors if not isinstance(t[1], str))
 
 
 _NUMBERS = re.compile(r"\[[^\]]*\]|[-\d.,]+|\b(?:nan|inf)\b")

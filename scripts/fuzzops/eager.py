@@ -2,16 +2,18 @@
 
 import contextlib
 import marshal
+import math
 import random
-import warnings
 
 import numpy as np
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import context
-from tensorflow.python.framework import constant_op, dtypes, op_def_registry
+from tensorflow.python.framework import dtypes, op_def_registry, ops
 
-from . import draw
-from .process import limit_memory
+from . import draw, seeds
+from .process import MORE_MEMORY, limit_memory, limit_time
+
+CHUNK = 5000  # tries of one process
 
 
 class Runner:
@@ -22,6 +24,7 @@ class Runner:
         self.name, self.context = name, context.context()
         self.op = op_def_registry.get(name)
         self.made, self.resources = {}, 0
+        self.device, self.function = self.context.device_name, None
 
     def execute(self, name, inputs, **attrs):
         flat = tuple(part for pair in attrs.items() for part in pair)
@@ -33,6 +36,11 @@ class Runner:
         inputs = []
         for arg in self.op.input_arg:
             inputs += [self.tensor(t, tried["attrs"]) for t in tried["inputs"][arg.name]]
+        # As a function of one node, which is rewritten as graphs are, or by the kernel alone.
+        function = tried.get("function", False)
+        if function != self.function:
+            pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction(self.context._handle, function)
+            self.function = function
         return self.execute(self.name, inputs, **tried["attrs"])
 
     def tensor(self, drawn, attrs):
@@ -44,26 +52,30 @@ class Runner:
             make = self.resource if dtype == draw.RESOURCE else self.variant
             return make(size, (told or [other])[0], shape)
         key = marshal.dumps(drawn)
-        if key not in self.made:
-            if len(self.made) > 2000:
+        made = self.made.get(key)
+        if made is None:
+            if len(self.made) > 1000:
                 self.made.clear()
-            self.made[key] = self.new(dtype, shape, values)
-        return self.made[key]
+            made = self.new(dtype, shape, values)
+            if math.prod(shape) <= draw.MOST_KEPT:
+                self.made[key] = made
+        return made
 
     def new(self, dtype, shape, values):
-        dtype = dtypes.as_dtype(dtype)
-        n = int(np.prod(shape, dtype=np.int64))
+        n = math.prod(shape)
         values = list(values)[: max(n, 1)] or [0]
-        if dtype == dtypes.string:
-            array = np.array((values * (n // len(values) + 1))[:n], dtype=object).reshape(shape)
+        if n <= 100:
+            values = (values * (n // len(values) + 1))[:n]
+        if dtype == draw.STRING:
+            array = np.empty(len(values), object)
+            array[:] = values
+        elif dtype in QUANTISED:
+            array = np.array(values, QUANTISED[dtype]).view(dtypes.as_dtype(dtype).as_numpy_dtype)
         else:
-            kind = dtype.as_numpy_dtype
-            if dtype in QUANTISED:
-                array = np.array(values, QUANTISED[dtype]).view(kind)
-            else:
-                array = np.array(values, dtype=kind)
-            array = np.tile(array, n // len(values) + 1)[:n].reshape(shape)
-        return constant_op.convert_to_eager_tensor(array, self.context, dtype)
+            array = np.array(values, NUMPY[dtype])
+        if n > 100:
+            array = np.resize(array, n)
+        return ops.EagerTensor(array.reshape(shape), self.device, dtype)
 
     def one(self, dtype, shape=()):
         return self.new(dtype, shape, [b"a" if dtype == draw.STRING else 1])
@@ -118,33 +130,36 @@ class Runner:
 
 TOLD = ("dtype", "element_dtype", "Tvalues", "Tin", "Tkey")
 QUANTISED = {
-    dtypes.qint8: np.int8,
-    dtypes.quint8: np.uint8,
-    dtypes.qint16: np.int16,
-    dtypes.quint16: np.uint16,
-    dtypes.qint32: np.int32,
+    dtypes.qint8.as_datatype_enum: np.int8,
+    dtypes.quint8.as_datatype_enum: np.uint8,
+    dtypes.qint16.as_datatype_enum: np.int16,
+    dtypes.quint16.as_datatype_enum: np.uint16,
+    dtypes.qint32.as_datatype_enum: np.int32,
 }
+NUMPY = {enum: kind for enum, kind in dtypes._TF_TO_NP.items() if enum < 100}
 
 
-def run(name, tries, first, seed, board, corpus, large):
+def run(name, tries, first, args, board, corpus, large):
     """Runs tries number `first` and on. corpus: the file of what led to new answers. large: whether
     large sizes and numbers are drawn too."""
-    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")
     runner = Runner(name)
     kept = list(read(corpus))
-    drawer = draw.Drawer(runner.op, random.Random(f"{seed} {name} {first}"), kept)
-    limit_memory()
+    drawer = draw.Drawer(runner.op, random.Random(f"{args.seed} {name} {first}"), kept)
     drawer.large = large
+    limit_memory()
     good = 0
+    given = [] if first else seeds.of(name)
     with open(corpus, "ab", buffering=0) as file:
         for i in range(tries):
-            tried = drawer.draw()
+            tried = given.pop() if given else drawer.draw()
             if not board.begin(i + 1, good, tried):
                 continue
+            limit_time(args.try_seconds)
             try:
                 outputs = runner.run(tried)
                 good += 1
-                answer = "ok " + " ".join(kind(o) for o in outputs[:3])
+                answer = draw.OK + " ".join(kind(o) for o in outputs[:3])
                 del outputs
             except draw.Unsupported:
                 raise
@@ -155,18 +170,18 @@ def run(name, tries, first, seed, board, corpus, large):
         board.end(tries, good)
 
 
-def again(name, tried):
-    warnings.simplefilter("ignore")
+def again(name, tried, args):
+    np.seterr(all="ignore")
     runner = Runner(name)
-    limit_memory()
+    limit_memory(MORE_MEMORY)
+    limit_time(4 * args.try_seconds)
     with contextlib.suppress(Exception):
         runner.run(tried)
 
 
 def kind(output):
-    return (
-        f"{output.dtype._type_enum}:{output.shape.rank}" if output.shape.rank is not None else "?"
-    )
+    """An output's type and shape, where a size is 0, 1 or more."""
+    return f"{output._datatype_enum()}:{[min(d, 2) for d in output._shape_tuple()]}"
 
 
 def read(corpus):

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from .process import limit_memory
+from .process import MORE_MEMORY, limit_memory, limit_time
 
 # Each with the number of dimensions of what it takes.
 KINDS = {
@@ -29,6 +29,7 @@ TAILS = [[], ["bias"], ["bias", "relu"], ["bias", "elu"], ["bias", "relu6"], ["b
          ["bias", "tanh"], ["bias", "sigmoid"], ["bias", "mish"]]  # fmt: skip
 PLAIN = ("MatMul", "AvgPool", "Conv3D", "Conv3DBackpropInputV2")  # without explicit paddings
 MOST_ELEMENTS = 300_000
+SESSION_MEMORY = 1 << 30
 CHANNELS, FILTERS = 3, 4
 
 
@@ -121,41 +122,52 @@ def build(kind, tried, x):
     return x
 
 
+def graph(kind, tried):
+    """Adds a try to the graph. Returns what it takes, and its answer."""
+    # The sizes are free, as they are in a served model.
+    free = [None] * (KINDS[kind] - 1)
+    x = tf.compat.v1.placeholder(tried["dtype"], [*free, CHANNELS])
+    return x, build(kind, tried, x)
+
+
+def image(x, sizes):
+    return np.ones(sizes, x.dtype.as_numpy_dtype)
+
+
 def attempt(kind, tried):
     """Makes the graph and runs it with each of the shapes. Returns how many were answered."""
     answered = 0
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default() as made:
         try:
-            # The sizes are free, as they are in a served model.
-            free = [None] * (KINDS[kind] - 1)
-            x = tf.compat.v1.placeholder(tried["dtype"], [*free, CHANNELS])
-            y = build(kind, tried, x)
+            x, y = graph(kind, tried)
         except (TypeError, ValueError, tf.errors.OpError):
             return 0  # TensorFlow does not make such a graph
-        with tf.compat.v1.Session(graph=graph) as session:
+        with tf.compat.v1.Session(graph=made) as session:
             for sizes in tried["shapes"]:
                 try:
-                    session.run(y, {x: np.ones(sizes, x.dtype.as_numpy_dtype)})
+                    session.run(y, {x: image(x, sizes)})
                     answered += 1
                 except tf.errors.OpError:
                     pass
     return answered
 
 
-def again(name, tried):
-    limit_memory()
+def again(name, tried, args):
+    limit_memory(MORE_MEMORY)
+    limit_time(16 * args.try_seconds)
     attempt(name.removeprefix(name_of("")), tried)
 
 
-def run(name, tries, first, seed, board, *_):
+def run(name, tries, first, args, board, *_):
     """As eager.run. A try is a graph, run with each of its shapes."""
     warnings.simplefilter("ignore")
     kind = name.removeprefix(name_of(""))
-    rng = random.Random(f"{seed} {name} {first}")
-    limit_memory()
+    rng = random.Random(f"{args.seed} {name} {first}")
+    limit_memory(SESSION_MEMORY)
     good = 0
     for i in range(tries):
         tried = draw(kind, rng)
         board.begin(i + 1, good, tried)
+        limit_time(4 * args.try_seconds)
         good += attempt(kind, tried) > 0
     board.end(tries, good)
