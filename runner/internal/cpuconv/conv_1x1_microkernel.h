@@ -17,7 +17,7 @@
 #define PREFETCH_PIXELS 8
 #define CACHE_LINE_FLOATS 16
 
-// prefetched is memory that is needed soon: so many cache lines of it are prefetched for each eight k.
+// prefetched is memory that is needed soon: so many cache lines of it for each eight k.
 struct prefetched {
   const float* next;
   int64_t lines;
@@ -37,15 +37,12 @@ typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8,
     load_accumulators(mr, nv, acc, o, k_flags);                                      \
     for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv) {                      \
       for (int64_t i = 0; i < p.lines; i++, p.next += CACHE_LINE_FLOATS)             \
-        __builtin_prefetch(p.next, 0, PREFETCH_HINT);                                \
+        __builtin_prefetch(p.next, 0, 2);                                            \
       k_loop(mr, nv, 8, x, 8, w, acc);                                               \
     }                                                                                \
     epilogue(mr, nv, acc, o, k_flags);                                               \
   }
-#ifndef PREFETCH_HINT
-#define PREFETCH_HINT 2
-#endif
-// lines_for returns how many lines a tile prefetches for each eight k, so that all tiles of a panel prefetch
+// lines_for returns how many lines a tile prefetches for each eight k: all tiles of a panel have then
 // the next panel.
 static int64_t lines_for(int64_t tiles, int64_t nr) {
   return div_round_up(8 * nr / CACHE_LINE_FLOATS, tiles);

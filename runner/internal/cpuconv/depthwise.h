@@ -52,7 +52,7 @@ INLINE vector pixels_at(const float* x, int64_t stride, int64_t second) {
 #endif
 }
 
-// depthwise_row adds a row of the image to both rows of sums, or one: w0, w1 are that of the filter.
+// depthwise_row adds a row of the image to both rows of sums, or one: w0, w1 are the filter's.
 INLINE void depthwise_row(int nv, int64_t stride, int64_t kw, const struct depthwise_input* in,
                           const float* x, const float* w0, const float* w1, vector acc[][2]) {
 #pragma GCC unroll 7
@@ -129,7 +129,7 @@ static void activate_span(float* y, int64_t n, enum kerasrun_act act) {
   if (i < n) store_split(y + i, 8, 0, activated(load_split(y + i, 8, 0), act));
 }
 
-// depthwise_pixels computes n pixels of a row, or two, whose numbers in the batch are in pixel; y is
+// depthwise_pixels computes n pixels of a row, or two, from those on whose numbers are in pixel. y is
 // their channels of the output. Where they do not lie together they are computed beside it.
 static void depthwise_pixels(const struct depthwise_call* call, const struct depthwise_input* in,
                              int rows, const int64_t pixel[2], int64_t n, float* y) {

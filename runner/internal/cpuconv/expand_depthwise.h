@@ -1,4 +1,4 @@
-// A 1x1 convolution and the depthwise one that alone reads it, as they stand in mobile networks. What
+// A 1x1 convolution and the depthwise one that alone reads it, as in mobile networks. What
 // lies between them never leaves the second cache. A task is, for rows of an image and some panels,
 //
 //   for each panel                          nr channels
