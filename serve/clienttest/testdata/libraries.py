@@ -346,6 +346,10 @@ def kserve(http_address, grpc_address):
 
         def made(call=call, name=name):
             result = asyncio.run(of(name.split(" ")[0], call))
+            if (
+                result is None
+            ):  # TensorFlow Serving's status, where KServe's own servers say "ready"
+                return "None"
             return str(result).lower() if isinstance(result, bool) else result
 
         show(name, made, [httpx.HTTPError, grpc.RpcError])
