@@ -95,9 +95,11 @@ test-go: programs bin/kerasrun $(EXPORTED) $(LITE0) $(SMALL) ## Go's tests; AVX-
 test-native: ## the C of convolutions and buffers, under gcc's sanitizers; without TensorFlow
 	@scripts/test-native.sh
 
-# Tests that only run other programs have no race to find.
+# Tests that only run other programs have no race to find; each decoder and resize runs in
+# preprocess's tests too, many at a time.
 test-race: programs ## the packages that need no TensorFlow, under the race detector
-	@$(GO) test -race -short $$(go list $(PURE) | grep -vE '/internal/(docstest|renamemodule)$$')
+	@$(GO) test -race -short \
+		$$(go list $(PURE) | grep -vE '/(preprocess/internal/|internal/(docstest|renamemodule)$$)')
 
 test-python: setup bin/kerasrun $(SMALL) ## the tests of the exporter, kerasrun_batch and scripts
 	@$(PYTHON) -m pytest -q --disable-warnings

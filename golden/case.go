@@ -32,6 +32,9 @@ func (p *Pack) read(c Case) (*references, error) {
 		return nil, err
 	}
 	path := filepath.Join(p.Dir, c.Arrays)
+	if err := checkRegular(path); err != nil {
+		return nil, err
+	}
 	arrays, err := npy.ReadZip(path)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,24 @@ type differences struct {
 	// by the upper 16 bits of the difference as a float32, so that a bucket is at most 1/128 wide,
 	// relatively
 	buckets []int64
+	// of each case, in their order
+	cases []caseDifference
+}
+
+// caseDifference is the largest difference of one case; NaN once there was one.
+type caseDifference struct {
+	name string
+	max  float64
+}
+
+// note counts a case, which may come several times, after itself.
+func (d *differences) note(name string, largest float64) {
+	last := len(d.cases) - 1
+	if last < 0 || d.cases[last].name != name {
+		d.cases = append(d.cases, caseDifference{name, largest})
+		return
+	}
+	d.cases[last].max = max(d.cases[last].max, largest) // NaN where either is
 }
 
 // Worst is the element in which a stage differs most.
@@ -125,11 +143,14 @@ func add[T uint8 | float32 | float64](
 	if d.buckets == nil {
 		d.buckets = make([]int64, 1<<15)
 	}
+	var largest float64
+	defer func() { d.note(name, largest) }()
 	for i := range want {
 		diff := 0.0
 		if got[i] != want[i] {
 			diff = math.Abs(float64(got[i])-float64(want[i])) / unit
 		}
+		largest = max(largest, diff)
 		d.count++
 		d.sum += diff
 		if size := math.Abs(float64(want[i])); size > d.largest && !math.IsInf(size, 1) {

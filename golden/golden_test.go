@@ -394,14 +394,19 @@ func TestReport(t *testing.T) {
 	}
 
 	out.Reset()
-	if err := golden.WriteJUnit(&out, report, report); err != nil {
+	if err := golden.WriteJUnit(&out, map[string]string{"model": "m"}, report, report); err != nil {
 		t.Fatal(err)
 	}
 	var suites struct {
 		Suites []struct {
-			Tests    int `xml:"tests,attr"`
-			Failures int `xml:"failures,attr"`
-			Cases    []struct {
+			Tests      int     `xml:"tests,attr"`
+			Failures   int     `xml:"failures,attr"`
+			Time       float64 `xml:"time,attr"`
+			Properties []struct {
+				Name  string `xml:"name,attr"`
+				Value string `xml:"value,attr"`
+			} `xml:"properties>property"`
+			Cases []struct {
 				Name    string `xml:"name,attr"`
 				Failure *struct {
 					Message string `xml:"message,attr"`
@@ -413,9 +418,24 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	suite := suites.Suites[1]
-	if c := suite.Cases[8]; len(suites.Suites) != 2 || suite.Tests != 12 ||
-		suite.Failures != len(failed(report)) || c.Name != "probs alone" || c.Failure == nil {
+	var images []string // that failed
+	for _, c := range suite.Cases[12:] {
+		if c.Failure != nil {
+			images = append(images, c.Name)
+		}
+	}
+	if c := suite.Cases[8]; len(suites.Suites) != 2 || suite.Tests != 12+3 || len(images) == 0 ||
+		suite.Failures != len(failed(report))+len(images) || c.Name != "probs alone" ||
+		c.Failure == nil || suite.Time <= 0 {
 		t.Errorf("junit: got %+v", suite)
+	}
+	for _, image := range report.Images {
+		if (len(image.Faults) > 0) != slices.Contains(images, image.Name) {
+			t.Errorf("junit: got the failed images %q, want %+v among them", images, image)
+		}
+	}
+	if p := suite.Properties; len(p) < 5 || p[0].Name != "model" || p[0].Value != "m" {
+		t.Errorf("junit: got the properties %+v", p)
 	}
 
 	text := report.String()

@@ -269,8 +269,23 @@ func (p *Pack) validateInputs() (faults []error) {
 	return faults
 }
 
+// checkRegular refuses what is not a file: opening a pipe may wait for ever.
+func checkRegular(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: expected a file, got %v", path, info.Mode().Type())
+	}
+	return nil
+}
+
 // readFile reads a whole file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
+	if err := checkRegular(path); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -25,9 +25,17 @@ type Report struct {
 	Versions      map[string]string `json:"versions"`
 	Cases         int               `json:"cases"`
 	Stages        []Stage           `json:"stages"`
+	Images        []CaseReport      `json:"images"` // of each case, in the pack's order
+	Seconds       float64           `json:"seconds"`
 	OK            bool              `json:"ok"`
 	// Diagnosis says in a sentence what a failure looks like; "" where all is well.
 	Diagnosis string `json:"diagnosis,omitempty"`
+}
+
+// CaseReport says in which stages a case differs by more than the tolerance, or has another fault.
+type CaseReport struct {
+	Name   string   `json:"name"`
+	Faults []string `json:"faults,omitempty"`
 }
 
 // Stage is the comparison of one stage over all cases. Differences are absolute ones between
@@ -217,22 +225,40 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteJUnit writes reports as JUnit's XML, a test suite each and a test case a stage, for what
-// reads test results in a CI.
-func WriteJUnit(w io.Writer, reports ...*Report) error {
+// WriteJUnit writes reports as JUnit's XML, for what reads test results in a CI: a test suite each,
+// with a test case a stage and one a case of the pack. The properties say what was verified; those
+// of the pack are added.
+func WriteJUnit(w io.Writer, properties map[string]string, reports ...*Report) error {
 	suites := make([]junit.Suite, len(reports))
 	for i, r := range reports {
-		suites[i].Name = r.name()
+		suite := &suites[i]
+		suite.Name, suite.Seconds = r.name(), r.Seconds
+		all := maps.Clone(properties)
+		all["pack"], all["pack.reference"], all["pack.command"] = r.Pack, r.Reference, r.Command
+		for name, version := range r.Versions {
+			all["pack."+name] = version
+		}
+		suite.Properties = junit.Properties(all)
 		for _, s := range r.Stages {
 			c := junit.Case{Class: "kerasrun.verify", Name: s.label()}
 			c.Output = fmt.Sprintf("%d cases: max %.3g, mean %.3g, 99 %% %.3g, tolerance %s",
 				s.Cases, s.Max, s.Mean, s.P99, s.tolerance())
 			if !s.OK {
-				faults := s.faults()
-				c.Failure = &junit.Failure{Message: faults[0], Text: strings.Join(faults, "\n")}
+				c.Failure = failure(s.faults())
 			}
-			suites[i].Cases = append(suites[i].Cases, c)
+			suite.Cases = append(suite.Cases, c)
+		}
+		for _, image := range r.Images {
+			c := junit.Case{Class: "kerasrun.verify.images", Name: image.Name}
+			if len(image.Faults) > 0 {
+				c.Failure = failure(image.Faults)
+			}
+			suite.Cases = append(suite.Cases, c)
 		}
 	}
 	return junit.Write(w, suites...)
+}
+
+func failure(faults []string) *junit.Failure {
+	return &junit.Failure{Message: faults[0], Text: strings.Join(faults, "\n")}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"time"
 
 	"kerasrun/contract"
 	"kerasrun/preprocess"
@@ -17,6 +19,7 @@ import (
 // error is for a pack that cannot be read or does not suit the model ([*ContractError]), and for an
 // ended context.
 func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
+	began := time.Now()
 	manifest := model.SavedModel().Manifest
 	if manifest == nil {
 		return nil, errors.New(
@@ -50,7 +53,9 @@ func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
 		return nil, fmt.Errorf("%s: expected an output of classes, whose top-1 agreement can be "+
 			"demanded, got %q", pack.Dir, pack.Outputs)
 	}
-	return v.report(), nil
+	report := v.report()
+	report.Seconds = time.Since(began).Seconds()
+	return report, nil
 }
 
 type verification struct {
@@ -273,7 +278,28 @@ func (v *verification) report() *Report {
 	if !report.OK {
 		report.Diagnosis = v.diagnosis()
 	}
+	for _, c := range p.Cases {
+		report.Images = append(report.Images, CaseReport{c.Name, v.faultsOf(c.Name)})
+	}
 	return report
+}
+
+// faultsOf are those of one case in all stages.
+func (v *verification) faultsOf(name string) (faults []string) {
+	for _, s := range v.stages {
+		for _, c := range s.cases {
+			if c.name == name && (!(c.max <= s.Tolerance) || math.IsInf(c.max, 1)) {
+				faults = append(faults, fmt.Sprintf("%s: differs by %.3g, tolerance %s", s.label(), c.max,
+					s.tolerance()))
+			}
+		}
+		for _, e := range s.Errors {
+			if reason, is := strings.CutPrefix(e, name+": "); is {
+				faults = append(faults, s.label()+": "+reason)
+			}
+		}
+	}
+	return faults
 }
 
 // within says whether something was compared, and did not differ by more than the tolerance.

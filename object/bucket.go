@@ -71,14 +71,14 @@ func openBucket(ctx context.Context, path string) (*bucket, error) {
 	}
 	b := &bucket{name: path}
 	var err error
-	ctx = context.WithoutCancel(ctx) // the bucket is also for those who ask later
+	kept := context.WithoutCancel(ctx) // the bucket is also for those who ask later
 	switch scheme(path) {
 	case "s3":
-		b.bucket, err = openS3(ctx, name)
+		b.bucket, err = openS3(kept, name)
 	case "gs":
-		b.bucket, err = openGS(ctx, name)
+		b.bucket, err = openGS(kept, name)
 	case "az":
-		b.bucket, err = blob.OpenBucket(ctx, azureblob.Scheme+"://"+name)
+		b.bucket, err = blob.OpenBucket(kept, azureblob.Scheme+"://"+name)
 	}
 	if err != nil {
 		return nil, &StoreError{path, err}
@@ -106,6 +106,7 @@ func openS3(ctx context.Context, name string) (*blob.Bucket, error) {
 	}
 	own := os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != "" ||
 		c.BaseEndpoint != nil
+	c.HTTPClient = boundedClient{c.HTTPClient}
 	client := s3.NewFromConfig(c, func(o *s3.Options) {
 		o.UsePathStyle = own
 		o.DisableLogOutputChecksumValidationSkipped = true // which many stores do not have
@@ -118,14 +119,15 @@ func openS3(ctx context.Context, name string) (*blob.Bucket, error) {
 const storageTries = 6
 
 func openGS(ctx context.Context, name string) (*blob.Bucket, error) {
-	client := gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())
+	transport := boundedTransport{gcp.DefaultTransport()}
+	client := gcp.NewAnonymousHTTPClient(transport)
 	if os.Getenv("STORAGE_EMULATOR_HOST") == "" {
 		found, err := google.FindDefaultCredentials(ctx, storage.ScopeReadWrite)
 		if err != nil {
 			return nil, fmt.Errorf("expected Google's application default credentials, found "+
 				"none: `gcloud auth application-default login` makes them: %w", err)
 		}
-		client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), found.TokenSource)
+		client, err = gcp.NewHTTPClient(transport, found.TokenSource)
 		if err != nil {
 			return nil, err
 		}
@@ -225,13 +227,25 @@ func (b *bucket) list(
 		if prefix != "" && !strings.HasSuffix(prefix, "/") {
 			prefix += "/"
 		}
+		first := ""
 		for token := blob.FirstPageToken; len(token) > 0; {
 			var page []*blob.ListObject
 			err := retry(ctx, func() error {
 				var next []byte
 				var err error
-				page, next, err = b.bucket.ListPage(ctx, token, listPage,
-					&blob.ListOptions{Prefix: prefix, Delimiter: delimiter})
+				requests := 0 // the library asks on and on until it has a page
+				page, next, err = b.bucket.ListPage(ctx, token, listPage, &blob.ListOptions{
+					Prefix: prefix, Delimiter: delimiter,
+					BeforeList: func(func(any) bool) error {
+						if requests++; requests > maxRequests {
+							return errEndlessList
+						}
+						return nil
+					},
+				})
+				if requests > maxRequests || len(page) > 0 && page[0].Key == first {
+					return &StoreError{b.name, errEndlessList}
+				}
 				if err == nil {
 					token = next
 				}
@@ -240,6 +254,9 @@ func (b *bucket) list(
 			if err != nil {
 				yield(Entry{}, err)
 				return
+			}
+			if len(page) > 0 {
+				first = page[0].Key
 			}
 			for _, o := range page {
 				entry := Entry{base + o.Key, Info{o.Size, version(o.As)}, o.IsDir}
@@ -251,7 +268,13 @@ func (b *bucket) list(
 	}
 }
 
-const listPage = 1000 // keys that are asked for at a time
+const (
+	listPage    = 1000 // keys that are asked for at a time
+	maxRequests = 2 * listPage
+)
+
+var errEndlessList = errors.New("expected a list of objects that ends, got the same page, or " +
+	"pages without an object, again and again")
 
 // write writes an object by a stream, which the library sends in parts. It is there when the last
 // of them is, or not at all.

@@ -126,7 +126,7 @@ func (b *bucket) fault(path string, err error) error {
 	case isTemporaryStatus(status):
 		return temporary{error: &StoreError{b.name, fmt.Errorf("the store answers %d %s for "+
 			"longer than is waited; the same command goes on later", status, code)}}
-	case status != 0:
+	case status >= http.StatusMultipleChoices:
 		return &Error{path, fmt.Sprintf("the store answers %d %s", status, code), nil}
 	}
 	reason, again := networkReason(err)

@@ -122,8 +122,11 @@ func copyFile(ctx context.Context, to string, f Entry) error {
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}
-	n, err := io.Copy(out, in)
-	if err == nil && n != f.Size {
+	n, err := io.Copy(out, io.LimitReader(in, f.Size+1)) // a store may send more than it lists
+	switch {
+	case err == nil && n > f.Size:
+		err = &Error{f.Path, fmt.Sprintf("expected %d bytes, got more", f.Size), nil}
+	case err == nil && n != f.Size:
 		err = &Error{f.Path, fmt.Sprintf("expected %d bytes, got %d", f.Size, n), nil}
 	}
 	return errors.Join(err, out.Close(), in.Close())

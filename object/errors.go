@@ -52,7 +52,7 @@ const (
 // retry calls f until it succeeds, its error is not temporary, or it has failed six times.
 func retry(ctx context.Context, f func() error) error {
 	for n := 0; ; n++ {
-		err := f()
+		err := withoutPanic(f)
 		var again temporary
 		if err == nil || !errors.As(err, &again) {
 			return err
@@ -64,6 +64,18 @@ func retry(ctx context.Context, f func() error) error {
 			return err
 		}
 	}
+}
+
+// withoutPanic returns as an error what a cloud's library panics over, as an answer in which a time
+// or a number is missing.
+func withoutPanic(f func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("expected an answer as the store's protocol has it, got one that its "+
+				"library fails over: %v", fault)
+		}
+	}()
+	return f()
 }
 
 func withoutTemporary(err error) error {

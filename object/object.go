@@ -191,13 +191,19 @@ func IsDirectory(ctx context.Context, path string) (bool, error) {
 	return err == nil && info.IsDir(), nil
 }
 
-// ReadFile reads a small file or object whole.
+// maxSmall is more than any small file has.
+const maxSmall = 256 << 20
+
+// ReadFile reads a small file or object whole: one of over 256 MiB is an error.
 func ReadFile(ctx context.Context, path string) ([]byte, error) {
 	f, err := Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.LimitReader(f, maxSmall+1))
+	if err == nil && len(data) > maxSmall {
+		err = &Error{path, fmt.Sprintf("expected at most %d bytes, got more", maxSmall), nil}
+	}
 	return data, errors.Join(err, f.Close())
 }
 

@@ -236,8 +236,12 @@ func (i fileInfo) Mode() fs.FileMode {
 	return 0o444
 }
 
-// stallTime is how long a server may say nothing.
-const stallTime = 60 * time.Second
+// stallTime is how long a server may say nothing, and how long it may take over stallBytes: one
+// that sends a byte a minute would never be given up.
+const (
+	stallTime  = 60 * time.Second
+	stallBytes = 16 << 10
+)
 
 var errStalled = errors.New("stalled")
 
@@ -246,6 +250,8 @@ type watched struct {
 	io.ReadCloser
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
+	waited time.Duration // for the bytes that were got since there were stallBytes
+	got    int
 }
 
 // watch calls a request with a context that ends where it stalls.
@@ -269,9 +275,15 @@ func watch(
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(stallTime)
-	defer w.timer.Stop()
-	return w.ReadCloser.Read(p)
+	started := time.Now()
+	w.timer.Reset(stallTime - w.waited)
+	n, err := w.ReadCloser.Read(p)
+	w.timer.Stop()
+	w.waited += time.Since(started)
+	if w.got += n; w.got >= stallBytes {
+		w.waited, w.got = 0, 0
+	}
+	return n, err
 }
 
 func (w *watched) Close() error {

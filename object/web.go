@@ -71,6 +71,11 @@ func webBody(
 	info := Info{response.ContentLength, webVersion(response.Header)}
 	switch response.StatusCode {
 	case http.StatusOK:
+		if offset > maxSkip {
+			return nil, info, &Error{path, fmt.Sprintf("expected a server that sends parts (Range), "+
+				"got one that sends all, of which %d bytes were to be left out: fetch it first, and "+
+				"name the file", offset), nil}
+		}
 		if _, err := io.CopyN(io.Discard, response.Body, offset); err != nil {
 			return nil, info, err
 		}
@@ -91,6 +96,9 @@ func webBody(
 	}
 	return response.Body, info, nil
 }
+
+// maxSkip is how much of a file is read and thrown away, where a server sends no parts.
+const maxSkip = 16 << 30
 
 type limited struct {
 	io.Reader

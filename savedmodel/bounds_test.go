@@ -349,6 +349,10 @@ func TestSparseFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if sum, err := m.SHA256(t.Context()); err == nil ||
+			!strings.Contains(err.Error(), "expected at most 64 GiB in all files") {
+			t.Errorf("%s: got the hash %q, %v, want an error of its size", name, sum, err)
+		}
 		err = Join(scanned(t, m, Skip(CheckFiles)))
 		runtime.ReadMemStats(&after)
 		want := name + " is not supported: expected at most"

@@ -40,6 +40,9 @@ func (m *Model) SHA256(ctx context.Context) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// maxHashed is more bytes than the files of a model of images have.
+const maxHashed = 64 << 30
+
 // fileSHA256 returns the hash of a file, in hexadecimal. Many links may lead to one: it is read
 // once.
 func (m *Model) fileSHA256(w *work, name string) (string, error) {
@@ -54,6 +57,14 @@ func (m *Model) fileSHA256(w *work, name string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if m.hashed += info.Size(); m.hashed > maxHashed { // a sparse file costs nothing to make
+		return "", &UnsupportedError{name, fmt.Sprintf("expected at most %d GiB in all files, which "+
+			"are hashed, got more", maxHashed>>30)}
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, w.reader(f)); err != nil {
 		return "", err
@@ -69,5 +80,5 @@ func (m *Model) fileSHA256(w *work, name string) (string, error) {
 func (m *Model) forgetSums() {
 	m.hashing.Lock()
 	defer m.hashing.Unlock()
-	m.sums = nil
+	m.sums, m.hashed = nil, 0
 }

@@ -41,6 +41,7 @@ type Model struct {
 	manifestErr error // why the manifest was refused
 
 	hashing sync.Mutex
+	hashed  int64             // bytes of files that were hashed, or were to be
 	sums    map[string]string // of files that were hashed, by the paths without links
 }
 

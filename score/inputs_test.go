@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"kerasrun/internal/pythontest"
 )
 
@@ -195,6 +197,35 @@ func TestEmbeddedRefused(t *testing.T) {
 			InputOptions{Column: c.column})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.file, err, c.want)
+		}
+	}
+}
+
+// TestSeveralImagesInAnExample holds that none of them is lost in silence.
+func TestSeveralImagesInAnExample(t *testing.T) {
+	field := func(number protowire.Number, data ...[]byte) (message []byte) {
+		for _, d := range data {
+			message = protowire.AppendBytes(protowire.AppendTag(message, number, protowire.BytesType), d)
+		}
+		return message
+	}
+	example := func(images ...[]byte) []byte {
+		list := field(1, field(1, images...))
+		return field(1, field(1, slices.Concat(field(1, []byte("image/encoded")), field(2, list))))
+	}
+	for _, c := range []struct {
+		images [][]byte
+		want   string // in the error
+	}{
+		{[][]byte{[]byte("a")}, ""},
+		{[][]byte{[]byte("a"), []byte("b")}, "expected one image in the feature"},
+		{[][]byte{{}, []byte("b")}, "expected one image in the feature"},
+		{nil, "expected an image's bytes"},
+	} {
+		data, err := exampleItem("x.tfrecord", 0, "", example(c.images...)).Read()
+		if c.want == "" && (err != nil || string(data) != "a") ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: got %q, %v, want %q", c.images, data, err, c.want)
 		}
 	}
 }

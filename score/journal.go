@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -37,6 +38,11 @@ import (
 //
 // Format 1 had neither number nor chain. Outputs of such runs are still read.
 const journalFormat = 2
+
+const (
+	journalSuffix = ".journal"
+	crashSuffix   = ".crash"
+)
 
 // chain is the place in a journal before its next line.
 type chain struct {
@@ -254,6 +260,13 @@ func (j *journal) openLocal() error {
 	if err != nil {
 		return err
 	}
+	for _, own := range []string{local, local + crashSuffix} {
+		// Through a link, which whoever may write to the directory can make, it would be another's.
+		if info, err := os.Lstat(own); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: expected no file, or a run's journal, got %v: remove it", own,
+				info.Mode().Type())
+		}
+	}
 	file, err := os.OpenFile(local, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
@@ -314,6 +327,11 @@ func (j *journal) recover(h Header) error {
 	case errors.As(err, &mismatch):
 		return mismatch
 	case errors.As(err, &torn) && j.store == nil: // a part in a store is whole
+		if good == 0 {
+			if err := j.checkBegun(); err != nil {
+				return err
+			}
+		}
 		j.warnings = append(j.warnings, torn.Error())
 	case err != nil:
 		return fmt.Errorf("%s: %w", j.path, err)
@@ -339,6 +357,24 @@ func (j *journal) recover(h Header) error {
 		return atomicfile.SyncDirectory(filepath.Dir(j.local))
 	}
 	return j.attributeCrash(running, probing)
+}
+
+// begun matches the beginning of a journal whose first line is incomplete, or what a power failure
+// leaves in its place.
+var begun = regexp.MustCompile(`^(1( ([0-9a-f]{0,8}|[0-9a-f]{8} (\{(?s:.*))?))?|\x00*)$`)
+
+// checkBegun returns an error where a file without a whole line is none that a run began.
+func (j *journal) checkBegun() error {
+	head := make([]byte, 64)
+	n, err := j.file.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !begun.Match(head[:n]) {
+		return fmt.Errorf("%s: expected no file, or a run's journal, got one that begins with %.20q: "+
+			"remove it, or name another output", j.path, head[:n])
+	}
+	return nil
 }
 
 // attributeCrash finds out whether the last process crashed. If so, the Go runtime wrote to the
@@ -380,7 +416,7 @@ func (j *journal) attributeCrash(running []int64, probing int64) error {
 	return os.Truncate(j.crashPath(), 0)
 }
 
-func (j *journal) crashPath() string { return j.local + ".crash" }
+func (j *journal) crashPath() string { return j.local + crashSuffix }
 
 // watchCrash has the Go runtime write to a file when native code crashes the process: see
 // attributeCrash.

@@ -168,6 +168,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c, err = c.complete(); err != nil {
 		return s, fmt.Errorf("score: %w", err)
 	}
+	if err := c.checkFailuresFile(ctx, s.Output); err != nil {
+		return s, err
+	}
 	recorder, err := c.recorder(format)
 	if err != nil {
 		return s, err
@@ -204,7 +207,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	header := Header{journalFormat, c.Model.ID, c.Model.Preprocessing, inputs.digest, inputs.images,
 		c.Batch, schema.String(), string(format),
 		c.Shard.String(), string(c.OnError), time.Now().UTC()}
-	journalPath := s.Output + ".journal"
+	journalPath := s.Output + journalSuffix
 	if done, err := finished(s.Output, journalPath, header); done != nil || err != nil {
 		if done != nil {
 			s.Answered, s.Failed, s.Resumed, s.Already = done.Answered, done.Failed, done.Images,

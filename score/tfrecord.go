@@ -127,15 +127,20 @@ func exampleItem(path string, number int, feature string, record []byte) Item {
 	if err != nil {
 		return failedItem(name, fmt.Errorf("%s: not a tf.train.Example: %w", name, err))
 	}
-	if file := firstOf(features, "image/filename", "file_name"); len(file) > 0 {
-		name = path + "/" + string(file)
+	if file := firstOf(features, "image/filename", "file_name"); len(file.first) > 0 {
+		name = path + "/" + string(file.first)
 	}
 	wanted := []string{"image/encoded", "image"}
 	if feature != "" {
 		wanted = []string{feature}
 	}
-	data := firstOf(features, wanted...)
-	if data == nil {
+	image := firstOf(features, wanted...)
+	if image.count > 1 {
+		return failedItem(name, fmt.Errorf("%s: expected one image in the feature %s, got %d: write an "+
+			"example for each, as TensorFlow's parsing wants it too", name,
+			strings.Join(wanted, " or "), image.count))
+	}
+	if image.count == 0 {
 		found := slices.Sorted(maps.Keys(features))
 		if len(found) > maxFeatures {
 			found = append(found[:maxFeatures], "...")
@@ -143,7 +148,7 @@ func exampleItem(path string, number int, feature string, record []byte) Item {
 		return failedItem(name, fmt.Errorf("%s: expected an image's bytes in the feature %s, got the "+
 			"features %q: --feature names the image's", name, strings.Join(wanted, " or "), found))
 	}
-	return streamedItem(name, data)
+	return streamedItem(name, image.first)
 }
 
 // maxFeatures bounds those that an error names.
@@ -158,32 +163,39 @@ func streamedItem(name string, data []byte) Item {
 		Read: func() ([]byte, error) { return slices.Clone(data), nil }}
 }
 
-func firstOf(features map[string][]byte, keys ...string) []byte {
-	for _, key := range keys {
-		if value := features[key]; value != nil {
-			return value
-		}
-	}
-	return nil
+// bytesFeature is a feature of bytes: its first value, and how many it has; 0 where it holds
+// something else.
+type bytesFeature struct {
+	first []byte
+	count int
 }
 
-// exampleBytes returns the first bytes value of each feature, nil where it holds something else:
+func firstOf(features map[string]bytesFeature, keys ...string) bytesFeature {
+	for _, key := range keys {
+		if feature := features[key]; feature.count > 0 {
+			return feature
+		}
+	}
+	return bytesFeature{}
+}
+
+// exampleBytes returns each feature's bytes:
 // Example{Features features = 1},
 // Features{map<string, Feature> feature = 1}, Feature{BytesList bytes_list = 1}, BytesList{repeated
 // bytes value = 1}.
-func exampleBytes(example []byte) (map[string][]byte, error) {
-	out := map[string][]byte{}
+func exampleBytes(example []byte) (map[string]bytesFeature, error) {
+	out := map[string]bytesFeature{}
 	err := eachBytes(example, 1, func(features []byte) error {
 		return eachBytes(features, 1, func(pair []byte) error {
 			var key string
-			var value []byte
+			var value bytesFeature
 			err := errors.Join(
 				eachBytes(pair, 1, func(k []byte) error { key = string(k); return nil }),
 				eachBytes(pair, 2, func(feature []byte) error {
 					return eachBytes(feature, 1, func(list []byte) error {
 						return eachBytes(list, 1, func(v []byte) error {
-							if value == nil {
-								value = v
+							if value.count++; value.count == 1 {
+								value.first = v
 							}
 							return nil
 						})

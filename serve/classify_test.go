@@ -90,7 +90,7 @@ func TestClassifyErrors(t *testing.T) {
 		{"top word", "POST", "/classify?top=all", "", good, 400},
 		{"model", "POST", "/classify?model=none", "", good, 404},
 		{"parameter", "POST", "/classify?url=http://example.com/cat.jpg", "", good, 400},
-		{"method", "GET", "/classify", "", "", 405},
+		{"method", "PUT", "/classify", "", "", 405},
 		{"address", "POST", "/classify/", "", good, 404},
 	} {
 		w := request(h, c.method, c.path, c.body, "Content-Type", c.contentType)

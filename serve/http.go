@@ -42,8 +42,9 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) routes() map[string]map[string]handler {
 	const get, post = http.MethodGet, http.MethodPost
 	return map[string]map[string]handler{
-		"/{$}":      {get: page},
-		"/classify": {post: s.classify},
+		"/{$}":                     {get: page},
+		"/classify":                {get: s.aboutModels, post: s.classify},
+		"/classify/samples/{name}": {get: s.sample},
 
 		"/v1/models/": {get: s.servingGet, post: s.servingPost},
 

@@ -43,7 +43,8 @@ type Config struct {
 	// Cache is how many bytes of answers are kept, to answer the same request again without a run;
 	// 0 is none. They come beside Limits.InFlight.
 	Cache   int64
-	Runtime string // what runs the models, and its version, for the metrics
+	Runtime string   // what runs the models, and its version, for the metrics
+	Samples []Sample // images that the page offers to try
 }
 
 func (c Config) validate() error {

@@ -300,6 +300,37 @@ func TestSeveralModels(t *testing.T) {
 	}
 }
 
+// A model whose queue is full holds up no other: tensors and images are answered meanwhile.
+func TestModelsDoNotWaitForEachOther(t *testing.T) {
+	busy := &fakeModel{}
+	other := modelDirectory(t)
+	s := startServer(t, nil, func(c *Config) {
+		c.Load = func(_ context.Context, dir string) (Model, error) {
+			if strings.HasPrefix(dir, other) {
+				return &fakeModel{}, nil
+			}
+			return busy, nil
+		}
+		c.Models = append(c.Models, ModelConfig{Name: "other", Path: other})
+	})
+	busy.gate = make(chan struct{}) // now that it is warm
+	h := s.Handler()
+	var waiting sync.WaitGroup
+	for range 64 {
+		waiting.Go(func() { request(h, "POST", "/v1/models/fake:predict", oneHalf) })
+	}
+	waitFor(t, func() bool { return busy.waiting.Load() > 0 })
+	for range 8 {
+		w := request(h, "POST", "/v1/models/other:predict", oneHalf)
+		image := request(h, "POST", "/classify?model=other", string(pngImage(t, 0, 255, 0)))
+		if w.Code != 200 || image.Code != 200 {
+			t.Errorf("got %d %s, %d %s, want 200", w.Code, w.Body, image.Code, image.Body)
+		}
+	}
+	close(busy.gate)
+	waiting.Wait()
+}
+
 func TestConfigValidate(t *testing.T) {
 	for _, c := range []struct {
 		models []ModelConfig

@@ -25,8 +25,7 @@ func TestMain(m *testing.M) {
 
 // The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and
 // on the same runner as a job server in a process of its own, which it reaches over gRPC and which
-// asks it for workers (LOOPBACK), as a Flink job server does. What its shards merge into are score's
-// bytes.
+// asks it for workers (LOOPBACK), as a Flink job server does. Its shards merge into score's bytes.
 func TestEqualsScore(t *testing.T) {
 	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
 	model, input := abs(t, "../../models/resnext50"), images(t)
@@ -87,6 +86,16 @@ func TestNoJobServer(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); left != nil {
 		t.Errorf("got %q, want nothing left", left)
+	}
+}
+
+// With workers on this machine a model that is not there is named before a job begins.
+func TestNoModel(t *testing.T) {
+	out := pipeline(t, 1, "--output", filepath.Join(t.TempDir(), "out.jsonl"), "--runner=flink",
+		"--endpoint=127.0.0.1:1", "--environment_type=LOOPBACK", "--model=/no/such/model",
+		"../../testdata/photos")
+	if want := "/no/such/model: expected a SavedModel"; !strings.Contains(out, want) {
+		t.Errorf("got %s, want %q", out, want)
 	}
 }
 

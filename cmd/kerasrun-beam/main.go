@@ -27,9 +27,11 @@ import (
 	"syscall"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 
 	"kerasrun/object"
 	"kerasrun/runner"
+	"kerasrun/savedmodel"
 	"kerasrun/score"
 )
 
@@ -103,6 +105,11 @@ func run(ctx context.Context) (failed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if jobopts.IsLoopback() { // a runner would try the workers again and again
+		if err := checkModel(ctx, job.Model); err != nil {
+			return 0, err
+		}
+	}
 	source, err := inputs(ctx)
 	if err != nil {
 		return 0, err
@@ -136,6 +143,16 @@ func run(ctx context.Context) (failed int64, err error) {
 	return m.Failed, err
 }
 
+// checkModel returns an error for what is no model.
+func checkModel(ctx context.Context, dir string) error {
+	dir, err := localModel(ctx, dir)
+	if err != nil {
+		return err
+	}
+	_, err = savedmodel.Open(ctx, dir)
+	return err
+}
+
 // count adds up what the shards' manifests say, which have to be of this run and complete.
 func count(job Job, h score.Header) (sum score.Manifest, err error) {
 	for i := range job.Shards {
@@ -159,7 +176,7 @@ func count(job Job, h score.Header) (sum score.Manifest, err error) {
 }
 
 func parseJob() (j Job, err error) {
-	if *batchSize < 1 || *top < 1 || *shards < 1 || *output == "-" || score.CheckOutput(*output) != nil {
+	if min(*batchSize, *top, *shards) < 1 || *output == "-" || score.CheckOutput(*output) != nil {
 		return j, errors.New("expected --output OUT.jsonl, .csv, .parquet or .npz, and --batch, --topk " +
 			"and --output-shards of 1 or more")
 	}

@@ -47,11 +47,9 @@ func (j Job) open(ctx context.Context) (*score.Answerer, error) {
 		if err != nil {
 			return nil, err
 		}
-		dir := j.Model
-		if object.IsRemote(dir) {
-			if dir, err = object.CopyDirectory(ctx, dir); err != nil {
-				return nil, err
-			}
+		dir, err := localModel(ctx, j.Model)
+		if err != nil {
+			return nil, err
 		}
 		m, err := runner.Open(ctx, dir, runner.WithProbe(program, probeCommand))
 		if err != nil {
@@ -65,6 +63,14 @@ func (j Job) open(ctx context.Context) (*score.Answerer, error) {
 		return nil, err
 	}
 	return score.NewAnswerer(model, j.Columns, j.Output, j.Batch)
+}
+
+// localModel is a model's directory on this machine, of an address a copy.
+func localModel(ctx context.Context, dir string) (string, error) {
+	if object.IsRemote(dir) {
+		return object.CopyDirectory(ctx, dir)
+	}
+	return object.Local(dir)
 }
 
 // closeShared closes the model when nobody is left who uses it.

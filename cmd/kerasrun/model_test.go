@@ -258,9 +258,19 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("exit status %d, got %+v, stderr %q", status, suites, stderr)
 	}
 	for i, precision := range []string{"fp32", "bf16"} {
-		if s := suites.Suites[i]; s.Name != pack+" "+precision || s.Failures != 2 {
-			t.Errorf("got %+v, want two failures of %s", s, precision)
+		if s := suites.Suites[i]; s.Name != pack+" "+precision || s.Failures != 3 {
+			t.Errorf("got %+v, want the failures of two stages and an image of %s", s, precision)
 		}
+	}
+	status, stdout, _ = call(t, nil, "verify", "--format", "junit", t.TempDir())
+	var opened struct {
+		Errors []struct {
+			Message string `xml:"message,attr"`
+		} `xml:"testsuite>testcase>error"`
+	}
+	if err := xml.Unmarshal([]byte(stdout), &opened); err != nil || status != exitFailed ||
+		len(opened.Errors) != 1 || !strings.Contains(opened.Errors[0].Message, "saved_model.pb") {
+		t.Errorf("no model: got exit status %d, %+v, %v", status, opened, err)
 	}
 	status, stdout, stderr = call(t, nil, "verify", "--goldens", t.TempDir())
 	if status != exitFailed || stdout != "" || !strings.Contains(stderr, "goldens.json") {

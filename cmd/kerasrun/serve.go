@@ -40,6 +40,7 @@ type serveFlags struct {
 
 	addr, grpcAddr     string
 	hosts, origins     []string
+	samples            string
 	cert, key, token   string
 	batching           batch.Parameters
 	batchingFile       string
@@ -110,6 +111,9 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		"localhost and addresses; 421 for others (default any, and none where --addr is loopback)")
 	flags.StringSliceVar(&f.origins, "cors-origin", nil, "`origin` of another site's pages that "+
 		"may send requests, as https://app.example (default none)")
+	flags.StringVar(&f.samples, "samples", "", "`directory` of images that the page offers to try, "+
+		"up to 12; clients may see them (default none)")
+	must(cmd.MarkFlagDirname("samples"))
 	flags.StringVar(&f.cert, "tls-cert", "", "`file` of the certificate, PEM")
 	flags.StringVar(&f.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -117,8 +121,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("tls-cert"))
 	must(cmd.MarkFlagFilename("tls-key"))
 	must(cmd.MarkFlagFilename("token-file"))
-	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "cors-origin", "tls-cert",
-		"tls-key", "token-file")
+	underHeading(cmd, "Listening flags", "addr", "grpc-addr", "host", "cors-origin", "samples",
+		"tls-cert", "tls-key", "token-file")
 
 	batching := []string{"max-batch-size", "batch-timeout-micros", "max-enqueued-batches",
 		"num-batch-threads", "allowed-batch-sizes"}
@@ -266,6 +270,11 @@ func (f *serveFlags) config(ctx context.Context, log *slog.Logger) (
 	}
 	if c.Models, err = f.models(ctx); err != nil {
 		return c, err
+	}
+	if f.samples != "" {
+		if c.Samples, err = serve.ReadSamples(f.samples); err != nil {
+			return c, fmt.Errorf("--samples: %w", err)
+		}
 	}
 	c.Batching.BatchTimeout = time.Duration(f.batchTimeoutMicros) * time.Microsecond
 	if f.batchingFile != "" {

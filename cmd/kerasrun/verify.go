@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -18,6 +19,7 @@ import (
 
 	"kerasrun/contract"
 	"kerasrun/golden"
+	"kerasrun/internal/junit"
 	"kerasrun/runner"
 )
 
@@ -43,7 +45,7 @@ demands the reference's class for a share of the cases, of a map's pixels.
 With another --precision than fp32 the outputs of fp32 are shown, and judged, before its own. Those
 of tf32 are held to 200 times the tolerances. Those of bf16 and fp16 are measured: only NaN fails,
 or outputs equal to those of fp32, because then the precision was not used. --format json prints an
-object for each of the two, junit a test suite.
+object for each of the two, junit a test suite, with a case a stage and one an image.
 
 Exit status: 1 when any stage differs by more than its tolerance.`,
 		Example: `  kerasrun verify
@@ -68,17 +70,29 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 		if model.precision.value != string(runner.FP32) {
 			report, err := verifyElsewhere(cmd, args)
 			if err != nil {
+				if format.value == "junit" {
+					err = errors.Join(err, writeJUnitError(cmd.OutOrStdout(), &model, err))
+				}
 				return err
 			}
 			reports = append(reports, report)
 		}
 		report, err := verify(cmd.Context(), &model, &goldens)
 		if err != nil {
+			if format.value == "junit" {
+				err = errors.Join(err, writeJUnitError(cmd.OutOrStdout(), &model, err))
+			}
 			return err
 		}
 		reports = append(reports, report)
 		if format.value == "junit" {
-			if err := golden.WriteJUnit(cmd.OutOrStdout(), reports...); err != nil {
+			saved, err := model.read(cmd.Context())
+			if err == nil {
+				properties := verified(&model)
+				properties["model.sha256"] = saved.Manifest.ID() // of its manifest, which has the files'
+				err = golden.WriteJUnit(cmd.OutOrStdout(), properties, reports...)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -108,6 +122,20 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 		return nil
 	}
 	return cmd
+}
+
+// verified is what a test suite of JUnit ran with.
+func verified(model *modelFlags) map[string]string {
+	properties := versions()
+	properties["model"] = model.dir
+	return properties
+}
+
+// writeJUnitError writes a suite whose one case could not be checked.
+func writeJUnitError(w io.Writer, model *modelFlags, err error) error {
+	return junit.Write(w, junit.Suite{Name: model.dir, Properties: junit.Properties(verified(model)),
+		Cases: []junit.Case{{Class: "kerasrun.verify", Name: "open",
+			Error: &junit.Failure{Message: err.Error()}}}})
 }
 
 // verifyElsewhere verifies in fp32 with the command's other flags, in a process of its own.

@@ -38,10 +38,11 @@ def handler(server: str, image: Path) -> type:
                 time.sleep(1)  # for the page to show it
                 self.answer("text/plain", b"")
                 return
-            page = urllib.request.urlopen(server).read()
-            self.answer(
-                "text/html; charset=utf-8", page + DROP.replace("NAME", image.name).encode()
-            )
+            with urllib.request.urlopen(server + self.path) as asked:
+                kind, page = asked.headers["Content-Type"], asked.read()
+            if self.path == "/":
+                page += DROP.replace("NAME", image.name).encode()
+            self.answer(kind, page)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -72,6 +73,8 @@ def main() -> None:
         "serve",
         "--model",
         options.model,
+        "--samples",
+        "testdata/photos",
         "--addr",
         "127.0.0.1:0",
         "--log-format",
@@ -82,7 +85,7 @@ def main() -> None:
     for line in serve.stderr:
         entry = json.loads(line)
         address = entry.get("address", address)
-        if entry["msg"] == "version available":
+        if entry["msg"] == "listening":
             break
     threading.Thread(target=serve.stderr.read, daemon=True).start()
     for _ in range(5):  # the times are those of a model that is warm
@@ -97,7 +100,7 @@ def main() -> None:
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",
-            "--window-size=1000,610",
+            "--window-size=1000,940",
         ]
         flags += [f"--user-data-dir={profile}"]
         target = Path(__file__).with_name("page.png")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -22,7 +23,11 @@ func Write(path string, write func(io.Writer) error) error {
 		return named(path, errors.Join(buffered(file, write), file.Close()))
 	}
 	partial := path + ".partial"
-	file, err := os.Create(partial)
+	// What a killed process left; or a link, by which another file would be written.
+	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

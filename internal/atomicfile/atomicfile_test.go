@@ -38,6 +38,18 @@ func TestWrite(t *testing.T) {
 			t.Errorf("got %q, %v, want %q", got, err, content)
 		}
 	}
+	// A link in the place of the unfinished file, which anyone may make who can write to a directory.
+	other := filepath.Join(t.TempDir(), "other")
+	if err := errors.Join(os.WriteFile(other, []byte("kept"), 0o600),
+		os.Symlink(other, path+".partial"), atomicfile.Write(path, text("third"))); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(other); err != nil || string(got) != "kept" {
+		t.Errorf("got %q, %v behind the link, want it kept", got, err)
+	}
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("got %v, %v, want a file", info, err)
+	}
 	if left, _ := filepath.Glob(path + ".*"); left != nil {
 		t.Errorf("left behind: %q", left)
 	}

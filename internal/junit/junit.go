@@ -3,13 +3,32 @@ package junit
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 )
 
 // Suite is a group of cases.
 type Suite struct {
-	Name  string
-	Cases []Case
+	Name       string
+	Seconds    float64 // that it took; 0 is not known
+	Properties []Property
+	Cases      []Case
+}
+
+// Property is what a suite ran with.
+type Property struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+// Properties are those of a map, by their names.
+func Properties(values map[string]string) (all []Property) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		all = append(all, Property{name, values[name]})
+	}
+	return all
 }
 
 // Case is one check.
@@ -17,7 +36,8 @@ type Case struct {
 	Class   string   `xml:"classname,attr"`
 	Name    string   `xml:"name,attr"`
 	Failure *Failure `xml:"failure,omitempty"` // nil: it passed
-	Output  string   `xml:"system-out"`
+	Error   *Failure `xml:"error,omitempty"`   // why it could not be checked at all
+	Output  string   `xml:"system-out,omitempty"`
 }
 
 // Failure says why a case did not pass: in a line, and in full.
@@ -28,24 +48,39 @@ type Failure struct {
 
 // Write writes suites as a document.
 func Write(w io.Writer, suites ...Suite) error {
+	type properties struct {
+		All []Property `xml:"property"`
+	}
 	type testsuite struct {
-		Name     string `xml:"name,attr"`
-		Tests    int    `xml:"tests,attr"`
-		Failures int    `xml:"failures,attr"`
-		Cases    []Case `xml:"testcase"`
+		Name       string      `xml:"name,attr"`
+		Tests      int         `xml:"tests,attr"`
+		Failures   int         `xml:"failures,attr"`
+		Errors     int         `xml:"errors,attr"`
+		Time       string      `xml:"time,attr,omitempty"` // seconds
+		Properties *properties `xml:"properties"`
+		Cases      []Case      `xml:"testcase"`
 	}
 	var all struct {
 		XMLName xml.Name    `xml:"testsuites"`
 		Suites  []testsuite `xml:"testsuite"`
 	}
 	for _, s := range suites {
-		failures := 0
+		out := testsuite{Name: s.Name, Tests: len(s.Cases), Cases: s.Cases}
 		for _, c := range s.Cases {
 			if c.Failure != nil {
-				failures++
+				out.Failures++
+			}
+			if c.Error != nil {
+				out.Errors++
 			}
 		}
-		all.Suites = append(all.Suites, testsuite{s.Name, len(s.Cases), failures, s.Cases})
+		if s.Seconds > 0 {
+			out.Time = fmt.Sprintf("%.3f", s.Seconds)
+		}
+		if len(s.Properties) > 0 {
+			out.Properties = &properties{s.Properties}
+		}
+		all.Suites = append(all.Suites, out)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

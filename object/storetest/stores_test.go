@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -253,8 +254,8 @@ func TestOutputs(t *testing.T) {
 	})
 }
 
-// kills is how many SIGKILLs a run gets.
-const kills = 10
+// kills is how many SIGKILLs a run gets, of each store and format.
+var kills = flag.Int("kills", 3, "SIGKILLs of each store and format in TestKills")
 
 // TestKills holds that runs which are killed at any moment end with the bytes of one that was not,
 // and that no output is there before.
@@ -277,59 +278,75 @@ func TestKills(t *testing.T) {
 			0o600); err != nil {
 			t.Fatal(err)
 		}
-		score(t, s, dir, 0, "-q", "--output", "want.jsonl", "--files-from", "list.txt")
-		want, err := os.ReadFile(filepath.Join(dir, "want.jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
 		random := rand.New(rand.NewPCG(seed, 0))
-		arguments := []string{"score", "-q", "--model", model(t), "--batch", "4", "--output",
-			s.url("killed.jsonl"), "--files-from", "list.txt"}
-		killed := 0
-		for range kills {
-			cmd := command(t, s, dir, arguments...)
-			var problems bytes.Buffer
-			cmd.Stderr = &problems
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan error, 1)
-			go func() { done <- cmd.Wait() }()
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Fatalf("got %v: %s", err, problems.String())
-				}
-			case <-grown(s, "killed.jsonl"):
-				time.Sleep(time.Duration(random.Int64N(1e9)))
-				_ = cmd.Process.Kill()
-				<-done
-				killed++
-			}
-			if got, err := s.get("killed.jsonl"); err == nil && !bytes.Equal(got, want) {
-				t.Fatalf("after a kill the output is there with %d bytes, want none or %d", len(got),
-					len(want))
-			}
+		for _, format := range []string{"jsonl", "csv", "parquet", "npz"} {
+			t.Run(format, func(t *testing.T) { killed(t, s, dir, format, random) })
 		}
-		if r := run(t, s, dir, arguments...); r.status != 0 {
-			t.Fatalf("the last run: %s", r.err)
-		}
-		got, err := s.get("killed.jsonl")
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("got %d bytes (%v), want %d", len(got), err, len(want))
-		}
-		var report struct{ Resumed int }
-		data, err := s.get("killed.jsonl.report.json")
-		if err = errors.Join(err, json.Unmarshal(data, &report)); err != nil {
-			t.Error(err)
-		}
-		if killed < kills/2 || report.Resumed == 0 {
-			t.Errorf("got %d kills, and %d images from before the last, want more", killed, report.Resumed)
-		}
-		t.Logf("%d kills; the last process went on after %d images", killed, report.Resumed)
 	})
+}
+
+// killed kills runs over the list, and begins anew where one comes to its end.
+func killed(t *testing.T, s *server, dir, format string, random *rand.Rand) {
+	score(t, s, dir, 0, "-q", "--output", "want."+format, "--files-from", "list.txt")
+	want, err := os.ReadFile(filepath.Join(dir, "want."+format))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, whole := 0, 0
+	output := func() string { return fmt.Sprintf("killed-%d.%s", whole, format) }
+	arguments := func() []string {
+		return []string{"score", "-q", "--model", model(t), "--batch", "4", "--output",
+			s.url(output()), "--files-from", "list.txt"}
+	}
+	for dead < *kills {
+		cmd := command(t, s, dir, arguments()...)
+		var problems bytes.Buffer
+		cmd.Stderr = &problems
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("got %v: %s", err, problems.String())
+			}
+		case <-grown(s, output()):
+			time.Sleep(time.Duration(random.Int64N(3e9)))
+			_ = cmd.Process.Kill()
+			if err := <-done; err != nil {
+				dead++
+			}
+		}
+		got, err := s.get(output())
+		if err == nil && !bytes.Equal(got, want) {
+			t.Fatalf("after a kill the output is there with %d bytes, want none or %d", len(got),
+				len(want))
+		}
+		if _, gone := s.get(output() + ".journal/0000001"); err == nil && gone != nil {
+			whole++
+		}
+	}
+	if r := run(t, s, dir, arguments()...); r.status != 0 {
+		t.Fatalf("the last run: %s", r.err)
+	}
+	got, err := s.get(output())
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes (%v), want %d", len(got), err, len(want))
+	}
+	var report struct{ Resumed int }
+	data, err := s.get(output() + ".report.json")
+	if err = errors.Join(err, json.Unmarshal(data, &report)); err != nil {
+		t.Error(err)
+	}
+	if whole == 0 && report.Resumed == 0 {
+		t.Error("got no image from before the last process, want some")
+	}
+	t.Logf("%d kills, %d runs to their end; the last process went on after %d images", dead, whole+1,
+		report.Resumed)
 }
 
 // grown is closed when the journal of an output has a part more, or after a minute.

@@ -115,7 +115,9 @@ def blocks():
     def swish(x):
         return tf.identity(x * tf.sigmoid(x))
 
-    x = swish(biased(conv(tf.reshape(images, (-1, 32, 32, 3)) / 60, 3, 16, 2)))
+    x = tf.reshape(images, (-1, 32, 32, 3)) / 60
+    x = (x * 1.5 + 0.25 - constants(1, 1, 1, 3)) / (2 + np.tanh(constants(3)))
+    x = swish(biased(conv(x, 3, 16, 2)))
     y = depthwise(x, 1, "SAME")
     squeezed = tf.reshape(tf.reduce_mean(y, (1, 2)), (-1, 1, 1, 16))
     excited = tf.sigmoid(biased(conv(swish(biased(conv(squeezed, 1, 4))), 1, 16)))

@@ -136,9 +136,9 @@ def run(
     print(f"{name}: {rows} rows, merged to score's bytes ({ending}), {took:.0f} s", flush=True)
 
 
-def refusals(engine: str, e: Engine, inputs: Path) -> None:
+def refusals(engine: str, e: Engine, inputs: Path, *workers: str) -> None:
     """What goes wrong is said by the client."""
-    client = start(engine, e, OUT / "out.jsonl", inputs, "--model=/no/such/model")
+    client = start(engine, e, OUT / "out.jsonl", inputs, "--model=/no/such/model", *workers)
     wait(e, client, 1)
     said = e.log("client")
     if "/no/such/model" not in said.splitlines()[-1] and "no such file" not in said:
@@ -170,7 +170,7 @@ def flink(inputs: Path, wants: dict[str, bytes]) -> None:
         e.start("pool", [BEAM, "pool", pool])
         external = ["--environment_type=EXTERNAL", f"--environment_config={pool}"]
         run("flink cluster, a pool of workers", e, inputs, wants["jsonl"], "jsonl", *external)
-        refusals("flink", e, inputs)
+        refusals("flink", e, inputs, *external)
     with engines.flink(cluster=True, restarts=True) as e:
         run(
             "flink cluster, a worker killed",

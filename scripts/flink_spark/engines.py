@@ -202,8 +202,8 @@ def flink(cluster: bool, restarts: bool = False) -> Iterator[Engine]:
             e.another = worker
             until(lambda: e.get("/overview").get("slots-total") == 2, "Flink")
         driver = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-        java = [*JAVA, "-Xmx800m", "-cp", f"{e.folder}/jars/*", driver]
-        e.job_server([*java, f"--flink-master={master}", f"--flink-conf-dir={e.logs}"])
+        server = [*JAVA, "-Xmx800m", "-cp", f"{e.folder}/jars/*", driver]
+        e.job_server([*server, f"--flink-master={master}", f"--flink-conf-dir={e.logs}"])
         yield e
 
 
@@ -232,7 +232,9 @@ def spark(cluster: bool) -> Iterator[Engine]:
             until(lambda: listening(port), "Spark's master")
             for i in range(2):
                 worker = [*java, f"{package}.worker.Worker", *here, "--cores", 1, "--memory", "1g"]
-                folder = {"SPARK_WORKER_DIR": f"{e.logs}/work{i}"}
+                work = e.logs / f"work{i}"  # with a copy of all jars for each executor
+                ends.callback(shutil.rmtree, work, ignore_errors=True)
+                folder = {"SPARK_WORKER_DIR": str(work)}
                 started = e.start(
                     f"worker{i}", [*worker, "--webui-port", free_port(), master], **home, **folder
                 )
@@ -248,7 +250,7 @@ def spark(cluster: bool) -> Iterator[Engine]:
             "cores.max": "2",
         }
         driver = "org.apache.beam.runners.spark.SparkJobServerDriver"
-        java = [*JAVA, "-Xmx1200m", *(f"-Dspark.{k}={v}" for k, v in options.items())]
+        server = [*JAVA, "-Xmx1200m", *(f"-Dspark.{k}={v}" for k, v in options.items())]
         path = f"{guava}:{jars}:{e.folder}/jars/*"
-        e.job_server([*java, "-cp", path, driver, f"--spark-master-url={master}"])
+        e.job_server([*server, "-cp", path, driver, f"--spark-master-url={master}"])
         yield e

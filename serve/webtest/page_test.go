@@ -200,9 +200,11 @@ func TestPageErrors(t *testing.T) {
 	do(t, ctx, upload(t, "text.png", []byte("no image")),
 		chromedp.WaitVisible(chromedp.ID("problem")))
 	screenshot(t, ctx, "problem")
-	if get(t, ctx, chromedp.Text(chromedp.ID("problem"))) == "" {
-		t.Error("got none, want a reason")
+	if got := get(t, ctx, chromedp.Text(chromedp.ID("problem"))); !strings.HasSuffix(got,
+		". Choose a JPEG, PNG, GIF, BMP or WebP.") {
+		t.Errorf("got %q, want a reason and a way on", got)
 	}
+	do(t, ctx, chromedp.WaitVisible(chromedp.ID("another")))
 	do(t, ctx, upload(t, "red.png", pngImage(t, 255, 0, 0)))
 	if got := classes(t, ctx, "after"); got != redClasses {
 		t.Errorf("got %s, want %s", got, redClasses)
@@ -218,5 +220,10 @@ func TestPageToken(t *testing.T) {
 	do(t, ctx, chromedp.SendKeys(chromedp.ID("token"), "secret"+kb.Enter))
 	if got := classes(t, ctx, "allowed"); got != redClasses {
 		t.Errorf("got %s, want %s", got, redClasses)
+	}
+	do(t, ctx, chromedp.WaitVisible(chromedp.ID("model"))) // it was not told before
+	if line := get(t, ctx, chromedp.Text(chromedp.ID("curl"))); !strings.Contains(line,
+		`"Authorization: Bearer $TOKEN"`) || strings.Contains(line, "secret") {
+		t.Errorf("curl's line: got %s, want one that takes the token from the environment", line)
 	}
 }

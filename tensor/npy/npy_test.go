@@ -381,7 +381,7 @@ func FuzzReadZip(f *testing.F) {
 		if err != nil {
 			return
 		}
-		arrays, err := readZip(z)
+		arrays, err := readZip(z, alwaysUnpacked)
 		if err != nil {
 			return
 		}
@@ -438,4 +438,38 @@ func Example() {
 	again, err := Read(&file)
 	fmt.Println(again.DType, again.Shape, again.Data, err)
 	// Output: float32 (1, 2) [0.5 0.25] <nil>
+}
+
+// TestZipThatUnpacksToMore holds that the arrays of an archive are bounded together.
+func TestZipThatUnpacksToMore(t *testing.T) {
+	var file bytes.Buffer
+	w := zip.NewWriter(&file)
+	for _, name := range []string{"a.npy", "b.npy", "c.npy"} {
+		member, err := w.Create(name) // packed
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(member, counting(tensor.Bool, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[int64]string{
+		4 << 20: "", 3 << 20: `array "c": bool of shape (1048576,): expected an archive of at most`,
+		1 << 10: `array "a": bool of shape (1048576,): expected an archive of at most`,
+	} {
+		arrays, err := readZip(z, limit)
+		if want == "" && (err != nil || len(arrays) != 3) {
+			t.Errorf("limit %d: got %d arrays, %v, want 3", limit, len(arrays), err)
+		}
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("limit %d: got %v, want %q", limit, err, want)
+		}
+	}
 }

@@ -5,35 +5,49 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"kerasrun/tensor"
 )
 
+// What an .npz file may unpack to: alwaysUnpacked bytes, or maxPacked times its own size. Zeros
+// pack to a thousandth.
+const (
+	alwaysUnpacked = 1 << 30
+	maxPacked      = 100
+)
+
 // ReadZip reads the arrays of an .npz file by name (of numpy.savez's keywords: its members less
-// ".npy"). Each member's checksum is verified.
+// ".npy"). Each member's checksum is verified. A file that unpacks to over 1 GiB and 100 times its
+// size is an error.
 func ReadZip(path string) (map[string]tensor.Tensor, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer z.Close()
-	arrays, err := readZip(&z.Reader)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	arrays, err := readZip(&z.Reader, max(alwaysUnpacked, maxPacked*info.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return arrays, nil
 }
 
-func readZip(z *zip.Reader) (map[string]tensor.Tensor, error) {
+// readZip reads at most limit bytes of all members.
+func readZip(z *zip.Reader, limit int64) (map[string]tensor.Tensor, error) {
 	arrays := map[string]tensor.Tensor{}
 	for _, f := range z.File {
 		name := strings.TrimSuffix(f.Name, ".npy")
 		if _, ok := arrays[name]; ok {
 			return nil, fmt.Errorf("array %.80q is there twice", name)
 		}
-		t, err := readMember(f)
+		t, err := readMember(f, &limit)
 		if err != nil {
 			return nil, fmt.Errorf("array %.80q: %w", name, err)
 		}
@@ -42,12 +56,28 @@ func readZip(z *zip.Reader) (map[string]tensor.Tensor, error) {
 	return arrays, nil
 }
 
-func readMember(f *zip.File) (tensor.Tensor, error) {
-	r, err := f.Open()
+// bounded reads until what is left of a limit was read.
+type bounded struct {
+	io.Reader
+	left *int64
+}
+
+func (b bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if *b.left -= int64(n); *b.left < 0 {
+		return 0, fmt.Errorf("expected an archive of at most %d MiB of numbers, or %d times its own "+
+			"size, got more", alwaysUnpacked>>20, maxPacked)
+	}
+	return n, err
+}
+
+func readMember(f *zip.File, left *int64) (tensor.Tensor, error) {
+	member, err := f.Open()
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	defer r.Close()
+	defer member.Close()
+	r := bounded{member, left}
 	t, err := Read(r)
 	if err != nil {
 		return tensor.Tensor{}, err

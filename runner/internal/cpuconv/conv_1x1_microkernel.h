@@ -28,19 +28,19 @@ struct prefetched {
 typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8, const float* w,
                                   struct prefetched p, const struct output_tile* o, int k_flags);
 
-#define DEFINE_GEMM(nv, mr)                                                            \
-  static void f32_gemm_##mr##x##nv##v(const float* x, int64_t k8_stride, int64_t k8,   \
-                                      const float* w, struct prefetched p,             \
-                                      const struct output_tile* o, int k_flags) {      \
-    assert(k8 > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                            \
-    vector acc[mr][2];                                                                 \
-    load_accumulators(mr, nv, acc, o, k_flags);                                        \
-    for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv) {                        \
-      for (int64_t i = 0; i < p.lines; i++, p.next += CACHE_LINE_FLOATS)               \
-        __builtin_prefetch(p.next, 0, PREFETCH_HINT);                                              \
-      k_loop(mr, nv, 8, x, 8, w, acc);                                                 \
-    }                                                                                  \
-    epilogue(mr, nv, acc, o, k_flags);                                                 \
+#define DEFINE_GEMM(nv, mr)                                                          \
+  static void f32_gemm_##mr##x##nv##v(const float* x, int64_t k8_stride, int64_t k8, \
+                                      const float* w, struct prefetched p,           \
+                                      const struct output_tile* o, int k_flags) {    \
+    assert(k8 > 0 && o->c8 > 0 && o->c8 <= nv * LANES / 8);                          \
+    vector acc[mr][2];                                                               \
+    load_accumulators(mr, nv, acc, o, k_flags);                                      \
+    for (; k8 > 0; k8--, x += k8_stride, w += 8 * LANES * nv) {                      \
+      for (int64_t i = 0; i < p.lines; i++, p.next += CACHE_LINE_FLOATS)             \
+        __builtin_prefetch(p.next, 0, PREFETCH_HINT);                                \
+      k_loop(mr, nv, 8, x, 8, w, acc);                                               \
+    }                                                                                \
+    epilogue(mr, nv, acc, o, k_flags);                                               \
   }
 #ifndef PREFETCH_HINT
 #define PREFETCH_HINT 2

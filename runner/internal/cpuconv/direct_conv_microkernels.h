@@ -17,6 +17,8 @@ struct direct_input {
   int64_t cb;
   int64_t count, plane_stride, row_stride;  // of a group
   int64_t kh, kw, stride;
+  int64_t next_row;  // from a window to that of the pixel below
+  int64_t ahead;     // of kw3: what is prefetched lies so far behind w
 };
 
 // f32_direct: x is the first pixel's window. w is [count][kh][kw][cb][nr], for kw3
@@ -36,25 +38,29 @@ INLINE void direct_loop(int mr, int nv, int k_step, int64_t x_stride, const floa
 
 // direct_loop_kw3 is direct_loop for filters three pixels wide, of eight channels: a float of the
 // image is read once for the three sums that it is part of. It takes half the loads, which are
-// scarce.
-INLINE void direct_loop_kw3(int mr, int stride, const float* x, const struct direct_input* p,
-                            const float* w, vector acc[][2]) {
+// scarce. It computes one row of mr pixels, or two: a short row alone has too few sums.
+INLINE void direct_loop_kw3(int mr, int rows, int stride, const float* x,
+                            const struct direct_input* p, const float* w, vector acc[][2]) {
   for (int64_t c = 0; c < p->count; c++, x += p->plane_stride) {
     const float* line = x;
     for (int64_t i = 0; i < p->kh; i++, line += p->row_stride)
       for (int k = 0; k < 8; k++, w += 3 * LANES) {
+        __builtin_prefetch(w + p->ahead, 0, 2);
         vector b[3];
 #pragma GCC unroll 3
         for (int t = 0; t < 3; t++) b[t] = load(w + t * LANES);
+#pragma GCC unroll 2
+        for (int row = 0; row < rows; row++)
 #pragma GCC unroll 29
-        for (int j = 0; j < (mr - 1) * stride + 3; j++) {
-          vector a = broadcast(line + j * 8 + k);
+          for (int j = 0; j < (mr - 1) * stride + 3; j++) {
+            vector a = broadcast(line + row * p->next_row + j * 8 + k);
 #pragma GCC unroll 3
-          for (int t = 0; t < 3; t++) {
-            int m = (j - t) / stride;
-            if (j >= t && (j - t) % stride == 0 && m < mr) acc[m][0] = fmadd(a, b[t], acc[m][0]);
+            for (int t = 0; t < 3; t++) {
+              int m = (j - t) / stride, sum = row * mr + m;
+              if (j >= t && (j - t) % stride == 0 && m < mr)
+                acc[sum][0] = fmadd(a, b[t], acc[sum][0]);
+            }
           }
-        }
       }
   }
 }
@@ -81,10 +87,20 @@ INLINE void direct_loop_kw3(int mr, int stride, const float* x, const struct dir
     vector acc[mr][2];                                                                     \
     load_accumulators(mr, nv, acc, o, K_FIRST | K_LAST);                                   \
     if (p->stride == 1)                                                                    \
-      direct_loop_kw3(mr, 1, x, p, w, acc);                                                \
+      direct_loop_kw3(mr, 1, 1, x, p, w, acc);                                             \
     else                                                                                   \
-      direct_loop_kw3(mr, 2, x, p, w, acc);                                                \
+      direct_loop_kw3(mr, 1, 2, x, p, w, acc);                                             \
     epilogue(mr, nv, acc, o, K_FIRST | K_LAST);                                            \
+  }
+#define DEFINE_DIRECT_TWO_ROWS(mr)                                                                \
+  static void f32_direct_kw3_2x##mr(const float* x, const struct direct_input* p, const float* w, \
+                                    const struct output_tile* o) {                                \
+    assert(p->cb == 8 && p->kw == 3 && p->stride == 1 && p->count > 0 && o->c8 > 0);              \
+    assert(o->c8 <= LANES / 8);                                                                   \
+    vector acc[2 * mr][2];                                                                        \
+    load_accumulators(2 * mr, 1, acc, o, K_FIRST | K_LAST);                                       \
+    direct_loop_kw3(mr, 2, 1, x, p, w, acc);                                                      \
+    epilogue(2 * mr, 1, acc, o, K_FIRST | K_LAST);                                                \
   }
 FOR_EACH_MR(DEFINE_DIRECT)
 FOR_EACH_MR_NARROW(DEFINE_DIRECT)
@@ -96,6 +112,11 @@ static f32_direct_microkernel* const f32_direct[2][MR_NARROW + 1] = {
     {NULL, FOR_EACH_MR_NARROW(DIRECT_NAME)}, {NULL, FOR_EACH_MR(DIRECT_NAME)}};
 static f32_direct_microkernel* const f32_direct_kw3[MR_NARROW + 1] = {
     NULL, FOR_EACH_MR_NARROW(DIRECT_KW3_NAME)};
+
+#define TWO_ROWS_NAME(mr) f32_direct_kw3_2x##mr,
+FOR_EACH_TWO_ROWS(DEFINE_DIRECT_TWO_ROWS)
+static f32_direct_microkernel* const f32_direct_two_rows[MR_NARROW / 2 + 1] = {
+    NULL, FOR_EACH_TWO_ROWS(TWO_ROWS_NAME)};
 
 // copy_line copies n pixels, cb channels at a time, each to its plane. The compiler makes more of a
 // cb that it knows.
@@ -138,6 +159,12 @@ static void copy_padded(const struct conv2d_call* call, int64_t image, int64_t f
   if (needs_rounding(c)) round_to_bf16(padded, count * size);
 }
 
+// next_panel returns how far ahead the filter is prefetched in a pass over it: each of the first
+// three fetches a third of the next panel to the second cache.
+static int64_t next_panel(const struct kerasrun_conv2d* c, int64_t pass) {
+  return pass < 3 ? (k_size(c) + pass) * LANES : 0;
+}
+
 static void direct_conv_task(void* context, int64_t task) {
   struct conv2d_call* call = context;
   const struct kerasrun_conv2d* c = call->c;
@@ -177,6 +204,8 @@ static void direct_conv_task(void* context, int64_t task) {
     p.plane_stride = height * p.row_stride;
     x = copy;
   }
+  p.next_row = c->stride_h * p.row_stride;
+  int two_rows = is_kw3(c) && c->stride_w == 1 && 2 * call->y.w <= MR_NARROW;
   int64_t group_oc = c->oc / c->groups;
   for (int64_t g = 0; g < groups; g++, x += p.count * p.plane_stride)
     for (int64_t panel = n_block * call->n_block_panels; panel < n_block_end(call, n_block);
@@ -186,7 +215,22 @@ static void direct_conv_task(void* context, int64_t task) {
       int wide = round_up_lanes(channels) == NR;
       int64_t tiles = m_tiles(call->y.w, wide);
       int64_t channel = (group + g) * group_oc + panel * panel_nr(c);
-      for (int64_t row = 0; row < rows; row++)
+      int64_t row = 0;
+      for (; two_rows && row + 1 < rows; row += 2) {
+        // As many again are prefetched.
+        int64_t y_both[2 * MR_NARROW], add_both[2 * MR_NARROW];
+        for (int64_t i = 0; i < 2 * MR_NARROW; i++) {
+          int64_t at = min(row + i / call->y.w, row + 1) * line + i % call->y.w;
+          y_both[i] = y_offsets[at];
+          add_both[i] = call->add.data ? add_offsets[at] : 0;
+        }
+        p.ahead = next_panel(c, row / 2);
+        struct output_tile o = output_tile_of(call, y_both, add_both, channel, channels);
+        f32_direct_two_rows[call->y.w](x + row * p.next_row, &p, call->packed + packed * k_size(c),
+                                       &o);
+      }
+      for (; row < rows; row++) {
+        p.ahead = next_panel(c, two_rows ? row / 2 : row);
         for (int64_t tile = 0; tile < tiles; tile++) {
           int64_t m = call->y.w * tile / tiles, mr = call->y.w * (tile + 1) / tiles - m;
           struct output_tile o = output_tile_of(call, y_offsets + row * line + m,
@@ -195,5 +239,6 @@ static void direct_conv_task(void* context, int64_t task) {
           kernels[mr](x + row * c->stride_h * p.row_stride + m * c->stride_w * cb, &p,
                       call->packed + packed * k_size(c), &o);
         }
+      }
     }
 }

@@ -85,7 +85,7 @@ static void expand_task(void* context, int64_t task) {
                             .bias = e->bias + panel * NR,
                             .act = e->c->act,
                             .near = 1};
-    expand_rows(e, panel, (image * e->x.h + begin) * e->x.w, n, o, offsets);
+    if (n > 0) expand_rows(e, panel, (image * e->x.h + begin) * e->x.w, n, o, offsets);
     for (int64_t i = 0; i < channels / 8; i++)
       depthwise_plane(&call->depthwise, image, panel * NR / 8 + i, first_row, end_row,
                       between + i * plane, 8 * width);
@@ -107,7 +107,7 @@ static int expand_depthwise(const struct kerasrun_conv2d* e, const float* packed
   call.depthwise.y = kerasrun_view(d->y, y, out_h, out_w, d->oc);
   kerasrun_zero_padding(&call.depthwise.y, n, d->oc);
   int64_t threads = kerasrun_threadpool_size();
-  int64_t row = (w + d->kw) * d->stride_h * NR;  // of the output: floats between
+  int64_t row = (w + d->kw) * min(d->stride_h, h) * NR;  // of the output: floats between
   int64_t blocks = out_h >= EXPAND_MIN_ROWS ? div_round_up(threads, n) : 1;
   blocks = max(blocks, div_round_up(out_h * row, MAX_BETWEEN));
   call.expand.m_blocks = max(1, min(div_round_up(blocks, threads) * threads, out_h / 4));

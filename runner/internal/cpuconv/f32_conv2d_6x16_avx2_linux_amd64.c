@@ -33,6 +33,8 @@ enum { K_UNROLL = 8 };
 #define FOR_EACH_MR_NARROW(f) \
   f(1, 1) f(1, 2) f(1, 3) f(1, 4) f(1, 5) f(1, 6) f(1, 7) f(1, 8) f(1, 9) f(1, 10) f(1, 11) f(1, 12)
 
+#define FOR_EACH_TWO_ROWS(f) f(1) f(2) f(3) f(4) f(5) f(6)
+
 // 2 x 6 sums of a depthwise convolution, two vectors of the filter and one of the image.
 #define DEPTHWISE_VECTORS 6
 #define FOR_EACH_DEPTHWISE(f) f(1) f(2) f(3) f(4) f(5) f(6)

@@ -8,6 +8,7 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	"github.com/google/go-cmp/cmp"
 )
@@ -180,6 +181,80 @@ func TestRegionRefuses(t *testing.T) {
 		_, err := run(test.edit(meanPlan()), test.inputs, test.images, test.filter)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want an error that says %q", name, err, test.want)
+		}
+	}
+}
+
+// TestAffine holds that constants before the first convolution are one step of the region, in the
+// order of their operations, and that what is none stays TensorFlow's.
+func TestAffine(t *testing.T) {
+	number := func(name string, shape []int64, values ...float32) *nodeDef {
+		return &nodeDef{Name: name, Op: "Const", Attr: attrs{
+			"dtype": ofType(typespb.DataType_DT_FLOAT),
+			"value": {Value: &attrpb.AttrValue_Tensor{Tensor: &tensorpb.TensorProto{
+				Dtype: typespb.DataType_DT_FLOAT, TensorShape: shapeOf(shape), FloatVal: values}}}}}
+	}
+	op := func(name, op string, inputs ...string) *nodeDef {
+		return &nodeDef{Name: name, Op: op, Input: inputs,
+			Attr: attrs{"T": ofType(typespb.DataType_DT_FLOAT)}}
+	}
+	size := &nodeDef{Name: "size", Op: "Const", Attr: attrs{
+		"value": {Value: &attrpb.AttrValue_Tensor{Tensor: &tensorpb.TensorProto{
+			Dtype: typespb.DataType_DT_INT32, TensorShape: shapeOf([]int64{4}),
+			IntVal: []int32{-1, 10, 10, 8}}}}}}
+	eight := []float32{1, 2, 3, 4, 5, 6, 7, 8}
+	for name, test := range map[string]struct {
+		nodes          []*nodeDef // the last is x
+		scales, shifts []float32  // the first is repeated where there is one; nil: none
+		steps          bool
+	}{
+		"all four": {[]*nodeDef{number("one", nil, 2), number("two", []int64{8}, 1),
+			number("three", []int64{1, 1, 1, 8}, 3), number("four", []int64{8}, eight...),
+			op("e", "Mul", "reshaped", "one"), op("f", "AddV2", "two", "e"),
+			op("g", "Sub", "f", "three"), op("x", "RealDiv", "g", "four")},
+			[]float32{2, 1, 2. / 3, .5, 2. / 5, 1. / 3, 2. / 7, .25},
+			[]float32{-2, -1, -2. / 3, -.5, -2. / 5, -1. / 3, -2. / 7, -.25}, true},
+		"a constant less the image": {[]*nodeDef{number("one", nil, 5), op("x", "Sub", "one", "reshaped")},
+			[]float32{-1}, []float32{5}, true},
+		"a constant by the image": {[]*nodeDef{number("one", nil, 5),
+			op("x", "RealDiv", "one", "reshaped")}, nil, nil, false},
+		"by zero": {[]*nodeDef{number("one", nil, 0), op("x", "RealDiv", "reshaped", "one")},
+			nil, nil, false},
+		"a constant a pixel": {[]*nodeDef{number("one", []int64{1, 1, 10, 1}, 1),
+			op("x", "Mul", "reshaped", "one")}, nil, nil, false},
+		"of another size": {[]*nodeDef{number("one", nil, 5), op("x", "Mul", "unknown", "one")},
+			nil, nil, false},
+	} {
+		conv := fused("BiasAdd")
+		conv.Attr["_input_shapes"].GetList().Shape[0] = shapeOf([]int64{-1, 10, 10, 8})
+		graph := &graphpb.GraphDef{Node: append([]*nodeDef{{Name: "out", Op: "Elu",
+			Input: []string{"c"}}, {Name: "unknown", Op: "Placeholder"}, size,
+			op("reshaped", "Reshape", "unknown", "size"), {Name: "b", Op: "Const"},
+			kernel("k", 3, 3, 8, 32), conv}, test.nodes...)}
+		got, _, ok := Regions(graph, []string{"k"}, []string{"unknown", "out"}, false)
+		if !ok {
+			t.Errorf("%s: got no region, want one", name)
+			continue
+		}
+		values, left := map[string][]float32{}, false
+		for _, node := range got.Node {
+			left = left || node.Name == "x"
+			for _, what := range []string{"scale", "shift"} {
+				if strings.HasSuffix(node.Name, "/kerasrun_"+what) {
+					values[what] = node.Attr["value"].GetTensor().FloatVal
+				}
+			}
+		}
+		if left == test.steps {
+			t.Errorf("%s: got TensorFlow's operation there %v, want %v", name, left, !test.steps)
+		}
+		for what, want := range map[string][]float32{"scale": test.scales, "shift": test.shifts} {
+			if len(want) == 1 {
+				want = slices.Repeat(want, 8)
+			}
+			if !slices.Equal(values[what], want) {
+				t.Errorf("%s: got %s %v, want %v", name, what, values[what], want)
+			}
 		}
 	}
 }

@@ -24,6 +24,8 @@ NOT_COMPUTING = (
     *("function", "import_graph_def", "load_library", "load_op_library", "numpy_function"),
     *("print", "py_function"),
 )
+# Of those of TensorFlow 1 that have no part either, and that TensorFlow 2 has not.
+OF_TENSORFLOW_1 = ("div", "to_bfloat16", "to_double", "to_float", "to_int32", "to_int64")
 TENSORS = ("RaggedTensor", "SparseTensor", "Tensor")  # classes whose methods compute
 TYPES = ("function_type", "mask_type", "output_shape_type")  # what a Lambda layer's code is for
 TRUST = "expected a file without, or --unsafe-lambda where its source is trusted"
@@ -95,7 +97,8 @@ def _called(kind: object, options: dict) -> str:
 def _computes(function: str) -> bool:
     part, _, name = function.removeprefix("compat.v1.").rpartition(".")
     if not part:
-        return hasattr(tf, name) and name not in NOT_COMPUTING
+        public = any(hasattr(one, name) for one in (tf, tf.linalg, tf.math, tf.nn))
+        return (public or name in OF_TENSORFLOW_1) and name not in NOT_COMPUTING
     if part == "io":
         return name.startswith(("decode_", "parse_"))
     return any(f"{part}.".startswith(f"{one}.") for one in COMPUTING)

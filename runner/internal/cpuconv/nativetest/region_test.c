@@ -18,7 +18,7 @@
 const char* __asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 // FIRST_STEP is the number of the first step's value until it is known how many inputs there are.
-enum { MAX_STEPS = 40, MAX_INPUTS = 3 * MAX_STEPS, FIRST_STEP = MAX_INPUTS, MAX_PLAN = 4000 };
+enum { MAX_STEPS = 48, MAX_INPUTS = 3 * MAX_STEPS, FIRST_STEP = MAX_INPUTS, MAX_PLAN = 4000 };
 enum { OPERANDS = 17, STEP_INTS = 18 };  // of a step: where their number is, and they begin
 
 // An image that the test computes in double beside the region.
@@ -145,24 +145,28 @@ static void draw_window(struct kerasrun_conv2d* c, const struct image* x, int sm
   } while (kerasrun_conv2d_out_h(c, x->h) < 1 || kerasrun_conv2d_out_w(c, x->w) < 1);
 }
 
-// conv adds a convolution or a depthwise one.
-static struct image conv(struct program* p, const struct image* from, int depthwise,
+// EXPAND is a 1x1 convolution that a depthwise one can read where it lies.
+enum { CONV, DEPTHWISE, EXPAND };
+
+// conv adds a convolution of a kind.
+static struct image conv(struct program* p, const struct image* from, int kind,
                          const struct image* added, const char* control) {
   struct kerasrun_conv2d c = nothing;
   struct image x = *from;
+  int depthwise = kind == DEPTHWISE;
   c.act = draw(0, KERASRUN_ACTS - 1);
   draw_window(&c, &x, 0);
   if (depthwise) {
     c.ic = 1;
     c.oc = c.groups = x.c;
   } else {
-    if (added || draw(0, 1))
+    if (added || kind == EXPAND || draw(0, 1))
       c.kh = c.kw = 1, c.pad_top = c.pad_bottom = c.pad_left = c.pad_right = 0;
-    if (added) c.stride_h = c.stride_w = 1;
-    c.groups = !added && draw(0, 3) == 0 ? 2 : 1;
+    if (added || kind == EXPAND) c.stride_h = c.stride_w = 1;
+    c.groups = kind == CONV && !added && draw(0, 3) == 0 ? 2 : 1;
     if (x.c % c.groups) c.groups = 1;
     c.ic = x.c / c.groups;
-    c.oc = added ? added->c : 8 * c.groups * draw(1, 3);
+    c.oc = added ? added->c : 8 * c.groups * draw(1, kind == EXPAND ? 9 : 3);
   }
   int64_t pad = max(max(c.pad_top, c.pad_bottom), max(c.pad_left, c.pad_right));
   c.x = x.layout;
@@ -177,6 +181,7 @@ static struct image conv(struct program* p, const struct image* from, int depthw
   }
   struct image y = new_image(p, kerasrun_conv2d_out_h(&c, x.h), kerasrun_conv2d_out_w(&c, x.w),
                              c.oc, added && draw(0, 1) ? added->layout : any_layout(c.oc));
+  if (kind == EXPAND) y.layout = (struct kerasrun_layout){KERASRUN_NCHW8C, draw(2, 3)};
   int64_t size = c.kh * c.kw * c.ic * c.oc;
   float *filter = floats(size, 1 / sqrtf(c.kh * c.kw * c.ic)), *bias = floats(c.oc, 1);
   float* given = filter;
@@ -210,6 +215,15 @@ static struct image conv(struct program* p, const struct image* from, int depthw
   operand(p, x.value), operand(p, filter_at), operand(p, bias_at);
   if (added) operand(p, added->value);
   if (x.data != from->data) free(x.data);
+  return y;
+}
+
+// expand adds two convolutions that are computed together.
+static struct image expand(struct program* p, const struct image* from) {
+  struct image x = with_layout(p, from, (struct kerasrun_layout){KERASRUN_TILED, 0});
+  struct image between = conv(p, &x, EXPAND, NULL, "");
+  struct image y = conv(p, &between, DEPTHWISE, NULL, "");
+  free(x.data), free(between.data);
   return y;
 }
 
@@ -319,7 +333,8 @@ static void mutate(int32_t* plan, int length) {
 // check computes a region of random steps. It returns how many of its damaged copies were refused.
 static int check(int damaged, const char* control) {
   struct program p = {.n = draw(1, 3)};
-  int64_t c = 8 * draw(1, 4), h = draw(1, 12), w = draw(1, 20);
+  int odd = !*control && draw(0, 2) == 0;
+  int64_t c = odd ? draw(1, 7) : 8 * draw(1, 4), h = draw(1, 20), w = draw(1, 40);
   struct image images[MAX_STEPS];
   int count = 0, control_run = *control;
   images[0] =
@@ -328,20 +343,32 @@ static int check(int damaged, const char* control) {
   for (int64_t i = 0; i < p.n * h * w * c; i++) images[0].data[i] = x[i];
   if (!strcmp(control, "short-x")) x = shrink(x, p.n * h * w * c);
   images[count++].value = add_input(&p, x, 4, p.n, h, w, c);
+  int first = 0;  // of the images that the steps below may read
+  if (odd) {
+    struct kerasrun_layout nhwc = {KERASRUN_NHWC, 0};
+    images[1] =
+        scale(&p, &images[0], NULL, NULL, NULL, draw(1, 3), draw(0, KERASRUN_ACTS - 1), nhwc);
+    images[2] = conv(&p, &images[1], CONV, NULL, "");
+    count = 3, first = 2;
+  }
   for (int64_t left = control_run ? 1 : draw(1, 6); left > 0; left--) {
-    const struct image* from = &images[draw(0, 2) ? count - 1 : draw(0, count - 1)];
+    const struct image* from = &images[draw(0, 2) ? count - 1 : draw(first, count - 1)];
     const struct image* like = NULL;
-    for (int i = 0; i < count; i++)
+    for (int i = first; i < count; i++)
       if (images[i].h == from->h && images[i].w == from->w && draw(0, 1)) like = &images[i];
     int act = draw(0, KERASRUN_ACTS - 1);
     struct image y;
-    switch (control_run ? 0 : draw(0, 7)) {
+    switch (control_run ? 0 : draw(0, 9)) {
       case 0:
-        y = conv(&p, from, 1, NULL, control);
+        y = conv(&p, from, DEPTHWISE, NULL, control);
         break;
       case 1:
       case 2:
-        y = conv(&p, from, 0, like, control);
+        y = conv(&p, from, CONV, like, control);
+        break;
+      case 8:
+      case 9:
+        y = expand(&p, from);
         break;
       case 3:
         y = pool(&p, from, draw(0, 1));
