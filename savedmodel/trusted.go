@@ -123,6 +123,17 @@ func (t *tracing) rises(of tensorOf) bool {
 	return output == "" || output == "0" || output == "indices:0" || output == "index:0"
 }
 
+// falls returns whether a tensor is a constant whose numbers may not rise.
+func (t *tracing) falls(f *function, input string) bool {
+	from := source(t.work, input, t.names(f))
+	if from == nil || from.value() == nil {
+		return false
+	}
+	numbers := from.value().integers()
+	elements, err := from.value().shape.Elements()
+	return err != nil || elements != int64(len(numbers)) || !slices.IsSorted(numbers)
+}
+
 // trusts returns whether an operation trusts what the table has of it also with these attributes,
 // and with the nodes of these names before it.
 func (n *node) trusts(what property, w *work, names map[string]*node) bool {
@@ -217,6 +228,10 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			}
 			if !n.trusts(trusted.what, r.work, t.names(f)) {
 				continue
+			}
+			if trusted.what == order && t.falls(f, n.inputs[trusted.input]) {
+				mayEnd(fmt.Sprintf("expected numbers that rise of its input %d, got a constant "+
+					"that falls, or is longer than is looked at", trusted.input))
 			}
 			if source := t.find(tensorOf{f, n.inputs[trusted.input], trusted.what}); source != "" {
 				mayEnd(fmt.Sprintf("expected %s of its input %d that the model itself says, got one "+

@@ -274,6 +274,10 @@ func TestRows(t *testing.T) {
 			attribute(partitions, number(3, 2)), attribute(partitionTypes, message(1, slices.Concat(
 				message(2, []byte("ROW_SPLITS")), message(2, []byte(second))))))
 	}
+	constant := func(rows ...int64) []byte {
+		return nodeOf("r", "Const", constantOf(9, content(rows...),
+			message(2, dims(int64(len(rows))))))
+	}
 	split := nodeOf("s", "StringSplitV2", inputs("x", "k"))
 	column := func(of string) []byte {
 		return nodeOf("c", "StridedSlice", inputs(of, "k", "k", "k"))
@@ -282,9 +286,11 @@ func TestRows(t *testing.T) {
 		want  string // "" where it passes
 		nodes [][]byte
 	}{
-		"the client's":         {refused, [][]byte{ragged("x", rowsOfValues)}},
-		"the client's splits":  {"", [][]byte{ragged("x", "ROW_SPLITS")}},
-		"the model's":          {"", [][]byte{ragged("k", rowsOfValues)}},
+		"the client's":        {refused, [][]byte{ragged("x", rowsOfValues)}},
+		"the client's splits": {"", [][]byte{ragged("x", "ROW_SPLITS")}},
+		"the model's":         {"", [][]byte{ragged("r", rowsOfValues), constant(0, 1, 1)}},
+		"the model's, falling": {"input 4, got a constant that falls",
+			[][]byte{ragged("r", rowsOfValues), constant(0, 1, 0)}},
 		"of what is split":     {"", [][]byte{ragged("c", rowsOfValues), column("s"), split}},
 		"of what is split, :0": {"", [][]byte{ragged("c", rowsOfValues), column("s:0"), split}},
 		"the parts themselves": {refused, [][]byte{ragged("c", rowsOfValues), column("n"), split,
