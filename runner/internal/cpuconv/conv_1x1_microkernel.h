@@ -42,8 +42,8 @@ typedef void f32_gemm_microkernel(const float* x, int64_t k8_stride, int64_t k8,
     }                                                                                \
     epilogue(mr, nv, acc, o, k_flags);                                               \
   }
-// lines_for returns how many lines a tile prefetches for each eight k: all tiles of a panel have then
-// the next panel.
+// lines_for returns how many lines a tile prefetches for each eight k: all tiles of a panel have
+// then the next panel.
 static int64_t lines_for(int64_t tiles, int64_t nr) {
   return div_round_up(8 * nr / CACHE_LINE_FLOATS, tiles);
 }

@@ -129,8 +129,8 @@ static void activate_span(float* y, int64_t n, enum kerasrun_act act) {
   if (i < n) store_split(y + i, 8, 0, activated(load_split(y + i, 8, 0), act));
 }
 
-// depthwise_pixels computes n pixels of a row, or two, from those on whose numbers are in pixel. y is
-// their channels of the output. Where they do not lie together they are computed beside it.
+// depthwise_pixels computes n pixels of a row, or two, from those on whose numbers are in pixel. y
+// is their channels of the output. Where they do not lie together they are computed beside it.
 static void depthwise_pixels(const struct depthwise_call* call, const struct depthwise_input* in,
                              int rows, const int64_t pixel[2], int64_t n, float* y) {
   const struct kerasrun_conv2d* c = call->c;
