@@ -169,19 +169,22 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 		return nil, err
 	}
 	out := bufio.NewWriter(file)
+	var line []byte // room for what is written, of millions of items
 	err = fill(func(item Item) error {
 		reason := ""
 		if item.failure != nil {
 			reason = item.failure.Error()
 		}
 		// their lengths come first, as either may hold any byte
-		head := binary.AppendUvarint(nil, uint64(len(item.Path)))
-		head = binary.AppendUvarint(head, uint64(len(reason)))
+		line = binary.AppendUvarint(line[:0], uint64(len(item.Path)))
+		line = binary.AppendUvarint(line, uint64(len(reason)))
 		kept := keptBytes(item.Kept)
-		head = binary.AppendUvarint(head, uint64(len(kept)))
-		head = binary.AppendUvarint(head, uint64(len(item.version)))
-		head = binary.AppendVarint(head, item.Size) // of an object that was listed
-		_, err := out.WriteString(string(head) + item.Path + reason + string(kept) + item.version)
+		line = binary.AppendUvarint(line, uint64(len(kept)))
+		line = binary.AppendUvarint(line, uint64(len(item.version)))
+		line = binary.AppendVarint(line, item.Size) // of an object that was listed
+		line = append(append(line, item.Path...), reason...)
+		line = append(append(line, kept...), item.version...)
+		_, err := out.Write(line)
 		return err
 	})
 	if err == nil {
@@ -191,14 +194,31 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return func(yield func(Item) bool) {
+		stop := make(chan struct{})
+		defer close(stop)
+		for items := range spooledItems(file, stop) {
+			for _, item := range items {
+				if !yield(item) {
+					return
+				}
+			}
+		}
+	}, nil
+}
+
+// spooledItems sends what was spooled, some items at a time: the next ones are found while these are
+// taken. It ends when there are no more, or at stop.
+func spooledItems(file io.ReaderAt, stop <-chan struct{}) <-chan []Item {
+	found := make(chan []Item)
+	go func() {
+		defer close(found)
 		in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
-		var items []Item
-		for {
-			items = items[:0]
-			var ended error
+		var scratch []byte
+		for ended := error(nil); ended == nil; {
+			items := make([]Item, 0, spooledAtOnce)
 			for len(items) < spooledAtOnce && ended == nil {
 				var item Item
-				if item, ended = readSpooled(in); ended != io.EOF {
+				if item, scratch, ended = readSpooled(in, scratch); ended != io.EOF {
 					items = append(items, item)
 				}
 			}
@@ -207,16 +227,14 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 				last.failure = fmt.Errorf("list of inputs: %w", ended)
 			}
 			findAll(items)
-			for _, item := range items {
-				if !yield(item) {
-					return
-				}
-			}
-			if ended != nil {
+			select {
+			case found <- items:
+			case <-stop:
 				return
 			}
 		}
-	}, nil
+	}()
+	return found
 }
 
 const (
@@ -264,26 +282,29 @@ func unnamedFile(pattern string) (*os.File, error) {
 	return file, nil
 }
 
-// readSpooled reads what an item was spooled with, without its Read.
-func readSpooled(in *bufio.Reader) (item Item, err error) {
+// readSpooled reads what an item was spooled with, without its Read. It reads into scratch, or into a
+// larger one that it returns.
+func readSpooled(in *bufio.Reader, scratch []byte) (item Item, _ []byte, err error) {
 	var sizes [4]uint64
 	for i := range sizes {
 		if sizes[i], err = binary.ReadUvarint(in); err != nil {
 			if i > 0 {
 				err = unexpectedEOF(err)
 			}
-			return item, err
+			return item, scratch, err
 		}
 	}
 	if item.Size, err = binary.ReadVarint(in); err != nil {
-		return item, unexpectedEOF(err)
+		return item, scratch, unexpectedEOF(err)
 	}
-	all := make([]byte, sizes[0]+sizes[1]+sizes[2]+sizes[3])
+	all := slices.Grow(scratch[:0], int(sizes[0]+sizes[1]+sizes[2]+sizes[3]))
+	all = all[:sizes[0]+sizes[1]+sizes[2]+sizes[3]]
 	if _, err := io.ReadFull(in, all); err != nil {
-		return item, unexpectedEOF(err)
+		return item, all, unexpectedEOF(err)
 	}
+	rest := all
 	next := func(i int) (part []byte) {
-		part, all = all[:sizes[i]], all[sizes[i]:]
+		part, rest = rest[:sizes[i]], rest[sizes[i]:]
 		return part
 	}
 	item.Path = string(next(0))
@@ -297,7 +318,7 @@ func readSpooled(in *bufio.Reader) (item Item, err error) {
 		}
 	}
 	item.version = string(next(3))
-	return item, err
+	return item, all, err
 }
 
 func concat(sources []Source) Source {
