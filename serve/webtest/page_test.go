@@ -167,6 +167,8 @@ func TestPageKeyboard(t *testing.T) {
 
 func TestPageDrop(t *testing.T) {
 	ctx := browser(t, nil)
+	// Chromium never answers for a drag over a page that it has not drawn yet.
+	get(t, ctx, chromedp.FullScreenshot(100))
 	data := &input.DragData{Files: []string{imageFile(t, "red.png", pngImage(t, 255, 0, 0))},
 		DragOperationsMask: 1}
 	for _, kind := range []input.DispatchDragEventType{"dragEnter", "dragOver", "drop"} {
