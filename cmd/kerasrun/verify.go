@@ -66,35 +66,12 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 		if err := goldens.parse(); err != nil {
 			return err
 		}
-		var reports []*golden.Report
-		if model.precision.value != string(runner.FP32) {
-			report, err := verifyElsewhere(cmd, args)
-			if err != nil {
-				if format.value == "junit" {
-					err = errors.Join(err, writeJUnitError(cmd.OutOrStdout(), &model, err))
-				}
-				return err
-			}
-			reports = append(reports, report)
-		}
-		report, err := verify(cmd.Context(), &model, &goldens)
-		if err != nil {
-			if format.value == "junit" {
-				err = errors.Join(err, writeJUnitError(cmd.OutOrStdout(), &model, err))
-			}
-			return err
-		}
-		reports = append(reports, report)
+		reports, err := verifyAll(cmd, args, &model, &goldens)
 		if format.value == "junit" {
-			saved, err := model.read(cmd.Context())
-			if err == nil {
-				properties := verified(&model)
-				properties["model.sha256"] = saved.Manifest.ID() // of its manifest, which has the files'
-				err = golden.WriteJUnit(cmd.OutOrStdout(), properties, reports...)
-			}
-			if err != nil {
-				return err
-			}
+			err = errors.Join(err, writeJUnit(cmd, &model, reports, err))
+		}
+		if err != nil {
+			return err
 		}
 		ok := true
 		for i, report := range reports {
@@ -124,18 +101,41 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 	return cmd
 }
 
-// verified is what a test suite of JUnit ran with.
-func verified(model *modelFlags) map[string]string {
-	properties := versions()
-	properties["model"] = model.dir
-	return properties
+// verifyAll reports of the model in fp32, and in the precision that is asked for where it is another.
+func verifyAll(
+	cmd *cobra.Command, args []string, model *modelFlags, goldens *goldenFlags,
+) (reports []*golden.Report, err error) {
+	if model.precision.value != string(runner.FP32) {
+		report, err := verifyElsewhere(cmd, args)
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, report)
+	}
+	report, err := verify(cmd.Context(), model, goldens)
+	if err != nil {
+		return nil, err
+	}
+	return append(reports, report), nil
 }
 
-// writeJUnitError writes a suite whose one case could not be checked.
-func writeJUnitError(w io.Writer, model *modelFlags, err error) error {
-	return junit.Write(w, junit.Suite{Name: model.dir, Properties: junit.Properties(verified(model)),
-		Cases: []junit.Case{{Class: "kerasrun.verify", Name: "open",
-			Error: &junit.Failure{Message: err.Error()}}}})
+// writeJUnit writes a suite for each report, or one whose one case could not be checked, and why.
+func writeJUnit(
+	cmd *cobra.Command, model *modelFlags, reports []*golden.Report, failure error,
+) error {
+	properties := versions()
+	properties["model"] = model.dir
+	if failure != nil {
+		return junit.Write(cmd.OutOrStdout(), junit.Suite{Name: model.dir,
+			Properties: junit.Properties(properties), Cases: []junit.Case{{Class: "kerasrun.verify",
+				Name: "open", Error: &junit.Failure{Message: failure.Error()}}}})
+	}
+	saved, err := model.read(cmd.Context())
+	if err != nil {
+		return err
+	}
+	properties["model.sha256"] = saved.Manifest.ID() // of its manifest, which has the files'
+	return golden.WriteJUnit(cmd.OutOrStdout(), properties, reports...)
 }
 
 // verifyElsewhere verifies in fp32 with the command's other flags, in a process of its own.
