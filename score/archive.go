@@ -102,8 +102,7 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 			skipped.add("encrypted")
 			return Item{}, false
 		}
-		return failedItem(name, fmt.Errorf("%s: expected a member that anyone can read, got one "+
-			"that is encrypted: unpack it first", name)), true
+		return failedItem(name, fmt.Errorf("%s: %w", name, errEncrypted)), true
 	}
 	if member.Method != zip.Store && member.Method != zip.Deflate {
 		return failedItem(name, fmt.Errorf("%s: expected a member that is stored or deflated, got "+
@@ -133,11 +132,13 @@ func zipItem(name string, member *zip.File, skipped *skippedPart) (Item, bool) {
 // openMember refuses an encrypted member, which the library would give as it is.
 func openMember(member *zip.File) (io.ReadCloser, error) {
 	if member.Flags&zipEncrypted != 0 {
-		return nil, errors.New("expected a member that anyone can read, got one that is encrypted: " +
-			"unpack it first")
+		return nil, errEncrypted
 	}
 	return member.Open()
 }
+
+var errEncrypted = errors.New("expected a member that anyone can read, got one that is encrypted: " +
+	"unpack it first")
 
 func zipHead(member *zip.File) ([]byte, error) {
 	r, err := member.Open()
