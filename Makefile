@@ -153,7 +153,7 @@ test-clients: .clients/installed bin/kerasrun $(LITE0) ## published clients and 
 				go test -count=1 -run "TestServingClients/$$client" ./serve || exit 1; done
 
 dist: bin/kerasrun $(EXPORTED) ## a directory and a tarball that run without Go and Python
-	@MODEL=$(MODEL) scripts/dist.sh
+	@MODEL=$(MODEL) BUILD_TAGS=$(BUILD_TAGS) scripts/dist.sh
 
 test-dist: dist ## that tarball in a bare Debian (root, debootstrap), and deploy/ by its validators
 	@MODEL=$(MODEL) scripts/test-dist.sh

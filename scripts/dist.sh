@@ -15,7 +15,8 @@ mkdir -p "$out/bin" "$out/lib" "$out/models"
 # env.sh's run path is this checkout's; the loader's $ORIGIN is the program's own folder.
 # shellcheck disable=SC2016
 (. ./env.sh && CGO_LDFLAGS="-L$PWD/.tensorflow/lib -ltensorflow -ltensorflow_framework" \
-  go build -tags disable_grpc_modules -trimpath -ldflags '-s -w -r $ORIGIN/../lib' -o "$out/bin/kerasrun" ./cmd/kerasrun)
+  go build -tags "$BUILD_TAGS" -trimpath -ldflags '-s -w -r $ORIGIN/../lib' \
+  -o "$out/bin/kerasrun" ./cmd/kerasrun)
 
 # The names that the program asks the loader for; what strip takes away only a debugger misses.
 for library in libtensorflow.so libtensorflow_framework.so; do
