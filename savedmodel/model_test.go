@@ -86,8 +86,8 @@ func scanned(t testing.TB, m *Model, options ...ScanOption) []Finding {
 	return findings
 }
 
-// wantScan reads a model and holds that a scan refuses it for what is wanted, or passes it where that
-// is "".
+// wantScan reads a model and holds that a scan refuses it for what is wanted, or passes it where
+// that is "".
 func wantScan(t *testing.T, name, want string, files fs.FS, options ...ScanOption) {
 	t.Helper()
 	m, err := Read(t.Context(), files)

@@ -129,7 +129,8 @@ const maxTransformed = 8
 var transforms = opSet("RFFT RFFT2D RFFT3D RFFTND IRFFT IRFFT2D IRFFT3D IRFFTND")
 
 // checkSizes reports numbers in constants that TensorFlow's native code trusts: the paddings of a
-// Pad right before a convolution, whose own are a fault of the attribute, transforms' lengths, axes.
+// Pad right before a convolution, whose own are a fault of the attribute, transforms' lengths,
+// axes.
 func (g *MetaGraph) checkSizes(r *report) {
 	g.checkSizesOf(r, nil, g.graph.nodes)
 	for _, f := range g.graph.functions {

@@ -293,7 +293,8 @@ func TestTFRecords(t *testing.T) {
 	}
 }
 
-// Archives that Python's tarfile, zstd and zipfile wrote, with WebDataset's texts beside the images.
+// Archives that Python's tarfile, zstd and zipfile wrote, with WebDataset's texts beside the
+// images.
 func TestWebDataset(t *testing.T) {
 	dir := inputsFolder(t)
 	t.Chdir(dir)
@@ -346,17 +347,17 @@ func TestKeepFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []Kept{{"text", "string"}, {"truth", "int64"}, {"score", "float32"}}; !slices.Equal(kept,
-		want) {
-		t.Errorf("got %v, want %v", kept, want)
+	columns := []Kept{{"text", "string"}, {"truth", "int64"}, {"score", "float32"}}
+	if !slices.Equal(kept, columns) {
+		t.Errorf("got %v, want %v", kept, columns)
 	}
 	want := []string{name + "/0: 0", name + "/1: 1",
 		name + "/2: ! " + name + `/2: feature "text": expected a text in UTF-8, which can be kept, got ` +
 			"other bytes",
-		name + "/3: ! " + name + `/3: feature "label": expected one value of int64, as others have, got ` +
-			"2 of int64",
-		name + "/4: ! " + name + `/4: feature "label": expected one value of int64, as others have, got ` +
-			"1 of string",
+		name + "/3: ! " + name + `/3: feature "label": expected one value of int64, as others ` +
+			"have, got 2 of int64",
+		name + "/4: ! " + name + `/4: feature "label": expected one value of int64, as others ` +
+			"have, got 1 of string",
 	}
 	if got := items(s); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

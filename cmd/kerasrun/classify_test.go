@@ -202,7 +202,8 @@ func TestPredictionText(t *testing.T) {
 func TestPredictionTextOfHostileNames(t *testing.T) {
 	var text bytes.Buffer
 	out := newPredictionWriter(&text, "text", contract.Output{Kind: contract.Probabilities})
-	hostile := []labels.Prediction{{ID: "a\x1b[2J", Name: "b\n   2   99.000 %  c\u202e", Probability: 1}}
+	hostile := []labels.Prediction{{ID: "a\x1b[2J", Name: "b\n   2   99.000 %  c\u202e",
+		Probability: 1}}
 	if err := errors.Join(out.write("d\n.jpg", answered(hostile)), out.close()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package clienttest holds `kerasrun serve` against the clients that others publish: a module of its
-// own, for those of them that are Go modules.
+// Package clienttest holds `kerasrun serve` against the clients that others publish: a module of
+// its own, for those of them that are Go modules.
 package clienttest
 
 import (
