@@ -169,6 +169,8 @@ PROOFS ?= Memory|Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
 prove-serve: setup $(EXPORTED) $(SMALL) ## what serve promises under load: 15 minutes, alone
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
 
+# Proofs draw anew each time; tests draw the same in every run.
+soak prove-trust: export KERASRUN_SEED ?= new
 SOAKTIME ?= 60s
 soak: setup $(SMALL) ## memory over long runs: SOAKTIME a part at most
 	@$(GO) test -count=1 -timeout 120m -tags prove -v -run TestProveMutants ./preprocess

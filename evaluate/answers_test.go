@@ -6,10 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -17,6 +15,7 @@ import (
 
 	"kerasrun/evaluate"
 	"kerasrun/internal/pythontest"
+	"kerasrun/internal/testseed"
 )
 
 type setsCase struct {
@@ -60,12 +59,7 @@ func drawNumbers(r *rand.Rand, images, values int) (c numbersCase) {
 // Every number of sets of labels and of numbers is scikit-learn's, in the same run.
 func TestAnswersAgainstScikitLearn(t *testing.T) {
 	python := pythontest.Python(t)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("KERASRUN_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("KERASRUN_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	var cases struct {
 		Sets    []setsCase    `json:"sets"`
 		Numbers []numbersCase `json:"numbers"`

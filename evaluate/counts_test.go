@@ -7,16 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kerasrun/evaluate"
 	"kerasrun/internal/pythontest"
+	"kerasrun/internal/testseed"
 	"kerasrun/labels"
 )
 
@@ -84,12 +83,7 @@ func draw(t *testing.T, r *rand.Rand, images, classes, first, last int) *answers
 // with classes that are never answered.
 func TestMetricsAgainstScikitLearn(t *testing.T) {
 	python := pythontest.Python(t)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("KERASRUN_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("KERASRUN_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	edges := &answers{Name: "on the edges of bins", K: 1}
 	for i := range 16 {
 		p := float32(float64(i) * (1.0 / 15))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/testseed"
 	"kerasrun/preprocess"
 )
 
@@ -209,9 +210,7 @@ func slowFilter(f preprocess.Method, x float64) float64 {
 // TestSlowResizeEqualsKeras holds the model of the fuzz target itself against Keras.
 func TestSlowResizeEqualsKeras(t *testing.T) {
 	keras := startKeras(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	for range 100 {
 		src := noise(r, 1+r.IntN(60), 1+r.IntN(60))
 		p := pipeline(t, 1+r.IntN(60), 1+r.IntN(60), filters[r.IntN(len(filters))],

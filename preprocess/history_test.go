@@ -2,9 +2,9 @@ package preprocess_test
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"testing"
 
+	"kerasrun/internal/testseed"
 	"kerasrun/preprocess"
 )
 
@@ -20,9 +20,7 @@ func TestDecodersForget(t *testing.T) {
 	for _, path := range paths {
 		files[path] = readFile(t, path)
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	first := map[request][]byte{}
 	for range 20_000 {
 		q := request{paths[r.IntN(len(paths))], preprocess.Decode{

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"kerasrun/internal/pythontest"
+	"kerasrun/internal/testseed"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 )
@@ -250,12 +250,7 @@ func drawPipeline(r *rand.Rand, decode preprocess.Decode) *preprocess.Pipeline {
 // through Pillow, TensorFlow and OpenCV.
 func TestPipelinesEqualLibraries(t *testing.T) {
 	l := startLibraries(t)
-	seed := rand.Uint64()
-	if text := os.Getenv("KERASRUN_SEED"); text != "" {
-		fmt.Sscan(text, &seed)
-	}
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	files := map[string][]byte{}
 	var names []string
 	for _, pattern := range []string{"../testdata/photos/*.*", "../testdata/images/generated/*.*"} {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kerasrun/internal/testseed"
 	"kerasrun/preprocess"
 )
 
@@ -59,8 +60,7 @@ func TestMutants(t *testing.T) {
 	if testing.Short() {
 		count = 500
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	for format, pattern := range patterns {
 		r := rand.New(rand.NewPCG(seed, 0))
 		files := seeds(t, pattern)
@@ -118,8 +118,7 @@ func checkDecode(t *testing.T, name string, file []byte) (decoded bool) {
 func TestMutantsEqualKeras(t *testing.T) {
 	keras := startKeras(t)
 	mayDisagree := map[string]int{"WebP": 5 + *mutantsFlag/100, "PNG": 5 + *mutantsFlag/1000}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	for format, pattern := range patterns {
 		r := rand.New(rand.NewPCG(seed, 0))
 		files := seeds(t, pattern)

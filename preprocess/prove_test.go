@@ -4,7 +4,6 @@ package preprocess_test
 
 import (
 	"maps"
-	"math/rand/v2"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kerasrun/internal/testseed"
 )
 
 // resident returns how much memory the process holds, in bytes, when all that is garbage is given
@@ -40,9 +41,7 @@ func resident(t *testing.T) float64 {
 // TestProveMutants decodes 10,000 mutants of each format, and wants as much memory in the second
 // half of them as in the first.
 func TestProveMutants(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	decoded := 0
 	run := func(count int) {
 		for _, pattern := range patterns {

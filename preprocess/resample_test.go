@@ -2,8 +2,9 @@ package preprocess
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"testing"
+
+	"kerasrun/internal/testseed"
 )
 
 // TestVectorsEqualLoops holds the vector code against the plain loops, which are what other
@@ -12,9 +13,7 @@ func TestVectorsEqualLoops(t *testing.T) {
 	if !hasVectors {
 		t.Log("this processor runs the plain loops only")
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	random := func(n int) []uint8 {
 		b := make([]uint8, n)
 		for i := range b {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"kerasrun/internal/testseed"
 	"kerasrun/preprocess"
 	"kerasrun/tensor"
 )
@@ -92,12 +93,10 @@ func TestResizeEqualsKeras(t *testing.T) {
 	}
 }
 
-// TestRandomResizeEqualsKeras does the same with sizes drawn anew in each run.
+// TestRandomResizeEqualsKeras does the same with drawn sizes.
 func TestRandomResizeEqualsKeras(t *testing.T) {
 	keras := startKeras(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	side := func() int { return 1 + int(r.ExpFloat64()*60) }
 	count := 1000
 	if testing.Short() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"kerasrun/internal/pythontest"
+	"kerasrun/internal/testseed"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 	"kerasrun/tensor/npy"
@@ -33,8 +34,7 @@ func damage(r *rand.Rand, whole []byte, cut bool) []byte {
 // TestProveDamage flips 1,000 bits and cuts 200 times, over every file of an export in turn. No
 // damaged directory may be opened, and each error names the file.
 func TestProveDamage(t *testing.T) {
-	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	dir := filepath.Join(t.TempDir(), "model")
 	if err := os.CopyFS(dir, os.DirFS(provedModel)); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestProveDamage(t *testing.T) {
 			m.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("seed %d, try %d: got %v, want an error that names %s", seed, i, err, name)
+			t.Errorf("try %d: got %v, want an error that names %s", i, err, name)
 		} else {
 			refused++
 		}
@@ -85,8 +85,7 @@ func TestProveDamage(t *testing.T) {
 // live; what gets through the scan and the probe may answer wrongly, as a graph of other constants
 // does.
 func TestProveUnverifiedDamage(t *testing.T) {
-	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := testseed.Rand(t)
 	dir := filepath.Join(t.TempDir(), "model")
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(models, "faulty"))); err != nil {
 		t.Fatal(err)
@@ -115,7 +114,7 @@ func TestProveUnverifiedDamage(t *testing.T) {
 			scanned++
 		}
 		if err != nil && !strings.Contains(err.Error(), dir) {
-			t.Errorf("seed %d: got %v, want an error that names %s", seed, err, dir)
+			t.Errorf("got %v, want an error that names %s", err, dir)
 		}
 	}
 	t.Logf("%d flipped bits without a manifest: %d refused by the scan, %d in the probe, "+

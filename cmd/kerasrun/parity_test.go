@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,18 +9,14 @@ import (
 
 	"kerasrun/golden"
 	"kerasrun/internal/pythontest"
+	"kerasrun/internal/testseed"
 	"kerasrun/runner"
 )
 
-// Every kind of export, from weights of the official layout drawn anew, answers in Go as
+// Every kind of export, from drawn weights of the official layout, answers in Go as
 // keras_applications does in Python: from the image file, alone, batched and padded.
-// KERASRUN_SEED=N repeats a draw.
 func TestExportsAnswerAsKerasApplications(t *testing.T) {
-	seed := os.Getenv("KERASRUN_SEED")
-	if seed == "" {
-		seed = strconv.Itoa(rand.IntN(1 << 31))
-	}
-	t.Logf("KERASRUN_SEED=%s", seed)
+	seed := strconv.FormatUint(testseed.Of(t), 10)
 	dir := t.TempDir()
 	script, err := filepath.Abs("testdata/parity.py")
 	if err != nil {

@@ -11,6 +11,7 @@ from kerasrun_export import (
     cli,  # noqa: F401  (first: it silences TensorFlow)
     sample_images,
 )
+from kerasrun_export.backend import keras
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,13 +22,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def seed() -> int:
-    """A number drawn anew for each test and printed where the test fails; KERASRUN_SEED=N repeats
-    it.
+    """What a test draws from, also the weights of its Keras models: the same in every run, so that
+    a commit that passes once passes again. KERASRUN_SEED=N sets another one, KERASRUN_SEED=new
+    draws one; it is printed where a test fails.
     """
-    number = int(os.environ.get("KERASRUN_SEED") or secrets.randbelow(2**31))
+    text = os.environ.get("KERASRUN_SEED") or "1"
+    number = secrets.randbelow(2**31) if text == "new" else int(text)
     print(f"KERASRUN_SEED={number}")
+    keras.utils.set_random_seed(number)
     return number
 
 

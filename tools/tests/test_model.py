@@ -36,12 +36,13 @@ def test_structure(architecture):
 def test_outputs(architecture, seed, tmp_path):
     theirs = published.build(architecture, input_shape=SHAPE, classes=17)
     published.draw(theirs, seed)
+    images = sample_images.load(SIDE, SIDE, "torch")
+    published.calibrate(theirs, images)
     theirs.save_weights(tmp_path / "weights.h5")
     ours = model.build(
         architecture, input_shape=SHAPE, classes=17, weights=str(tmp_path / "weights.h5")
     )
     assert published.shapes(ours) == published.shapes(theirs)
-    images = sample_images.load(SIDE, SIDE, "torch")
     np.testing.assert_allclose(ours(images), theirs(images, training=False), rtol=0, atol=1e-5)
 
 
