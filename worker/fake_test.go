@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kerasrun/internal/interrupt"
 	"kerasrun/savedmodel"
 	"kerasrun/tensor"
 )
@@ -25,7 +26,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childWorker); dir != "" {
-		signal.Ignore(os.Interrupt, syscall.SIGTERM)
+		signal.Ignore(interrupt.Signals()...)
 		connection, err := Connection()
 		if err == nil {
 			err = Serve(connection, func() (Opened, error) { return openFake(dir) },

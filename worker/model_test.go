@@ -191,11 +191,11 @@ func TestKilledFromOutside(t *testing.T) {
 	wantRun(t, m)
 }
 
-// TestSignalsOfTheTerminal holds that what ^C sends to both processes leaves the worker to the
-// other one.
+// TestSignalsOfTheTerminal holds that what ^C and a closed terminal send to both processes leaves
+// the worker to the other one.
 func TestSignalsOfTheTerminal(t *testing.T) {
 	m := openTest(t, nil)
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
 		if err := syscall.Kill(m.current.pid, s); err != nil {
 			t.Fatal(err)
 		}

@@ -21,14 +21,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 
+	"kerasrun/internal/interrupt"
 	"kerasrun/object"
 	"kerasrun/runner"
 	"kerasrun/savedmodel"
@@ -66,13 +65,12 @@ const (
 const statusFailedImages = 3
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx := interrupt.Context()
 	failed, err := start(ctx)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "kerasrun-beam:", err)
-		os.Exit(1)
+		os.Exit(interrupt.Status(ctx, 1))
 	case failed > 0:
 		os.Exit(statusFailedImages)
 	}

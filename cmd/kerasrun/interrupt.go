@@ -2,47 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"kerasrun/object"
 )
-
-// interrupted is why a context ended: a signal that asks the program to stop.
-type interrupted struct{ signal syscall.Signal }
-
-func (e *interrupted) Error() string { return "stopped by a signal: " + e.signal.String() }
-
-// untilSignal returns a context that ends with the first interrupt. The second ends the program at
-// once, as if it were not caught; it is not lost however soon it follows.
-func untilSignal() context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		first := (<-signals).(syscall.Signal)
-		cancel(&interrupted{first})
-		second := (<-signals).(syscall.Signal)
-		signal.Reset(second)
-		if err := syscall.Kill(syscall.Getpid(), second); err != nil {
-			os.Exit(exitFailed)
-		}
-	}()
-	return ctx
-}
-
-// exitStatus is a shell's for a program that a signal ended, where one made the command fail: 130
-// for an interrupt, 143 for SIGTERM. A command that stops as it should, as serve does, has 0.
-func exitStatus(ctx context.Context, status int) int {
-	var signaled *interrupted
-	if status == exitFailed && errors.As(context.Cause(ctx), &signaled) {
-		return 128 + int(signaled.signal)
-	}
-	return status
-}
 
 // reader reads from r until ctx ends: a read that waits for a pipe or a terminal does not keep the
 // program from stopping. What such a read still gets is lost.

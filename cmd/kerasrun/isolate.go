@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"kerasrun/classify"
+	"kerasrun/internal/interrupt"
 	"kerasrun/runner"
 	"kerasrun/worker"
 )
@@ -31,7 +30,7 @@ func newWorkerCommand() *cobra.Command {
 	f.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		// A terminal and systemd send these to each process; the one that started this one decides.
-		signal.Ignore(os.Interrupt, syscall.SIGTERM)
+		signal.Ignore(interrupt.Signals()...)
 		connection, err := worker.Connection()
 		if err != nil {
 			return fmt.Errorf("%s is for kerasrun itself, which starts it: %w", workerCommand, err)

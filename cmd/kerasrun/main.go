@@ -1,8 +1,8 @@
 // Kerasrun classifies images with models exported from Keras by kerasrun-export, inspects and
 // serves them, and verifies that predictions match Keras. `kerasrun --help` lists the commands.
 //
-// Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or
-// 143 stopped by an interrupt or SIGTERM.
+// Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 129,
+// 130 or 143 stopped by SIGHUP (a closed terminal), an interrupt or SIGTERM.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode"
 
+	"kerasrun/internal/interrupt"
 	_ "kerasrun/runner/preinit" // oneDNN on every CPU, and nothing on standard error before main
 )
 
@@ -27,9 +28,9 @@ const (
 )
 
 func main() {
-	ctx := untilSignal()
+	ctx := interrupt.Context()
 	stdin := newReader(ctx, os.Stdin)
-	os.Exit(exitStatus(ctx, execute(ctx, os.Args[1:], stdin, os.Stdout, os.Stderr)))
+	os.Exit(interrupt.Status(ctx, execute(ctx, os.Args[1:], stdin, os.Stdout, os.Stderr)))
 }
 
 // execute runs one command line and returns its exit status.

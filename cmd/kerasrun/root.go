@@ -18,8 +18,8 @@ func newRootCommand() *cobra.Command {
 		Long: `Classify images with a model that kerasrun-export exported from Keras, inspect and serve
 it, and verify that its predictions match Keras.
 
-Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 130 or 143
-stopped by an interrupt or SIGTERM.`,
+Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 done, with failed images, 129, 130
+or 143 stopped by SIGHUP (a closed terminal), an interrupt or SIGTERM.`,
 		Version:       version.String(),
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true,

@@ -66,8 +66,9 @@ Whatever stops the run, even kill -9, the same command goes on from there and en
 bytes. An image that cannot be classified is a row with its error.
 
 Exit status: 0 every image was classified, 3 the output is complete with images that failed, 1 the
-run failed, or more images than --max-failures, 2 wrong usage, 130 stopped by ^C. A run that is
-complete, started again, ends with the status that it ended with.
+run failed, or more images than --max-failures, 2 wrong usage, 129, 130 or 143 stopped by
+SIGHUP (a closed terminal), ^C or SIGTERM. A run that is complete, started again, ends with the
+status that it ended with.
 
 Of a directory or an archive every entry is an image, an error, or counted as skipped by its reason
 in the summary. Images are told by their endings, and else by their first bytes. Links to

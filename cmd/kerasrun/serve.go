@@ -74,8 +74,9 @@ Traces go to OpenTelemetry's collector where the environment names one by
 OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. OpenTelemetry's other variables
 hold too.
 
-On SIGTERM or an interrupt readiness (/v2/health/ready) turns 503, accepted requests are completed,
-and the exit status is 0. A second signal ends the program at once.`,
+On SIGTERM, an interrupt or SIGHUP (a closed terminal) readiness (/v2/health/ready) turns 503,
+accepted requests are completed, and the exit status is 0. A second signal, but for SIGHUP, ends the
+program at once.`,
 		Example: `  kerasrun serve
   curl --data-binary @cat.jpg localhost:8501/classify
   kerasrun serve --addr :8501 --grpc-addr :8001 --token-file token

@@ -21,18 +21,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
+
+	"kerasrun/internal/interrupt"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, newClient(os.Stderr), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	ctx := interrupt.Context()
+	status := run(ctx, os.Args[1:], os.Getenv, newClient(os.Stderr), os.Stdout, os.Stderr)
+	os.Exit(interrupt.Status(ctx, status))
 }
 
 // run is the program; it gives its exit status: 0, 1 after an error, 2 for a wrong command line.
