@@ -3,10 +3,13 @@
 package worker
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"regexp"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,33 +154,118 @@ func TestWorkerGoneMad(t *testing.T) {
 			Shape: []int64{1}}}}, `"y": expected elements of a fixed size, got dtype(99) (1,)`},
 		"a product that overflows": {message{ID: 1, Tensors: []described{{Name: "y", DType: 1,
 			Shape: []int64{1 << 62, 4}}}}, `"y": tensor: shape`},
+		"bytes that do not come": {message{ID: 1, Tensors: []described{{Name: "y", DType: 1,
+			Shape: []int64{1 << 32}}}}, "expected an answer to a ping, got none for 30s"},
 		"a negative length": {message{ID: 1, Tensors: []described{{Name: "y", DType: 7,
 			Shape: []int64{1}, Lengths: []int64{-1}}}}, `"y": expected at most`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := net.Pipe()
-			launch := func([]string, io.Writer) (*process, error) {
-				go func() {
-					to := newSender(theirs)
-					_ = to.send(hello{Tags: []string{"serve"}})
-					var m message
-					_, _ = newReceiver(theirs).receive(&m, newBytes)
-					_ = to.send(c.answer)
-				}()
-				return &process{connection: ours, kill: theirs.Close,
-					wait: func() string { return "SIGKILL" }}, nil
-			}
-			m, err := Open(t.Context(), Config{Dir: halfPlusTwo, launch: launch})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = halfPlus(t.Context(), m, 1)
-			var died *DiedError
-			if !errors.As(err, &died) || !regexp.MustCompile(
-				"^"+regexp.QuoteMeta(c.reason)).MatchString(died.Reason) {
-				t.Errorf("got %#v, want the reason %s", err, c.reason)
-			}
-			m.Close()
+			inBubble(t, func(t *testing.T, to *sender, from *receiver) {
+				_ = to.send(hello{Tags: []string{"serve"}})
+				var m message
+				_, _ = from.receive(&m, newBytes)
+				_ = to.send(c.answer)
+				drain(from)
+			}, func(t *testing.T, m *Model) {
+				_, err := halfPlus(t.Context(), m, 1)
+				var died *DiedError
+				if !errors.As(err, &died) || !strings.HasPrefix(died.Reason, c.reason) {
+					t.Errorf("got %#v, want the reason %s", err, c.reason)
+				}
+			})
 		})
+	}
+}
+
+// inBubble opens a model with a clock of its own, whose worker speaks through to and from; there is
+// one worker only.
+func inBubble(t *testing.T, speak func(*testing.T, *sender, *receiver),
+	use func(*testing.T, *Model)) {
+	synctest.Test(t, func(t *testing.T) {
+		started := false
+		launch := func([]string, io.Writer) (*process, error) {
+			if started {
+				return nil, errors.New("there is one only")
+			}
+			started = true
+			ours, theirs := net.Pipe()
+			go speak(t, newSender(theirs), newReceiver(theirs))
+			return &process{connection: ours, kill: theirs.Close,
+				wait: func() string { return "SIGKILL" }}, nil
+		}
+		m, err := Open(t.Context(), Config{Dir: halfPlusTwo, launch: launch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(t, m)
+		m.Close()
+	})
+}
+
+// drain reads what comes until the connection ends.
+func drain(from *receiver) { _, _ = io.Copy(io.Discard, from.from) }
+
+// TestWorkerThatStops has one that opens the model and then does not read, as one that SIGSTOP has
+// stopped, while requests wait, of which the first is half written.
+func TestWorkerThatStops(t *testing.T) {
+	inBubble(t, func(_ *testing.T, to *sender, _ *receiver) {
+		_ = to.send(hello{Tags: []string{"serve"}})
+	}, func(t *testing.T, m *Model) {
+		begin := time.Now()
+		failures := make(chan error)
+		for range 3 {
+			go func() {
+				_, err := halfPlus(t.Context(), m, 1)
+				failures <- err
+			}()
+		}
+		for range 3 {
+			var died *DiedError
+			if err := <-failures; !errors.As(err, &died) || died.Reason != errSilent.Error() {
+				t.Errorf("got %#v, want the reason %v", err, errSilent)
+			}
+		}
+		if took := time.Since(begin); took != maxSilent*pingEvery {
+			t.Errorf("got an error after %v, want one after %v", took, maxSilent*pingEvery)
+		}
+	})
+}
+
+// TestLongRun holds that a worker which runs for an hour is not taken for one that has stopped: it
+// answers pings meanwhile.
+func TestLongRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeProcesses{openable: func(int) bool { return true }}
+		m, err := Open(t.Context(), Config{Dir: halfPlusTwo, launch: f.launch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := halfPlus(t.Context(), m, xWait); err != nil {
+			t.Error(err)
+		}
+		if n := m.Restarts(); n != 0 {
+			t.Errorf("got %d restarts, want none", n)
+		}
+		m.Close()
+	})
+}
+
+// TestArrived holds that memory is taken for what is there, and not for what is announced.
+func TestArrived(t *testing.T) {
+	want := bytes.Repeat([]byte("0123456789"), 1<<20)
+	for _, n := range []int64{0, 1, firstBytes - 1, firstBytes, firstBytes + 1, int64(len(want))} {
+		got, err := arrived(bytes.NewReader(want), n)
+		if err != nil || !bytes.Equal(got, want[:n]) {
+			t.Errorf("%d bytes: got %d others, %v", n, len(got), err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := arrived(bytes.NewReader(want), maxTensor); err != io.ErrUnexpectedEOF {
+		t.Errorf("got %v, want an end in the middle", err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 100<<20 {
+		t.Errorf("got %d bytes allocated for %d", got, len(want))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type process struct {
 	stderr  *lines
 	ended   chan struct{} // closed once it has ended, and died is set
 	died    DiedError
+	heard   atomic.Bool // a message, since the last tick of watch
+	silent  atomic.Bool // watch has ended it
 
 	mu      sync.Mutex
 	over    bool // died is set
@@ -71,6 +74,7 @@ func (c Config) start(ctx context.Context, number int) (*process, hello, error) 
 	}
 	if err == nil && h.Error == "" {
 		go p.receive(from)
+		go p.watch()
 		return p, h, nil
 	}
 	died := p.end()
@@ -101,8 +105,12 @@ func (p *process) receive(from *receiver) {
 	for {
 		var m message
 		var out map[string]tensor.Tensor
-		if out, err = from.receive(&m, newBytes); err != nil {
+		if out, err = from.receive(&m, nil); err != nil {
 			break
+		}
+		p.heard.Store(true)
+		if m.Ping {
+			continue
 		}
 		p.mu.Lock()
 		waits := p.pending[m.ID]
@@ -119,7 +127,10 @@ func (p *process) receive(from *receiver) {
 		}
 	}
 	died := p.end()
-	if !connectionEnded(err) {
+	switch {
+	case p.silent.Load():
+		died.Reason = cmp.Or(died.Reason, errSilent.Error())
+	case !connectionEnded(err):
 		died.Reason = cmp.Or(died.Reason, err.Error())
 	}
 	p.mu.Lock()
@@ -127,6 +138,45 @@ func (p *process) receive(from *receiver) {
 	p.died, p.over = died, true
 	p.mu.Unlock()
 	close(p.ended)
+}
+
+// A worker is asked each tick whether it still answers, which it does beside its runs, however long
+// these take. Ticks are counted, and not the time: what stops both processes, as ^Z or a machine
+// that sleeps, is not the worker's.
+const (
+	pingEvery = time.Second
+	maxSilent = 30 // ticks without a message
+)
+
+var errSilent = fmt.Errorf("expected an answer to a ping, got none for %v", maxSilent*pingEvery)
+
+// watch ends the process when it has stopped answering: its runs then fail as in any other death.
+func (p *process) watch() {
+	ticker := time.NewTicker(pingEvery)
+	defer ticker.Stop()
+	pings := make(chan struct{}, 1)
+	defer close(pings)
+	go func() {
+		for range pings {
+			_ = p.send(message{Ping: true}) // waits where the worker does not read
+		}
+	}()
+	for silent := 0; silent < maxSilent; silent++ {
+		select {
+		case <-ticker.C:
+		case <-p.ended:
+			return
+		}
+		if p.heard.Swap(false) {
+			silent = 0
+		}
+		select {
+		case pings <- struct{}{}:
+		default:
+		}
+	}
+	p.silent.Store(true)
+	p.kill() // fails where it has ended
 }
 
 // connectionEnded says whether an error of receive is no more than that.

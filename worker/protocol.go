@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"sync"
 
 	"kerasrun/tensor"
 )
@@ -24,9 +23,11 @@ type hello struct {
 	Files    string // a hash of all files, where the manifest's have not been compared
 }
 
-// message asks for a run, gives one up, or answers one.
+// message asks for a run, gives one up, or answers one; or asks whether the worker still answers,
+// which sends it back.
 type message struct {
 	ID        uint64
+	Ping      bool
 	Cancel    bool // nobody waits for the answer any more
 	Signature string
 	Error     string // of an answer
@@ -44,22 +45,22 @@ type described struct {
 
 // sender writes messages; it is safe for concurrent use.
 type sender struct {
-	mu   sync.Mutex
+	turn chan struct{} // holds one who writes; not a mutex, for tests have clocks of their own
 	to   io.Writer
 	text bytes.Buffer
 	gob  *gob.Encoder
 }
 
 func newSender(to io.Writer) *sender {
-	s := &sender{to: to}
+	s := &sender{turn: make(chan struct{}, 1), to: to}
 	s.gob = gob.NewEncoder(&s.text)
 	return s
 }
 
 // send writes a message and the bytes of the tensors that it describes, which are not copied.
 func (s *sender) send(m any, tensors ...[]byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	s.text.Reset()
 	if err := s.gob.Encode(m); err != nil {
 		return err
@@ -107,7 +108,8 @@ func newReceiver(from io.Reader) *receiver {
 	return r
 }
 
-// receive reads a message and its tensors, whose bytes are in memory of make's.
+// receive reads a message and its tensors, whose bytes are in memory of make's; of none: in memory
+// that is taken as they arrive, of a side that is not trusted.
 func (r *receiver) receive(m *message, make func(n int64) ([]byte, error)) (
 	map[string]tensor.Tensor, error) {
 	*m = message{}
@@ -158,6 +160,9 @@ func (r *receiver) tensor(d described, make func(n int64) ([]byte, error)) (
 }
 
 func (r *receiver) bytes(n int64, make func(n int64) ([]byte, error)) ([]byte, error) {
+	if make == nil {
+		return arrived(r.from, n)
+	}
 	raw, err := make(n)
 	if err != nil {
 		return nil, err
@@ -172,8 +177,36 @@ const maxTensor = 16 << 30
 
 // newBytes returns memory that is the caller's.
 func newBytes(n int64) ([]byte, error) {
-	if n < 0 || n > maxTensor {
-		return nil, fmt.Errorf("expected at most %d bytes of a tensor, got %d", int64(maxTensor), n)
+	if err := checkBytes(n); err != nil {
+		return nil, err
 	}
 	return make([]byte, n), nil
+}
+
+func checkBytes(n int64) error {
+	if n < 0 || n > maxTensor {
+		return fmt.Errorf("expected at most %d bytes of a tensor, got %d", int64(maxTensor), n)
+	}
+	return nil
+}
+
+// firstBytes are taken for a tensor before any of it is there.
+const firstBytes = 1 << 20
+
+// arrived reads n bytes into memory that grows with what is there, so that nothing is taken for what
+// is only announced.
+func arrived(from io.Reader, n int64) ([]byte, error) {
+	if err := checkBytes(n); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, min(n, firstBytes))
+	for int64(len(raw)) < n {
+		have := len(raw)
+		raw = slices.Grow(raw, int(min(n-int64(have), int64(max(have, firstBytes)))))
+		raw = raw[:min(n, int64(cap(raw)))]
+		if _, err := io.ReadFull(from, raw[have:]); err != nil {
+			return nil, err
+		}
+	}
+	return raw, nil
 }

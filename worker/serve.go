@@ -116,6 +116,12 @@ func (w *server) receive(from *receiver, ready chan struct{}) error {
 		if err != nil {
 			return fmt.Errorf("worker: expected a request: %w", err)
 		}
+		if m.Ping {
+			if err := w.send(m); err != nil {
+				return nil // as where a request cannot be read any more
+			}
+			continue
+		}
 		<-ready
 		w.mu.Lock()
 		if m.Cancel {
