@@ -1,14 +1,13 @@
 """Adopts a SavedModel that something else wrote: its files as they are, with a manifest."""
 
 import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import adopted, comparison, exporter, goldens, manifest, outputs
+from kerasrun_export import adopted, comparison, exporter, goldens, manifest, outputs, scratch
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.class_names import encode
@@ -80,8 +79,8 @@ def adopt(
     for text in compared.warnings:
         warnings.warn(text, exporter.ExportWarning, stacklevel=2)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        copy = Path(scratch) / out.name
+    with scratch.directory(beside=out) as made:
+        copy = made / out.name
         copy_files(directory, copy)
         (copy / manifest.LABELS.parent).mkdir(exist_ok=True)
         if meaning.names is not None:

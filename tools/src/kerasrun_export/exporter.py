@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from kerasrun_export import (
     rewrite,
     sample_images,
     saved_model,
+    scratch,
     serving,
     vouched,
 )
@@ -224,8 +224,8 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
         if options.expect is not None:
             _check_expected(expected, inputs, answer, options)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-            directory = Path(scratch) / out.name
+        with scratch.directory(beside=out) as made:
+            directory = made / out.name
             graph, difference = _write_checked(
                 served, directory, options, expected, inputs, paths, signatures, answer
             )
@@ -377,12 +377,12 @@ def embed_goldens(
         )
     if len(taken) != 1:
         return False
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch.directory() as samples:
         if own is not None:
             chosen = sorted(paths, key=lambda path: path.stat().st_size)[: len(EMBEDDED)]
         else:
             read = {path.name for path in paths}
-            chosen = [Path(scratch) / name for name in EMBEDDED if name in read]
+            chosen = [samples / name for name in EMBEDDED if name in read]
             for path in chosen:
                 with Image.open(sample_images.DIRECTORY / path.name) as image:
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
@@ -421,8 +421,9 @@ def check_replaceable(out: Path) -> None:
 def replace(directory: Path, out: Path) -> None:
     """Moves a finished directory into place; others see the old one, the new one, or none."""
     old = directory.with_name("replaced")
-    if out.exists():
-        os.rename(out, old)
-    os.rename(directory, out)
+    with scratch.whole():
+        if out.exists():
+            os.rename(out, old)
+        os.rename(directory, out)
     if old.exists():
         shutil.rmtree(old)

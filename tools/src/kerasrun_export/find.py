@@ -7,7 +7,6 @@ them apart, and the function is run on these.
 
 import os
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasrun_export import image_files, model_file, probes
+from kerasrun_export import image_files, model_file, probes, scratch
 from kerasrun_export.backend import keras
 from kerasrun_export.choices import INPUT_KINDS
 from kerasrun_export.contract import MODES, Input, Preprocessing
@@ -165,8 +164,8 @@ def _unlike(
     What either does not take is none of them.
     """
     found = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for probe in probes.kinds(image, search.input.size, Path(scratch)):
+    with scratch.directory() as directory:
+        for probe in probes.kinds(image, search.input.size, directory):
             made = search.make(how, probe.image)
             try:
                 tensor = feed(predict, target, probe.image).inputs[name]
@@ -259,8 +258,8 @@ def _told_apart(
     Raises FindError where such an image would tell them apart, but the function does not take it.
     """
     found, untold = list(found), []
-    with tempfile.TemporaryDirectory() as scratch:
-        for probe in probes.make(image, search.input.size, Path(scratch)):
+    with scratch.directory() as directory:
+        for probe in probes.make(image, search.input.size, directory):
             made = [search.make(how, probe.image) for how in found]
             if all(np.array_equal(one, made[0]) for one in made[1:]):
                 continue
@@ -275,8 +274,8 @@ def _told_apart(
             elif probe.needed:
                 untold.append((probe, reason))
     for probe, reason in untold:
-        with tempfile.TemporaryDirectory() as scratch:
-            again = probes.make(image, search.input.size, Path(scratch))
+        with scratch.directory() as directory:
+            again = probes.make(image, search.input.size, directory)
             path = next(one.image for one in again if one.words == probe.words)
             made = [search.make(how, path) for how in found]
         if not all(np.array_equal(one, made[0]) for one in made[1:]):

@@ -1,13 +1,12 @@
 """Loads weights files: of the published layout, which is Keras 2's, and of Keras 3."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from kerasrun_export import hdf5
+from kerasrun_export import hdf5, scratch
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import WeightsError, paragraph
 from kerasrun_export.group_sum import GCONV_SUFFIX, GROUPS, group_sum_kernel
@@ -55,8 +54,8 @@ def _load_keras_3(model: keras.Model, file: h5py.File, path: Path) -> None:
     before = model.get_weights()
     model.set_weights([np.full_like(w, np.nan) if w.dtype.kind == "f" else w for w in before])
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            link = Path(scratch, "model.weights.h5")  # the name by which Keras tells the layout
+        with scratch.directory() as directory:
+            link = directory / "model.weights.h5"  # the name by which Keras tells the layout
             link.symlink_to(path.resolve())
             model.load_weights(link)
         missing = [w.path for w in model.weights if np.isnan(np.asarray(w, np.float64)).all()]

@@ -1,12 +1,17 @@
 """The commands kerasrun-export and kerasrun-golden.
 
 Importing this package sets up the process of a command: TensorFlow is imported without its start-up
-messages and computes on the CPU, where results are compared. The library itself leaves the process
-as it is.
+messages and computes on the CPU, where results are compared. A signal ends the process with nothing
+left behind. The library itself leaves the process as it is.
 """
 
 import os
 import sys
+
+from kerasrun_export.cli import stopping
+
+if stopping.is_command():
+    stopping.install()
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
