@@ -9,11 +9,11 @@ import numpy as np
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from kerasrun_export import manifest, outputs
+from kerasrun_export import files, manifest, outputs
 from kerasrun_export.backend import tf
 from kerasrun_export.choices import Choices
 from kerasrun_export.contract import CHANNELS, COLORS
-from kerasrun_export.errors import ChoiceError, ModelError, paragraph
+from kerasrun_export.errors import ChoiceError, FileError, ModelError, paragraph
 from kerasrun_export.graph import split
 from kerasrun_export.reference import Reference
 from kerasrun_export.serving import MOVED, SAME, Output, activation
@@ -47,7 +47,9 @@ def find(directory: Path, signature: str | None) -> Adopted:
     """
     if (directory / manifest.PATH).exists():
         raise ModelError(f"{directory}: has a manifest already ({manifest.PATH})")
-    return read(directory, signature)
+    found = read(directory, signature)
+    files.check_tree(directory)  # which is copied
+    return found
 
 
 def read(directory: Path, signature: str | None) -> Adopted:
@@ -59,7 +61,9 @@ def read(directory: Path, signature: str | None) -> Adopted:
             "saved is given without --saved-model"
         )
     try:
-        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString(files.read(path, files.GRAPH))
+    except FileError:
+        raise
     except FileNotFoundError as error:
         raise ModelError(f"{directory}: expected a SavedModel, got none: no {GRAPH}") from error
     except Exception as error:  # protobuf's own class differs by its implementation

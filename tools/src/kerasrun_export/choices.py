@@ -1,11 +1,10 @@
 """What users say of how images become tensors, and the contract that it makes."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 
+from kerasrun_export import files
 from kerasrun_export.contract import (
     CHANNELS,
     COLORS,
@@ -188,7 +187,7 @@ def read_contract(source: object) -> dict:
     name = source if isinstance(source, (str, os.PathLike)) else ""
     try:
         if isinstance(source, (str, os.PathLike)):
-            source = json.loads(Path(source).read_text("utf-8"))
+            source = files.parse_json(files.read(source, files.TEXT))
         elif hasattr(source, "inputs"):
             source = [each.to_json() for each in source.inputs]
         listed = source if isinstance(source, list) else [source]

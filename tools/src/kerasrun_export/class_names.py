@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 
+from kerasrun_export import files
 from kerasrun_export.errors import ExportError
 
 IMAGENET = Path(__file__).with_name("imagenet_class_index.json")
@@ -104,7 +105,7 @@ def read(path: Path) -> list[tuple[str, str]]:
     Raises ExportError where it is anything else, as `from_names` does, has an empty line between
     names, or lines that are not in the order of their numbers.
     """
-    data = path.read_bytes()
+    data = files.read(path, files.TEXT)
     encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -117,7 +118,7 @@ def read(path: Path) -> list[tuple[str, str]]:
         raise ExportError(f"{path}: expected text, or UTF-16 with a byte order mark, got NUL bytes")
     if text.lstrip()[:1] in ("{", "["):
         try:
-            names = json.loads(text, object_pairs_hook=_unique)
+            names = files.parse_json(text, object_pairs_hook=_unique)
         except ValueError as error:
             raise ExportError(f"{path}: expected {FORMS}, got broken JSON: {error}") from error
     else:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import answers, image_files, images, outputs, sample_images, saved_model
+from kerasrun_export import (
+    answers,
+    files,
+    image_files,
+    images,
+    outputs,
+    sample_images,
+    saved_model,
+)
 from kerasrun_export.backend import tf
 from kerasrun_export.contract import Input, Output
 from kerasrun_export.errors import ExportError, ImageError
@@ -166,7 +174,7 @@ def batches(inputs: Sequence[Input], paths: Sequence[Path]) -> Iterator[dict[str
                 made = [images.stages(each, path).tensor for path in part]
                 tensors[each.name] = np.stack(made)
             elif each.kind == "encoded":
-                encoded = [path.read_bytes() for path in part]
+                encoded = [files.read(path, files.IMAGE) for path in part]
                 tensors[each.name] = np.array(encoded, object)
             else:
                 # a sequence, and what has no image's channels, needs more than one step

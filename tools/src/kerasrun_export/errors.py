@@ -21,6 +21,10 @@ class UnreachableError(WeightsError):
     """A server did not answer, refused, or broke off for good."""
 
 
+class FileError(ExportError):
+    """A file is none that can be read, or is larger than such a file may be."""
+
+
 class GraphError(ExportError):
     """The model's graph cannot be frozen."""
 

@@ -1,17 +1,17 @@
 """Holds a contract against answers that somebody wrote down: the model run on its tensors."""
 
 import csv
-import json
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import images
+from kerasrun_export import files, images
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import FindError
 
+EXPONENTS = 400  # more than those of float64
 FLOOR = 1e-5  # what float32 sums may differ by from one machine to the next
 
 
@@ -59,18 +59,20 @@ def _top(got: np.ndarray, want: Sequence[Decimal]) -> bool:
 
 def read(path: Path) -> dict[str, tuple[Decimal, ...]]:
     """The answers of a .json or .csv file, by path. Raises FindError."""
-    text = path.read_text("utf-8-sig")
+    data = files.read(path, files.TEXT)
     try:
+        text = data.decode("utf-8-sig")
         if path.suffix.lower() == ".csv":
             rows = [row for row in csv.reader(text.splitlines()) if row]
             if rows and not _is_number(rows[0][-1]):
                 rows = rows[1:]  # a header
             pairs = [(row[0], row[1:]) for row in rows]
         else:
-            stored = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+            stored = files.parse_json(text, parse_float=Decimal, parse_int=Decimal)
             pairs = [(k, v if isinstance(v, list) else [v]) for k, v in stored.items()]
         answers = {name: tuple(Decimal(x) for x in numbers) for name, numbers in pairs}
-    except (ValueError, TypeError, AttributeError, InvalidOperation) as error:
+        _check_numbers(answers)
+    except (ValueError, TypeError, AttributeError, InvalidOperation, csv.Error) as error:
         raise FindError(
             f'{path}: expected {{"cat.jpg": [0.1, 0.9]}} or CSV lines cat.jpg,0.1,0.9, got '
             f"{type(error).__name__}: {error}"
@@ -78,6 +80,14 @@ def read(path: Path) -> dict[str, tuple[Decimal, ...]]:
     if not answers or not all(answers.values()):
         raise FindError(f"{path}: expected numbers for each image, got none")
     return answers
+
+
+def _check_numbers(answers: dict[str, tuple[Decimal, ...]]) -> None:
+    for name, numbers in answers.items():
+        for number in numbers:
+            exponent = number.as_tuple().exponent  # a letter of what is not finite
+            if not number.is_finite() or abs(exponent) > EXPONENTS:
+                raise ValueError(f"{name} has {number}")
 
 
 def _is_number(text: str) -> bool:

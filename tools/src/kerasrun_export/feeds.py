@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasrun_export import files
 from kerasrun_export.backend import tf
 from kerasrun_export.errors import FindError, first_line
 from kerasrun_export.recording import Call, recording
@@ -60,6 +61,7 @@ def _module(name: str):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(name)
+    files.check(name, files.TEXT)
     path = Path(name).resolve()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

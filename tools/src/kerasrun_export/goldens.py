@@ -2,14 +2,13 @@
 
 import os
 import shlex
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from kerasrun_export import adopted, find, image_files, manifest, recipe, serving
+from kerasrun_export import adopted, files, find, image_files, manifest, recipe, scratch, serving
 from kerasrun_export import choices as choosing
 from kerasrun_export import pack as packs
 from kerasrun_export.backend import keras, tf
@@ -110,9 +109,9 @@ def golden(
 def _put(out: Path, fill: Callable[[Path], dict]) -> dict:
     """Has a pack written, and puts it into place when it is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        index = fill(Path(scratch) / "pack")
-        os.rename(Path(scratch) / "pack", out)
+    with scratch.directory(beside=out) as directory:
+        index = fill(directory / "pack")
+        os.rename(directory / "pack", out)
     return index
 
 
@@ -127,6 +126,7 @@ def _stored(
             f"{model}: an exported directory says itself how images are made and its model is "
             "loaded: expected no flags of these"
         )
+    files.check_tree(Path(model))
     return manifest.read(Path(model))
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kerasrun_export import files
 from kerasrun_export.errors import ImageError
 
 ENDINGS = (
@@ -15,7 +16,8 @@ FOREIGN = (".avif", ".jp2", ".j2k", ".jpx")
 def below(directory: Path) -> list[Path]:
     """The images of a directory and of those inside it, but for hidden ones, in order.
 
-    Raises ImageError where there are none, or one of a format that Go does not read.
+    Raises ImageError where there are none, or one of a format that Go does not read, and FileError
+    where one is no file, or larger than an image may be.
     """
     if not directory.is_dir():
         raise ImageError(f"{directory}: no such directory")
@@ -23,8 +25,9 @@ def below(directory: Path) -> list[Path]:
     for path in sorted(directory.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
         ending = path.suffix.lower()
-        if hidden or ending not in (*ENDINGS, *FOREIGN) or not path.is_file():
+        if hidden or ending not in (*ENDINGS, *FOREIGN) or path.is_dir():
             continue
+        files.check(path, files.IMAGE)
         if ending in FOREIGN:
             raise ImageError(
                 f"{path}: expected images that kerasrun reads ({', '.join(ENDINGS)}), got "

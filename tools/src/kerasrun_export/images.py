@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image, ImageOps
 
-from kerasrun_export import contract
+from kerasrun_export import contract, files
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.errors import ImageError, first_line
 
@@ -76,8 +76,7 @@ def check(model_input: contract.Input) -> None:
 
 
 def _read(path: str | os.PathLike) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return files.read(path, files.IMAGE)
 
 
 def decode(how: contract.Decode, data: bytes) -> np.ndarray:

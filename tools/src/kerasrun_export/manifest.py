@@ -5,9 +5,9 @@ import json
 import platform
 from pathlib import Path
 
-from kerasrun_export import __version__
+from kerasrun_export import __version__, files
 from kerasrun_export.backend import keras, tf
-from kerasrun_export.errors import ManifestError
+from kerasrun_export.errors import FileError, ManifestError
 
 FORMAT = 2
 PATH = Path("assets.extra/kerasrun.json")
@@ -34,12 +34,18 @@ def versions() -> dict[str, str]:
 
 def write(directory: Path, fields: dict[str, object]) -> None:
     """Writes the manifest over everything that is in the directory already."""
-    files = {}
+    listed = {}
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path != directory / PATH:
             name = path.relative_to(directory).as_posix()
-            files[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
-    manifest = {"format": FORMAT, **fields, "versions": versions(), "files": files, "sha256": BLANK}
+            listed[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    manifest = {
+        "format": FORMAT,
+        **fields,
+        "versions": versions(),
+        "files": listed,
+        "sha256": BLANK,
+    }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     path = directory / PATH
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +66,10 @@ def read(directory: Path) -> dict:
     """The manifest of a directory; ManifestError unless it is as written."""
     path = directory / PATH
     try:
-        text = path.read_text(encoding="utf-8")
-        manifest = json.loads(text)
+        text = files.read(path, files.TEXT).decode()
+        manifest = files.parse_json(text)
+    except FileError:
+        raise
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path}: not a manifest of an exported model: {error}") from error
     stored = manifest.get("format") if isinstance(manifest, dict) else None

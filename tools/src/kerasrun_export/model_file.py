@@ -6,9 +6,7 @@ Keras 3 reads much of what Keras 2 wrote, but not always as it was: its hard_sig
 import contextlib
 import importlib
 import importlib.util
-import json
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from kerasrun_export import file_code, hdf5, training
+from kerasrun_export import file_code, files, hdf5, scratch, training
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import ModelError, paragraph
 
@@ -27,7 +25,7 @@ PACKAGES = {"keras_hub": "keras-hub", "keras_cv": "keras-cv", "keras_nlp": "kera
 UNLISTED = ("LayerScale", "StochasticDepth")
 OTHERWISE = "hard_sigmoid"
 WEIGHTS = "model.weights.h5"  # in a .keras file
-MOST_BYTES = {".json": 64 << 20}  # of a .keras file's members, by their endings
+MOST_BYTES = {".json": files.TEXT}  # of a .keras file's members, by their endings
 
 
 def is_file(architecture: str) -> bool:
@@ -57,9 +55,11 @@ def load(path: str, *, custom_objects: str | None = None, unsafe_lambda: bool = 
 
     Raises ModelError, whose message names what was tried, with Keras's own reasons.
     """
-    if not Path(path).is_file():
-        what = "a directory; --saved-model takes one" if Path(path).is_dir() else "no such file"
-        raise ModelError(f"{path}: {what}")
+    if not Path(path).exists():
+        raise ModelError(f"{path}: no such file")
+    if Path(path).is_dir():
+        raise ModelError(f"{path}: a directory; --saved-model takes one")
+    files.check(path, files.MODEL)
     description = _describe(path)
     if not unsafe_lambda:
         file_code.check(
@@ -136,9 +136,9 @@ def _describe(path: str) -> _Description:
                     f"{path}: expected a file with a model, got one with weights alone: name the "
                     "architecture, and give the file to --weights"
                 )
-            return _Description(version, json.loads(text), ".h5")
-    except RecursionError as error:
-        raise ModelError(f"{path}: expected a model, got JSON that is nested too deep") from error
+            if len(text) > files.TEXT:
+                raise ValueError(f"its configuration has {len(text):,} characters")
+            return _Description(version, files.parse_json(text), ".h5")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, ModelError):
             raise
@@ -157,14 +157,16 @@ def _describe_archive(archive: zipfile.ZipFile) -> _Description:
             raise ValueError(
                 f"{member.filename} is over {hdf5.PACKED} times as large as what it is packed in"
             )
-    metadata, config = (json.loads(archive.read(f"{name}.json")) for name in ("metadata", "config"))
+    metadata, config = (
+        files.parse_json(archive.read(f"{name}.json")) for name in ("metadata", "config")
+    )
     if not isinstance(metadata, dict):
         raise ValueError(f"metadata.json holds a {type(metadata).__name__}")
     description = _Description(_version(metadata.get("keras_version")), config, ".keras")
     if description.of_keras_2 and WEIGHTS in archive.namelist():  # Keras 3 looks itself
         with (
-            tempfile.TemporaryDirectory() as scratch,
-            hdf5.opened(archive.extract(WEIGHTS, scratch)),
+            scratch.directory() as directory,
+            hdf5.opened(archive.extract(WEIGHTS, directory)),
         ):
             pass
     return description
@@ -255,7 +257,7 @@ def _suffixed(path: str, suffix: str) -> Iterator[str]:
     if Path(path).suffix == suffix or (suffix == ".h5" and Path(path).suffix == ".hdf5"):
         yield path
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        link = Path(scratch, f"model{suffix}")
+    with scratch.directory() as directory:
+        link = directory / f"model{suffix}"
         link.symlink_to(Path(path).resolve())
         yield str(link)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasrun_export import images
+from kerasrun_export import files, images
 from kerasrun_export.contract import Input
 from kerasrun_export.errors import GoldenError
 from kerasrun_export.reference import Reference
@@ -71,7 +71,7 @@ def _tensor(one: Input, path: Path, drawn: Collection[str]) -> np.ndarray:
     if one.kind == "image":
         return images.stages(one, path).tensor
     if one.kind == "encoded":
-        return np.array(path.read_bytes(), object)
+        return np.array(files.read(path, files.IMAGE), object)
     if one.name not in drawn:
         raise GoldenError(
             f"{one.name}: expected an input of images, got a plain tensor of {one.shape}, which no "

@@ -18,6 +18,7 @@ from reprlib import repr as short
 
 import numpy as np
 
+from kerasrun_export import files
 from kerasrun_export.errors import WeightsError
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -43,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises WeightsError for anything but such a file, whole.
     """
     try:
-        return _read(path.read_bytes())
+        return _read(files.read(path, files.GRAPH))
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except _FileError as error:

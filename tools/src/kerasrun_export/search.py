@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasrun_export import images, normalization
+from kerasrun_export import files, images, normalization
 from kerasrun_export.contract import (
     CHANNELS,
     KERAS_METHODS,
@@ -376,7 +376,7 @@ class Search:
         key = replace(how, color="rgb" if how.color == "bgr" else how.color)
         if key not in self._decoded:
             try:
-                pixels = images.decode(key, image.read_bytes())
+                pixels = images.decode(key, files.read(image, files.IMAGE))
                 self._decoded[key] = pixels, hash(pixels.tobytes())
             except ImageError:
                 self._decoded[key] = None

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from kerasrun_export import download, efficientnet_lite0, synthetic
+from kerasrun_export import download, efficientnet_lite0, files, synthetic
 from kerasrun_export.backend import keras
 from kerasrun_export.errors import WeightsError
 from kerasrun_export.layers import walk
@@ -62,11 +62,12 @@ def load(
         synthetic.draw(model, number, mode)
         return {"source": f"synthetic:{number}", "sha256": hash_arrays(model)}
     path = Path(spec)
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(
             f"unknown weights {spec!r}: expected none, imagenet, synthetic, synthetic:N or an "
             "existing .h5 file"
         )
+    files.check(path, files.MODEL)
     load_file(model, path)
     return {"source": path.name, "sha256": download.hash_file(path, like="sha256")}
 

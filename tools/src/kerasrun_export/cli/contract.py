@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerasrun_export import __version__, expected, find, model_file
+from kerasrun_export import __version__, expected, files, find, model_file
 from kerasrun_export.cli import flags
 from kerasrun_export.contract import Preprocessing, input_from_json
-from kerasrun_export.errors import ExportError
+from kerasrun_export.errors import ExportError, FileError
 from kerasrun_export.feeds import load_function
 from kerasrun_export.words import words
 
@@ -116,7 +116,10 @@ def _find(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     try:
-        inputs = [input_from_json(one) for one in json.loads(options.contract.read_text("utf-8"))]
+        stored = files.parse_json(files.read(options.contract, files.TEXT))
+        inputs = [input_from_json(one) for one in stored]
+    except FileError:
+        raise
     except (ValueError, TypeError, KeyError) as error:
         raise ExportError(
             f"{options.contract}: expected a contract as kerasrun-contract find --out writes it, "
