@@ -34,14 +34,22 @@ type Job struct {
 // shared is the worker process's model, open as long as anyone uses it.
 var shared struct {
 	sync.Mutex
-	model *runner.Model
-	users int
+	model  *runner.Model
+	users  int
+	failed error // why it cannot be opened: a bundle that is tried again does not open it again
 }
 
-// open opens the model, once a worker process.
+// notOpened counts the processes that cannot open the model.
+var notOpened = beam.NewCounter("kerasrun", "models_not_opened")
+
+// open opens the model, once a worker process. The context has to be an element's: a worker that
+// gets none opens nothing.
 func (j Job) open(ctx context.Context) (*score.Answerer, error) {
 	shared.Lock()
 	defer shared.Unlock()
+	if shared.failed != nil {
+		return nil, shared.failed
+	}
 	if shared.users == 0 {
 		program, err := os.Executable()
 		if err != nil {
@@ -49,20 +57,36 @@ func (j Job) open(ctx context.Context) (*score.Answerer, error) {
 		}
 		dir, err := localModel(ctx, j.Model)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the model %s: %w", j.Model, err)
 		}
-		m, err := runner.Open(ctx, dir, runner.WithProbe(program, probeCommand))
+		shared.model, err = runner.Open(ctx, dir, runner.WithProbe(program, probeCommand))
 		if err != nil {
-			return nil, err
+			return nil, j.failed(ctx, err)
 		}
-		shared.model = m
+	}
+	model, err := score.NewModel(shared.model, j.Model, "fp32")
+	var answerer *score.Answerer
+	if err == nil {
+		answerer, err = score.NewAnswerer(model, j.Columns, j.Output, j.Batch)
+	}
+	if err != nil {
+		if shared.users == 0 {
+			err = errors.Join(err, shared.model.Close())
+		}
+		return nil, j.failed(ctx, err)
 	}
 	shared.users++
-	model, err := score.NewModel(shared.model, j.Model, "fp32")
-	if err != nil {
-		return nil, err
+	return answerer, nil
+}
+
+// failed remembers why the model cannot be opened, unless that is the end of the context.
+func (j Job) failed(ctx context.Context, err error) error {
+	err = fmt.Errorf("the model %s cannot be opened: %w", j.Model, err)
+	if ctx.Err() == nil {
+		shared.failed = err
+		notOpened.Inc(ctx, 1)
 	}
-	return score.NewAnswerer(model, j.Columns, j.Output, j.Batch)
+	return err
 }
 
 // localModel is a model's directory on this machine, of an address a copy.
@@ -73,8 +97,12 @@ func localModel(ctx context.Context, dir string) (string, error) {
 	return object.Local(dir)
 }
 
-// closeShared closes the model when nobody is left who uses it.
-func closeShared() error {
+// closeShared gives up an answerer, if there is one, and closes the model when nobody is left who
+// uses it.
+func closeShared(a *score.Answerer) error {
+	if a == nil {
+		return nil
+	}
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.users--; shared.users > 0 {
@@ -91,22 +119,26 @@ type scoreFn struct {
 	answered, failed, batches beam.Counter
 }
 
-// Setup opens the model.
-func (f *scoreFn) Setup(ctx context.Context) (err error) {
+// Setup makes the counters.
+func (f *scoreFn) Setup() {
 	f.answered = beam.NewCounter("kerasrun", "answered")
 	f.failed = beam.NewCounter("kerasrun", "failed")
 	f.batches = beam.NewCounter("kerasrun", "batches")
-	f.answerer, err = f.Job.open(ctx)
-	return err
 }
 
-// Teardown closes it.
-func (f *scoreFn) Teardown() error { return closeShared() }
+// Teardown closes the model.
+func (f *scoreFn) Teardown() error { return closeShared(f.answerer) }
 
-// ProcessElement emits the answers of a batch, under the shard that they go to.
+// ProcessElement emits the answers of a batch, under the shard that they go to. The first opens the
+// model.
 func (f *scoreFn) ProcessElement(
 	ctx context.Context, b Batch, emit func(int64, score.Answered),
-) error {
+) (err error) {
+	if f.answerer == nil {
+		if f.answerer, err = f.Job.open(ctx); err != nil {
+			return err
+		}
+	}
 	items := make([]score.Item, len(b.Paths))
 	for i, path := range b.Paths {
 		items[i] = score.File(path)

@@ -27,19 +27,19 @@ type writeFn struct {
 	answerer *score.Answerer
 }
 
-// Setup opens the model, of which a format has to know the columns.
-func (f *writeFn) Setup(ctx context.Context) (err error) {
-	f.answerer, err = f.Job.open(ctx)
-	return err
-}
+// Teardown closes the model.
+func (f *writeFn) Teardown() error { return closeShared(f.answerer) }
 
-// Teardown closes it.
-func (f *writeFn) Teardown() error { return closeShared() }
-
-// ProcessElement writes a shard, which is in memory.
+// ProcessElement writes a shard, which is in memory. The first opens the model, of which a format
+// has to know the columns.
 func (f *writeFn) ProcessElement(
-	_ context.Context, shard int64, next func(*score.Answered) bool,
-) error {
+	ctx context.Context, shard int64, next func(*score.Answered) bool,
+) (err error) {
+	if f.answerer == nil {
+		if f.answerer, err = f.Job.open(ctx); err != nil {
+			return err
+		}
+	}
 	var batches []score.Answered
 	for {
 		var b score.Answered
@@ -48,7 +48,7 @@ func (f *writeFn) ProcessElement(
 		}
 		batches = append(batches, b)
 	}
-	_, err := f.answerer.WriteShard(f.Job.Output, f.Header,
+	_, err = f.answerer.WriteShard(f.Job.Output, f.Header,
 		score.Shard{Index: int(shard), Count: f.Job.Shards}, batches, versions())
 	return err
 }
