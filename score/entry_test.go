@@ -361,6 +361,36 @@ func TestUnpackedLimit(t *testing.T) {
 	}
 }
 
+// Members that are encrypted are errors where they are images, and counted where they are not; a
+// zip of more members than its first format can count is read whole.
+func TestEncryptedAndZip64(t *testing.T) {
+	t.Chdir(t.TempDir())
+	member := func(w *zip.Writer, name string, flags uint16) error {
+		m, err := w.CreateRaw(&zip.FileHeader{Name: name, Flags: flags, CRC32: 0x352441c2,
+			CompressedSize64: 3, UncompressedSize64: 3})
+		if err == nil {
+			_, err = io.WriteString(m, "abc")
+		}
+		return err
+	}
+	writeZip(t, "closed.zip", func(w *zip.Writer) error {
+		return errors.Join(member(w, "a.jpg", zipEncrypted), member(w, "b.txt", zipEncrypted),
+			member(w, "c.jpg", 0))
+	})
+	checkOutcomes(t, "closed.zip", []string{
+		"closed.zip/a.jpg: ! closed.zip/a.jpg: " + errEncrypted.Error(), "closed.zip/c.jpg",
+	}, "skipped 1 (1 encrypted)")
+	writeZip(t, "64.zip", func(w *zip.Writer) error {
+		for i := range 1 << 16 {
+			if _, err := w.Create(fmt.Sprintf("%d/", i)); err != nil {
+				return err
+			}
+		}
+		return member(w, "z.jpg", 0)
+	})
+	checkOutcomes(t, "64.zip", []string{"64.zip/z.jpg"}, "")
+}
+
 // The encoded images that a run holds have no more bytes together than one may have: 6 of the 40
 // images, of 40 MiB each, at a time.
 func TestBytesInFlight(t *testing.T) {
