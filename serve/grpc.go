@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -40,14 +41,28 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 	}
 }
 
-// admitGRPC wants the token from all but probes, before it reads what they have to say.
+// admitGRPC wants the token from all but probes, before it reads what they have to say, and refuses
+// calls beyond the limit. One that does not send its request counts too, and has its time for that.
 func (s *Server) admitGRPC(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if !strings.HasPrefix(info.FullMethodName, "/grpc.health.v1.") &&
 		!s.hasToken(strings.Join(info.Header.Get("authorization"), "")) {
 		return nil, asError(errToken).GRPCStatus().Err()
 	}
+	if !s.rpcStreams.enter(s.config.Limits.Streams, probeCall(info.FullMethodName)) {
+		return nil, errStreams.GRPCStatus().Err()
+	}
+	cancel := context.CancelFunc(func() {})
+	if !streamingCall(info.FullMethodName) {
+		ctx, cancel = context.WithTimeout(ctx, s.config.Limits.Read+s.config.Limits.Deadline)
+	}
+	context.AfterFunc(ctx, func() {
+		cancel()
+		s.rpcStreams.leave()
+	})
 	return ctx, nil
 }
+
+var errStreams = asError(errorf(codes.Unavailable, "too many calls are being answered"))
 
 // grpcServices are the services whose requests reserve memory.
 var grpcServices = []*grpc.ServiceDesc{&oip.GRPCInferenceService_ServiceDesc,
@@ -71,6 +86,13 @@ func (s *Server) RegisterGRPC(g grpc.ServiceRegistrar) {
 func probeCall(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.v1.") ||
 		strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
+}
+
+// streamingCall says whether a call is a stream of requests or of answers, which lasts as long as its
+// client likes.
+func streamingCall(method string) bool {
+	return method == streamMethod || method == grpc_health_v1.Health_Watch_FullMethodName ||
+		strings.HasPrefix(method, "/grpc.reflection.")
 }
 
 // answerGRPC gives each call an id, a deadline, a line in the log, and a span unless it is a probe.

@@ -36,7 +36,7 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	ours := s.crossOrigin(s.sameOrigin(s.authorised(mux)))
-	return s.logged(s.recovered(s.limitConnections(s.forHost(ours))))
+	return s.limitStreams(s.logged(s.recovered(s.limitConnections(s.forHost(ours)))))
 }
 
 func (s *Server) routes() map[string]map[string]handler {

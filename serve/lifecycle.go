@@ -89,7 +89,9 @@ func (s *Server) webServer(c *tls.Config) *http.Server {
 		IdleTimeout:    limits.Idle,
 		MaxHeaderBytes: limits.HeaderBytes,
 		TLSConfig:      c.Clone(), // the server changes it
-		ErrorLog:       slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 250,
+			MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer},
+		ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -137,6 +139,9 @@ func (a *listeners) drain() error {
 	}
 	return nil
 }
+
+// receiveBuffer is what a connection of HTTP/2 may have sent before a request reads it, in bytes.
+const receiveBuffer = 256 << 10
 
 // spareConnections are accepted beyond the limit, for probes.
 const spareConnections = 64

@@ -28,6 +28,9 @@ type Limits struct {
 	// of each listener; on further ones only probes are answered, and others over gRPC wait to be
 	// accepted
 	Connections int
+	// requests of HTTP/2, and calls of gRPC, that are being answered on all connections of their
+	// listener: each connection may have 250; beyond the limit a stream is refused
+	Streams int
 }
 
 // DefaultLimits returns limits for images of usual sizes and a machine of usual size.
@@ -46,6 +49,7 @@ func DefaultLimits() Limits {
 		Idle:           60 * time.Second,
 		HeaderBytes:    64 << 10,
 		Connections:    2048,
+		Streams:        4096,
 	}
 }
 
@@ -98,6 +102,7 @@ func (l Limits) Validate() error {
 		{"idle", int64(l.Idle)},
 		{"header bytes", int64(l.HeaderBytes)},
 		{"connections", int64(l.Connections)},
+		{"streams", int64(l.Streams)},
 	} {
 		if limit.value <= 0 {
 			faults = append(faults, fmt.Errorf("limit of %s: expected more than 0, got %d",

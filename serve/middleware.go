@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -209,6 +210,43 @@ func (s *Server) limitConnections(next http.Handler) http.Handler {
 			}
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// spareStreams are taken beyond the limit, for probes.
+const spareStreams = 64
+
+// streams counts the requests or calls that a listener has on streams of HTTP/2.
+type streams struct{ atomic.Int64 }
+
+// enter counts one more until leave, unless there are too many.
+func (n *streams) enter(limit int, probe bool) bool {
+	if probe {
+		limit += spareStreams
+	}
+	if n.Add(1) > int64(limit) {
+		n.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (n *streams) leave() { n.Add(-1) }
+
+// limitStreams refuses streams of HTTP/2 beyond the limit. One that is answered takes memory until
+// its client has read the answer, which it need not; one that is refused gets no answer to read.
+func (s *Server) limitStreams(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor < 2 { // one on each connection
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !s.webStreams.enter(s.config.Limits.Streams, probe(r)) {
+			panic(http.ErrAbortHandler)
+		}
+		defer s.webStreams.leave()
+		next.ServeHTTP(w, r)
+		_ = http.NewResponseController(w).Flush() // returns when it is read, or the time is over
 	})
 }
 

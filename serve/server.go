@@ -91,6 +91,9 @@ type Server struct {
 	health     *health.Server
 	healthMu   sync.Mutex // from the look at what is ready until the service is told
 
+	// being answered over HTTP/2, and over gRPC
+	webStreams, rpcStreams streams
+
 	draining atomic.Bool
 	stopPoll context.CancelFunc
 	// ends when streams are to end: they would otherwise go on as long as their clients
