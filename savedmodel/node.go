@@ -208,7 +208,8 @@ var usedAttrs = map[string]bool{
 	"dtype": true, "dtypes": true, "shape": true, "api_implements": true, "squeeze_dims": true,
 	"padding": true, "Tshape": true, "data_format": true, "ksize": true, "strides": true,
 	"dilations": true, explicitPaddings: true, partitionTypes: true, patchSizes: true,
-	partitions: true, "Index": true, growsAttr: true,
+	partitions: true, "Index": true, growsAttr: true, shrinkMask: true, newMask: true,
+	ellipsisMask: true,
 }
 
 // hashKey is the attribute whose list of numbers is no sizes: the two halves of a key.

@@ -219,7 +219,7 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (%s--allow-op %s takes it)",
 				fault, otherwise[n.op], n.op))
 		}
-		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n)); fault != "" {
+		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n), t.valuesFault(f, n)); fault != "" {
 			mayEnd(fault)
 		}
 		for _, trusted := range slices.Concat(trustedInputs[n.op], n.rows()) {
@@ -287,13 +287,15 @@ type tracing struct {
 	callers   map[*function]*callers
 	fed       map[string]property // of the signatures' inputs: the least that a client chooses
 	seen      map[tensorOf]bool
+	splits    map[tensorOf]splitOf
 }
 
 func (g *MetaGraph) newTracing(w *work) *tracing {
 	t := &tracing{work: w, functions: g.graph.library(),
 		nodes:     map[*function]map[string]*node{nil: g.graph.names},
 		arguments: map[*function]map[string]int{}, callers: map[*function]*callers{},
-		fed: map[string]property{}, seen: map[tensorOf]bool{}}
+		fed: map[string]property{}, seen: map[tensorOf]bool{},
+		splits: map[tensorOf]splitOf{}}
 	for _, s := range g.graph.signatures {
 		for _, info := range s.inputs {
 			w.step()

@@ -264,13 +264,15 @@ func TestSkips(t *testing.T) {
 	}
 }
 
-// TestRows holds that a client never says the rows of a ragged tensor's values, which have to rise,
-// but by what it sends to be split.
+// TestRows holds that a RaggedTensorToTensor takes the parts of a split and their places, which rise
+// and are as many as the parts, and nothing else.
 func TestRows(t *testing.T) {
-	const refused = "RaggedTensorToTensor may end the process: expected numbers that rise of its " +
+	const falls = "RaggedTensorToTensor may end the process: expected numbers that rise of its " +
 		"input 4 that the model itself says, got one that a client may choose"
-	ragged := func(rows, second string) []byte {
-		return nodeOf("y", "RaggedTensorToTensor", inputs("k", "k", "k", "k", rows),
+	const others = "RaggedTensorToTensor may end the process: expected values and a last " +
+		"partition of one StringSplitV2"
+	ragged := func(values, rows, second string) []byte {
+		return nodeOf("y", "RaggedTensorToTensor", inputs("k", values, "k", "k", rows),
 			attribute(partitions, number(3, 2)), attribute(partitionTypes, message(1, slices.Concat(
 				message(2, []byte("ROW_SPLITS")), message(2, []byte(second))))))
 	}
@@ -279,30 +281,67 @@ func TestRows(t *testing.T) {
 			message(2, dims(int64(len(rows))))))
 	}
 	split := nodeOf("s", "StringSplitV2", inputs("x", "k"))
+	another := nodeOf("s2", "StringSplitV2", inputs("x", "k"))
+	mask := attribute("shrink_axis_mask", number(3, 2))
 	column := func(of string) []byte {
-		return nodeOf("c", "StridedSlice", inputs(of, "k", "k", "k"))
+		return nodeOf("c", "StridedSlice", inputs(of, "k", "k", "k"), mask)
 	}
+	known := nodeOf("v", "LookupTableFindV2", inputs("k", "l", "k"))
+	lower := nodeOf("l", "StringLower", inputs("s:1"))
+	// As Keras's TextVectorization has them: the words that are not known get another number.
+	one := nodeOf("o", "Const", constantOf(3, message(2, dims())))
+	choose := func(other string) []byte {
+		return slices.Concat(nodeOf("e", "Equal", inputs("v", "o")),
+			nodeOf("w", "SelectV2", inputs("e", other, "v")))
+	}
+	body := func(values string) []byte {
+		return library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
+			message(2, message(1, []byte("k")))),
+			inBody("s", "StringSplitV2", inputs("a", "k")),
+			inBody("c", "StridedSlice", inputs("s:indices:0", "k", "k", "k"), mask),
+			inBody("y", "RaggedTensorToTensor", inputs("k", values, "k", "c:output:0"),
+				attribute(partitionTypes, message(1, message(2, []byte(rowsOfValues)))))))
+	}
+	call := nodeOf("y", "PartitionedCall", inputs("x", "k"), callOf("f"))
 	for name, test := range map[string]struct {
 		want  string // "" where it passes
 		nodes [][]byte
 	}{
-		"the client's":        {refused, [][]byte{ragged("x", rowsOfValues)}},
-		"the client's splits": {"", [][]byte{ragged("x", "ROW_SPLITS")}},
-		"the model's":         {"", [][]byte{ragged("r", rowsOfValues), constant(0, 1, 1)}},
+		"the client's":        {falls, [][]byte{ragged("s:1", "x", rowsOfValues), split}},
+		"the client's splits": {others, [][]byte{ragged("x", "x", "ROW_SPLITS")}},
+		"the model's":         {others, [][]byte{ragged("x", "r", rowsOfValues), constant(0, 1, 1)}},
 		"the model's, falling": {"input 4, got a constant that falls",
-			[][]byte{ragged("r", rowsOfValues), constant(0, 1, 0)}},
-		"of what is split":     {"", [][]byte{ragged("c", rowsOfValues), column("s"), split}},
-		"of what is split, :0": {"", [][]byte{ragged("c", rowsOfValues), column("s:0"), split}},
-		"the parts themselves": {refused, [][]byte{ragged("c", rowsOfValues), column("n"), split,
-			nodeOf("n", "StringToNumber", inputs("s:1"))}},
-		"of what is found": {"", [][]byte{ragged("c", rowsOfValues), column("w"),
+			[][]byte{ragged("x", "r", rowsOfValues), constant(0, 1, 0)}},
+		"of what is split": {"", [][]byte{ragged("s:1", "c", rowsOfValues), column("s"), split}},
+		"of what is split, :0": {"", [][]byte{ragged("s:1", "c", rowsOfValues), column("s:0"),
+			split}},
+		"numbers of what is split": {"", [][]byte{ragged("v", "c", rowsOfValues), column("s"), split,
+			known, lower}},
+		"one number in place of some": {"", [][]byte{ragged("w", "c", rowsOfValues), column("s"),
+			split, known, lower, one, choose("o")}},
+		"the client's in place of some": {others, [][]byte{ragged("w", "c", rowsOfValues),
+			column("s"), split, known, lower, one, choose("x")}},
+		"what leads to itself": {others, [][]byte{ragged("w", "c", rowsOfValues), column("s"),
+			split, known, lower, one, choose("w")}},
+		"as splits": {others, [][]byte{ragged("s:1", "c", "ROW_SPLITS"), column("s"), split}},
+		"values of another split": {others, [][]byte{ragged("s2:1", "c", rowsOfValues),
+			column("s"), split, another}},
+		"fewer values": {others, [][]byte{ragged("f", "c", rowsOfValues), column("s"), split,
+			nodeOf("f", "StridedSlice", inputs("s:1", "k", "k", "k"))}},
+		"a column of values": {others, [][]byte{ragged("f", "c", rowsOfValues), column("s"), split,
+			nodeOf("f", "StridedSlice", inputs("s:1", "k", "k", "k"), mask)}},
+		"the size for values": {others, [][]byte{ragged("s:2", "c", rowsOfValues), column("s"),
+			split}},
+		"places as they are": {others, [][]byte{ragged("s:1", "s", rowsOfValues), split}},
+		"the client's values": {others, [][]byte{ragged("x", "c", rowsOfValues), column("s"),
+			split}},
+		"the parts themselves": {others, [][]byte{ragged("s:1", "c", rowsOfValues), column("s:1"),
+			split}},
+		"of what is found": {others, [][]byte{ragged("s:1", "c", rowsOfValues), column("w"), split,
 			nodeOf("w", "Where", inputs("x"))}},
-		"in a function": {"", [][]byte{nodeOf("y", "PartitionedCall", inputs("x", "k"), callOf("f")),
-			library(functionOf("f", slices.Concat(message(2, message(1, []byte("a"))),
-				message(2, message(1, []byte("k")))),
-				inBody("s", "StringSplitV2", inputs("a", "k")),
-				inBody("y", "RaggedTensorToTensor", inputs("k", "k", "k", "s:indices:0"),
-					attribute(partitionTypes, message(1, message(2, []byte(rowsOfValues)))))))}},
+		"in a function":                 {"", [][]byte{call, body("s:values:0")}},
+		"in a function, other values":   {others, [][]byte{call, body("a")}},
+		"in a function, values of size": {others, [][]byte{call, body("s:shape:0")}},
 	} {
 		wantScan(t, name, test.want, ofGraph(taking(images, x, kernel, slices.Concat(test.nodes...))))
 	}
