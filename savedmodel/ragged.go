@@ -24,7 +24,8 @@ func (t *tracing) valuesFault(f *function, n *node) string {
 		rows.columns == 1 {
 		return ""
 	}
-	return "expected values and a last partition of one StringSplitV2, which are as many, got others"
+	return "expected values and a last partition of one StringSplitV2, which are as many, " +
+		"got others"
 }
 
 // splitOf is the StringSplitV2 that a tensor's rows are of, one for one, and which of its outputs

@@ -219,7 +219,8 @@ func (g *MetaGraph) checkTrusted(r *report, allowed map[string]bool) {
 			r.addOp(Error, f, n, fmt.Sprintf("may end the process: %s (%s--allow-op %s takes it)",
 				fault, otherwise[n.op], n.op))
 		}
-		if fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n), t.valuesFault(f, n)); fault != "" {
+		fault := cmp.Or(t.skipFault(f, n), t.typeFault(f, n), t.valuesFault(f, n))
+		if fault != "" {
 			mayEnd(fault)
 		}
 		for _, trusted := range slices.Concat(trustedInputs[n.op], n.rows()) {

@@ -88,8 +88,8 @@ func probeCall(method string) bool {
 		strings.HasSuffix(method, "/ServerLive") || strings.HasSuffix(method, "/ServerReady")
 }
 
-// streamingCall says whether a call is a stream of requests or of answers, which lasts as long as its
-// client likes.
+// streamingCall says whether a call is a stream of requests or of answers, which lasts as long as
+// its client likes.
 func streamingCall(method string) bool {
 	return method == streamMethod || method == grpc_health_v1.Health_Watch_FullMethodName ||
 		strings.HasPrefix(method, "/grpc.reflection.")

@@ -52,7 +52,8 @@ func (u *unread) get(t *testing.T, path string) {
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":path", path},
 		{":authority", "localhost"}} {
-		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
+		header := hpack.HeaderField{Name: field[0], Value: field[1]}
+		if err := encoder.WriteField(header); err != nil {
 			t.Fatal(err)
 		}
 	}

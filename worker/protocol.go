@@ -193,8 +193,8 @@ func checkBytes(n int64) error {
 // firstBytes are taken for a tensor before any of it is there.
 const firstBytes = 1 << 20
 
-// arrived reads n bytes into memory that grows with what is there, so that nothing is taken for what
-// is only announced.
+// arrived reads n bytes into memory that grows with what is there, so that nothing is taken for
+// what is only announced.
 func arrived(from io.Reader, n int64) ([]byte, error) {
 	if err := checkBytes(n); err != nil {
 		return nil, err

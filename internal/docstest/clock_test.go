@@ -17,13 +17,13 @@ var wallClock = []string{"AddDate", "After", "Before", "ModTime", "Round", "Unix
 
 // mayAskTheWall says of each file with such a call why no clock misleads it.
 var mayAskTheWall = map[string]string{
-	"cmd/kerasrun-beam/cluster.go": "a job's name: any number does",
+	"cmd/kerasrun-beam/cluster.go": "a job's name; any number does",
 	"cmd/kerasrun/progress.go":     "rounds a duration",
 	"score/kept.go":                "columns of dates, which are data",
 	"score/merge.go":               "which start a merged manifest tells; nothing depends on it",
 	"score/report.go":              "rounds a duration",
-	"serve/directory.go":           "whether a file has another time than before; not which is later",
-	"serve/statistics.go":          "of what time.Now has said; Triton's statistics tell it as a date",
+	"serve/directory.go":           "whether a file has another time, not which is later",
+	"serve/statistics.go":          "what time.Now has said, told as a date",
 }
 
 // TestWallClock holds that a clock that is set forward or back changes no more than the dates that

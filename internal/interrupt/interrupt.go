@@ -41,8 +41,8 @@ func Context() context.Context {
 	return ctx
 }
 
-// nextUrging passes over SIGHUP: the kernel and a shell each send one when a terminal is closed, and
-// systemd one after SIGTERM. Nobody hurries the program by that.
+// nextUrging passes over SIGHUP: the kernel and a shell each send one when a terminal is closed,
+// and systemd one after SIGTERM. Nobody hurries the program by that.
 func nextUrging(signals <-chan os.Signal) syscall.Signal {
 	for {
 		if s := (<-signals).(syscall.Signal); s != syscall.SIGHUP {
@@ -51,8 +51,9 @@ func nextUrging(signals <-chan os.Signal) syscall.Signal {
 	}
 }
 
-// Status is a shell's for a program that a signal ended, where one made it fail: 129 for SIGHUP, 130
-// for an interrupt, 143 for SIGTERM. A program that stops as it should, as a server does, has 0.
+// Status is a shell's for a program that a signal ended, where one made it fail: 129 for SIGHUP,
+// 130 for an interrupt, 143 for SIGTERM. A program that stops as it should, as a server does, has
+// 0.
 func Status(ctx context.Context, status int) int {
 	var signaled *Signaled
 	if status == 1 && errors.As(context.Cause(ctx), &signaled) {
