@@ -3,6 +3,7 @@ package golden
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -23,6 +24,21 @@ type references struct {
 	tensor  tensor.Tensor // as the model takes it, without the batch
 	inputs  map[string]tensor.Tensor
 	outputs []tensor.Tensor // in the order of Pack.Outputs, without the batch dimension
+}
+
+// bytes is what the inputs and outputs take.
+func (r *references) bytes() (n int64) {
+	for _, t := range slices.AppendSeq(slices.Clone(r.outputs), maps.Values(r.inputs)) {
+		if texts, ok := t.Data.([][]byte); ok {
+			for _, text := range texts {
+				n += int64(len(text))
+			}
+			continue
+		}
+		elements, _ := t.Shape.Elements() // it was read
+		n += elements * int64(t.DType.Size())
+	}
+	return n
 }
 
 // read reads a case's files. The pack has the contract of a model.

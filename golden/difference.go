@@ -156,7 +156,7 @@ func add[T uint8 | float32 | float64](
 		if size := math.Abs(float64(want[i])); size > d.largest && !math.IsInf(size, 1) {
 			d.largest = size
 		}
-		d.buckets[math.Float32bits(float32(diff))>>16]++
+		d.buckets[math.Float32bits(float32(math.Abs(diff)))>>16]++ // a NaN may have a sign
 		// The first NaN stays the worst; it is not below anything, and nothing is above it.
 		if !math.IsNaN(d.max) && !(diff <= d.max) || d.count == 1 {
 			d.max = diff

@@ -418,6 +418,9 @@ func TestOpenFormat2Errors(t *testing.T) {
 		"two batches": {func(i map[string]any) {
 			i["inputs"] = []contract.Input{plain("x", 2, 1), plain("y", 3, 1)}
 		}, "expected inputs of one batch size, got [2 3]"},
+		"an output twice": {func(i map[string]any) {
+			i["outputs"] = []string{"y", "y"}
+		}, `expected each output once, got "y" twice`},
 		"an output with a stage's name": {func(i map[string]any) {
 			i["outputs"] = []string{"tensor"}
 		}, `expected outputs of other names than the stages and their arrays, got "tensor"`},

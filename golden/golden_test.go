@@ -174,6 +174,26 @@ func TestVerifyFinds(t *testing.T) {
 			want: []string{"probs alone", "probs batched", "probs padded"},
 			says: "expected NaN at [2], got",
 		},
+		"output infinite in the reference, another of its numbers": {
+			pack: func(_ map[string]any, arrays []map[string]tensor.Tensor) {
+				for _, each := range arrays {
+					each["logits"].Data.([]float32)[0] = float32(math.Inf(1))
+				}
+				arrays[1]["logits"].Data.([]float32)[2] += 1
+			},
+			model: outputs(0, "logits", func(p []float32) {
+				for i := 0; i < len(p); i += classes {
+					p[i] = float32(math.Inf(1))
+				}
+			}),
+			want: every, says: "logits alone: case1: expected",
+		},
+		"output infinite in the reference": {
+			pack: arrays("logits", func(t tensor.Tensor) {
+				t.Data.([]float32)[0] = float32(math.Inf(-1))
+			}),
+			want: every, says: "expected -Inf at [0]",
+		},
 		"output NaN": {
 			model: outputs(0, "probs", func(p []float32) { p[2] = nan }),
 			want:  []string{"probs alone", "probs batched", "probs across"}, says: "NaN",

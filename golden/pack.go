@@ -195,7 +195,11 @@ func (p *Pack) validate() error {
 		fault("expected a top of 1 or more, got %d", p.Top)
 	}
 	stages := []string{"decode", "resize", "tensor"}
-	for _, name := range p.Outputs {
+	for i, name := range p.Outputs {
+		if slices.Contains(p.Outputs[:i], name) {
+			fault("expected each output once, got %q twice", name)
+			break // of a long list of one name
+		}
 		if slices.Contains(append(stages, "decoded", "resized"), name) {
 			fault("expected outputs of other names than the stages and their arrays, got %q", name)
 		}

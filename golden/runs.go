@@ -12,6 +12,10 @@ import (
 // batchSize is how many cases are read, and go into one batch, at a time.
 const batchSize = 32
 
+// batchBytes is after how many bytes of inputs and outputs no more cases are read: a pack may have
+// a gigabyte of zeros in few bytes for each.
+const batchBytes = 1 << 30
+
 // How an output was computed; across is the largest difference between the other three.
 const (
 	alone   = "alone"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"kerasrun/contract"
@@ -42,10 +41,15 @@ func Verify(ctx context.Context, model Model, pack *Pack) (*Report, error) {
 		v.outputs = append(v.outputs, *manifest.Output(pack.Signature, name))
 	}
 	v.newStages()
-	for cases := range slices.Chunk(pack.Cases, batchSize) {
-		if err := v.verify(ctx, cases); err != nil {
+	for cases := pack.Cases; len(cases) > 0; {
+		batch, err := v.read(ctx, cases)
+		if err == nil {
+			err = v.verify(ctx, batch)
+		}
+		if err != nil {
 			return nil, err
 		}
+		cases = cases[len(batch):]
 	}
 	if pack.MinTop1 > 0 && !slices.ContainsFunc(v.stages, func(s *stage) bool {
 		return s.Agreement != nil
@@ -71,7 +75,11 @@ type verification struct {
 type stage struct {
 	Stage
 	differences
+	failed []caseError
 }
+
+// caseError is an error of one case.
+type caseError struct{ name, reason string }
 
 func (v *verification) newStages() {
 	row := func(name, run, tolerance string, relative bool) {
@@ -110,7 +118,9 @@ func (p *Pack) unit(o contract.Output, want tensor.Tensor) (float64, error) {
 	}
 	var largest float64
 	for _, v := range values {
-		largest = max(largest, math.Abs(v))
+		if v = math.Abs(v); !math.IsInf(v, 1) { // relative to which nothing would differ
+			largest = max(largest, v)
+		}
 	}
 	// Logits and embeddings are never near zero as a whole; of other numbers nothing is known.
 	if largest == 0 || o.Kind != contract.Logits && o.Kind != contract.Embedding {
@@ -125,6 +135,7 @@ func (v *verification) stage(name, run string) *stage {
 }
 
 func (s *stage) fail(name string, err error) {
+	s.failed = append(s.failed, caseError{name, err.Error()})
 	s.Errors = append(s.Errors, fmt.Sprintf("%s: %v", name, err))
 }
 
@@ -135,16 +146,17 @@ func (s *stage) compare(name string, got, want tensor.Tensor, unit float64) {
 	}
 }
 
-// verify takes as many cases as are read at a time through every stage.
-func (v *verification) verify(ctx context.Context, cases []Case) error {
-	batch := make([]*references, len(cases))
-	for i, c := range cases {
+// read reads the first of cases, as many as are taken at a time, and takes them through the stages
+// before the model.
+func (v *verification) read(ctx context.Context, cases []Case) (batch []*references, err error) {
+	held := int64(0)
+	for _, c := range cases[:min(len(cases), batchSize)] {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		r, err := v.pack.read(c)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if v.pipeline != nil {
 			v.preprocessing(r)
@@ -152,8 +164,16 @@ func (v *verification) verify(ctx context.Context, cases []Case) error {
 		// a batch of these need not stay in memory
 		r.image, r.decoded, r.resized, r.tensor = nil, tensor.Tensor{}, tensor.Tensor{},
 			tensor.Tensor{}
-		batch[i] = r
+		batch = append(batch, r)
+		if held += r.bytes(); held > batchBytes {
+			break
+		}
 	}
+	return batch, nil
+}
+
+// verify takes cases that were read through the model.
+func (v *verification) verify(ctx context.Context, batch []*references) error {
 	for _, group := range groups(batch, v.inputs) {
 		computed := make([]answers, 3)
 		for i, how := range []string{alone, batched, padded} {
@@ -278,25 +298,25 @@ func (v *verification) report() *Report {
 	if !report.OK {
 		report.Diagnosis = v.diagnosis()
 	}
+	faults := v.faults()
 	for _, c := range p.Cases {
-		report.Images = append(report.Images, CaseReport{c.Name, v.faultsOf(c.Name)})
+		report.Images = append(report.Images, CaseReport{c.Name, faults[c.Name]})
 	}
 	return report
 }
 
-// faultsOf are those of one case in all stages.
-func (v *verification) faultsOf(name string) (faults []string) {
+// faults are those of each case in all stages, by its name.
+func (v *verification) faults() map[string][]string {
+	faults := map[string][]string{}
 	for _, s := range v.stages {
 		for _, c := range s.cases {
-			if c.name == name && (!(c.max <= s.Tolerance) || math.IsInf(c.max, 1)) {
-				faults = append(faults, fmt.Sprintf("%s: differs by %.3g, tolerance %s", s.label(), c.max,
-					s.tolerance()))
+			if !(c.max <= s.Tolerance) || math.IsInf(c.max, 1) {
+				faults[c.name] = append(faults[c.name], fmt.Sprintf("%s: differs by %.3g, tolerance %s",
+					s.label(), c.max, s.tolerance()))
 			}
 		}
-		for _, e := range s.Errors {
-			if reason, is := strings.CutPrefix(e, name+": "); is {
-				faults = append(faults, s.label()+": "+reason)
-			}
+		for _, e := range s.failed {
+			faults[e.name] = append(faults[e.name], s.label()+": "+e.reason)
 		}
 	}
 	return faults
