@@ -53,7 +53,11 @@ func (f *remote) get(offset, length int64) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.info.Version != "" && info.Version != f.info.Version {
+	if info.Size < 0 { // some of a server's answers say how long it is, and some do not
+		info.Size = f.info.Size
+	}
+	if f.info.Version != "" && info.Version != f.info.Version ||
+		f.info.Size >= 0 && info.Size != f.info.Size {
 		_ = body.Close() // its bytes are of another object
 		return nil, &Error{f.path, "it has changed since it was listed or first read: expected " +
 			"the same object throughout a run", nil}

@@ -77,6 +77,28 @@ func TestWeb(t *testing.T) {
 			}
 			_, _ = w.Write(data)
 		}, "", nil},
+		{"cut off, and shorter then", func(n int64, w http.ResponseWriter, _ *http.Request) {
+			switch n {
+			case 0:
+				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+				_, _ = w.Write(data[:len(data)/3])
+				panic(http.ErrAbortHandler)
+			case 1: // without a length
+				_, _ = w.Write(data[:len(data)/2])
+			default:
+				w.WriteHeader(http.StatusNotFound)
+			}
+		}, "404", fs.ErrNotExist},
+		{"cut off, and of another length then", func(n int64, w http.ResponseWriter,
+			_ *http.Request) {
+			if n == 0 {
+				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+				_, _ = w.Write(data[:len(data)/3])
+				panic(http.ErrAbortHandler)
+			}
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)/2))
+			_, _ = w.Write(data[:len(data)/2])
+		}, "it has changed", nil},
 		{"cut off, and another one then", func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n == 0 {
 				w.Header().Set("ETag", `"a"`)
@@ -212,6 +234,38 @@ func TestAddresses(t *testing.T) {
 	for _, path := range []string{"ftp://h/a", "s3:///a", "gs://"} {
 		if _, err := object.Open(t.Context(), path); err == nil || !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%s: got %v, want it refused", path, err)
+		}
+	}
+}
+
+// TestWebOfAnotherSize reads in any order what a server, which names no version, says is of another
+// size with each answer.
+func TestWebOfAnotherSize(t *testing.T) {
+	for _, sizes := range [][2]int{{5 << 20, 6 << 20}, {1 << 20, 6 << 20}, {6 << 20, 1 << 20}} {
+		url := server(t, func(n int64, w http.ResponseWriter, r *http.Request) {
+			var first, last int
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last)
+			size := sizes[min(n, 1)]
+			last = min(last, size-1)
+			if first > last || n == 0 {
+				first, last = 0, size-1
+			}
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, size))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(payload(size)[first : last+1])
+		})
+		f, err := object.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, offset := range []int64{0, 2 << 20, 1<<20 - 10} {
+			n, err := f.ReadAt(make([]byte, 3<<20), offset)
+			if err == nil || !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "it has changed") {
+				t.Errorf("%v, from %d on: got %d bytes, %v, want that it has changed", sizes, offset, n, err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
