@@ -118,3 +118,47 @@ func TestDamagedTables(t *testing.T) {
 		}
 	}
 }
+
+// A table in which one place has another number of rows than the others is an error, or all of its
+// rows, with what is kept of each: the libraries read the fewer, and lose the rest.
+func TestTablesOfOtherRows(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const rows = 50 // as arrowTable and parquetTable write
+	for name, test := range map[string]struct {
+		whole      []byte
+		from, into byte // the number of rows, as the format writes it, and another
+	}{
+		"stream.arrow":     {arrowTable(t, true), rows, rows - 1},
+		"file.arrow":       {arrowTable(t, false), rows, rows - 1},
+		"fewer.parquet":    {parquetTable(t, &parquet.Zstd), 2 * rows, 2*rows - 2}, // zigzag
+		"more.parquet":     {parquetTable(t, &parquet.Zstd), 2 * rows, 2*rows + 2},
+		"plain.parquet":    {parquetTable(t, &parquet.Uncompressed), 2 * rows, 2*rows - 2},
+		"negative.parquet": {parquetTable(t, &parquet.Snappy), 2 * rows, 2*rows - 1},
+	} {
+		refused := 0
+		for at, b := range test.whole {
+			if b != test.from {
+				continue
+			}
+			data := slices.Clone(test.whole)
+			data[at] = test.into
+			write(t, name, string(data))
+			s, _, err := Open(t.Context(), []string{name}, InputOptions{Column: "image",
+				Keep: []Keep{{"id", "id"}}})
+			var items []Item
+			if err == nil {
+				items = slices.Collect(s)
+			}
+			if err != nil || slices.ContainsFunc(items, func(i Item) bool { return i.failure != nil }) {
+				refused++
+				continue
+			}
+			if len(items) != rows {
+				t.Errorf("%s, byte %d: got %d rows and no error, want %d", name, at, len(items), rows)
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%s: no other number was refused", name)
+		}
+	}
+}

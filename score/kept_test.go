@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/parquet-go/parquet-go"
 
 	"kerasrun/internal/pythontest"
 )
@@ -141,6 +148,87 @@ func TestKeepRefuses(t *testing.T) {
 	for _, text := range []string{"", "=a", "a="} {
 		if _, err := ParseKeep(text); err == nil {
 			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// A table's texts that are not UTF-8, whatever its format promises of them, are refused: JSON would
+// keep others.
+func TestKeptTextsAreUTF8(t *testing.T) {
+	t.Chdir(t.TempDir())
+	type row struct {
+		File string `parquet:"file"`
+		Text string `parquet:"text"`
+	}
+	var table bytes.Buffer
+	w := parquet.NewGenericWriter[row](&table)
+	if _, err := w.Write([]row{{"a.jpg", "caf\xe9"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "text.parquet", table.String())
+	schema := arrow.NewSchema([]arrow.Field{{Name: "file", Type: arrow.BinaryTypes.String},
+		{Name: "text", Type: arrow.BinaryTypes.String}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	b.Field(0).(*array.StringBuilder).Append("a.jpg")
+	b.Field(1).(*array.StringBuilder).Append("caf\xe9")
+	var stream bytes.Buffer
+	out := ipc.NewWriter(&stream, ipc.WithSchema(schema))
+	if err := errors.Join(out.Write(b.NewRecordBatch()), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "text.arrow", stream.String())
+	write(t, "text.csv", "file,text\na.jpg,caf\xe9\n")
+	for _, name := range []string{"text.parquet", "text.arrow", "text.csv"} {
+		_, _, err := Open(t.Context(), []string{name}, InputOptions{Column: "file",
+			Keep: []Keep{{"text", "text"}}})
+		if want := `column "text": expected UTF-8, got "caf\xe9"`; err == nil ||
+			!strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %s", name, err, want)
+		}
+	}
+}
+
+// A zero byte within a text comes through every format, and a merge.
+func TestKeptZeros(t *testing.T) {
+	dir := images(t, 20)
+	rows := "file,note\n"
+	for i := range 20 {
+		rows += fmt.Sprintf("%05d.jpg,a\x00b%d\n", i, i)
+	}
+	write(t, filepath.Join(dir, "zeros.csv"), rows)
+	s, kept, err := Open(t.Context(), []string{filepath.Join(dir, "zeros.csv")},
+		InputOptions{Column: "file", Keep: []Keep{{"note", "note"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"jsonl", "csv", "parquet", "npz"} {
+		out := t.TempDir()
+		c := config(filepath.Join(out, "whole."+format), s)
+		c.Kept = kept
+		whole := mustRun(t, c).Output
+		var shards []string
+		for i := range 2 {
+			c.Shard = Shard{i, 2}
+			shards = append(shards, mustRun(t, c).Output)
+		}
+		merged := filepath.Join(out, "merged."+format)
+		if _, err := Merge(merged, shards, nil); err != nil {
+			t.Fatal(err)
+		}
+		if read(t, merged) != read(t, whole) {
+			t.Errorf("%s: the merged output differs", format)
+		}
+		_, records, err := ReadOutput(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, err := range records {
+			if want := fmt.Sprintf("a\x00b%d", r.Index); err != nil || r.Kept[0] != want {
+				t.Errorf("%s: got %q, %v, want %q", format, r.Kept, err, want)
+			}
 		}
 	}
 }

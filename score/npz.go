@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"strings"
 	"unicode/utf8"
 
 	"kerasrun/tensor"
@@ -373,11 +374,9 @@ func (r *npzReader) row() (any, error) {
 	for i := range texts {
 		var text []rune
 		for cell := raw[i*size : (i+1)*size]; len(cell) >= 4; cell = cell[4:] {
-			if c := binary.LittleEndian.Uint32(cell); c != 0 {
-				text = append(text, rune(c))
-			}
+			text = append(text, rune(binary.LittleEndian.Uint32(cell)))
 		}
-		texts[i] = string(text)
+		texts[i] = strings.TrimRight(string(text), "\x00") // as NumPy has it
 	}
 	return texts, nil
 }

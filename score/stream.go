@@ -150,6 +150,9 @@ func (s *streamer) read(in io.Reader, column string) iter.Seq2[[]Item, error] {
 		}
 		for r.Next() {
 			items, err := recovered(func() ([]Item, error) {
+				if err := checkColumns(r.RecordBatch()); err != nil {
+					return nil, err
+				}
 				return itemsOf(r.RecordBatch().Column(place), column)
 			})
 			if !yield(items, err) || err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"kerasrun/object"
 )
@@ -129,6 +130,18 @@ func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]
 			reading = true
 		}
 	}
+}
+
+// checkTexts refuses texts that are not UTF-8, as those of Arrow and Parquet promise to be: what is
+// kept of them would be other texts. The first column has paths, which are bytes.
+func checkTexts(columns []string, values []any) error {
+	for i, value := range values {
+		if text, ok := value.(string); ok && i > 0 && !utf8.ValidString(text) {
+			return fmt.Errorf("column %q: expected UTF-8, got %.40q: write the table as UTF-8, or as "+
+				"UTF-16 with its byte order mark", columns[i], text)
+		}
+	}
+	return nil
 }
 
 // rowName names what a row holds where it does not name it itself.

@@ -52,7 +52,8 @@ func (t table) arrowRows(
 						return
 					}
 				}
-				if !yield(values, nil) {
+				err := checkTexts(columns, values)
+				if !yield(values, err) || err != nil {
 					return
 				}
 			}
@@ -97,10 +98,13 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 			defer in.Close()
 			for i := range in.NumRecords() {
 				batch, err := in.RecordBatchAt(i)
-				more := yield(batch, err)
-				if err == nil {
-					batch.Release()
+				if err != nil {
+					yield(nil, err)
+					return
 				}
+				err = checkColumns(batch)
+				more := yield(batch, err)
+				batch.Release()
 				if !more || err != nil {
 					return
 				}
@@ -117,7 +121,8 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 	return in.Schema(), func(yield func(arrow.RecordBatch, error) bool) {
 		defer in.Release()
 		for in.Next() {
-			if !yield(in.RecordBatch(), nil) {
+			err := checkColumns(in.RecordBatch())
+			if !yield(in.RecordBatch(), err) || err != nil {
 				return
 			}
 		}
@@ -125,6 +130,18 @@ func arrowBatches(file object.File) (*arrow.Schema, iter.Seq2[arrow.RecordBatch,
 			yield(nil, in.Err())
 		}
 	}, nil
+}
+
+// checkColumns refuses a record batch whose columns are not as long as it says. The library lets
+// longer ones pass, whose last rows would be lost.
+func checkColumns(batch arrow.RecordBatch) error {
+	for i, column := range batch.Columns() {
+		if int64(column.Len()) != batch.NumRows() {
+			return fmt.Errorf("column %q: expected the %d rows of its record batch, got %d",
+				batch.ColumnName(i), batch.NumRows(), column.Len())
+		}
+	}
+	return nil
 }
 
 // newArrowReader reads a stream, from its schema on. It may panic over damaged ones.

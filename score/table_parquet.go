@@ -64,7 +64,8 @@ func (t table) parquetRows(
 					return // each column has a value for each row
 				}
 			}
-			if !yield(values, nil) {
+			err := checkTexts(columns, values)
+			if !yield(values, err) || err != nil {
 				return
 			}
 		}
@@ -161,11 +162,21 @@ func parquetValues(
 				return
 			}
 			pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
-			more := true
+			// Of a column that has other rows than its row group, what follows would stand beside
+			// the values of other rows.
+			rows, more := int64(0), true
 			err := eachValue(pages, func(v parquet.Value) bool {
+				if rows++; rows > group.NumRows() {
+					return false
+				}
 				more = yield(parquetValue(kind, v), nil)
 				return more
 			})
+			if err == nil && more && rows != group.NumRows() {
+				err = fmt.Errorf("column %q: expected the %d rows of its row group %d, got %s",
+					strings.Join(chunk.MetaData.PathInSchema, "."), group.NumRows(), i,
+					map[bool]string{true: "more", false: fmt.Sprint(rows)}[rows > group.NumRows()])
+			}
 			if err := errors.Join(err, pages.Close()); more && err != nil {
 				more = false
 				yield(nil, err)

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"kerasrun/object"
 )
@@ -47,14 +46,12 @@ func (t table) textRows(
 			}
 			values := make([]any, len(places))
 			for i, k := range places {
-				// the first is a path, which is bytes
-				if i > 0 && !utf8.ValidString(row[k]) {
-					line, _ := rows.FieldPos(k)
-					yield(nil, fmt.Errorf("line %d, column %q: expected UTF-8, got %q: write the table as "+
-						"UTF-8, or as UTF-16 with its byte order mark", line, header[k], row[k]))
-					return
-				}
 				values[i] = row[k]
+			}
+			if err := checkTexts(columns, values); err != nil {
+				line, _ := rows.FieldPos(0)
+				yield(nil, fmt.Errorf("line %d, %w", line, err))
+				return
 			}
 			if !yield(values, nil) {
 				return
