@@ -41,6 +41,13 @@ func ReadManifest(output string) (Manifest, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, fmt.Errorf("%s: %w", ManifestPath(output), err)
 	}
+	format, err := formatOf(output)
+	if err == nil {
+		err = m.Schema.validate(format)
+	}
+	if err != nil {
+		return m, fmt.Errorf("%s: columns: %w", ManifestPath(output), err)
+	}
 	if m.Header.Format < 1 || m.Header.Format > journalFormat {
 		return m, fmt.Errorf("%s: expected format 1 to %d, got %d", ManifestPath(output), journalFormat,
 			m.Header.Format)

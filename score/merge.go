@@ -77,6 +77,9 @@ func mergeReports(output string, shards []string, m Manifest) error {
 	return report.write()
 }
 
+// maxMissing is how many shards an error names that are missing.
+const maxMissing = 20
+
 // shardManifests checks that the outputs are those of all shards of one run, and returns the whole
 // run's manifest.
 func shardManifests(shards []string, format outputFormat) (whole Manifest, err error) {
@@ -102,7 +105,11 @@ func shardManifests(shards []string, format outputFormat) (whole Manifest, err e
 		}
 		same := m.Header
 		same.Shard = whole.Header.Shard
-		if d := same.differences(whole.Header); len(d) > 0 {
+		d := same.differences(whole.Header)
+		if schema := m.Schema.String(); schema != whole.Schema.String() && len(d) == 0 {
+			d = []string{"columns: there " + schema}
+		}
+		if len(d) > 0 {
 			faults = append(faults, fmt.Errorf("%s: of another run than %s (%s)", path, shards[0],
 				strings.Join(d, "; ")))
 		}
@@ -119,9 +126,17 @@ func shardManifests(shards []string, format outputFormat) (whole Manifest, err e
 		return whole, fmt.Errorf("%s: %w", shards[0], err)
 	}
 	for i := range shard.Count {
-		if _, there := seen[(Shard{i, shard.Count}).String()]; !there {
-			faults = append(faults, fmt.Errorf("shard %d/%d is missing", i, shard.Count))
+		if _, there := seen[(Shard{i, shard.Count}).String()]; there {
+			continue
 		}
+		faults = append(faults, fmt.Errorf("shard %d/%d is missing", i, shard.Count))
+		if len(faults) > maxMissing {
+			break
+		}
+	}
+	if len(faults) == 0 && whole.Images != whole.Header.Images {
+		faults = append(faults, fmt.Errorf("expected the shards of %d images, got those of %d",
+			whole.Header.Images, whole.Images))
 	}
 	if string(format) != whole.Header.Output {
 		faults = append(faults, fmt.Errorf("expected an output in %s, as the shards are, got %s",
@@ -157,6 +172,7 @@ func inOrder(paths []string, f func(Record) error) error {
 			cursors = append(cursors, c)
 		}
 	}
+	last := int64(-1)
 	for len(cursors) > 0 {
 		k := 0 // few shards: looking at each is cheaper than a heap is long
 		for i, c := range cursors {
@@ -164,6 +180,10 @@ func inOrder(paths []string, f func(Record) error) error {
 				k = i
 			}
 		}
+		if index := cursors[k].record.Index; index == last {
+			return fmt.Errorf("expected image %d in one shard, got it in several", index)
+		}
+		last = cursors[k].record.Index
 		if err := f(cursors[k].record); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"kerasrun/contract"
 	"kerasrun/tensor"
@@ -139,6 +141,64 @@ func (s *Schema) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// What an image's row may have: memory is taken for as many.
+const maxTop, maxNumbers = 1 << 20, 1 << 28
+
+// validate returns an error for columns, as a file says that they are, that no output has.
+func (s Schema) validate(f outputFormat) error {
+	if s.Top < 0 || s.Top > maxTop {
+		return fmt.Errorf("top: expected 0 to %d, got %d", maxTop, s.Top)
+	}
+	if _, err := ParseLabelType(string(s.Labels)); err != nil {
+		return err
+	}
+	numbers, names := 0, map[string]bool{}
+	for _, c := range s.Outputs {
+		for _, n := range c.Shape {
+			if n < -1 {
+				return fmt.Errorf("column %q: expected sizes of 0 or more, -1 where one is free, got %v",
+					c.Name, c.Shape)
+			}
+		}
+		if numbers += max(c.length(), 0); c.length() > maxNumbers || numbers > maxNumbers {
+			return fmt.Errorf("column %q: expected a row of at most %d numbers, got more", c.Name,
+				maxNumbers)
+		}
+		if names[c.Name] {
+			return fmt.Errorf("expected each column once, got %q twice", c.Name)
+		}
+		names[c.Name] = true
+	}
+	return errors.Join(s.check(f), s.checkKept())
+}
+
+// checkRecord returns an error for a row, as it was read, that the columns cannot hold.
+func (s Schema) checkRecord(r Record) error {
+	if r.Error != "" {
+		return nil
+	}
+	if s.hasTop() {
+		n := len(r.Classes)
+		fewest := 1
+		if s.severalLabels() {
+			fewest = 0
+		}
+		if n < fewest || n > s.Top {
+			return fmt.Errorf("expected %d to %d classes or an error, got %d", fewest, s.Top, n)
+		}
+		if len(r.Scores) != n || s.hasLabels() && len(r.Labels) != n {
+			return fmt.Errorf("expected a %s and a label for each of %d classes, got %d and %d",
+				s.score(), n, len(r.Scores), len(r.Labels))
+		}
+	}
+	for i, c := range s.Outputs {
+		if err := c.check(r.Values[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s Schema) String() string {
 	text, _ := json.Marshal(s) // it has nothing that JSON does not
 	return string(text)
@@ -183,9 +243,13 @@ func (s Schema) checkKept() error {
 	taken = append(taken, csvHeader(Schema{Top: s.Top, Labels: s.Labels, Logits: s.Logits})...)
 	for _, c := range s.Outputs {
 		taken = append(taken, c.Name, c.Name+"_shape")
-		for k := range max(c.length(), 0) {
-			taken = append(taken, fmt.Sprintf("%s_%d", c.Name, k))
-		}
+	}
+	ofOutput := func(name string) bool { // NAME_0, NAME_1, ..., of which there may be millions
+		return slices.ContainsFunc(s.Outputs, func(c Column) bool {
+			number, ok := strings.CutPrefix(name, c.Name+"_")
+			k, err := strconv.Atoi(number)
+			return ok && err == nil && k >= 0 && k < c.length() && strconv.Itoa(k) == number
+		})
 	}
 	for i, k := range s.Kept {
 		for _, other := range s.Kept[:i] {
@@ -194,7 +258,7 @@ func (s Schema) checkKept() error {
 					"--keep COLUMN=NAME gives one another name", k.Name)}
 			}
 		}
-		if slices.Contains(taken, k.Name) {
+		if slices.Contains(taken, k.Name) || ofOutput(k.Name) {
 			return &UsageError{fmt.Sprintf("keep: expected names other than those of the output's own "+
 				"columns, got %q: --keep COLUMN=NAME gives it another name, as input_%[1]s", k.Name)}
 		}

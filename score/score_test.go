@@ -3,7 +3,9 @@ package score
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -272,6 +274,126 @@ func TestMergeRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestOutputsThatSayOtherwise changes a field of a run's manifest, or a row of its output, as no run
+// writes it. Diff and Merge name the file; they neither fail over it nor write other rows.
+func TestOutputsThatSayOtherwise(t *testing.T) {
+	input := images(t, 9)
+	column := func(shape ...any) []any {
+		return []any{map[string]any{"name": "features", "dtype": "float32", "shape": shape}}
+	}
+	type object = map[string]any
+	type change struct {
+		name     string
+		manifest func(m, columns object)
+		rows     func(lines []string) []string // of .jsonl
+	}
+	changes := []change{
+		{name: "top below 0", manifest: func(_, c object) { c["top"] = -1 }},
+		{name: "a huge top", manifest: func(_, c object) { c["top"] = 1 << 50 }},
+		{name: "labels", manifest: func(_, c object) { c["labels"] = "all" }},
+		{name: "an endless row", manifest: func(_, c object) { c["outputs"] = column(1<<31, 1<<30) }},
+		{name: "a long row", manifest: func(_, c object) { c["outputs"] = column(1 << 40) }},
+		{name: "a size below -1", manifest: func(_, c object) { c["outputs"] = column(-2) }},
+		{name: "another size", manifest: func(_, c object) { c["outputs"] = column(classes + 1) }},
+		{name: "a free size, other numbers", manifest: func(_, c object) {
+			c["outputs"] = []any{object{"name": "features", "dtype": "int8", "shape": []int{-1}}}
+		}},
+		{name: "a column twice", manifest: func(_, c object) {
+			c["outputs"] = append(column(classes), column(classes)...)
+		}},
+	}
+	edit := func(i int, from, to string) func([]string) []string {
+		return func(lines []string) []string {
+			if !strings.Contains(lines[i], from) {
+				t.Fatalf("%s has no %s", lines[i], from)
+			}
+			lines[i] = strings.Replace(lines[i], from, to, 1)
+			return lines
+		}
+	}
+	rows := []change{
+		{name: "more classes", rows: edit(1, `"class":[`, `"class":[1,`)},
+		{name: "fewer probabilities", rows: edit(1, `"probability":[`, `"probability":[],"x":[`)},
+		{name: "no label", rows: edit(1, `"label":[`, `"label":[],"x":[`)},
+		{name: "other numbers", rows: edit(1, `"features":[`, `"features":[1,`)},
+		{name: "twice", rows: edit(2, `"index":2`, `"index":1`)},
+		{name: "another order", rows: edit(2, `"index":2`, `"index":0`)},
+		{name: "no answer and no error", rows: edit(1, `"class":[`, `"class":[],"label":[],`+
+			`"probability":[],"features":[0,0,0,0,0,0,0],"error":null}`+"\n"+`{"x":[`)},
+	}
+	for _, format := range []string{"csv", "jsonl", "parquet", "npz"} {
+		c := config(filepath.Join(t.TempDir(), "whole."+format), source(t, input))
+		c.Columns.Outputs = []string{Top, "features"}
+		whole := mustRun(t, c).Output
+		all := changes
+		if format == "jsonl" {
+			all = append(slices.Clone(changes), rows...)
+		}
+		for _, test := range all {
+			dir := t.TempDir()
+			other := filepath.Join(dir, "other."+format)
+			var manifest object
+			if err := json.Unmarshal([]byte(read(t, ManifestPath(whole))), &manifest); err != nil {
+				t.Fatal(err)
+			}
+			text := read(t, whole)
+			if test.rows != nil {
+				text = strings.Join(test.rows(strings.SplitAfter(text, "\n")), "")
+				manifest["output_sha256"] = fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+			} else {
+				test.manifest(manifest, manifest["columns"].(object))
+			}
+			write(t, other, text)
+			write(t, ManifestPath(other), jsonOf(t, manifest))
+			if _, err := Diff(other, other, 0, nil); err == nil || !strings.Contains(err.Error(), other) {
+				t.Errorf("%s, %s: diff: got %v, want an error with the file", format, test.name, err)
+			}
+			_, err := Merge(filepath.Join(dir, "merged."+format), []string{other}, nil)
+			if err == nil || !strings.Contains(err.Error(), other) {
+				t.Errorf("%s, %s: merge: got %v, want an error with the file", format, test.name, err)
+			}
+		}
+	}
+}
+
+// TestMergeOfShardsThatSayOtherwise changes the manifest of one of two shards.
+func TestMergeOfShardsThatSayOtherwise(t *testing.T) {
+	input := source(t, images(t, 40))
+	for want, change := range map[string]func(m map[string]any){
+		`columns: there {"top":2,`: func(m map[string]any) {
+			m["columns"].(map[string]any)["top"] = 2
+		},
+		"expected the shards of 40 images, got those of 39": func(m map[string]any) {
+			m["pictures"] = m["pictures"].(float64) - 1
+		},
+		"shard 19/1000000000 is missing": func(m map[string]any) {
+			m["run"].(map[string]any)["shard"] = "0/1000000000"
+		},
+	} {
+		dir := t.TempDir()
+		var shards []string
+		for i := range 2 {
+			c := config(filepath.Join(dir, "x.jsonl"), input)
+			c.Shard = Shard{i, 2}
+			shards = append(shards, mustRun(t, c).Output)
+		}
+		for i, shard := range shards {
+			var manifest map[string]any
+			if err := json.Unmarshal([]byte(read(t, ManifestPath(shard))), &manifest); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 == strings.HasPrefix(want, "shard") {
+				change(manifest)
+			}
+			write(t, ManifestPath(shard), jsonOf(t, manifest))
+		}
+		_, err := Merge(filepath.Join(dir, "merged.jsonl"), shards, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
 	}
 }
 

@@ -86,7 +86,29 @@ func ReadOutput(path string) (Schema, iter.Seq2[Record, error], error) {
 	if _, err := object.Stat(context.Background(), path); err != nil {
 		return Schema{}, nil, err
 	}
-	return m.Schema, read(path, m.Schema), nil
+	return m.Schema, checked(path, m.Schema, read(path, m.Schema)), nil
+}
+
+// checked is an output's records up to the first that is not one of its columns, or not behind the
+// one before.
+func checked(path string, s Schema, records iter.Seq2[Record, error]) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		last := int64(-1)
+		for r, err := range records {
+			if err == nil && r.Index <= last {
+				err = fmt.Errorf("%s: expected images in the order of their indices, got %d behind %d",
+					path, r.Index, last)
+			} else if err == nil {
+				if err = s.checkRecord(r); err != nil {
+					err = fmt.Errorf("%s: image %d: %w", path, r.Index, err)
+				}
+			}
+			last = r.Index
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // failed is a sequence of one error.
