@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -115,6 +116,79 @@ func TestDamagedTables(t *testing.T) {
 				data[r.IntN(len(data))] = byte(r.Uint32())
 			}
 			try(fmt.Sprintf("drawn %d", i), data)
+		}
+	}
+}
+
+// A damaged block of LZ4 takes no more memory than a whole one: parquet-go takes twice as much, and
+// again, of one that it cannot unpack.
+func TestDamagedLZ4(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[damagedRow](&out, parquet.Compression(&parquet.Lz4Raw))
+	rows := make([]damagedRow, 50)
+	for i := range rows {
+		rows[i] = damagedRow{fmt.Appendf(nil, "the image %d of %d", i, i*i), int64(i)}
+	}
+	if _, err := w.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := out.Bytes()
+	for at := range len(whole) {
+		for _, b := range []byte{0, 255, whole[at] ^ 1} {
+			data := slices.Clone(whole)
+			data[at] = b
+			write(t, "lz4.parquet", string(data))
+			before := allocated()
+			s, _, err := Open(t.Context(), []string{"lz4.parquet"}, InputOptions{Column: "image",
+				Keep: []Keep{{"id", "id"}}})
+			if err == nil {
+				for range s {
+				}
+			}
+			if grown := allocated() - before; grown > 5*maxValues {
+				t.Errorf("%d at %d: %d bytes were allocated", b, at, grown)
+			}
+		}
+	}
+}
+
+// Parquet has small integers in 32 bits. A number that its type does not hold would be another one
+// in an output that does not have it in as many.
+func TestNumbersBeyondTheirType(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		node  parquet.Node
+		value any
+		want  string // of the error
+	}{
+		{parquet.Int(8), int32(127), ""},
+		{parquet.Int(8), int32(-128), ""},
+		{parquet.Int(8), int32(128), `column "n": expected a number of int8, got 128`},
+		{parquet.Int(16), int32(-32769), `expected a number of int16, got -32769`},
+		{parquet.Int(32), int32(-1 << 31), ""},
+		{parquet.Uint(8), uint32(255), ""},
+		{parquet.Uint(8), uint32(256), `expected a number of uint8, got 256`},
+		{parquet.Uint(16), uint32(1 << 31), `expected a number of uint16, got 2147483648`},
+		{parquet.Uint(32), uint32(1<<32 - 1), ""},
+	} {
+		var out bytes.Buffer
+		w := parquet.NewGenericWriter[map[string]any](&out, parquet.NewSchema("rows",
+			parquet.Group{"file": parquet.String(), "n": c.node}))
+		if _, err := w.Write([]map[string]any{{"file": "a.jpg", "n": c.value}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, "n.parquet", out.String())
+		_, _, err := Open(t.Context(), []string{"n.parquet"}, InputOptions{Column: "file",
+			Keep: []Keep{{"n", "n"}}})
+		if err == nil != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: got %v, want an error with %q", c.value, err, c.want)
 		}
 	}
 }

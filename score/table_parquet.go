@@ -2,6 +2,7 @@ package score
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -165,14 +166,20 @@ func parquetValues(
 			// Of a column that has other rows than its row group, what follows would stand beside
 			// the values of other rows.
 			rows, more := int64(0), true
+			var fault error
 			err := eachValue(pages, func(v parquet.Value) bool {
+				value := parquetValue(kind, v)
+				if fault = checkRange(kind, value); fault != nil {
+					fault = fmt.Errorf("column %q: %w", strings.Join(chunk.MetaData.PathInSchema, "."), fault)
+					return false
+				}
 				if rows++; rows > group.NumRows() {
 					return false
 				}
-				more = yield(parquetValue(kind, v), nil)
+				more = yield(value, nil)
 				return more
 			})
-			if err == nil && more && rows != group.NumRows() {
+			if err = cmp.Or(err, fault); err == nil && more && rows != group.NumRows() {
 				err = fmt.Errorf("column %q: expected the %d rows of its row group %d, got %s",
 					strings.Join(chunk.MetaData.PathInSchema, "."), group.NumRows(), i,
 					map[bool]string{true: "more", false: fmt.Sprint(rows)}[rows > group.NumRows()])
@@ -262,6 +269,23 @@ func parquetValue(kind string, v parquet.Value) any {
 		return string(v.ByteArray())
 	}
 	return notNil(v.ByteArray())
+}
+
+// checkRange refuses an integer that its type does not hold: the file has them all in 32 bits.
+func checkRange(kind string, value any) error {
+	fits := true
+	switch v := value.(type) {
+	case int64:
+		bits := map[string]int{"int8": 8, "int16": 16, "int32": 32}[kind]
+		fits = bits == 0 || v>>(bits-1) == 0 || v>>(bits-1) == -1
+	case uint64:
+		bits := map[string]int{"uint8": 8, "uint16": 16, "uint32": 32}[kind]
+		fits = bits == 0 || v>>bits == 0
+	}
+	if !fits {
+		return fmt.Errorf("expected a number of %s, got %v", kind, value)
+	}
+	return nil
 }
 
 // eachValue calls f with each value until it returns false.

@@ -2,6 +2,7 @@ package score
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
+	"github.com/pierrec/lz4/v4"
 )
 
 // The library unpacks a page to whatever it unpacks to, and takes memory for what its head says
@@ -74,7 +76,7 @@ func unpackedSize(
 		size, err := binary.ReadUvarint(bufio.NewReader(data))
 		return int64(min(size, 1<<62)), err
 	case format.Lz4Raw:
-		return lz4Size(bufio.NewReader(data))
+		return lz4Unpacked(data, expected)
 	case format.Gzip:
 		data, err = gzip.NewReader(data)
 	case format.Brotli:
@@ -90,6 +92,24 @@ func unpackedSize(
 		return 0, err
 	}
 	return io.Copy(io.Discard, io.LimitReader(data, expected+1))
+}
+
+// lz4Unpacked is the size of a block of LZ4, which is unpacked where that is as expected: of a
+// damaged one the library takes more and more memory.
+func lz4Unpacked(data io.Reader, expected int64) (size int64, err error) {
+	block, err := io.ReadAll(data)
+	if err != nil {
+		return 0, err
+	}
+	size, err = lz4Size(bufio.NewReader(bytes.NewReader(block)))
+	if err != nil || size != expected {
+		return size, err
+	}
+	n, err := lz4.UncompressBlock(block, make([]byte, size))
+	if err != nil {
+		err = errors.New("expected a block of LZ4, got one whose parts lie outside of it")
+	}
+	return int64(n), err
 }
 
 // lz4Size adds up the lengths in a block of LZ4: of literals, and of matches, which the last

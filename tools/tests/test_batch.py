@@ -108,6 +108,23 @@ def test_columns_of_both(images):
     assert failed == [5, 11]
 
 
+def test_a_null_struct_is_no_image(images):
+    """Whatever lies below it."""
+    data = [Path(images[0]).read_bytes()] * 3
+    image = pa.StructArray.from_arrays(
+        [pa.array(data), pa.array(images[:3])],
+        names=["bytes", "path"],
+        mask=pa.array([False, True, False]),
+    )
+    with scorer(column="image") as own:
+        got = rows(own(pa.table({"image": image.slice(1)})))
+    assert [(row["path"], row["class"] is None) for row in got] == [
+        (None, True),
+        (images[2], False),
+    ]
+    assert "expected an image or a path" in got[0]["error"]
+
+
 @pytest.mark.parametrize(
     ("options", "table", "want"),
     [
@@ -151,6 +168,17 @@ def test_a_killed_process(images):
     assert any(path in str(error.value) for path in images)  # which, is a matter of time
     assert "isolate=True" in str(error.value)
     with own:  # the next is answered by another process
+        assert len(own.predict(images[:3])) == 3
+
+
+def test_a_process_that_is_killed_while_it_waits(images):
+    with scorer() as own:
+        own.predict(images[:1])
+        (pid,) = children(os.getpid())
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        while status(pid) != "Z" and time.monotonic() < killed + 60:
+            time.sleep(0.01)
         assert len(own.predict(images[:3])) == 3
 
 

@@ -180,6 +180,9 @@ class Process:
         self._process.stdout.close()
         self._process.stderr.close()
 
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """Ends the process, whatever it does."""
         self._process.kill()
@@ -199,12 +202,20 @@ os.register_at_fork(after_in_child=_idle.clear)
 
 def take(command: tuple[str, ...], isolated: bool) -> Process:
     """Returns a process for a command line: one that waits for work, or a new one."""
+    while (process := _waiting(command)) is not None:
+        if process.alive():
+            return process
+        process.close()  # it was killed while it waited
+    return Process(command, isolated)
+
+
+def _waiting(command: tuple[str, ...]) -> Process | None:
     with _lock:
         for process in _idle:
             if process.command == command:
                 _idle.remove(process)
                 return process
-    return Process(command, isolated)
+    return None
 
 
 def give_back(process: Process) -> None:

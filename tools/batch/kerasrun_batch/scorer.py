@@ -155,7 +155,9 @@ class Scorer:
         data = paths = pa.chunked_array([pa.nulls(rows.num_rows)])
         if types.is_struct(column.type) and {f.name for f in column.type} == {"bytes", "path"}:
             whole = column.combine_chunks()
-            data, paths = whole.field("bytes"), whole.field("path")
+            # Unlike field, flatten has a part null where its struct is.
+            parts = dict(zip([f.name for f in column.type], whole.flatten(), strict=True))
+            data, paths = parts["bytes"], parts["path"]
         elif _is_text(column.type):
             paths = column
         elif _is_bytes(column.type):
