@@ -188,3 +188,47 @@ func TestStatisticsOfTasks(t *testing.T) {
 		}
 	}
 }
+
+// The key of a text that stands for many takes no longer than that of one: here a tebibyte. It is
+// that of as many equal texts, and of no others.
+func TestCacheKeyOfTexts(t *testing.T) {
+	sig := &signature{}
+	key := func(texts ...[]byte) cacheKey {
+		t.Helper()
+		in, err := tensor.New(tensor.Shape{int64(len(texts))}, texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := keyOf(nil, sig, map[string]tensor.Tensor{"x": in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	large := make([]byte, 1<<20)
+	many := make([][]byte, 1<<20)
+	for i := range many {
+		many[i] = large
+	}
+	if key(many...) == key(many[1:]...) {
+		t.Error("got one key for another number of texts")
+	}
+	a, b := []byte("ab"), []byte("ab")
+	if key(a, a) != key(a, b) {
+		t.Error("got other keys for equal texts")
+	}
+	seen := map[cacheKey]string{}
+	for _, texts := range [][]string{{"ab", "c"}, {"a", "bc"}, {"abc", ""}, {"", "abc"}, {"abc"},
+		{"ab", "ab"}, {"ab", "ab", "ab"}, {"ab", "a"}} {
+		whole := []byte(strings.Join(texts, "")) // in one memory, as those of a message
+		var parts [][]byte
+		for _, text := range texts {
+			parts, whole = append(parts, whole[:len(text)]), whole[len(text):]
+		}
+		k := key(parts...)
+		if other, ok := seen[k]; ok {
+			t.Errorf("got one key for %q and %s", texts, other)
+		}
+		seen[k] = fmt.Sprintf("%q", texts)
+	}
+}
