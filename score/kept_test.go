@@ -191,11 +191,11 @@ func TestKeptTextsAreUTF8(t *testing.T) {
 	}
 }
 
-// A zero byte within a text comes through every format, and a merge.
+// A zero byte within a text comes through the formats that pack texts, and a merge.
 func TestKeptZeros(t *testing.T) {
-	dir := images(t, 20)
+	dir := images(t, 16)
 	rows := "file,note\n"
-	for i := range 20 {
+	for i := range 16 {
 		rows += fmt.Sprintf("%05d.jpg,a\x00b%d\n", i, i)
 	}
 	write(t, filepath.Join(dir, "zeros.csv"), rows)
@@ -204,7 +204,7 @@ func TestKeptZeros(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range []string{"jsonl", "csv", "parquet", "npz"} {
+	for _, format := range []string{"csv", "npz"} {
 		out := t.TempDir()
 		c := config(filepath.Join(out, "whole."+format), s)
 		c.Kept = kept
