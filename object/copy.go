@@ -32,18 +32,9 @@ func CopyDirectory(ctx context.Context, directory string) (string, error) {
 		return "", &Error{directory, "expected a directory's path, or an address of s3, gs, az or " +
 			"file, whose files can be listed: fetch it first, and name the directory", fs.ErrInvalid}
 	}
-	var files []Entry
-	for entry, err := range List(ctx, directory) {
-		if err != nil {
-			return "", err
-		}
-		if files = append(files, entry); len(files) > maxCopied {
-			return "", &Error{directory, fmt.Sprintf("expected a model of at most %d files, got more",
-				maxCopied), nil}
-		}
-	}
-	if len(files) == 0 {
-		return "", &Error{directory, "there is no such directory", fs.ErrNotExist}
+	files, err := filesOf(ctx, directory)
+	if err != nil {
+		return "", err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -68,6 +59,31 @@ func CopyDirectory(ctx context.Context, directory string) (string, error) {
 		_, err := io.WriteString(w, content)
 		return err
 	})
+}
+
+// Fingerprint is a hash of what a store says of the files below a directory's address: it changes
+// when they do.
+func Fingerprint(ctx context.Context, directory string) (string, error) {
+	files, err := filesOf(ctx, directory)
+	return listID(directory, files), err
+}
+
+// filesOf lists a directory that is to be copied.
+func filesOf(ctx context.Context, directory string) ([]Entry, error) {
+	var files []Entry
+	for entry, err := range List(ctx, directory) {
+		if err != nil {
+			return nil, err
+		}
+		if files = append(files, entry); len(files) > maxCopied {
+			return nil, &Error{directory, fmt.Sprintf("expected a model of at most %d files, got more",
+				maxCopied), nil}
+		}
+	}
+	if len(files) == 0 {
+		return nil, &Error{directory, "there is no such directory", fs.ErrNotExist}
+	}
+	return files, nil
 }
 
 // listID is a hash of what a store says of a directory.

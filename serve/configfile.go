@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -17,7 +18,7 @@ import (
 )
 
 // ReadModels reads TensorFlow Serving's model_config_file, in protobuf's text format. Relative base
-// paths are relative to the file.
+// paths are relative to the file; an address, as s3://bucket/model, needs a [Store].
 //
 //	model_config_list {
 //	  config { name: "resnext50" base_path: "models/resnext50" }
@@ -35,7 +36,7 @@ func ReadModels(path string) ([]ModelConfig, error) {
 	var faults []error
 	for _, c := range file.GetModelConfigList().GetConfig() {
 		m := ModelConfig{Name: c.GetName(), Path: c.GetBasePath(), Labels: c.GetVersionLabels()}
-		if !filepath.IsAbs(m.Path) {
+		if !filepath.IsAbs(m.Path) && !strings.Contains(m.Path, "://") {
 			m.Path = filepath.Join(filepath.Dir(path), m.Path)
 		}
 		switch policy := c.GetModelVersionPolicy(); {

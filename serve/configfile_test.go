@@ -41,6 +41,7 @@ model_config_list {
     name: "third", base_path: "/third", model_version_policy: { latest: { num_versions: 2 } }
   }
   config { name: "fourth" base_path: "/fourth" model_version_policy { all {} } }
+  config { name: "fifth" base_path: "s3://bucket/fifth" }
 }`)
 	got, err := ReadModels(path)
 	if err != nil {
@@ -53,6 +54,7 @@ model_config_list {
 			Labels: map[string]int64{"stable": 42, "canary": 43}},
 		{Name: "third", Path: "/third", Policy: Policy{Latest: 2}},
 		{Name: "fourth", Path: "/fourth", Policy: Policy{All: true}},
+		{Name: "fifth", Path: "s3://bucket/fifth"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kerasrun/savedmodel"
 )
@@ -20,8 +23,20 @@ type ModelConfig struct {
 	// of a directory with the versions 1, 2, ... in it, or of one SavedModel, which is then version
 	// 1
 	Path   string
+	Store  Store            // where Path is; nil is this machine
 	Policy Policy           // which of the versions
 	Labels map[string]int64 // names of versions
+}
+
+// Store is where models lie that are not on this machine.
+type Store interface {
+	// ReadDir returns the names of what is in a directory, those of directories with a slash at
+	// their end.
+	ReadDir(ctx context.Context, dir string) ([]string, error)
+	// Fingerprint changes when a file below a directory does.
+	Fingerprint(ctx context.Context, dir string) (string, error)
+	// Fetch copies a version's directory to this machine, and returns where it is.
+	Fetch(ctx context.Context, dir string) (string, error)
 }
 
 // Policy chooses among the versions in a directory. The zero value is the newest one.
@@ -50,7 +65,37 @@ func (p Policy) choose(found []directory) []directory {
 }
 
 // directories returns the model's versions, ascending.
-func (c ModelConfig) directories() ([]directory, error) {
+func (c ModelConfig) directories(ctx context.Context) ([]directory, error) {
+	find := c.onThisMachine
+	if c.Store != nil {
+		find = func() ([]directory, error) { return c.inStore(ctx) }
+	}
+	found, err := find()
+	slices.SortFunc(found, func(a, b directory) int { return cmp.Compare(a.number, b.number) })
+	// 1 and 01
+	return slices.CompactFunc(found,
+		func(a, b directory) bool { return a.number == b.number }), err
+}
+
+func (c ModelConfig) inStore(ctx context.Context) ([]directory, error) {
+	names, err := c.Store.ReadDir(ctx, c.Path)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(names, savedmodel.GraphPath) {
+		return []directory{{1, c.Path}}, nil
+	}
+	var found []directory
+	for _, name := range names {
+		name, isDir := strings.CutSuffix(name, "/")
+		if number, ok := versionNumber(name); ok && isDir {
+			found = append(found, directory{number, strings.TrimSuffix(c.Path, "/") + "/" + name})
+		}
+	}
+	return found, nil
+}
+
+func (c ModelConfig) onThisMachine() ([]directory, error) {
 	if _, err := os.Stat(filepath.Join(c.Path, savedmodel.GraphPath)); err == nil {
 		return []directory{{1, c.Path}}, nil
 	}
@@ -60,8 +105,8 @@ func (c ModelConfig) directories() ([]directory, error) {
 	}
 	var found []directory
 	for _, e := range entries {
-		number, err := strconv.ParseInt(e.Name(), 10, 64)
-		if err != nil || number < 0 {
+		number, ok := versionNumber(e.Name())
+		if !ok {
 			continue
 		}
 		// A link to a version is resolved once: what is checked is what is loaded.
@@ -73,9 +118,29 @@ func (c ModelConfig) directories() ([]directory, error) {
 			found = append(found, directory{number, path})
 		}
 	}
-	slices.SortFunc(found, func(a, b directory) int { return int(a.number - b.number) })
-	// 1 and 01
-	return slices.CompactFunc(found, func(a, b directory) bool { return a.number == b.number }), nil
+	return found, nil
+}
+
+// versionNumber is the number that a directory's name is, if it is one.
+func versionNumber(name string) (int64, bool) {
+	number, err := strconv.ParseInt(name, 10, 64)
+	return number, err == nil && number >= 0
+}
+
+// fingerprint changes with the files of a version's directory.
+func (c ModelConfig) fingerprint(ctx context.Context, dir string) (string, error) {
+	if c.Store != nil {
+		return c.Store.Fingerprint(ctx, dir)
+	}
+	return fingerprint(dir)
+}
+
+// fetch returns where a version's directory is on this machine.
+func (c ModelConfig) fetch(ctx context.Context, dir string) (string, error) {
+	if c.Store != nil {
+		return c.Store.Fetch(ctx, dir)
+	}
+	return dir, nil
 }
 
 // fingerprint changes with the files of a directory: their names, sizes and times. A directory that

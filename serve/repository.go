@@ -43,7 +43,14 @@ type served struct {
 	config    ModelConfig
 	status    map[int64]*Status
 	available map[int64]*version
-	refused   map[int64]string // the fingerprint of a version's directory when it was refused
+	refused   map[int64]refusal
+	fault     error // why versions could not be looked for the last time
+}
+
+// refusal is why a version is not served.
+type refusal struct {
+	mark   string // the directory's fingerprint; "" where its files could not be read
+	reason string
 }
 
 func newRepository(models []ModelConfig) *repository {
@@ -54,7 +61,7 @@ func newRepository(models []ModelConfig) *repository {
 			config:    c,
 			status:    map[int64]*Status{},
 			available: map[int64]*version{},
-			refused:   map[int64]string{},
+			refused:   map[int64]refusal{},
 		}
 	}
 	return r
@@ -247,9 +254,14 @@ func (s *Server) refresh(ctx context.Context) {
 }
 
 func (s *Server) refreshModel(ctx context.Context, m *served) {
-	found, err := m.config.directories()
-	if err != nil {
+	found, err := m.config.directories(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && (m.fault == nil || m.fault.Error() != err.Error()) {
 		s.config.Logger.Error("cannot look for versions", "model", m.config.Name, "error", err)
+	}
+	if m.fault = err; err != nil {
 		return
 	}
 	wanted := m.config.Policy.choose(found)
@@ -273,23 +285,31 @@ func (s *Server) refreshModel(ctx context.Context, m *served) {
 // load loads, warms and publishes a version; false where it was refused, now or before.
 func (s *Server) load(ctx context.Context, m *served, d directory) bool {
 	log := s.config.Logger.With("model", m.config.Name, "version", d.number, "directory", d.path)
-	mark, err := fingerprint(d.path)
-	if err == nil && m.refused[d.number] == mark {
+	mark, err := m.config.fingerprint(ctx, d.path)
+	last, refused := m.refused[d.number]
+	if err == nil && refused && last.mark == mark {
 		return false // nothing has changed since
 	}
 	s.repository.setStatus(m, d.number, StateLoading, nil)
 	start := time.Now()
 	var v *version
 	if err == nil {
+		d.path, err = m.config.fetch(ctx, d.path)
+	}
+	if err != nil {
+		mark = "" // so that it is tried again
+	} else {
 		v, err = s.open(ctx, m.config.Name, d)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return false
 		}
-		m.refused[d.number] = mark
 		s.repository.setStatus(m, d.number, StateEnd, err)
-		log.Error("version refused", "error", err)
+		now := refusal{mark, err.Error()}
+		if m.refused[d.number] = now; now != last {
+			log.Error("version refused", "error", err)
+		}
 		return false
 	}
 	delete(m.refused, d.number)

@@ -141,6 +141,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.repository.loaded(); err != nil {
 		var refused []error
 		for _, name := range s.repository.names {
+			if fault := s.repository.models[name].fault; fault != nil {
+				refused = append(refused, fmt.Errorf("%s: %w", name, fault))
+			}
 			statuses, _ := s.repository.statuses(choice{model: name}) // none is what ready says
 			for _, status := range statuses {
 				if status.Err != nil {

@@ -228,7 +228,7 @@ func TestDirectories(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "11"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	found, err := ModelConfig{Path: dir}.directories()
+	found, err := ModelConfig{Path: dir}.directories(t.Context())
 	want := []int64{7, 9, 10}
 	var got []int64
 	for _, d := range found {
@@ -240,11 +240,11 @@ func TestDirectories(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, savedmodel.GraphPath), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	found, err = ModelConfig{Path: dir}.directories()
+	found, err = ModelConfig{Path: dir}.directories(t.Context())
 	if err != nil || len(found) != 1 || found[0] != (directory{1, dir}) {
 		t.Errorf("a model itself: got %v, %v", found, err)
 	}
-	if found, err := (ModelConfig{Path: filepath.Join(dir, "none")}).directories(); err == nil {
+	if found, err := (ModelConfig{Path: filepath.Join(dir, "none")}).directories(t.Context()); err == nil {
 		t.Errorf("a directory that is not there: got %v", found)
 	}
 }
@@ -260,7 +260,7 @@ func TestLinkedVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := ModelConfig{Path: filepath.Join(dir, "model")}.directories()
+	found, err := ModelConfig{Path: filepath.Join(dir, "model")}.directories(t.Context())
 	stored, resolveErr := filepath.EvalSymlinks(filepath.Join(dir, "store/abc"))
 	if err != nil || resolveErr != nil || len(found) != 1 || found[0] != (directory{1, stored}) {
 		t.Errorf("got %v, %v, want version 1 in %s", found, err, stored)

@@ -68,7 +68,7 @@ Metrics are at /metrics and /monitoring/prometheus/metrics.
 The model is a directory that kerasrun-export wrote, or one with the versions 1, 2, ... in it, of
 which the highest is served. A new version is loaded, verified against its goldens on this device,
 warmed up, and only then swapped in; no request is lost. A broken version is refused, and the old
-one is served on.
+one is served on. Either may be in an object store, where new versions are looked for too.
 
 Traces go to OpenTelemetry's collector where the environment names one by
 OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. OpenTelemetry's other variables
@@ -319,7 +319,20 @@ func memoryShare(group float64) int64 { return int64(min(2<<30, group/4)) }
 
 func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 	if f.file != "" {
-		return serve.ReadModels(f.file)
+		models, err := serve.ReadModels(f.file)
+		if err != nil {
+			return nil, err
+		}
+		for i := range models {
+			if object.IsStore(models[i].Path) {
+				models[i].Store = modelStore{}
+			}
+		}
+		return models, nil
+	}
+	if object.IsStore(f.model.dir) {
+		name := cmp.Or(f.name, object.Base(f.model.dir))
+		return []serve.ModelConfig{{Name: name, Path: f.model.dir, Store: modelStore{}}}, nil
 	}
 	dir, err := f.model.local(ctx)
 	if err != nil {
@@ -332,9 +345,6 @@ func (f *serveFlags) models(ctx context.Context) ([]serve.ModelConfig, error) {
 		}
 	}
 	name := f.name
-	if name == "" && object.IsURL(f.model.dir) {
-		name = object.Base(f.model.dir)
-	}
 	if name == "" {
 		path, err := filepath.Abs(dir)
 		if err != nil {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -484,27 +485,8 @@ func TestModels(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		dir := t.TempDir()
 		root := model(t)
-		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				return err
-			}
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			name := filepath.ToSlash(strings.TrimPrefix(path, root+"/"))
-			if name == "saved_model.pb" {
-				damaged := bytes.Clone(data)
-				damaged[len(damaged)/2] ^= 1
-				err = s.put("damaged/"+name, damaged)
-			} else {
-				err = s.put("damaged/"+name, data)
-			}
-			return errors.Join(err, s.put("model/"+name, data))
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		putModel(t, s, "model", bytes.Clone)
+		putModel(t, s, "damaged", damaged)
 		photo, err := filepath.Abs(filepath.Join(repository, "testdata/photos/cat.jpg"))
 		if err != nil {
 			t.Fatal(err)
@@ -538,33 +520,127 @@ func TestModels(t *testing.T) {
 		if got.status != 1 || !strings.Contains(got.err, "saved_model.pb") {
 			t.Errorf("a damaged model: got %+v, want it refused by its hash", got)
 		}
-		serves(t, s, dir)
 	})
 }
 
-// serves starts serve with the model in the store.
-func serves(t *testing.T, s *server, dir string) {
+// putModel puts the model's files below a key, what change makes of its graph last; nil leaves that
+// out.
+func putModel(t *testing.T, s *server, key string, change func(graph []byte) []byte) {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	cmd := command(t, s, dir, "serve", "--model", s.url("model"), "--addr", address, "--grpc-addr", "")
-	var problems bytes.Buffer
-	cmd.Stderr = &problems
-	if err := cmd.Start(); err != nil {
+	root := model(t)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Name() == graphFile {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		name := filepath.ToSlash(strings.TrimPrefix(path, root+"/"))
+		return errors.Join(err, s.put(key+"/"+name, data))
+	})
+	if err == nil && change != nil {
+		var graph []byte
+		graph, err = os.ReadFile(filepath.Join(root, graphFile))
+		err = errors.Join(err, s.put(key+"/"+graphFile, change(graph)))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	for range 300 {
-		answer, err := http.Get("http://" + address + "/v1/models/model")
+}
+
+const graphFile = "saved_model.pb"
+
+func damaged(graph []byte) []byte {
+	graph = bytes.Clone(graph)
+	graph[len(graph)/2] ^= 1
+	return graph
+}
+
+// TestServedVersions holds that serve takes new versions from a store while it answers: whole ones
+// and no others, and that it answers on when the store does not.
+func TestServedVersions(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		putModel(t, s, "served/1", bytes.Clone)
+		address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		cmd := command(t, s, t.TempDir(), "serve", "--model", s.url("served"), "--addr", address,
+			"--file-system-poll-wait-seconds", "0.2")
+		log, err := cmd.StderrPipe()
 		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := make(chan string, 1000)
+		go func() {
+			defer close(lines)
+			for scanner := bufio.NewScanner(log); scanner.Scan(); {
+				lines <- scanner.Text()
+			}
+		}()
+		defer func() {
+			_ = cmd.Process.Kill()
+			for range lines {
+				continue
+			}
+			_ = cmd.Wait()
+		}()
+		defer s.faults.set(nil)
+		photo, err := os.ReadFile(filepath.Join(repository, "testdata/photos/cat.jpg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			name    string
+			do      func()
+			logged  string // what is waited for
+			version string // which answers then
+		}{
+			{"at the start", func() {}, "msg=listening", "1"},
+			{"half of one", func() { putModel(t, s, "served/2", nil) },
+				"served/2/" + graphFile + ": there is no such object", "1"},
+			{"all of it", func() { putModel(t, s, "served/2", bytes.Clone) },
+				`msg="version unloaded" model=served version=1`, "2"},
+			{"a damaged one", func() { putModel(t, s, "served/3", damaged) },
+				graphFile + ": expected the manifest's SHA-256", "2"},
+			{"no answer", func() {
+				s.faults.set(func(*http.Request) int { return http.StatusUnauthorized })
+			}, `msg="cannot look for versions" model=served`, "2"},
+			{"an answer again", func() {
+				s.faults.set(nil)
+				putModel(t, s, "served/4", bytes.Clone)
+			}, `msg="version unloaded" model=served version=2`, "4"},
+		} {
+			step.do()
+			awaitLine(t, step.name, lines, step.logged)
+			answer, err := http.Post("http://"+address+"/classify", "", bytes.NewReader(photo))
+			if err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			var got struct{ Version string }
+			err = json.NewDecoder(answer.Body).Decode(&got)
 			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return
+			if err != nil || got.Version != step.version {
+				t.Errorf("%s: got version %q (%v), want %q", step.name, got.Version, err, step.version)
 			}
 		}
-		time.Sleep(100 * time.Millisecond)
+	})
+}
+
+// awaitLine reads a log up to a line with those words.
+func awaitLine(t *testing.T, name string, lines <-chan string, words string) {
+	t.Helper()
+	limit := time.After(time.Minute)
+	var seen []string
+	for {
+		select {
+		case line, ok := <-lines:
+			if seen = append(seen, line); strings.Contains(line, words) {
+				return
+			}
+			if !ok {
+				t.Fatalf("%s: the log ends without %q: %s", name, words, strings.Join(seen, "\n"))
+			}
+		case <-limit:
+			t.Fatalf("%s: got no %q within a minute: %s", name, words, strings.Join(seen, "\n"))
+		}
 	}
-	t.Errorf("serve: got no answer: %s", problems.String())
 }
