@@ -165,8 +165,8 @@ $(SMALL): $(EXPORTER) | setup
 	@.venv/bin/kerasrun-export resnext50 --image-size 32x32 --weights synthetic \
 		--out models/resnext50-32
 
-PROOFS ?= Memory|Throughput|Latency|Overload|Shutdown|Swaps|CrossTalk
-prove-serve: setup $(EXPORTED) $(SMALL) ## what serve promises under load: 15 minutes, alone
+PROOFS ?= Memory|Throughput|Latency|Fairness|Overload|Shutdown|Swaps|CrossTalk
+prove-serve: setup $(EXPORTED) $(LITE0) $(SMALL) ## what serve promises under load: 20 minutes
 	@$(GO) test -count=1 -timeout 60m -tags prove -v -run 'TestProve.*($(PROOFS))' ./cmd/kerasrun
 
 # Proofs draw anew each time; tests draw the same in every run.

@@ -279,8 +279,8 @@ func TestSpread(t *testing.T) {
 func TestSessionConfig(t *testing.T) {
 	n := cpus()
 	defaults := func(more map[string]any) map[string]any {
-		want := map[string]any{"intra": float64(n), "inter": float64(n), "soft": false, "gpus": nil,
-			"growth": false, "fraction": 0.0,
+		want := map[string]any{"intra": float64(n), "inter": float64(n), "own": true,
+			"soft": false, "gpus": nil, "growth": false, "fraction": 0.0,
 			"bf16": 0.0, "fp16": 0.0, "pruned": false, "rewritten": true, "optimizers": []any{},
 			"tfg": true, "passes": 1.0}
 		for k, v := range more {
@@ -335,6 +335,7 @@ for line in sys.stdin:
     gpu = c.gpu_options
     print(json.dumps({
         "intra": c.intra_op_parallelism_threads, "inter": c.inter_op_parallelism_threads,
+        "own": c.use_per_session_threads,
         "soft": c.allow_soft_placement, "gpus": c.device_count.get("GPU"),
         "growth": gpu.allow_growth, "fraction": gpu.per_process_gpu_memory_fraction,
         "bf16": r.auto_mixed_precision_onednn_bfloat16, "fp16": r.auto_mixed_precision,

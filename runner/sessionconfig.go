@@ -81,6 +81,9 @@ func marshalConfig(c config, gpu bool, rewrite *tfpb.RewriterConfig) ([]byte, er
 		IntraOpParallelismThreads: threads,
 		InterOpParallelismThreads: threads,
 		AllowSoftPlacement:        c.devices[0] == "auto",
+		// Else all models of the process share the threads that begin operations: one that waits
+		// for another's long ones on both sides of a residual block is held up for whole batches.
+		UsePerSessionThreads: true,
 	}
 	if c.intra > 0 {
 		p.IntraOpParallelismThreads = int32(c.intra)

@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -222,6 +224,68 @@ func (s *speed) alone(size int, files bool, inFlight int) (float64, error) {
 	}
 	result, err := s.repeat(size, inFlight, run)
 	return result.ImagesPerSecond, err
+}
+
+// Two models under load share the CPUs, however many clients each has: what each answers meanwhile
+// is held against what it answers alone, in turns, by the median of these shares.
+func TestProveFairness(t *testing.T) {
+	inRepository(t)
+	names := []string{"resnext50", "efficientnet-lite0"}
+	text := "model_config_list {\n"
+	for _, name := range names {
+		path, err := filepath.Abs("models/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintf("config { name: %q base_path: %q }\n", name, path)
+	}
+	file := filepath.Join(t.TempDir(), "models.config")
+	if err := os.WriteFile(file, []byte(text+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, images := startServer(t, "--model-config-file", file, "--queue-timeout", "30s"), photos(t)
+	// rate is how many images of a model are answered a second, by so many clients.
+	rate := func(name string, clients int, span time.Duration) float64 {
+		began := time.Now()
+		replies := closedLoop(clients, after(span), func(i int) reply {
+			return s.send("/classify?model="+name, "application/octet-stream", images[i%len(images)])
+		})
+		for _, reply := range replies {
+			if reply.status != http.StatusOK {
+				t.Errorf("%s: %d %.200s %v", name, reply.status, reply.body, reply.err)
+			}
+		}
+		return steady(replies, began.Add(span/4), began.Add(span))
+	}
+	const turns, span = 3, 4 * time.Second
+	for _, clients := range [][2]int{{8, 8}, {32, 1}, {1, 32}} {
+		var shares [2][]float64
+		for range turns {
+			var alone, beside [2]float64
+			for i, name := range names {
+				alone[i] = rate(name, clients[i], span)
+			}
+			var both sync.WaitGroup
+			for i, name := range names {
+				both.Go(func() { beside[i] = rate(name, clients[i], 2*span) })
+			}
+			both.Wait()
+			for i := range names {
+				shares[i] = append(shares[i], beside[i]/alone[i])
+			}
+		}
+		for i, name := range names {
+			slices.Sort(shares[i])
+			middle := shares[i][turns/2]
+			t.Logf("%2d clients of %s beside %d of the other: %.2f of its pace alone (%.2f-%.2f)",
+				clients[i], name, clients[1-i], middle, shares[i][0], shares[i][turns-1])
+			if !(middle >= 0.35) {
+				t.Errorf("%d and %d clients: %s has %.2f of its pace alone, want about half",
+					clients[0], clients[1], name, middle)
+			}
+		}
+	}
+	s.stop(t)
 }
 
 // What HTTP adds to one request, against the same model called from Go, in turns: the difference of
