@@ -26,6 +26,9 @@ done
 
 cp -rL "$model" "$out/models/"
 cp -r LICENSE README.md CHANGELOG.md SECURITY.md docs deploy "$out/"
+# They name the model and the version that are in the distribution.
+sed -i "s:/opt/kerasrun/models/resnext50:/opt/kerasrun/models/$(basename "$model"):
+  s/kerasrun:0\.1\.0/kerasrun:$version/" "$out"/deploy/*
 .venv/bin/python scripts/licences.py "$out/licences"
 
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)

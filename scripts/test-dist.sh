@@ -30,6 +30,10 @@ trap cleanup EXIT
 for program in go python3 gcc; do
   [ -z "$(chroot "$root" sh -c "command -v $program")" ] || fail "$root: expected a bare Debian, found $program"
 done
+for file in Dockerfile kerasrun.service kubernetes.yaml kubernetes-score.yaml; do
+  tar -xzOf "$tarball" --wildcards "*/deploy/$file" | grep -qE "/opt/kerasrun/models/$model([\" ]|\$)" ||
+    fail "deploy/$file of the tarball: expected it to name $model"
+done
 rm -rf "$opt"
 mkdir -p "$opt"
 tar -C "$opt" --strip-components 1 -xzf "$tarball"
