@@ -53,6 +53,8 @@ var published = []client{
 	{name: "grpcurl", command: []string{python, "programs.py", "grpcurl"},
 		needs: []string{"grpcurl"}},
 	{name: "ghz", command: []string{python, "programs.py", "ghz"}, needs: []string{"ghz", "curl"}},
+	{name: "perf_analyzer", command: []string{python, "programs.py", "perf_analyzer"},
+		needs: []string{"perf_analyzer", "curl"}},
 	{name: "nginx in front", command: []string{python, "programs.py", "nginx"},
 		needs: []string{"nginx", "curl", "grpcurl"}, front: startNginx},
 	{name: "Envoy in front", command: []string{python, "programs.py", "envoy"},

@@ -93,7 +93,8 @@ func expected(t *testing.T) string {
 func serve(t *testing.T) (http, grpc string) {
 	t.Helper()
 	cmd := kerasrun(t, "serve", "--addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--host",
-		"images.example", "--max-body-bytes", fmt.Sprint(bodyLimit), "--log-format", "json")
+		"images.example", "--max-body-bytes", fmt.Sprint(bodyLimit), "--log-format", "json",
+		"--queue-timeout", "1m") // clients that send at a rate do so on a busy machine too
 	log, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
