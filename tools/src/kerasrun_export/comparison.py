@@ -90,7 +90,7 @@ def compare(
         if answer in want:
             answered.append(want[answer])
             if want[answer].ndim == 2:
-                same += int((_class(got[answer]) == _class(want[answer])).sum())
+                same += int((class_of(got[answer]) == class_of(want[answer])).sum())
                 total += len(want[answer])
     answers.check_kinds(found, spans)
     for name, difference in largest.items():
@@ -147,7 +147,7 @@ def _check_alone(
             )
 
 
-def _class(values: np.ndarray) -> np.ndarray:
+def class_of(values: np.ndarray) -> np.ndarray:
     """The class of each row; of a single sigmoid which side of a half it is on."""
     return values.argmax(1) if values.shape[1] > 1 else values[:, 0] > 0.5
 

@@ -33,6 +33,10 @@ class ManifestError(ExportError):
     """The directory has no manifest that can be read."""
 
 
+class QuantizationError(ExportError):
+    """The model cannot be quantized, or answers too many images otherwise when it is."""
+
+
 class GoldenError(ExportError):
     """The golden pack cannot be made."""
 

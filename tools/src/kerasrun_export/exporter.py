@@ -16,9 +16,12 @@ from kerasrun_export import (
     answers,
     flops,
     goldens,
+    image_files,
     manifest,
     node_names,
     outputs,
+    pack,
+    quantization,
     recipe,
     rewrite,
     sample_images,
@@ -39,7 +42,9 @@ from kerasrun_export.outputs import Meaning
 from kerasrun_export.reference import Reference, reference
 
 GRAPHS = ("optimized", "reference")
+QUANTIZED = ("int8",)
 EMBEDDED = ("astronaut.png", "cat.jpg", "coffee.jpg", "flower.webp")
+EMBEDDED_INT8 = 2  # of the user's images: the directory is to stay small
 EMBEDDED_SIDE = 160  # pixels: four images of it and their arrays stay under 1.5 MB at 224 x 224
 
 
@@ -53,7 +58,8 @@ class Options:
 
     confirmed: that a preparation which contradicts the model is meant. images: the user's own, a
     directory; None: the samples. min_top1: the share of images that have to keep their top class.
-    expect: the file of answers to some of these images, as `expected.check` takes it.
+    expect: the file of answers to some of these images, as `expected.check` takes it. quantize:
+    whether a graph of int8 goes beside it.
     """
 
     meaning: Meaning = field(default_factory=Meaning)
@@ -62,6 +68,7 @@ class Options:
     images: Path | None = None
     min_top1: float | None = None
     expect: Path | None = None
+    quantize: bool = False
 
 
 def export(
@@ -93,6 +100,7 @@ def export(
     images: str | os.PathLike | None = None,
     expect: str | os.PathLike | None = None,
     min_top1: float | None = None,
+    quantize: Literal["int8"] | None = None,
     graph: Literal["optimized", "reference"] = "optimized",
     confirm_preprocessing: bool = False,
 ) -> dict:
@@ -141,6 +149,9 @@ def export(
     expect: a JSON or CSV file of some of these images' paths in the directory and your notebook's
         answers to them, which Keras has to give on tensors made as you say.
     min_top1: the share of these images that have to keep their top class.
+    quantize: "int8" writes a second graph, quantized on these images, into `int8` of the directory,
+        with what was measured of it in its manifest; of those it was not quantized on, `min_top1`
+        (0.99) have to keep Keras's class. Runs with --precision int8.
     graph: "optimized", rewritten to run faster with the same results, or "reference", as Keras has
         it.
 
@@ -161,6 +172,8 @@ def export(
     """
     if graph not in GRAPHS:
         raise ExportError(f"graph: expected one of {', '.join(GRAPHS)}, got {graph!r}")
+    if quantize not in (None, *QUANTIZED):
+        raise ExportError(f"quantize: expected {' or '.join(QUANTIZED)}, got {quantize!r}")
     choices = said(
         pipeline=pipeline,
         decoder=decoder,
@@ -190,6 +203,7 @@ def export(
         None if images is None else Path(images),
         min_top1,
         None if expect is None else Path(expect),
+        quantize is not None,
     )
     with tf.device("/CPU:0"):
         loaded = recipe.from_model(_on_cpu(model), choices, image_size)
@@ -205,6 +219,11 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
     made_by: the recipe, as the manifest keeps it. command: what makes the goldens again.
     """
     check_replaceable(out)
+    if options.quantize and options.images is None:
+        raise ChoiceError(
+            "--quantize int8: expected --images too, a directory of images such as the model will "
+            "see: the ranges of its layers are those of their tensors"
+        )
     with tf.device("/CPU:0"):  # GPUs take TensorFloat-32
         served = serving.trace(
             loaded.model,
@@ -221,6 +240,8 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             answer = ""  # there is no image that it could answer
         expected = reference(served, loaded.architecture if loaded.published else "")
         paths = image_paths(options.images, inputs)
+        if options.quantize:
+            answering = quantization.check(served, signatures[outputs.DEFAULT], answer)
         if options.expect is not None:
             _check_expected(expected, inputs, answer, options)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -261,10 +282,69 @@ def write(loaded: recipe.Loaded, out: Path, made_by: dict, command: str, options
             }
             if operations := flops.count(loaded.model):
                 fields["flops"] = operations
+            if options.quantize:
+                quantized = quantization.quantize(
+                    served,
+                    expected,
+                    inputs,
+                    paths,
+                    answering,
+                    quantization.MIN_TOP1 if options.min_top1 is None else options.min_top1,
+                    meaning.names,
+                )
+                _write_quantized(quantized, served, directory, inputs, command, options, fields)
             manifest.write(directory, fields)
             replace(directory, out)
     vouched.remember(out)
+    if options.quantize:
+        vouched.remember(out / quantization.DIRECTORY)
     return fields
+
+
+def _write_quantized(
+    quantized: quantization.Quantized,
+    served: serving.Served,
+    directory: Path,
+    inputs: Sequence[Input],
+    command: str,
+    options: Options,
+    fields: dict,
+) -> None:
+    """Writes the graph of int8 as a directory of its own in the exported one.
+
+    fields: of the exported one's manifest.
+    """
+    if not quantized.parity.held_out:
+        warnings.warn(
+            f"--quantize int8: {quantized.calibration_images} images are too few to say how often "
+            "it keeps Keras's class, and those measured are those it was quantized on: give "
+            f"{quantization.FEW}, better a few hundred of what the model will see",
+            ExportWarning,
+            stacklevel=3,
+        )
+    inside = directory / quantization.DIRECTORY
+    saved_model.write_rewritten(quantized.graph, served, inside, frozen=True)
+    (inside / manifest.LABELS.parent).mkdir()
+    if (directory / manifest.LABELS).exists():
+        shutil.copyfile(directory / manifest.LABELS, inside / manifest.LABELS)
+    paths = sorted(image_files.below(options.images), key=lambda path: path.stat().st_size)
+    embed_goldens(
+        inside,
+        quantized.reference,
+        inputs,
+        command,
+        options.images,
+        paths[:EMBEDDED_INT8],
+        goldens.bounded(served.outputs),
+        simulation=quantized.simulation,
+    )
+    measured = {
+        "graph": "optimized",
+        "precision": "int8",
+        "reference_difference": quantized.parity.largest,
+        "quantization": quantized.to_json(),
+    }
+    manifest.write(inside, fields | measured)
 
 
 def _check_expected(
@@ -362,10 +442,11 @@ def embed_goldens(
     paths: Sequence[Path],
     bounded: Collection[str],
     signature: str = outputs.DEFAULT,
+    simulation: pack.Predict | None = None,
 ) -> bool:
     """Puts a small golden pack of a signature into the directory: of small sample photographs, or
     of the user's smallest images. Plain inputs get drawn numbers. False where the model takes no
-    image, or more than one.
+    image, or more than one. simulation: as `pack.write` takes it.
     """
     taken = [each.name for each in inputs if each.kind != "tensor"]
     if len(taken) > 1:
@@ -388,8 +469,17 @@ def embed_goldens(
                     image.thumbnail((EMBEDDED_SIDE, EMBEDDED_SIDE))
                     image.save(path)
         drawn = [each.name for each in inputs if each.kind == "tensor"]
-        pack = directory / manifest.GOLDENS
-        goldens.write(pack, expected, inputs, sorted(chosen), command, bounded, drawn, signature)
+        goldens.write(
+            directory / manifest.GOLDENS,
+            expected,
+            inputs,
+            sorted(chosen),
+            command,
+            bounded,
+            drawn,
+            signature,
+            simulation,
+        )
     return True
 
 

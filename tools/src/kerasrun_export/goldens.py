@@ -250,11 +250,12 @@ def write(
     bounded: Collection[str],
     drawn: Collection[str] = (),
     signature: str = packs.SIGNATURE,
+    simulation: packs.Predict | None = None,
 ) -> dict:
     """Writes a pack whose tensors are made as the inputs say; returns what goldens.json holds.
 
     bounded: the outputs of a softmax or sigmoid. drawn: plain inputs that get drawn numbers.
-    signature: that the reference answers as.
+    signature: that the reference answers as. simulation: as `pack.write` takes it.
     """
     packs.check_inputs(inputs)
     made = packs.cases(inputs, paths, expected.predict, drawn)
@@ -267,4 +268,5 @@ def write(
         bounded=bounded,
         command=command,
         signature=signature,
+        simulation=simulation,
     )

@@ -47,13 +47,13 @@ def rename(graph: Graph, model: str, layers: frozenset[str]) -> None:
         for name in reversed(names):
             if name not in new:
                 wish = layer if layer not in taken else f"{layer}/{graph.nodes[name].op}"
-                new[name] = _free(wish, taken)
+                new[name] = unused(wish, taken)
     for name in graph.order():
         node = graph.nodes[name]
         for position, reference in enumerate(node.input):
             constant = split(reference)[0]
             if constant in graph.constants and constant not in new:
-                new[constant] = _free(
+                new[constant] = unused(
                     f"{new[name]}/{ROLES.get((node.op, position), f'input_{position}')}", taken
                 )
     _apply(graph, new)
@@ -68,7 +68,8 @@ def _layer(name: str, model: str, layers: frozenset[str]) -> str:
     return name.split("/", 1)[1] if parts[0] == model and len(parts) > 1 else name
 
 
-def _free(wish: str, taken: set[str]) -> str:
+def unused(wish: str, taken: set[str]) -> str:
+    """The name, or the next one with a number that is not taken; taken from then on."""
     name, i = wish, 1
     while name in taken:
         name, i = f"{wish}_{i}", i + 1

@@ -32,6 +32,11 @@ FOUND = (
     f"one and in batches; at least {ABSOLUTE:g} for outputs of a softmax or sigmoid, at least "
     f"{RELATIVE:g} of the largest |value| of all cases for others"
 )
+FOUND_INT8 = (
+    "`measured`, what TensorFlow's simulation in float32 differs by; at least "
+    f"{ABSOLUTE:g} for outputs of a softmax or sigmoid, at least {RELATIVE:g} of the largest "
+    "|value| of all cases for others"
+)
 INPUT = "inputs/"  # before the names of an npz's tensors of plain inputs
 
 Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -86,12 +91,12 @@ def _tensor(one: Input, path: Path, drawn: Collection[str]) -> np.ndarray:
 
 
 def tolerances(
-    made: Sequence[Case], predict: Predict, bounded: Collection[str]
+    made: Sequence[Case], predict: Predict, bounded: Collection[str], margin: int = MARGIN
 ) -> tuple[dict[str, float], dict[str, float]]:
     """(tolerance, what was measured) of each output, as |difference|.
 
     bounded: the outputs that a softmax or sigmoid gives. An image is predicted in a batch of those
-        of its size, and of copies of itself.
+        of its size, and of copies of itself. margin: times what was measured.
     """
     measured = dict.fromkeys(made[0].outputs, 0.0)
     largest = dict.fromkeys(made[0].outputs, 0.0)
@@ -116,7 +121,7 @@ def tolerances(
                     off = np.abs(row.astype(np.float64) - case.outputs[key].astype(np.float64))
                     measured[key] = max(measured[key], float(np.max(off, initial=0)))
     tolerance = {
-        key: max(ABSOLUTE if key in bounded else RELATIVE * largest[key], MARGIN * measured[key])
+        key: max(ABSOLUTE if key in bounded else RELATIVE * largest[key], margin * measured[key])
         for key in measured
     }
     return tolerance, measured
@@ -132,15 +137,20 @@ def write(
     bounded: Collection[str],
     command: str,
     signature: str = SIGNATURE,
+    simulation: Predict | None = None,
 ) -> dict:
     """Writes a pack; returns what goldens.json holds.
 
     expected: the reference that answered; its `predict` is run again in batches. kind: whether the
         user's own function made the tensors, or the contract of a manifest. signature: that it
-        answered as.
+        answered as. simulation: of a quantized graph, whose reference is in whole numbers: what
+        TensorFlow answers in float32, where roundings add up otherwise.
     """
     check_inputs(inputs)
-    tolerance, measured = tolerances(made, expected.predict, bounded)
+    if simulation is None:
+        tolerance, measured = tolerances(made, expected.predict, bounded)
+    else:
+        tolerance, measured = tolerances(made, simulation, bounded, margin=1)
     directory.mkdir(parents=True, exist_ok=True)
     listed = []
     for case, name in zip(made, case_names([case.image for case in made]), strict=True):
@@ -160,7 +170,7 @@ def write(
         "top": TOP,
         "tolerance": STAGES | tolerance,
         "measured": measured,
-        "tolerance_found": FOUND,
+        "tolerance_found": FOUND if simulation is None else FOUND_INT8,
         "cases": listed,
     }
     text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"

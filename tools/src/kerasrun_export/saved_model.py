@@ -12,14 +12,16 @@ from kerasrun_export.serving import Served
 from kerasrun_export.signature import in_batches
 
 
-def write_rewritten(graph: Graph, served: Served, directory: Path) -> None:
+def write_rewritten(graph: Graph, served: Served, directory: Path, *, frozen: bool = False) -> None:
     """Writes a rewritten graph as a SavedModel with its kernels in variables.
+
+    frozen: with none.
 
     TensorFlow copies what stands in the graph itself half a dozen times before it runs it; of a
     variable there is one copy. The price is for whoever runs the graph as it is: its convolutions
     prepare a variable's kernel in each run.
     """
-    kernels = graph.kernels()
+    kernels = [] if frozen else graph.kernels()
     saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
     meta = saved.meta_graphs.add()
     meta.meta_info_def.tags.append(tf.saved_model.SERVING)

@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kerasrun_export import __version__, adopt, class_names, exporter, manifest, recipe
+from kerasrun_export import (
+    __version__,
+    adopt,
+    class_names,
+    exporter,
+    manifest,
+    quantization,
+    recipe,
+)
 from kerasrun_export.choices import numbers
 from kerasrun_export.cli import flags
 from kerasrun_export.contract import OUTPUT_KINDS
@@ -88,7 +96,16 @@ def parser() -> argparse.ArgumentParser:
         help="JSON or CSV of some of these images' paths and the answers that Keras has to give",
     )
     add(
-        "--min-top1", type=share, metavar="P", help="of these, how many keep their top class: 0.999"
+        "--min-top1",
+        type=share,
+        metavar="P",
+        help="of these, how many keep their top class: 0.999 (of --quantize: 0.99)",
+    )
+    add(
+        "--quantize",
+        choices=exporter.QUANTIZED,
+        help="a second graph, of 8 bits, from your --images: a few hundred of what the model will "
+        "see. Half of them say the ranges, the other half how often it keeps Keras's class",
     )
     flags.add(parser)
     add(
@@ -175,8 +192,16 @@ def summary(fields: dict, out: Path, found: Sequence[str]) -> str:
             for key, value in fields["outputs"].items()
         ),
         "difference": difference(fields),
+        "int8": quantized(out),
     }
     return "\n".join(f"{key:<13} {value}" for key, value in rows.items() if value)
+
+
+def quantized(out: Path) -> str:
+    """What was measured of the graph of int8; "" where there is none."""
+    if not (out / quantization.DIRECTORY).is_dir():
+        return ""
+    return quantization.summary(manifest.read(out / quantization.DIRECTORY)["quantization"])
 
 
 def difference(fields: dict) -> str:
@@ -240,7 +265,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 # What says something of a Keras model.
-OF_KERAS = ("weights", "classes", "no_top", "pooling", "custom_objects", "unsafe_lambda")
+OF_KERAS = (
+    *("weights", "classes", "no_top", "pooling", "custom_objects", "unsafe_lambda"),
+    "quantize",
+)
 
 
 def _check_adopting(command_line: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -274,6 +302,7 @@ def export(options: argparse.Namespace) -> tuple[dict, Sequence[str]]:
         options.images,
         options.min_top1,
         options.expect,
+        options.quantize is not None,
     )
     if options.saved_model:
         fields = adopt.adopt(
