@@ -18,7 +18,7 @@ from kerasrun_export.quantized_graph import STEPS, Layer
 from kerasrun_export.running import Running
 
 METHODS = ("minmax", "percentile", "mse")
-KEPT = 2**20  # numbers of a tensor that are looked at, of all images
+KEPT = 2**18  # numbers of a tensor that are looked at, of all images
 LEFT_OUT = 1e-4  # of them, at both ends together, by "percentile"
 BINS, SHRUNK = 2048, 40  # of "mse": of its histogram, and how many narrower ranges it tries
 TRIED = 128  # images that a way of quantizing is tried on

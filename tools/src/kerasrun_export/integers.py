@@ -16,6 +16,7 @@ from kerasrun_export.quantized_graph import STEPS, bias_of, quantized
 from kerasrun_export.running import Running, needed
 
 ROWS = 8  # images that are computed at a time
+READ = 2**24  # numbers that a layer reads at a time, those that windows share counted for each
 WHOLE32, WHOLE64 = 2**24, 2**53  # up to where float32 and float64 hold every whole number
 
 # Of a layer's name and its answer without the bias, the bias.
@@ -216,7 +217,13 @@ class Integers:
         scale = nudged(attribute(fake, "min").f, attribute(fake, "max").f)
         weights = graph.value(graph.nodes[product.input[0]].input[0])
         channels = scale.scale * graph.value(product.input[1]).reshape(-1)
-        products = sums(node, whole(x, scale), weights).astype(np.float32) * channels
+        taps = 1 if node.op == "MatMul" else weights.shape[0] * weights.shape[1]
+        step = max(READ // (x[0].size * taps), 1)
+        parts = [
+            sums(node, whole(x[i : i + step], scale), weights).astype(np.float32)
+            for i in range(0, len(x), step)
+        ]
+        products = np.concatenate(parts) * channels
         if observe is not None:
             return products + observe(name, products)
         return products + graph.value(graph.nodes[bias_of(graph, name)].input[1])
