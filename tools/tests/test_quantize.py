@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from kerasrun_export import (
     calibration,
     exporter,
+    goldens,
     manifest,
     node_names,
     quantization,
@@ -24,7 +25,7 @@ from kerasrun_export import (
 )
 from kerasrun_export.backend import keras, tf
 from kerasrun_export.cli import export
-from kerasrun_export.errors import ChoiceError, QuantizationError
+from kerasrun_export.errors import ChoiceError, GoldenError, QuantizationError
 from kerasrun_export.freeze import from_graph_def
 from kerasrun_export.graph import Graph
 from kerasrun_export.integers import Integers, nudged, sums, whole
@@ -320,6 +321,13 @@ def test_the_goldens_are_those_of_whole_numbers(quantized):
         for key in ("logits", "probs"):
             np.testing.assert_array_equal(got[key][0], held[key])
             assert index["tolerance"][key] >= index["measured"][key]
+
+
+def test_keras_makes_no_pack_of_the_quantized_directory(quantized, tmp_path):
+    _, images, out, _ = quantized
+    with pytest.raises(GoldenError, match="expected a model in float32"):
+        goldens.golden(out / "int8", images, tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
 
 
 def dull(extra: int) -> keras.Model:

@@ -127,7 +127,13 @@ def _stored(
             "loaded: expected no flags of these"
         )
     files.check_tree(Path(model))
-    return manifest.read(Path(model))
+    stored = manifest.read(Path(model))
+    if "quantization" in stored:
+        raise GoldenError(
+            f"{model}: expected a model in float32, as in the directory around it, got one of "
+            "int8: Keras's answers are no goldens of it"
+        )
+    return stored
 
 
 def _adopted(
