@@ -18,6 +18,10 @@ import (
 // ManifestPath is where kerasrun's exporter puts the manifest.
 const ManifestPath = "assets.extra/kerasrun.json"
 
+// Int8Dir is where in a model's directory its quantized graph is: a SavedModel with a manifest and
+// goldens of its own.
+const Int8Dir = "int8"
+
 // Format is the version of the manifest that the exporter writes. Format 1 is read too.
 const Format = 2
 
@@ -31,9 +35,11 @@ type Manifest struct {
 	Architecture string `json:"architecture"` // as "resnext50"
 	Graph        string `json:"graph"`        // "optimized", "reference" or "adopted"
 
-	// Precision is that of the arithmetic: "float32", "bfloat16" or "float16". The exporter writes
-	// "float32" alone.
+	// Precision is that of the arithmetic: "float32", "bfloat16", "float16" or "int8". The exporter
+	// writes "float32", and "int8" of a quantized graph.
 	Precision string `json:"precision"`
+	// Quantization is there where Precision is "int8", and nowhere else.
+	Quantization *Quantization `json:"quantization,omitempty"`
 	// Parameters counts those of the model before anything was folded.
 	Parameters int64 `json:"parameters"`
 	// FLOPs are for one image; a multiply-add is two. 0: not known, as of an adopted graph.
@@ -79,6 +85,60 @@ func (m *Manifest) ID() string { return m.id }
 type Weights struct {
 	Source string `json:"source"`
 	SHA256 string `json:"sha256"`
+}
+
+// Quantization says how a graph of int8 was made, and how far it is from the model in Python.
+type Quantization struct {
+	Calibration       string   `json:"calibration"` // how the ranges were chosen, in words
+	CalibrationImages int      `json:"calibration_images"`
+	ImagesSHA256      string   `json:"images_sha256"`
+	FloatLayers       []string `json:"float_layers"` // the layers that stayed float32
+	Parity            Parity   `json:"parity"`
+}
+
+// Parity is how the graph's answers compare with those of the model in Python.
+type Parity struct {
+	Images  int                    `json:"images"`
+	HeldOut bool                   `json:"held_out"` // the images are none of the calibration's
+	Top1    float64                `json:"top1"`     // the share of images with the same class
+	Top5    float64                `json:"top5"`     // whose class is among the graph's five best
+	Max     float64                `json:"max"`      // of the images' largest |difference|
+	Mean    float64                `json:"mean"`
+	P99     float64                `json:"p99"`
+	Classes map[string]ClassParity `json:"classes"` // by the class of the model in Python
+}
+
+// ClassParity is Parity for the images of a class.
+type ClassParity struct {
+	Images int     `json:"images"`
+	Top1   float64 `json:"top1"`
+}
+
+// check returns all that is wrong with it.
+func (q *Quantization) check() (errs []error) {
+	p := q.Parity
+	if q.CalibrationImages < 1 || p.Images < 1 {
+		errs = append(errs, fmt.Errorf("quantization: expected images, got %d and %d",
+			q.CalibrationImages, p.Images))
+	}
+	if !isSHA256(q.ImagesSHA256) {
+		errs = append(errs, fmt.Errorf("quantization: images_sha256: expected 64 lower-case "+
+			"hexadecimal digits, got %q", q.ImagesSHA256))
+	}
+	shares := []float64{p.Top1, p.Top5}
+	for _, class := range p.Classes {
+		shares = append(shares, class.Top1)
+	}
+	for _, share := range shares {
+		if !(share >= 0 && share <= 1) {
+			errs = append(errs, fmt.Errorf("quantization: parity: expected a share, got %g", share))
+		}
+	}
+	if !(p.Max >= 0 && p.Mean >= 0 && p.P99 >= 0) {
+		errs = append(errs, fmt.Errorf("quantization: parity: expected differences, got %g, %g, %g",
+			p.Max, p.Mean, p.P99))
+	}
+	return errs
 }
 
 // Synthetic says whether the weights were drawn and never trained, so that classes mean nothing.
@@ -217,7 +277,15 @@ func (m *Manifest) check() []error {
 	if m.Format != 1 {
 		errs = oneOf("graph", m.Graph, "optimized", "reference", "adopted")
 	}
-	errs = append(errs, oneOf("precision", m.Precision, "float32", "bfloat16", "float16")...)
+	errs = append(errs, oneOf("precision", m.Precision, "float32", "bfloat16", "float16",
+		"int8")...)
+	switch quantized := m.Precision == "int8"; {
+	case quantized != (m.Quantization != nil):
+		wrong("quantization: expected it with precision int8 and no other, got precision %s",
+			m.Precision)
+	case quantized:
+		errs = append(errs, m.Quantization.check()...)
+	}
 	if m.Architecture == "" {
 		wrong("architecture: expected a name, got none")
 	}

@@ -146,6 +146,14 @@ func checkPrecision(p Precision, gpus []Device) error {
 	if len(gpus) > 0 && p == BF16 {
 		return fmt.Errorf("expected fp16, tf32 or fp32 on a GPU")
 	}
+	if p == INT8 {
+		if len(gpus) > 0 {
+			return fmt.Errorf("expected fp16, tf32 or fp32 on a GPU")
+		}
+		if !ownConvolutions[INT8] {
+			return fmt.Errorf("needs Linux on an amd64 processor with AVX2")
+		}
+	}
 	if p == BF16 && !session.UsesOneDNN() {
 		if v, ok := os.LookupEnv(oneDNNVariable); ok {
 			return fmt.Errorf("needs oneDNN, which %s=%s leaves off", oneDNNVariable, v)

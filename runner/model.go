@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -61,6 +63,11 @@ func Open(ctx context.Context, dir string, options ...Option) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.precision == INT8 {
+		if dir, err = Quantized(dir); err != nil {
+			return nil, err
+		}
+	}
 	type result struct {
 		model *Model
 		err   error
@@ -81,6 +88,17 @@ func Open(ctx context.Context, dir string, options ...Option) (*Model, error) {
 		}()
 		return nil, fmt.Errorf("%s: %w", dir, ctx.Err())
 	}
+}
+
+// Quantized returns the directory of a model's quantized graph, which Open opens with [INT8]. It is
+// an error where there is none.
+func Quantized(dir string) (string, error) {
+	int8Dir := filepath.Join(dir, contract.Int8Dir)
+	if _, err := os.Stat(int8Dir); err != nil {
+		return "", fmt.Errorf("%s: precision int8: expected a model exported with "+
+			"`kerasrun-export --quantize int8 --images DIR`, got none: %w", dir, err)
+	}
+	return int8Dir, nil
 }
 
 // scanAndOpen is Open, in as long as it takes.

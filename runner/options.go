@@ -149,6 +149,9 @@ const (
 	// FP16 is for GPUs of compute capability 7.0: float16 where TensorFlow's rewriter finds it
 	// safe.
 	FP16 Precision = "fp16"
+	// INT8 is for the CPU: convolutions in integers, of the graph that the exporter has quantized
+	// in the directory's int8/, which is opened in the directory's place.
+	INT8 Precision = "int8"
 	// TF32 is for GPUs of compute capability 8.0: float32 with TensorFloat-32 products, for the
 	// whole process.
 	TF32 Precision = "tf32"
@@ -158,8 +161,9 @@ const (
 // an error of Open.
 func WithPrecision(p Precision) Option {
 	return func(c *config) error {
-		if !slices.Contains([]Precision{FP32, BF16, FP16, TF32}, p) {
-			return fmt.Errorf("precision: expected fp32, bf16, fp16 or tf32, got %q", string(p))
+		if !slices.Contains([]Precision{FP32, BF16, FP16, TF32, INT8}, p) {
+			return fmt.Errorf("precision: expected fp32, bf16, fp16, tf32 or int8, got %q",
+				string(p))
 		}
 		c.precision = p
 		return nil

@@ -19,7 +19,7 @@ import (
 // ownConvolutions says in which precisions package cpuconv computes the convolutions whose kernels
 // are packed.
 var ownConvolutions = map[Precision]bool{FP32: cpuconv.Preferred(false),
-	BF16: cpuconv.Preferred(true)}
+	BF16: cpuconv.Preferred(true), INT8: cpuconv.Preferred(false)}
 
 // errUnsupportedConv says that a signature has convolutions that package cpuconv does not compute,
 // or none.
@@ -42,9 +42,11 @@ type packer struct {
 // optimizedGraph is what TensorFlow makes of a signature, with placeholders for its variables.
 type optimizedGraph struct {
 	graph    *graphpb.GraphDef
-	kernels  []string             // the placeholders
-	replaced bool                 // convolutions are package cpuconv's
-	packed   []graph.PackedKernel // of cpuconv.Regions
+	kernels  []string                        // the placeholders
+	values   []string                        // what their values are read from
+	int8     map[string]graph.ConstantKernel // those of int8, by placeholder
+	replaced bool                            // convolutions are package cpuconv's
+	packed   []graph.PackedKernel            // of cpuconv.Regions
 }
 
 // packedSession is a session and what it is fed beside its inputs.
@@ -55,7 +57,7 @@ type packedSession struct {
 
 // newPacker loads the graph with these tags.
 func newPacker(dir string, tags []string, p plan) (*packer, error) {
-	if p.own || p.bf16 {
+	if p.own || p.bf16 || p.int8 {
 		if err := cpuconv.Register(processThreads()); err != nil {
 			return nil, err
 		}
@@ -87,7 +89,7 @@ func (p *packer) call(s savedmodel.Signature) (*call, error) {
 	if p.plan.bf16 && !o.replaced {
 		return nil, errUnsupportedConv
 	}
-	values, err := p.source.Read(o.kernels)
+	values, err := p.source.Read(o.values)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +110,7 @@ func (p *packer) call(s savedmodel.Signature) (*call, error) {
 // alone, and shows the graph only after a run. So a variable is a placeholder there, and may be a
 // kernel and nothing else; and the graph is gated, so that nothing is computed in that run.
 func (p *packer) optimize(s savedmodel.Signature) (optimizedGraph, error) {
-	g, kernels, err := p.gated(s)
+	g, o, err := p.gated(s)
 	if err != nil {
 		return optimizedGraph{}, err
 	}
@@ -129,36 +131,59 @@ func (p *packer) optimize(s savedmodel.Signature) (optimizedGraph, error) {
 	for _, out := range s.Outputs {
 		targets = append(targets, out.Op)
 	}
-	o := optimizedGraph{kernels: kernels}
 	if o.graph, err = session.Optimize(g, p.plan.optimize, feeds, in, targets); err != nil {
 		return optimizedGraph{}, fmt.Errorf("the optimised graph: %w", err)
 	}
-	if p.plan.own || p.plan.bf16 {
-		endpoints := graph.Endpoints(s)
-		o.graph, o.packed, o.replaced = cpuconv.Regions(o.graph, kernels, endpoints, p.plan.bf16)
+	endpoints := graph.Endpoints(s)
+	switch {
+	case p.plan.int8:
+		var refused string
+		o.graph, o.packed, refused = cpuconv.QuantizedRegions(o.graph, o.kernels,
+			slices.Collect(maps.Keys(o.int8)), endpoints)
+		if refused != "" {
+			return o, fmt.Errorf("expected convolutions that can be computed in integers, got %s",
+				refused)
+		}
+	case p.plan.own || p.plan.bf16:
+		o.graph, o.packed, o.replaced = cpuconv.Regions(o.graph, o.kernels, endpoints, p.plan.bf16)
 		if !o.replaced {
-			o.replaced = cpuconv.Replace(o.graph, kernels, endpoints, p.plan.bf16)
+			o.replaced = cpuconv.Replace(o.graph, o.kernels, endpoints, p.plan.bf16)
 		}
 	}
 	return o, nil
 }
 
 // gated returns the graph of a signature that TensorFlow is to optimise, and its kernels.
-func (p *packer) gated(s savedmodel.Signature) (*graphpb.GraphDef, []string, error) {
+func (p *packer) gated(s savedmodel.Signature) (g *graphpb.GraphDef, o optimizedGraph, err error) {
 	whole, err := p.source.Graph()
 	if err != nil {
-		return nil, nil, err
+		return nil, o, err
 	}
 	pruned, variables := graph.Prune(whole, graph.Endpoints(s))
 	replaced, err := graph.ReplaceVariables(pruned, variables)
 	if err != nil {
-		return nil, nil, err
+		return nil, o, err
 	}
-	var kernels []string
 	for _, v := range variables {
-		kernels = append(kernels, v.Read)
+		o.kernels = append(o.kernels, v.Read)
 	}
-	return graph.Gate(replaced, s.Inputs), kernels, nil
+	o.values = o.kernels
+	if p.plan.int8 {
+		var constants []graph.ConstantKernel
+		replaced, constants = graph.ReplaceConstants(replaced)
+		o.int8 = map[string]graph.ConstantKernel{}
+		for _, k := range constants {
+			o.kernels = append(o.kernels, k.Name)
+			o.values = append(o.values, k.Value)
+			if k.Scale != "" {
+				o.values = append(o.values, k.Scale)
+				o.int8[k.Name] = k
+			}
+		}
+		// Without the constants of which placeholders have been made.
+		replaced, _ = graph.Prune(replaced, graph.Endpoints(s))
+	}
+	return graph.Gate(replaced, s.Inputs), o, nil
 }
 
 // close frees the sessions and the kernels. Nothing may run.
@@ -194,7 +219,8 @@ func newKernels(o optimizedGraph, values map[string]*session.Tensor) (fedGraph *
 			k, err = kernels{}, errors.Join(err, k.free())
 		}
 	}()
-	fedGraph, fed := graph.FeedKernels(o.graph, slices.Collect(maps.Keys(values)), cpuconv.Op)
+	fedGraph, fed := graph.FeedKernels(o.graph,
+		slices.AppendSeq(slices.Clone(o.kernels), maps.Keys(values)), cpuconv.Op)
 	fed.Packed = append(fed.Packed, o.packed...)
 	bind := func(name string, t *session.Tensor) {
 		k.bound = append(k.bound, session.Bound{At: session.Endpoint{Op: name}, Tensor: t})
@@ -217,7 +243,12 @@ func newKernels(o optimizedGraph, values map[string]*session.Tensor) (fedGraph *
 	}
 	for i, kernel := range fed.Packed {
 		numbers := k.memory.Take(lengths[i])
-		if err := packValue(kernel.Node, values[kernel.Variable], numbers); err != nil {
+		if bytes, ok := o.int8[kernel.Variable]; ok {
+			err = packBytes(kernel.Node, values[bytes.Value], values[bytes.Scale], numbers)
+		} else {
+			err = packValue(kernel.Node, values[kernel.Variable], numbers)
+		}
+		if err != nil {
 			return nil, k, fmt.Errorf("%s: kernel %s: %w", kernel.Node.Name, kernel.Variable, err)
 		}
 		bind(kernel.Name, session.Borrow(numbers))
@@ -235,6 +266,15 @@ func packValue(node *nodepb.NodeDef, value *session.Tensor, packed []float32) er
 		return fmt.Errorf("expected float32, got %v", dtype)
 	}
 	return cpuconv.Pack(node, value.Shape(), value.Float32s(), packed)
+}
+
+// packBytes is packValue of a constant of int8 and its scales.
+func packBytes(node *nodepb.NodeDef, value, scales *session.Tensor, packed []float32) error {
+	if value == nil || scales == nil || value.DType() != tensor.Int8 ||
+		scales.DType() != tensor.Float32 {
+		return errors.New("expected constants of int8 and float32, got others")
+	}
+	return cpuconv.PackBytes(node, value.Shape(), value.Int8s(), scales.Float32s(), packed)
 }
 
 func (k kernels) free() error {

@@ -29,6 +29,9 @@ type plan struct {
 	own bool
 	// bf16 has it compute them in bfloat16. It has to be able to.
 	bf16 bool
+	// int8 has it compute those of a frozen graph whose kernels are int8, in integers. It has to be
+	// able to.
+	int8 bool
 
 	optimize []byte // the ConfigProto of sessions in which TensorFlow optimises the graph
 	asIs     []byte // that of sessions in which it rewrites nothing
@@ -60,6 +63,13 @@ func newPlan(f facts) (p plan, err error) {
 	}
 	if p.asIs, err = asIsConfig(f.options); err != nil {
 		return plan{}, err
+	}
+	if f.options.precision == INT8 {
+		p.mode, p.int8 = packed, true
+		options := f.options
+		options.precision = FP32 // of all that is not int8
+		p.optimize, err = optimizingConfig(options, target{optimized: true, oneDNN: true})
+		return p, err
 	}
 	// The exporter's graphs have their kernels in variables, which never change. TensorFlow
 	// prepares only constants for other precisions and for GPUs.

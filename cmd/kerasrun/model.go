@@ -25,6 +25,8 @@ const defaultModel = "models/resnext50"
 type modelDir struct {
 	dir    string // as it was given; it may be an address
 	copied string // where the files of an address are, once they were needed
+	// quantized says whether it is the directory's quantized graph that is read; nil: it is not.
+	quantized func() bool
 }
 
 func (m *modelDir) register(cmd *cobra.Command) {
@@ -64,8 +66,17 @@ func completeModel(
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// local is the directory, of an address its copy in the user's cache.
+// local is the directory that is read: with --precision int8 that of the quantized graph.
 func (m *modelDir) local(ctx context.Context) (string, error) {
+	dir, err := m.whole(ctx)
+	if err != nil || m.quantized == nil || !m.quantized() {
+		return dir, err
+	}
+	return runner.Quantized(dir)
+}
+
+// whole is the directory, of an address its copy in the user's cache.
+func (m *modelDir) whole(ctx context.Context) (string, error) {
 	if !object.IsRemote(m.dir) {
 		return object.Local(m.dir)
 	}
@@ -153,7 +164,8 @@ func (m *modelFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&m.devices, "device", []string{"auto"},
 		"where to run: auto, cpu, gpu, gpu:N, or several GPUs")
 	completeWords(cmd, "device", "auto", "cpu", "gpu")
-	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32")
+	m.precision = addChoice(cmd, "precision", "arithmetic", "fp32", "bf16", "fp16", "tf32", "int8")
+	m.quantized = func() bool { return m.precision.value == string(runner.INT8) }
 	flags.IntVar(&m.intra, "tensorflow-intra-op-parallelism", 0,
 		"threads that compute one operation (default the CPUs that the process may use)")
 	flags.IntVar(&m.inter, "tensorflow-inter-op-parallelism", 0,
@@ -202,7 +214,7 @@ const gpuSetup = "`TENSORFLOW=gpu make setup` installs TensorFlow for GPUs"
 // open loads the model, as the flags and more options choose. It warns where a TensorFlow that is
 // made for GPUs goes without one.
 func (m *modelFlags) open(ctx context.Context, more ...runner.Option) (*runner.Model, error) {
-	dir, err := m.local(ctx)
+	dir, err := m.whole(ctx)
 	if err != nil {
 		return nil, err
 	}

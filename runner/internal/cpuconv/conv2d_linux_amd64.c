@@ -3,6 +3,7 @@
 #include "conv2d.h"
 
 #include "isa.h"
+#include "qconv2d.h"
 
 static int has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -16,11 +17,24 @@ int kerasrun_conv2d_preferred(int bf16) {
 
 const struct kerasrun_conv2d_isa* kerasrun_isa(void) {
 #ifdef KERASRUN_EMULATE_AVX512
-  (void)has_avx512;
   return &kerasrun_conv2d_avx512;
 #else
   return has_avx512() ? &kerasrun_conv2d_avx512 : &kerasrun_conv2d_avx2;
 #endif
+}
+
+const struct kerasrun_qconv2d_isa* kerasrun_qconv2d_isa(void) {
+  int has_vnni = has_avx512() && __builtin_cpu_supports("avx512vnni");
+  return has_vnni ? &kerasrun_qconv2d_avx512vnni : &kerasrun_qconv2d_avx2;
+}
+
+int64_t kerasrun_qconv2d_packed_size(const struct kerasrun_conv2d* c) {
+  return kerasrun_qconv2d_isa()->packed_size(c);
+}
+
+void kerasrun_qconv2d_pack(const struct kerasrun_conv2d* c, const int8_t* filter,
+                           const float* multiplier, int32_t zero, float* packed) {
+  kerasrun_qconv2d_isa()->pack(c, filter, multiplier, zero, packed);
 }
 
 int64_t kerasrun_conv2d_packed_size(const struct kerasrun_conv2d* c) {

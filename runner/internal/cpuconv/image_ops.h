@@ -135,29 +135,25 @@ struct mean_call {
   float* y;
 };
 
-// A task is eight channels of an image. Sums of SPAN are added up, so that their rounding does not.
+// A task is eight channels of an image. Sums are in double, so that the mean does not depend on the
+// order of the pixels: where convolutions are of bytes, one is made of it.
 static void mean_task(void* context, int64_t task) {
   const struct mean_call* call = context;
   const struct kerasrun_view* x = call->x;
   int64_t image = task / (call->channels / 8), c8 = task % (call->channels / 8);
   int64_t pixels = x->h * x->w, offsets[SPAN];
   const float* from = x->data + c8 * x->c8_stride;
-  __m256 total = _mm256_setzero_ps();
+  __m256d sum[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
   for (int64_t first = 0, n; first < pixels; first += n) {
     n = min(SPAN, pixels - first);
     kerasrun_pixel_offsets(x, image * pixels + first, n, offsets);
-    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                     _mm256_setzero_ps()};
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-      for (int j = 0; j < 4; j++)
-        sum[j] = _mm256_add_ps(sum[j], _mm256_loadu_ps(from + offsets[i + j]));
-    for (; i < n; i++) sum[0] = _mm256_add_ps(sum[0], _mm256_loadu_ps(from + offsets[i]));
-    sum[0] = _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]));
-    total = _mm256_add_ps(total, sum[0]);
+    for (int64_t i = 0; i < n; i++)
+      for (int j = 0; j < 2; j++)
+        sum[j] = _mm256_add_pd(sum[j], _mm256_cvtps_pd(_mm_loadu_ps(from + offsets[i] + 4 * j)));
   }
-  total = _mm256_div_ps(total, _mm256_set1_ps(pixels));
-  _mm256_storeu_ps(call->y + image * call->channels + 8 * c8, total);
+  float* y = call->y + image * call->channels + 8 * c8;
+  for (int j = 0; j < 2; j++)
+    _mm_storeu_ps(y + 4 * j, _mm256_cvtpd_ps(_mm256_div_pd(sum[j], _mm256_set1_pd(pixels))));
 }
 
 static void mean(const struct kerasrun_view* x, int64_t n, int64_t channels, float* y) {

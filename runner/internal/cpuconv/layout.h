@@ -5,7 +5,8 @@
 //   NCHW8C   x[n][c/8][p + h + p][p + w + p][8]          oneDNN's nChw8c, with p pixels of zeros
 //                                                        around each plane, and a gap behind it
 //
-// A 1x1 convolution reads TILED in place, a larger one NCHW8C. Both need c % 8 == 0.
+// A 1x1 convolution reads TILED in place, a larger one NCHW8C. Both need c % 8 == 0. Of a region's
+// values there is one layout more, of bytes (qconv2d.h), which none of the functions here knows.
 
 #pragma once
 
@@ -18,7 +19,7 @@ static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t div_round_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-enum kerasrun_layout_kind { KERASRUN_NHWC, KERASRUN_TILED, KERASRUN_NCHW8C };
+enum kerasrun_layout_kind { KERASRUN_NHWC, KERASRUN_TILED, KERASRUN_NCHW8C, KERASRUN_BYTES };
 
 struct kerasrun_layout {
   enum kerasrun_layout_kind kind;

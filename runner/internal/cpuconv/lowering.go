@@ -23,7 +23,13 @@ type lowering struct {
 	step  map[string]*step
 	alias map[string]string // operations that hand on a value
 	pads  map[string]pad    // operations that put zeros around one
-	kept  map[string]bool   // those of alias and pads that TensorFlow computes all the same
+	// quantized are the kernels of bytes, and quants the operations that round to bytes.
+	quantized map[string]bool
+	quants    map[string]quant
+	// those of alias, pads and quants that TensorFlow computes all the same
+	kept map[string]bool
+	// refused is a convolution that there is no step for, "" where there is one for each.
+	refused string
 
 	leaving map[string]bool   // values that TensorFlow reads
 	added   []*nodepb.NodeDef // constants beside the graph's
@@ -39,7 +45,7 @@ func newLowering(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) *l
 	l := &lowering{graph: g, bf16: bf16, node: map[string]*nodepb.NodeDef{},
 		kernels: map[string]bool{}, endpoints: map[string]bool{}, step: map[string]*step{},
 		alias: map[string]string{}, pads: map[string]pad{}, kept: map[string]bool{},
-		leaving: map[string]bool{}}
+		quants: map[string]quant{}, quantized: map[string]bool{}, leaving: map[string]bool{}}
 	for _, node := range g.Node {
 		l.node[node.Name] = node
 	}
@@ -78,7 +84,8 @@ func (l *lowering) resolve(input string) string {
 
 // lowered says whether TensorFlow computes an operation no more.
 func (l *lowering) lowered(name string) bool {
-	return !l.kept[name] && (l.step[name] != nil || l.alias[name] != "" || l.pads[name].of != "")
+	return !l.kept[name] && (l.step[name] != nil || l.alias[name] != "" || l.pads[name].of != "" ||
+		l.quants[name].of != "")
 }
 
 // left returns the operations that stay TensorFlow's.
@@ -88,15 +95,32 @@ func (l *lowering) left() []*nodepb.NodeDef {
 	})
 }
 
+// source is resolve of what zeros are put around, or bytes are made of for a step, where an input
+// is that.
+func (l *lowering) source(input string, s *step) string {
+	name := l.resolve(input)
+	if q := l.quants[name]; q.of != "" && s != nil && s.kind == stepQConv {
+		name = l.resolve(q.of)
+	}
+	if p := l.pads[name]; p.of != "" {
+		name = l.resolve(p.of)
+	}
+	return name
+}
+
 // lowerAll makes steps of all operations that it can. It returns whether these have all
-// convolutions, and there is one.
+// convolutions, and there is one. Where some are of bytes it is enough that they have those.
 func (l *lowering) lowerAll() bool {
 	depth := map[string]int{} // of operations that stay TensorFlow's: the regions before them
 	convolutions := 0
 	for _, node := range l.order {
 		s := l.lower(node)
 		isConv := strings.Contains(strings.ToLower(node.Op), "conv2d")
+		if len(l.quantized) > 0 {
+			isConv = len(node.Input) > 1 && l.quantized[node.Input[1]]
+		}
 		if isConv && s == nil {
+			l.refused = node.Name
 			return false
 		}
 		if isConv {
@@ -105,13 +129,14 @@ func (l *lowering) lowerAll() bool {
 		if s != nil {
 			s.name, l.step[node.Name] = node.Name, s
 			l.steps = append(l.steps, s)
+			for _, image := range s.images {
+				if l.quants[image].of != "" {
+					l.kept[image] = true // a convolution of floats reads it
+				}
+			}
 		}
 		for _, input := range node.Input {
-			name := l.resolve(input)
-			if p := l.pads[name]; p.of != "" {
-				name = l.resolve(p.of)
-			}
-			name = graph.Producer(name)
+			name := graph.Producer(l.source(input, s))
 			before := depth[name]
 			if from := l.step[name]; from != nil {
 				before = from.region
@@ -159,7 +184,8 @@ func (l *lowering) keepRead() bool {
 // whether there are any.
 func (l *lowering) keep(name string) (kept bool) {
 	for ; l.lowered(name) && l.step[name] == nil; name = nameOf(l.node[name].Input[0]) {
-		if l.pads[name].of != "" || l.rankOf(name) != l.step[l.resolve(name)].rank {
+		if l.pads[name].of != "" || l.quants[name].of != "" ||
+			l.rankOf(name) != l.step[l.resolve(name)].rank {
 			l.kept[name], kept = true, true
 		}
 	}

@@ -64,6 +64,8 @@ func (l *lowering) lower(node *nodepb.NodeDef) *step {
 		l.reshape(node)
 	case "Pad":
 		l.pad(node)
+	case "FakeQuantWithMinMaxArgs":
+		l.quantize(node)
 	}
 	return nil
 }
@@ -75,13 +77,17 @@ func (l *lowering) valueOf(input string) *step { return l.step[l.resolve(input)]
 // its own puts around it.
 func (l *lowering) image(node *nodepb.NodeDef) (name string, in imageShape, around [4]int64,
 	ok bool) {
-	name = l.resolve(node.Input[0])
+	input := node.Input[0]
+	if q := l.quantOf(node); q.of != "" {
+		input = q.of
+	}
+	name = l.resolve(input)
 	if p := l.pads[name]; p.of != "" {
 		name, around = p.of, p.padding
 	}
 	if s := l.step[name]; s != nil {
-		return name, s.shape, around, l.pads[l.resolve(node.Input[0])].of != "" ||
-			l.rankOf(nameOf(node.Input[0])) == 4
+		return name, s.shape, around, l.pads[l.resolve(input)].of != "" ||
+			l.rankOf(nameOf(input)) == 4
 	}
 	// The optimiser has written down the shapes of inputs.
 	shapes := node.Attr["_input_shapes"].GetList().GetShape()
@@ -152,6 +158,9 @@ func (l *lowering) convolution(node *nodepb.NodeDef) *step {
 		}
 		s.added = added.name
 	}
+	if l.quantized[s.filter] {
+		return l.ofBytes(s, node)
+	}
 	if s.is1x1() && s.in.h == 1 && s.in.w == 1 && s.added == "" && !l.bf16 &&
 		(kernel[3]%8 != 0 || kernel[2]*kernel[3] < smallProduct) {
 		s.kind = stepDense
@@ -183,7 +192,8 @@ func (l *lowering) depthwise(node *nodepb.NodeDef) *step {
 		return nil
 	}
 	kernel := l.kernelShape(node.Input[1])
-	if len(kernel) != 4 || kernel[3] != 1 || kernel[2]%8 != 0 {
+	quantized := l.quantized[node.Input[1]]
+	if len(kernel) != 4 || kernel[3] != 1 || kernel[2]%8 != 0 && !quantized {
 		return nil
 	}
 	s := l.windowed(node, stepDepthwise, kernel[:2])
@@ -192,6 +202,9 @@ func (l *lowering) depthwise(node *nodepb.NodeDef) *step {
 	}
 	s.window[2], s.window[3], s.window[4] = 1, kernel[2], kernel[2]
 	s.filter, s.bias, s.act = node.Input[1], l.bias(node, kernel[2]), act
+	if quantized {
+		return l.ofBytes(s, node)
+	}
 	return s
 }
 
@@ -202,15 +215,22 @@ func (l *lowering) matrixProduct(node *nodepb.NodeDef) *step {
 		node.Attr["transpose_b"].GetB() {
 		return nil
 	}
-	kernel, x := l.kernelShape(node.Input[1]), l.valueOf(node.Input[0])
+	input, quantized := node.Input[0], l.quantized[node.Input[1]]
+	if q := l.quantOf(node); q.of != "" {
+		input = q.of
+	}
+	kernel, x := l.kernelShape(node.Input[1]), l.valueOf(input)
 	if len(kernel) != 2 || x == nil || x.shape != (imageShape{1, 1, kernel[0]}) ||
-		l.rankOf(nameOf(node.Input[0])) != 2 {
+		l.rankOf(nameOf(input)) != 2 {
 		return nil
 	}
 	s := &step{kind: stepConv, act: act, rank: 2, matrix: true, in: x.shape,
 		shape: imageShape{1, 1, kernel[1]}, images: []string{x.name}, filter: node.Input[1],
 		bias: node.Input[2], strides: [2]int64{1, 1},
 		window: [5]int64{1, 1, kernel[0], kernel[1], 1}}
+	if quantized {
+		return l.ofBytes(s, node)
+	}
 	if kernel[1]%8 != 0 {
 		s.kind = stepDense
 	}
@@ -258,7 +278,7 @@ func scaled(x *step) *step {
 func (l *lowering) activation(node *nodepb.NodeDef, act int64) *step {
 	x := l.valueOf(node.Input[0])
 	s := scaled(x)
-	if s == nil && x != nil && x.kind <= stepDense {
+	if s == nil && x != nil && (x.kind <= stepDense || x.kind == stepQConv) {
 		s = &step{kind: stepScale, rank: x.rank, in: x.shape, shape: x.shape,
 			images: []string{x.name}, strides: [2]int64{1, 1}}
 	}

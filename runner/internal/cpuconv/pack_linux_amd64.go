@@ -2,6 +2,7 @@ package cpuconv
 
 /*
 #include "conv2d.h"
+#include "qconv2d.h"
 */
 import "C"
 
@@ -64,6 +65,7 @@ func convolution(op *nodepb.NodeDef) (C.struct_kerasrun_conv2d, error) {
 	for _, n := range slices.Concat(filter, strides, padding) {
 		valid = valid && 0 <= n && n <= math.MaxInt32
 	}
+	_, bytes := op.Attr["zero"]
 	if valid {
 		c.stride_h, c.stride_w = C.int64_t(strides[0]), C.int64_t(strides[1])
 		c.pad_top, c.pad_bottom = C.int64_t(padding[0]), C.int64_t(padding[1])
@@ -77,7 +79,10 @@ func convolution(op *nodepb.NodeDef) (C.struct_kerasrun_conv2d, error) {
 			c.bf16 = 1
 		}
 	}
-	if !valid || C.kerasrun_conv2d_valid(&c) == 0 {
+	if valid && bytes && C.kerasrun_qconv2d_valid(&c) != 0 {
+		return c, nil
+	}
+	if !valid || bytes || C.kerasrun_conv2d_valid(&c) == 0 {
 		return c, fmt.Errorf(
 			"expected a filter of at least one pixel and 8 channels a group or a multiple, "+
 				"2 strides and 4 paddings, got filter %v, strides %v, padding %v",
@@ -96,7 +101,47 @@ func PackedLength(op *nodepb.NodeDef) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if _, bytes := op.Attr["zero"]; bytes {
+		return int(C.kerasrun_qconv2d_packed_size(&c)), nil
+	}
 	return int(C.kerasrun_conv2d_packed_size(&c)), nil
+}
+
+// PackBytes is Pack of a filter of -127 to 127, which scales multiply, one for each output channel.
+// A depthwise convolution's kernel is kernel[kh][kw][oc][1].
+func PackBytes(op *nodepb.NodeDef, shape []int64, kernel []int8, scales, packed []float32) error {
+	c, err := convolution(op)
+	if err != nil {
+		return err
+	}
+	want := []int64{int64(c.kh), int64(c.kw), int64(c.ic), int64(c.oc)}
+	if c.ic == 1 && c.groups == c.oc {
+		want[2], want[3] = want[3], 1
+	}
+	if len(shape) == 2 && c.kh*c.kw*c.groups == 1 {
+		want = want[2:]
+	}
+	if !slices.Equal(shape, want) {
+		return fmt.Errorf("expected a kernel of shape %v, got %v", want, shape)
+	}
+	if n := int(c.kh * c.kw * c.ic * c.oc); len(kernel) != n || len(scales) != int(c.oc) {
+		return fmt.Errorf("expected a kernel of %d numbers with %d scales, got %d with %d", n,
+			int(c.oc), len(kernel), len(scales))
+	}
+	if n := int(C.kerasrun_qconv2d_packed_size(&c)); len(packed) != n {
+		return fmt.Errorf("expected room for %d packed numbers, got %d", n, len(packed))
+	}
+	if slices.Min(kernel) < -127 {
+		return fmt.Errorf("expected weights of -127 to 127, got %d", slices.Min(kernel))
+	}
+	multipliers := make([]float32, len(scales))
+	for i, scale := range scales {
+		multipliers[i] = op.Attr["scale"].GetF() * scale
+	}
+	filter, by := (*C.int8_t)(unsafe.SliceData(kernel)), (*C.float)(unsafe.SliceData(multipliers))
+	to := (*C.float)(unsafe.SliceData(packed))
+	C.kerasrun_qconv2d_pack(&c, filter, by, C.int32_t(op.Attr["zero"].GetI()), to)
+	return nil
 }
 
 // Pack packs an operation's filter, kernel[kh][kw][ic][oc] or, for a product of matrices,

@@ -23,7 +23,12 @@ import (
 // its images, but for those that another kind of step hands on tiled or in nChw8c.
 func Regions(g *graphpb.GraphDef, kernels, endpoints []string, bf16 bool) (
 	*graphpb.GraphDef, []graph.PackedKernel, bool) {
-	l := newLowering(g, kernels, endpoints, bf16)
+	return newLowering(g, kernels, endpoints, bf16).regions()
+}
+
+// regions is Regions of a graph that nothing is lowered of yet.
+func (l *lowering) regions() (*graphpb.GraphDef, []graph.PackedKernel, bool) {
+	g := l.graph
 	if !l.lowerAll() || !l.simplify() {
 		return g, nil, false
 	}
@@ -96,6 +101,7 @@ type layoutChoice struct{ kind, padding int64 }
 // operation returns the region's operation, as region.h describes it.
 func (r *region) operation(l *lowering) *nodepb.NodeDef {
 	r.copyImages(l)
+	r.makeBytes(l)
 	r.chooseLayouts(l)
 	for _, s := range r.steps {
 		for _, name := range s.operands() {
@@ -103,7 +109,7 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 				r.inputs = append(r.inputs, name)
 			}
 		}
-		if s.kind == stepConv {
+		if s.kind == stepConv || s.kind == stepQConv {
 			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
 				Name: s.packed()})
 		}
@@ -128,7 +134,7 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 			bf16 = 1
 		}
 		plan = append(plan, s.kind, s.act, bf16, s.rank, layout.kind, layout.padding)
-		plan = append(plan, s.window[:]...)
+		plan = append(plan, s.planned()...)
 		plan = append(plan, s.strides[:]...)
 		plan = append(plan, s.padding[:]...)
 		operands := s.operands()
@@ -168,12 +174,13 @@ func (l *lowering) leaves(s *step) bool {
 // isNHWC says whether a value of a region has to be in NHWC.
 func (l *lowering) isNHWC(s *step) bool {
 	if s.shape.c%8 != 0 || s.rank == 2 || s.kind == stepMean || s.kind == stepDense ||
-		l.leaves(s) {
+		s.kind == stepQConv || l.leaves(s) {
 		return true
 	}
 	return slices.ContainsFunc(l.steps, func(other *step) bool {
-		return other.scale == s.name || slices.Contains(other.images, s.name) &&
-			(other.kind == stepDense || other.kind == stepConv && other.window[2]%8 != 0)
+		return other.scale == s.name || other.kind == stepQConv && other.added == s.name ||
+			slices.Contains(other.images, s.name) && (other.kind == stepDense ||
+				other.kind == stepQuantize || other.kind == stepConv && other.window[2]%8 != 0)
 	})
 }
 
@@ -205,6 +212,14 @@ func (r *region) copyImages(l *lowering) {
 func (r *region) chooseLayouts(l *lowering) {
 	r.layouts = map[string]layoutChoice{}
 	for _, s := range r.steps {
+		if s.kind == stepQuantize {
+			layout := layoutChoice{kind: layoutBytes}
+			r.readers(s.name, func(reader *step) {
+				layout.padding = max(layout.padding, slices.Max(reader.padding[:]))
+			})
+			r.layouts[s.name] = layout
+			continue
+		}
 		if l.isNHWC(s) {
 			continue
 		}

@@ -17,8 +17,13 @@
 //   MEAN       image                       y[n][c]: the mean of all pixels
 //   SCALE      scale, shift, added, images y = act(images * scale + shift + added): -1 where there
 //                                          is none of the first three; images are concatenated
+//   QUANTIZE   image                       y: its bytes; in the place of kh to oc are the bits of
+//                                          min, max and inverse, and zero                qconv2d.h
+//   QCONV      bytes, packed filter, bias and, where it has four, what is added          qconv2d.h
 //
-// rank is 2 where y is a matrix, of images of one pixel. Values that leave the region are NHWC.
+// rank is 2 where y is a matrix, of images of one pixel. Values that leave the region are NHWC. A
+// QUANTIZE's value, and no other, is in the layout BYTES; a QCONV reads that, adds NHWC and makes
+// NHWC.
 
 #pragma once
 
@@ -26,6 +31,7 @@
 #include <stdint.h>
 
 #include "isa.h"
+#include "qconv2d.h"
 
 enum kerasrun_step_kind {
   KERASRUN_CONV,
@@ -35,6 +41,8 @@ enum kerasrun_step_kind {
   KERASRUN_AVG_POOL,
   KERASRUN_MEAN,
   KERASRUN_SCALE,
+  KERASRUN_QUANTIZE,
+  KERASRUN_QCONV,
   KERASRUN_STEP_KINDS
 };
 
@@ -53,6 +61,7 @@ enum { KERASRUN_FAULT = 512 };  // bytes of a message
 
 // kerasrun_region_new returns a region, or NULL and what is wrong with its description.
 struct kerasrun_region* kerasrun_region_new(const struct kerasrun_conv2d_isa* isa,
+                                            const struct kerasrun_qconv2d_isa* qisa,
                                             const int32_t* plan, int64_t length, char* fault);
 void kerasrun_region_free(struct kerasrun_region* r);
 int64_t kerasrun_region_inputs(const struct kerasrun_region* r);

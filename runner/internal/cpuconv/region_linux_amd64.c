@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "max_pool.h"
+#include "qconv2d.h"
 
 enum { STEP_INTS = 18, MAX_VALUES = 1 << 16 };
 enum { IMAGE, FILTER, BIAS, ADD };           // operands of most
@@ -27,7 +28,9 @@ struct step {
   enum kerasrun_step_kind kind;
   int rank;
   struct kerasrun_conv2d conv;
-  int fused;  // a DEPTHWISE that is computed with the CONV before it, whose value is nowhere
+  int fused;    // a DEPTHWISE that is computed with the CONV before it, a QUANTIZE with the QCONV
+  int nowhere;  // nothing but the fused step behind it reads its value
+  struct kerasrun_quantization q;
   int64_t operands;
   const int32_t* operand;
 };
@@ -42,6 +45,7 @@ struct arena {
 
 struct kerasrun_region {
   const struct kerasrun_conv2d_isa* isa;
+  const struct kerasrun_qconv2d_isa* qisa;
   int32_t* plan;
   int64_t inputs, outputs, steps;
   const int32_t* output;
@@ -64,6 +68,7 @@ static int64_t operands_of(enum kerasrun_step_kind kind) {
     case KERASRUN_CONV:
     case KERASRUN_DEPTHWISE:
     case KERASRUN_DENSE:
+    case KERASRUN_QCONV:
       return 3;
     case KERASRUN_SCALE:
       return FIRST_SCALED + 1;
@@ -90,10 +95,25 @@ static int64_t read_step(struct step* s, int64_t number, int64_t value, const in
                                      .pad_left = plan[15],
                                      .pad_right = plan[16]};
   kerasrun_conv2d_set_filter(&s->conv, plan + 6);
+  if (s->kind == KERASRUN_QUANTIZE) {
+    memcpy(&s->q, plan + 6, 3 * sizeof(float));
+    s->q.zero = plan[9];
+    s->conv = (struct kerasrun_conv2d){.y = {plan[4], plan[5]}, .stride_h = 1, .stride_w = 1};
+    struct kerasrun_layout l = s->conv.y;
+    s->conv.y.kind = KERASRUN_NCHW8C;  // whose padding is checked as that of bytes is
+    if (l.kind != KERASRUN_BYTES || !kerasrun_layout_valid(s->conv.y) ||
+        !kerasrun_quantization_valid(&s->q))
+      return invalid(fault,
+                     "step %" PRId64
+                     ": expected bytes with a range around 0, got layout %d,%" PRId64
+                     ", range %g to %g, zero %d",
+                     number, (int)l.kind, l.padding, s->q.min, s->q.max, s->q.zero);
+  }
   s->operands = plan[17];
   s->operand = plan + STEP_INTS;
+  int bytes = s->kind == KERASRUN_QUANTIZE;
   if ((unsigned)s->kind >= KERASRUN_STEP_KINDS || (s->rank != 2 && s->rank != 4) ||
-      (s->rank == 2 && s->conv.y.kind != KERASRUN_NHWC))
+      (s->rank == 2 && s->conv.y.kind != KERASRUN_NHWC && !bytes))
     return invalid(fault, "step %" PRId64 ": expected a kind and a rank of 2 or 4, got %d and %d",
                    number, (int)s->kind, s->rank);
   if (!kerasrun_conv2d_window_valid(&s->conv))
@@ -105,7 +125,7 @@ static int64_t read_step(struct step* s, int64_t number, int64_t value, const in
                    number, plan[1], plan[11], plan[12], plan[13], plan[14], plan[15], plan[16],
                    plan[4], plan[5]);
   int64_t fewest = operands_of(s->kind), most = fewest;
-  if (s->kind == KERASRUN_CONV) most = 4;
+  if (s->kind == KERASRUN_CONV || s->kind == KERASRUN_QCONV) most = 4;
   if (s->kind == KERASRUN_SCALE) most = MAX_VALUES;
   if (s->operands < fewest || s->operands > most || s->operands > left - STEP_INTS)
     return invalid(fault, "step %" PRId64 ": expected %" PRId64 " operands or more, got %" PRId64,
@@ -123,6 +143,14 @@ static int64_t read_step(struct step* s, int64_t number, int64_t value, const in
                    ": expected a filter of a pixel or more, with 8 channels a group or a multiple, "
                    "got %dx%dx%dx%d in %d groups",
                    number, plan[6], plan[7], plan[8], plan[9], plan[10]);
+  if (s->kind == KERASRUN_QCONV &&
+      (!kerasrun_qconv2d_valid(&s->conv) || s->conv.y.kind != KERASRUN_NHWC))
+    return invalid(fault,
+                   "step %" PRId64
+                   ": expected a filter of a pixel or more, and sums that fit in 32 bits, to NHWC, "
+                   "got %dx%dx%dx%d in %d groups",
+                   number, plan[6], plan[7], plan[8], plan[9], plan[10]);
+  if (s->kind == KERASRUN_QUANTIZE) s->conv.y.kind = KERASRUN_BYTES;
   if (s->kind == KERASRUN_DENSE && (s->conv.ic < 1 || s->conv.oc < 1))
     return invalid(fault, "step %" PRId64 ": expected a matrix, got %d x %d", number, plan[8],
                    plan[9]);
@@ -162,11 +190,28 @@ static int read_plan(struct kerasrun_region* r, int64_t length, char* fault) {
   return 1;
 }
 
-// fuse finds the 1x1 convolutions that only a depthwise one reads, the step behind it.
+// fuse_bytes has a QCONV write the bytes of its value too, which the step behind it makes of it.
+// What it reads is needed as long as that; but where its value is in the memory of what is added
+// (in_place), that is the value's from then on.
+static void fuse_bytes(struct kerasrun_region* r, int64_t i) {
+  struct step* conv = &r->step[i - 1];
+  int64_t value = r->inputs + i - 1;
+  if (r->step[i].operand[IMAGE] != value) return;
+  r->step[i].fused = 1;
+  conv->nowhere = r->last_use[value] == i;
+  r->last_use[conv->operand[IMAGE]] = max(r->last_use[conv->operand[IMAGE]], i);
+  int in_memory = !conv->nowhere && r->last_use[value] < r->steps;
+  if (conv->operands > ADD && !in_memory)
+    r->last_use[conv->operand[ADD]] = max(r->last_use[conv->operand[ADD]], i);
+}
+
+// fuse finds the 1x1 convolutions that only a depthwise one reads, the step behind it, and the
+// convolutions of bytes whose values are made bytes again.
 static void fuse(struct kerasrun_region* r) {
   for (int64_t i = 1; i < r->steps; i++) {
     const struct step *e = &r->step[i - 1], *d = &r->step[i];
     int64_t value = r->inputs + i - 1;
+    if (e->kind == KERASRUN_QCONV && d->kind == KERASRUN_QUANTIZE) fuse_bytes(r, i);
     if (e->kind != KERASRUN_CONV || e->operands > ADD || !kerasrun_conv2d_is_1x1(&e->conv) ||
         d->kind != KERASRUN_DEPTHWISE || d->operand[IMAGE] != value || r->last_use[value] != i)
       continue;
@@ -176,17 +221,19 @@ static void fuse(struct kerasrun_region* r) {
     if (x < r->inputs) continue;
     expand.x = r->step[x - r->inputs].conv.y;
     if (!kerasrun_expand_depthwise_valid(&expand, &depthwise)) continue;
-    r->step[i].fused = 1;
+    r->step[i].fused = r->step[i - 1].nowhere = 1;
     r->last_use[x] = max(r->last_use[x], i);
   }
 }
 
 struct kerasrun_region* kerasrun_region_new(const struct kerasrun_conv2d_isa* isa,
+                                            const struct kerasrun_qconv2d_isa* qisa,
                                             const int32_t* plan, int64_t length, char* fault) {
   struct kerasrun_region* r = calloc(1, sizeof *r);
   if (!r) return invalid(fault, "out of memory"), NULL;
   pthread_mutex_init(&r->lock, NULL);
   r->isa = isa;
+  r->qisa = qisa;
   r->plan = calloc(length + 1, sizeof *plan);
   if (r->plan && length > 0) memcpy(r->plan, plan, length * sizeof *plan);
   if (!r->plan) invalid(fault, "out of memory");
@@ -221,10 +268,17 @@ static int same_shape(const struct kerasrun_value* a, const struct kerasrun_valu
   return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
 }
 
-// is_images returns whether a value is images, all of them in memory of this layout.
+// is_images returns whether a value is images of floats, all of them in memory of this layout.
 static int is_images(const struct kerasrun_value* v) {
-  return (v->rank == 2 || v->rank == 4) && (v->layout.kind == KERASRUN_NHWC || v->c % 8 == 0) &&
+  return (v->rank == 2 || v->rank == 4) && v->layout.kind != KERASRUN_BYTES &&
+         (v->layout.kind == KERASRUN_NHWC || v->c % 8 == 0) &&
          kerasrun_layout_fits(v->layout, v->n, v->h, v->w, v->c);
+}
+
+// is_bytes returns whether a value is images of bytes that fit in memory.
+static int is_bytes(const struct kerasrun_value* v) {
+  return (v->rank == 2 || v->rank == 4) && v->layout.kind == KERASRUN_BYTES &&
+         v->c <= INT32_MAX - 3 && kerasrun_layout_fits(v->layout, v->n, v->h, v->w, v->c + 3);
 }
 
 #define VALUE_FORMAT "%" PRId64 " of %" PRId64 "x%" PRId64 "x%" PRId64 " in layout %d,%" PRId64
@@ -236,6 +290,7 @@ static struct kerasrun_conv2d convolution(const struct step* s, const struct ker
   const struct kerasrun_value* x = &v[s->operand[IMAGE]];
   c.x = x->layout;
   if (s->kind == KERASRUN_CONV && s->operands > ADD) c.add = v[s->operand[ADD]].layout;
+  if (s->kind == KERASRUN_QCONV) c.x = (struct kerasrun_layout){KERASRUN_NHWC, 0};
   if (s->kind == KERASRUN_MAX_POOL || s->kind == KERASRUN_AVG_POOL) c.ic = c.oc = x->c;
   return c;
 }
@@ -258,10 +313,29 @@ static int64_t scale_channels(const struct step* s, const struct kerasrun_value*
   return channels;
 }
 
+// shape_of_bytes is shape of a QUANTIZE and a QCONV.
+static int shape_of_bytes(const struct step* s, const struct kerasrun_value* v,
+                          struct kerasrun_value* y) {
+  const struct kerasrun_value* x = &v[s->operand[IMAGE]];
+  const struct kerasrun_conv2d* c = &s->conv;
+  y->n = x->n, y->h = x->h, y->w = x->w, y->c = x->c;
+  if (s->kind == KERASRUN_QUANTIZE) return is_images(x) && x->c > 0 && is_bytes(y);
+  int64_t padding = max(max(c->pad_top, c->pad_bottom), max(c->pad_left, c->pad_right));
+  if (!is_bytes(x) || x->layout.padding < padding || x->c != c->ic * c->groups) return 0;
+  y->h = kerasrun_conv2d_out_h(c, x->h), y->w = kerasrun_conv2d_out_w(c, x->w), y->c = c->oc;
+  if (y->h < 1 || y->w < 1 || (s->rank == 2 && (y->h != 1 || y->w != 1))) return 0;
+  if (s->operands > ADD) {
+    const struct kerasrun_value* add = &v[s->operand[ADD]];
+    if (!same_shape(add, y) || !is_images(add) || add->layout.kind != KERASRUN_NHWC) return 0;
+  }
+  return is_images(y);
+}
+
 // shape writes what a step makes, and checks that its operands are what it reads.
 static int shape(const struct step* s, const struct kerasrun_value* v, struct kerasrun_value* y) {
   const struct kerasrun_value* x = &v[s->operand[IMAGE]];
   *y = (struct kerasrun_value){.rank = s->rank, .layout = s->conv.y};
+  if (s->kind == KERASRUN_QUANTIZE || s->kind == KERASRUN_QCONV) return shape_of_bytes(s, v, y);
   if (s->kind == KERASRUN_SCALE) {
     x = &v[s->operand[FIRST_SCALED]];
     int64_t channels = scale_channels(s, v);
@@ -315,10 +389,13 @@ static int shape(const struct step* s, const struct kerasrun_value* v, struct ke
 // weights checks the sizes of a filter and a bias.
 static int weights(const struct kerasrun_region* r, const struct step* s,
                    const struct kerasrun_value* v) {
-  if (s->kind > KERASRUN_DENSE) return 1;
+  if (s->kind > KERASRUN_DENSE && s->kind != KERASRUN_QCONV) return 1;
   struct kerasrun_conv2d c = convolution(s, v);
   int64_t floats;
   switch (s->kind) {
+    case KERASRUN_QCONV:
+      floats = r->qisa->packed_size(&c);
+      break;
     case KERASRUN_CONV:
       floats = r->isa->packed_size(&c);
       break;
@@ -357,7 +434,8 @@ static int64_t in_place(const struct kerasrun_region* r, int64_t i, const struct
                         const struct place* places) {
   const struct step* s = &r->step[i];
   int64_t at = -1;
-  if (s->kind == KERASRUN_CONV && s->operands > ADD && s->operand[ADD] != s->operand[IMAGE])
+  if ((s->kind == KERASRUN_CONV || s->kind == KERASRUN_QCONV) && s->operands > ADD &&
+      s->operand[ADD] != s->operand[IMAGE])
     at = s->operand[ADD];
   if (s->kind == KERASRUN_SCALE && s->operands == FIRST_SCALED + 1 &&
       s->operand[FIRST_SCALED] != s->operand[SCALE])
@@ -379,6 +457,14 @@ static int64_t free_place(const struct place* places, int64_t n, int64_t size) {
   return begin;
 }
 
+// value_size returns how many floats' memory a value takes: whole cache lines.
+static int64_t value_size(const struct kerasrun_value* v) {
+  int64_t floats = v->layout.kind == KERASRUN_BYTES
+                       ? kerasrun_bytes_floats(v->layout.padding, v->n, v->h, v->w, v->c)
+                       : kerasrun_layout_size(v->layout, v->n, v->h, v->w, v->c);
+  return div_round_up(floats, 16) * 16;
+}
+
 // plan_memory places the values of the steps that are no outputs, and returns how many floats they
 // take. A value that is needed no more keeps its begin, and has no size.
 static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasrun_value* v,
@@ -387,17 +473,14 @@ static int64_t plan_memory(const struct kerasrun_region* r, const struct kerasru
   for (int64_t i = 0; i < r->steps; i++) {
     int64_t value = r->inputs + i;
     const struct kerasrun_value* y = &v[value];
-    int nowhere = i + 1 < r->steps && r->step[i + 1].fused;
-    if (nowhere) continue;
+    if (r->step[i].nowhere) continue;
     if (r->last_use[value] < r->steps) {
       int64_t from = in_place(r, i, v, places);
       if (from >= 0) {
         places[value] = places[from];
         places[from].size = 0;
       } else {
-        // Whole cache lines.
-        int64_t size =
-            div_round_up(kerasrun_layout_size(y->layout, y->n, y->h, y->w, y->c), 16) * 16;
+        int64_t size = value_size(y);
         places[value] = (struct place){free_place(places + r->inputs, i, size), size};
       }
       total = max(total, places[value].begin + places[value].size);
@@ -488,6 +571,30 @@ static int compute_fused(const struct kerasrun_region* r, const struct step* s,
                                   v[s->operand[BIAS]].data, x->data, x->n, x->h, x->w, y->data);
 }
 
+static struct kerasrun_bytes bytes(const struct kerasrun_value* v) {
+  return kerasrun_bytes(v->data, v->layout.padding, v->h, v->w, v->c);
+}
+
+// compute_qconv computes a QCONV, whose value y is, and its bytes z where a QUANTIZE, which may be
+// NULL, makes some.
+static void compute_qconv(const struct kerasrun_region* r, const struct step* s,
+                          const struct step* quantize, const struct kerasrun_value* v,
+                          const struct kerasrun_value* y, const struct kerasrun_value* z) {
+  const struct kerasrun_value* x = &v[s->operand[IMAGE]];
+  struct kerasrun_conv2d c = convolution(s, v);
+  struct kerasrun_qconv2d_call call = {.c = &c,
+                                       .packed = v[s->operand[FILTER]].data,
+                                       .bias = v[s->operand[BIAS]].data,
+                                       .x = bytes(x),
+                                       .add = s->operands > ADD ? v[s->operand[ADD]].data : NULL,
+                                       .y = s->nowhere ? NULL : y->data,
+                                       .n = x->n,
+                                       .out_h = y->h,
+                                       .out_w = y->w};
+  if (quantize) call.z = bytes(z), call.q = quantize->q;
+  r->qisa->run(&call);
+}
+
 // compute computes a step, and returns 0 where there is no memory.
 static int compute(const struct kerasrun_region* r, const struct step* s,
                    const struct kerasrun_value* v, const struct kerasrun_value* y) {
@@ -498,6 +605,10 @@ static int compute(const struct kerasrun_region* r, const struct step* s,
   if (s->kind <= KERASRUN_DENSE)
     filter = v[s->operand[FILTER]].data, bias = v[s->operand[BIAS]].data;
   if (s->kind == KERASRUN_CONV && s->operands > ADD) add = v[s->operand[ADD]].data;
+  if (s->kind == KERASRUN_QCONV) {
+    compute_qconv(r, s, NULL, v, y, NULL);
+    return 1;
+  }
   struct kerasrun_view image = view(x);
   switch (s->kind) {
     case KERASRUN_CONV:
@@ -505,6 +616,14 @@ static int compute(const struct kerasrun_region* r, const struct step* s,
     case KERASRUN_DEPTHWISE:
       if (s->fused) return compute_fused(r, s, v, y);
       r->isa->depthwise(&c, filter, bias, x->data, x->n, x->h, x->w, y->data);
+      return 1;
+    case KERASRUN_QUANTIZE:
+      if (s->fused) {
+        compute_qconv(r, s - 1, s, v, y - 1, y);
+      } else {
+        struct kerasrun_bytes z = bytes(y);
+        r->qisa->quantize(&s->q, &image, x->n, x->c, &z);
+      }
       return 1;
     case KERASRUN_DENSE:
       r->isa->dense(&(struct kerasrun_dense){c.ic, c.oc, filter, bias, c.act}, x->data, x->n,

@@ -82,6 +82,7 @@ const (
 	layoutNHWC = iota
 	layoutTiled
 	layoutNCHW8C
+	layoutBytes // of a region's values alone
 )
 
 // layoutOf is where an input's layout is in the attribute layouts. The output's is behind them.

@@ -57,7 +57,8 @@ func (l *lowering) remove(s *step) {
 
 // join has a step do what another does with its value, if it can.
 func join(first, second *step) bool {
-	if first.act != actLinear || first.kind > stepDense && first.kind != stepScale {
+	isConv := first.kind <= stepDense || first.kind == stepQConv
+	if first.act != actLinear || !isConv && first.kind != stepScale {
 		return false
 	}
 	if !second.alone() && (first.kind != stepScale || first.added+second.added+second.scale != "" ||

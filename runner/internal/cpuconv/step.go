@@ -16,6 +16,8 @@ const (
 	stepAvgPool
 	stepMean
 	stepScale
+	stepQuantize
+	stepQConv
 )
 
 // Activations, as activation.h has them.
@@ -46,6 +48,7 @@ type step struct {
 	shifts       []float64
 	added        string
 	region       int
+	quantization quantization // of the image of a stepQConv, of the value of a stepQuantize
 }
 
 func (s *step) packed() string { return s.name + "/packed" }
@@ -54,18 +57,23 @@ func (s *step) is1x1() bool {
 	return s.window[0] == 1 && s.window[1] == 1 && s.window[4] == 1 && slices.Max(s.padding[:]) == 0
 }
 
-// packing returns what Pack takes for a convolution.
+// packing returns what Pack, or PackBytes, takes for a convolution.
 func (s *step) packing(bf16 bool) *nodepb.NodeDef {
-	return &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
+	node := &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
 		"filter": list(s.window[:]), "strides": list(s.strides[:]), "padding": list(s.padding[:]),
 		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix}},
 	}}
+	if s.kind == stepQConv {
+		node.Attr["bf16"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{}}
+		s.quantization.attrs(node.Attr)
+	}
+	return node
 }
 
 // operands returns the names of what it reads, in region.h's order; "" is none.
 func (s *step) operands() []string {
 	switch s.kind {
-	case stepConv:
+	case stepConv, stepQConv:
 		names := []string{s.images[0], s.packed(), s.bias}
 		if s.added != "" {
 			names = append(names, s.added)

@@ -18,7 +18,7 @@ static void* region_create(TF_OpKernelConstruction* construction) {
     TF_OpKernelConstruction_GetAttrInt32List(construction, "plan", plan, length, status);
   if (ok(status)) {
     char fault[KERASRUN_FAULT] = "";
-    region = kerasrun_region_new(kerasrun_isa(), plan, length, fault);
+    region = kerasrun_region_new(kerasrun_isa(), kerasrun_qconv2d_isa(), plan, length, fault);
     if (!region) set_invalid(status, "attribute plan: %s", fault);
   }
   free(plan);

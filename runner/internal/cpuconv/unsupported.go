@@ -32,6 +32,11 @@ func (m *Memory) Free() error { return nil }
 // PackedLength returns how many floats an operation's packed filter has.
 func PackedLength(op *nodepb.NodeDef) (int, error) { return 0, errUnsupported }
 
+// PackBytes packs an operation's filter of bytes.
+func PackBytes(op *nodepb.NodeDef, shape []int64, kernel []int8, scales, packed []float32) error {
+	return errUnsupported
+}
+
 // Pack packs an operation's filter.
 func Pack(
 	op *nodepb.NodeDef,

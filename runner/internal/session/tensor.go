@@ -98,6 +98,14 @@ func (t *Tensor) Float32s() []float32 {
 	return unsafe.Slice((*float32)(C.TF_TensorData(t.c)), C.TF_TensorByteSize(t.c)/C.sizeof_float)
 }
 
+// Int8s is Float32s of a tensor of int8.
+func (t *Tensor) Int8s() []int8 {
+	if t.c == nil || t.DType() != tensor.Int8 {
+		return nil
+	}
+	return unsafe.Slice((*int8)(C.TF_TensorData(t.c)), C.TF_TensorByteSize(t.c))
+}
+
 // Value copies the tensor out of C memory.
 func (t *Tensor) Value() (tensor.Tensor, error) {
 	dtype, shape := t.DType(), t.Shape()

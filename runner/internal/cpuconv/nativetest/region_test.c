@@ -400,7 +400,8 @@ static int check(int damaged, const char* control) {
   }
   assemble(&p, &last);
   char fault[KERASRUN_FAULT] = "";
-  struct kerasrun_region* r = kerasrun_region_new(isa, p.plan, p.plan_length, fault);
+  struct kerasrun_region* r =
+      kerasrun_region_new(isa, &kerasrun_qconv2d_avx2, p.plan, p.plan_length, fault);
   CHECK(r, "%s", fault);
   struct output o = {.short_by_one = !strcmp(control, "short-y")};
   for (int again = 0; again < 2; again++) {  // the second in the memory of the first
@@ -423,7 +424,7 @@ static int check(int damaged, const char* control) {
     memcpy(plan, p.plan, p.plan_length * sizeof *plan);
     int length = draw(0, 9) ? p.plan_length : draw(0, p.plan_length);
     if (length > 0) mutate(plan, length);
-    r = kerasrun_region_new(isa, plan, length, fault);
+    r = kerasrun_region_new(isa, &kerasrun_qconv2d_avx2, plan, length, fault);
     // As the operation does, which knows how many inputs there are.
     if (!r || kerasrun_region_inputs(r) != p.inputs ||
         kerasrun_region_run(r, p.input, output, &o, fault) != KERASRUN_DONE)
