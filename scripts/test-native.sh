@@ -52,20 +52,25 @@ if setarch -R true 2>/dev/null; then fixed=(setarch -R); fi
 # The micro-kernels take most of the time: two compilers at once.
 {
   compile $conv/f32_*_avx2_linux_amd64.c avx2_a $address
+  compile $conv/qu8_*_avx2_linux_amd64.c qavx2_a $address
+  compile $conv/qu8_*_avx512vnni_linux_amd64.c qvnni_a $address
   compile $conv/f32_*_avx512_linux_amd64.c emulated_a $address $emulate
 } &
 first=$!
 {
   compile $conv/f32_*_avx512_linux_amd64.c avx512_a $address
   compile $conv/f32_*_avx2_linux_amd64.c avx2_t $thread
-  compile $conv/f32_*_avx512_linux_amd64.c avx512_t # the test of threads does not run it
+  compile $conv/qu8_*_avx2_linux_amd64.c qavx2_t $thread
+  # The test of threads does not run these.
+  compile $conv/f32_*_avx512_linux_amd64.c avx512_t
+  compile $conv/qu8_*_avx512vnni_linux_amd64.c qvnni_t
   for kind in a t; do
     flags=$address
     [ $kind = a ] || flags=$thread
     for name in conv2d max_pool region threadpool; do
       compile $conv/${name}_linux_amd64.c ${name}_$kind $flags
     done
-    for name in conv2d region threadpool buffer; do
+    for name in conv2d region quantized threadpool buffer; do
       compile "$tests/${name}_test.c" ${name}_test_$kind $flags
     done
     for name in buffer pages; do compile "$runner/$name.c" ${name}_$kind $flags; done
@@ -77,17 +82,18 @@ wait $second
 for kind in a t; do
   flags=$address
   [ $kind = a ] || flags=$thread
-  common="conv2d_test_$kind.o conv2d_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o"
-  link conv2d_$kind "$flags" "$common avx512_$kind.o"
-  common="region_test_$kind.o region_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o"
-  link region_$kind "$flags" "$common avx512_$kind.o"
+  bytes="qavx2_$kind.o qvnni_$kind.o"
+  common="conv2d_$kind.o max_pool_$kind.o threadpool_$kind.o avx2_$kind.o $bytes"
+  link conv2d_$kind "$flags" "conv2d_test_$kind.o $common avx512_$kind.o"
+  for name in region quantized; do
+    link ${name}_$kind "$flags" "${name}_test_$kind.o region_$kind.o $common avx512_$kind.o"
+  done
   link threadpool_$kind "$flags" "threadpool_test_$kind.o threadpool_$kind.o"
   link buffer_$kind "$flags" "buffer_test_$kind.o buffer_$kind.o pages_$kind.o"
 done
-link conv2d_emulated_a "$address" \
-  "conv2d_test_a.o conv2d_a.o max_pool_a.o threadpool_a.o avx2_a.o emulated_a.o"
-link region_emulated_a "$address" \
-  "region_test_a.o region_a.o max_pool_a.o threadpool_a.o avx2_a.o emulated_a.o"
+common="conv2d_a.o max_pool_a.o threadpool_a.o avx2_a.o qavx2_a.o qvnni_a.o emulated_a.o"
+link conv2d_emulated_a "$address" "conv2d_test_a.o $common"
+link region_emulated_a "$address" "region_test_a.o region_a.o $common"
 
 runs=("conv2d_a avx2" "conv2d_emulated_a avx512")
 if has avx512f avx512vl avx512dq avx512bw; then
@@ -108,11 +114,24 @@ for run in "${runs[@]}"; do
     must_fail AddressSanitizer "$build/$region" "$isa" "short-$short"
   done
 done
+vectors="avx2"
+if has avx512f avx512vl avx512dq avx512bw avx512_vnni; then
+  vectors="avx2 avx512"
+else
+  echo "test-native: no AVX-512 VNNI here: its code does not run"
+fi
+for isa in $vectors; do
+  echo "address, undefined: $("$build/quantized_a" "$isa" "$CASES")"
+  for short in x filter bias y; do
+    must_fail AddressSanitizer "$build/quantized_a" "$isa" "short-$short"
+  done
+done
 echo "address, undefined: $("$build/threadpool_a")"
 echo "address, undefined: $("$build/buffer_a")"
 must_fail AddressSanitizer "$build/buffer_a" control
 echo "thread: $("${fixed[@]}" "$build/conv2d_t" avx2 $((CASES / 10)))"
 echo "thread: $("${fixed[@]}" "$build/region_t" avx2 $((CASES / 10)))"
+echo "thread: $("${fixed[@]}" "$build/quantized_t" avx2 $((CASES / 10)))"
 echo "thread: $("${fixed[@]}" "$build/threadpool_t")"
 must_fail "data race" "${fixed[@]}" "$build/threadpool_t" control
 echo "thread: $("${fixed[@]}" "$build/buffer_t")"

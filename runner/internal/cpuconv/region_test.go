@@ -161,7 +161,7 @@ func TestRegionRefuses(t *testing.T) {
 			"expected a region with inputs and outputs"},
 		"short": {func(plan []int64) []int64 { return plan[:len(plan)-1] }, 3, images, filter,
 			"operands or more, got 1"},
-		"another kind": {func(plan []int64) []int64 { plan[3] = 7; return plan }, 3, images, filter,
+		"another kind": {func(plan []int64) []int64 { plan[3] = 9; return plan }, 3, images, filter,
 			"expected a kind"},
 		"a value of its own": {func(plan []int64) []int64 { plan[24] = 3; return plan }, 3, images,
 			filter, "expected values before 3"},
