@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +49,9 @@ a multiply-add is two. ` + "`kerasrun scan`" + ` lists the problems of a directo
 			return err
 		}
 		d := describe(model.dir, m)
+		if err := d.describeQuantized(cmd.Context(), &model, m); err != nil {
+			return err
+		}
 		if err := d.vouch(cmd.Context(), m); err != nil {
 			return err
 		}
@@ -85,6 +90,8 @@ func manifestFault(ctx context.Context, m *savedmodel.Model) error {
 type description struct {
 	Path      string                `json:"path"`
 	Contract  *contract.Manifest    `json:"contract"` // null where there is no manifest
+	// Quantized is the manifest of the quantized graph; it is left out where there is none.
+	Quantized *contract.Manifest    `json:"quantized,omitempty"`
 	Graphs    []graphDescription    `json:"graphs"`
 	Variables []variableDescription `json:"variables"`
 	Files     []fileDescription     `json:"files"`
@@ -145,6 +152,27 @@ func describe(dir string, m *savedmodel.Model) description {
 		d.Bytes += f.Bytes
 	}
 	return d
+}
+
+// describeQuantized describes the quantized graph of the directory, where it has one.
+func (d *description) describeQuantized(
+	ctx context.Context, model *modelDir, m *savedmodel.Model,
+) error {
+	if !slices.ContainsFunc(m.Files, func(f savedmodel.File) bool {
+		return f.Path == path.Join(contract.Int8Dir, contract.ManifestPath)
+	}) {
+		return nil
+	}
+	whole, err := model.whole(ctx)
+	if err != nil {
+		return err
+	}
+	quantized, err := savedmodel.Open(ctx, filepath.Join(whole, contract.Int8Dir))
+	if err != nil {
+		return err
+	}
+	d.Quantized = quantized.Manifest
+	return manifestFault(ctx, quantized)
 }
 
 // vouch finds the directory's hash, and what vouches for it.
@@ -223,6 +251,10 @@ func (d description) write(w io.Writer) error {
 	fmt.Fprintln(&b, d.Path)
 	if d.Contract != nil {
 		writeManifest(&b, d.Contract)
+	}
+	if d.Quantized != nil && d.Quantized.Quantization != nil {
+		fmt.Fprintf(&b, "\nQuantized graph, for --precision int8: %s\n  %s\n", contract.Int8Dir,
+			parityWords(d.Quantized.Quantization.Parity))
 	}
 	for _, g := range d.Graphs {
 		g.write(&b)

@@ -26,6 +26,16 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 			row("conversion", m.Conversion)
 		}
 		row("difference", differenceWords(m))
+		if q := m.Quantization; q != nil {
+			images := fmt.Sprintf("%d images, sha256 %s", q.CalibrationImages, q.ImagesSHA256)
+			row("calibration", q.Calibration, images)
+			row("parity", parityWords(q.Parity))
+			layers := "none"
+			if len(q.FloatLayers) > 0 {
+				layers = strings.Join(q.FloatLayers, ", ")
+			}
+			row("float32 layers", layers)
+		}
 		if m.Goldens != "" {
 			row("goldens", m.Goldens)
 		}
@@ -53,6 +63,17 @@ func writeManifest(b *strings.Builder, m *contract.Manifest) {
 			}
 		}
 	})
+}
+
+// parityWords says how a quantized graph's answers compare with those of Keras.
+func parityWords(p contract.Parity) string {
+	images := "images"
+	if !p.HeldOut {
+		images = "images, of the calibration too"
+	}
+	return fmt.Sprintf("Keras's class for %.4g %% of %d %s, among the best five for %.4g %%; "+
+		"the largest difference of an image %.2g in the mean, %.2g at 99 %%, %.2g at most",
+		100*p.Top1, p.Images, images, 100*p.Top5, p.Mean, p.P99, p.Max)
 }
 
 // differenceWords says what the manifest's difference is between, and in what.

@@ -47,11 +47,16 @@ of tf32 are held to 200 times the tolerances. Those of bf16 and fp16 are measure
 or outputs equal to those of fp32, because then the precision was not used. --format json prints an
 object for each of the two, junit a test suite, with a case a stage and one an image.
 
+int8 is the quantized graph of the directory, with goldens of its own, which an integer reference in
+Python has computed: they are held to that, alone. What was measured against Keras at its export is
+shown behind them, and --min-top1 also demands its share of that.
+
 Exit status: 1 when any stage differs by more than its tolerance.`,
 		Example: `  kerasrun verify
   kerasrun verify --goldens pack models/mine
   kerasrun verify --tolerance probs=1e-4 --min-top1 0.999 models/mine
   kerasrun verify --precision bf16
+  kerasrun verify --precision int8 --min-top1 0.99 models/mine
   kerasrun verify --format junit > verify.xml`,
 		Args:              optionalModel,
 		ValidArgsFunction: completeModel,
@@ -89,6 +94,15 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 				return err
 			}
 		}
+		if model.quantized() {
+			var to io.Writer = io.Discard
+			if format.value == "text" {
+				to = cmd.OutOrStdout()
+			}
+			if err := verifyParity(cmd.Context(), to, &model, goldens.minTop1); err != nil {
+				return err
+			}
+		}
 		if !ok {
 			return fmt.Errorf("%s: outputs differ from those of %s", model.dir, reports[0].Reference)
 		}
@@ -118,6 +132,28 @@ func verifyAll(
 		return nil, err
 	}
 	return append(reports, report), nil
+}
+
+// verifyParity writes what was measured of a quantized graph when it was exported, and returns an
+// error where fewer images than that share had the class of Keras.
+func verifyParity(ctx context.Context, w io.Writer, model *modelFlags, minTop1 float64) error {
+	saved, err := model.read(ctx)
+	if err != nil {
+		return err
+	}
+	if saved.Manifest == nil || saved.Manifest.Quantization == nil {
+		return fmt.Errorf("%s: precision int8: expected a manifest of a quantized graph, got another",
+			model.dir)
+	}
+	p := saved.Manifest.Quantization.Parity
+	if _, err := fmt.Fprintf(w, "\nat export: %s\n", parityWords(p)); err != nil {
+		return err
+	}
+	if p.Top1 < minTop1 {
+		return fmt.Errorf("%s: precision int8: expected the class of Keras for a share of %v, "+
+			"got %v of %d images at its export", model.dir, minTop1, p.Top1, p.Images)
+	}
+	return nil
 }
 
 // writeJUnit writes a suite for each report, or one whose one case could not be checked, and why.

@@ -10,6 +10,10 @@ exchanged  that with the last two axes of that kernel exchanged, of as many numb
 elu        that with another activation, which our convolutions do not have
 blocks     kernels in variables, in a graph of what regions compute, with one elu in it; blocks.npz
            has TensorFlow's answers of both signatures for a tensor
+quantized  in int8/ a graph with kernels of int8, as the exporter writes it: convolutions of groups,
+           of each channel and of one pixel, sums, squeeze and excitation, a convolution of
+           float32, and a product of matrices; quantized.npz has TensorFlow's answers, of float32
+dilated    in int8/ that with a dilated convolution
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
@@ -132,6 +136,48 @@ def blocks():
     return {
         "serving_default": ({"images": images}, {"logits": logits, "probs": tf.nn.softmax(logits)}),
         "features": ({"images": images}, {"middle": middle, "features": features}),
+    }
+
+
+def quantized(dilations=1):
+    random = np.random.default_rng(3)
+    images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
+
+    def scaled(*shape, channels):
+        weights = random.integers(-127, 128, shape).astype("int8")
+        scales = np.sqrt(2 / np.prod(shape[:-1])) / 64 * random.uniform(0.5, 1, channels)
+        return tf.cast(tf.constant(weights), tf.float32) * scales.astype("float32")
+
+    def biased(x):
+        return tf.nn.bias_add(x, random.normal(size=x.shape[-1]).astype("float32") / 8)
+
+    def rounded(x, low=0.0):
+        return tf.quantization.fake_quant_with_min_max_args(x, low, 6.0)
+
+    def conv(x, size, channels, strides=1, groups=1, dilations=1):
+        filters = scaled(size, size, x.shape[3] // groups, channels, channels=channels)
+        return biased(tf.nn.conv2d(x, filters, strides, "SAME", dilations=dilations))
+
+    def depthwise(x, strides, padding):
+        filters = scaled(3, 3, x.shape[3], 1, channels=(x.shape[3], 1))
+        return biased(tf.nn.depthwise_conv2d(x, filters, [1, strides, strides, 1], padding))
+
+    x = tf.reshape(images, (-1, 32, 32, 3)) / 60
+    x = tf.nn.relu(conv(rounded(x, -5.0), 3, 16, 2))
+    y = tf.nn.relu(conv(rounded(x), 3, 16, groups=4, dilations=dilations))
+    x = tf.nn.relu(conv(rounded(y), 1, 16) + x)
+    y = depthwise(rounded(tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))), 2, "VALID")
+    y = tf.nn.relu6(y)
+    squeezed = tf.reduce_mean(y, (1, 2), keepdims=True)
+    y = y * tf.sigmoid(conv(rounded(squeezed), 1, 16))
+    y = tf.nn.relu(conv(rounded(y), 1, 24))
+    filters = random.normal(size=(3, 3, 24, 24)).astype("float32") / 15
+    y = tf.nn.relu(biased(tf.nn.conv2d(y, filters, 1, "SAME")))
+    features = tf.reduce_mean(tf.nn.max_pool2d(y, 2, 2, "VALID"), (1, 2))
+    logits = biased(tf.matmul(rounded(features), scaled(24, 5, channels=5)))
+    return {
+        "serving_default": ({"images": images}, {"logits": logits, "probs": tf.nn.softmax(logits)}),
+        "features": ({"images": images}, {"features": features}),
     }
 
 
@@ -275,6 +321,13 @@ def answers_of_blocks():
     return arrays
 
 
+def answers_of_quantized():
+    images = np.random.default_rng(1).normal(0, 60, (3, 32, 32, 3)).astype("float32")
+    with tf.Graph().as_default(), v1.Session() as session:
+        (inputs, outputs) = quantized()["serving_default"]
+        return {"images": images, **session.run(outputs, {inputs["images"]: images})}
+
+
 def damaged(source, path, variable, change):
     """Copies a model and replaces a variable, under its name.
 
@@ -310,6 +363,9 @@ def main(photos, out):
     )
     np.savez(out / "conv.npz", **answers(photos))
     np.savez(out / "blocks.npz", **answers_of_blocks())
+    save(out / "quantized/int8", [(["serve"], quantized)])
+    save(out / "dilated/int8", [(["serve"], lambda: quantized(2))])
+    np.savez(out / "quantized.npz", **answers_of_quantized())
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])
     save(out / "variables", [(["serve"], variables)])
