@@ -88,8 +88,8 @@ func manifestFault(ctx context.Context, m *savedmodel.Model) error {
 
 // description is what inspect shows; its JSON is the one of --format json.
 type description struct {
-	Path      string                `json:"path"`
-	Contract  *contract.Manifest    `json:"contract"` // null where there is no manifest
+	Path     string             `json:"path"`
+	Contract *contract.Manifest `json:"contract"` // null where there is no manifest
 	// Quantized is the manifest of the quantized graph; it is left out where there is none.
 	Quantized *contract.Manifest    `json:"quantized,omitempty"`
 	Graphs    []graphDescription    `json:"graphs"`

@@ -142,7 +142,7 @@ func verifyParity(ctx context.Context, w io.Writer, model *modelFlags, minTop1 f
 		return err
 	}
 	if saved.Manifest == nil || saved.Manifest.Quantization == nil {
-		return fmt.Errorf("%s: precision int8: expected a manifest of a quantized graph, got another",
+		return fmt.Errorf("%s: precision int8: expected a quantized graph's manifest, got another",
 			model.dir)
 	}
 	p := saved.Manifest.Quantization.Parity

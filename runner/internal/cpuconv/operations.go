@@ -108,7 +108,7 @@ func (l *lowering) windowed(node *nodepb.NodeDef, kind int64, window []int64) *s
 	name, in, around, ok := l.image(node)
 	if !ok || string(node.Attr["data_format"].GetS()) != "NHWC" || len(strides) != 4 ||
 		strides[0] != 1 || strides[3] != 1 || dilations != nil &&
-		!slices.Equal(dilations, []int64{1, 1, 1, 1}) {
+		!slices.Equal(dilations, []int64{1, 1, 1, 1}) && !l.readsBytes(node) {
 		return nil
 	}
 	s := &step{kind: kind, rank: 4, in: in, images: []string{name},
@@ -145,7 +145,7 @@ func (l *lowering) convolution(node *nodepb.NodeDef) *step {
 	if len(kernel) != 4 {
 		return nil
 	}
-	s := l.windowed(node, stepConv, kernel[:2])
+	s := l.windowed(node, stepConv, l.windowOf(node, kernel))
 	if s == nil || s.in.c%kernel[2] != 0 {
 		return nil
 	}
@@ -196,7 +196,7 @@ func (l *lowering) depthwise(node *nodepb.NodeDef) *step {
 	if len(kernel) != 4 || kernel[3] != 1 || kernel[2]%8 != 0 && !quantized {
 		return nil
 	}
-	s := l.windowed(node, stepDepthwise, kernel[:2])
+	s := l.windowed(node, stepDepthwise, l.windowOf(node, kernel))
 	if s == nil || s.in.c != kernel[2] {
 		return nil
 	}

@@ -108,13 +108,19 @@ func PackedLength(op *nodepb.NodeDef) (int, error) {
 }
 
 // PackBytes is Pack of a filter of -127 to 127, which scales multiply, one for each output channel.
-// A depthwise convolution's kernel is kernel[kh][kw][oc][1].
+// A depthwise convolution's kernel is kernel[kh][kw][oc][1]. One that is dilated has the rows and
+// columns of the filter that are no zeros.
 func PackBytes(op *nodepb.NodeDef, shape []int64, kernel []int8, scales, packed []float32) error {
 	c, err := convolution(op)
 	if err != nil {
 		return err
 	}
-	want := []int64{int64(c.kh), int64(c.kw), int64(c.ic), int64(c.oc)}
+	dilations := op.Attr["dilations"].GetList().GetI()
+	if len(dilations) != 2 || slices.Min(dilations) < 1 {
+		return fmt.Errorf("expected two dilations of 1 or more, got %v", dilations)
+	}
+	rows, columns := (int64(c.kh)-1)/dilations[0]+1, (int64(c.kw)-1)/dilations[1]+1
+	want := []int64{rows, columns, int64(c.ic), int64(c.oc)}
 	if c.ic == 1 && c.groups == c.oc {
 		want[2], want[3] = want[3], 1
 	}
@@ -124,7 +130,8 @@ func PackBytes(op *nodepb.NodeDef, shape []int64, kernel []int8, scales, packed 
 	if !slices.Equal(shape, want) {
 		return fmt.Errorf("expected a kernel of shape %v, got %v", want, shape)
 	}
-	if n := int(c.kh * c.kw * c.ic * c.oc); len(kernel) != n || len(scales) != int(c.oc) {
+	pixel := int64(c.ic * c.oc)
+	if n := int(rows * columns * pixel); len(kernel) != n || len(scales) != int(c.oc) {
 		return fmt.Errorf("expected a kernel of %d numbers with %d scales, got %d with %d", n,
 			int(c.oc), len(kernel), len(scales))
 	}
@@ -133,6 +140,14 @@ func PackBytes(op *nodepb.NodeDef, shape []int64, kernel []int8, scales, packed 
 	}
 	if slices.Min(kernel) < -127 {
 		return fmt.Errorf("expected weights of -127 to 127, got %d", slices.Min(kernel))
+	}
+	if rows != int64(c.kh) || columns != int64(c.kw) {
+		dilated := make([]int8, int64(c.kh*c.kw)*pixel)
+		for i := range rows * columns {
+			at := i/columns*dilations[0]*int64(c.kw) + i%columns*dilations[1]
+			copy(dilated[at*pixel:], kernel[i*pixel:(i+1)*pixel])
+		}
+		kernel = dilated
 	}
 	multipliers := make([]float32, len(scales))
 	for i, scale := range scales {

@@ -92,9 +92,27 @@ func (l *lowering) quantize(node *nodepb.NodeDef) {
 	}
 }
 
+// readsBytes says whether an operation's kernel is of bytes.
+func (l *lowering) readsBytes(node *nodepb.NodeDef) bool {
+	return len(node.Input) > 1 && l.quantized[node.Input[1]]
+}
+
+// windowOf returns the rows and columns of a kernel. One of bytes has those between its own too
+// where it is dilated: PackBytes puts zeros there.
+func (l *lowering) windowOf(node *nodepb.NodeDef, kernel []int64) []int64 {
+	window := slices.Clone(kernel[:2])
+	if dilations := node.Attr["dilations"].GetList().GetI(); l.readsBytes(node) &&
+		len(dilations) == 4 {
+		for i, d := range dilations[1:3] {
+			window[i] = (window[i]-1)*max(d, 1) + 1
+		}
+	}
+	return window
+}
+
 // quantOf returns how the image of an operation is made bytes, where its kernel is of bytes too.
 func (l *lowering) quantOf(node *nodepb.NodeDef) quant {
-	if len(node.Input) < 2 || !l.quantized[node.Input[1]] {
+	if !l.readsBytes(node) {
 		return quant{}
 	}
 	return l.quants[l.resolve(node.Input[0])]
@@ -110,7 +128,10 @@ func (l *lowering) ofBytes(s *step, node *nodepb.NodeDef) *step {
 		s.window[3]%s.window[4] != 0 {
 		return nil
 	}
-	s.kind, s.quantization = stepQConv, q.quantization
+	s.kind, s.quantization, s.dilations = stepQConv, q.quantization, [2]int64{1, 1}
+	if d := node.Attr["dilations"].GetList().GetI(); len(d) == 4 {
+		s.dilations = [2]int64(d[1:3])
+	}
 	return s
 }
 

@@ -110,8 +110,8 @@ func (r *region) operation(l *lowering) *nodepb.NodeDef {
 			}
 		}
 		if s.kind == stepConv || s.kind == stepQConv {
-			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16), Variable: s.filter,
-				Name: s.packed()})
+			r.packed = append(r.packed, graph.PackedKernel{Node: s.packing(l.bf16),
+				Variable: s.filter, Name: s.packed()})
 		}
 		if l.leaves(s) {
 			r.outputs = append(r.outputs, s.name)

@@ -49,6 +49,7 @@ type step struct {
 	added        string
 	region       int
 	quantization quantization // of the image of a stepQConv, of the value of a stepQuantize
+	dilations    [2]int64     // of a stepQConv: of the kernel that its window is made of
 }
 
 func (s *step) packed() string { return s.name + "/packed" }
@@ -66,6 +67,7 @@ func (s *step) packing(bf16 bool) *nodepb.NodeDef {
 	if s.kind == stepQConv {
 		node.Attr["bf16"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{}}
 		s.quantization.attrs(node.Attr)
+		node.Attr["dilations"] = list(s.dilations[:])
 	}
 	return node
 }
