@@ -13,7 +13,7 @@ blocks     kernels in variables, in a graph of what regions compute, with one el
 quantized  in int8/ a graph with kernels of int8, as the exporter writes it: convolutions of groups,
            of each channel and of one pixel, sums, squeeze and excitation, a convolution of
            float32, and a product of matrices; quantized.npz has TensorFlow's answers, of float32
-dilated    in int8/ that with a dilated convolution
+narrow     in int8/ that with an image of seven bits, which our convolutions do not have
 both       two graphs in one directory, tagged "serve" and "serve, gpu", which answer 1 and 2
 types      a signature for each type, giving back what it gets
 variables  twice the input, with the 2 in a variable
@@ -139,7 +139,7 @@ def blocks():
     }
 
 
-def quantized(dilations=1):
+def quantized(bits=8):
     random = np.random.default_rng(3)
     images = v1.placeholder(tf.float32, (None, 32, 32, 3), "images")
 
@@ -151,8 +151,8 @@ def quantized(dilations=1):
     def biased(x):
         return tf.nn.bias_add(x, random.normal(size=x.shape[-1]).astype("float32") / 8)
 
-    def rounded(x, low=0.0):
-        return tf.quantization.fake_quant_with_min_max_args(x, low, 6.0)
+    def rounded(x, low=0.0, bits=8):
+        return tf.quantization.fake_quant_with_min_max_args(x, low, 6.0, bits)
 
     def conv(x, size, channels, strides=1, groups=1, dilations=1):
         filters = scaled(size, size, x.shape[3] // groups, channels, channels=channels)
@@ -164,8 +164,9 @@ def quantized(dilations=1):
 
     x = tf.reshape(images, (-1, 32, 32, 3)) / 60
     x = tf.nn.relu(conv(rounded(x, -5.0), 3, 16, 2))
-    y = tf.nn.relu(conv(rounded(x), 3, 16, groups=4, dilations=dilations))
+    y = tf.nn.relu(conv(rounded(x, bits=bits), 3, 16, groups=4))
     x = tf.nn.relu(conv(rounded(y), 1, 16) + x)
+    x = tf.nn.relu(conv(rounded(x), 3, 16, dilations=2))
     y = depthwise(rounded(tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))), 2, "VALID")
     y = tf.nn.relu6(y)
     squeezed = tf.reduce_mean(y, (1, 2), keepdims=True)
@@ -364,7 +365,7 @@ def main(photos, out):
     np.savez(out / "conv.npz", **answers(photos))
     np.savez(out / "blocks.npz", **answers_of_blocks())
     save(out / "quantized/int8", [(["serve"], quantized)])
-    save(out / "dilated/int8", [(["serve"], lambda: quantized(2))])
+    save(out / "narrow/int8", [(["serve"], lambda: quantized(bits=7))])
     np.savez(out / "quantized.npz", **answers_of_quantized())
     save(out / "both", [(["serve"], constant(1)), (["serve", "gpu"], constant(2))])
     save(out / "types", [(["serve"], types)])
