@@ -1,7 +1,7 @@
 """Simulates a large `kerasrun score` over many workers that fail, and prints what it takes.
 
     python -m benchmarks.scaling --workers 1,10,100,1000 --rate 16 --mtbf-hours 100
-    python -m benchmarks.scaling --workers 1,2,4 --measure LIST
+    python -m benchmarks.scaling --workers 1,2,4 --measure 1200
 
 A run is cut into parts. With fixed parts, as of `--shard` in an Indexed Job, each worker has one,
 and goes on from its journal when it was killed: it loses the batch that it was at, and the time to
@@ -12,16 +12,15 @@ part whose worker was killed is begun anew. All times are seconds, all rates are
 import argparse
 import dataclasses
 import heapq
+import itertools
 import random
 import resource
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import ROOT
-
-KERASRUN = ROOT / "bin" / "kerasrun"
-MODEL = ROOT / "models" / "resnext50-32"
+from scripts.clusters import KERASRUN, MODEL, make_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +133,25 @@ def measure(workers: int, listed: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def check(counts: list[int], listed: Path) -> None:
+def check(counts: list[int], images: int, folder: Path) -> None:
     """Compares the simulation with measured workers: start and rate are those of one alone."""
-    with tempfile.NamedTemporaryFile("w") as empty:
-        start = measure(1, Path(empty.name))
-    images = len(listed.read_text().splitlines())
-    rate = images / (measure(1, listed) - start)
+    paths = itertools.cycle(make_images(folder / "images").column("path").to_pylist())
+    listed, empty = folder / "list.txt", folder / "empty.txt"
+    listed.write_text("".join(f"{path}\n" for path in itertools.islice(paths, images)))
+    empty.touch()
+
+    def measured(workers: int, listed: Path) -> float:
+        return statistics.median(measure(workers, listed) for _ in range(3))
+
+    start = measured(1, empty)
+    rate = images / (measured(1, listed) - start)
     print("| workers | measured, processor s | simulated | measured / simulated |")
     print("|---:|---:|---:|---:|")
     for workers in counts:
         machines = Machines(workers, rate, start, spread=0)
         simulated = fixed_parts(machines, images, 32, random.Random(0)).busy
-        measured = measure(workers, listed)
-        row = f"| {workers} | {measured:.2f} | {simulated:.2f} | {measured / simulated:.2f} |"
+        took = measured(workers, listed)
+        row = f"| {workers} | {took:.2f} | {simulated:.2f} | {took / simulated:.2f} |"
         print(row, flush=True)
 
 
@@ -155,7 +160,7 @@ def main() -> None:
     parser.add_argument("--workers", default="1,10,100,1000")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=15.8, help="images a second of one worker")
-    parser.add_argument("--measure", type=Path, help="a list of images: measure, and compare")
+    parser.add_argument("--measure", type=int, help="measure over so many images, and compare")
     parser.add_argument("--start", type=float, default=30, help="seconds to start a worker")
     parser.add_argument("--spread", type=float, default=0.1)
     parser.add_argument("--mtbf-hours", type=float, default=float("inf"))
@@ -166,7 +171,8 @@ def main() -> None:
     a = parser.parse_args()
     counts = [int(n) for n in a.workers.split(",")]
     if a.measure:
-        return check(counts, a.measure)
+        with tempfile.TemporaryDirectory() as folder:
+            return check(counts, a.measure, Path(folder))
     print(
         "| workers | parts | minutes | of the ideal | worker hours | kills | answered twice |\n"
         "|---:|---|---:|---:|---:|---:|---:|"
