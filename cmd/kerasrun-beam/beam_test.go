@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 
 // The pipeline is run as its users run it: as a program, on Beam's portable runner within it, and
 // on the same runner as a job server in a process of its own, which it reaches over gRPC and which
-// asks it for workers (LOOPBACK), as a Flink job server does. Its shards merge into score's bytes.
+// asks it for workers (LOOPBACK), as a Flink job server does, or starts them (PROCESS). Its shards
+// merge into score's bytes.
 func TestEqualsScore(t *testing.T) {
 	prism := build(t, "github.com/apache/beam/sdks/v2/go/cmd/prism")
 	model, input := abs(t, "../../models/resnext50"), images(t)
@@ -44,6 +45,9 @@ func TestEqualsScore(t *testing.T) {
 		{"embedded", "jsonl", []string{"--runner=prism"}},
 		{"job server", "parquet", []string{"--runner=universal", "--endpoint=" + endpoint,
 			"--environment_type=LOOPBACK"}},
+		{"process", "jsonl", []string{"--runner=universal", "--endpoint=" + endpoint,
+			"--environment_type=PROCESS", fmt.Sprintf("--environment_config={%q: %q, %q: {%q: %q}}",
+				"command", os.Args[0], "env", "KERASRUN_BEAM_MAIN", "1")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			output := filepath.Join(t.TempDir(), "out."+c.ending)

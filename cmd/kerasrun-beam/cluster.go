@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -36,8 +37,9 @@ func execute(ctx context.Context, p *beam.Pipeline) error {
 		}
 		*jobopts.EnvironmentType, *jobopts.EnvironmentConfig = "EXTERNAL", address.String()
 	}
-	if *jobopts.EnvironmentType == "EXTERNAL" && *jobopts.WorkerBinary == "" {
-		*jobopts.WorkerBinary = os.DevNull // a pool has the program, which need not be sent
+	workers := strings.ToUpper(*jobopts.EnvironmentType)
+	if (workers == "EXTERNAL" || workers == "PROCESS") && *jobopts.WorkerBinary == "" {
+		*jobopts.WorkerBinary = os.DevNull // their hosts have the program, which need not be sent
 	}
 	if *jobopts.JobName == "" {
 		*jobopts.JobName = fmt.Sprintf("kerasrun-%d", time.Now().UnixNano())

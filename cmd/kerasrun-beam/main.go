@@ -11,7 +11,8 @@
 //
 //	kerasrun-beam pool HOST:PORT
 //
-// starts workers on a machine for a runner that has --environment_type=EXTERNAL.
+// starts workers on a machine for a runner that has --environment_type=EXTERNAL. With PROCESS a
+// runner starts this program as a worker itself.
 package main
 
 import (
@@ -56,9 +57,8 @@ var (
 
 // The words that have this program do something else than run a pipeline.
 const (
-	probeCommand  = "probe"  // try a model that a worker is to open
-	poolCommand   = "pool"   // start workers for runners
-	workerCommand = "worker" // be one
+	probeCommand = "probe" // try a model that a worker is to open
+	poolCommand  = "pool"  // start workers for runners
 )
 
 // statusFailedImages is the exit status where the output is complete, and holds images that failed.
@@ -89,9 +89,10 @@ func start(ctx context.Context) (failed int64, err error) {
 		fmt.Fprintf(os.Stderr, "kerasrun-beam: starts workers for runners at %v\n", address)
 		<-ctx.Done()
 		return 0, nil
-	case len(args) == 5 && args[0] == workerCommand:
+	}
+	if id, provision, ok := parseWorker(args); ok {
 		beam.Init()
-		return 0, work(args[1], args[2], args[3], args[4])
+		return 0, work(id, provision)
 	}
 	flag.Parse()
 	beam.Init() // a worker that a container starts goes no further

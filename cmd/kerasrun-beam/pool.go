@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/container/tools"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/harness"
@@ -50,8 +51,8 @@ func startWorker(r *fnpb.StartWorkerRequest) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(program, workerCommand, r.GetWorkerId(), r.GetLoggingEndpoint().GetUrl(),
-		r.GetControlEndpoint().GetUrl(), r.GetProvisionEndpoint().GetUrl())
+	cmd := exec.Command(program, workerID+r.GetWorkerId(),
+		workerProvision+r.GetProvisionEndpoint().GetUrl())
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	alive, err := cmd.StdinPipe() // it ends with this process, however that ends
 	if err != nil {
@@ -74,21 +75,39 @@ func (pool) StopWorker(
 	return &fnpb.StopWorkerResponse{}, nil
 }
 
-// work is a worker's process, to the end of a runner's stream of instructions, or of the pool.
-func work(id, logging, control, provision string) error {
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1)
-	}()
-	ctx := grpcx.WriteWorkerID(context.Background(), id)
-	var options harness.Options
-	if provision != "" {
-		info, err := tools.ProvisionInfo(ctx, provision)
-		if err != nil {
-			return fmt.Errorf("worker %s: %w", id, err)
-		}
-		options.StatusEndpoint = info.GetStatusEndpoint().GetUrl()
-		options.RunnerCapabilities = info.GetRunnerCapabilities()
+// What a runner starts a worker with: PROCESS by itself, the others by a pool.
+const (
+	workerID        = "--id="
+	workerProvision = "--provision_endpoint="
+)
+
+// parseWorker returns a worker's name and where it learns the rest, if the arguments are a worker's.
+func parseWorker(args []string) (id, provision string, ok bool) {
+	if len(args) != 2 {
+		return "", "", false
 	}
-	return harness.MainWithOptions(ctx, logging, control, options)
+	id, isID := strings.CutPrefix(args[0], workerID)
+	provision, isProvision := strings.CutPrefix(args[1], workerProvision)
+	return strings.Trim(id, "'"), provision, isID && isProvision // Beam's own runner has quotes there
+}
+
+// work is a worker's process, to the end of a runner's stream of instructions, or of the pool or
+// runner that started it.
+func work(id, provision string) error {
+	if in, err := os.Stdin.Stat(); err == nil && in.Mode()&os.ModeNamedPipe != 0 {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(1)
+		}()
+	}
+	ctx := grpcx.WriteWorkerID(context.Background(), id)
+	info, err := tools.ProvisionInfo(ctx, provision)
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", id, err)
+	}
+	return harness.MainWithOptions(ctx, info.GetLoggingEndpoint().GetUrl(),
+		info.GetControlEndpoint().GetUrl(), harness.Options{
+			StatusEndpoint:     info.GetStatusEndpoint().GetUrl(),
+			RunnerCapabilities: info.GetRunnerCapabilities(),
+		})
 }
