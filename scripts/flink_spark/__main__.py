@@ -92,7 +92,7 @@ def until_scoring(e: Engine, client: subprocess.Popen) -> None:
             raise Wrong(f"the job ended before it was disturbed:\n{e.log('client')[-4000:]}")
         used = []
         for pid, command in descendants(client.pid).items():
-            if " worker " in command:
+            if " --provision_endpoint=" in command:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 used.append((int(fields[11]) + int(fields[12])) / per_second)
         if len(used) >= 2 and min(used) > CPU_SECONDS:
