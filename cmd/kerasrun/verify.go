@@ -95,7 +95,7 @@ Exit status: 1 when any stage differs by more than its tolerance.`,
 			}
 		}
 		if model.quantized() {
-			var to io.Writer = io.Discard
+			to := io.Discard
 			if format.value == "text" {
 				to = cmd.OutOrStdout()
 			}
