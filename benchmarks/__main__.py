@@ -36,9 +36,10 @@ FP32 = [
     "kerasrun",
 ]
 BF16 = ["openvino-bf16", "kerasrun-bf16"]
+INT8 = ["openvino-int8", "kerasrun-int8"]  # both run the graph that the exporter quantized
 LIMITS = ["matmul-fp32", "matmul-bf16"]
 MATMUL_FLOPS = 2 * MATMUL_SIZE**3
-OURS = {"kerasrun": "fp32", "kerasrun-bf16": "bf16"}
+OURS = {"kerasrun": "fp32", "kerasrun-bf16": "bf16", "kerasrun-int8": "int8"}
 
 
 @dataclass
@@ -86,7 +87,8 @@ class Peer:
 def start(name: str, model: Path, batch: int) -> Peer:
     images = [str(OUT / f"images-{batch}.f32"), str(batch)]
     if name in OURS:
-        return Peer(name, [str(OUT / "kerasrun"), *images, str(model), OURS[name]], batch)
+        directory = OUT / "quantized" if name in INT8 else model
+        return Peer(name, [str(OUT / "kerasrun"), *images, str(directory), OURS[name]], batch)
     if name == "tfgo-alone":
         op = frozen.output_name(frozen.meta_graph(model)).split(":")[0]
         return Peer(name, [str(OUT / "gopeers"), "tfgo", *images, str(OUT / "frozen"), op], batch)
@@ -117,6 +119,7 @@ def prepare(model: Path, batches: list[int]) -> None:
         (OUT / "resnext50.onnx", onnx_model.write),
         (OUT / "resnext50.tflite", tflite_model.write),
         (OUT / "keras-grouped.keras", write_keras),
+        (OUT / "quantized/int8/saved_model.pb", write_quantized),
     )
     for path, make in made:
         if not path.exists() or path.stat().st_mtime < (model / "saved_model.pb").stat().st_mtime:
@@ -131,6 +134,16 @@ def prepare(model: Path, batches: list[int]) -> None:
 
 def write_keras(model: Path, _: Path) -> None:
     subprocess.run([sys.executable, "-m", "benchmarks.keras_models", model], cwd=ROOT, check=True)
+
+
+def write_quantized(model: Path, _: Path) -> None:
+    """The same weights with a graph of int8; what these weights answer means nothing, so that any
+    parity will do.
+    """
+    weights = manifest.read(model)["weights"]["source"]
+    command = f"{sys.executable} -m kerasrun_export.cli resnext50 --weights {weights}"
+    quantize = f"--quantize int8 --images testdata/photos --min-top1 0 --out {OUT / 'quantized'}"
+    subprocess.run([*command.split(), *quantize.split()], cwd=ROOT, check=True)
 
 
 def build() -> None:
@@ -163,10 +176,10 @@ def compare(
 def check_answers(peers: list[Peer]) -> None:
     """Peers that do not compute the same thing must not be compared."""
     answers = {p.name: p.answer for p in peers if p.answer and p.name not in LIMITS}
-    reference = answers["kerasrun"]
     for name, answer in answers.items():
+        reference = answers["kerasrun-int8" if name in INT8 else "kerasrun"]
         worst = max(abs(a - b) for a, b in zip(answer, reference, strict=True))
-        if not worst <= (0.05 if "bf16" in name else 1e-4):
+        if not worst <= (0.05 if name in BF16 + INT8 else 1e-4):
             raise SystemExit(
                 f"bench-peers: {name} answers differently: probabilities differ by {worst:.2g}"
             )
@@ -205,15 +218,16 @@ def cell(name: str, by_name: dict[str, Result], flops: int) -> str:
     result = by_name[name]
     if name in LIMITS:
         return f"{MATMUL_FLOPS / statistics.median(result.round_ms) / 1e6:.0f} GFLOP/s"
-    bf16 = "bf16" in name
-    ours = by_name["kerasrun-bf16" if bf16 else "kerasrun"]
-    limit = by_name["matmul-bf16" if bf16 else "matmul-fp32"]
+    ours = by_name["kerasrun" + ("-bf16" if name in BF16 else "-int8" if name in INT8 else "")]
     ratios = [a / b for a, b in zip(result.round_ms, ours.round_ms, strict=True)]
-    rates = zip(result.round_ms, limit.round_ms, strict=True)
-    share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
     text = f"{statistics.median(result.round_ms):.1f}"
     if result is not ours:
         text += f"; {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    if name in INT8:
+        return text  # TensorFlow has no matrix product of bytes to hold it against
+    limit = by_name["matmul-bf16" if name in BF16 else "matmul-fp32"]
+    rates = zip(result.round_ms, limit.round_ms, strict=True)
+    share = statistics.median(flops / ms / (MATMUL_FLOPS / matmul_ms) for ms, matmul_ms in rates)
     return f"{text}; {100 * share:.0f} %"
 
 
@@ -231,7 +245,7 @@ def main() -> None:
     results = earlier(command)
     for batch in args.batches:
         results[batch] = compare(
-            [*LIMITS, *FP32, *BF16], args.model, batch, args.rounds, args.seconds
+            [*LIMITS, *FP32, *BF16, *INT8], args.model, batch, args.rounds, args.seconds
         )
         write(dict(sorted(results.items())), flops, command)
     print((OUT / "peers.md").read_text())

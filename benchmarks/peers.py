@@ -54,12 +54,12 @@ def onnxruntime_python(model: Path, x: np.ndarray) -> Run:
     return lambda: session.run(None, {"images": x})[0]
 
 
-def openvino_peer(precision: str) -> Callable[[Path, np.ndarray], Run]:
+def openvino_peer(precision: str, source: str) -> Callable[[Path, np.ndarray], Run]:
     def open_model(model: Path, x: np.ndarray) -> Run:
         import openvino as ov
 
         core = ov.Core()
-        read = core.read_model(OUT / "resnext50.onnx")
+        read = core.read_model(OUT / source)
         read.reshape({"images": list(x.shape)})  # static shapes are its fastest form
         compiled = core.compile_model(
             read,
@@ -71,7 +71,7 @@ def openvino_peer(precision: str) -> Callable[[Path, np.ndarray], Run]:
             },
         )
         request = compiled.create_infer_request()
-        return lambda: request.infer({"images": x}, share_inputs=True)[compiled.output(0)]
+        return lambda: request.infer({"images": x}, share_inputs=True)[compiled.output("probs")]
 
     return open_model
 
@@ -119,8 +119,9 @@ PEERS: dict[str, Callable[[Path, np.ndarray], Run]] = {
     "keras-grouped": keras_peer("keras-grouped"),
     "tensorflow-python": tensorflow_python,
     "onnxruntime": onnxruntime_python,
-    "openvino": openvino_peer("f32"),
-    "openvino-bf16": openvino_peer("bf16"),
+    "openvino": openvino_peer("f32", "resnext50.onnx"),
+    "openvino-bf16": openvino_peer("bf16", "resnext50.onnx"),
+    "openvino-int8": openvino_peer("f32", "quantized/int8"),
     "litert": litert,
     "matmul-fp32": matmul("float32"),
     "matmul-bf16": matmul("bfloat16"),
