@@ -142,7 +142,7 @@ func TestUsage(t *testing.T) {
 			"threads: expected 0 or more, got -1 and 0"},
 		{"classify --per_process_gpu_memory_fraction 2 x.jpg",
 			"GPU memory fraction: expected over 0 and up to 1, got 2"},
-		{"classify --precision int8 x.jpg", "expected one of fp32, bf16, fp16, tf32"},
+		{"classify --precision int4 x.jpg", "expected one of fp32, bf16, fp16, tf32, int8"},
 		{"inspect a b", `expected one model, got ["a" "b"]`},
 		{"inspect --model a b", "expected the model as an argument or with --model, got both"},
 		{"inspect --format csv", "expected one of text, json"},

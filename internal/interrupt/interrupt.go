@@ -34,7 +34,8 @@ func Context() context.Context {
 		cancel(&Signaled{(<-signals).(syscall.Signal)})
 		second := nextUrging(signals)
 		signal.Reset(second)
-		if err := syscall.Kill(syscall.Getpid(), second); err != nil {
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil || self.Signal(second) != nil {
 			os.Exit(1)
 		}
 	}()

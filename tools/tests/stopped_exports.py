@@ -7,6 +7,7 @@ stopped_exports.py MODEL OUT < JSON of [moment, signal, ...]; writes the JSON of
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def main(model: str, out: Path) -> None:
     log = out.with_name("log")
     _, count, _ = run(model, earlier, log, None, 0)
     happened = []
-    for moment, signal, replaced in json.load(sys.stdin):
+    for moment, number, replaced in json.load(sys.stdin):
         if replaced:
             shutil.copytree(earlier, out)
         at = moment if moment == "place" else int(moment * count)
-        status, _, text = run(model, out, log, at, signal)
+        status, _, text = run(model, out, log, at, number)
         kept = out.with_name(f"kept-{len(happened)}")
         if out.exists():
             out.rename(kept)
@@ -38,7 +39,7 @@ def main(model: str, out: Path) -> None:
     json.dump(happened, sys.stdout)
 
 
-def run(model: str, out: Path, log: Path, at: int | str | None, signal: int) -> tuple:
+def run(model: str, out: Path, log: Path, at: int | str | None, number: int) -> tuple:
     """The status of an export, how many events it had, and what it wrote to standard error."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -49,6 +50,7 @@ def run(model: str, out: Path, log: Path, at: int | str | None, signal: int) -> 
                 os.dup2(file.fileno(), 2)
                 os.dup2(file.fileno(), 1)
             sys.argv[0] = stopping.PROGRAMS[0]
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
             stopping.install()
             count = 0
 
@@ -59,7 +61,7 @@ def run(model: str, out: Path, log: Path, at: int | str | None, signal: int) -> 
                     return
                 count += 1
                 if count == at or (at == "place" and name == "os.rename" and paths[1] == str(out)):
-                    os.kill(os.getpid(), signal)
+                    os.kill(os.getpid(), number)
 
             sys.addaudithook(event)
             status = export.main(

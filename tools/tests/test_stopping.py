@@ -18,6 +18,7 @@ NAMES = {signal.SIGINT: "Interrupt", signal.SIGTERM: "Terminated", signal.SIGHUP
 # Before the commands are imported: the program is one of them.
 COMMAND = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 sys.argv = ["kerasrun-export", "--help"]
 """
 # The same without TensorFlow, which takes seconds.

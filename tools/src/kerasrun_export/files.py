@@ -14,6 +14,7 @@ IMAGE = 256 << 20
 GRAPH = 1 << 30  # of a saved_model.pb, which is in memory when it is read
 MODEL = 16 << 30  # of a model's or weights file, or all those of a SavedModel
 MOST_FILES = 10_000  # of a SavedModel
+CHUNK = 64 << 10
 
 KINDS = {
     stat.S_IFDIR: "a directory",
@@ -47,9 +48,12 @@ def _check_size(path: str | os.PathLike, size: int, limit: int) -> None:
 
 def read(path: str | os.PathLike, limit: int) -> bytes:
     """What is in a file. Raises as `check` does."""
-    check(path, limit)
+    size = check(path, limit)
     with open(path, "rb") as file:
-        data = file.read(limit + 1)  # some of Linux's own files say that they have 0 bytes
+        data = file.read(size)
+        # Some of Linux's own files say that they have 0 bytes.
+        while more := file.read(min(CHUNK, limit + 1 - len(data))):
+            data += more
     _check_size(path, len(data), limit)
     return data
 
