@@ -141,7 +141,7 @@ def write_quantized(model: Path, _: Path) -> None:
     parity will do.
     """
     weights = manifest.read(model)["weights"]["source"]
-    command = f"{sys.executable} -m kerasrun_export.cli resnext50 --weights {weights}"
+    command = f"{Path(sys.executable).with_name('kerasrun-export')} resnext50 --weights {weights}"
     quantize = f"--quantize int8 --images testdata/photos --min-top1 0 --out {OUT / 'quantized'}"
     subprocess.run([*command.split(), *quantize.split()], cwd=ROOT, check=True)
 
