@@ -9,8 +9,8 @@
 
 #include <immintrin.h>
 
-#define LANES 16
 #ifdef KERASRUN_EMULATE_AVX512
+#define LANES 16
 typedef struct {
   __m256 low, high;
 } vector;
@@ -54,30 +54,12 @@ static inline vector power_of_2(vector n) {
 static inline vector all(float x) { return broadcast(&x); }
 static inline vector zero(void) { return concat(_mm256_setzero_ps(), _mm256_setzero_ps()); }
 #else
-typedef __m512 vector;
+#include "vectors_avx512.h"
 static inline __m256 low(vector x) { return _mm512_castps512_ps256(x); }
 static inline __m256 high(vector x) { return _mm512_extractf32x8_ps(x, 1); }
 static inline vector concat(__m256 low, __m256 high) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
 }
-static inline vector load(const float* p) { return _mm512_loadu_ps(p); }
-static inline vector broadcast(const float* p) { return _mm512_set1_ps(*p); }
-static inline vector broadcast8(const float* p) {
-  return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
-}
-static inline vector fmadd(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
-static inline vector add(vector a, vector b) { return _mm512_add_ps(a, b); }
-static inline vector mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
-static inline vector divide(vector a, vector b) { return _mm512_div_ps(a, b); }
-// NaN in x stays: the second operand is returned where either is NaN.
-static inline vector at_least(vector limit, vector x) { return _mm512_max_ps(limit, x); }
-static inline vector at_most(vector limit, vector x) { return _mm512_min_ps(limit, x); }
-static inline vector power_of_2(vector n) {
-  __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
-}
-static inline vector all(float x) { return _mm512_set1_ps(x); }
-static inline vector zero(void) { return _mm512_setzero_ps(); }
 #endif
 
 // 13 x 2 accumulators, two vectors of the filter and one float of the image leave the compiler

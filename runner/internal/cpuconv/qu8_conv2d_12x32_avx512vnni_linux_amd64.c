@@ -4,28 +4,13 @@
 #pragma GCC optimize("fp-contract=off")
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx512vnni,avx2,fma")
 
-#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
-#define LANES 16
-typedef __m512 vector;
+#include "vectors_avx512.h"
+
 typedef __m512i ivector;
 typedef __mmask16 mask;
-static inline vector load(const float* p) { return _mm512_loadu_ps(p); }
-static inline vector fmadd(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
-static inline vector add(vector a, vector b) { return _mm512_add_ps(a, b); }
-static inline vector mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
-static inline vector divide(vector a, vector b) { return _mm512_div_ps(a, b); }
-static inline vector at_least(vector limit, vector x) { return _mm512_max_ps(limit, x); }
-static inline vector at_most(vector limit, vector x) { return _mm512_min_ps(limit, x); }
-static inline vector all(float x) { return _mm512_set1_ps(x); }
-static inline vector zero(void) { return _mm512_setzero_ps(); }
-static inline vector power_of_2(vector n) {
-  __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
-}
-
 static inline mask mask_of(int64_t n) { return (mask)((1u << n) - 1); }
 static inline vector load_some(const float* p, mask m) { return _mm512_maskz_loadu_ps(m, p); }
 static inline void store_some(float* p, vector x, mask m) { _mm512_mask_storeu_ps(p, m, x); }

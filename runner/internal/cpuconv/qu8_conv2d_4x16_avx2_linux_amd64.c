@@ -4,28 +4,13 @@
 #pragma GCC optimize("fp-contract=off")
 #pragma GCC target("avx2,fma")
 
-#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
-#define LANES 8
-typedef __m256 vector;
+#include "vectors_avx2.h"
+
 typedef __m256i ivector;
 typedef __m256i mask;
-static inline vector load(const float* p) { return _mm256_loadu_ps(p); }
-static inline vector fmadd(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
-static inline vector add(vector a, vector b) { return _mm256_add_ps(a, b); }
-static inline vector mul(vector a, vector b) { return _mm256_mul_ps(a, b); }
-static inline vector divide(vector a, vector b) { return _mm256_div_ps(a, b); }
-static inline vector at_least(vector limit, vector x) { return _mm256_max_ps(limit, x); }
-static inline vector at_most(vector limit, vector x) { return _mm256_min_ps(limit, x); }
-static inline vector all(float x) { return _mm256_set1_ps(x); }
-static inline vector zero(void) { return _mm256_setzero_ps(); }
-static inline vector power_of_2(vector n) {
-  __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
-}
-
 static inline mask mask_of(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
