@@ -8,18 +8,7 @@
 //
 // The second is a control: one buffer has a float too few, and the sanitizer ends the program.
 
-#include <math.h>
-#include <string.h>
-
-#include "../region.h"
-#include "../threadpool.h"
-#include "test.h"
-
-const char* __asan_default_options(void) { return "allocator_may_return_null=1"; }
-
-// FIRST_STEP is the number of the first step's value until it is known how many inputs there are.
-enum { MAX_STEPS = 48, MAX_INPUTS = 3 * MAX_STEPS, FIRST_STEP = MAX_INPUTS, MAX_PLAN = 4000 };
-enum { OPERANDS = 17, STEP_INTS = 18 };  // of a step: where their number is, and they begin
+#include "program.h"
 
 // An image that the test computes in double beside the region.
 struct image {
@@ -28,55 +17,6 @@ struct image {
   int value;  // of the region: of an input, or FIRST_STEP and the step's number
   struct kerasrun_layout layout;
 };
-
-struct program {
-  int64_t n;
-  int inputs, steps;
-  struct kerasrun_value input[MAX_INPUTS];
-  int32_t step[MAX_STEPS][24];
-  int length[MAX_STEPS];
-  int32_t plan[MAX_PLAN];
-  int plan_length;
-};
-
-static const struct kerasrun_conv2d_isa* isa;
-static uint64_t seed;
-
-static int64_t draw(int64_t low, int64_t high) { return random_int(&seed, low, high); }
-
-static float* floats(int64_t n, float scale) {
-  float* x = malloc(n * sizeof(float));
-  CHECK(x, "out of memory");
-  for (int64_t i = 0; i < n; i++) x[i] = scale * random_float(&seed);
-  return x;
-}
-
-static int add_input(struct program* p, float* data, int rank, int64_t n, int64_t h, int64_t w,
-                     int64_t c) {
-  p->input[p->inputs] = (struct kerasrun_value){data, rank, n, h, w, c, {KERASRUN_NHWC, 0}};
-  return p->inputs++;
-}
-
-// begin_step starts a step whose output y is; operands follow.
-static void begin_step(struct program* p, struct image* y, const struct kerasrun_conv2d* c,
-                       int kind, int rank) {
-  CHECK(p->steps < MAX_STEPS, "too many steps");
-  y->value = FIRST_STEP + p->steps;
-  const int32_t ints[] = {kind,        c->act,         0,
-                          rank,        y->layout.kind, y->layout.padding,
-                          c->kh,       c->kw,          c->ic,
-                          c->oc,       c->groups,      c->stride_h,
-                          c->stride_w, c->pad_top,     c->pad_bottom,
-                          c->pad_left, c->pad_right,   0};
-  memcpy(p->step[p->steps], ints, sizeof ints);
-  p->length[p->steps++] = sizeof ints / sizeof *ints;
-}
-
-static void operand(struct program* p, int value) {
-  int i = p->steps - 1;
-  p->step[i][OPERANDS]++;
-  p->step[i][p->length[i]++] = value;
-}
 
 static struct kerasrun_layout any_layout(int64_t c) {
   int kind = c % 8 == 0 ? draw(KERASRUN_NHWC, KERASRUN_NCHW8C) : KERASRUN_NHWC;
@@ -102,7 +42,7 @@ static struct image scale(struct program* p, const struct image* a, const struct
   conv.act = act;
   float* scales = constants & 1 ? floats(c, 1) : NULL;
   float* shifts = constants & 2 ? floats(c, 1) : NULL;
-  begin_step(p, &y, &conv, KERASRUN_SCALE, 4);
+  y.value = begin_step(p, &conv, KERASRUN_SCALE, 4, y.layout);
   if (factor)
     operand(p, factor->value);
   else
@@ -211,7 +151,7 @@ static struct image conv(struct program* p, const struct image* from, int kind,
   if (!strcmp(control, "short-bias")) bias = shrink(bias, c.oc);
   int filter_at = add_input(p, given, 1, 1, 1, 1, given_size);
   int bias_at = add_input(p, bias, 1, 1, 1, 1, c.oc);
-  begin_step(p, &y, &c, depthwise ? KERASRUN_DEPTHWISE : KERASRUN_CONV, 4);
+  y.value = begin_step(p, &c, depthwise ? KERASRUN_DEPTHWISE : KERASRUN_CONV, 4, y.layout);
   operand(p, x.value), operand(p, filter_at), operand(p, bias_at);
   if (added) operand(p, added->value);
   if (x.data != from->data) free(x.data);
@@ -247,7 +187,7 @@ static struct image pool(struct program* p, const struct image* from, int mean) 
       }
     y.data[i] = mean ? sum / count : largest;
   }
-  begin_step(p, &y, &c, mean ? KERASRUN_AVG_POOL : KERASRUN_MAX_POOL, 4);
+  y.value = begin_step(p, &c, mean ? KERASRUN_AVG_POOL : KERASRUN_MAX_POOL, 4, y.layout);
   operand(p, x.value);
   if (x.data != from->data) free(x.data);
   return y;
@@ -260,7 +200,7 @@ static struct image mean(struct program* p, const struct image* x) {
       y.data[i] += x->data[(i / x->c * x->h * x->w + j) * x->c + i % x->c];
     y.data[i] /= x->h * x->w;
   }
-  begin_step(p, &y, &nothing, KERASRUN_MEAN, draw(0, 1) ? 2 : 4);
+  y.value = begin_step(p, &nothing, KERASRUN_MEAN, draw(0, 1) ? 2 : 4, y.layout);
   operand(p, x->value);
   return y;
 }
@@ -277,7 +217,7 @@ static struct image dense(struct program* p, const struct image* x, int64_t oc, 
   }
   int filter_at = add_input(p, filter, 2, x->c, 1, 1, oc);
   int bias_at = add_input(p, bias, 1, 1, 1, 1, oc);
-  begin_step(p, &y, &c, KERASRUN_DENSE, draw(0, 1) ? 2 : 4);
+  y.value = begin_step(p, &c, KERASRUN_DENSE, draw(0, 1) ? 2 : 4, y.layout);
   operand(p, x->value), operand(p, filter_at), operand(p, bias_at);
   return y;
 }
@@ -290,44 +230,6 @@ static struct image excite(struct program* p, const struct image* x) {
   struct image y = scale(p, x, NULL, &factor, NULL, 0, KERASRUN_LINEAR, l);
   free(m.data), free(reduced.data), free(factor.data);
   return y;
-}
-
-// assemble writes the plan. Steps name their operands before it is known how many inputs there are.
-static void assemble(struct program* p, const struct image* y) {
-  int at = 0;
-  p->plan[at++] = p->inputs;
-  p->plan[at++] = 1;
-  p->plan[at++] = p->inputs + y->value - FIRST_STEP;
-  for (int i = 0; i < p->steps; i++)
-    for (int j = 0; j < p->length[i]; j++) {
-      int32_t value = p->step[i][j];
-      if (j >= STEP_INTS && value >= FIRST_STEP) value += p->inputs - FIRST_STEP;
-      CHECK(at < MAX_PLAN, "too long a plan");
-      p->plan[at++] = value;
-    }
-  p->plan_length = at;
-}
-
-struct output {
-  float* data;
-  int64_t floats;
-  int short_by_one;
-};
-
-static float* output(void* context, int64_t i, const struct kerasrun_value* v) {
-  struct output* o = context;
-  if (i > 0) return NULL;
-  o->floats = v->n * v->h * v->w * v->c;
-  free(o->data);
-  return o->data = malloc(max(1, (o->floats - o->short_by_one) * (int64_t)sizeof(float)));
-}
-
-// mutate damages a plan.
-static void mutate(int32_t* plan, int length) {
-  for (int64_t i = draw(1, 3); i > 0; i--) {
-    const int32_t extremes[] = {INT32_MIN, INT32_MAX, -1, 0, 1, 2};
-    plan[draw(0, length - 1)] = draw(0, 1) ? extremes[draw(0, 5)] : draw(-2, 70);
-  }
 }
 
 // check computes a region of random steps. It returns how many of its damaged copies were refused.
@@ -398,42 +300,8 @@ static int check(int damaged, const char* control) {
   } else if (last.layout.kind != KERASRUN_NHWC) {
     images[count++] = last = with_layout(&p, &last, (struct kerasrun_layout){KERASRUN_NHWC, 0});
   }
-  assemble(&p, &last);
-  char fault[KERASRUN_FAULT] = "";
-  struct kerasrun_region* r =
-      kerasrun_region_new(isa, &kerasrun_qconv2d_avx2, p.plan, p.plan_length, fault);
-  CHECK(r, "%s", fault);
-  struct output o = {.short_by_one = !strcmp(control, "short-y")};
-  for (int again = 0; again < 2; again++) {  // the second in the memory of the first
-    enum kerasrun_outcome outcome = kerasrun_region_run(r, p.input, output, &o, fault);
-    CHECK(outcome == KERASRUN_DONE, "%s", fault);
-    CHECK(o.floats == p.n * last.h * last.w * last.c, "got %d floats", (int)o.floats);
-    for (int64_t i = 0; i < o.floats; i++) {
-      double want = last.data[i];
-      if (fabs(o.data[i] - want) <= 2e-5 * (1 + fabs(want))) continue;
-      fprintf(stderr, "plan:");
-      for (int j = 0; j < p.plan_length; j++) fprintf(stderr, " %d", p.plan[j]);
-      CHECK(0, "\nelement %d: got %g, want %g", (int)i, o.data[i], want);
-    }
-  }
-  kerasrun_region_free(r);
-  int refused = 0;
-  for (int i = 0; i < damaged; i++) {
-    int32_t* plan = malloc(p.plan_length * sizeof *plan);
-    CHECK(plan, "out of memory");
-    memcpy(plan, p.plan, p.plan_length * sizeof *plan);
-    int length = draw(0, 9) ? p.plan_length : draw(0, p.plan_length);
-    if (length > 0) mutate(plan, length);
-    r = kerasrun_region_new(isa, &kerasrun_qconv2d_avx2, plan, length, fault);
-    // As the operation does, which knows how many inputs there are.
-    if (!r || kerasrun_region_inputs(r) != p.inputs ||
-        kerasrun_region_run(r, p.input, output, &o, fault) != KERASRUN_DONE)
-      refused++;
-    kerasrun_region_free(r);
-    free(plan);
-  }
-  free(o.data);
-  for (int i = 0; i < p.inputs; i++) free(p.input[i].data);
+  assemble(&p, last.value);
+  int refused = run_program(&p, last.data, p.n * last.h * last.w * last.c, 2e-5, damaged, control);
   for (int i = 0; i < count; i++) free(images[i].data);
   return refused;
 }
@@ -441,16 +309,6 @@ static int check(int damaged, const char* control) {
 int main(int argc, char** argv) {
   CHECK(argc >= 3, "expected avx2|avx512 CASES|short-... [SEED], got %d arguments", argc - 1);
   isa = strcmp(argv[1], "avx512") ? &kerasrun_conv2d_avx2 : &kerasrun_conv2d_avx512;
-  kerasrun_threadpool_start(2);
-  seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
-  if (!strncmp(argv[2], "short-", 6)) {
-    check(0, argv[2]);
-    return 0;
-  }
-  int cases = atoi(argv[2]), refused = 0;
-  for (int i = 0; i < cases; i++) refused += check(20, "");
-  CHECK(refused > 0 && refused < 20 * cases, "%d of %d damaged regions refused", refused,
-        20 * cases);
-  printf("%s: %d regions; of %d damaged ones %d refused\n", argv[1], cases, 20 * cases, refused);
-  return 0;
+  qisa = &kerasrun_qconv2d_avx2;
+  return run_cases(argc, argv, "regions", check);
 }
