@@ -143,16 +143,11 @@ func checkPrecision(p Precision, gpus []Device) error {
 	if len(gpus) == 0 && minCompute[p] > 0 {
 		return fmt.Errorf("needs a GPU: expected bf16 or fp32 on the CPU")
 	}
-	if len(gpus) > 0 && p == BF16 {
+	if len(gpus) > 0 && (p == BF16 || p == INT8) {
 		return fmt.Errorf("expected fp16, tf32 or fp32 on a GPU")
 	}
-	if p == INT8 {
-		if len(gpus) > 0 {
-			return fmt.Errorf("expected fp16, tf32 or fp32 on a GPU")
-		}
-		if !ownConvolutions[INT8] {
-			return fmt.Errorf("needs Linux on an amd64 processor with AVX2")
-		}
+	if p == INT8 && !ownConvolutions[INT8] {
+		return fmt.Errorf("needs Linux on an amd64 processor with AVX2")
 	}
 	if p == BF16 && !session.UsesOneDNN() {
 		if v, ok := os.LookupEnv(oneDNNVariable); ok {

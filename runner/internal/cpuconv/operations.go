@@ -77,10 +77,7 @@ func (l *lowering) valueOf(input string) *step { return l.step[l.resolve(input)]
 // its own puts around it.
 func (l *lowering) image(node *nodepb.NodeDef) (name string, in imageShape, around [4]int64,
 	ok bool) {
-	input := node.Input[0]
-	if q := l.quantOf(node); q.of != "" {
-		input = q.of
-	}
+	input := l.floatInput(node)
 	name = l.resolve(input)
 	if p := l.pads[name]; p.of != "" {
 		name, around = p.of, p.padding
@@ -215,10 +212,7 @@ func (l *lowering) matrixProduct(node *nodepb.NodeDef) *step {
 		node.Attr["transpose_b"].GetB() {
 		return nil
 	}
-	input, quantized := node.Input[0], l.quantized[node.Input[1]]
-	if q := l.quantOf(node); q.of != "" {
-		input = q.of
-	}
+	input, quantized := l.floatInput(node), l.quantized[node.Input[1]]
 	kernel, x := l.kernelShape(node.Input[1]), l.valueOf(input)
 	if len(kernel) != 2 || x == nil || x.shape != (imageShape{1, 1, kernel[0]}) ||
 		l.rankOf(nameOf(input)) != 2 {

@@ -118,6 +118,14 @@ func (l *lowering) quantOf(node *nodepb.NodeDef) quant {
 	return l.quants[l.resolve(node.Input[0])]
 }
 
+// floatInput returns what an operation reads, before it was made bytes.
+func (l *lowering) floatInput(node *nodepb.NodeDef) string {
+	if q := l.quantOf(node); q.of != "" {
+		return q.of
+	}
+	return node.Input[0]
+}
+
 // maxSum is KERASRUN_MAX_SUM.
 const maxSum = math.MaxInt32 / (255 * 127)
 

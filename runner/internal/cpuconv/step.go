@@ -62,10 +62,9 @@ func (s *step) is1x1() bool {
 func (s *step) packing(bf16 bool) *nodepb.NodeDef {
 	node := &nodepb.NodeDef{Name: s.name, Attr: map[string]*attrpb.AttrValue{
 		"filter": list(s.window[:]), "strides": list(s.strides[:]), "padding": list(s.padding[:]),
-		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix}},
+		"bf16": {Value: &attrpb.AttrValue_B{B: bf16 && !s.matrix && s.kind != stepQConv}},
 	}}
 	if s.kind == stepQConv {
-		node.Attr["bf16"] = &attrpb.AttrValue{Value: &attrpb.AttrValue_B{}}
 		s.quantization.attrs(node.Attr)
 		node.Attr["dilations"] = list(s.dilations[:])
 	}
