@@ -311,8 +311,8 @@ func (v *verification) faults() map[string][]string {
 	for _, s := range v.stages {
 		for _, c := range s.cases {
 			if !(c.max <= s.Tolerance) || math.IsInf(c.max, 1) {
-				faults[c.name] = append(faults[c.name], fmt.Sprintf("%s: differs by %.3g, tolerance %s",
-					s.label(), c.max, s.tolerance()))
+				faults[c.name] = append(faults[c.name], fmt.Sprintf(
+					"%s: differs by %.3g, tolerance %s", s.label(), c.max, s.tolerance()))
 			}
 		}
 		for _, e := range s.failed {

@@ -76,8 +76,8 @@ func filesOf(ctx context.Context, directory string) ([]Entry, error) {
 			return nil, err
 		}
 		if files = append(files, entry); len(files) > maxCopied {
-			return nil, &Error{directory, fmt.Sprintf("expected a model of at most %d files, got more",
-				maxCopied), nil}
+			return nil, &Error{directory, fmt.Sprintf(
+				"expected a model of at most %d files, got more", maxCopied), nil}
 		}
 	}
 	if len(files) == 0 {

@@ -260,8 +260,10 @@ func TestWebOfAnotherSize(t *testing.T) {
 		}
 		for _, offset := range []int64{0, 2 << 20, 1<<20 - 10} {
 			n, err := f.ReadAt(make([]byte, 3<<20), offset)
-			if err == nil || !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "it has changed") {
-				t.Errorf("%v, from %d on: got %d bytes, %v, want that it has changed", sizes, offset, n, err)
+			if err == nil || !errors.Is(err, io.EOF) &&
+				!strings.Contains(err.Error(), "it has changed") {
+				t.Errorf("%v, from %d on: got %d bytes, %v, want that it has changed", sizes, offset,
+					n, err)
 			}
 		}
 		if err := f.Close(); err != nil {

@@ -264,8 +264,8 @@ func TestSkips(t *testing.T) {
 	}
 }
 
-// TestRows holds that a RaggedTensorToTensor takes the parts of a split and their places, which rise
-// and are as many as the parts, and nothing else.
+// TestRows holds that a RaggedTensorToTensor takes the parts of a split and their places, which
+// rise and are as many as the parts, and nothing else.
 func TestRows(t *testing.T) {
 	const falls = "RaggedTensorToTensor may end the process: expected numbers that rise of its " +
 		"input 4 that the model itself says, got one that a client may choose"

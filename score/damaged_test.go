@@ -223,12 +223,14 @@ func TestTablesOfOtherRows(t *testing.T) {
 			if err == nil {
 				items = slices.Collect(s)
 			}
-			if err != nil || slices.ContainsFunc(items, func(i Item) bool { return i.failure != nil }) {
+			failed := func(i Item) bool { return i.failure != nil }
+			if err != nil || slices.ContainsFunc(items, failed) {
 				refused++
 				continue
 			}
 			if len(items) != rows {
-				t.Errorf("%s, byte %d: got %d rows and no error, want %d", name, at, len(items), rows)
+				t.Errorf("%s, byte %d: got %d rows and no error, want %d", name, at, len(items),
+					rows)
 			}
 		}
 		if refused == 0 {

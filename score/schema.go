@@ -156,8 +156,8 @@ func (s Schema) validate(f outputFormat) error {
 	for _, c := range s.Outputs {
 		for _, n := range c.Shape {
 			if n < -1 {
-				return fmt.Errorf("column %q: expected sizes of 0 or more, -1 where one is free, got %v",
-					c.Name, c.Shape)
+				return fmt.Errorf(
+					"column %q: expected sizes of 0 or more, -1 where one is free, got %v", c.Name, c.Shape)
 			}
 		}
 		if numbers += max(c.length(), 0); c.length() > maxNumbers || numbers > maxNumbers {

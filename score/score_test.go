@@ -277,8 +277,8 @@ func TestMergeRefuses(t *testing.T) {
 	}
 }
 
-// TestOutputsThatSayOtherwise changes a field of a run's manifest, or a row of its output, as no run
-// writes it. Diff and Merge name the file; they neither fail over it nor write other rows.
+// TestOutputsThatSayOtherwise changes a field of a run's manifest, or a row of its output, as no
+// run writes it. Diff and Merge name the file; they neither fail over it nor write other rows.
 func TestOutputsThatSayOtherwise(t *testing.T) {
 	input := images(t, 9)
 	column := func(shape ...any) []any {
@@ -294,7 +294,8 @@ func TestOutputsThatSayOtherwise(t *testing.T) {
 		{name: "top below 0", manifest: func(_, c object) { c["top"] = -1 }},
 		{name: "a huge top", manifest: func(_, c object) { c["top"] = 1 << 50 }},
 		{name: "labels", manifest: func(_, c object) { c["labels"] = "all" }},
-		{name: "an endless row", manifest: func(_, c object) { c["outputs"] = column(1<<31, 1<<30) }},
+		{name: "an endless row",
+			manifest: func(_, c object) { c["outputs"] = column(1<<31, 1<<30) }},
 		{name: "a long row", manifest: func(_, c object) { c["outputs"] = column(1 << 40) }},
 		{name: "a size below -1", manifest: func(_, c object) { c["outputs"] = column(-2) }},
 		{name: "another size", manifest: func(_, c object) { c["outputs"] = column(classes + 1) }},
@@ -348,12 +349,15 @@ func TestOutputsThatSayOtherwise(t *testing.T) {
 			}
 			write(t, other, text)
 			write(t, ManifestPath(other), jsonOf(t, manifest))
-			if _, err := Diff(other, other, 0, nil); err == nil || !strings.Contains(err.Error(), other) {
-				t.Errorf("%s, %s: diff: got %v, want an error with the file", format, test.name, err)
+			if _, err := Diff(other, other, 0, nil); err == nil ||
+				!strings.Contains(err.Error(), other) {
+				t.Errorf("%s, %s: diff: got %v, want an error with the file", format, test.name,
+					err)
 			}
 			_, err := Merge(filepath.Join(dir, "merged."+format), []string{other}, nil)
 			if err == nil || !strings.Contains(err.Error(), other) {
-				t.Errorf("%s, %s: merge: got %v, want an error with the file", format, test.name, err)
+				t.Errorf("%s, %s: merge: got %v, want an error with the file", format, test.name,
+					err)
 			}
 		}
 	}

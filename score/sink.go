@@ -96,8 +96,8 @@ func checked(path string, s Schema, records iter.Seq2[Record, error]) iter.Seq2[
 		last := int64(-1)
 		for r, err := range records {
 			if err == nil && r.Index <= last {
-				err = fmt.Errorf("%s: expected images in the order of their indices, got %d behind %d",
-					path, r.Index, last)
+				err = fmt.Errorf(
+					"%s: expected images in the order of their indices, got %d behind %d", path, r.Index, last)
 			} else if err == nil {
 				if err = s.checkRecord(r); err != nil {
 					err = fmt.Errorf("%s: image %d: %w", path, r.Index, err)

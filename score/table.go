@@ -137,8 +137,8 @@ func (t table) rows(columns []string, check func(int, field) error) iter.Seq2[[]
 func checkTexts(columns []string, values []any) error {
 	for i, value := range values {
 		if text, ok := value.(string); ok && i > 0 && !utf8.ValidString(text) {
-			return fmt.Errorf("column %q: expected UTF-8, got %.40q: write the table as UTF-8, or as "+
-				"UTF-16 with its byte order mark", columns[i], text)
+			return fmt.Errorf("column %q: expected UTF-8, got %.40q: write the table as UTF-8, or "+
+				"as UTF-16 with its byte order mark", columns[i], text)
 		}
 	}
 	return nil

@@ -170,7 +170,8 @@ func parquetValues(
 			err := eachValue(pages, func(v parquet.Value) bool {
 				value := parquetValue(kind, v)
 				if fault = checkRange(kind, value); fault != nil {
-					fault = fmt.Errorf("column %q: %w", strings.Join(chunk.MetaData.PathInSchema, "."), fault)
+					fault = fmt.Errorf("column %q: %w",
+						strings.Join(chunk.MetaData.PathInSchema, "."), fault)
 					return false
 				}
 				if rows++; rows > group.NumRows() {

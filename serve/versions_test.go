@@ -244,7 +244,8 @@ func TestDirectories(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0] != (directory{1, dir}) {
 		t.Errorf("a model itself: got %v, %v", found, err)
 	}
-	if found, err := (ModelConfig{Path: filepath.Join(dir, "none")}).directories(t.Context()); err == nil {
+	none := ModelConfig{Path: filepath.Join(dir, "none")}
+	if found, err := none.directories(t.Context()); err == nil {
 		t.Errorf("a directory that is not there: got %v", found)
 	}
 }

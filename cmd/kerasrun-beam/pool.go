@@ -81,14 +81,16 @@ const (
 	workerProvision = "--provision_endpoint="
 )
 
-// parseWorker returns a worker's name and where it learns the rest, if the arguments are a worker's.
+// parseWorker returns a worker's name and where it learns the rest, if the arguments are a
+// worker's.
 func parseWorker(args []string) (id, provision string, ok bool) {
 	if len(args) != 2 {
 		return "", "", false
 	}
 	id, isID := strings.CutPrefix(args[0], workerID)
 	provision, isProvision := strings.CutPrefix(args[1], workerProvision)
-	return strings.Trim(id, "'"), provision, isID && isProvision // Beam's own runner has quotes there
+	// Beam's own runner has quotes around the name.
+	return strings.Trim(id, "'"), provision, isID && isProvision
 }
 
 // work is a worker's process, to the end of a runner's stream of instructions, or of the pool or

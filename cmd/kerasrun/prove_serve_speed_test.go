@@ -248,7 +248,8 @@ func TestProveFairness(t *testing.T) {
 	rate := func(name string, clients int, span time.Duration) float64 {
 		began := time.Now()
 		replies := closedLoop(clients, after(span), func(i int) reply {
-			return s.send("/classify?model="+name, "application/octet-stream", images[i%len(images)])
+			return s.send("/classify?model="+name, "application/octet-stream",
+				images[i%len(images)])
 		})
 		for _, reply := range replies {
 			if reply.status != http.StatusOK {

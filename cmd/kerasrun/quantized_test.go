@@ -22,7 +22,8 @@ func TestInt8(t *testing.T) {
 	image := filepath.Join(dir, "images", "00.png")
 
 	var report golden.Report
-	unmarshal(t, []byte(well(t, "verify", "--precision", "int8", "--format", "json", model)), &report)
+	unmarshal(t, []byte(well(t, "verify", "--precision", "int8", "--format", "json", model)),
+		&report)
 	for _, stage := range report.Stages {
 		// Softmax's exponentials are not numpy's.
 		if tolerance := 1e-6; stage.Max > tolerance ||

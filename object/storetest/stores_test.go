@@ -619,7 +619,8 @@ func TestServedVersions(t *testing.T) {
 			err = json.NewDecoder(answer.Body).Decode(&got)
 			answer.Body.Close()
 			if err != nil || got.Version != step.version {
-				t.Errorf("%s: got version %q (%v), want %q", step.name, got.Version, err, step.version)
+				t.Errorf("%s: got version %q (%v), want %q", step.name, got.Version, err,
+					step.version)
 			}
 		}
 	})
